@@ -1,0 +1,259 @@
+//! Facilities and the sources that send for them.
+//!
+//! A facility is a hospital or clinic with its 5-character insurance code (mã cơ sở KCB).
+//! A source is one way objects come in: told apart by called AE title, calling AE title and address.
+//! The registry is data, journaled like everything else; this module only says what a valid entry is.
+
+use crate::AeTitle;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::IpAddr;
+
+/// The 5-character code of a facility, upper-case letters and digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FacilityCode([u8; 5]);
+
+/// A text that is no facility code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a facility code is 5 letters or digits, for example 56001; got {0:?}")]
+pub struct FacilityCodeError(pub String);
+
+impl FacilityCode {
+    /// The facility that the embedded start seeds: it accepts any AE title from loopback.
+    pub const DEMO: Self = Self(*b"DEMO0");
+
+    /// Parses a code; lower case is raised.
+    pub fn parse(text: &str) -> Result<Self, FacilityCodeError> {
+        let bad = || FacilityCodeError(text.chars().take(32).collect());
+        let code: [u8; 5] = text.trim().as_bytes().try_into().map_err(|_| bad())?;
+        let code = code.map(|b| b.to_ascii_uppercase());
+        if code.iter().all(u8::is_ascii_alphanumeric) { Ok(Self(code)) } else { Err(bad()) }
+    }
+
+    /// The code as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("?????")
+    }
+
+    /// The code as the five bytes used in keys.
+    pub fn as_bytes(&self) -> &[u8; 5] {
+        &self.0
+    }
+}
+
+impl fmt::Display for FacilityCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for FacilityCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for FacilityCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for FacilityCode {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+impl std::str::FromStr for FacilityCode {
+    type Err = FacilityCodeError;
+    fn from_str(text: &str) -> Result<Self, FacilityCodeError> {
+        Self::parse(text)
+    }
+}
+
+/// A hospital or clinic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facility {
+    /// Insurance code.
+    pub code: FacilityCode,
+    /// Name as shown to people, Vietnamese.
+    pub name: String,
+    /// Kind, free text: `hospital`, `clinic`, `commune station`, ...
+    pub kind: String,
+    /// First day it may send, `YYYYMMDD`; empty means always.
+    #[serde(default)]
+    pub active_from: String,
+    /// Last day it may send, `YYYYMMDD`; empty means no end.
+    #[serde(default)]
+    pub active_to: String,
+}
+
+/// How text without a (right) Specific Character Set is to be read, for the index only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CharsetHint {
+    /// By the label; valid UTF-8 under a wrong or missing label is read as UTF-8.
+    #[default]
+    Auto,
+    /// Windows-1258.
+    Windows1258,
+    /// TCVN3 (ABC fonts).
+    Tcvn3,
+    /// VNI fonts.
+    Vni,
+}
+
+/// Which network peers may use a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressRange {
+    /// Network address.
+    pub address: IpAddr,
+    /// Prefix length in bits.
+    pub prefix: u8,
+}
+
+/// A text that is no address or address range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no address (10.1.2.3) or range (10.1.0.0/16)")]
+pub struct AddressRangeError(pub String);
+
+impl AddressRange {
+    /// Parses `10.1.2.3`, `10.1.0.0/16`, `::1` or `fd00::/8`.
+    pub fn parse(text: &str) -> Result<Self, AddressRangeError> {
+        let bad = || AddressRangeError(text.chars().take(64).collect());
+        let (address, prefix) = match text.trim().split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix.parse::<u8>().map_err(|_| bad())?)),
+            None => (text.trim(), None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| bad())?;
+        let widest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.unwrap_or(widest);
+        if prefix > widest { Err(bad()) } else { Ok(Self { address, prefix }) }
+    }
+
+    /// Whether a peer's address lies in the range; an IPv4-mapped IPv6 address counts as IPv4.
+    pub fn contains(&self, peer: IpAddr) -> bool {
+        let bits = |address: IpAddr| match address.to_canonical() {
+            IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, 32u8),
+            IpAddr::V6(v6) => (u128::from(v6), 128u8),
+        };
+        let ((ours, our_width), (theirs, their_width)) = (bits(self.address), bits(peer));
+        if our_width != their_width {
+            return false;
+        }
+        let differing = (ours ^ theirs).leading_zeros();
+        differing >= u32::from(self.prefix)
+    }
+}
+
+impl fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widest = if self.address.is_ipv4() { 32 } else { 128 };
+        if self.prefix == widest {
+            write!(f, "{}", self.address)
+        } else {
+            write!(f, "{}/{}", self.address, self.prefix)
+        }
+    }
+}
+
+/// One way objects come in: a modality, a gateway or a PACS of a facility.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Name of the source, unique in the registry; used in metrics and audit.
+    pub id: String,
+    /// The facility that everything from this source belongs to.
+    pub facility: FacilityCode,
+    /// Called AE title it must use; none means any of ours.
+    pub called: Option<AeTitle>,
+    /// Calling AE title it shows; none means any.
+    pub calling: Option<AeTitle>,
+    /// Addresses it may come from; empty means any.
+    pub addresses: Vec<AddressRange>,
+    /// SHA-256 of the client certificate in hexadecimal, when bound to one.
+    #[serde(default)]
+    pub certificate: Option<String>,
+    /// How its unlabelled text is read.
+    #[serde(default)]
+    pub charset: CharsetHint,
+    /// Issuer of Patient ID that scopes its patients; empty means the facility code.
+    #[serde(default)]
+    pub issuer: String,
+    /// A disabled source is refused and keeps its history.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+impl Source {
+    /// How exactly this source names a peer, or none when it does not match at all.
+    ///
+    /// The most exact source wins: a bound certificate counts most, then calling AE title,
+    /// called AE title and a listed address.
+    pub fn matches(&self, called: &AeTitle, calling: &AeTitle, peer: IpAddr, certificate: Option<&str>) -> Option<u8> {
+        let fits = |wanted: &Option<AeTitle>, shown: &AeTitle| wanted.as_ref().is_none_or(|w| w == shown);
+        if !fits(&self.called, called) || !fits(&self.calling, calling) {
+            return None;
+        }
+        if self.certificate.is_some() && self.certificate.as_deref() != certificate {
+            return None;
+        }
+        if !self.addresses.is_empty() && !self.addresses.iter().any(|range| range.contains(peer)) {
+            return None;
+        }
+        Some(
+            u8::from(self.certificate.is_some()) * 8
+                + u8::from(self.calling.is_some()) * 4
+                + u8::from(self.called.is_some()) * 2
+                + u8::from(!self.addresses.is_empty()),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(called: Option<&str>, calling: Option<&str>, addresses: &[&str]) -> Source {
+        let title = |t: &str| AeTitle::parse(t).expect("title");
+        Source {
+            id: "s".into(),
+            facility: FacilityCode::DEMO,
+            called: called.map(title),
+            calling: calling.map(title),
+            addresses: addresses.iter().map(|a| AddressRange::parse(a).expect("range")).collect(),
+            certificate: None,
+            charset: CharsetHint::Auto,
+            issuer: String::new(),
+            disabled: false,
+        }
+    }
+
+    #[test]
+    fn the_same_calling_title_at_two_hospitals_is_told_apart_by_address() {
+        let (ct01, khoanh) = (AeTitle::parse("CT01").expect("ae"), AeTitle::parse("KHOANH").expect("ae"));
+        let a = source(None, Some("CT01"), &["10.1.0.0/16"]);
+        let b = source(None, Some("CT01"), &["10.2.0.0/16"]);
+        let peer: IpAddr = "10.2.3.4".parse().expect("ip");
+        assert_eq!(a.matches(&khoanh, &ct01, peer, None), None);
+        assert_eq!(b.matches(&khoanh, &ct01, peer, None), Some(5));
+    }
+
+    #[test]
+    fn ranges_cover_mapped_addresses_and_refuse_other_families() {
+        let range = AddressRange::parse("127.0.0.0/8").expect("range");
+        assert!(range.contains("::ffff:127.0.0.1".parse().expect("ip")));
+        assert!(!range.contains("::1".parse().expect("ip")));
+        assert!(AddressRange::parse("10.0.0.0/33").is_err());
+        assert!(AddressRange::parse("0.0.0.0/0").expect("all").contains("8.8.8.8".parse().expect("ip")));
+    }
+
+    #[test]
+    fn codes_are_five_letters_or_digits() {
+        assert_eq!(FacilityCode::parse("56001").expect("code").as_str(), "56001");
+        for bad in ["5600", "560011", "56 01", "56/01", "Đ6001"] {
+            assert!(FacilityCode::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Values and rules of the archive: what a UID, a facility, a stored instance or a query *is*.
+//!
+//! Everything here is plain data parsed once at the edge; the rest of the program trusts it.
+//! This crate deliberately does no I/O, knows no clock, no async and no wire format.
+
+pub mod ae;
+pub mod attribute;
+pub mod caller;
+pub mod facility;
+pub mod fact;
+pub mod instance;
+pub mod name;
+pub mod place;
+pub mod query;
+pub mod uid;
+
+pub use ae::AeTitle;
+pub use attribute::{AttrKey, Attributes, Level};
+pub use caller::{Caller, Role, Scope};
+pub use facility::{Facility, FacilityCode, Source};
+pub use fact::{Fact, Lsn};
+pub use instance::{Difference, Digest, Flag, Frames, InstanceHead, Layout, Outcome, PixelSpan, Span, Via};
+pub use place::Place;
+pub use uid::Uid;

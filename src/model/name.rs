@@ -1,0 +1,1 @@
+//! Folding of Vietnamese names and text so that the ways people write them meet.
