@@ -1,0 +1,118 @@
+//! What the documents promise about themselves: links lead somewhere, one sentence per line, ADRs numbered.
+
+use crate::tidy::{files, repository};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn markdown() -> Vec<(PathBuf, String)> {
+    let documents = files().into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    documents.map(|path| (path.clone(), fs::read_to_string(repository().join(&path)).expect("text"))).collect()
+}
+
+/// Lines of prose with their numbers: neither code blocks nor tables nor headings.
+fn prose(text: &str) -> Vec<(usize, &str)> {
+    let mut fenced = false;
+    let mut lines = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if !fenced && !line.starts_with('|') && !line.starts_with('#') && !line.starts_with("    ") {
+            lines.push((number + 1, line));
+        }
+    }
+    lines
+}
+
+/// The anchor a heading gets on code hosts: lower case, spaces to hyphens, other marks dropped.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().to_lowercase();
+    let kept = kept.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+fn anchors(text: &str) -> BTreeSet<String> {
+    text.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#'))).collect()
+}
+
+fn link_targets(line: &str) -> Vec<&str> {
+    line.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target)).collect()
+}
+
+fn broken(document: &Path, text: &str, target: &str) -> bool {
+    if target.starts_with("http://") || target.starts_with("https://") || target.starts_with("mailto:") {
+        return false;
+    }
+    let (path, wanted) = target.split_once('#').unwrap_or((target, ""));
+    let folder = document.parent().unwrap_or(Path::new(""));
+    let file = repository().join(folder).join(path);
+    if path.is_empty() {
+        return !anchors(text).contains(wanted);
+    }
+    if wanted.is_empty() {
+        return !file.exists();
+    }
+    !fs::read_to_string(&file).is_ok_and(|other| anchors(&other).contains(wanted))
+}
+
+#[test]
+fn links_in_documents_lead_somewhere() {
+    let mut offences = Vec::new();
+    for (path, text) in markdown() {
+        for (number, line) in
+            prose(&text).into_iter().chain(text.lines().enumerate().filter(|(_, l)| l.starts_with('|')))
+        {
+            for target in link_targets(line).into_iter().filter(|target| broken(&path, &text, target)) {
+                offences.push(format!("{}:{number}: {target}", path.display()));
+            }
+        }
+    }
+    assert!(offences.is_empty(), "links that lead nowhere:\n  {}", offences.join("\n  "));
+}
+
+#[test]
+fn prose_has_one_sentence_per_line() {
+    let mut offences = Vec::new();
+    for (path, text) in markdown() {
+        for (number, line) in prose(&text) {
+            if second_sentence(line) {
+                offences.push(format!("{}:{number}: {line}", path.display()));
+            }
+        }
+    }
+    assert!(offences.is_empty(), "more than one sentence on a line:\n  {}", offences.join("\n  "));
+}
+
+/// Whether a full stop after a word of two letters or more is followed by a capital.
+fn second_sentence(line: &str) -> bool {
+    line.match_indices(". ").any(|(at, _)| {
+        let (before, after) = line.split_at(at);
+        let word = before.chars().rev().take_while(|c| c.is_alphabetic()).count();
+        let capital = after.chars().nth(2).is_some_and(char::is_uppercase);
+        word >= 2 && capital && !before.ends_with("vol") && !before.ends_with("PS3")
+    })
+}
+
+#[test]
+fn decisions_are_numbered_without_a_gap() {
+    let mut numbers = Vec::new();
+    for path in files().into_iter().filter(|path| path.starts_with("docs/adr")) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let number = name.split('-').next().and_then(|number| number.parse::<u32>().ok());
+        numbers.push(number.unwrap_or_else(|| panic!("{name} does not begin with its number")));
+        let text = fs::read_to_string(repository().join(&path)).expect("text");
+        for heading in ["## Context", "## Decision", "## Consequences", "## Checked by"] {
+            assert!(text.contains(heading), "{name} has no {heading:?}");
+        }
+    }
+    let expected: Vec<u32> = (1..).take(numbers.len()).collect();
+    assert_eq!(numbers, expected);
+}
+
+#[test]
+fn the_rules_notice_what_they_are_for() {
+    assert!(second_sentence("A thing is so. Another is not."));
+    assert!(!second_sentence("See PS3.18 section 8.7.3, e.g. Table 1."));
+    assert_eq!(anchor(" Write order, and crashes"), "write-order-and-crashes");
+    assert!(broken(Path::new("README.md"), "", "docs/NOTHING.md"));
+}
