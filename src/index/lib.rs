@@ -1,1 +1,129 @@
-//! placeholder
+//! What can be found: rows of studies, series and instances, and the tables to find them by.
+//!
+//! The index is a view of the journal. It is fed with facts in journal order and can be thrown away and rebuilt;
+//! nothing in it is the only copy of anything. [`Index`] is the domain trait; [`Oracle`] (in memory, obviously right)
+//! and [`Rocks`] (RocksDB) implement it and are held to the same answers by one conformance suite.
+//! Deliberately not here: bytes of instances, who may see what (the caller turns that into facilities of a plan),
+//! decisions about sameness and conflicts (they come recorded in the facts).
+
+mod attributes;
+mod codec;
+mod dump;
+mod encode;
+mod error;
+mod oracle;
+mod plan;
+mod position;
+mod row;
+mod stats;
+
+pub use error::IndexError;
+pub use oracle::Oracle;
+pub use plan::{Driver, Plan, Word, plan};
+pub use position::{Cursor, CursorError, Page};
+pub use row::{
+    Found, FrameSummary, Identity, InstanceRow, KnownCopy, KnownPatient, KnownStudy, Prepared, SeriesKey, SeriesRow,
+    StudyKey, StudyRow,
+};
+pub use stats::{Count, Stats};
+
+use model::{Facility, FacilityCode, Fact, Layout, Lsn, Place, Source, Uid};
+
+/// One journal record as the index sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Number of the record.
+    pub lsn: Lsn,
+    /// What became true.
+    pub fact: Fact,
+    /// Where the record lies; required for instances.
+    pub place: Option<Place>,
+}
+
+/// What can be found. All calls are synchronous and may be made from any thread;
+/// [`Index::apply`] is for one thread at a time and in journal order.
+///
+/// Rules that every engine keeps:
+/// - Where the instances of a study or series disagree about an attribute, the first non-empty value received stays.
+/// - Copies in conflict (`outcome.copy > 0`) change no study or series row and no count; they are listed by
+///   [`Index::conflicts`], [`Index::instance`] and [`Index::identity`].
+/// - The order of every answer is study date descending, study time descending, then order of arrival.
+pub trait Index: Send + Sync {
+    /// Applies a batch atomically, with its journal position. Applying facts again changes nothing, except that an
+    /// instance that is known under (facility, SOP Instance UID, `seq`) takes the place named now.
+    fn apply(&self, batch: &[Entry]) -> Result<(), IndexError>;
+
+    /// Number of the last record applied, in memory or on disk; 0 when there is none.
+    fn applied(&self) -> Lsn;
+
+    /// Makes everything applied before the call durable and returns a position up to which that holds.
+    fn flush(&self) -> Result<Lsn, IndexError>;
+
+    /// Highest `seq` of any instance applied; 0 when there is none.
+    fn max_seq(&self) -> u64;
+
+    /// What is known under the UIDs of an arriving instance.
+    fn identity(
+        &self,
+        facility: FacilityCode,
+        study: &Uid,
+        series: &Uid,
+        sop_instance: &Uid,
+    ) -> Result<Identity, IndexError>;
+
+    /// One page of the plan's answer, after the cursor. A page may be short, even empty, and still carry a cursor:
+    /// then the bound on examined rows was met and asking on will find more. Without a cursor the answer is complete.
+    fn find(&self, plan: &Plan, after: Option<&Cursor>, limit: usize) -> Result<Page<Found>, IndexError>;
+
+    /// Every study under a Study Instance UID: all facilities and patients, in order of arrival.
+    fn studies(&self, study: &Uid) -> Result<Vec<StudyRow>, IndexError>;
+
+    /// One study.
+    fn study(&self, key: &StudyKey) -> Result<Option<StudyRow>, IndexError>;
+
+    /// One series.
+    fn series(&self, key: &SeriesKey) -> Result<Option<SeriesRow>, IndexError>;
+
+    /// The series of a study in order of arrival.
+    fn series_of(&self, key: &StudyKey, after: Option<&Cursor>, limit: usize) -> Result<Page<SeriesRow>, IndexError>;
+
+    /// The instances of a series in order of arrival, without copies in conflict.
+    fn instances_of(
+        &self,
+        key: &SeriesKey,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<InstanceRow>, IndexError>;
+
+    /// Every instance under a SOP Instance UID: all facilities and copies, in order of arrival.
+    fn instance(&self, sop_instance: &Uid) -> Result<Vec<InstanceRow>, IndexError>;
+
+    /// The places of an instance's parts.
+    fn layout(&self, row: &InstanceRow) -> Result<Layout, IndexError>;
+
+    /// Copies in conflict in order of arrival.
+    fn conflicts(&self, after: Option<&Cursor>, limit: usize) -> Result<Page<InstanceRow>, IndexError>;
+
+    /// Series with instances that no "quiet" fact covers and that were last received at or before a time
+    /// (milliseconds since 1970), the longest waiting (to the second) first.
+    fn busy_series(&self, received_until: u64, limit: usize) -> Result<Vec<SeriesRow>, IndexError>;
+
+    /// Studies whose every series is quiet and whose newest instance no "complete" fact covers, in order of arrival.
+    fn incomplete_studies(&self, limit: usize) -> Result<Vec<StudyRow>, IndexError>;
+
+    /// Facilities by code and sources by name.
+    fn registry(&self) -> Result<(Vec<Facility>, Vec<Source>), IndexError>;
+
+    /// The document prepared for a series, if one was kept. It is a cache: it may vanish and is not in the dump.
+    fn prepared(&self, key: &SeriesKey) -> Result<Option<Prepared>, IndexError>;
+
+    /// Keeps a document prepared for a series from its instances up to a `seq`.
+    fn put_prepared(&self, key: &SeriesKey, through_seq: u64, document: Vec<u8>) -> Result<(), IndexError>;
+
+    /// Totals.
+    fn stats(&self) -> Result<Stats, IndexError>;
+
+    /// Writes everything that can be found, in an order and form that depend on the facts alone: equal for every
+    /// engine and after a rebuild. Ordinals, places, caches and the journal position are not in it.
+    fn dump(&self, out: &mut dyn FnMut(&[u8])) -> Result<(), IndexError>;
+}

@@ -1,0 +1,65 @@
+//! The logical dump: what every engine must agree on, row by row.
+//!
+//! Order: facilities by code, sources by name, then every study by first `seq`, each followed by its series by first
+//! `seq`, each followed by its instances by `seq`, then copies in conflict by `seq`.
+//! Each record is a letter, the length of the row and the row as in [`crate::encode`], without places.
+
+use crate::codec::Encoder;
+use crate::encode;
+use crate::row::{InstanceRow, SeriesRow, StudyRow};
+use model::{Facility, Layout, Source};
+
+/// Writes the records of a dump.
+pub(crate) struct Writer<'a> {
+    out: &'a mut dyn FnMut(&[u8]),
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(out: &'a mut dyn FnMut(&[u8])) -> Self {
+        Self { out }
+    }
+
+    pub(crate) fn facility(&mut self, facility: &Facility) {
+        self.record(b'F', &serde_json::to_vec(facility).unwrap_or_default());
+    }
+
+    pub(crate) fn source(&mut self, source: &Source) {
+        self.record(b'S', &serde_json::to_vec(source).unwrap_or_default());
+    }
+
+    pub(crate) fn study(&mut self, row: &StudyRow) {
+        let mut out = Encoder::default();
+        encode::put_study(&mut out, row);
+        self.record(b's', &out.bytes);
+    }
+
+    pub(crate) fn series(&mut self, row: &SeriesRow) {
+        let mut out = Encoder::default();
+        encode::put_series(&mut out, row);
+        self.record(b'e', &out.bytes);
+    }
+
+    pub(crate) fn instance(&mut self, row: &InstanceRow, layout: &Layout) {
+        let mut out = Encoder::default();
+        encode::put_instance_facts(&mut out, row);
+        encode::put_layout(&mut out, layout);
+        self.record(b'i', &out.bytes);
+    }
+
+    pub(crate) fn conflict(&mut self, row: &InstanceRow, layout: &Layout) {
+        let mut out = Encoder::default();
+        encode::put_study_key(&mut out, &row.key.study);
+        out.uid(&row.key.series);
+        encode::put_instance_facts(&mut out, row);
+        encode::put_layout(&mut out, layout);
+        self.record(b'c', &out.bytes);
+    }
+
+    fn record(&mut self, kind: u8, row: &[u8]) {
+        let mut header = Encoder::with_capacity(11);
+        header.byte(kind);
+        header.length(row.len());
+        (self.out)(&header.bytes);
+        (self.out)(row);
+    }
+}

@@ -1,0 +1,406 @@
+//! The index in memory, written to be obviously right: it keeps the facts and derives every row from them.
+//!
+//! It scans everything for every query. Use it in tests and as the measure of faster engines.
+
+use crate::attributes::absorb;
+use crate::position::Position;
+use crate::row::{series_key, study_key};
+use crate::{
+    Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, KnownCopy, KnownPatient, KnownStudy, Page, Plan,
+    Prepared, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, dump,
+};
+use model::attribute::key;
+use model::{Facility, FacilityCode, Fact, InstanceHead, Layout, Level, Lsn, Place, Source, Uid};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The index in memory.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    applied: Lsn,
+    instances: BTreeMap<u64, (InstanceHead, Place)>,
+    facilities: BTreeMap<FacilityCode, (Lsn, Facility)>,
+    sources: BTreeMap<String, (Lsn, Source)>,
+    quiet: BTreeMap<SeriesKey, u64>,
+    complete: BTreeMap<StudyKey, u64>,
+    prepared: BTreeMap<SeriesKey, Prepared>,
+    /// Derived: the served instances of every study.
+    of_study: BTreeMap<StudyKey, BTreeSet<u64>>,
+    /// Derived from `of_study`.
+    studies: BTreeMap<StudyKey, Arc<StudyRow>>,
+    /// Derived from `of_study`.
+    series: BTreeMap<SeriesKey, Arc<SeriesRow>>,
+}
+
+impl Oracle {
+    /// An empty index.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl State {
+    fn apply(&mut self, entry: &Entry, touched: &mut BTreeSet<StudyKey>) -> Result<(), IndexError> {
+        let raise = |kept: &mut u64, through: u64| *kept = through.max(*kept);
+        match &entry.fact {
+            Fact::Instance(head) => {
+                let unfit = || IndexError::Unfit { lsn: entry.lsn, what: "an instance without a place" };
+                let place = entry.place.clone().ok_or_else(unfit)?;
+                let known = self.instances.get_mut(&head.seq);
+                if let Some((_, kept)) = known {
+                    *kept = place;
+                } else {
+                    if head.outcome.copy == 0 {
+                        self.of_study.entry(study_key(head)).or_default().insert(head.seq);
+                        touched.insert(study_key(head));
+                    }
+                    self.instances.insert(head.seq, ((**head).clone(), place));
+                }
+            }
+            Fact::Facility(facility) => keep_newest(&mut self.facilities, facility.code, entry.lsn, facility),
+            Fact::Source(source) => keep_newest(&mut self.sources, source.id.clone(), entry.lsn, source),
+            Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
+                let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
+                let key = SeriesKey { study: study.clone(), series: series.clone() };
+                if self.served(&study).any(|(head, _)| series_key(head) == key) {
+                    raise(self.quiet.entry(key).or_insert(*through), *through);
+                    touched.insert(study);
+                }
+            }
+            Fact::StudyComplete { facility, study, patient, through, .. } => {
+                let key = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
+                if self.of_study.contains_key(&key) {
+                    raise(self.complete.entry(key.clone()).or_insert(*through), *through);
+                    touched.insert(key);
+                }
+            }
+        }
+        self.applied = self.applied.max(entry.lsn);
+        Ok(())
+    }
+
+    fn served(&self, key: &StudyKey) -> impl Iterator<Item = &(InstanceHead, Place)> {
+        self.of_study.get(key).into_iter().flatten().filter_map(|seq| self.instances.get(seq))
+    }
+
+    /// Derives a study and its series from all their instances, in order of arrival.
+    fn derive(&mut self, key: &StudyKey) {
+        let mut study: Option<StudyRow> = None;
+        let mut series: BTreeMap<SeriesKey, SeriesRow> = BTreeMap::new();
+        for (head, _) in self.served(key) {
+            let row = study.get_or_insert_with(|| new_study(key, head));
+            absorb(&mut row.attributes, &head.attributes, Level::Study);
+            row.sop_classes.insert(head.sop_class.clone());
+            row.instances += 1;
+            row.bytes += head.file_len;
+            row.last_seq = head.seq;
+            row.last_received = row.last_received.max(head.received);
+            let row = series.entry(series_key(head)).or_insert_with_key(|key| new_series(key, head));
+            absorb(&mut row.attributes, &head.attributes, Level::Series);
+            row.instances += 1;
+            row.bytes += head.file_len;
+            row.last_seq = head.seq;
+            row.last_received = row.last_received.max(head.received);
+        }
+        let Some(mut study) = study else { return };
+        study.complete_through = self.complete.get(key).copied();
+        for row in series.values_mut() {
+            row.quiet_through = self.quiet.get(&row.key).copied();
+            study.series += 1;
+            study.busy_series += u64::from(row.is_busy());
+            study.modalities.extend(row.attributes.get(&key::MODALITY).filter(|m| !m.is_empty()).cloned());
+        }
+        self.studies.insert(key.clone(), Arc::new(study));
+        self.series.extend(series.into_iter().map(|(key, row)| (key, Arc::new(row))));
+    }
+
+    fn series_of(&self, key: &StudyKey) -> Vec<Arc<SeriesRow>> {
+        let mut rows: Vec<_> = self.series.values().filter(|row| row.key.study == *key).cloned().collect();
+        rows.sort_by_key(|row| row.first_seq);
+        rows
+    }
+
+    fn rows_where(&self, wanted: impl Fn(&InstanceHead) -> bool) -> Vec<InstanceRow> {
+        let found = self.instances.values().filter(|(head, _)| wanted(head));
+        found.map(|(head, place)| InstanceRow::of(head, place.clone())).collect()
+    }
+
+    fn instances_of(&self, key: &SeriesKey) -> Vec<InstanceRow> {
+        let found = self.served(&key.study).filter(|(head, _)| series_key(head) == *key);
+        found.map(|(head, place)| InstanceRow::of(head, place.clone())).collect()
+    }
+
+    /// The chains study – series – instance of one study that the plan accepts, cut to the plan's level.
+    fn chains(&self, plan: &Plan, study: &Arc<StudyRow>) -> Vec<(Cursor, Found)> {
+        let position = Position::of(study);
+        let found = |series, instance| Found { study: study.clone(), series, instance };
+        let mut chains = Vec::new();
+        if !plan.accepts_study(study) {
+            return chains;
+        }
+        for series in self.series_of(&study.key).into_iter().filter(|row| plan.accepts_series(row)) {
+            let instances = self.instances_of(&series.key).into_iter().filter(|row| plan.accepts_instance(row));
+            for instance in instances {
+                let cursor = Cursor { position, series: series.first_seq, instance: instance.seq };
+                chains.push(match plan.level {
+                    Level::Study => (Cursor::after_study(position), found(None, None)),
+                    Level::Series => {
+                        (Cursor::after_series(position, series.first_seq), found(Some(series.clone()), None))
+                    }
+                    Level::Instance => (cursor, found(Some(series.clone()), Some(Arc::new(instance)))),
+                });
+            }
+        }
+        chains.dedup_by_key(|(cursor, _)| *cursor);
+        chains
+    }
+}
+
+fn keep_newest<K: Ord, V: Clone>(map: &mut BTreeMap<K, (Lsn, V)>, key: K, lsn: Lsn, value: &V) {
+    if map.get(&key).is_none_or(|(kept, _)| *kept <= lsn) {
+        map.insert(key, (lsn, value.clone()));
+    }
+}
+
+fn new_study(key: &StudyKey, first: &InstanceHead) -> StudyRow {
+    StudyRow {
+        key: key.clone(),
+        attributes: BTreeMap::new(),
+        modalities: BTreeSet::new(),
+        sop_classes: BTreeSet::new(),
+        series: 0,
+        busy_series: 0,
+        instances: 0,
+        bytes: 0,
+        first_seq: first.seq,
+        last_seq: first.seq,
+        last_received: 0,
+        complete_through: None,
+    }
+}
+
+fn new_series(key: &SeriesKey, first: &InstanceHead) -> SeriesRow {
+    SeriesRow {
+        key: key.clone(),
+        study_rank: first.outcome.study,
+        attributes: BTreeMap::new(),
+        instances: 0,
+        bytes: 0,
+        first_seq: first.seq,
+        last_seq: first.seq,
+        last_received: 0,
+        quiet_through: None,
+    }
+}
+
+/// Cuts one page out of all rows.
+fn page<T>(all: impl IntoIterator<Item = (Cursor, T)>, after: Option<&Cursor>, limit: usize) -> Page<T> {
+    let rest = all.into_iter().filter(|(cursor, _)| after.is_none_or(|after| cursor > after));
+    let (cursors, rows): (Vec<Cursor>, Vec<T>) = rest.take(limit).unzip();
+    let cursor = if rows.len() < limit { None } else { cursors.last().copied() };
+    Page { rows, cursor }
+}
+
+impl Index for Oracle {
+    fn apply(&self, batch: &[Entry]) -> Result<(), IndexError> {
+        let unfit = batch.iter().find(|entry| matches!(entry.fact, Fact::Instance(_)) && entry.place.is_none());
+        if let Some(entry) = unfit {
+            return Err(IndexError::Unfit { lsn: entry.lsn, what: "an instance without a place" });
+        }
+        let mut state = self.state.lock();
+        let mut touched = BTreeSet::new();
+        for entry in batch {
+            state.apply(entry, &mut touched)?;
+        }
+        touched.iter().for_each(|key| state.derive(key));
+        Ok(())
+    }
+
+    fn applied(&self) -> Lsn {
+        self.state.lock().applied
+    }
+
+    fn flush(&self) -> Result<Lsn, IndexError> {
+        Ok(self.applied())
+    }
+
+    fn max_seq(&self) -> u64 {
+        self.state.lock().instances.last_key_value().map_or(0, |(seq, _)| *seq)
+    }
+
+    fn identity(
+        &self,
+        facility: FacilityCode,
+        study: &Uid,
+        series: &Uid,
+        sop_instance: &Uid,
+    ) -> Result<Identity, IndexError> {
+        let state = self.state.lock();
+        let mut identity = Identity::default();
+        let mut patients: BTreeMap<u16, KnownPatient> = BTreeMap::new();
+        let mut studies: BTreeMap<(u16, Uid), KnownStudy> = BTreeMap::new();
+        for (head, _) in state.instances.values().filter(|(head, _)| head.facility == facility) {
+            if head.sop_instance == *sop_instance {
+                identity.copies.push(KnownCopy {
+                    copy: head.outcome.copy,
+                    digest: head.digest,
+                    loose_crc: head.loose_crc,
+                    transfer_syntax: head.transfer_syntax.clone(),
+                    seq: head.seq,
+                });
+            }
+            if head.study == *study {
+                let named = KnownPatient::of(head);
+                patients.entry(named.rank).or_insert_with(|| named.clone()).fill(&named);
+            }
+            if head.series == *series {
+                let known = KnownStudy { rank: head.outcome.study, study: head.study.clone() };
+                studies.insert((known.rank, known.study.clone()), known);
+            }
+        }
+        identity.patients = patients.into_values().collect();
+        identity.studies = studies.into_values().collect();
+        Ok(identity)
+    }
+
+    fn find(&self, plan: &Plan, after: Option<&Cursor>, limit: usize) -> Result<Page<Found>, IndexError> {
+        let state = self.state.lock();
+        let mut studies: Vec<_> = state.studies.values().filter(|row| plan.accepts_study(row)).collect();
+        studies.sort_by_cached_key(|row| Position::of(row));
+        let beyond = |row: &&&Arc<StudyRow>| after.is_none_or(|after| Position::of(row) >= after.position);
+        let chains = studies.iter().filter(beyond).flat_map(|study| state.chains(plan, study));
+        Ok(page(chains, after, limit))
+    }
+
+    fn studies(&self, study: &Uid) -> Result<Vec<StudyRow>, IndexError> {
+        let state = self.state.lock();
+        let found = state.studies.values().filter(|row| row.key.study == *study);
+        let mut rows: Vec<StudyRow> = found.map(|row| (**row).clone()).collect();
+        rows.sort_by_key(|row| row.first_seq);
+        Ok(rows)
+    }
+
+    fn study(&self, key: &StudyKey) -> Result<Option<StudyRow>, IndexError> {
+        Ok(self.state.lock().studies.get(key).map(|row| (**row).clone()))
+    }
+
+    fn series(&self, key: &SeriesKey) -> Result<Option<SeriesRow>, IndexError> {
+        Ok(self.state.lock().series.get(key).map(|row| (**row).clone()))
+    }
+
+    fn series_of(&self, key: &StudyKey, after: Option<&Cursor>, limit: usize) -> Result<Page<SeriesRow>, IndexError> {
+        let rows = self.state.lock().series_of(key);
+        Ok(page(rows.iter().map(|row| (Cursor::arrival(row.first_seq), (**row).clone())), after, limit))
+    }
+
+    fn instances_of(
+        &self,
+        key: &SeriesKey,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<InstanceRow>, IndexError> {
+        let rows = self.state.lock().instances_of(key);
+        Ok(page(rows.into_iter().map(|row| (Cursor::arrival(row.seq), row)), after, limit))
+    }
+
+    fn instance(&self, sop_instance: &Uid) -> Result<Vec<InstanceRow>, IndexError> {
+        Ok(self.state.lock().rows_where(|head| head.sop_instance == *sop_instance))
+    }
+
+    fn layout(&self, row: &InstanceRow) -> Result<Layout, IndexError> {
+        let state = self.state.lock();
+        let missing = IndexError::Damaged { table: "instances", what: "no layout for an instance" };
+        state.instances.get(&row.seq).map(|(head, _)| head.layout.clone()).ok_or(missing)
+    }
+
+    fn conflicts(&self, after: Option<&Cursor>, limit: usize) -> Result<Page<InstanceRow>, IndexError> {
+        let rows = self.state.lock().rows_where(|head| head.outcome.copy > 0);
+        Ok(page(rows.into_iter().map(|row| (Cursor::arrival(row.seq), row)), after, limit))
+    }
+
+    fn busy_series(&self, received_until: u64, limit: usize) -> Result<Vec<SeriesRow>, IndexError> {
+        let state = self.state.lock();
+        let busy = state.series.values().filter(|row| row.is_busy() && row.last_received <= received_until);
+        let mut rows: Vec<SeriesRow> = busy.map(|row| (**row).clone()).collect();
+        rows.sort_by_key(|row| (row.last_received / 1000, row.first_seq));
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    fn incomplete_studies(&self, limit: usize) -> Result<Vec<StudyRow>, IndexError> {
+        let state = self.state.lock();
+        let due = state.studies.values().filter(|row| row.is_incomplete());
+        let mut rows: Vec<StudyRow> = due.map(|row| (**row).clone()).collect();
+        rows.sort_by_key(|row| row.first_seq);
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    fn registry(&self) -> Result<(Vec<Facility>, Vec<Source>), IndexError> {
+        let state = self.state.lock();
+        let facilities = state.facilities.values().map(|(_, facility)| facility.clone()).collect();
+        Ok((facilities, state.sources.values().map(|(_, source)| source.clone()).collect()))
+    }
+
+    fn prepared(&self, key: &SeriesKey) -> Result<Option<Prepared>, IndexError> {
+        Ok(self.state.lock().prepared.get(key).cloned())
+    }
+
+    fn put_prepared(&self, key: &SeriesKey, through_seq: u64, document: Vec<u8>) -> Result<(), IndexError> {
+        let mut state = self.state.lock();
+        if state.series.contains_key(key) {
+            state.prepared.insert(key.clone(), Prepared { through_seq, document });
+        }
+        Ok(())
+    }
+
+    fn stats(&self) -> Result<Stats, IndexError> {
+        let state = self.state.lock();
+        let mut stats = Stats::default();
+        for (head, _) in state.instances.values() {
+            let conflict = head.outcome.copy > 0;
+            let facility = stats.facilities.entry(head.facility).or_default();
+            facility.instance(head.file_len, head.received, conflict);
+            let source = stats.sources.entry(head.source.clone()).or_default();
+            source.instance(head.file_len, head.received, conflict);
+        }
+        for row in state.studies.values() {
+            let facility = stats.facilities.entry(row.key.facility).or_default();
+            facility.studies += 1;
+            facility.series += row.series;
+        }
+        for count in stats.facilities.values() {
+            stats.total.add(count);
+        }
+        Ok(stats)
+    }
+
+    fn dump(&self, out: &mut dyn FnMut(&[u8])) -> Result<(), IndexError> {
+        let (facilities, sources) = self.registry()?;
+        let state = self.state.lock();
+        let mut dump = dump::Writer::new(out);
+        facilities.iter().for_each(|facility| dump.facility(facility));
+        sources.iter().for_each(|source| dump.source(source));
+        let mut studies: Vec<_> = state.studies.values().collect();
+        studies.sort_by_key(|row| row.first_seq);
+        for study in studies {
+            dump.study(study);
+            for series in state.series_of(&study.key) {
+                dump.series(&series);
+                for (head, place) in state.served(&study.key).filter(|(head, _)| series_key(head) == series.key) {
+                    dump.instance(&InstanceRow::of(head, place.clone()), &head.layout);
+                }
+            }
+        }
+        for (head, place) in state.instances.values().filter(|(head, _)| head.outcome.copy > 0) {
+            dump.conflict(&InstanceRow::of(head, place.clone()), &head.layout);
+        }
+        Ok(())
+    }
+}
