@@ -1,1 +1,23 @@
-//! placeholder
+//! DICOM bytes: reading data sets that may be anything, and writing what is derived from them.
+//!
+//! [`scan`] is the gate: every byte from outside passes it once, forward, bounded, as it arrives.
+//! The rest works on what the scanner has passed.
+//! This crate does no I/O of its own, never changes stored bytes, and does not panic on input.
+
+mod charset;
+mod dictionary;
+mod error;
+pub mod frames;
+mod inflate;
+mod limits;
+pub mod part10;
+pub mod scan;
+pub mod syntax;
+mod vr;
+mod walk;
+
+pub use charset::{Charset, Notes};
+pub use dictionary::{keyword, lookup as dictionary_vr};
+pub use error::{ScanError, Tag};
+pub use limits::Limits;
+pub use vr::Vr;

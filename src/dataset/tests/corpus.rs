@@ -1,0 +1,119 @@
+//! The scanner against the corpus of real and of broken files (`KHOANH_DICOM`, else `../shared/dicom`).
+//! A missing corpus fails.
+
+mod files;
+
+use dataset::scan::{Scanned, Scanner};
+use dataset::{Limits, ScanError, frames};
+use files::{Row, rows};
+use model::facility::CharsetHint;
+use model::{Flag, Uid};
+
+fn scan_in(pieces: usize, syntax: &Uid, data: &[u8]) -> Result<Scanned, ScanError> {
+    let mut scanner = Scanner::new(syntax, CharsetHint::Auto, Limits::default());
+    for piece in data.chunks(pieces) {
+        scanner.feed(piece)?;
+    }
+    scanner.finish()
+}
+
+fn scan(row: &Row) -> Result<Scanned, ScanError> {
+    let (meta, data) = row.parts()?;
+    let whole = scan_in(64 << 10, &meta.transfer_syntax, &data);
+    for size in [1, 7] {
+        let again = scan_in(size, &meta.transfer_syntax, &data);
+        assert_eq!(again, whole, "{} in pieces of {size}", row.file);
+    }
+    whole
+}
+
+#[test]
+fn readable_files_are_identified_and_their_frames_found() {
+    let mut seen = 0;
+    for row in rows().iter().filter(|row| row.pydicom == "ok" && !row.file.starts_with("bad/")) {
+        let scanned = scan(row).unwrap_or_else(|error| panic!("{}: {error}", row.file));
+        assert_eq!(scanned.sop_instance.as_str(), row.sop_instance, "{}", row.file);
+        let (meta, data) = row.parts().expect("read before");
+        if !row.transfer_syntax.is_empty() {
+            assert_eq!(meta.transfer_syntax.as_str(), row.transfer_syntax, "{}", row.file);
+        }
+        assert_eq!(scanned.stored_len, data.len() as u64, "{}", row.file);
+        if scanned.layout.pixel.is_some() {
+            let expected = if row.file.contains("video-") { 1 } else { row.frames };
+            assert_eq!(frames::count(&scanned.layout.frames), expected, "{} {:?}", row.file, scanned.layout.frames);
+        }
+        seen += 1;
+    }
+    assert!(seen >= 140, "only {seen} files");
+}
+
+#[test]
+fn broken_files_are_refused_or_stored_with_a_flag() {
+    let refused = |name: &str| {
+        let row = rows().into_iter().find(|row| row.file == format!("bad/{name}")).expect(name);
+        scan(&row).expect_err(name)
+    };
+    for name in ["empty", "element-length-overrun", "pixeldata-length-2GiB", "preamble-only", "text", "trunc-in-header"]
+    {
+        let error = refused(&format!("made/{name}.dcm"));
+        assert!(matches!(error, ScanError::Framing { .. } | ScanError::Bound { .. }), "{name}: {error}");
+    }
+    for name in ["trunc-in-meta", "trunc-in-pixeldata", "ts-says-bigendian-but-le", "undefined-sq-never-closed"] {
+        let error = refused(&format!("made/{name}.dcm"));
+        assert!(matches!(error, ScanError::Framing { .. }), "{name}: {error}");
+    }
+    for name in [
+        "empty-studyuid",
+        "no-seriesuid",
+        "no-sopinstanceuid",
+        "no-studyuid",
+        "uid-path-traversal",
+        "uid-sql",
+        "uid-too-long",
+    ] {
+        let error = refused(&format!("made/{name}.dcm"));
+        assert!(matches!(error, ScanError::Identity { .. }), "{name}: {error}");
+    }
+    assert!(matches!(refused("made/deflate-bomb-64MiB.dcm"), ScanError::Bound { limit: "inflated_ratio", .. }));
+    assert!(matches!(refused("2026-05-06-Deeply-Nested-Sequence.dcm"), ScanError::Bound { limit: "nesting", .. }));
+
+    let flags = |name: &str| {
+        let row = rows().into_iter().find(|row| row.file == format!("bad/made/{name}.dcm")).expect(name);
+        scan(&row).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    for (name, flag) in [
+        ("bad-dates", Flag::ValueForm),
+        ("frames-lie", Flag::FramesDisagree),
+        ("rows-cols-lie", Flag::FramesDisagree),
+        ("invalid-utf8-name", Flag::CharsetInvalid),
+        ("patientid-over-64", Flag::ValueLength),
+        ("unknown-charset", Flag::CharsetUnknown),
+        ("unknown-transfer-syntax", Flag::UnknownSyntax),
+        ("unknown-vr-ZZ", Flag::UnknownVr),
+        ("encapsulated-no-delimiter", Flag::MissingDelimiter),
+    ] {
+        let scanned = flags(name);
+        assert!(scanned.flags.contains(&flag), "{name}: {:?}", scanned.flags);
+    }
+    for name in [
+        "dup-uid-a",
+        "dup-uid-b-different-patient",
+        "xss-strings",
+        "same-study-other-patientid",
+        "meta-group-length-wrong",
+    ] {
+        assert_eq!(flags(name).flags, [], "{name}");
+    }
+    assert_eq!(frames::count(&flags("frames-lie").layout.frames), 1);
+    assert_eq!(frames::count(&flags("rows-cols-lie").layout.frames), 0);
+}
+
+#[test]
+fn nothing_of_the_corpus_panics_in_any_syntax() {
+    for row in rows().iter().filter(|row| row.bytes < 300_000) {
+        let bytes = row.read();
+        for syntax in ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"] {
+            let _ = scan_in(4096, &Uid::parse(syntax).expect("constant"), &bytes);
+        }
+    }
+}
