@@ -1,1 +1,45 @@
-//! placeholder
+//! The archive's services in its users' words: receive, find, retrieve, and the work in between.
+//!
+//! Everything here is synchronous and may block; the edges bring threads (DIMSE) or blocking tasks (HTTP).
+//! This crate speaks no wire protocol and knows no socket, status code or header.
+//!
+//! Way of an object: [`Incoming`] scans and buffers it, the fair queue gives every source its turn, one
+//! sequencer decides what the object *is* (new, the same again, a conflict) and appends it to the journal,
+//! one committer syncs the journal for everybody who waits, applies the facts to the index and only then
+//! lets the askers know.
+
+pub mod budget;
+pub mod clock;
+mod commit;
+mod decide;
+mod error;
+mod find;
+pub mod import;
+mod incoming;
+mod lists;
+pub mod metadata;
+mod object;
+mod open;
+mod options;
+mod pending;
+mod queue;
+pub mod rebuild;
+mod registry;
+mod retrieve;
+mod sequence;
+pub mod verify;
+mod worker;
+
+pub use error::{FindError, IngestError, OpenError, RegistryError, RetrieveError};
+pub use find::{Found, FoundRow};
+pub use incoming::{Form, Incoming, Stored, StoredKind};
+pub use index::{Cursor, CursorError, InstanceRow, Page, SeriesKey, SeriesRow, StudyKey, StudyRow};
+pub use metadata::Metadata;
+pub use object::StoredFile;
+pub use open::{Archive, Readiness, Stats};
+pub use options::Options;
+pub use registry::{Knock, Unknown};
+pub use retrieve::{Selection, Target};
+
+#[cfg(test)]
+mod tests;

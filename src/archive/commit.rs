@@ -1,0 +1,126 @@
+//! The committer: one sync for everybody who waits, then the index, then the answers (law 1).
+//!
+//! It never decides anything. If the sync or the index fails nobody is told "stored", and the archive
+//! is not ready until restart.
+
+use crate::error::IngestError;
+use crate::incoming::StoredKind;
+use crossbeam_channel::{Receiver, Sender};
+use index::{Entry, Index};
+use model::Flag;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+use store::Journal;
+
+/// What the asker learns.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) kind: StoredKind,
+    pub(crate) flags: Vec<Flag>,
+}
+
+/// The asker's place to wait; dropping it unanswered tells the asker that the archive is gone.
+pub(crate) struct Ticket(Sender<Result<Answer, IngestError>>);
+
+impl Ticket {
+    /// A ticket and where its answer arrives.
+    pub(crate) fn new() -> (Self, Receiver<Result<Answer, IngestError>>) {
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        (Self(sender), receiver)
+    }
+
+    /// Answers; an asker that went away does not matter.
+    pub(crate) fn answer(self, answer: Result<Answer, IngestError>) {
+        let _ = self.0.send(answer);
+    }
+}
+
+/// Appended facts and the askers that wait for them.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) tickets: Vec<(Ticket, Answer)>,
+    pub(crate) bytes: u64,
+    pub(crate) last_seq: u64,
+}
+
+impl Batch {
+    /// Tells every asker that nothing was stored.
+    pub(crate) fn refuse(&mut self, error: &IngestError) {
+        for (ticket, _) in self.tickets.drain(..) {
+            ticket.answer(Err(error.clone()));
+        }
+    }
+}
+
+/// Why the archive stopped taking objects, if it did.
+#[derive(Default)]
+pub(crate) struct Health {
+    reason: parking_lot::Mutex<Option<String>>,
+}
+
+impl Health {
+    pub(crate) fn fail(&self, reason: String) {
+        tracing::error!(%reason, "the archive takes no more objects until restart");
+        self.reason.lock().get_or_insert(reason);
+    }
+
+    pub(crate) fn reason(&self) -> Option<String> {
+        self.reason.lock().clone()
+    }
+}
+
+/// The committer's state; only its thread touches it.
+pub(crate) struct Committer {
+    pub(crate) batches: Receiver<Batch>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) index: Arc<dyn Index>,
+    pub(crate) applied_seq: Arc<AtomicU64>,
+    /// Journaled bytes since start, for the flusher.
+    pub(crate) bytes: Arc<AtomicU64>,
+    pub(crate) health: Arc<Health>,
+}
+
+impl Committer {
+    /// Works until the sequencer is gone and everything it appended is answered.
+    pub(crate) fn run(self) {
+        while let Ok(mut batch) = self.batches.recv() {
+            while let Ok(more) = self.batches.try_recv() {
+                batch.entries.extend(more.entries);
+                batch.tickets.extend(more.tickets);
+                batch.bytes += more.bytes;
+                batch.last_seq = more.last_seq;
+            }
+            if let Err(error) = self.commit(&batch) {
+                self.health.fail(error.to_string());
+                batch.refuse(&error);
+                continue;
+            }
+            for (ticket, answer) in batch.tickets {
+                ticket.answer(Ok(answer));
+            }
+        }
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), IngestError> {
+        if let Some(what) = self.health.reason() {
+            return Err(IngestError::Unavailable { what });
+        }
+        if batch.entries.is_empty() {
+            return Ok(()); // only repeats of what earlier batches made durable
+        }
+        let start = Instant::now();
+        self.journal.sync()?;
+        let synced = Instant::now();
+        self.index.apply(&batch.entries).map_err(|error| IngestError::Unavailable { what: error.to_string() })?;
+        self.applied_seq.store(batch.last_seq, Ordering::Release);
+        self.bytes.fetch_add(batch.bytes, Ordering::Relaxed);
+        metrics::counter!("khoanh_sync_batches_total").increment(1);
+        metrics::counter!("khoanh_sync_bytes_total").increment(batch.bytes);
+        metrics::histogram!("khoanh_sync_batch_records").record(f64::from(u32::try_from(batch.entries.len()).unwrap_or(u32::MAX)));
+        metrics::histogram!("khoanh_sync_seconds").record(synced.duration_since(start).as_secs_f64());
+        metrics::histogram!("khoanh_index_apply_seconds").record(synced.elapsed().as_secs_f64());
+        Ok(())
+    }
+}

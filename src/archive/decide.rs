@@ -1,0 +1,78 @@
+//! What an arriving object is, compared with what the archive already has. Pure: no I/O, no clock.
+//!
+//! The decision is recorded in the object's fact and never recomputed (law 3).
+
+use index::{Identity, KnownCopy, KnownPatient, KnownStudy};
+use model::name::fold;
+use model::{AttrKey, Difference, Flag, InstanceHead, Outcome, attribute::key};
+
+/// The decision.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// The same object is already there: nothing grows.
+    Same,
+    /// To be stored with this outcome.
+    Store(Outcome),
+    /// More different objects under one UID than the named limit.
+    TooMany,
+}
+
+/// Decides about `head`, given everything known.
+pub(crate) fn decide(head: &InstanceHead, known: &Identity, copies_max: u16) -> Decision {
+    if known.copies.iter().any(|copy| copy.digest == head.digest) {
+        return Decision::Same;
+    }
+    let copy = next(known.copies.iter().map(|copy| copy.copy));
+    if copy >= copies_max {
+        return Decision::TooMany;
+    }
+    let first = known.copies.iter().find(|copy| copy.copy == 0);
+    Decision::Store(Outcome {
+        copy,
+        difference: first.map(|first| difference(first, head)),
+        patient: rank_of_patient(head, &known.patients),
+        study: rank_of_study(head, &known.studies),
+    })
+}
+
+fn difference(first: &KnownCopy, head: &InstanceHead) -> Difference {
+    if first.transfer_syntax != head.transfer_syntax {
+        Difference::Syntax
+    } else if first.loose_crc == head.loose_crc {
+        Difference::GroupLength
+    } else {
+        Difference::Content
+    }
+}
+
+/// Two objects of one study belong to the same patient when their Patient IDs are equal;
+/// where one has no ID, when their folded names are.
+fn rank_of_patient(head: &InstanceHead, patients: &[KnownPatient]) -> u16 {
+    let value = |key: AttrKey| head.attribute(key).trim();
+    let (id, name) = (value(key::PATIENT_ID), fold(value(key::PATIENT_NAME)));
+    let same = |patient: &&KnownPatient| {
+        let known = patient.patient_id.trim();
+        if id.is_empty() || known.is_empty() { fold(&patient.name) == name } else { known == id }
+    };
+    patients.iter().find(same).map_or_else(|| next(patients.iter().map(|p| p.rank)), |patient| patient.rank)
+}
+
+fn rank_of_study(head: &InstanceHead, studies: &[KnownStudy]) -> u16 {
+    let same = |study: &&KnownStudy| study.study == head.study;
+    studies.iter().find(same).map_or_else(|| next(studies.iter().map(|s| s.rank)), |study| study.rank)
+}
+
+fn next(ranks: impl Iterator<Item = u16>) -> u16 {
+    ranks.max().map_or(0, |highest| highest.saturating_add(1))
+}
+
+/// Flags that follow from the outcome.
+pub(crate) fn flags_of(outcome: &Outcome) -> impl Iterator<Item = Flag> {
+    let patient = (outcome.patient > 0).then_some(Flag::OtherPatient);
+    let study = (outcome.study > 0).then_some(Flag::OtherStudy);
+    patient.into_iter().chain(study)
+}
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

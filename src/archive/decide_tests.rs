@@ -1,0 +1,83 @@
+//! Tests of the decision: same, conflict by kind, other patient, other study, too many.
+
+use super::*;
+use model::{Attributes, Digest, FacilityCode, Layout, Uid, Via};
+
+fn uid(text: &str) -> Uid {
+    Uid::parse(text).expect("uid")
+}
+
+fn head(digest: u8, patient: (&str, &str), syntax: &str, loose_crc: u32) -> InstanceHead {
+    InstanceHead {
+        seq: 0,
+        facility: FacilityCode::DEMO,
+        source: "s".into(),
+        received: 0,
+        via: Via::CStore,
+        sop_class: uid("1.2.3"),
+        sop_instance: uid("1.1"),
+        study: uid("1.2"),
+        series: uid("1.3"),
+        transfer_syntax: uid(syntax),
+        digest: Digest([digest; 32]),
+        meta_digest: Digest([0; 32]),
+        loose_crc,
+        meta_len: 0,
+        file_len: 0,
+        attributes: Attributes::from([
+            (key::PATIENT_ID, patient.0.to_owned()),
+            (key::PATIENT_NAME, patient.1.to_owned()),
+        ]),
+        layout: Layout::default(),
+        flags: Vec::new(),
+        outcome: Outcome::default(),
+    }
+}
+
+fn copy(number: u16, digest: u8, syntax: &str, loose_crc: u32) -> KnownCopy {
+    KnownCopy { copy: number, digest: Digest([digest; 32]), loose_crc, transfer_syntax: uid(syntax), seq: 1 }
+}
+
+fn patient(rank: u16, id: &str, name: &str) -> KnownPatient {
+    let (patient_id, name) = (id.to_owned(), name.to_owned());
+    KnownPatient { rank, patient_id, name, issuer: String::new(), birth_date: String::new() }
+}
+
+#[test]
+fn the_same_bytes_are_the_same_whatever_copy_they_are() {
+    let known = Identity { copies: vec![copy(0, 1, "1.2", 7), copy(1, 2, "1.2", 8)], ..Identity::default() };
+    assert_eq!(decide(&head(2, ("A", ""), "1.2", 8), &known, 64), Decision::Same);
+}
+
+#[test]
+fn other_bytes_are_kept_and_classed() {
+    let known = Identity { copies: vec![copy(0, 1, "1.2", 7)], ..Identity::default() };
+    for (syntax, crc, class) in
+        [("1.3", 7, Difference::Syntax), ("1.2", 7, Difference::GroupLength), ("1.2", 9, Difference::Content)]
+    {
+        let Decision::Store(outcome) = decide(&head(2, ("A", ""), syntax, crc), &known, 64) else { panic!("not kept") };
+        assert_eq!((outcome.copy, outcome.difference), (1, Some(class)));
+    }
+    assert_eq!(decide(&head(2, ("A", ""), "1.2", 9), &known, 1), Decision::TooMany);
+}
+
+#[test]
+fn a_second_patient_under_one_study_is_told_apart() {
+    let known = Identity { patients: vec![patient(0, "P1", "NGUYEN^VAN AN")], ..Identity::default() };
+    let rank = |id, name| match decide(&head(1, (id, name), "1.2", 0), &known, 64) {
+        Decision::Store(outcome) => outcome.patient,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(rank("P1", "TRAN THI BE"), 0, "the ID decides");
+    assert_eq!(rank("P2", "NGUYEN^VAN AN"), 1, "another ID is another patient");
+    assert_eq!(rank("", "Nguyễn Văn An"), 0, "without an ID the folded name decides");
+    assert_eq!(rank("", "LE VAN TAM"), 1);
+}
+
+#[test]
+fn a_series_seen_in_another_study_is_told_apart() {
+    let known = Identity { studies: vec![KnownStudy { rank: 0, study: uid("9.9") }], ..Identity::default() };
+    let Decision::Store(outcome) = decide(&head(1, ("A", ""), "1.2", 0), &known, 64) else { panic!("not kept") };
+    assert_eq!(outcome.study, 1);
+    assert_eq!(flags_of(&outcome).collect::<Vec<_>>(), [Flag::OtherStudy]);
+}

@@ -1,0 +1,148 @@
+//! What a caller of the archive can do about a failure. No variant's text holds patient data.
+
+/// An object was not stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IngestError {
+    /// The bytes cannot be framed or exceed a named bound: the sender must mend the object.
+    #[error("cannot understand the object: {what}")]
+    CannotUnderstand {
+        /// What and where.
+        what: String,
+    },
+    /// No usable SOP, study or series identity.
+    #[error("the object cannot be identified: {what}")]
+    MissingIdentity {
+        /// Which attribute and why.
+        what: String,
+    },
+    /// The request names another object than the bytes hold.
+    #[error("the object is not what was announced: {what}")]
+    Mismatch {
+        /// Expected and found.
+        what: String,
+    },
+    /// Too little free space; the same object can be sent again later.
+    #[error("out of space: free some or add a disk, then send again")]
+    OutOfSpace,
+    /// A named limit is reached; send again later.
+    #[error("busy: a limit of the archive is reached, send again later")]
+    Busy,
+    /// The archive does not take objects now.
+    #[error("not available: {what}")]
+    Unavailable {
+        /// Why.
+        what: String,
+    },
+    /// The caller may not store here.
+    #[error("not allowed to store for this facility")]
+    Forbidden,
+}
+
+impl From<store::StoreError> for IngestError {
+    fn from(error: store::StoreError) -> Self {
+        match error {
+            store::StoreError::Full { .. } => Self::OutOfSpace,
+            other => Self::Unavailable { what: other.to_string() },
+        }
+    }
+}
+
+/// A question could not be answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FindError {
+    /// The index does not answer.
+    #[error("the index does not answer: {what}")]
+    Unavailable {
+        /// Why.
+        what: String,
+    },
+    /// The question itself is wrong.
+    #[error("bad query: {what}")]
+    BadQuery {
+        /// What and how to mend it.
+        what: String,
+    },
+}
+
+impl From<index::IndexError> for FindError {
+    fn from(error: index::IndexError) -> Self {
+        Self::Unavailable { what: error.to_string() }
+    }
+}
+
+/// Bytes could not be brought.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RetrieveError {
+    /// Nothing there that the caller may see.
+    #[error("nothing found under these UIDs that this caller may see")]
+    NotFound,
+    /// The stored bytes fail their checksum.
+    #[error("stored bytes are damaged: {what}")]
+    Damaged {
+        /// Where.
+        what: String,
+    },
+    /// The disk or the index does not answer.
+    #[error("not available: {what}")]
+    Unavailable {
+        /// Why.
+        what: String,
+    },
+}
+
+impl From<index::IndexError> for RetrieveError {
+    fn from(error: index::IndexError) -> Self {
+        Self::Unavailable { what: error.to_string() }
+    }
+}
+
+impl From<store::StoreError> for RetrieveError {
+    fn from(error: store::StoreError) -> Self {
+        match error {
+            store::StoreError::Corrupt { .. } => Self::Damaged { what: error.to_string() },
+            other => Self::Unavailable { what: other.to_string() },
+        }
+    }
+}
+
+/// A change to the registry was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    /// The entry contradicts itself or the registry.
+    #[error("{what}")]
+    Invalid {
+        /// What and how to mend it.
+        what: String,
+    },
+    /// The caller is no administrator of that facility.
+    #[error("not allowed to change the registry")]
+    Forbidden,
+    /// The change could not be made durable.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+}
+
+/// The archive could not be opened or closed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Journal or data directory.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// Index.
+    #[error(transparent)]
+    Index(#[from] index::IndexError),
+    /// A journal record that is no fact of this program's.
+    #[error("journal record {lsn} is not understood: {what}; was it written by a newer version?")]
+    Fact {
+        /// Number of the record.
+        lsn: model::Lsn,
+        /// What the parser said.
+        what: String,
+    },
+    /// A thread could not be started, or died.
+    #[error("{what}")]
+    Thread {
+        /// Which one.
+        what: String,
+    },
+}

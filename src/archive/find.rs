@@ -1,0 +1,134 @@
+//! Answers "what is there?" for a caller, without opening a single stored object.
+
+use crate::error::FindError;
+use crate::open::Archive;
+use crate::retrieve::preferred;
+use index::{Cursor, plan};
+use model::attribute::ATTRIBUTES;
+use model::query::Query;
+use model::{Attributes, Caller, FacilityCode, Level, Scope, Uid};
+use std::collections::HashMap;
+
+/// Rows asked of the index at once, beyond what the answer still needs.
+const SLACK: usize = 16;
+/// Index pages examined for one answer: a bound on the work of a question that filters nearly everything.
+const PAGES_MAX: usize = 1_000;
+
+/// One page of an answer.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The rows, newest study first.
+    pub rows: Vec<FoundRow>,
+    /// Whether there are more.
+    pub more: bool,
+    /// What the asker should know, for a Warning header; no patient data.
+    pub notes: Vec<String>,
+}
+
+/// One match.
+#[derive(Debug, Clone)]
+pub struct FoundRow {
+    /// The facility it belongs to.
+    pub facility: FacilityCode,
+    /// Its level.
+    pub level: Level,
+    /// Study Instance UID.
+    pub study: Uid,
+    /// Series Instance UID, at series and instance level.
+    pub series: Option<Uid>,
+    /// SOP Instance UID, at instance level.
+    pub instance: Option<Uid>,
+    /// Every kept and derived attribute of this level and the levels above.
+    pub attributes: Attributes,
+}
+
+/// Which facility answers for each Study Instance UID met.
+type Chosen = HashMap<Uid, Option<FacilityCode>>;
+
+impl Archive {
+    /// Finds studies, series or instances.
+    ///
+    /// `offset` rows are skipped, at most `limit` are returned. On the shared root a study that several
+    /// facilities hold is answered once, as [`Archive::select`] would retrieve it.
+    ///
+    /// # Errors
+    /// [`FindError::BadQuery`] for conditions the index cannot understand.
+    pub fn find(
+        &self,
+        caller: &Caller,
+        scope: Scope,
+        query: &Query,
+        offset: u64,
+        limit: usize,
+    ) -> Result<Found, FindError> {
+        let mut found = Found { rows: Vec::new(), more: false, notes: Vec::new() };
+        let facilities = match scope {
+            Scope::Facility(facility) if caller.may_see(facility) => Some(vec![facility]),
+            Scope::Facility(_) => return Ok(found),
+            Scope::Shared => caller.facilities.as_ref().map(|set| set.iter().copied().collect()),
+        };
+        let plan = plan(query, facilities);
+        let mut chosen = Chosen::new();
+        let (mut skip, mut cursor) = (offset, None::<Cursor>);
+        for _ in 0..PAGES_MAX {
+            let want = limit.saturating_sub(found.rows.len()).saturating_add(usize::try_from(skip).unwrap_or(usize::MAX));
+            let page = self.index().find(&plan, cursor.as_ref(), want.saturating_add(SLACK).min(1_000))?;
+            for row in page.rows {
+                if !self.answers(caller, scope, &row, &mut chosen)? {
+                    continue;
+                }
+                if skip > 0 {
+                    skip -= 1;
+                } else if found.rows.len() >= limit {
+                    found.more = true;
+                    return Ok(found);
+                } else {
+                    found.rows.push(complete(query.level, &row));
+                }
+            }
+            cursor = page.cursor;
+            if cursor.is_none() {
+                return Ok(found);
+            }
+        }
+        found.more = true;
+        found.notes.push("the search stopped at its limit of examined rows; narrow the question".into());
+        Ok(found)
+    }
+
+    /// Whether this row is the copy that answers on this root.
+    fn answers(
+        &self,
+        caller: &Caller,
+        scope: Scope,
+        row: &index::Found,
+        chosen: &mut Chosen,
+    ) -> Result<bool, FindError> {
+        let key = &row.study.key;
+        if scope != Scope::Shared {
+            return Ok(true);
+        }
+        if let Some(chosen) = chosen.get(&key.study) {
+            return Ok(*chosen == Some(key.facility));
+        }
+        let mut rows = self.index().studies(&key.study)?;
+        rows.retain(|study| caller.may_see(study.key.facility));
+        let answering = preferred(caller, &rows);
+        chosen.insert(key.study.clone(), answering);
+        Ok(answering == Some(key.facility))
+    }
+}
+
+/// The match with every attribute of its level and the levels above.
+fn complete(level: Level, row: &index::Found) -> FoundRow {
+    let wanted = ATTRIBUTES.iter().filter(|attribute| attribute.level <= level);
+    let attributes = wanted.filter_map(|attribute| Some((attribute.key, row.value(attribute.key)?.into_owned())));
+    FoundRow {
+        facility: row.study.key.facility,
+        level,
+        study: row.study.key.study.clone(),
+        series: row.series.as_ref().map(|series| series.key.series.clone()),
+        instance: row.instance.as_ref().map(|instance| instance.sop_instance.clone()),
+        attributes: attributes.collect(),
+    }
+}

@@ -1,0 +1,115 @@
+//! A stored object as a readable, seekable file: bounded memory, every byte checked on its way out.
+
+use crate::error::RetrieveError;
+use crate::open::Archive;
+use index::InstanceRow;
+use model::Layout;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Bytes read from the store at once.
+const WINDOW: u64 = 512 * 1024;
+
+/// Reads a stored object, or its data set, piece by piece.
+pub struct StoredFile {
+    archive: Arc<Archive>,
+    instance: InstanceRow,
+    base: u64,
+    len: u64,
+    position: u64,
+    window: Vec<u8>,
+    window_at: u64,
+}
+
+impl Archive {
+    /// Bytes of the stored file, verified against their checksums.
+    ///
+    /// # Errors
+    /// [`RetrieveError::Damaged`] when a checksum fails: nothing unverified is ever returned.
+    pub fn read(&self, instance: &InstanceRow, range: Range<u64>) -> Result<Vec<u8>, RetrieveError> {
+        Ok(self.journal().read(&instance.place, range)?)
+    }
+
+    /// Where the parts of the object lie; positions count from the data set.
+    pub fn layout(&self, instance: &InstanceRow) -> Result<Layout, RetrieveError> {
+        Ok(self.index().layout(instance)?)
+    }
+
+    /// The stored Part 10 file.
+    pub fn file(self: &Arc<Self>, instance: &InstanceRow) -> StoredFile {
+        self.open_from(instance, 0)
+    }
+
+    /// The stored data set, without preamble and file meta information.
+    pub fn data_set(self: &Arc<Self>, instance: &InstanceRow) -> StoredFile {
+        self.open_from(instance, u64::from(instance.meta_len))
+    }
+
+    fn open_from(self: &Arc<Self>, instance: &InstanceRow, base: u64) -> StoredFile {
+        StoredFile {
+            archive: Arc::clone(self),
+            len: instance.file_len.saturating_sub(base),
+            instance: instance.clone(),
+            base,
+            position: 0,
+            window: Vec::new(),
+            window_at: 0,
+        }
+    }
+}
+
+impl StoredFile {
+    /// Length in bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are no bytes at all.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The next bytes at the position, from the window.
+    fn ahead(&mut self) -> io::Result<&[u8]> {
+        let inside = |this: &Self| {
+            let skip = usize::try_from(this.position.checked_sub(this.window_at)?).ok()?;
+            (skip < this.window.len()).then_some(skip)
+        };
+        if inside(self).is_none() {
+            let end = self.len.min(self.position.saturating_add(WINDOW));
+            let range = self.base + self.position..self.base + end;
+            self.window = self.archive.read(&self.instance, range).map_err(io::Error::other)?;
+            self.window_at = self.position;
+        }
+        let skip = inside(self).unwrap_or(self.window.len());
+        Ok(self.window.get(skip..).unwrap_or_default())
+    }
+}
+
+impl Read for StoredFile {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.position >= self.len || out.is_empty() {
+            return Ok(0);
+        }
+        let ahead = self.ahead()?;
+        let count = ahead.len().min(out.len());
+        if let (Some(to), Some(from)) = (out.get_mut(..count), ahead.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.position += u64::try_from(count).unwrap_or(0);
+        Ok(count)
+    }
+}
+
+impl Seek for StoredFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.len.checked_add_signed(by),
+            SeekFrom::Current(by) => self.position.checked_add_signed(by),
+        };
+        self.position = target.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.position)
+    }
+}

@@ -1,0 +1,331 @@
+//! Opening and closing the archive: directory, journal, index, and the threads between them.
+//!
+//! The start-up order is the recovery order: lock, journal (torn tail cut, unproven tail rewritten), index,
+//! replay of what the index has not seen, then the threads, then the registry.
+
+use crate::budget::Budget;
+use crate::commit::{Committer, Health};
+use crate::error::{IngestError, OpenError};
+use crate::metadata::Prepared;
+use crate::options::Options;
+use crate::pending::Pending;
+use crate::queue::FairQueue;
+use crate::registry::{Registry, demo};
+use crate::sequence::{Sequencer, Work};
+use crate::{rebuild, worker};
+use index::{Index, Rocks, RocksOptions};
+use model::{FacilityCode, Fact};
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use store::{DataDir, Journal, JournalOptions, RealDisk};
+
+/// Batches the sequencer may run ahead of the sync.
+const BATCHES_AHEAD: usize = 2;
+
+/// The archive. Used as `Arc<Archive>`; every method may block.
+pub struct Archive {
+    options: Options,
+    journal: Arc<Journal>,
+    index: Arc<dyn Index>,
+    queue: Arc<FairQueue<Work>>,
+    budget: Budget,
+    registry: RwLock<Registry>,
+    prepared: Prepared,
+    health: Arc<Health>,
+    draining: AtomicBool,
+    stopping: Arc<AtomicBool>,
+    journaled: Arc<AtomicU64>,
+    pipeline: Mutex<Vec<JoinHandle<()>>>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+    _directory: DataDir,
+}
+
+/// Whether law 1 holds, and if not, why.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Readiness {
+    /// Objects are taken and answers are durable.
+    pub ready: bool,
+    /// What stands in the way, or should be looked at.
+    pub reasons: Vec<String>,
+}
+
+/// Totals for the operator.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Stats {
+    /// Numbers from the index.
+    #[serde(flatten)]
+    pub index: index::Stats,
+    /// Objects waiting in front of the journal, by source.
+    pub waiting: Vec<(String, usize)>,
+    /// Memory of objects on their way in, bytes.
+    pub ingest_bytes: u64,
+    /// Free space for the journal, bytes.
+    pub free_bytes: Option<u64>,
+}
+
+/// Where the index lives inside a data directory.
+pub(crate) fn index_path(data: &Path) -> PathBuf {
+    data.join("index")
+}
+
+/// Opens the journal of a data directory as the options say.
+pub(crate) fn open_journal(options: &Options) -> Result<(Journal, store::Recovery), OpenError> {
+    let default = vec![options.data.join("journal")];
+    let dirs = if options.journal.is_empty() { default } else { options.journal.clone() };
+    let journal_options = JournalOptions {
+        segment_bytes: options.segment_bytes,
+        blob_above: options.blob_above,
+        reserve_bytes: options.reserve_bytes,
+        ..JournalOptions::new(dirs)
+    };
+    Ok(Journal::open(Arc::new(RealDisk::new()), journal_options)?)
+}
+
+/// Opens the index of a data directory as the options say.
+pub(crate) fn open_index(options: &Options, path: &Path) -> Result<Rocks, OpenError> {
+    Ok(Rocks::open(path, RocksOptions { cache_bytes: options.index_cache, ..RocksOptions::default() })?)
+}
+
+impl Archive {
+    /// Opens the data directory, recovers, and starts the archive's threads.
+    ///
+    /// # Errors
+    /// A second server, a newer format, a damaged journal: each names the file and what to do; nothing is changed.
+    pub fn open(options: Options) -> Result<Arc<Self>, OpenError> {
+        let directory = DataDir::open(&options.data)?;
+        let (journal, recovery) = open_journal(&options)?;
+        if let Some(torn) = &recovery.torn {
+            tracing::warn!(?torn, "an unfinished record at the end of the journal was cut; it was never acknowledged");
+        }
+        let index = open_index(&options, &index_path(&options.data))?;
+        let applied = index.applied();
+        let from = recovery.moved_from.map_or(applied + 1, |moved| moved.min(applied + 1));
+        let met = rebuild::replay(&journal, &index, from, &mut |_| {})?;
+        let orphans = journal.remove_orphans(&met.blobs, from)?;
+        tracing::info!(from, facts = met.facts, orphans, "the index is level with the journal");
+        let archive = Self::start(options, directory, Arc::new(journal), Arc::new(index))?;
+        archive.seed()?;
+        Ok(archive)
+    }
+
+    fn start(
+        options: Options,
+        directory: DataDir,
+        journal: Arc<Journal>,
+        index: Arc<dyn Index>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let queue = Arc::new(FairQueue::new());
+        let health = Arc::new(Health::default());
+        let (commit, batches) = crossbeam_channel::bounded(BATCHES_AHEAD);
+        let max_seq = index.max_seq();
+        let applied_seq = Arc::new(AtomicU64::new(max_seq));
+        let journaled = Arc::new(AtomicU64::new(0));
+        let sequencer = Sequencer {
+            queue: Arc::clone(&queue),
+            journal: Arc::clone(&journal),
+            index: Arc::clone(&index),
+            commit,
+            applied_seq: Arc::clone(&applied_seq),
+            next_seq: max_seq + 1,
+            copies_max: options.copies_max,
+            batch_objects_max: options.batch_objects_max,
+            batch_bytes_max: options.batch_bytes_max,
+            pending: Pending::default(),
+        };
+        let committer = Committer {
+            batches,
+            journal: Arc::clone(&journal),
+            index: Arc::clone(&index),
+            applied_seq,
+            bytes: Arc::clone(&journaled),
+            health: Arc::clone(&health),
+        };
+        let (facilities, sources) = index.registry()?;
+        let pipeline = vec![
+            spawn("sequencer", move || sequencer.run())?,
+            spawn("committer", move || committer.run())?,
+        ];
+        let archive = Arc::new(Self {
+            budget: Budget::new(options.ingest_budget),
+            prepared: Prepared::new(options.metadata_cache),
+            journal,
+            index,
+            queue,
+            registry: RwLock::new(Registry::new(facilities, sources)),
+            health,
+            draining: AtomicBool::new(false),
+            stopping: Arc::new(AtomicBool::new(false)),
+            journaled,
+            pipeline: Mutex::new(pipeline),
+            workers: Mutex::new(Vec::new()),
+            _directory: directory,
+            options,
+        });
+        let workers = vec![worker::start_quiet(&archive)?, worker::start_flusher(&archive)?];
+        *archive.workers.lock() = workers;
+        Ok(archive)
+    }
+
+    /// Seeds the demo facility into an empty registry.
+    fn seed(&self) -> Result<(), OpenError> {
+        if !self.options.seed_demo || !self.registry.read().is_empty() {
+            return Ok(());
+        }
+        let (facility, source) = demo();
+        let failed = |error: IngestError| OpenError::Thread { what: format!("the demo facility was not stored: {error}") };
+        self.record(Fact::Facility(facility.clone())).map_err(failed)?;
+        self.record(Fact::Source(source.clone())).map_err(failed)?;
+        *self.registry.write() = Registry::new(vec![facility], vec![source]);
+        Ok(())
+    }
+
+    /// Whether objects are taken, and what should be looked at.
+    pub fn readiness(&self) -> Readiness {
+        let mut reasons: Vec<String> = self.health.reason().into_iter().collect();
+        if self.draining.load(Ordering::Relaxed) {
+            reasons.push("draining before a stop".into());
+        }
+        let ready = reasons.is_empty();
+        // A full disk refuses objects and loses none: worth saying, no reason to turn readers away.
+        if let Err(error) = self.journal.admit(0) {
+            reasons.push(error.to_string());
+        }
+        let alarm = |alarm: &store::Alarm| format!("journal directory {} failed: {}", alarm.dir.display(), alarm.reason);
+        reasons.extend(self.journal.alarms().iter().map(alarm));
+        Readiness { ready, reasons }
+    }
+
+    /// Whether one more object may begin.
+    pub(crate) fn admit(&self) -> Result<(), IngestError> {
+        if let Some(what) = self.health.reason() {
+            return Err(IngestError::Unavailable { what });
+        }
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(IngestError::Unavailable { what: "draining before a stop".into() });
+        }
+        Ok(self.journal.admit(0)?)
+    }
+
+    /// Hands work to the sequencer.
+    pub(crate) fn submit(&self, lane: &str, work: Work) -> Result<(), IngestError> {
+        let stopped = |_| IngestError::Unavailable { what: "the archive is stopping".into() };
+        self.queue.push(lane, work).map_err(stopped)
+    }
+
+    /// Refuses new objects from now on; open ones go on.
+    pub fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the threads, writes the clean mark and flushes the index.
+    ///
+    /// # Errors
+    /// When something is still in the way after `limit`; the next start recovers.
+    pub fn close(&self, limit: Duration) -> Result<(), OpenError> {
+        let deadline = Instant::now() + limit;
+        self.begin_drain();
+        self.stopping.store(true, Ordering::Relaxed);
+        join(&self.workers, deadline)?;
+        self.queue.close();
+        join(&self.pipeline, deadline)?;
+        if self.health.reason().is_none() {
+            self.journal.sync()?;
+            self.journal.mark()?;
+            self.journal.sync()?;
+            self.index.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Numbers for the operator.
+    pub fn stats(&self) -> Result<Stats, crate::FindError> {
+        Ok(Stats {
+            index: self.index.stats()?,
+            waiting: self.queue.depths(),
+            ingest_bytes: self.budget.used(),
+            free_bytes: self.journal.free_space().ok(),
+        })
+    }
+
+    /// The options it was opened with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(crate) fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    pub(crate) fn index(&self) -> &Arc<dyn Index> {
+        &self.index
+    }
+
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    pub(crate) fn registry(&self) -> &RwLock<Registry> {
+        &self.registry
+    }
+
+    pub(crate) fn prepared(&self) -> &Prepared {
+        &self.prepared
+    }
+
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    pub(crate) fn journaled(&self) -> u64 {
+        self.journaled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stopping(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stopping)
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.options.clock.now_ms()
+    }
+
+    /// Facilities that have a registry entry, by code.
+    pub fn facility_codes(&self) -> HashSet<FacilityCode> {
+        self.sources().0.into_iter().map(|facility| facility.code).collect()
+    }
+}
+
+impl Drop for Archive {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.queue.close();
+        for thread in self.pipeline.get_mut().drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Starts a named thread.
+pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
+    let failed = |error: std::io::Error| OpenError::Thread { what: format!("thread {name} does not start: {error}") };
+    std::thread::Builder::new().name(name.into()).spawn(work).map_err(failed)
+}
+
+fn join(threads: &Mutex<Vec<JoinHandle<()>>>, deadline: Instant) -> Result<(), OpenError> {
+    for thread in threads.lock().drain(..) {
+        while !thread.is_finished() {
+            if Instant::now() > deadline {
+                let name = thread.thread().name().unwrap_or("?").to_owned();
+                return Err(OpenError::Thread { what: format!("thread {name} did not end in time") });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let name = thread.thread().name().unwrap_or("?").to_owned();
+        thread.join().map_err(|_| OpenError::Thread { what: format!("thread {name} died") })?;
+    }
+    Ok(())
+}

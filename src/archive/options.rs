@@ -1,0 +1,74 @@
+//! What the archive is started with; every limit has a name and a default here.
+
+use crate::clock::{Clock, SystemClock};
+use model::AeTitle;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Start-up options of the archive.
+#[derive(Clone)]
+pub struct Options {
+    /// Data directory: lock, format version, index and, unless named otherwise, the journal.
+    pub data: PathBuf,
+    /// One or two journal directories; empty means `journal` inside the data directory.
+    pub journal: Vec<PathBuf>,
+    /// Size of one journal segment file in bytes.
+    pub segment_bytes: u64,
+    /// Objects above this many bytes get a file of their own.
+    pub blob_above: u64,
+    /// Below this many free bytes objects are refused until space returns.
+    pub reserve_bytes: u64,
+    /// Memory for all objects on their way in, in bytes; beyond it they go on in files.
+    pub ingest_budget: u64,
+    /// Most bytes of one object.
+    pub object_bytes_max: u64,
+    /// Most different objects kept under one SOP Instance UID of one facility.
+    pub copies_max: u16,
+    /// Most objects in one sync.
+    pub batch_objects_max: usize,
+    /// Most bytes gathered for one sync.
+    pub batch_bytes_max: u64,
+    /// A series without a new instance for this long is quiet.
+    pub quiet_after: Duration,
+    /// The index is flushed after this many journaled bytes ...
+    pub flush_bytes: u64,
+    /// ... or after this long.
+    pub flush_every: Duration,
+    /// Memory of the index's block cache in bytes.
+    pub index_cache: usize,
+    /// Memory of prepared metadata documents in bytes.
+    pub metadata_cache: u64,
+    /// AE titles the archive answers to besides those of its sources.
+    pub ae_titles: Vec<AeTitle>,
+    /// Seeds one demo facility that accepts any AE title from loopback when the registry is empty.
+    pub seed_demo: bool,
+    /// Source of time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Options {
+    /// Defaults over a data directory.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self {
+            data: data.into(),
+            journal: Vec::new(),
+            segment_bytes: 256 << 20,
+            blob_above: 8 << 20,
+            reserve_bytes: 1 << 30,
+            ingest_budget: 96 << 20,
+            object_bytes_max: 64 << 30,
+            copies_max: 64,
+            batch_objects_max: 256,
+            batch_bytes_max: 32 << 20,
+            quiet_after: Duration::from_secs(20),
+            flush_bytes: 2 << 30,
+            flush_every: Duration::from_secs(300),
+            index_cache: 64 << 20,
+            metadata_cache: 32 << 20,
+            ae_titles: AeTitle::parse("KHOANH").into_iter().collect(),
+            seed_demo: true,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What the sequencer has decided and the index may not show yet.
+//!
+//! Every entry carries the sequence number that brought it, so that it can be dropped once the index has
+//! applied that number, or taken back when the append failed.
+
+use index::{Identity, KnownCopy, KnownPatient, KnownStudy};
+use model::attribute::key;
+use model::{FacilityCode, InstanceHead, Uid};
+use std::collections::{HashMap, VecDeque};
+
+type FacilityUid = (FacilityCode, Uid);
+
+/// Values by (facility, UID), each with the sequence number that brought it.
+struct Ledger<V> {
+    entries: HashMap<FacilityUid, Vec<(u64, V)>>,
+    order: VecDeque<(u64, FacilityUid)>,
+}
+
+impl<V> Default for Ledger<V> {
+    fn default() -> Self {
+        Self { entries: HashMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<V: Clone> Ledger<V> {
+    fn get<'a>(&'a self, key: &FacilityUid) -> impl Iterator<Item = &'a V> {
+        self.entries.get(key).into_iter().flatten().map(|(_, value)| value)
+    }
+
+    fn put(&mut self, seq: u64, key: FacilityUid, value: V) {
+        self.entries.entry(key.clone()).or_default().push((seq, value));
+        self.order.push_back((seq, key));
+    }
+
+    fn drop_through(&mut self, applied: u64) {
+        while self.order.front().is_some_and(|(seq, _)| *seq <= applied) {
+            let Some((_, key)) = self.order.pop_front() else { return };
+            self.retain(&key, |seq| seq > applied);
+        }
+    }
+
+    fn drop_from(&mut self, first: u64) {
+        while self.order.back().is_some_and(|(seq, _)| *seq >= first) {
+            let Some((_, key)) = self.order.pop_back() else { return };
+            self.retain(&key, |seq| seq < first);
+        }
+    }
+
+    fn retain(&mut self, key: &FacilityUid, keep: impl Fn(u64) -> bool) {
+        if let Some(values) = self.entries.get_mut(key) {
+            values.retain(|(seq, _)| keep(*seq));
+            if values.is_empty() {
+                self.entries.remove(key);
+            }
+        }
+    }
+}
+
+/// Decisions on their way into the index.
+#[derive(Default)]
+pub(crate) struct Pending {
+    copies: Ledger<KnownCopy>,
+    patients: Ledger<KnownPatient>,
+    studies: Ledger<KnownStudy>,
+}
+
+impl Pending {
+    /// Adds what is pending to what the index knows.
+    pub(crate) fn add_to(&self, known: &mut Identity, head: &InstanceHead) {
+        let keyed = |uid: &Uid| (head.facility, uid.clone());
+        for copy in self.copies.get(&keyed(&head.sop_instance)) {
+            if !known.copies.iter().any(|have| have.copy == copy.copy) {
+                known.copies.push(copy.clone());
+            }
+        }
+        for patient in self.patients.get(&keyed(&head.study)) {
+            if !known.patients.iter().any(|have| have.rank == patient.rank) {
+                known.patients.push(patient.clone());
+            }
+        }
+        for study in self.studies.get(&keyed(&head.series)) {
+            if !known.studies.iter().any(|have| have.rank == study.rank) {
+                known.studies.push(study.clone());
+            }
+        }
+    }
+
+    /// Remembers what a stored object adds to the known.
+    pub(crate) fn remember(&mut self, head: &InstanceHead, known: &Identity) {
+        let keyed = |uid: &Uid| (head.facility, uid.clone());
+        let copy = KnownCopy {
+            copy: head.outcome.copy,
+            digest: head.digest,
+            loose_crc: head.loose_crc,
+            transfer_syntax: head.transfer_syntax.clone(),
+            seq: head.seq,
+        };
+        self.copies.put(head.seq, keyed(&head.sop_instance), copy);
+        if !known.patients.iter().any(|patient| patient.rank == head.outcome.patient) {
+            let patient = KnownPatient {
+                rank: head.outcome.patient,
+                patient_id: head.attribute(key::PATIENT_ID).to_owned(),
+                issuer: head.attribute(key::ISSUER_OF_PATIENT_ID).to_owned(),
+                name: head.attribute(key::PATIENT_NAME).to_owned(),
+                birth_date: head.attribute(key::PATIENT_BIRTH_DATE).to_owned(),
+            };
+            self.patients.put(head.seq, keyed(&head.study), patient);
+        }
+        if !known.studies.iter().any(|study| study.rank == head.outcome.study) {
+            let study = KnownStudy { rank: head.outcome.study, study: head.study.clone() };
+            self.studies.put(head.seq, keyed(&head.series), study);
+        }
+    }
+
+    /// Drops what the index has by now.
+    pub(crate) fn forget(&mut self, applied: u64) {
+        self.copies.drop_through(applied);
+        self.patients.drop_through(applied);
+        self.studies.drop_through(applied);
+    }
+
+    /// Undoes what was remembered from `first` on, after a failed append.
+    pub(crate) fn roll_back(&mut self, first: u64) {
+        self.copies.drop_from(first);
+        self.patients.drop_from(first);
+        self.studies.drop_from(first);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_copy_stays_pending_when_the_first_is_applied() {
+        let mut ledger = Ledger::default();
+        let key = (FacilityCode::DEMO, Uid::parse("1.2").expect("uid"));
+        ledger.put(5, key.clone(), 'a');
+        ledger.put(9, key.clone(), 'b');
+        ledger.drop_through(5);
+        assert_eq!(ledger.get(&key).collect::<String>(), "b");
+        ledger.drop_from(9);
+        assert_eq!(ledger.get(&key).count(), 0);
+        assert!(ledger.entries.is_empty() && ledger.order.is_empty());
+    }
+}

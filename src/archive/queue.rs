@@ -1,0 +1,153 @@
+//! The fair queue in front of the sequencer: every source gets its turn, however much another floods.
+//!
+//! Deficit round robin over sources, counted in bytes: in each round a source may bring up to one quantum,
+//! so a light source's object is in the next batch whatever stands behind a heavy one.
+//! Nothing here decides or writes anything.
+
+use parking_lot::{Condvar, Mutex};
+use std::collections::{HashMap, VecDeque};
+
+/// Bytes a source may bring per round.
+const QUANTUM: u64 = 4 * 1024 * 1024;
+
+/// Something with a weight in bytes.
+pub(crate) trait Weight {
+    /// Bytes it costs to write.
+    fn weight(&self) -> u64;
+}
+
+/// A queue of `T` by source.
+pub(crate) struct FairQueue<T> {
+    lanes: Mutex<Lanes<T>>,
+    ready: Condvar,
+}
+
+struct Lanes<T> {
+    by_source: HashMap<String, Lane<T>>,
+    turn: VecDeque<String>,
+    closed: bool,
+}
+
+struct Lane<T> {
+    items: VecDeque<T>,
+    credit: u64,
+}
+
+impl<T: Weight> FairQueue<T> {
+    pub(crate) fn new() -> Self {
+        let lanes = Lanes { by_source: HashMap::new(), turn: VecDeque::new(), closed: false };
+        Self { lanes: Mutex::new(lanes), ready: Condvar::new() }
+    }
+
+    /// Puts an item behind the others of its source; gives it back when the queue is closed.
+    pub(crate) fn push(&self, source: &str, item: T) -> Result<(), T> {
+        let mut lanes = self.lanes.lock();
+        if lanes.closed {
+            return Err(item);
+        }
+        if let Some(lane) = lanes.by_source.get_mut(source) {
+            lane.items.push_back(item);
+        } else {
+            let lane = Lane { items: VecDeque::from([item]), credit: 0 };
+            lanes.by_source.insert(source.to_owned(), lane);
+            lanes.turn.push_back(source.to_owned());
+        }
+        drop(lanes);
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// Waits for items and takes a fair batch of at most `count` items and about `bytes` bytes.
+    /// Empty only when the queue is closed and drained.
+    pub(crate) fn take(&self, count: usize, bytes: u64) -> Vec<T> {
+        let mut lanes = self.lanes.lock();
+        while lanes.turn.is_empty() && !lanes.closed {
+            self.ready.wait(&mut lanes);
+        }
+        let mut batch = Vec::new();
+        let mut taken = 0;
+        while batch.len() < count && taken < bytes {
+            let Some(source) = lanes.turn.pop_front() else { break };
+            let Some(lane) = lanes.by_source.get_mut(&source) else { continue };
+            lane.credit += QUANTUM;
+            while let Some(weight) = lane.items.front().map(Weight::weight) {
+                // A single item heavier than every credit must still pass: it goes alone.
+                if (weight > lane.credit && !batch.is_empty()) || batch.len() >= count {
+                    break;
+                }
+                lane.credit = lane.credit.saturating_sub(weight);
+                taken += weight;
+                batch.extend(lane.items.pop_front());
+            }
+            if lane.items.is_empty() {
+                lanes.by_source.remove(&source);
+            } else {
+                lanes.turn.push_back(source);
+            }
+        }
+        batch
+    }
+
+    /// How many items wait, by source.
+    pub(crate) fn depths(&self) -> Vec<(String, usize)> {
+        let lanes = self.lanes.lock();
+        lanes.by_source.iter().map(|(source, lane)| (source.clone(), lane.items.len())).collect()
+    }
+
+    /// Refuses further items; what waits is still taken.
+    pub(crate) fn close(&self) {
+        self.lanes.lock().closed = true;
+        self.ready.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Item(&'static str, u64);
+    impl Weight for Item {
+        fn weight(&self) -> u64 {
+            self.1
+        }
+    }
+
+    fn push(queue: &FairQueue<Item>, source: &'static str, weight: u64, times: usize) {
+        for _ in 0..times {
+            assert!(queue.push(source, Item(source, weight)).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_light_source_is_in_the_next_batch_of_a_flooded_queue() {
+        let queue = FairQueue::new();
+        push(&queue, "flood", 1 << 20, 100);
+        push(&queue, "light", 5_000, 1);
+        let batch = queue.take(64, 16 << 20);
+        let place = batch.iter().position(|item| item.0 == "light");
+        assert!(place.is_some_and(|place| place <= 5), "light stands at {place:?}");
+    }
+
+    #[test]
+    fn nothing_is_lost_and_order_within_a_source_is_kept() {
+        let queue = FairQueue::new();
+        for weight in 0..50u64 {
+            assert!(queue.push("a", Item("a", weight)).is_ok());
+            assert!(queue.push("b", Item("b", 9 << 20)).is_ok());
+        }
+        queue.close();
+        let (mut a, mut b) = (Vec::new(), 0);
+        loop {
+            let batch = queue.take(7, 32 << 20);
+            if batch.is_empty() {
+                break;
+            }
+            for item in batch {
+                if item.0 == "a" { a.push(item.1) } else { b += 1 }
+            }
+        }
+        assert_eq!(a, (0..50).collect::<Vec<_>>());
+        assert_eq!(b, 50);
+        assert!(queue.push("a", Item("a", 1)).is_err(), "closed");
+    }
+}

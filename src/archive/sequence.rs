@@ -1,0 +1,152 @@
+//! The sequencer: one thread that gives every object its number and its outcome and appends it.
+//!
+//! Because there is one, "who was first" has one answer, and it is written down with the object.
+//! It deliberately neither syncs nor touches the index's write side: that is the committer's.
+
+use crate::commit::{Answer, Batch, Ticket};
+use crate::decide::{Decision, decide, flags_of};
+use crate::error::IngestError;
+use crate::incoming::StoredKind;
+use crate::pending::Pending;
+use crate::queue::{FairQueue, Weight};
+use crossbeam_channel::Sender;
+use index::{Entry, Identity, Index};
+use model::{Fact, InstanceHead};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use store::{Body, Journal, Record};
+
+/// Weight of a fact without bytes.
+const FACT_WEIGHT: u64 = 1_024;
+
+/// Something to be made durable.
+pub(crate) enum Work {
+    /// An object, completely received.
+    Object(Box<InstanceHead>, Body, u64, Ticket),
+    /// A fact of the archive's own.
+    Fact(Box<Fact>, Ticket),
+}
+
+impl Weight for Work {
+    fn weight(&self) -> u64 {
+        match self {
+            Self::Object(_, Body::Inline(_), bytes, _) => *bytes + FACT_WEIGHT,
+            Self::Object(..) | Self::Fact(..) => FACT_WEIGHT,
+        }
+    }
+}
+
+/// The sequencer's state; only its thread touches it.
+pub(crate) struct Sequencer {
+    pub(crate) queue: Arc<FairQueue<Work>>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) index: Arc<dyn Index>,
+    pub(crate) commit: Sender<Batch>,
+    /// Highest sequence number the index has applied, told by the committer.
+    pub(crate) applied_seq: Arc<AtomicU64>,
+    pub(crate) next_seq: u64,
+    pub(crate) copies_max: u16,
+    pub(crate) batch_objects_max: usize,
+    pub(crate) batch_bytes_max: u64,
+    pub(crate) pending: Pending,
+}
+
+impl Sequencer {
+    /// Works until the queue is closed and drained.
+    pub(crate) fn run(mut self) {
+        loop {
+            let works = self.queue.take(self.batch_objects_max, self.batch_bytes_max);
+            if works.is_empty() {
+                return;
+            }
+            self.pending.forget(self.applied_seq.load(Ordering::Acquire));
+            let first_seq = self.next_seq;
+            let Some(batch) = self.append(works, first_seq) else { continue };
+            if self.commit.send(batch).is_err() {
+                return; // the committer is gone: every ticket in the batch was dropped, which is an answer
+            }
+        }
+    }
+
+    fn append(&mut self, works: Vec<Work>, first_seq: u64) -> Option<Batch> {
+        let mut batch = Batch::default();
+        let mut records = Vec::with_capacity(works.len());
+        for work in works {
+            match work {
+                Work::Fact(fact, ticket) => {
+                    records.push((*fact, Body::None));
+                    batch.tickets.push((ticket, Answer { kind: StoredKind::New, flags: Vec::new() }));
+                }
+                Work::Object(head, body, bytes, ticket) => {
+                    self.place(*head, body, bytes, ticket, &mut batch, &mut records);
+                }
+            }
+        }
+        if let Err(error) = self.write(records, &mut batch) {
+            self.next_seq = first_seq;
+            self.pending.roll_back(first_seq);
+            batch.refuse(&error);
+            return None;
+        }
+        batch.last_seq = self.next_seq.saturating_sub(1);
+        Some(batch)
+    }
+
+    /// Decides about one object and adds it to the batch under construction.
+    fn place(
+        &mut self,
+        mut head: InstanceHead,
+        body: Body,
+        bytes: u64,
+        ticket: Ticket,
+        batch: &mut Batch,
+        records: &mut Vec<(Fact, Body)>,
+    ) {
+        let known = match self.known(&head) {
+            Ok(known) => known,
+            Err(error) => return ticket.answer(Err(error)),
+        };
+        match decide(&head, &known, self.copies_max) {
+            Decision::TooMany => ticket.answer(Err(IngestError::Busy)),
+            Decision::Same => batch.tickets.push((ticket, Answer { kind: StoredKind::Same, flags: head.flags })),
+            Decision::Store(outcome) => {
+                head.seq = self.next_seq;
+                self.next_seq += 1;
+                head.outcome = outcome;
+                head.flags.extend(flags_of(&outcome));
+                self.pending.remember(&head, &known);
+                let kind = if outcome.copy == 0 { StoredKind::New } else { StoredKind::Conflict };
+                batch.tickets.push((ticket, Answer { kind, flags: head.flags.clone() }));
+                batch.bytes += bytes;
+                records.push((Fact::Instance(Box::new(head)), body));
+            }
+        }
+    }
+
+    fn write(&mut self, records: Vec<(Fact, Body)>, batch: &mut Batch) -> Result<(), IngestError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let mut facts = Vec::with_capacity(records.len());
+        let mut encoded = Vec::with_capacity(records.len());
+        for (fact, body) in records {
+            let head = serde_json::to_vec(&fact)
+                .map_err(|error| IngestError::Unavailable { what: format!("fact not written: {error}") })?;
+            encoded.push(Record { head, body });
+            facts.push(fact);
+        }
+        let placed = self.journal.append(&encoded)?;
+        let entries = facts.into_iter().zip(placed);
+        batch.entries = entries.map(|(fact, (lsn, place))| Entry { lsn, fact, place: Some(place) }).collect();
+        Ok(())
+    }
+
+    fn known(&self, head: &InstanceHead) -> Result<Identity, IngestError> {
+        let mut known = self
+            .index
+            .identity(head.facility, &head.study, &head.series, &head.sop_instance)
+            .map_err(|error| IngestError::Unavailable { what: error.to_string() })?;
+        self.pending.add_to(&mut known, head);
+        Ok(known)
+    }
+}

@@ -1,0 +1,130 @@
+//! What outlives a stop: quiet and complete, prepared metadata, replay, rebuild, verify, import.
+
+use super::*;
+use crate::import::{ImportOptions, Imported, Progress};
+use crate::{Target, import, rebuild};
+use model::{Caller, Scope};
+use std::sync::atomic::AtomicBool;
+
+fn metadata(bench: &Bench) -> String {
+    let target = Target::Series { study: uid("1.2.1"), series: uid("1.2.1.1") };
+    let documents = bench.archive.metadata(&Caller::demo(), Scope::Shared, &target).expect("metadata");
+    let document = documents.first().expect("one series");
+    String::from_utf8(zstd::decode_all(document.json_zstd.as_slice()).expect("zstd")).expect("UTF-8")
+}
+
+#[test]
+fn metadata_follows_the_series_and_is_prepared_when_quiet() {
+    let bench = Bench::with(|options| options.quiet_after = Duration::from_millis(300));
+    bench.store(&Object { number: 2, ..Object::new("1.2.1.1.2") }).expect("second");
+    assert_eq!(metadata(&bench).matches("\"00080018\"").count(), 1);
+    bench.store(&Object { number: 1, ..Object::new("1.2.1.1.1") }).expect("first");
+    let text = metadata(&bench);
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let sop = |at: usize| json[at]["00080018"]["Value"][0].as_str().map(str::to_owned);
+    assert_eq!((sop(0).as_deref(), sop(1).as_deref()), (Some("1.2.1.1.1"), Some("1.2.1.1.2")), "viewing order");
+    let uri = "khoanh-base:/studies/1.2.1/series/1.2.1.1/instances/1.2.1.1.1/bulkdata/7FE00010";
+    assert_eq!(json[0]["7FE00010"]["BulkDataURI"].as_str(), Some(uri));
+    let key = crate::SeriesKey {
+        study: crate::StudyKey { facility: FacilityCode::DEMO, study: uid("1.2.1"), patient: 0 },
+        series: uid("1.2.1.1"),
+    };
+    let index = bench.archive.index();
+    until("the series is quiet", || index.series(&key).expect("row").is_some_and(|row| !row.is_busy()));
+    until("the study is complete", || index.study(&key.study).expect("row").is_some_and(|row| !row.is_incomplete()));
+    assert!(index.prepared(&key).expect("prepared").is_some());
+    assert_eq!(metadata(&bench), text);
+}
+
+#[test]
+fn a_stop_and_start_loses_nothing_and_numbers_go_on() {
+    let mut bench = Bench::new();
+    for round in 1..=3 {
+        bench.store(&Object { number: round, ..Object::new(&format!("1.2.1.1.{round}")) }).expect("stored");
+        bench = bench.reopen();
+    }
+    let target = Target::Study(uid("1.2.1"));
+    let selection = bench.archive.select(&Caller::demo(), Scope::Shared, &target).expect("study");
+    let seqs: Vec<_> = selection.instances.iter().map(|row| row.seq).collect();
+    assert_eq!(seqs, [1, 2, 3]);
+}
+
+#[test]
+fn a_rebuilt_index_is_equal_and_everything_verifies() {
+    let bench = Bench::new();
+    for number in 1..=40 {
+        let study = if number % 2 == 0 { "1.2.1" } else { "1.2.2" };
+        let series = if number % 2 == 0 { "1.2.1.1" } else { "1.2.2.1" };
+        bench.store(&Object { study, series, number, ..Object::new(&format!("1.9.{number}")) }).expect("stored");
+    }
+    bench.store(&Object { fill: 99, ..Object::new("1.9.2") }).expect("conflict");
+    let report = bench.archive.verify(&AtomicBool::new(false), &mut |_| {}).expect("verify");
+    assert_eq!((report.instances, report.damaged), (41, 0), "{report:?}");
+    let Bench { archive, options, folder } = bench;
+    archive.close(Duration::from_secs(20)).expect("close");
+    drop(archive);
+    let rebuilt = rebuild::run(&options, &mut |_| {}).expect("rebuild");
+    assert!(rebuilt.equal(), "{rebuilt:?}");
+    std::fs::remove_dir_all(options.data.join("index")).expect("remove the index");
+    let archive = Archive::open(options.clone()).expect("open without an index");
+    assert_eq!(rebuild::dump_digest(archive.index().as_ref()).expect("dump"), rebuilt.after);
+    drop((archive, folder));
+}
+
+#[test]
+fn a_flipped_bit_is_found_by_verify() {
+    let bench = Bench::new();
+    let object = Object { fill: 0xA5, pixels: 64 * 64, ..Object::new("1.2.1.1.1") };
+    bench.store(&object).expect("stored");
+    let mut flipped = false;
+    for entry in std::fs::read_dir(bench.options.data.join("journal")).expect("journal").flatten() {
+        let mut bytes = std::fs::read(entry.path()).unwrap_or_default();
+        if let Some(at) = bytes.windows(64).position(|window| window == [0xA5; 64]) {
+            bytes[at + 5] ^= 1;
+            std::fs::write(entry.path(), bytes).expect("write");
+            flipped = true;
+        }
+    }
+    assert!(flipped, "the pixels were not found in the journal");
+    let report = bench.archive.verify(&AtomicBool::new(false), &mut |_| {}).expect("verify");
+    assert_eq!((report.instances, report.damaged), (1, 1), "{report:?}");
+    assert!(report.named[0].contains("1.2.1.1.1"));
+}
+
+#[derive(Default)]
+struct Heard(Vec<Imported>);
+
+impl Progress for Heard {
+    fn found(&mut self, _: u64, _: bool) {}
+    fn done(&mut self, file: &Imported) {
+        self.0.push(file.clone());
+    }
+}
+
+#[test]
+fn an_import_takes_what_it_can_names_what_it_refuses_and_resumes() {
+    let bench = Bench::new();
+    let folder = bench.folder.path().join("old");
+    std::fs::create_dir_all(folder.join("deep")).expect("folder");
+    for number in 1..=5u32 {
+        let object = Object { number, ..Object::new(&format!("1.2.1.1.{number}")) };
+        let mut file = dataset::part10::file_meta(&uid(CT), &uid(&object.sop), &uid(EXPLICIT_LE));
+        file.extend(object.bytes());
+        std::fs::write(folder.join("deep").join(format!("{number}.dcm")), file).expect("file");
+    }
+    std::fs::write(folder.join("notes.txt"), "không phải DICOM").expect("file");
+    let options = ImportOptions {
+        roots: vec![folder],
+        source: bench.source(),
+        readers: 3,
+        state: Some(bench.folder.path().join("state")),
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut heard = Heard::default();
+    let report = import::run(&bench.archive, &options, &stop, &mut heard).expect("import");
+    assert_eq!((report.found, report.stored, report.refused), (6, 5, 1), "{report:?}");
+    let refused: Vec<_> = heard.0.iter().filter(|file| file.result.is_err()).collect();
+    assert!(refused.len() == 1 && refused[0].path.ends_with("notes.txt"), "{refused:?}");
+    let report = import::run(&bench.archive, &options, &stop, &mut heard).expect("again");
+    assert_eq!((report.skipped, report.stored, report.refused), (5, 0, 1), "{report:?}");
+}

@@ -1,0 +1,95 @@
+//! The archive's own threads: what is quiet, what is complete, and when the index is flushed.
+//!
+//! Each wakes at a fixed pace, asks the index what is due and records facts. A kill between two steps loses
+//! nothing: what is due stays due in the index until its fact is recorded.
+
+use crate::error::{OpenError, RetrieveError};
+use crate::open::{Archive, spawn};
+use index::{SeriesKey, SeriesRow};
+use model::Fact;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Pace of the workers.
+const PACE: Duration = Duration::from_millis(250);
+/// Series or studies taken per round.
+const ROUND: usize = 256;
+
+/// Calls `work` at the pace until the archive stops or is dropped.
+fn every(archive: &Arc<Archive>, name: &'static str, mut work: impl FnMut(&Arc<Archive>) + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
+    let stopping = archive.stopping();
+    let weak: Weak<Archive> = Arc::downgrade(archive);
+    spawn(name, move || {
+        while !stopping.load(Ordering::Relaxed) {
+            let Some(archive) = weak.upgrade() else { return };
+            work(&archive);
+            drop(archive);
+            std::thread::park_timeout(PACE);
+        }
+    })
+}
+
+/// Starts the thread that records `SeriesQuiet` and `StudyComplete` and prepares metadata.
+pub(crate) fn start_quiet(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
+    every(archive, "quiet", |archive| {
+        if archive.health().reason().is_none() {
+            if let Err(error) = quiet_round(archive) {
+                tracing::warn!(%error, "quiet series could not be recorded; trying again");
+            }
+        }
+    })
+}
+
+fn quiet_round(archive: &Arc<Archive>) -> Result<(), RetrieveError> {
+    let quiet_ms = u64::try_from(archive.options().quiet_after.as_millis()).unwrap_or(u64::MAX);
+    let before = archive.now_ms().saturating_sub(quiet_ms);
+    let failed = |error: crate::IngestError| RetrieveError::Unavailable { what: error.to_string() };
+    for row in archive.index().busy_series(before, ROUND)? {
+        // The document first: whoever learns that a series is quiet finds its metadata prepared.
+        if let Err(error) = archive.prepare(&row) {
+            tracing::warn!(series = %row.key.series, %error, "metadata could not be prepared");
+        }
+        archive.record(series_quiet(&row, archive.now_ms())).map_err(failed)?;
+    }
+    for row in archive.index().incomplete_studies(ROUND)? {
+        let fact = Fact::StudyComplete {
+            facility: row.key.facility,
+            study: row.key.study.clone(),
+            patient: row.key.patient,
+            through: row.last_seq,
+            at: archive.now_ms(),
+        };
+        archive.record(fact).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn series_quiet(row: &SeriesRow, at: u64) -> Fact {
+    let SeriesKey { study, series } = &row.key;
+    Fact::SeriesQuiet {
+        facility: study.facility,
+        study: study.study.clone(),
+        patient: study.patient,
+        series: series.clone(),
+        through: row.last_seq,
+        at,
+    }
+}
+
+/// Starts the thread that flushes the index after so many journaled bytes or so much time.
+pub(crate) fn start_flusher(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
+    let (mut bytes, mut at) = (0, Instant::now());
+    every(archive, "flusher", move |archive| {
+        let (now, options) = (archive.journaled(), archive.options());
+        let due = now.saturating_sub(bytes) >= options.flush_bytes || at.elapsed() >= options.flush_every;
+        if !due || now == bytes {
+            return;
+        }
+        match archive.index().flush() {
+            Ok(_) => (bytes, at) = (now, Instant::now()),
+            Err(error) => archive.health().fail(format!("the index could not be flushed: {error}")),
+        }
+    })
+}
