@@ -1,0 +1,160 @@
+//! The command line: what can be asked of the program, and how it ends.
+
+mod check_config;
+mod exit;
+mod import;
+mod progress;
+mod rebuild;
+mod sources;
+mod status;
+mod verify;
+
+use crate::config::Config;
+use crate::{conformance, serve};
+pub(crate) use check_config::remarks;
+use clap::{Args, Parser, Subcommand};
+pub(crate) use exit::{Exit, Failure};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Khoanh, the image archive of a province (kho ảnh y tế của tỉnh).
+///
+/// Modalities send to it by C-STORE, other archives by STOW-RS; viewers find and read over DICOMweb.
+/// Nothing is acknowledged before it is on stable storage.
+#[derive(Debug, Parser)]
+#[command(name = "khoanh", version, propagate_version = true, after_help = EXITS, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXITS: &str = "\
+Exit codes:
+  0  done
+  1  could not be done; the message says why
+  2  wrong arguments or configuration
+  3  done, and something was found: damage, refused files, an index that differed
+  4  the data directory is in use by another process, or too many commands run
+  5  stopped, but not everything ended within its limit; nothing acknowledged is lost
+  130  interrupted";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the archive until SIGTERM or Ctrl-C.
+    #[command(after_help = SERVE_HELP)]
+    Serve(Serve),
+    /// Adopts folders of DICOM files; files are read, never moved or changed.
+    #[command(after_help = import::HELP)]
+    Import(import::Import),
+    /// Re-reads everything stored and compares every digest.
+    Verify(Place),
+    /// Builds the index from the journal alone and proves it equal to the one before. The server must not run.
+    RebuildIndex(Place),
+    /// Checks a configuration file and shows the values in force.
+    CheckConfig(check_config::CheckConfig),
+    /// Hospitals and the modalities that send for them (cơ sở y tế và nguồn gửi ảnh).
+    #[command(subcommand, after_help = sources::HELP)]
+    Sources(sources::Sources),
+    /// What the archive holds and whether it is ready.
+    Status(status::Status),
+    /// Writes the conformance statement of this build (docs/CONFORMANCE.md) to standard output.
+    #[command(hide = true)]
+    Conformance,
+}
+
+const SERVE_HELP: &str = "\
+When it is ready it writes one line to standard output, for programs that start it:
+  {\"event\":\"ready\",\"dicom\":\"127.0.0.1:11112\",\"http\":\"127.0.0.1:8080\",\"pid\":4711}
+Log lines go to standard error.";
+
+/// Where the archive is.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Place {
+    /// Configuration file; without one that of KHOANH_CONFIG, else the built-in defaults.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory, before the one in the configuration.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    place: Place,
+    /// Address for DICOM, before the one in the configuration; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    dicom: Option<SocketAddr>,
+    /// Address for HTTP, before the one in the configuration; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    http: Option<SocketAddr>,
+    /// Says on standard error what to try next.
+    #[arg(long)]
+    hints: bool,
+}
+
+impl Place {
+    /// The configuration in force.
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
+        let named = self.config.clone().or_else(|| std::env::var_os("KHOANH_CONFIG").map(PathBuf::from));
+        let mut config = Config::load(named.as_deref())?;
+        if let Some(data) = &self.data {
+            config.data.clone_from(data);
+        }
+        Ok(config)
+    }
+}
+
+/// Reads the command line, does it, and says how it ended.
+pub(crate) fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(asked) => {
+            // Help and version are asked for, not wrong.
+            let code = if asked.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = asked.print();
+            return code.into();
+        }
+    };
+    match dispatch(arguments.command) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("khoanh: {}", failure.what);
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Serve(wanted) => {
+            let mut config = wanted.place.config()?;
+            config.dicom.listen = wanted.dicom.unwrap_or(config.dicom.listen);
+            config.http.listen = wanted.http.unwrap_or(config.http.listen);
+            config.check()?;
+            serve::run(&config, wanted.hints)
+        }
+        Command::Import(wanted) => import::run(&wanted),
+        Command::Verify(place) => verify::run(&place),
+        Command::RebuildIndex(place) => rebuild::run(&place),
+        Command::CheckConfig(wanted) => check_config::run(&wanted),
+        Command::Sources(wanted) => sources::run(&wanted),
+        Command::Status(wanted) => status::run(&wanted),
+        Command::Conformance => show(&conformance::statement()),
+    }
+}
+
+/// Writes to standard output; a reader that went away (`khoanh … | head`) is no failure.
+pub(crate) fn show(text: &str) -> Result<Exit, Failure> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failed, format!("standard output: {error}")))
+        }
+        _ => Ok(Exit::Done),
+    }
+}
+
+#[cfg(test)]
+mod tests;

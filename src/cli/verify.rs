@@ -1,0 +1,37 @@
+//! `khoanh verify`: every stored object read again and compared with its digests.
+
+use super::progress::{Shown, stop_flag};
+use super::{Exit, Failure, Place, show};
+use crate::control::{Door, Request};
+use indicatif::{HumanBytes, HumanCount};
+use serde::Deserialize;
+
+/// The archive's report, as it comes through the socket.
+#[derive(Deserialize)]
+struct Report {
+    instances: u64,
+    bytes: u64,
+    damaged: u64,
+    named: Vec<String>,
+    interrupted: bool,
+}
+
+pub(super) fn run(place: &Place) -> Result<Exit, Failure> {
+    let config = place.config()?;
+    let stop = stop_flag()?;
+    let mut shown = Shown::new("objects");
+    let answer = Door::open_existing(&config)?.ask(&Request::Verify, &stop, &mut |step| shown.step(step, "damaged"));
+    shown.end();
+    let report: Report = serde_json::from_value(answer?)
+        .map_err(|error| Failure::new(Exit::Failed, format!("the report is not understood: {error}")))?;
+    for named in &report.named {
+        eprintln!("damaged: {named}");
+    }
+    let objects = HumanCount(report.instances);
+    show(&format!("verified {objects} objects, {}: {} damaged\n", HumanBytes(report.bytes), report.damaged))?;
+    Ok(match report {
+        Report { damaged: 1.., .. } => Exit::Findings,
+        Report { interrupted: true, .. } => Exit::Interrupted,
+        _ => Exit::Done,
+    })
+}

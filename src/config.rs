@@ -1,0 +1,331 @@
+//! The boot configuration: one TOML file, parsed once, before anything starts.
+//!
+//! One declaration per key: the struct fields below are the keys, [`Config::default`] their defaults,
+//! `config/khoanh.toml` their description; a test holds the three to each other.
+//! Hospitals, modalities and AE titles of peers are not here: they are registry data (`khoanh sources`).
+
+mod options;
+mod units;
+
+use model::AeTitle;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(crate) use units::{Size, Span};
+
+/// The file that describes every key, as shipped.
+pub(crate) const DESCRIBED: &str = include_str!("../config/khoanh.toml");
+
+/// Everything the program is started with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Data directory.
+    pub(crate) data: PathBuf,
+    /// Bytes at rest.
+    pub(crate) journal: Journal,
+    /// Objects on their way in.
+    pub(crate) ingest: Ingest,
+    /// What can be found.
+    pub(crate) index: Index,
+    /// The DICOM port.
+    pub(crate) dicom: Dicom,
+    /// The HTTP port.
+    pub(crate) http: Http,
+    /// Log lines.
+    pub(crate) log: Log,
+    /// Stopping.
+    pub(crate) stop: Stop,
+}
+
+/// `[journal]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Journal {
+    pub(crate) directories: Vec<PathBuf>,
+    pub(crate) segment: Size,
+    pub(crate) blob_above: Size,
+    pub(crate) reserve: Size,
+}
+
+/// `[ingest]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Ingest {
+    pub(crate) memory: Size,
+    pub(crate) object_max: Size,
+    pub(crate) copies_max: u16,
+    pub(crate) batch_objects_max: usize,
+    pub(crate) batch_bytes_max: Size,
+}
+
+/// `[index]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Index {
+    pub(crate) cache: Size,
+    pub(crate) metadata_cache: Size,
+    pub(crate) flush_bytes: Size,
+    pub(crate) flush_every: Span,
+    pub(crate) quiet_after: Span,
+}
+
+/// `[dicom]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Dicom {
+    pub(crate) listen: SocketAddr,
+    pub(crate) ae_titles: Vec<AeTitle>,
+    pub(crate) demo_facility: bool,
+    pub(crate) private_sop_classes: bool,
+    pub(crate) unknown_transfer_syntaxes: bool,
+    pub(crate) pdu_max: Size,
+    pub(crate) request_max: Size,
+    pub(crate) command_max: Size,
+    pub(crate) associations_max: usize,
+    pub(crate) associations_per_source_max: usize,
+    pub(crate) half_open_max: usize,
+    pub(crate) half_open_per_address_max: usize,
+    pub(crate) half_open_memory: Size,
+    pub(crate) artim: Span,
+    pub(crate) idle_limit: Span,
+    pub(crate) progress_limit: Span,
+    pub(crate) progress_min: Size,
+    pub(crate) write_limit: Span,
+    pub(crate) discard_limit: Span,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    pub(crate) listen: SocketAddr,
+    pub(crate) tokens: PathBuf,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) base_url: String,
+    pub(crate) trust_forwarded: bool,
+    pub(crate) connections_max: usize,
+    pub(crate) connections_per_address_max: usize,
+    pub(crate) header_limit: Span,
+    pub(crate) idle_limit: Span,
+    pub(crate) stall_limit: Span,
+    pub(crate) header_max: Size,
+    pub(crate) body_max: Size,
+    pub(crate) stow_parts_max: usize,
+    pub(crate) stow_window: usize,
+    pub(crate) find_limit: usize,
+    pub(crate) find_limit_max: usize,
+    pub(crate) find_offset_max: u64,
+    pub(crate) find_conditions_max: usize,
+    pub(crate) frames_max: usize,
+    pub(crate) transcodes_max: usize,
+    pub(crate) metadata_cache: Size,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) level: String,
+    pub(crate) format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[stop]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Stop {
+    pub(crate) within: Span,
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not understood; the parser names line and column.
+    #[error("the configuration {path} is not understood:\n{what}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line, column, key and what was expected.
+        what: String,
+    },
+    /// A value is understood but cannot work.
+    #[error("configuration key `{key}`: {what}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What is wrong and how to mend it.
+        what: String,
+    },
+}
+
+impl Config {
+    /// Reads a file, or takes the defaults when there is none, and checks what the types cannot.
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let config = match path {
+            None => Self::default(),
+            Some(path) => {
+                let read = |source| ConfigError::Read { path: path.into(), source };
+                let text = std::fs::read_to_string(path).map_err(read)?;
+                Self::parse(&text).map_err(|what| ConfigError::Parse { path: path.into(), what })?
+            }
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// The effective configuration as TOML.
+    pub(crate) fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: "data".into(),
+            journal: Journal::default(),
+            ingest: Ingest::default(),
+            index: Index::default(),
+            dicom: Dicom::default(),
+            http: Http::default(),
+            log: Log::default(),
+            stop: Stop::default(),
+        }
+    }
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        let options = archive::Options::new(PathBuf::new());
+        Self {
+            directories: options.journal,
+            segment: Size(options.segment_bytes),
+            blob_above: Size(options.blob_above),
+            reserve: Size(options.reserve_bytes),
+        }
+    }
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        let options = archive::Options::new(PathBuf::new());
+        Self {
+            memory: Size(options.ingest_budget),
+            object_max: Size(options.object_bytes_max),
+            copies_max: options.copies_max,
+            batch_objects_max: options.batch_objects_max,
+            batch_bytes_max: Size(options.batch_bytes_max),
+        }
+    }
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        let options = archive::Options::new(PathBuf::new());
+        Self {
+            cache: Size::of(options.index_cache),
+            metadata_cache: Size(options.metadata_cache),
+            flush_bytes: Size(options.flush_bytes),
+            flush_every: Span(options.flush_every),
+            quiet_after: Span(options.quiet_after),
+        }
+    }
+}
+
+impl Default for Dicom {
+    fn default() -> Self {
+        let (archive, dimse) = (archive::Options::new(PathBuf::new()), dimse::Options::default());
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 11112)),
+            ae_titles: archive.ae_titles,
+            demo_facility: archive.seed_demo,
+            private_sop_classes: dimse.private_sop_classes,
+            unknown_transfer_syntaxes: dimse.unknown_transfer_syntaxes,
+            pdu_max: Size(dimse.pdu_bytes_max.into()),
+            request_max: Size(dimse.request_bytes_max.into()),
+            command_max: Size::of(dimse.command_bytes_max),
+            associations_max: dimse.associations_max,
+            associations_per_source_max: dimse.associations_per_source_max,
+            half_open_max: dimse.half_open_max,
+            half_open_per_address_max: dimse.half_open_per_address_max,
+            half_open_memory: Size::of(dimse.half_open_bytes_max),
+            artim: Span(dimse.artim),
+            idle_limit: Span(dimse.idle_limit),
+            progress_limit: Span(dimse.progress_limit),
+            progress_min: Size(dimse.progress_bytes_min),
+            write_limit: Span(dimse.write_limit),
+            discard_limit: Span(dimse.discard_limit),
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        let web = web::Options::default();
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            tokens: PathBuf::new(),
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+            base_url: String::new(),
+            trust_forwarded: web.trust_forwarded,
+            connections_max: web.connections_max,
+            connections_per_address_max: web.connections_per_address_max,
+            header_limit: Span(web.header_timeout),
+            idle_limit: Span(web.idle_timeout),
+            stall_limit: Span(web.stall_timeout),
+            header_max: Size::of(web.header_bytes_max),
+            body_max: Size::of(web.body_bytes_max),
+            stow_parts_max: web.stow_parts_max,
+            stow_window: web.stow_window,
+            find_limit: web.find_limit_default,
+            find_limit_max: web.find_limit_max,
+            find_offset_max: web.find_offset_max,
+            find_conditions_max: web.find_conditions_max,
+            frames_max: web.frames_max,
+            transcodes_max: web.transcodes_max,
+            metadata_cache: Size(web.metadata_cache),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Text }
+    }
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self { within: Span(Duration::from_secs(30)) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! From keys to the option structs of the crates, and the checks that need more than one key.
+//!
+//! Each crate receives its own group only; nobody below the root sees a [`Config`].
+
+use super::{Config, ConfigError, Size};
+use std::path::{Path, PathBuf};
+
+/// Smallest segment that still holds many records.
+const SEGMENT_MIN: Size = Size(1 << 20);
+/// Smallest longest PDU a peer may be told (PS3.8 annex D.1 sets no floor; below this nothing moves).
+const PDU_MIN: Size = Size(4 << 10);
+
+/// A path key that was left empty.
+pub(super) fn named(path: &Path) -> Option<PathBuf> {
+    (!path.as_os_str().is_empty()).then(|| path.to_path_buf())
+}
+
+fn refuse(key: &'static str, what: impl Into<String>) -> Result<(), ConfigError> {
+    Err(ConfigError::Value { key, what: what.into() })
+}
+
+impl Config {
+    /// Checks what the types of the keys cannot.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        self.check_storage()?;
+        self.check_edges()?;
+        let level = self.log.level.as_str();
+        if !["error", "warn", "info", "debug", "trace"].contains(&level) {
+            return refuse("log.level", format!("{level:?} is none of error, warn, info, debug, trace"));
+        }
+        Ok(())
+    }
+
+    fn check_storage(&self) -> Result<(), ConfigError> {
+        if self.data.as_os_str().is_empty() {
+            return refuse("data", "name a folder");
+        }
+        let directories = &self.journal.directories;
+        if directories.len() > 2 {
+            return refuse("journal.directories", "one or two directories, not more");
+        }
+        if let [one, other] = directories.as_slice() {
+            if one == other {
+                return refuse("journal.directories", "the two directories must lie on two disks; these are the same");
+            }
+        }
+        if self.journal.segment.0 < SEGMENT_MIN.0 {
+            return refuse("journal.segment", format!("at least {SEGMENT_MIN}"));
+        }
+        if self.journal.blob_above.0 > self.journal.segment.0 / 2 {
+            return refuse("journal.blob_above", "at most half of journal.segment, or an object does not fit into one");
+        }
+        if self.ingest.copies_max == 0 || self.ingest.batch_objects_max == 0 {
+            return refuse("ingest.copies_max", "limits of ingest are at least 1");
+        }
+        Ok(())
+    }
+
+    fn check_edges(&self) -> Result<(), ConfigError> {
+        if self.dicom.ae_titles.is_empty() {
+            return refuse("dicom.ae_titles", "name at least one AE title, for example [\"KHOANH\"]");
+        }
+        if self.dicom.pdu_max.0 < PDU_MIN.0 || u32::try_from(self.dicom.pdu_max.0).is_err() {
+            return refuse("dicom.pdu_max", format!("between {PDU_MIN} and 3GiB"));
+        }
+        if u32::try_from(self.dicom.request_max.0).is_err() {
+            return refuse("dicom.request_max", "below 4GiB");
+        }
+        let (certificate, key) = (named(&self.http.certificate), named(&self.http.key));
+        if certificate.is_some() && key.is_none() {
+            return refuse("http.key", "http.certificate is named, so the file of its key must be too");
+        }
+        if certificate.is_none() && key.is_some() {
+            return refuse("http.certificate", "http.key is named, so the file of its certificate must be too");
+        }
+        if named(&self.http.tokens).is_none() && !self.http.listen.ip().is_loopback() {
+            let what = "without a token file everybody would be let in: name one, or listen on a loopback address";
+            return refuse("http.tokens", what);
+        }
+        let base = &self.http.base_url;
+        if !base.is_empty() && !base.starts_with("http://") && !base.starts_with("https://") {
+            return refuse("http.base_url", "begin with http:// or https://");
+        }
+        Ok(())
+    }
+
+    /// Options of the archive.
+    pub(crate) fn archive(&self) -> archive::Options {
+        archive::Options {
+            journal: self.journal.directories.clone(),
+            segment_bytes: self.journal.segment.0,
+            blob_above: self.journal.blob_above.0,
+            reserve_bytes: self.journal.reserve.0,
+            ingest_budget: self.ingest.memory.0,
+            object_bytes_max: self.ingest.object_max.0,
+            copies_max: self.ingest.copies_max,
+            batch_objects_max: self.ingest.batch_objects_max,
+            batch_bytes_max: self.ingest.batch_bytes_max.0,
+            quiet_after: self.index.quiet_after.0,
+            flush_bytes: self.index.flush_bytes.0,
+            flush_every: self.index.flush_every.0,
+            index_cache: self.index.cache.in_memory(),
+            metadata_cache: self.index.metadata_cache.0,
+            ae_titles: self.dicom.ae_titles.clone(),
+            seed_demo: self.dicom.demo_facility,
+            ..archive::Options::new(&self.data)
+        }
+    }
+
+    /// Options of the DICOM port.
+    pub(crate) fn dimse(&self) -> dimse::Options {
+        let dicom = &self.dicom;
+        dimse::Options {
+            // Checked above to fit.
+            pdu_bytes_max: u32::try_from(dicom.pdu_max.0).unwrap_or(u32::MAX),
+            request_bytes_max: u32::try_from(dicom.request_max.0).unwrap_or(u32::MAX),
+            command_bytes_max: dicom.command_max.in_memory(),
+            artim: dicom.artim.0,
+            half_open_max: dicom.half_open_max,
+            half_open_per_address_max: dicom.half_open_per_address_max,
+            half_open_bytes_max: dicom.half_open_memory.in_memory(),
+            associations_max: dicom.associations_max,
+            associations_per_source_max: dicom.associations_per_source_max,
+            idle_limit: dicom.idle_limit.0,
+            progress_limit: dicom.progress_limit.0,
+            progress_bytes_min: dicom.progress_min.0,
+            write_limit: dicom.write_limit.0,
+            discard_limit: dicom.discard_limit.0,
+            private_sop_classes: dicom.private_sop_classes,
+            unknown_transfer_syntaxes: dicom.unknown_transfer_syntaxes,
+        }
+    }
+
+    /// Options of the HTTP port; the caller adds what renders the metrics.
+    pub(crate) fn web(&self) -> web::Options {
+        let http = &self.http;
+        let tls = named(&http.certificate).zip(named(&http.key));
+        web::Options {
+            tls: tls.map(|(certificate, key)| web::TlsFiles { certificate, key }),
+            tokens: named(&http.tokens),
+            public_url: (!http.base_url.is_empty()).then(|| http.base_url.trim_end_matches('/').to_owned()),
+            trust_forwarded: http.trust_forwarded,
+            connections_max: http.connections_max,
+            connections_per_address_max: http.connections_per_address_max,
+            header_timeout: http.header_limit.0,
+            idle_timeout: http.idle_limit.0,
+            stall_timeout: http.stall_limit.0,
+            header_bytes_max: http.header_max.in_memory(),
+            body_bytes_max: http.body_max.in_memory(),
+            stow_parts_max: http.stow_parts_max,
+            stow_window: http.stow_window,
+            find_limit_default: http.find_limit,
+            find_limit_max: http.find_limit_max,
+            find_offset_max: http.find_offset_max,
+            find_conditions_max: http.find_conditions_max,
+            frames_max: http.frames_max,
+            transcodes_max: http.transcodes_max,
+            metadata_cache: http.metadata_cache.0,
+            ..web::Options::default()
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The DICOM conformance statement, written from the tables the code itself works by.
+//!
+//! `docs/CONFORMANCE.md` is this text; a test compares them, so the statement cannot drift from the program.
+//! What no table holds, behaviour in words, stands in `conformance/*.md` beside this file.
+
+use crate::config::Config;
+use model::attribute::{ATTRIBUTES, Attribute, Kept, Matching};
+use model::{Level, Role};
+use std::fmt::Write as _;
+
+/// The whole statement as Markdown.
+pub(crate) fn statement() -> String {
+    let mut out = String::new();
+    out.push_str(include_str!("conformance/overview.md"));
+    implementation(&mut out);
+    out.push_str(include_str!("conformance/dimse.md"));
+    statuses(&mut out);
+    transfer_syntaxes(&mut out);
+    sop_classes(&mut out);
+    out.push_str(include_str!("conformance/dicomweb.md"));
+    routes(&mut out);
+    media_types(&mut out);
+    attributes(&mut out);
+    out.push_str(include_str!("conformance/limits.md"));
+    limits(&mut out);
+    out
+}
+
+/// Text inside a table cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+fn implementation(out: &mut String) {
+    let _ = writeln!(out, "| | |\n|---|---|");
+    let _ = writeln!(out, "| Implementation Class UID | `{}` |", dataset::part10::IMPLEMENTATION_CLASS_UID);
+    let _ = writeln!(out, "| Implementation Version Name | `{}` |", dataset::part10::IMPLEMENTATION_VERSION_NAME);
+    let _ = writeln!(out, "| Application Context | `1.2.840.10008.3.1.1.1` |\n");
+}
+
+fn statuses(out: &mut String) {
+    let _ = writeln!(out, "### Statuses\n\n| code | meaning | answered to |\n|---|---|---|");
+    for status in dimse::STATUSES {
+        let _ = writeln!(out, "| {:04X} | {} | {} |", status.code, cell(status.meaning), cell(status.when));
+    }
+    out.push('\n');
+}
+
+fn transfer_syntaxes(out: &mut String) {
+    let _ = writeln!(
+        out,
+        "### Transfer syntaxes\n\nMost preferred first; of those proposed for a context the first of this table is taken.\n"
+    );
+    let _ = writeln!(out, "| UID | name | pixels |\n|---|---|---|");
+    for syntax in dimse::transfer_syntaxes() {
+        let pixels = match syntax.fidelity {
+            dimse::Fidelity::Native => "uncompressed",
+            dimse::Fidelity::Lossless => "lossless",
+            dimse::Fidelity::Lossy => "lossy",
+        };
+        let _ = writeln!(out, "| {} | {} | {pixels} |", syntax.uid, cell(syntax.name));
+    }
+    out.push('\n');
+}
+
+fn sop_classes(out: &mut String) {
+    let _ =
+        writeln!(out, "### SOP classes\n\nRole: SCP. Every transfer syntax of the table above is accepted for each.\n");
+    let _ = writeln!(out, "| UID | name | |\n|---|---|---|");
+    let _ = writeln!(out, "| {} | Verification | |", dimse::VERIFICATION);
+    for class in dimse::storage_sop_classes() {
+        let retired = if class.retired { "retired" } else { "" };
+        let _ = writeln!(out, "| {} | {} | {retired} |", class.uid, cell(class.name));
+    }
+    out.push('\n');
+}
+
+fn routes(out: &mut String) {
+    let _ = writeln!(out, "### Resources\n\n| method | path | answers | role | |\n|---|---|---|---|---|");
+    for route in web::ROUTES {
+        let verb = match route.verb {
+            web::Verb::Get => "GET",
+            web::Verb::Post => "POST",
+            web::Verb::Put => "PUT",
+        };
+        let role = match route.access {
+            web::Access::Public => "anybody",
+            web::Access::Role(Role::Reader) => "reader",
+            web::Access::Role(Role::Sender) => "sender",
+            web::Access::Role(Role::Admin) => "admin",
+        };
+        let root = if route.mount == web::Mount::Dicomweb { "…" } else { "" };
+        let produces: Vec<String> = route.produces.iter().map(|media| format!("`{media}`")).collect();
+        let (path, summary) = (route.path, cell(route.summary));
+        let _ = writeln!(out, "| {verb} | `{root}{path}` | {} | {role} | {summary} |", produces.join(", "));
+    }
+    out.push('\n');
+}
+
+fn media_types(out: &mut String) {
+    let _ = writeln!(out, "### Media types of frames\n\n| stored transfer syntax | frame as stored |\n|---|---|");
+    for (syntax, media) in web::FRAME_MEDIA {
+        let _ = writeln!(out, "| {syntax} | `{media}` |");
+    }
+    out.push('\n');
+}
+
+fn attributes(out: &mut String) {
+    for (level, title) in
+        [(Level::Study, "patient and study"), (Level::Series, "series"), (Level::Instance, "instance")]
+    {
+        let _ = writeln!(
+            out,
+            "### Attributes: {title}\n\n| tag | keyword | VR | matches | in every answer | |\n|---|---|---|---|---|---|"
+        );
+        for row in ATTRIBUTES.iter().filter(|row| row.level == level) {
+            let _ = writeln!(out, "{}", attribute(row));
+        }
+        out.push('\n');
+    }
+}
+
+fn attribute(row: &Attribute) -> String {
+    let matching = match row.matching {
+        Matching::Uid => "UID, list of UIDs",
+        Matching::Code => "exact case, `*` `?`",
+        Matching::Text => "any case and accents, `*` `?`",
+        Matching::Name => "name, see above",
+        Matching::Date => "date, range",
+        Matching::Time => "time, range",
+        Matching::Number => "number",
+        Matching::ReturnOnly => "returned only",
+    };
+    let always = if row.default { "yes" } else { "" };
+    let kept = match row.kept {
+        Kept::Extracted => "",
+        Kept::Derived => "computed",
+    };
+    format!("| {} | {} | {} | {matching} | {always} | {kept} |", row.key, row.keyword, row.vr)
+}
+
+fn limits(out: &mut String) {
+    let _ = writeln!(out, "| limit | default | unit or meaning |\n|---|---|---|");
+    let scan = dataset::limits::Limits::default();
+    let structure: [(&str, String, &str); 9] = [
+        ("nesting", scan.nesting.to_string(), "sequences inside each other"),
+        ("elements", scan.elements.to_string(), "elements in all, items and fragments included"),
+        ("items", scan.items.to_string(), "items of one sequence"),
+        ("text value", scan.text_value.to_string(), "bytes"),
+        ("other value", scan.value.to_string(), "bytes, pixel data aside"),
+        ("head", scan.head.to_string(), "bytes, everything but the pixel data"),
+        ("fragments", scan.fragments.to_string(), "of encapsulated pixel data"),
+        ("inflated", scan.inflated.to_string(), "bytes of a deflated data set"),
+        ("file meta", dataset::part10::META_LIMIT.to_string(), "bytes"),
+    ];
+    for (name, value, unit) in structure {
+        let _ = writeln!(out, "| {name} | {value} | {unit} |");
+    }
+    let config = Config::default();
+    let configured = [
+        ("`ingest.object_max`", config.ingest.object_max.to_string(), "one object"),
+        ("`ingest.copies_max`", config.ingest.copies_max.to_string(), "different objects under one SOP Instance UID"),
+        ("`dicom.associations_max`", config.dicom.associations_max.to_string(), "associations at one time"),
+        ("`dicom.associations_per_source_max`", config.dicom.associations_per_source_max.to_string(), "of one source"),
+        ("`dicom.pdu_max`", config.dicom.pdu_max.to_string(), "longest P-DATA-TF"),
+        ("`dicom.request_max`", config.dicom.request_max.to_string(), "longest A-ASSOCIATE-RQ"),
+        ("`http.connections_max`", config.http.connections_max.to_string(), "connections at one time"),
+        ("`http.find_limit_max`", config.http.find_limit_max.to_string(), "rows of one answer"),
+        ("`http.find_offset_max`", config.http.find_offset_max.to_string(), "largest `offset`"),
+        ("`http.frames_max`", config.http.frames_max.to_string(), "frames in one request"),
+    ];
+    for (name, value, unit) in configured {
+        let _ = writeln!(out, "| {name} | {value} | {unit} |");
+    }
+}

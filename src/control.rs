@@ -1,0 +1,154 @@
+//! How a command reaches the archive: through the running server's socket, or by opening the data directory itself.
+//!
+//! The protocol is one JSON request on one line, answered by any number of progress lines and one last line.
+//! It serves the operator of this machine only: the socket lies in the data directory and belongs to its owner.
+
+mod client;
+mod import;
+mod server;
+mod work;
+
+use crate::cli::{Exit, Failure};
+use crate::config::Config;
+use archive::Archive;
+use model::facility::CharsetHint;
+use model::{Facility, Source};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+pub(crate) use server::Server;
+
+/// Longest request or answer line in bytes.
+const LINE_MAX: u64 = 16 << 20;
+/// Commands served at one time.
+const COMMANDS_MAX: usize = 8;
+/// A client must send its request within this time.
+const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+/// How long a command that opened the data directory itself waits for a clean end.
+const CLOSE_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a command asks of the archive.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub(crate) enum Request {
+    /// Numbers and readiness.
+    Status,
+    /// Facilities, sources and knocks.
+    Sources,
+    /// Adds or changes facilities, then sources, in this order.
+    Register {
+        /// Facilities.
+        facilities: Vec<Facility>,
+        /// Sources.
+        sources: Vec<Source>,
+    },
+    /// Adopts folders of DICOM files.
+    Import(ImportRequest),
+    /// Re-reads everything stored.
+    Verify,
+}
+
+/// What to adopt, for whom.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ImportRequest {
+    /// Absolute paths of folders or files.
+    pub(crate) paths: Vec<PathBuf>,
+    /// Facility the objects belong to.
+    pub(crate) facility: model::FacilityCode,
+    /// Files read at one time.
+    pub(crate) readers: usize,
+    /// How text without a right character set is read.
+    pub(crate) charset: CharsetHint,
+    /// Issuer of the patient IDs; empty means the facility.
+    pub(crate) issuer: String,
+    /// Begins anew instead of going on where an earlier import of the same paths stopped.
+    pub(crate) restart: bool,
+}
+
+/// How far a long command is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// Objects done.
+    pub(crate) done: u64,
+    /// Objects in all, as far as known.
+    pub(crate) total: u64,
+    /// Bytes done.
+    pub(crate) bytes: u64,
+    /// Objects refused or damaged.
+    pub(crate) trouble: u64,
+}
+
+/// One line of an answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum Line {
+    /// Still at it.
+    Progress(Progress),
+    /// Done.
+    Done {
+        /// The answer; its form depends on the request.
+        answer: serde_json::Value,
+    },
+    /// Not done.
+    Failed {
+        /// Exit code for the command.
+        exit: u8,
+        /// Why and what to do.
+        what: String,
+    },
+}
+
+/// The way to the archive that a command found.
+pub(crate) enum Door {
+    /// A server runs on the data directory.
+    Server(client::Client),
+    /// Nobody does: the command holds the directory's lock itself.
+    Own(Arc<Archive>),
+}
+
+/// Where the socket of a data directory lies.
+pub(crate) fn socket_path(data: &Path) -> PathBuf {
+    data.join("control.sock")
+}
+
+impl Door {
+    /// Finds the running server of the data directory, else opens the directory.
+    pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
+        if let Some(client) = client::Client::connect(&socket_path(&config.data))? {
+            return Ok(Self::Server(client));
+        }
+        let archive = Archive::open(config.archive()).map_err(|error| Failure::open(&config.data, error))?;
+        Ok(Self::Own(archive))
+    }
+
+    /// The same for commands that only look: a data directory that does not exist is not made.
+    pub(crate) fn open_existing(config: &Config) -> Result<Self, Failure> {
+        if !config.data.join("FORMAT").exists() {
+            let what = format!("{} is no data directory of an archive", config.data.display());
+            return Err(Failure::new(Exit::Failed, what));
+        }
+        Self::open(config)
+    }
+
+    /// Asks, and waits for the answer; `stop` ends a long command early.
+    pub(crate) fn ask(
+        self,
+        request: &Request,
+        stop: &Arc<AtomicBool>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<serde_json::Value, Failure> {
+        match self {
+            Self::Server(client) => client.ask(request, stop, progress),
+            Self::Own(archive) => {
+                let answer = work::answer(&archive, request, stop, progress);
+                let closed = archive.close(CLOSE_WITHIN);
+                let answer = answer?;
+                closed.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+                Ok(answer)
+            }
+        }
+    }
+}

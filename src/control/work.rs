@@ -1,0 +1,80 @@
+//! What a request does to the archive: the same whether it came through the socket or the command opened the
+//! data directory itself.
+
+use super::{Progress, Request, import};
+use crate::cli::{Exit, Failure};
+use archive::{Archive, RegistryError};
+use model::{Caller, Facility, Source};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+impl Request {
+    /// Its name, for the log.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Sources => "sources",
+            Self::Register { .. } => "register",
+            Self::Import(_) => "import",
+            Self::Verify => "verify",
+        }
+    }
+}
+
+/// Does what is asked; `stop` ends it early, `progress` hears how far it is.
+pub(super) fn answer(
+    archive: &Arc<Archive>,
+    request: &Request,
+    stop: &Arc<AtomicBool>,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Value, Failure> {
+    match request {
+        Request::Status => status(archive),
+        Request::Sources => {
+            let (facilities, sources) = archive.sources();
+            Ok(json!({ "facilities": facilities, "sources": sources, "knocks": archive.knocks() }))
+        }
+        Request::Register { facilities, sources } => register(archive, facilities, sources),
+        Request::Import(wanted) => import::run(archive, wanted, stop, progress),
+        Request::Verify => verify(archive, stop, progress),
+    }
+}
+
+fn status(archive: &Archive) -> Result<Value, Failure> {
+    let stats = archive.stats().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    Ok(json!({ "version": env!("CARGO_PKG_VERSION"), "readiness": archive.readiness(), "stats": stats }))
+}
+
+/// Facilities first, because a source names one. Every entry is durable by itself: what stands before a refused
+/// one holds, and doing it again changes nothing.
+fn register(archive: &Archive, facilities: &[Facility], sources: &[Source]) -> Result<Value, Failure> {
+    let operator = Caller::operator();
+    let refused = |entry: &str, error: RegistryError| Failure::new(Exit::Failed, format!("{entry}: {error}"));
+    let (known_facilities, known_sources) = archive.sources();
+    let mut changed = 0u64;
+    for facility in facilities.iter().filter(|facility| !known_facilities.contains(facility)) {
+        archive
+            .put_facility(&operator, facility.clone())
+            .map_err(|error| refused(&format!("facility {}", facility.code), error))?;
+        changed += 1;
+    }
+    for source in sources.iter().filter(|source| !known_sources.contains(source)) {
+        archive
+            .put_source(&operator, source.clone())
+            .map_err(|error| refused(&format!("source {}", source.id), error))?;
+        changed += 1;
+    }
+    Ok(json!({ "changed": changed, "facilities": facilities.len(), "sources": sources.len() }))
+}
+
+fn verify(archive: &Archive, stop: &AtomicBool, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Value, Failure> {
+    let stored = archive.stats().map(|stats| stats.index.total);
+    let total = stored.map_or(0, |count| count.instances + count.conflicts);
+    let mut step = |report: &archive::verify::Report| {
+        let (done, bytes) = (report.instances, report.bytes);
+        progress(Progress { done, total: total.max(done), bytes, trouble: report.damaged });
+    };
+    let report = archive.verify(stop, &mut step).map_err(|error| Failure::new(Exit::Findings, error.to_string()))?;
+    serde_json::to_value(report).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
+}

@@ -1,0 +1,169 @@
+//! Running the archive: a start-up list from top to bottom, then waiting, then the same list backwards.
+//!
+//! Nothing is decided here; every step hands a part of the configuration to the crate that knows what to do with it.
+
+mod log;
+mod metrics;
+
+use crate::cli::{Exit, Failure, remarks};
+use crate::config::Config;
+use crate::control::{self, socket_path};
+use archive::Archive;
+use dimse::Listener;
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+use serde_json::json;
+use std::error::Error;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use web::Server;
+
+/// Time kept back from the stop limit for the archive's own end: last sync, index flush.
+const CLOSE_AT_LEAST: Duration = Duration::from_secs(5);
+/// Below this many open files a busy archive runs dry.
+const FILES_MIN: u64 = 4_096;
+
+/// Everything that runs, in the order it was started.
+struct Running {
+    archive: Arc<Archive>,
+    dicom: Listener,
+    http: Server,
+    // Dropped last of the edges: `khoanh status` works while the others drain.
+    control: control::Server,
+}
+
+/// Starts the archive, serves until a signal, stops in order.
+pub(crate) fn run(config: &Config, hints: bool) -> Result<Exit, Failure> {
+    log::start(&config.log);
+    // Patient data: what we make is for our own account only.
+    umask(Mode::RWXG | Mode::RWXO);
+    raise_open_files();
+    let render = metrics::start().map_err(|error| failed("metrics", &error))?;
+    let runtime = runtime().map_err(|error| failed("threads", &error))?;
+    let archive = Archive::open(config.archive()).map_err(|error| Failure::open(&config.data, error))?;
+    let running = runtime.block_on(listen(config, archive, render))?;
+    announce(config, &running, hints)?;
+    runtime.block_on(stop_signal()).map_err(|error| failed("signals", &error))?;
+    let exit = runtime.block_on(stop(running, config.stop.within.0));
+    // A blocking task that outlived its limit must not keep the process.
+    runtime.shutdown_background();
+    exit
+}
+
+fn failed(what: &str, error: &dyn Error) -> Failure {
+    let inner = Failure::because(Exit::Failed, error);
+    Failure::new(Exit::Failed, format!("{what}: {}", inner.what))
+}
+
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().thread_name("edge").enable_all().build()
+}
+
+/// Every association, connection and segment takes a file; the usual soft limit of 1,024 is a relic of select(2).
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    let now = getrlimit(Resource::Nofile).current;
+    if now.is_some_and(|files| files < FILES_MIN) {
+        tracing::warn!(files = now, wanted = FILES_MIN, "few open files allowed: raise LimitNOFILE");
+    }
+}
+
+async fn listen(config: &Config, archive: Arc<Archive>, render: metrics::Render) -> Result<Running, Failure> {
+    let web = web::Options { metrics: render, ..config.web() };
+    let http =
+        Server::bind(config.http.listen, web, Arc::clone(&archive)).await.map_err(|error| failed("http", &error))?;
+    let dicom = Listener::bind(config.dicom.listen, config.dimse(), Arc::clone(&archive))
+        .await
+        .map_err(|error| failed("dicom", &error))?;
+    let socket = socket_path(&config.data);
+    let control = control::Server::start(&socket, &archive).map_err(|error| failed("control socket", &error))?;
+    Ok(Running { archive, dicom, http, control })
+}
+
+fn announce(config: &Config, running: &Running, hints: bool) -> Result<(), Failure> {
+    let (dicom, http) = (running.dicom.local_addr(), running.http.local_addr());
+    for remark in remarks(config) {
+        tracing::warn!("{remark}");
+    }
+    let readiness = running.archive.readiness();
+    if !readiness.ready {
+        tracing::error!(reasons = ?readiness.reasons, "started, but not ready");
+    }
+    tracing::info!(%dicom, %http, data = %config.data.display(), version = env!("CARGO_PKG_VERSION"), "ready");
+    if hints {
+        eprint!("{}", hints_text(config, dicom, http));
+    }
+    let ready = json!({
+        "event": "ready",
+        "dicom": dicom.to_string(),
+        "http": http.to_string(),
+        "pid": std::process::id(),
+    });
+    let mut out = io::stdout().lock();
+    // Whoever started us may not listen; that is no reason to stop.
+    if let Err(error) = writeln!(out, "{ready}").and_then(|()| out.flush()) {
+        tracing::debug!(%error, "nobody reads the ready line");
+    }
+    Ok(())
+}
+
+fn hints_text(config: &Config, dicom: SocketAddr, http: SocketAddr) -> String {
+    let title = config.dicom.ae_titles.first().map_or("KHOANH", |title| title.as_str());
+    let (host, port) = (dicom.ip(), dicom.port());
+    format!(
+        "\nThe archive is ready (kho ảnh đã sẵn sàng). Try, in another terminal:\n\
+         \n  echoscu -aec {title} {host} {port}\n\
+         \n  storescu -aec {title} {host} {port} +sd +r FOLDER_OF_DICOM_FILES\n\
+         \n  curl http://{http}/dicom-web/studies\n\
+         \n  khoanh status --data {}\n\
+         \nStart page: http://{http}/   Stop: Ctrl-C\n\n",
+        config.data.display(),
+    )
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+pub(crate) async fn stop_signal() -> io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Refuses new objects, lets open ones finish, closes the archive; a second signal cuts this short.
+async fn stop(running: Running, within: Duration) -> Result<Exit, Failure> {
+    let begun = Instant::now();
+    tracing::info!(within_secs = within.as_secs(), "stopping: open objects finish, new ones are refused");
+    let Running { archive, dicom, http, control } = running;
+    archive.begin_drain();
+    let edges = within.saturating_sub(CLOSE_AT_LEAST.min(within / 2));
+    let drained = async { tokio::join!(dicom.shutdown(edges), http.shutdown(edges)) };
+    let cut = tokio::select! {
+        (associations, connections) = drained => associations + connections,
+        _ = stop_signal() => {
+            tracing::warn!("second signal: open objects are dropped; they were never acknowledged");
+            1
+        }
+    };
+    drop(control);
+    let left = within.saturating_sub(begun.elapsed()).max(CLOSE_AT_LEAST);
+    let closed = tokio::task::spawn_blocking(move || archive.close(left)).await;
+    match closed {
+        Ok(Ok(())) if cut == 0 => {
+            tracing::info!(took_ms = begun.elapsed().as_millis(), "stopped");
+            Ok(Exit::Done)
+        }
+        Ok(Ok(())) => Err(Failure::new(Exit::LateStop, format!("stopped; {cut} connections did not end in time"))),
+        Ok(Err(error)) => Err(Failure::because(Exit::LateStop, &error)),
+        Err(error) => Err(failed("closing the archive", &error)),
+    }
+}
