@@ -1,1 +1,18 @@
-//! placeholder
+//! Bytes at rest: the journal every acknowledged byte goes through, the files of large bodies, and the
+//! data directory's format and lock.
+//!
+//! The crate promises that whatever [`Journal::sync`] covered survives power loss, byte for byte, or is
+//! refused with its place named.
+//! It deliberately knows nothing of patients or DICOM: heads and bodies are bytes to it.
+
+pub mod blob;
+pub mod disk;
+pub mod error;
+pub mod journal;
+pub mod lock;
+
+pub use blob::{BlobWriter, FinishedBlob};
+pub use disk::{Disk, DiskFile, Open, RealDisk};
+pub use error::StoreError;
+pub use journal::{Alarm, Body, Journal, JournalOptions, Record, Recovery, Replayed, SegmentInfo, Torn};
+pub use lock::DataDir;

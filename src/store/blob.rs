@@ -1,0 +1,171 @@
+//! Bodies too large for a segment, each in a file of its own.
+//!
+//! A body is written to `blobs/<name>.tmp`, synced, renamed to `blobs/<name>.blob`, and the directory is
+//! synced, all before the record that names it is appended. The name begins with the number (16 hexadecimal
+//! digits) of the next record at the time the file was begun: only that record or a later one can name it.
+//! The checksums of the body lie in the record, not in the file: the file is the bare body.
+//!
+//! A writer or a finished body that is dropped without a record takes its file away; what a crash leaves is
+//! removed by [`crate::Journal::remove_orphans`].
+
+use crate::journal::{BLOB_DIR, ChunkSums, Files, Shared};
+use crate::{Open, StoreError};
+use model::Lsn;
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// After so many bytes the disk is asked to begin writing, so that memory stays free and the sync is short.
+const WRITEBACK_BYTES: u64 = 8 << 20;
+
+/// A large body on its way to the disk.
+pub struct BlobWriter {
+    shared: Arc<Shared>,
+    files: Files,
+    stem: String,
+    sums: ChunkSums,
+    len: u64,
+    kicked: u64,
+    finished: bool,
+}
+
+/// A large body, durable in its file and waiting for the record that names it.
+pub struct FinishedBlob {
+    shared: Arc<Shared>,
+    name: String,
+    len: u64,
+    sums: Vec<u32>,
+    kept: AtomicBool,
+}
+
+impl BlobWriter {
+    pub(crate) fn create(shared: Arc<Shared>, next: Lsn) -> Result<Self, StoreError> {
+        let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
+        let stem = format!("{next:016x}-{random:016x}");
+        let files = shared.mirror.open(&format!("{BLOB_DIR}/{stem}.tmp"), Open::Create, false)?;
+        Ok(Self { shared, files, stem, sums: ChunkSums::default(), len: 0, kicked: 0, finished: false })
+    }
+
+    /// Adds bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let full = |error| match error {
+            StoreError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                StoreError::Full { needed: bytes.len() as u64, free: self.shared.mirror.free_space().unwrap_or(0) }
+            }
+            other => other,
+        };
+        self.shared.mirror.write(&self.files, &[IoSlice::new(bytes)], self.len).map_err(full)?;
+        self.sums.update(bytes);
+        self.len += bytes.len() as u64;
+        if self.len - self.kicked >= WRITEBACK_BYTES {
+            self.shared.mirror.start_writeback(&self.files, self.kicked, self.len - self.kicked);
+            self.kicked = self.len;
+            self.shared.need_space(0)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether nothing was written yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Makes the file and its name durable.
+    pub fn finish(mut self) -> Result<FinishedBlob, StoreError> {
+        let mirror = &self.shared.mirror;
+        mirror.sync(&self.files)?;
+        let (from, to) = (format!("{}.tmp", self.stem), format!("{}.blob", self.stem));
+        mirror.each("name", &to, |_, dir| {
+            let dir = dir.join(BLOB_DIR);
+            mirror.disk.rename(&dir.join(&from), &dir.join(&to))?;
+            mirror.disk.sync_dir(&dir)
+        })?;
+        self.finished = true;
+        let sums = std::mem::take(&mut self.sums).finish();
+        let shared = Arc::clone(&self.shared);
+        Ok(FinishedBlob { shared, name: to, len: self.len, sums, kept: AtomicBool::new(false) })
+    }
+}
+
+impl Drop for BlobWriter {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Either name: a failure may have come after the rename.
+            remove(&self.shared, &format!("{}.tmp", self.stem));
+            remove(&self.shared, &format!("{}.blob", self.stem));
+        }
+    }
+}
+
+impl FinishedBlob {
+    /// Length of the body in bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether the body has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn sums(&self) -> &[u32] {
+        &self.sums
+    }
+
+    /// A record names the file now.
+    pub(crate) fn keep(&self) {
+        self.kept.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for FinishedBlob {
+    fn drop(&mut self) {
+        if !self.kept.load(Ordering::Acquire) {
+            remove(&self.shared, &self.name);
+        }
+    }
+}
+
+impl std::fmt::Debug for FinishedBlob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FinishedBlob").field("name", &self.name).field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// What cannot be removed now is an orphan for the next start.
+fn remove(shared: &Shared, name: &str) {
+    for dir in shared.mirror.dirs() {
+        let _ = shared.mirror.disk.remove(&dir.join(BLOB_DIR).join(name));
+    }
+}
+
+pub(crate) fn remove_orphans(shared: &Shared, named: &HashSet<String>, since: Lsn) -> Result<usize, StoreError> {
+    let mut removed = HashSet::new();
+    shared.mirror.each("tidy", BLOB_DIR, |_, dir| {
+        let dir = dir.join(BLOB_DIR);
+        let mut any = false;
+        for name in shared.mirror.disk.list(&dir)? {
+            let begun = name.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+            let unnamed = name.ends_with(".blob") && !named.contains(&name) && begun.is_some_and(|lsn| lsn >= since);
+            let unfinished = name.ends_with(".tmp") || name.ends_with(".new");
+            if unnamed || unfinished {
+                shared.mirror.disk.remove(&dir.join(&name))?;
+                removed.insert(name);
+                any = true;
+            }
+        }
+        if any { shared.mirror.disk.sync_dir(&dir) } else { Ok(()) }
+    })?;
+    Ok(removed.len())
+}

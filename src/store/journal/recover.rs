@@ -1,0 +1,234 @@
+//! Start-up: from what the directories hold to a journal that can be appended to.
+//!
+//! 1. Look at every directory; corruption ends it here with nothing changed.
+//! 2. Bring a directory that fell behind up to date with the other.
+//! 3. If everything is proven and nothing was torn, go on where the last data record ends.
+//! 4. Otherwise begin a new segment whose first number is the first unproven one, copy the unproven records
+//!    into it and sync them; only then write and sync its header, from which moment it supersedes the old
+//!    copies. Why: after a failed sync the cached pages look whole while the disk may lack them.
+//! 5. Seal the segment that was cut and free the ones that were superseded.
+//!
+//! A crash between any two steps leaves what the next start-up finds and finishes.
+
+use super::batch::Batch;
+use super::layout::{BLOCK, BODY_INLINE, SEAL, SegmentHeader};
+use super::mirror::{BLOB_DIR, segment_name};
+use super::survey::{Survey, Unproven};
+use super::writer::{Active, Writer};
+use super::{Shared, resync};
+use crate::{DiskFile, Open, StoreError};
+use model::Lsn;
+use std::io::IoSlice;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What start-up found and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// The torn tail that was cut, if any. Nothing acknowledged was in it.
+    pub torn: Option<Torn>,
+    /// The first record that was moved to a new segment: from it on, places noted earlier are void.
+    pub moved_from: Option<Lsn>,
+    /// Number of the next record to be appended.
+    pub next_lsn: Lsn,
+}
+
+/// A torn tail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Torn {
+    /// The segment file.
+    pub file: PathBuf,
+    /// Where the first broken record begins.
+    pub offset: u64,
+    /// Bytes from there to the last trace of a record.
+    pub bytes: u64,
+    /// Whole records behind the broken one that were dropped with it; none was acknowledged.
+    pub records: u64,
+}
+
+/// Brings the directories into order and finds the end.
+pub(crate) fn recover(shared: &Shared) -> Result<(Writer, Recovery), StoreError> {
+    make_dirs(shared)?;
+    let survey = survey_all(shared)?;
+    for header in &survey.used {
+        // What nothing proves will be moved; segments that hold nothing else do not count any more.
+        if header.first_lsn <= survey.proven {
+            shared.segments.write().insert(header.number, *header);
+        }
+    }
+    let mut writer = Writer {
+        active: None,
+        next_lsn: survey.last + 1,
+        serial: survey.serial,
+        highest: survey.highest,
+        free: survey.free.clone(),
+        dirty: Vec::new(),
+        marked: survey.last,
+    };
+    let recovery = Recovery {
+        torn: survey.torn.clone(),
+        moved_from: survey.tail.first().map(|record| record.header.lsn),
+        next_lsn: survey.last + 1,
+    };
+    if !resume(shared, &survey, &mut writer)? {
+        move_tail(shared, &survey, &mut writer)?;
+    }
+    tidy(shared, &survey, &mut writer)?;
+    shared.mirror.forget_readers();
+    shared.synced.store(survey.last, Ordering::Release);
+    // Everything is synced now; say so, or the next start after a kill moves the tail again.
+    writer.marked = 0;
+    writer.mark(shared)?;
+    Ok((writer, recovery))
+}
+
+fn make_dirs(shared: &Shared) -> Result<(), StoreError> {
+    let disk = shared.mirror.disk.as_ref();
+    shared.mirror.each("make the directory", "", |_, dir| {
+        disk.create_dir(&dir.join(BLOB_DIR))?;
+        disk.sync_dir(dir)?;
+        dir.parent().filter(|above| !above.as_os_str().is_empty()).map_or(Ok(()), |above| disk.sync_dir(above))
+    })
+}
+
+/// Looks at every directory, picks the one that knows most, and updates the other from it.
+fn survey_all(shared: &Shared) -> Result<Survey, StoreError> {
+    let dirs: Vec<PathBuf> = shared.mirror.live().map(Path::to_owned).collect();
+    let mut good = Vec::new();
+    let mut bad = Vec::new();
+    for dir in dirs {
+        match Survey::of(shared, &dir) {
+            Ok(survey) => good.push(survey),
+            Err(error) => bad.push((dir, error)),
+        }
+    }
+    good.sort_by_key(|survey| (survey.last, survey.proven));
+    let Some(best) = good.pop().filter(|best| bad.is_empty() || !best.is_empty()) else {
+        // An empty directory beside a broken one is no reason to begin anew.
+        return Err(bad.into_iter().next().map_or(StoreError::Poisoned, |(_, error)| error));
+    };
+    for (dir, error) in bad {
+        shared.mirror.fail(&dir, error.to_string());
+    }
+    for other in &good {
+        if let Err(error) = resync::bring_up(shared, &best, other) {
+            shared.mirror.fail(&other.dir, error.to_string());
+        }
+    }
+    Ok(best)
+}
+
+/// Goes on in the newest segment, when everything is proven and something in that very segment is: then
+/// its header is proven too.
+fn resume(shared: &Shared, survey: &Survey, writer: &mut Writer) -> Result<bool, StoreError> {
+    let Some(newest) = survey.used.last() else { return Ok(false) };
+    let Some(end) = survey.ends.get(&newest.number).filter(|end| !end.sealed) else { return Ok(false) };
+    let proven = survey.proven == survey.last && survey.proven >= newest.first_lsn;
+    if !proven || survey.torn.is_some() {
+        return Ok(false);
+    }
+    let files = shared.mirror.open(&segment_name(newest.number), Open::Write, false)?;
+    let len = shared.mirror.len(&files)?;
+    // Marks behind the last data record may not be on the disk: they are overwritten.
+    let written_to = if newest.generation > 1 { len } else { end.offset };
+    let files = Arc::new(files);
+    writer.active = Some(Active { header: *newest, files, offset: end.offset, written_to, capacity: len });
+    Ok(true)
+}
+
+fn move_tail(shared: &Shared, survey: &Survey, writer: &mut Writer) -> Result<(), StoreError> {
+    let sum = |sum: u64, record: &Unproven| sum.saturating_add(record.header.total().unwrap_or(0));
+    let slot = writer.slot_for_move(shared, survey.tail.iter().fold(0, sum))?;
+    let first = survey.tail.first().map_or(survey.last + 1, |record| record.header.lsn);
+    shared.synced.store(survey.proven, Ordering::Release);
+    // The control records of a new segment repeat the number before its first.
+    writer.next_lsn = first;
+    writer.begin(shared, slot, first, true)?;
+    for record in &survey.tail {
+        copy(shared, &survey.dir, record, survey.proven, writer)?;
+        writer.next_lsn = record.header.lsn + 1;
+    }
+    writer.next_lsn = survey.last + 1;
+    let Some(active) = &writer.active else { return Err(StoreError::Poisoned) };
+    shared.mirror.sync(&active.files)?;
+    let header = active.header;
+    shared.mirror.write(&active.files, &[IoSlice::new(&header.encode())], 0)?;
+    shared.mirror.sync(&active.files)?;
+    writer.dirty.clear();
+    Ok(())
+}
+
+/// Copies one record to the end of the active segment.
+fn copy(shared: &Shared, dir: &Path, record: &Unproven, synced: Lsn, writer: &mut Writer) -> Result<(), StoreError> {
+    let path = dir.join(segment_name(record.segment.number));
+    let failed = |e| StoreError::io("read", &path, e);
+    let file = shared.mirror.disk.open(&path, Open::Read).map_err(failed)?;
+    let part = |at: u64, len: u64| part(file.as_ref(), &path, record, at, len);
+    let header = record.header;
+    let head = part(super::layout::RECORD_HEADER as u64, u64::from(header.head_len))?;
+    let body = part(header.body_at(), header.inline_len())?;
+    let mut tail = part(header.tail_at().unwrap_or(u64::MAX), u64::from(header.tail_len))?;
+    let Some(salt) = writer.active.as_ref().map(|active| active.header.salt()) else {
+        return Err(StoreError::Poisoned);
+    };
+    if header.body == BODY_INLINE {
+        let mut sums = super::ChunkSums::default();
+        sums.update(&body);
+        tail = sums.finish().into_iter().flat_map(|sum| salt.over(sum).to_le_bytes()).collect();
+    }
+    let mut batch = Batch::default();
+    batch.raw(&salt, super::layout::RecordHeader { synced, ..header }, &head, std::iter::once(body.as_slice()), &tail);
+    writer.flush(shared, &batch)
+}
+
+fn part(file: &dyn DiskFile, path: &Path, record: &Unproven, at: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+    let changed =
+        || StoreError::corrupt(path, record.offset, record.header.lsn, "the record changed while it was read");
+    let at = record.offset.checked_add(at).ok_or_else(changed)?;
+    let mut bytes = vec![0; usize::try_from(len).map_err(|_| changed())?];
+    let n = file.read_at(&mut bytes, at).map_err(|e| StoreError::io("read", path, e))?;
+    if n < bytes.len() { Err(changed()) } else { Ok(bytes) }
+}
+
+/// Seals what was cut and frees what was superseded.
+fn tidy(shared: &Shared, survey: &Survey, writer: &mut Writer) -> Result<(), StoreError> {
+    let active = writer.active_number();
+    for segment in &survey.used {
+        let counts = shared.segments.read().get(&segment.number).is_some_and(|h| h.generation == segment.generation);
+        if segment.number == active {
+            continue;
+        }
+        if !counts {
+            free(shared, segment, writer)?;
+        } else if let Some(end) = survey.ends.get(&segment.number).filter(|end| !end.sealed) {
+            // What was moved away does not count here any more.
+            let moved = survey.tail.first().filter(|record| record.segment.number == segment.number);
+            let (offset, last) = moved.map_or((end.offset, end.last), |r| (r.offset, r.header.lsn.saturating_sub(1)));
+            seal(shared, segment, offset, last)?;
+        }
+    }
+    for segment in &survey.superseded {
+        free(shared, segment, writer)?;
+    }
+    Ok(())
+}
+
+fn free(shared: &Shared, segment: &SegmentHeader, writer: &mut Writer) -> Result<(), StoreError> {
+    shared.mirror.put_header(&SegmentHeader { in_use: false, ..*segment })?;
+    writer.free.push((segment.number, segment.generation));
+    Ok(())
+}
+
+/// Ends a segment at `offset` and gives the space behind it back.
+fn seal(shared: &Shared, segment: &SegmentHeader, offset: u64, last: Lsn) -> Result<(), StoreError> {
+    let files = shared.mirror.open(&segment_name(segment.number), Open::Write, false)?;
+    let header = super::layout::RecordHeader { kind: SEAL, lsn: last, synced: last, ..Default::default() };
+    let mut batch = Batch::default();
+    batch.raw(&segment.salt(), header, &[], std::iter::empty(), &[]);
+    shared.mirror.write(&files, &batch.slices(), offset)?;
+    shared.mirror.sync(&files)?;
+    let len = (offset + batch.len()).next_multiple_of(BLOCK);
+    shared.mirror.set_len(&files, len)?;
+    shared.mirror.sync(&files)
+}

@@ -1,0 +1,365 @@
+//! Where the next record goes: the active segment, and the ones after it.
+//!
+//! New segments are allocated but not filled with zeros. Overwriting space that was never written makes the
+//! file system commit its own metadata at every sync, which costs small batches more than half of their
+//! rate; so ahead of small batches a stretch of zeros is written, and large batches go straight through.
+//! Recycled segments need neither.
+//! This file deliberately does not sync; [`super::Journal::sync`] does.
+
+use super::batch::{Batch, Prepared};
+use super::layout::{ALIGN, BLOCK, MARK, ROSTER, RecordHeader, SEAL, Salt, SegmentHeader};
+use super::mirror::segment_name;
+use super::{Body, Files, Record, Shared};
+use crate::{Open, StoreError};
+use model::{Lsn, Place};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher};
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Zeros written ahead of small batches, in bytes.
+const ZERO_AHEAD: u64 = 2 << 20;
+/// Batches below this many bytes are small.
+const SMALL_BATCH: u64 = 64 << 10;
+/// Batches from this many bytes on start going to the disk before their sync asks for it.
+const WRITEBACK_FROM: u64 = 1 << 20;
+
+/// Room left behind moved records for those to come, in bytes.
+const MOVE_ROOM: u64 = 64 << 10;
+
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// The segment that takes new records.
+pub(crate) struct Active {
+    pub(crate) header: SegmentHeader,
+    pub(crate) files: Arc<Files>,
+    pub(crate) offset: u64,
+    /// Below this offset the file's blocks were written before, if only with zeros.
+    pub(crate) written_to: u64,
+    pub(crate) capacity: u64,
+}
+
+/// A segment ready for use.
+pub(crate) struct Slot {
+    number: u32,
+    generation: u32,
+    files: Arc<Files>,
+    written_to: u64,
+    capacity: u64,
+}
+
+/// The one that appends.
+pub(crate) struct Writer {
+    pub(crate) active: Option<Active>,
+    pub(crate) next_lsn: Lsn,
+    pub(crate) serial: u64,
+    pub(crate) highest: u32,
+    /// Number and last generation of free segments.
+    pub(crate) free: Vec<(u32, u32)>,
+    pub(crate) dirty: Vec<Arc<Files>>,
+    pub(crate) marked: Lsn,
+}
+
+impl Writer {
+    pub(crate) fn next_lsn(&self) -> Lsn {
+        self.next_lsn
+    }
+
+    pub(crate) fn active_number(&self) -> u32 {
+        self.active.as_ref().map_or(0, |active| active.header.number)
+    }
+
+    /// Bytes left in the active segment.
+    pub(crate) fn room(&self) -> u64 {
+        self.active.as_ref().map_or(0, |active| active.capacity.saturating_sub(active.offset + 2 * ALIGN))
+    }
+
+    /// The newest number appended and the files to sync for it, in the order of their records.
+    pub(crate) fn take_dirty(&mut self) -> (Lsn, Vec<Arc<Files>>) {
+        (self.next_lsn - 1, std::mem::take(&mut self.dirty))
+    }
+
+    pub(crate) fn append(
+        &mut self,
+        shared: &Shared,
+        records: &[Record],
+        prepared: Vec<Prepared>,
+    ) -> Result<Vec<(Lsn, Place)>, StoreError> {
+        shared.refuse_when_poisoned()?;
+        let mut fresh = self.make_room(shared, &prepared)?;
+        let written = self.write(shared, records, &prepared, &mut fresh);
+        self.free.extend(fresh.into_iter().map(|slot| (slot.number, slot.generation)));
+        let places = written.map_err(|error| shared.poison(error))?;
+        for record in records {
+            if let Body::Blob(blob) = &record.body {
+                blob.keep();
+            }
+        }
+        metrics::counter!("khoanh_journal_records_total").increment(records.len() as u64);
+        Ok(places)
+    }
+
+    /// Takes the segments the batch will need before anything of it is written, so that it is all or none.
+    fn make_room(&mut self, shared: &Shared, prepared: &[Prepared]) -> Result<VecDeque<Slot>, StoreError> {
+        shared.need_space(0)?;
+        let (mut offset, mut capacity) = self.active.as_ref().map_or((0, 0), |a| (a.offset, a.capacity));
+        let mut fresh: VecDeque<Slot> = VecDeque::new();
+        for one in prepared {
+            let too_large = |limit| StoreError::TooLarge { bytes: one.header.body_len, limit };
+            let total = one.header.total().ok_or_else(|| too_large(shared.options.segment_bytes))?;
+            if fits(offset, total, capacity) {
+                offset += total;
+                continue;
+            }
+            let start = BLOCK + roster_total(shared, fresh.len());
+            let slot = if fits(start, total, shared.options.segment_bytes) {
+                self.slot(shared)
+            } else {
+                Err(too_large(shared.options.segment_bytes.saturating_sub(start + ALIGN)))
+            };
+            match slot {
+                Ok(slot) => {
+                    (offset, capacity) = (start + total, slot.capacity);
+                    fresh.push_back(slot);
+                }
+                Err(error) => {
+                    self.free.extend(fresh.into_iter().map(|slot| (slot.number, slot.generation)));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(fresh)
+    }
+
+    fn write(
+        &mut self,
+        shared: &Shared,
+        records: &[Record],
+        prepared: &[Prepared],
+        fresh: &mut VecDeque<Slot>,
+    ) -> Result<Vec<(Lsn, Place)>, StoreError> {
+        let synced = shared.synced.load(Ordering::Acquire);
+        let mut places = Vec::with_capacity(records.len());
+        let mut batch = Batch::default();
+        for (one, record) in prepared.iter().zip(records) {
+            let total = one.header.total().unwrap_or(u64::MAX);
+            let at = |active: &Active| active.offset + batch.len();
+            if !self.active.as_ref().is_some_and(|active| fits(at(active), total, active.capacity)) {
+                self.flush(shared, &batch)?;
+                batch = Batch::default();
+                self.seal(shared)?;
+                let slot = fresh.pop_front().ok_or(StoreError::Poisoned)?;
+                let first = self.next_lsn;
+                self.begin(shared, slot, first, false)?;
+            }
+            let Some(active) = &self.active else { return Err(StoreError::Poisoned) };
+            let offset = active.offset + batch.len();
+            let header = batch.record(&active.header.salt(), (self.next_lsn, synced), one, record);
+            let place = place(&active.header, offset, &header, &record.body);
+            places.push((self.next_lsn, place));
+            self.next_lsn += 1;
+        }
+        self.flush(shared, &batch)?;
+        Ok(places)
+    }
+
+    /// Writes a batch at the end of the active segment.
+    pub(crate) fn flush(&mut self, shared: &Shared, batch: &Batch<'_>) -> Result<(), StoreError> {
+        let Some(active) = self.active.as_mut().filter(|_| batch.len() > 0) else { return Ok(()) };
+        let end = active.offset + batch.len();
+        if end > active.written_to {
+            let zeros_to = (end + ZERO_AHEAD).min(active.capacity);
+            if batch.len() < SMALL_BATCH {
+                write_zeros(shared, &active.files, end, zeros_to)?;
+                active.written_to = zeros_to;
+            } else {
+                active.written_to = end;
+            }
+        }
+        shared.mirror.write(&active.files, &batch.slices(), active.offset)?;
+        if batch.len() >= WRITEBACK_FROM {
+            shared.mirror.start_writeback(&active.files, active.offset, batch.len());
+        }
+        active.offset = end;
+        metrics::counter!("khoanh_journal_bytes_total").increment(batch.len());
+        if !self.dirty.last().is_some_and(|last| Arc::ptr_eq(last, &active.files)) {
+            self.dirty.push(Arc::clone(&active.files));
+        }
+        Ok(())
+    }
+
+    fn control(&self, shared: &Shared, salt: &Salt, kind: u8, head: &[u8]) -> Batch<'static> {
+        let len = u32::try_from(head.len()).unwrap_or(u32::MAX);
+        let header = RecordHeader {
+            kind,
+            lsn: self.next_lsn - 1,
+            synced: shared.synced.load(Ordering::Acquire),
+            head_len: len,
+            head_raw: len,
+            ..RecordHeader::default()
+        };
+        let mut batch = Batch::default();
+        batch.raw(salt, header, head, std::iter::empty(), &[]);
+        batch
+    }
+
+    /// Ends the active segment.
+    fn seal(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        let Some(salt) = self.active.as_ref().map(|active| active.header.salt()) else { return Ok(()) };
+        let batch = self.control(shared, &salt, SEAL, &[]);
+        self.flush(shared, &batch)
+    }
+
+    /// Notes that everything appended is synced.
+    pub(crate) fn mark(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        let last = self.next_lsn - 1;
+        if self.marked == last || shared.synced.load(Ordering::Acquire) != last || self.room() < ALIGN {
+            return Ok(());
+        }
+        let Some(salt) = self.active.as_ref().map(|active| active.header.salt()) else { return Ok(()) };
+        let batch = self.control(shared, &salt, MARK, &[]);
+        self.flush(shared, &batch).map_err(|error| shared.poison(error))?;
+        self.marked = last;
+        Ok(())
+    }
+
+    /// A free segment, or a new one.
+    pub(crate) fn slot(&mut self, shared: &Shared) -> Result<Slot, StoreError> {
+        let (number, generation) = match self.free.pop() {
+            Some(known) => known,
+            None => {
+                shared.need_space(shared.options.segment_bytes)?;
+                self.highest += 1;
+                (self.highest, 0)
+            }
+        };
+        let slot = open_slot(shared, number, generation, shared.options.segment_bytes);
+        if slot.is_err() {
+            self.free.push((number, generation));
+        }
+        slot
+    }
+
+    /// A segment for `bytes` of moved records. Start-up must succeed even when the reserve is gone.
+    pub(crate) fn slot_for_move(&mut self, shared: &Shared, bytes: u64) -> Result<Slot, StoreError> {
+        let needed = (bytes + BLOCK + roster_total(shared, 1) + MOVE_ROOM).next_multiple_of(BLOCK);
+        let roomy = shared.mirror.free_space()? >= shared.options.segment_bytes.saturating_add(needed);
+        let len = if roomy { needed.max(shared.options.segment_bytes) } else { needed };
+        let (number, generation) = self.free.pop().unwrap_or_else(|| {
+            self.highest += 1;
+            (self.highest, 0)
+        });
+        open_slot(shared, number, generation, len)
+    }
+
+    /// Makes a segment the active one. Its header is durable with the first sync of its records; with
+    /// `moved` the header is left for the caller to write when the moved records are synced.
+    pub(crate) fn begin(&mut self, shared: &Shared, slot: Slot, first: Lsn, moved: bool) -> Result<(), StoreError> {
+        self.serial += 1;
+        let header = SegmentHeader {
+            number: slot.number,
+            generation: slot.generation + 1,
+            in_use: true,
+            serial: self.serial,
+            first_lsn: first,
+            nonce: nonce(),
+            highest: self.highest.max(slot.number),
+            moved,
+        };
+        if !moved {
+            shared.mirror.write(&slot.files, &[IoSlice::new(&header.encode())], 0)?;
+        }
+        let roster = roster(shared, &header);
+        let Slot { files, written_to, capacity, .. } = slot;
+        self.active = Some(Active { header, files, offset: BLOCK, written_to, capacity });
+        shared.segments.write().insert(header.number, header);
+        let batch = self.control(shared, &header.salt(), ROSTER, &roster);
+        self.flush(shared, &batch)
+    }
+
+    pub(crate) fn release(&mut self, shared: &Shared, number: u32) -> Result<(), StoreError> {
+        if number == self.active_number() {
+            return Err(StoreError::Options("the active segment cannot be released"));
+        }
+        let known = shared.segments.read().get(&number).copied();
+        let header = known.ok_or(StoreError::Gone { segment: number, generation: 0 })?;
+        // Durably free before it can be used again: otherwise a crash could bring its records back.
+        shared.mirror.put_header(&SegmentHeader { in_use: false, ..header })?;
+        shared.segments.write().remove(&number);
+        if self.free.len() < shared.options.spare_segments {
+            self.free.push((number, header.generation));
+            return Ok(());
+        }
+        // The header stays: it is the proof that the segment was released and is not missing.
+        self.free.insert(0, (number, header.generation));
+        let files = shared.mirror.open(&segment_name(number), Open::Write, false)?;
+        shared.mirror.set_len(&files, BLOCK)
+    }
+}
+
+fn fits(offset: u64, total: u64, capacity: u64) -> bool {
+    // One more record must fit behind it: the seal.
+    offset.checked_add(total).and_then(|end| end.checked_add(ALIGN)).is_some_and(|end| end <= capacity)
+}
+
+fn open_slot(shared: &Shared, number: u32, generation: u32, needed: u64) -> Result<Slot, StoreError> {
+    let files = shared.mirror.open(&segment_name(number), Open::Create, true)?;
+    let len = shared.mirror.len(&files)?;
+    let capacity = len.max(needed);
+    if len < capacity {
+        shared.mirror.preallocate(&files, capacity).map_err(|error| match error {
+            StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                StoreError::Full { needed: capacity, free: shared.mirror.free_space().unwrap_or(0) }
+            }
+            other => other,
+        })?;
+    }
+    // Only a segment that was filled once has all its blocks written.
+    let written_to = if generation > 0 { len } else { 0 };
+    Ok(Slot { number, generation, files: Arc::new(files), written_to, capacity })
+}
+
+fn write_zeros(shared: &Shared, files: &Files, mut at: u64, end: u64) -> Result<(), StoreError> {
+    let mut slices = Vec::new();
+    let start = at;
+    while at < end {
+        let n = usize::try_from(end - at).unwrap_or(usize::MAX).min(ZEROS.len());
+        slices.push(IoSlice::new(ZEROS.get(..n).unwrap_or(&ZEROS)));
+        at += n as u64;
+    }
+    shared.mirror.write(files, &slices, start)
+}
+
+fn roster(shared: &Shared, own: &SegmentHeader) -> Vec<u8> {
+    let segments = shared.segments.read();
+    let mut others: Vec<_> = segments.values().filter(|other| other.number != own.number).collect();
+    others.sort_unstable_by_key(|other| other.serial);
+    others.iter().flat_map(|other| [other.number.to_le_bytes(), other.generation.to_le_bytes()]).flatten().collect()
+}
+
+/// Bytes of the roster of a segment begun after `more` others.
+fn roster_total(shared: &Shared, more: usize) -> u64 {
+    let entries = (shared.segments.read().len() + more) as u64;
+    (entries * 8 + super::layout::RECORD_HEADER as u64).next_multiple_of(ALIGN)
+}
+
+fn place(segment: &SegmentHeader, offset: u64, header: &RecordHeader, body: &Body) -> Place {
+    let blob = match body {
+        Body::Blob(blob) => Some(blob.name().to_owned()),
+        Body::None | Body::Inline(_) => None,
+    };
+    Place {
+        segment: segment.number,
+        generation: segment.generation,
+        offset,
+        head_len: header.head_len,
+        body_len: header.body_len,
+        blob,
+    }
+}
+
+/// A number senders cannot know; the standard library's hasher is keyed by the system's randomness.
+fn nonce() -> u64 {
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
