@@ -4,17 +4,22 @@
 //! The rest works on what the scanner has passed.
 //! This crate does no I/O of its own, never changes stored bytes, and does not panic on input.
 
+pub mod bulk;
 mod charset;
 mod dictionary;
 mod error;
 pub mod frames;
 mod inflate;
+pub mod json;
 mod limits;
 pub mod part10;
+mod resolve;
 pub mod scan;
 pub mod syntax;
+pub mod transcode;
 mod vr;
 mod walk;
+pub mod xml;
 
 pub use charset::{Charset, Notes};
 pub use dictionary::{keyword, lookup as dictionary_vr};

@@ -48,3 +48,23 @@ impl Default for Limits {
         }
     }
 }
+
+impl Limits {
+    /// No bounds: for bytes that the scanner has passed, under whatever limits it had then.
+    pub(crate) fn passed() -> Self {
+        Self {
+            nesting: usize::MAX,
+            elements: u64::MAX,
+            items: u64::MAX,
+            text_value: u64::MAX,
+            value: u64::MAX,
+            head: u64::MAX,
+            fragments: u64::MAX,
+            inflated: u64::MAX,
+            inflated_ratio: u64::MAX,
+            inflated_free: u64::MAX,
+            kept_value: usize::MAX,
+            kept: usize::MAX,
+        }
+    }
+}

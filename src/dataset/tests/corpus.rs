@@ -22,7 +22,13 @@ fn scan(row: &Row) -> Result<Scanned, ScanError> {
     let whole = scan_in(64 << 10, &meta.transfer_syntax, &data);
     for size in [1, 7] {
         let again = scan_in(size, &meta.transfer_syntax, &data);
-        assert_eq!(again, whole, "{} in pieces of {size}", row.file);
+        match (&again, &whole) {
+            // Where a limit is met inside the inflated stream depends on the pieces.
+            (Err(ScanError::Bound { limit: one, .. }), Err(ScanError::Bound { limit: other, .. })) => {
+                assert_eq!(one, other, "{}", row.file);
+            }
+            _ => assert_eq!(again, whole, "{} in pieces of {size}", row.file),
+        }
     }
     whole
 }
@@ -31,6 +37,11 @@ fn scan(row: &Row) -> Result<Scanned, ScanError> {
 fn readable_files_are_identified_and_their_frames_found() {
     let mut seen = 0;
     for row in rows().iter().filter(|row| row.pydicom == "ok" && !row.file.starts_with("bad/")) {
+        // Its UIDs were replaced by hexadecimal hashes: letters are no UID.
+        if row.file == "structure/bad_sequence.dcm" {
+            assert!(matches!(scan(row), Err(ScanError::Identity { .. })));
+            continue;
+        }
         let scanned = scan(row).unwrap_or_else(|error| panic!("{}: {error}", row.file));
         assert_eq!(scanned.sop_instance.as_str(), row.sop_instance, "{}", row.file);
         let (meta, data) = row.parts().expect("read before");

@@ -1,0 +1,78 @@
+//! An answer row of QIDO-RS in DICOM JSON: from decoded values instead of a data set.
+
+use super::{put, value};
+use crate::vr::Vr;
+use model::AttrKey;
+use std::collections::BTreeMap;
+
+/// Root elements of a row in order of tag: a value, or the values of the one item of a sequence.
+pub(crate) enum Node<'a> {
+    Value(Vr, &'a str),
+    Item(BTreeMap<u32, (Vr, &'a str)>),
+}
+
+/// Gathers the attributes of one sequence into one item.
+pub(crate) fn gather<'a>(attributes: &[(AttrKey, &str, &'a str)]) -> BTreeMap<u32, Node<'a>> {
+    let mut nodes = BTreeMap::new();
+    for (key, vr, text) in attributes {
+        let vr = match vr.as_bytes() {
+            [first, second] => Vr::new([*first, *second]),
+            _ => Vr::UN,
+        };
+        if key.sequence == 0 {
+            nodes.insert(key.tag, Node::Value(vr, *text));
+        } else if let Node::Item(item) = nodes.entry(key.sequence).or_insert_with(|| Node::Item(BTreeMap::new())) {
+            item.insert(key.tag, (vr, *text));
+        }
+    }
+    nodes
+}
+
+/// Appends one JSON object with the attributes in order of tag. Values are as [`model::Attributes`] holds them:
+/// UTF-8, several separated by backslashes, numbers in decimal, component groups of names separated by `=`.
+/// Attributes inside a sequence become its one item.
+pub fn attributes_json(attributes: &[(AttrKey, &str, &str)], out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (at, (tag, node)) in gather(attributes).iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        match node {
+            Node::Value(vr, text) => member(*tag, *vr, text, out),
+            Node::Item(item) => {
+                put(out, format_args!("\"{tag:08X}\":{{\"vr\":\"SQ\",\"Value\":[{{"));
+                for (at, (tag, (vr, text))) in item.iter().enumerate() {
+                    if at > 0 {
+                        out.push(b',');
+                    }
+                    member(*tag, *vr, text, out);
+                }
+                out.extend_from_slice(b"}]}");
+            }
+        }
+    }
+    out.push(b'}');
+}
+
+fn member(tag: u32, vr: Vr, text: &str, out: &mut Vec<u8>) {
+    put(out, format_args!("\"{tag:08X}\":{{\"vr\":\"{vr}\""));
+    if !text.is_empty() {
+        if vr.is_text() {
+            value::text(text, vr, out);
+        } else {
+            out.extend_from_slice(b",\"Value\":[");
+            for (at, number) in text.split('\\').enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                match number {
+                    "" => out.extend_from_slice(b"null"),
+                    _ if vr == Vr::AT => value::string(number, out),
+                    _ => value::number(number, false, out),
+                }
+            }
+            out.push(b']');
+        }
+    }
+    out.push(b'}');
+}
