@@ -1,1 +1,60 @@
-//! placeholder
+//! The DICOM wire: associations, C-ECHO and C-STORE as a provider (PS3.7, PS3.8).
+//!
+//! An association request is read by a small task, checked against the registry of sources and answered; an
+//! accepted association gets a thread that streams its objects into the archive and answers when they are
+//! durable. Every limit has a name in [`Options`].
+//!
+//! This crate looks into no data set, keeps nothing, and never touches the journal or the index.
+
+mod association;
+mod command;
+mod half_open;
+mod listener;
+mod meter;
+mod negotiate;
+mod options;
+mod pdu;
+mod receiver;
+mod request;
+mod slots;
+mod socket;
+mod status;
+mod storage_sop_class;
+mod store_scp;
+mod transfer_syntax;
+
+#[cfg(test)]
+mod behaviour;
+
+pub use listener::{ListenError, Listener};
+pub use negotiate::VERIFICATION;
+pub use options::Options;
+pub use status::{STATUSES, Status};
+pub use storage_sop_class::{StorageSopClass, storage_sop_classes};
+pub use transfer_syntax::{Fidelity, TransferSyntax, transfer_syntaxes};
+
+/// Entrances for fuzzing: each takes any bytes and must return.
+pub mod fuzz {
+    use crate::{command, pdu, request};
+
+    /// Splits `data` as the byte stream of an association.
+    pub fn pdu(data: &[u8]) {
+        let mut splitter = pdu::Splitter::new(data, 1 << 17);
+        while !matches!(splitter.next_piece(), Err(_) | Ok(pdu::Piece::Closed)) {}
+    }
+
+    /// Reads `data` as a command set and answers it.
+    pub fn command(data: &[u8]) {
+        if let Ok(request) = command::Request::parse(data) {
+            let _ = request.response(0, "");
+        }
+    }
+
+    /// Reads `data` as an A-ASSOCIATE-RQ and negotiates it.
+    pub fn association_request(data: &[u8]) {
+        if let Ok(request) = request::parse(data) {
+            let _ = crate::negotiate::titles(&request);
+            let _ = crate::negotiate::negotiate(&request, &crate::Options::default());
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What peers meet on the wire: a listener on a free port, spoken to byte by byte.
+
+mod bad_input;
+mod limits;
+mod memory;
+mod messages;
+mod peer;
+mod server;

@@ -1,0 +1,69 @@
+//! The numbers of the DIMSE edge, for the operator (names in one place, all prefixed `khoanh_dimse_`).
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use std::time::Duration;
+
+const OPEN: &str = "khoanh_dimse_associations_open";
+const HALF_OPEN: &str = "khoanh_dimse_half_open";
+const EVICTED: &str = "khoanh_dimse_half_open_evicted_total";
+const ACCEPTED: &str = "khoanh_dimse_associations_total";
+const REJECTED: &str = "khoanh_dimse_associations_rejected_total";
+const ABORTED: &str = "khoanh_dimse_associations_aborted_total";
+const INSTANCES: &str = "khoanh_dimse_instances_total";
+const ECHOES: &str = "khoanh_dimse_echoes_total";
+const BYTES: &str = "khoanh_dimse_received_bytes_total";
+const STORE: &str = "khoanh_dimse_store_seconds";
+const COMMIT: &str = "khoanh_dimse_commit_seconds";
+
+/// Says what each number means; once per process is enough.
+pub(crate) fn describe() {
+    describe_gauge!(OPEN, "associations open now");
+    describe_gauge!(HALF_OPEN, "connections without an association now");
+    describe_counter!(EVICTED, "connections without an association closed to make room");
+    describe_counter!(ACCEPTED, "associations accepted");
+    describe_counter!(REJECTED, "associations rejected, by reason");
+    describe_counter!(ABORTED, "associations aborted or lost, by reason");
+    describe_counter!(INSTANCES, "C-STORE requests answered, by status");
+    describe_counter!(ECHOES, "C-ECHO requests answered");
+    describe_counter!(BYTES, "bytes received on associations");
+    describe_histogram!(STORE, metrics::Unit::Seconds, "from the C-STORE command to the answer");
+    describe_histogram!(COMMIT, metrics::Unit::Seconds, "from the last byte of the data set to the answer");
+}
+
+pub(crate) fn open(associations: usize) {
+    gauge!(OPEN).set(f64::from(u32::try_from(associations).unwrap_or(u32::MAX)));
+}
+
+pub(crate) fn half_open(connections: usize) {
+    gauge!(HALF_OPEN).set(f64::from(u32::try_from(connections).unwrap_or(u32::MAX)));
+}
+
+pub(crate) fn evicted() {
+    counter!(EVICTED).increment(1);
+}
+
+pub(crate) fn accepted() {
+    counter!(ACCEPTED).increment(1);
+}
+
+pub(crate) fn rejected(reason: &'static str) {
+    counter!(REJECTED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn aborted(reason: &'static str) {
+    counter!(ABORTED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn echoed() {
+    counter!(ECHOES).increment(1);
+}
+
+pub(crate) fn received(bytes: u64) {
+    counter!(BYTES).increment(bytes);
+}
+
+pub(crate) fn stored(status: &str, whole: Duration, commit: Duration) {
+    counter!(INSTANCES, "status" => status.to_owned()).increment(1);
+    histogram!(STORE).record(whole);
+    histogram!(COMMIT).record(commit);
+}

@@ -1,0 +1,202 @@
+//! The TCP connection of an established association: blocking, with every wait bounded.
+//!
+//! Reads wake up in short ticks, so that a waiting association notices a closing archive.
+//! The clock counts only time spent waiting for the peer; time the archive itself takes is not held against it.
+
+use crate::options::Options;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+/// Longest sleep inside a read.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How far the listener has closed down, shared by all its associations.
+#[derive(Debug, Default)]
+pub(crate) struct Phase(AtomicU8);
+
+impl Phase {
+    const DRAINING: u8 = 1;
+    const STOPPED: u8 = 2;
+
+    /// No new associations, and open ones end after their current message.
+    pub(crate) fn drain(&self) {
+        self.0.fetch_max(Self::DRAINING, Ordering::SeqCst);
+    }
+
+    /// Every association ends at once.
+    pub(crate) fn stop(&self) {
+        self.0.fetch_max(Self::STOPPED, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.load(Ordering::SeqCst) >= Self::DRAINING
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::SeqCst) >= Self::STOPPED
+    }
+}
+
+/// Why a read gave up although the connection still stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GaveUp {
+    /// No message for too long.
+    Idle,
+    /// A message that hardly moves.
+    Slow,
+    /// The rest of a refused data set took too long.
+    Discard,
+    /// The archive closes down.
+    ClosingDown,
+}
+
+/// The connection.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: TcpStream,
+    phase: Arc<Phase>,
+    idle_limit: Duration,
+    progress_limit: Duration,
+    progress_bytes_min: u64,
+    /// Whether a message has begun.
+    in_message: bool,
+    /// Time waited, and bytes received, since the last mark of progress.
+    waited: Duration,
+    arrived: u64,
+    discard_until: Option<Instant>,
+    gave_up: Option<GaveUp>,
+    received: u64,
+}
+
+impl Socket {
+    /// Takes over a connected stream.
+    pub(crate) fn new(stream: TcpStream, phase: Arc<Phase>, options: &Options) -> io::Result<Self> {
+        stream.set_nonblocking(false)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(TICK))?;
+        stream.set_write_timeout(Some(options.write_limit))?;
+        acknowledge_at_once(&stream);
+        Ok(Self {
+            stream,
+            phase,
+            idle_limit: options.idle_limit,
+            progress_limit: options.progress_limit,
+            progress_bytes_min: options.progress_bytes_min,
+            in_message: false,
+            waited: Duration::ZERO,
+            arrived: 0,
+            discard_until: None,
+            gave_up: None,
+            received: 0,
+        })
+    }
+
+    /// From now on the next message is awaited; bytes read ahead of it do not count.
+    pub(crate) fn await_message(&mut self) {
+        self.in_message = false;
+        self.discard_until = None;
+        (self.waited, self.arrived) = (Duration::ZERO, 0);
+    }
+
+    /// A message has begun: it must move.
+    pub(crate) fn begin_message(&mut self) {
+        if !self.in_message {
+            self.in_message = true;
+            (self.waited, self.arrived) = (Duration::ZERO, 0);
+        }
+    }
+
+    /// The rest of the message is only read away, until then at the latest.
+    pub(crate) fn discard_until(&mut self, end: Instant) {
+        self.discard_until.get_or_insert(end);
+    }
+
+    /// Why the last read failed, when it was a limit of ours.
+    pub(crate) fn gave_up(&self) -> Option<GaveUp> {
+        self.gave_up
+    }
+
+    /// Bytes received since the last call.
+    pub(crate) fn take_received(&mut self) -> u64 {
+        std::mem::take(&mut self.received)
+    }
+
+    /// Sends all of `bytes` or fails within the write limit per step.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// Says that nothing more will be sent and gives the stream back for a last wait on the peer.
+    pub(crate) fn end(self) -> TcpStream {
+        // The peer may be gone already; there is nothing left to tell it.
+        let _ = self.stream.shutdown(Shutdown::Write);
+        self.stream
+    }
+
+    fn overdue(&self) -> Option<GaveUp> {
+        if self.phase.is_stopped() || (!self.in_message && self.phase.is_draining()) {
+            return Some(GaveUp::ClosingDown);
+        }
+        if !self.in_message {
+            return (self.waited >= self.idle_limit).then_some(GaveUp::Idle);
+        }
+        (self.waited >= self.progress_limit && self.arrived < self.progress_bytes_min).then_some(GaveUp::Slow)
+    }
+
+    fn note(&mut self, bytes: usize, waited: Duration) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.received = self.received.saturating_add(bytes);
+        self.arrived = self.arrived.saturating_add(bytes);
+        self.waited += waited;
+        if self.waited >= self.progress_limit && self.arrived >= self.progress_bytes_min {
+            (self.waited, self.arrived) = (Duration::ZERO, 0);
+        }
+    }
+
+    fn give_up(&mut self, why: GaveUp) -> io::Error {
+        self.gave_up = Some(why);
+        io::ErrorKind::TimedOut.into()
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.discard_until.is_some_and(|end| Instant::now() >= end) {
+                return Err(self.give_up(GaveUp::Discard));
+            }
+            if let Some(why) = self.overdue() {
+                return Err(self.give_up(why));
+            }
+            let before = Instant::now();
+            let result = self.stream.read(buffer);
+            let waited = before.elapsed();
+            match result {
+                Ok(bytes) => {
+                    if !self.in_message {
+                        self.begin_message();
+                    }
+                    self.note(bytes, waited);
+                    // Quick acknowledgement is not sticky: the kernel falls back to delaying. A sender with
+                    // Nagle's algorithm on would wait 40 ms for every object.
+                    acknowledge_at_once(&self.stream);
+                    return Ok(bytes);
+                }
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    self.note(0, waited);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Asks the kernel to acknowledge what was received without waiting for an answer to ride on.
+pub(crate) fn acknowledge_at_once(stream: &impl std::os::fd::AsFd) {
+    // A kernel without the option only makes such peers slower.
+    let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
+}

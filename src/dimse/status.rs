@@ -1,0 +1,109 @@
+//! The statuses of DIMSE answers, as one table (PS3.7 annex C, PS3.4 table B.2-1).
+//!
+//! Every answer of this crate takes its status from here and the conformance statement prints the table.
+//! There is no warning among them: the archive changes no data set, so B000, B006 and B007 never apply.
+
+use archive::IngestError;
+
+/// One status with its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// Value of Status (0000,0900).
+    pub code: u16,
+    /// Name in the standard.
+    pub meaning: &'static str,
+    /// When this archive answers it.
+    pub when: &'static str,
+}
+
+impl Status {
+    /// The code as four hexadecimal digits, for metrics and logs.
+    pub fn label(self) -> String {
+        format!("{:04X}", self.code)
+    }
+}
+
+macro_rules! statuses {
+    ($($(#[$doc:meta])* $name:ident $code:literal $meaning:literal $when:literal;)*) => {
+        $($(#[$doc])* pub(crate) const $name: Status = Status { code: $code, meaning: $meaning, when: $when };)*
+        /// Every status this archive answers.
+        pub const STATUSES: &[Status] = &[$($name),*];
+    };
+}
+
+statuses! {
+    /// Stored, or the same object was stored before.
+    SUCCESS 0x0000 "Success" "C-ECHO; C-STORE when the object is on stable storage and can be found";
+    /// The object cannot be stored, for a reason nobody foresaw.
+    PROCESSING_FAILURE 0x0110 "Processing failure" "C-STORE met a fault of the archive itself; the object was not stored";
+    /// The SOP Instance UID of the command is no UID.
+    INVALID_SOP_INSTANCE 0x0117 "Refused: Invalid SOP Instance" "C-STORE whose Affected SOP Instance UID breaks the rules for UIDs";
+    /// The class of the command does not fit the context.
+    SOP_CLASS_NOT_SUPPORTED 0x0122 "Refused: SOP Class not supported" "C-STORE whose Affected SOP Class UID is missing or is not the abstract syntax of its presentation context";
+    /// The source may not send.
+    NOT_AUTHORIZED 0x0124 "Refused: Not authorized" "C-STORE by a source that may not store for its facility";
+    /// The command is not offered.
+    UNRECOGNIZED_OPERATION 0x0211 "Refused: Unrecognized operation" "any request but C-ECHO, C-STORE and C-CANCEL";
+    /// A C-STORE without a data set.
+    MISTYPED_ARGUMENT 0x0212 "Refused: Mistyped argument" "C-STORE that says it has no data set, or C-STORE on a context of Verification";
+    /// No room, no capacity or closing down: to be sent again.
+    OUT_OF_RESOURCES 0xA700 "Refused: Out of resources" "C-STORE while space runs out, a limit is reached or the archive closes down; the peer keeps the object and sends it again";
+    /// Command and data set disagree, or the identity is missing.
+    DATA_SET_MISMATCH 0xA900 "Error: Data Set does not match SOP Class" "C-STORE whose data set names another SOP Class or SOP Instance UID than the command, or lacks an identifying UID";
+    /// The data set cannot be framed or breaks a bound.
+    CANNOT_UNDERSTAND 0xC000 "Error: Cannot understand" "C-STORE whose data set cannot be read to its end in the negotiated transfer syntax, or goes beyond a named limit";
+}
+
+/// What a failed ingest means for the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// Status of the answer.
+    pub(crate) status: Status,
+    /// Error Comment (0000,0902).
+    pub(crate) comment: String,
+    /// Whether the association ends after the answer.
+    pub(crate) ends_association: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(status: Status, comment: impl Into<String>) -> Self {
+        Self { status, comment: comment.into(), ends_association: false }
+    }
+}
+
+impl From<IngestError> for Failure {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::CannotUnderstand { what } => Self::new(CANNOT_UNDERSTAND, what),
+            IngestError::MissingIdentity { what } | IngestError::Mismatch { what } => {
+                Self::new(DATA_SET_MISMATCH, what)
+            }
+            IngestError::OutOfSpace => Self::new(OUT_OF_RESOURCES, "no space left, send again later"),
+            IngestError::Busy => Self::new(OUT_OF_RESOURCES, "too much at once, send again later"),
+            IngestError::Unavailable { what } => Self { ends_association: true, ..Self::new(OUT_OF_RESOURCES, what) },
+            IngestError::Forbidden => Self::new(NOT_AUTHORIZED, "this source may not store"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_ordered() {
+        let codes: Vec<u16> = STATUSES.iter().map(|status| status.code).collect();
+        let mut sorted = codes.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(codes, sorted);
+    }
+
+    #[test]
+    fn only_a_closing_archive_ends_the_association() {
+        let full = Failure::from(IngestError::OutOfSpace);
+        let closing = Failure::from(IngestError::Unavailable { what: "closing down".into() });
+        assert_eq!((full.status.code, full.ends_association), (0xA700, false));
+        assert_eq!((closing.status.code, closing.ends_association), (0xA700, true));
+    }
+}
