@@ -67,7 +67,7 @@ impl Archive {
             Scope::Facility(_) => return Ok(found),
             Scope::Shared => caller.facilities.as_ref().map(|set| set.iter().copied().collect()),
         };
-        let plan = plan(query, facilities);
+        let plan = plan(query, facilities.as_deref());
         let mut chosen = Chosen::new();
         let (mut skip, mut cursor) = (offset, None::<Cursor>);
         for _ in 0..PAGES_MAX {

@@ -7,11 +7,11 @@
 use crate::error::RetrieveError;
 use crate::open::Archive;
 use crate::retrieve::Target;
-use dataset::json::{JsonOptions, Parts, instance_json};
+use dataset::json::{self, Parts, instance_json};
+use dataset::syntax::Syntax;
 use index::{InstanceRow, SeriesKey, SeriesRow};
 use model::{Caller, FacilityCode, Scope, Uid};
 use moka::sync::Cache;
-use std::io::Read;
 use std::sync::Arc;
 
 /// Stands for the service root in every BulkDataURI of a document.
@@ -117,29 +117,41 @@ impl Archive {
     /// Appends the DICOM JSON of one instance.
     fn write_instance(self: &Arc<Self>, instance: &InstanceRow, out: &mut Vec<u8>) -> Result<(), RetrieveError> {
         let layout = self.layout(instance)?;
-        let syntax = &instance.transfer_syntax;
+        let pixel = layout.pixel;
         let prefix = bulk_prefix(instance);
-        let options = JsonOptions { bulk_prefix: &prefix, ..JsonOptions::default() };
-        let damaged = |what: String| RetrieveError::Damaged { what };
-        let start = u64::from(instance.meta_len);
-        if dataset::syntax::is_deflated(syntax) {
-            let mut inflated = Vec::new();
-            let stream = dataset::transcode::inflate(self.data_set(instance)).take(INFLATED_MAX);
-            { stream }.read_to_end(&mut inflated).map_err(|error| damaged(error.to_string()))?;
-            let parts = Parts::split(&inflated, layout.pixel.as_ref());
-            return instance_json(&parts, syntax, &options, out).map_err(|error| damaged(error.to_string()));
-        }
-        let (head_end, tail_start) = layout.pixel.map_or((layout.dataset_len, layout.dataset_len), |p| (p.header, p.end));
-        let before = self.read(instance, start..start + head_end)?;
-        let pixel_header = match layout.pixel {
-            Some(pixel) => self.read(instance, start + pixel.header..start + pixel.value.at.min(pixel.header + 12))?,
-            None => Vec::new(),
+        let options = json::Options { hint: self.charset_of(&instance.source), ..json::Options::new(&prefix) };
+        let (head_end, tail_start) = pixel.map_or((layout.dataset_len, layout.dataset_len), |p| (p.value.at, p.end));
+        let (before, after) = if Syntax::of(instance.transfer_syntax.as_str()).deflated {
+            let inflated = self.inflated(instance)?;
+            (part(&inflated, 0, head_end)?, part(&inflated, tail_start, layout.dataset_len)?)
+        } else {
+            let start = u64::from(instance.meta_len);
+            let before = self.read(instance, start..start + head_end)?;
+            let after = start + tail_start..start + layout.dataset_len;
+            (before, if after.is_empty() { Vec::new() } else { self.read(instance, after)? })
         };
-        let end = start + layout.dataset_len;
-        let after = if start + tail_start < end { self.read(instance, start + tail_start..end)? } else { Vec::new() };
-        let parts = Parts { before: &before, pixel: layout.pixel, pixel_header: &pixel_header, after: &after };
-        instance_json(&parts, syntax, &options, out).map_err(|error| damaged(error.to_string()))
+        let parts = Parts { before: &before, pixel, after: &after };
+        let damaged = |error: dataset::ScanError| RetrieveError::Damaged { what: error.to_string() };
+        instance_json(&parts, &instance.transfer_syntax, &options, out).map_err(damaged)
     }
+
+    /// The whole data set of a deflated syntax, inflated; bounded by what the scanner let in.
+    pub fn inflated(self: &Arc<Self>, instance: &InstanceRow) -> Result<Vec<u8>, RetrieveError> {
+        if instance.dataset_len > INFLATED_MAX {
+            let what = format!("a deflated data set of {} bytes is read only as stored", instance.dataset_len);
+            return Err(RetrieveError::Unavailable { what });
+        }
+        let mut inflated = Vec::new();
+        let damaged = |error: dataset::transcode::TranscodeError| RetrieveError::Damaged { what: error.to_string() };
+        dataset::transcode::inflate(&mut self.data_set(instance), &mut inflated).map_err(damaged)?;
+        Ok(inflated)
+    }
+}
+
+fn part(bytes: &[u8], from: u64, to: u64) -> Result<Vec<u8>, RetrieveError> {
+    let place = |at: u64| usize::try_from(at).ok();
+    let found = place(from).zip(place(to)).and_then(|(from, to)| bytes.get(from..to));
+    found.map(<[u8]>::to_vec).ok_or_else(|| RetrieveError::Damaged { what: "the data set is shorter than noted".into() })
 }
 
 /// The part of a BulkDataURI before `/bulkdata/`.

@@ -49,7 +49,7 @@ pub(crate) fn replay(
 ) -> Result<Met, OpenError> {
     let mut batch = Vec::with_capacity(BATCH);
     let mut met = Met::default();
-    journal.replay(from, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
+    let mut each = |replayed: Replayed<'_>| -> Result<(), OpenError> {
         let fact: Fact = serde_json::from_slice(replayed.head)
             .map_err(|error| OpenError::Fact { lsn: replayed.lsn, what: error.to_string() })?;
         met.blobs.extend(replayed.place.blob.clone());
@@ -61,7 +61,8 @@ pub(crate) fn replay(
             progress(met.facts);
         }
         Ok(())
-    })?;
+    };
+    journal.replay(from, &mut each)?;
     index.apply(&batch)?;
     progress(met.facts);
     Ok(met)
@@ -81,8 +82,8 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Report, O
         Some(Ok(index)) => {
             // What the journal has and the old index has not seen belongs to both.
             let applied = index.applied();
-            replay(&journal, &index, applied + 1, &mut |_| {})?;
-            Some(dump_digest(&index)?)
+            replay(&journal, index.as_ref(), applied + 1, &mut |_| {})?;
+            Some(dump_digest(index.as_ref())?)
         }
         Some(Err(error)) => {
             tracing::warn!(%error, "the present index does not open; it is rebuilt without a comparison");
@@ -91,9 +92,9 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Report, O
         None => None,
     };
     let rebuilt = open_index(options, &new)?;
-    let Met { facts, .. } = replay(&journal, &rebuilt, 1, progress)?;
+    let Met { facts, .. } = replay(&journal, rebuilt.as_ref(), 1, progress)?;
     rebuilt.flush()?;
-    let after = dump_digest(&rebuilt)?;
+    let after = dump_digest(rebuilt.as_ref())?;
     drop(rebuilt);
     if old.exists() {
         rename(&old, &aside)?;

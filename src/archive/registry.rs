@@ -222,6 +222,11 @@ impl Archive {
         knocks
     }
 
+    /// How a source's unlabelled text is read.
+    pub(crate) fn charset_of(&self, source: &str) -> CharsetHint {
+        self.registry().read().sources.get(source).map_or(CharsetHint::Auto, |source| source.charset)
+    }
+
     /// Makes a fact of the archive's own durable and applied.
     pub(crate) fn record(&self, fact: Fact) -> Result<(), crate::IngestError> {
         let (ticket, answer) = Ticket::new();

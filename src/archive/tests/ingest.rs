@@ -114,7 +114,7 @@ fn what_is_announced_must_be_what_comes() {
     let mut incoming = bench.archive.receive(&bench.source(), Via::CStore, form).expect("begin");
     incoming.write(&Object::new("1.2.1.1.1").bytes()).expect("bytes");
     assert!(matches!(incoming.finish(), Err(IngestError::Mismatch { .. })));
-    assert_eq!(bench.archive.stats().expect("stats").index.instances, 0);
+    assert_eq!(bench.archive.stats().expect("stats").index.total.instances, 0);
 }
 
 #[test]

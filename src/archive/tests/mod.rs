@@ -95,6 +95,7 @@ impl Bench {
         let folder = tempfile::tempdir().expect("folder");
         let mut options = Options::new(folder.path().join("data"));
         options.segment_bytes = 4 << 20;
+        options.blob_above = 1 << 20;
         options.reserve_bytes = 0;
         change(&mut options);
         let archive = Archive::open(options.clone()).expect("open");
