@@ -13,7 +13,7 @@ use crate::queue::FairQueue;
 use crate::registry::{Registry, demo};
 use crate::sequence::{Sequencer, Work};
 use crate::{rebuild, worker};
-use index::Index;
+use index::{Index, Rocks, RocksOptions};
 use model::{FacilityCode, Fact};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashSet;
@@ -87,8 +87,8 @@ pub(crate) fn open_journal(options: &Options) -> Result<(Journal, store::Recover
 
 /// Opens the index of a data directory as the options say.
 pub(crate) fn open_index(options: &Options, path: &Path) -> Result<Arc<dyn Index>, OpenError> {
-    let _ = (options, path);
-    Ok(Arc::new(index::Oracle::new()))
+    let rocks = RocksOptions { block_cache_bytes: options.index_cache, ..RocksOptions::default() };
+    Ok(Arc::new(Rocks::open(path, rocks)?))
 }
 
 impl Archive {
