@@ -171,7 +171,7 @@ impl Sink for Writer<'_> {
     fn element(&mut self, element: &Element) {
         self.value.clear();
         self.element = None;
-        if element.is_root_pixel() {
+        if element.pixel {
             self.pixel(element.tag, element.vr);
         } else if element.tag & 0xFFFF != 0 {
             let vr = self.resolver.vr(element);
@@ -246,7 +246,7 @@ impl Sink for Writer<'_> {
     fn fragments(&mut self, element: &Element) {
         self.element = None;
         let vr = if element.coding.implicit { Vr::OB } else { element.vr };
-        if element.is_root_pixel() {
+        if element.pixel {
             self.pixel(element.tag, vr);
         } else {
             self.member(element.tag, vr);

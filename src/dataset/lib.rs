@@ -8,6 +8,8 @@ pub mod bulk;
 mod charset;
 mod dictionary;
 mod error;
+#[cfg(test)]
+mod fixture;
 pub mod frames;
 mod inflate;
 pub mod json;

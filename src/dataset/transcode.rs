@@ -185,7 +185,7 @@ impl<W: Write> Sink for Writer<'_, W> {
         if !vr.is_known() {
             vr = Vr::UN;
         }
-        let pixels = self.swap_pixels && element.is_root_pixel();
+        let pixels = self.swap_pixels && element.pixel;
         self.width = if element.coding.big_endian || pixels { vr.word() } else { 1 };
         self.learnt.clear();
         self.cut.clear();
@@ -243,7 +243,7 @@ impl<W: Write> Sink for Writer<'_, W> {
         self.learnt.clear();
         self.cut.clear();
         let (tag, vr, len) = (0xFFFE_E000, Vr::OB, Some(len));
-        self.element = Some(Element { tag, vr, at, value_at: at, len, coding, depth: 0 });
+        self.element = Some(Element { tag, vr, at, value_at: at, len, coding, depth: 0, pixel: false });
     }
 
     fn fragment_end(&mut self) {

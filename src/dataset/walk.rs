@@ -37,13 +37,8 @@ pub(crate) struct Element {
     pub coding: Coding,
     /// Number of sequences around it.
     pub depth: usize,
-}
-
-impl Element {
-    /// Whether this is the root element that holds the frames.
-    pub(crate) fn is_root_pixel(&self) -> bool {
-        self.depth == 0 && is_pixel_data(self.tag)
-    }
+    /// Whether it is the pixel data of the instance: the first such element at root. Later ones are ordinary values.
+    pub pixel: bool,
 }
 
 /// What is told of a data set on the way. Values come in as many pieces as the bytes came in.
@@ -109,8 +104,10 @@ pub(crate) struct Walker {
     need: usize,
     pos: u64,
     elements: u64,
-    /// Bytes outside the root pixel data.
+    /// Bytes outside the pixel data of the instance.
     outside: u64,
+    /// The pixel data of the instance has been met.
+    pixel_met: bool,
     flags: BTreeSet<Flag>,
 }
 
@@ -127,6 +124,7 @@ impl Walker {
             pos: 0,
             elements: 0,
             outside: 0,
+            pixel_met: false,
             flags: BTreeSet::new(),
         }
     }
@@ -136,8 +134,9 @@ impl Walker {
         self.pos
     }
 
-    /// Goes on as if the walk had reached `pos` at root level: for parts of a data set read one by one.
+    /// Goes on behind the pixel data, which ends at `pos`: for the parts of a data set read one by one.
     pub(crate) fn jump(&mut self, pos: u64) {
+        self.pixel_met = true;
         self.pos = pos;
     }
 

@@ -178,7 +178,7 @@ impl Sink for ScanSink {
     fn element(&mut self, element: &Element) {
         let len = element.len.unwrap_or(0);
         self.taking = Taking::Nothing;
-        if element.is_root_pixel() {
+        if element.pixel {
             let value = Span { at: element.value_at, len };
             let end = element.value_at.saturating_add(len);
             self.pixel = Some(PixelSpan { tag: element.tag, header: element.at, value, end });
@@ -236,7 +236,7 @@ impl Sink for ScanSink {
 
     fn fragments(&mut self, element: &Element) {
         self.taking = Taking::Nothing;
-        if element.is_root_pixel() {
+        if element.pixel {
             self.open = Some((element.tag, element.at, element.value_at));
             self.found = Some(Found::default());
         }

@@ -192,7 +192,7 @@ impl Walker {
         // The first is the offset table.
         self.within(level.tag, "fragments", self.limits.fragments, count.saturating_sub(1))?;
         self.end_of(level.tag, len, level)?;
-        if self.levels.len() > 2 || !is_pixel_data(level.tag) {
+        if !level.pixel {
             self.within(level.tag, "value", self.limits.value, u64::from(len))?;
             self.outside = self.outside.saturating_add(u64::from(len));
             self.within(level.tag, "head", self.limits.head, self.outside)?;
@@ -244,9 +244,11 @@ impl Walker {
         let end = self.end_of(tag, len, level)?;
         let depth = self.levels.iter().filter(|level| level.kind == Kind::Sequence).count();
         let known = end.map(|_| u64::from(len));
-        let element = Element { tag, vr, at, value_at: self.pos, len: known, coding, depth };
+        let pixel = depth == 0 && is_pixel_data(tag) && !self.pixel_met;
+        self.pixel_met |= pixel;
+        let element = Element { tag, vr, at, value_at: self.pos, len: known, coding, depth, pixel };
         if end.is_none() && (matches!(vr, Vr::OB | Vr::OW) || is_pixel_data(tag)) {
-            self.levels.push(level.inner(Kind::Fragments, tag, None, coding));
+            self.levels.push(Level { pixel, ..level.inner(Kind::Fragments, tag, None, coding) });
             sink.fragments(&element);
             return Ok(());
         }
@@ -284,7 +286,7 @@ impl Walker {
         if len % 2 == 1 {
             self.flags.insert(Flag::OddLength);
         }
-        if element.is_root_pixel() {
+        if element.pixel {
             return Ok(());
         }
         if element.vr.is_text() {

@@ -29,16 +29,18 @@ pub(super) struct Level {
     pub(super) count: u64,
     /// The element seen last.
     pub(super) last: u32,
+    /// The fragments are the pixel data of the instance.
+    pub(super) pixel: bool,
 }
 
 impl Level {
     /// The data set itself, whose length is known only at its end.
     pub(super) fn root(coding: Coding) -> Self {
-        Self { kind: Kind::Item, tag: 0, end: None, bound: u64::MAX, coding, count: 0, last: 0 }
+        Self { kind: Kind::Item, tag: 0, end: None, bound: u64::MAX, coding, count: 0, last: 0, pixel: false }
     }
 
     /// A container inside this one.
     pub(super) fn inner(&self, kind: Kind, tag: u32, end: Option<u64>, coding: Coding) -> Self {
-        Self { kind, tag, end, bound: end.unwrap_or(self.bound), coding, count: 0, last: 0 }
+        Self { kind, tag, end, bound: end.unwrap_or(self.bound), coding, count: 0, last: 0, pixel: false }
     }
 }
