@@ -118,7 +118,8 @@ impl Committer {
         self.bytes.fetch_add(batch.bytes, Ordering::Relaxed);
         metrics::counter!("khoanh_sync_batches_total").increment(1);
         metrics::counter!("khoanh_sync_bytes_total").increment(batch.bytes);
-        metrics::histogram!("khoanh_sync_batch_records").record(f64::from(u32::try_from(batch.entries.len()).unwrap_or(u32::MAX)));
+        metrics::histogram!("khoanh_sync_batch_records")
+            .record(f64::from(u32::try_from(batch.entries.len()).unwrap_or(u32::MAX)));
         metrics::histogram!("khoanh_sync_seconds").record(synced.duration_since(start).as_secs_f64());
         metrics::histogram!("khoanh_index_apply_seconds").record(synced.elapsed().as_secs_f64());
         Ok(())

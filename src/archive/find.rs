@@ -71,7 +71,8 @@ impl Archive {
         let mut chosen = Chosen::new();
         let (mut skip, mut cursor) = (offset, None::<Cursor>);
         for _ in 0..PAGES_MAX {
-            let want = limit.saturating_sub(found.rows.len()).saturating_add(usize::try_from(skip).unwrap_or(usize::MAX));
+            let want =
+                limit.saturating_sub(found.rows.len()).saturating_add(usize::try_from(skip).unwrap_or(usize::MAX));
             let page = self.index().find(&plan, cursor.as_ref(), want.saturating_add(SLACK).min(1_000))?;
             for row in page.rows {
                 if !self.answers(caller, scope, &row, &mut chosen)? {

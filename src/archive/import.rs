@@ -219,7 +219,8 @@ fn read_files(
             return;
         }
         let (bytes, result) = read_file(archive, source, &path, &mut buffer);
-        let fatal = matches!(&result, Err(ReadError::Ingest(IngestError::Unavailable { .. } | IngestError::OutOfSpace)));
+        let fatal =
+            matches!(&result, Err(ReadError::Ingest(IngestError::Unavailable { .. } | IngestError::OutOfSpace)));
         let result = result.map_err(|error| error.to_string());
         if results.send(Imported { path, bytes, result }).is_err() {
             return;
@@ -238,7 +239,12 @@ enum ReadError {
     Ingest(#[from] IngestError),
 }
 
-fn read_file(archive: &Arc<Archive>, source: &Source, path: &Path, buffer: &mut [u8]) -> (u64, Result<StoredKind, ReadError>) {
+fn read_file(
+    archive: &Arc<Archive>,
+    source: &Source,
+    path: &Path,
+    buffer: &mut [u8],
+) -> (u64, Result<StoredKind, ReadError>) {
     let mut bytes = 0;
     let mut read = || -> Result<StoredKind, ReadError> {
         let mut file = File::open(path)?;

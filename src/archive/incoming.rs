@@ -107,8 +107,7 @@ impl Archive {
                 let meta = file_meta(&sop_class, &sop_instance, &transfer_syntax);
                 sink.write(&meta)?;
                 let stage = Stage::data_set(&meta, transfer_syntax, None, source)?;
-                let expected =
-                    Expected { sop_class: Some(sop_class), sop_instance: Some(sop_instance), study: None };
+                let expected = Expected { sop_class: Some(sop_class), sop_instance: Some(sop_instance), study: None };
                 (expected, stage)
             }
             Form::Part10 { transfer_syntax_hint, study } => {

@@ -151,7 +151,9 @@ impl Archive {
 fn part(bytes: &[u8], from: u64, to: u64) -> Result<Vec<u8>, RetrieveError> {
     let place = |at: u64| usize::try_from(at).ok();
     let found = place(from).zip(place(to)).and_then(|(from, to)| bytes.get(from..to));
-    found.map(<[u8]>::to_vec).ok_or_else(|| RetrieveError::Damaged { what: "the data set is shorter than noted".into() })
+    found
+        .map(<[u8]>::to_vec)
+        .ok_or_else(|| RetrieveError::Damaged { what: "the data set is shorter than noted".into() })
 }
 
 /// The part of a BulkDataURI before `/bulkdata/`.

@@ -146,10 +146,7 @@ impl Archive {
             health: Arc::clone(&health),
         };
         let (facilities, sources) = index.registry()?;
-        let pipeline = vec![
-            spawn("sequencer", move || sequencer.run())?,
-            spawn("committer", move || committer.run())?,
-        ];
+        let pipeline = vec![spawn("sequencer", move || sequencer.run())?, spawn("committer", move || committer.run())?];
         let archive = Arc::new(Self {
             budget: Budget::new(options.ingest_budget),
             prepared: Prepared::new(options.metadata_cache),
@@ -177,7 +174,8 @@ impl Archive {
             return Ok(());
         }
         let (facility, source) = demo();
-        let failed = |error: IngestError| OpenError::Thread { what: format!("the demo facility was not stored: {error}") };
+        let failed =
+            |error: IngestError| OpenError::Thread { what: format!("the demo facility was not stored: {error}") };
         self.record(Fact::Facility(facility.clone())).map_err(failed)?;
         self.record(Fact::Source(source.clone())).map_err(failed)?;
         *self.registry.write() = Registry::new(vec![facility], vec![source]);
@@ -195,7 +193,8 @@ impl Archive {
         if let Err(error) = self.journal.admit(0) {
             reasons.push(error.to_string());
         }
-        let alarm = |alarm: &store::Alarm| format!("journal directory {} failed: {}", alarm.dir.display(), alarm.reason);
+        let alarm =
+            |alarm: &store::Alarm| format!("journal directory {} failed: {}", alarm.dir.display(), alarm.reason);
         reasons.extend(self.journal.alarms().iter().map(alarm));
         Readiness { ready, reasons }
     }

@@ -172,7 +172,9 @@ impl Archive {
         authorize(caller, None)?;
         for day in [&facility.active_from, &facility.active_to] {
             if !day.is_empty() && !(day.len() == 8 && day.bytes().all(|b| b.is_ascii_digit())) {
-                return Err(RegistryError::Invalid { what: format!("{day:?} is no day: write YYYYMMDD or leave it empty") });
+                return Err(RegistryError::Invalid {
+                    what: format!("{day:?} is no day: write YYYYMMDD or leave it empty"),
+                });
             }
         }
         if facility.name.trim().is_empty() {
@@ -205,7 +207,8 @@ impl Archive {
         let same_peer = |other: &&Source| {
             other.id != source.id
                 && !other.disabled
-                && (&other.called, &other.calling, &other.certificate) == (&source.called, &source.calling, &source.certificate)
+                && (&other.called, &other.calling, &other.certificate)
+                    == (&source.called, &source.calling, &source.certificate)
                 && (other.addresses == source.addresses)
         };
         if let Some(other) = registry.sources.values().find(same_peer).filter(|_| !source.disabled) {

@@ -79,7 +79,9 @@ impl Archive {
                     instances.extend(self.instances_of(&series.key)?);
                 }
             }
-            Target::Series { series, .. } => instances = self.instances_of(&self.series_named(&studies, series)?.key)?,
+            Target::Series { series, .. } => {
+                instances = self.instances_of(&self.series_named(&studies, series)?.key)?
+            }
             Target::Instance { series, instance, .. } => {
                 let wanted = |row: &InstanceRow| {
                     row.outcome.copy == 0

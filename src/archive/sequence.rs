@@ -132,6 +132,7 @@ impl Sequencer {
         for (fact, body) in records {
             let head = serde_json::to_vec(&fact)
                 .map_err(|error| IngestError::Unavailable { what: format!("fact not written: {error}") })?;
+            batch.bytes += u64::try_from(head.len()).unwrap_or(0);
             encoded.push(Record { head, body });
             facts.push(fact);
         }

@@ -72,6 +72,10 @@ impl Archive {
             hasher.update(self.journal().read(place, at..end).map_err(|error| error.to_string())?);
             at = end;
         }
-        if hasher.finalize().as_slice() == head.digest.0 { Ok(()) } else { Err("the data set differs from its digest".into()) }
+        if hasher.finalize().as_slice() == head.digest.0 {
+            Ok(())
+        } else {
+            Err("the data set differs from its digest".into())
+        }
     }
 }

@@ -18,7 +18,11 @@ const PACE: Duration = Duration::from_millis(250);
 const ROUND: usize = 256;
 
 /// Calls `work` at the pace until the archive stops or is dropped.
-fn every(archive: &Arc<Archive>, name: &'static str, mut work: impl FnMut(&Arc<Archive>) + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
+fn every(
+    archive: &Arc<Archive>,
+    name: &'static str,
+    mut work: impl FnMut(&Arc<Archive>) + Send + 'static,
+) -> Result<JoinHandle<()>, OpenError> {
     let stopping = archive.stopping();
     let weak: Weak<Archive> = Arc::downgrade(archive);
     spawn(name, move || {
