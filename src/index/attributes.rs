@@ -31,6 +31,14 @@ pub(crate) fn of_level(attributes: &Attributes, level: Level) -> impl Iterator<I
     })
 }
 
+/// Whether [`absorb`] would change anything.
+pub(crate) fn absorbs(row: &Attributes, instance: &Attributes, level: Level) -> bool {
+    of_level(instance, level).any(|(key, value)| match row.get(&key) {
+        None => true,
+        Some(kept) => kept.is_empty() && !value.is_empty(),
+    })
+}
+
 /// Takes a later instance's values into a row: the first non-empty value stays. Tells whether anything changed.
 pub(crate) fn absorb(row: &mut Attributes, instance: &Attributes, level: Level) -> bool {
     let mut changed = false;

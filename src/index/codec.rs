@@ -94,10 +94,6 @@ impl<'a> Decoder<'a> {
         IndexError::Damaged { table: self.table, what }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
     pub(crate) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
     }
@@ -190,7 +186,7 @@ mod tests {
             assert_eq!(decoder.option().expect("option"), option);
         }
         assert_eq!(decoder.text().expect("text"), "Nguyễn");
-        assert!(decoder.is_empty());
+        assert!(decoder.rest().is_empty());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod error;
 mod oracle;
 mod plan;
 mod position;
+mod rocks;
 mod row;
 mod stats;
 
@@ -21,6 +22,7 @@ pub use error::IndexError;
 pub use oracle::Oracle;
 pub use plan::{Driver, Plan, Word, plan};
 pub use position::{Cursor, CursorError, Page};
+pub use rocks::{Rocks, RocksOptions};
 pub use row::{
     Found, FrameSummary, Identity, InstanceRow, KnownCopy, KnownPatient, KnownStudy, Prepared, SeriesKey, SeriesRow,
     StudyKey, StudyRow,

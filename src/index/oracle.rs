@@ -35,7 +35,7 @@ struct State {
     /// Derived from `of_study`.
     studies: BTreeMap<StudyKey, Arc<StudyRow>>,
     /// Derived from `of_study`.
-    series: BTreeMap<SeriesKey, Arc<SeriesRow>>,
+    series: BTreeMap<StudyKey, Vec<Arc<SeriesRow>>>,
 }
 
 impl Oracle {
@@ -117,13 +117,17 @@ impl State {
             study.modalities.extend(row.attributes.get(&key::MODALITY).filter(|m| !m.is_empty()).cloned());
         }
         self.studies.insert(key.clone(), Arc::new(study));
-        self.series.extend(series.into_iter().map(|(key, row)| (key, Arc::new(row))));
+        let mut series: Vec<_> = series.into_values().map(Arc::new).collect();
+        series.sort_by_key(|row| row.first_seq);
+        self.series.insert(key.clone(), series);
     }
 
     fn series_of(&self, key: &StudyKey) -> Vec<Arc<SeriesRow>> {
-        let mut rows: Vec<_> = self.series.values().filter(|row| row.key.study == *key).cloned().collect();
-        rows.sort_by_key(|row| row.first_seq);
-        rows
+        self.series.get(key).cloned().unwrap_or_default()
+    }
+
+    fn one_series(&self, key: &SeriesKey) -> Option<&Arc<SeriesRow>> {
+        self.series.get(&key.study)?.iter().find(|row| row.key == *key)
     }
 
     fn rows_where(&self, wanted: impl Fn(&InstanceHead) -> bool) -> Vec<InstanceRow> {
@@ -201,6 +205,7 @@ fn new_series(key: &SeriesKey, first: &InstanceHead) -> SeriesRow {
 
 /// Cuts one page out of all rows.
 fn page<T>(all: impl IntoIterator<Item = (Cursor, T)>, after: Option<&Cursor>, limit: usize) -> Page<T> {
+    let limit = limit.max(1);
     let rest = all.into_iter().filter(|(cursor, _)| after.is_none_or(|after| cursor > after));
     let (cursors, rows): (Vec<Cursor>, Vec<T>) = rest.take(limit).unzip();
     let cursor = if rows.len() < limit { None } else { cursors.last().copied() };
@@ -291,7 +296,7 @@ impl Index for Oracle {
     }
 
     fn series(&self, key: &SeriesKey) -> Result<Option<SeriesRow>, IndexError> {
-        Ok(self.state.lock().series.get(key).map(|row| (**row).clone()))
+        Ok(self.state.lock().one_series(key).map(|row| (**row).clone()))
     }
 
     fn series_of(&self, key: &StudyKey, after: Option<&Cursor>, limit: usize) -> Result<Page<SeriesRow>, IndexError> {
@@ -326,7 +331,7 @@ impl Index for Oracle {
 
     fn busy_series(&self, received_until: u64, limit: usize) -> Result<Vec<SeriesRow>, IndexError> {
         let state = self.state.lock();
-        let busy = state.series.values().filter(|row| row.is_busy() && row.last_received <= received_until);
+        let busy = state.series.values().flatten().filter(|row| row.is_busy() && row.last_received <= received_until);
         let mut rows: Vec<SeriesRow> = busy.map(|row| (**row).clone()).collect();
         rows.sort_by_key(|row| (row.last_received / 1000, row.first_seq));
         rows.truncate(limit);
@@ -354,7 +359,7 @@ impl Index for Oracle {
 
     fn put_prepared(&self, key: &SeriesKey, through_seq: u64, document: Vec<u8>) -> Result<(), IndexError> {
         let mut state = self.state.lock();
-        if state.series.contains_key(key) {
+        if state.one_series(key).is_some() {
             state.prepared.insert(key.clone(), Prepared { through_seq, document });
         }
         Ok(())

@@ -107,9 +107,7 @@ impl Test {
             Matching::Code => parse_code(attribute, text),
             Matching::Text => Ok(Self::folded(text, name::fold)),
             Matching::Name => Ok(Self::folded(text, name::fold_names)),
-            Matching::Date => {
-                parse_range(text, date, date, |a| Self::Equal(a), || QueryError::Date { keyword }, keyword)
-            }
+            Matching::Date => parse_range(text, date, date, Self::Equal, || QueryError::Date { keyword }, keyword),
             Matching::Time => {
                 let exact = |_: String| Self::Range(time(text, '0'), time(text, '9'));
                 parse_range(text, |t| time(t, '0'), |t| time(t, '9'), exact, || QueryError::Time { keyword }, keyword)

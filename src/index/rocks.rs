@@ -1,0 +1,358 @@
+//! The index on RocksDB: the embedded default.
+//!
+//! RocksDB's own log is off: the journal is the log. All tables flush at one position, which stands in the table
+//! `meta`; after a crash the journal is replayed from there. One applier writes; readers see whole batches.
+//! Deliberately not here: when to flush (the caller counts journal bytes), merge operators, transactions.
+
+mod apply;
+mod cells;
+mod find;
+mod keys;
+mod lists;
+mod read;
+mod streams;
+mod tables;
+
+pub use tables::RocksOptions;
+
+use crate::row::{KnownCopy, KnownPatient, KnownStudy};
+use crate::{
+    Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, Page, Plan, Prepared, SeriesKey, SeriesRow, Stats,
+    StudyKey, StudyRow, dump, encode,
+};
+use apply::{Applier, Mark};
+use lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
+use model::{Facility, FacilityCode, Layout, Lsn, Source, Uid};
+use parking_lot::Mutex;
+use read::{Reader, get_now, handle, number_after_kind};
+use rocksdb::{DB, FlushOptions};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tables::{FORMAT, Table, UidKind, engine, number, pair, uid_key, unlogged, unpair};
+
+/// The index on RocksDB.
+pub struct Rocks {
+    db: DB,
+    applier: Mutex<Applier>,
+    applied: AtomicU64,
+    max_seq: AtomicU64,
+    busy_from: Mutex<BusyFrom>,
+}
+
+/// No busy series is stored under an earlier second: walks start here and pass no deleted keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct BusyFrom {
+    second: u64,
+    /// Batches applied: a walk may raise the second only when none came in meanwhile.
+    batches: u64,
+}
+
+impl std::fmt::Debug for Rocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rocks").field("applied", &self.applied).finish_non_exhaustive()
+    }
+}
+
+impl Rocks {
+    /// Opens the index in a directory, or creates it.
+    pub fn open(path: &Path, options: RocksOptions) -> Result<Self, IndexError> {
+        let db = tables::open(path, &options)?;
+        let of_meta = |key: &[u8]| get_now(&db, Table::Meta, key, |bytes| number(Table::Meta, bytes));
+        match of_meta(b"format")? {
+            None => {
+                let meta = handle(&db, Table::Meta)?;
+                let write = db.put_cf_opt(meta, b"format", u64::from(FORMAT).to_be_bytes(), &unlogged());
+                write.map_err(engine("write the format"))?;
+            }
+            Some(found) if found > u64::from(FORMAT) => {
+                return Err(IndexError::Newer { found: u32::try_from(found).unwrap_or(u32::MAX), known: FORMAT });
+            }
+            Some(_) => {}
+        }
+        let (applied, max_seq) = (of_meta(b"applied")?.unwrap_or(0), of_meta(b"max_seq")?.unwrap_or(0));
+        Ok(Self {
+            db,
+            applier: Mutex::default(),
+            applied: AtomicU64::new(applied),
+            max_seq: AtomicU64::new(max_seq),
+            busy_from: Mutex::default(),
+        })
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader::new(&self.db)
+    }
+
+    fn list<T: Listed>(&self, kind: UidKind, uid: &Uid, facility: FacilityCode) -> Result<Vec<T>, IndexError> {
+        Ok(get_now(&self.db, Table::Uids, &uid_key(kind, uid, facility), T::decode)?.unwrap_or_default())
+    }
+
+    fn ordinal(reader: &Reader<'_>, key: &StudyKey) -> Result<Option<u64>, IndexError> {
+        let list = reader.get(Table::Uids, &uid_key(UidKind::Study, &key.study, key.facility), PatientEntry::decode)?;
+        let found = list.into_iter().flatten().find(|entry| entry.known.rank == key.patient && entry.study != 0);
+        Ok(found.map(|entry| entry.study))
+    }
+}
+
+/// The end of all keys under a number.
+fn end_of(ordinal: u64) -> Option<Vec<u8>> {
+    ordinal.checked_add(1).map(|next| next.to_be_bytes().to_vec())
+}
+
+/// Where a list ordered by arrival goes on.
+fn from(after: Option<&Cursor>) -> u64 {
+    after.map_or(0, |after| after.instance.saturating_add(1))
+}
+
+fn page<T>(rows: Vec<T>, limit: usize, seq: impl Fn(&T) -> u64) -> Page<T> {
+    let cursor = rows.last().filter(|_| rows.len() >= limit).map(|last| Cursor::arrival(seq(last)));
+    Page { rows, cursor }
+}
+
+impl Index for Rocks {
+    fn apply(&self, batch: &[Entry]) -> Result<(), IndexError> {
+        let mut applier = self.applier.lock();
+        let before = Mark { applied: self.applied(), max_seq: self.max_seq() };
+        let mark = applier.apply(&self.db, batch, before)?;
+        let oldest = batch.iter().filter_map(|entry| match &entry.fact {
+            model::Fact::Instance(head) => Some(head.received / 1000),
+            _ => None,
+        });
+        // After the write: a walk that began before it must not raise the second.
+        let mut busy_from = self.busy_from.lock();
+        busy_from.batches += 1;
+        busy_from.second = busy_from.second.min(oldest.min().unwrap_or(u64::MAX));
+        drop(busy_from);
+        self.max_seq.store(mark.max_seq, Ordering::Release);
+        self.applied.store(mark.applied, Ordering::Release);
+        Ok(())
+    }
+
+    fn applied(&self) -> Lsn {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    fn flush(&self) -> Result<Lsn, IndexError> {
+        // Taken before: what is applied while the flush runs may or may not be in it.
+        let applied = self.applied();
+        let tables = Table::ALL.iter().map(|table| handle(&self.db, *table)).collect::<Result<Vec<_>, _>>()?;
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        self.db.flush_cfs_opt(&tables, &options).map_err(engine("flush"))?;
+        Ok(applied)
+    }
+
+    fn max_seq(&self) -> u64 {
+        self.max_seq.load(Ordering::Acquire)
+    }
+
+    fn identity(
+        &self,
+        facility: FacilityCode,
+        study: &Uid,
+        series: &Uid,
+        sop_instance: &Uid,
+    ) -> Result<Identity, IndexError> {
+        let copies: Vec<CopyEntry> = self.list(UidKind::Instance, sop_instance, facility)?;
+        let patients: Vec<PatientEntry> = self.list(UidKind::Study, study, facility)?;
+        let series: Vec<SeriesEntry> = self.list(UidKind::Series, series, facility)?;
+        let mut patients: Vec<KnownPatient> = patients.into_iter().map(|entry| entry.known).collect();
+        patients.sort_by_key(|patient| patient.rank);
+        let mut studies: Vec<KnownStudy> = series.into_iter().map(|entry| entry.known).collect();
+        studies.sort_by(|a, b| (a.rank, &a.study).cmp(&(b.rank, &b.study)));
+        studies.dedup();
+        Ok(Identity { copies: copies.into_iter().map(KnownCopy::from).collect(), patients, studies })
+    }
+
+    fn find(&self, plan: &Plan, after: Option<&Cursor>, limit: usize) -> Result<Page<Found>, IndexError> {
+        find::find(&self.reader(), plan, after, limit)
+    }
+
+    fn studies(&self, study: &Uid) -> Result<Vec<StudyRow>, IndexError> {
+        let reader = self.reader();
+        let mut rows = Vec::new();
+        for entry in find::under_uid::<PatientEntry>(&reader, UidKind::Study, study, |_| true)? {
+            rows.extend(reader.study(entry.study)?);
+        }
+        rows.sort_by_key(|row| row.first_seq);
+        Ok(rows)
+    }
+
+    fn study(&self, key: &StudyKey) -> Result<Option<StudyRow>, IndexError> {
+        let reader = self.reader();
+        match Self::ordinal(&reader, key)? {
+            Some(ordinal) => reader.study(ordinal),
+            None => Ok(None),
+        }
+    }
+
+    fn series(&self, key: &SeriesKey) -> Result<Option<SeriesRow>, IndexError> {
+        let reader = self.reader();
+        match reader.locate(key)? {
+            Some(at) => reader.series(&key.study, at),
+            None => Ok(None),
+        }
+    }
+
+    fn series_of(&self, key: &StudyKey, after: Option<&Cursor>, limit: usize) -> Result<Page<SeriesRow>, IndexError> {
+        let (reader, limit) = (self.reader(), limit.max(1));
+        let Some(study) = Self::ordinal(&reader, key)? else { return Ok(Page { rows: Vec::new(), cursor: None }) };
+        let run = reader.run(Table::Series, &pair(study, from(after)), end_of(study))?;
+        let rows = run.collect(limit, |_, value| encode::series(key, value))?;
+        Ok(page(rows, limit, |row| row.first_seq))
+    }
+
+    fn instances_of(
+        &self,
+        key: &SeriesKey,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<InstanceRow>, IndexError> {
+        let (reader, limit) = (self.reader(), limit.max(1));
+        let Some((_, series)) = reader.locate(key)? else { return Ok(Page { rows: Vec::new(), cursor: None }) };
+        let run = reader.run(Table::Instances, &pair(series, from(after)), end_of(series))?;
+        let rows = run.collect(limit, |_, value| encode::instance(key, value))?;
+        Ok(page(rows, limit, |row| row.seq))
+    }
+
+    fn instance(&self, sop_instance: &Uid) -> Result<Vec<InstanceRow>, IndexError> {
+        let reader = self.reader();
+        let mut rows = Vec::new();
+        for entry in find::under_uid::<CopyEntry>(&reader, UidKind::Instance, sop_instance, |_| true)? {
+            rows.extend(reader.copy(&entry)?);
+        }
+        rows.sort_by_key(|row| row.seq);
+        Ok(rows)
+    }
+
+    fn layout(&self, row: &InstanceRow) -> Result<Layout, IndexError> {
+        self.reader().layout(row)
+    }
+
+    fn conflicts(&self, after: Option<&Cursor>, limit: usize) -> Result<Page<InstanceRow>, IndexError> {
+        let (reader, limit) = (self.reader(), limit.max(1));
+        let run = reader.run(Table::Conflicts, &from(after).to_be_bytes(), None)?;
+        let rows = run.collect(limit, |_, value| read::conflict(value))?;
+        Ok(page(rows, limit, |row| row.seq))
+    }
+
+    fn busy_series(&self, received_until: u64, limit: usize) -> Result<Vec<SeriesRow>, IndexError> {
+        let start = *self.busy_from.lock();
+        let reader = self.reader();
+        let end = cells::busy_key(received_until / 1000 + 1, 0);
+        let mut run = reader.run(Table::Pending, &cells::busy_key(start.second, 0), Some(end))?;
+        let mut rows = Vec::new();
+        let mut first = None;
+        while rows.len() < limit
+            && let Some((key, value)) = run.here()?
+        {
+            let (second, series) = unpair(Table::Pending, key.get(1..).unwrap_or_default())?;
+            first.get_or_insert(second);
+            let study = number(Table::Pending, value)?;
+            if let Some(of_study) = reader.study(study)? {
+                let row = reader.series(&of_study.key, (study, series))?;
+                rows.extend(row.filter(|row| row.last_received <= received_until));
+            }
+            run.step();
+        }
+        if let Some(first) = first {
+            let mut busy_from = self.busy_from.lock();
+            if *busy_from == start {
+                busy_from.second = first;
+            }
+        }
+        Ok(rows)
+    }
+
+    fn incomplete_studies(&self, limit: usize) -> Result<Vec<StudyRow>, IndexError> {
+        let reader = self.reader();
+        let run = reader.prefix(Table::Pending, b"C")?;
+        let ordinals = run.collect(limit, |key, _| number_after_kind(Table::Pending, key))?;
+        let mut rows = Vec::with_capacity(ordinals.len());
+        for ordinal in ordinals {
+            rows.extend(reader.study(ordinal)?);
+        }
+        Ok(rows)
+    }
+
+    fn registry(&self) -> Result<(Vec<Facility>, Vec<Source>), IndexError> {
+        fn read<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<T, IndexError> {
+            let damaged = || IndexError::Damaged { table: Table::Meta.name(), what: "a registry entry is malformed" };
+            serde_json::from_slice(value.get(8..).unwrap_or_default()).map_err(|_| damaged())
+        }
+        let reader = self.reader();
+        let facilities = reader.prefix(Table::Meta, b"F")?.collect(usize::MAX, |_, value| read(value))?;
+        let sources = reader.prefix(Table::Meta, b"S")?.collect(usize::MAX, |_, value| read(value))?;
+        Ok((facilities, sources))
+    }
+
+    fn prepared(&self, key: &SeriesKey) -> Result<Option<Prepared>, IndexError> {
+        let reader = self.reader();
+        let Some((_, series)) = reader.locate(key)? else { return Ok(None) };
+        reader.get(Table::Prepared, &series.to_be_bytes(), |bytes| {
+            let (through, document) = bytes.split_at_checked(8).ok_or_else(|| tables::bad_key(Table::Prepared))?;
+            Ok(Prepared { through_seq: number(Table::Prepared, through)?, document: document.to_vec() })
+        })
+    }
+
+    fn put_prepared(&self, key: &SeriesKey, through_seq: u64, document: Vec<u8>) -> Result<(), IndexError> {
+        let Some((_, series)) = self.reader().locate(key)? else { return Ok(()) };
+        let value = [through_seq.to_be_bytes().as_slice(), &document].concat();
+        let table = handle(&self.db, Table::Prepared)?;
+        let write = self.db.put_cf_opt(table, series.to_be_bytes(), value, &unlogged());
+        write.map_err(engine("keep a prepared document"))
+    }
+
+    fn stats(&self) -> Result<Stats, IndexError> {
+        let reader = self.reader();
+        let mut stats = Stats::default();
+        let text = |key: &[u8]| {
+            let name = key.get(1..).and_then(|name| std::str::from_utf8(name).ok()).map(str::to_owned);
+            name.ok_or_else(|| tables::bad_key(Table::Meta))
+        };
+        let run = reader.prefix(Table::Meta, b"T")?;
+        for (name, count) in run.collect(usize::MAX, |key, value| Ok((text(key)?, cells::count(value)?)))? {
+            let facility = FacilityCode::parse(&name).map_err(|_| tables::bad_key(Table::Meta))?;
+            stats.total.add(&count);
+            stats.facilities.insert(facility, count);
+        }
+        let run = reader.prefix(Table::Meta, b"U")?;
+        stats.sources.extend(run.collect(usize::MAX, |key, value| Ok((text(key)?, cells::count(value)?)))?);
+        Ok(stats)
+    }
+
+    fn dump(&self, out: &mut dyn FnMut(&[u8])) -> Result<(), IndexError> {
+        let (facilities, sources) = self.registry()?;
+        let reader = self.reader();
+        let mut dump = dump::Writer::new(out);
+        facilities.iter().for_each(|facility| dump.facility(facility));
+        sources.iter().for_each(|source| dump.source(source));
+        let mut studies = reader.prefix(Table::Studies, b"")?;
+        while let Some((key, value)) = studies.here()? {
+            let ordinal = number(Table::Studies, key)?;
+            let study = encode::study(value)?;
+            dump.study(&study);
+            let mut all_series = reader.prefix(Table::Series, &ordinal.to_be_bytes())?;
+            while let Some((key, value)) = all_series.here()? {
+                let (_, series) = unpair(Table::Series, key)?;
+                let row = encode::series(&study.key, value)?;
+                dump.series(&row);
+                let mut instances = reader.prefix(Table::Instances, &series.to_be_bytes())?;
+                while let Some((_, value)) = instances.here()? {
+                    let instance = encode::instance(&row.key, value)?;
+                    dump.instance(&instance, &reader.layout(&instance)?);
+                    instances.step();
+                }
+                all_series.step();
+            }
+            studies.step();
+        }
+        let mut conflicts = reader.prefix(Table::Conflicts, b"")?;
+        while let Some((_, value)) = conflicts.here()? {
+            let instance = read::conflict(value)?;
+            dump.conflict(&instance, &reader.layout(&instance)?);
+            conflicts.step();
+        }
+        Ok(())
+    }
+}

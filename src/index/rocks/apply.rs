@@ -1,0 +1,299 @@
+//! Turning a batch of facts into one atomic write.
+//!
+//! Rows and counters are computed here, read once and kept between batches, so that the instances of a series
+//! do not read and write their study again and again: each changed row is encoded once per batch.
+
+use super::cells::{CopyCells, CountCells, ListCells, SeriesCell, StudyCell};
+use super::lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
+use super::read::{get_now, handle};
+use super::tables::{Table, UidKind, engine, pair, uid_key, unlogged};
+use crate::attributes::{absorb, absorbs};
+use crate::codec::Encoder;
+use crate::row::{FrameSummary, InstanceRow, KnownPatient, KnownStudy, SeriesKey, StudyKey, series_key, study_key};
+use crate::{Entry, IndexError, encode};
+use model::attribute::key;
+use model::{FacilityCode, Fact, InstanceHead, Level, Lsn, Place, Uid};
+use rocksdb::{DB, WriteBatch};
+use std::collections::HashMap;
+
+/// Rows kept between batches; beyond, all are forgotten and read again.
+const ROWS_KEPT: usize = 2048;
+
+/// The one applier of an index.
+#[derive(Default)]
+pub(super) struct Applier {
+    studies: HashMap<u64, StudyCell>,
+    series: HashMap<u64, SeriesCell>,
+    patients: ListCells<PatientEntry>,
+    series_lists: ListCells<SeriesEntry>,
+    copies: CopyCells,
+    counts: CountCells,
+    batch: WriteBatch,
+}
+
+/// How far the index stands after a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) applied: Lsn,
+    pub(super) max_seq: u64,
+}
+
+impl Applier {
+    /// Applies a batch atomically. After an error nothing of it is written and nothing of it is remembered.
+    pub(super) fn apply(&mut self, db: &DB, entries: &[Entry], before: Mark) -> Result<Mark, IndexError> {
+        let result = self.collect(db, entries, before).and_then(|mark| self.commit(db, mark).map(|()| mark));
+        if result.is_err() || self.studies.len() + self.series.len() > ROWS_KEPT {
+            *self = Self::default();
+        }
+        result
+    }
+
+    fn collect(&mut self, db: &DB, entries: &[Entry], mut mark: Mark) -> Result<Mark, IndexError> {
+        for entry in entries {
+            match &entry.fact {
+                Fact::Instance(head) => {
+                    let unfit = || IndexError::Unfit { lsn: entry.lsn, what: "an instance without a place" };
+                    self.instance(db, head, entry.place.clone().ok_or_else(unfit)?)?;
+                    mark.max_seq = mark.max_seq.max(head.seq);
+                }
+                Fact::Facility(facility) => {
+                    let key = [b"F".as_slice(), facility.code.as_bytes()].concat();
+                    self.registry(db, entry.lsn, key, serde_json::to_vec(facility))?;
+                }
+                Fact::Source(source) => {
+                    let key = [b"S".as_slice(), source.id.as_bytes()].concat();
+                    self.registry(db, entry.lsn, key, serde_json::to_vec(source))?;
+                }
+                Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
+                    let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
+                    self.quiet(db, &SeriesKey { study, series: series.clone() }, *through)?;
+                }
+                Fact::StudyComplete { facility, study, patient, through, .. } => {
+                    self.complete(db, *facility, study, *patient, *through)?;
+                }
+            }
+            mark.applied = mark.applied.max(entry.lsn);
+        }
+        Ok(mark)
+    }
+
+    fn instance(&mut self, db: &DB, head: &InstanceHead, place: Place) -> Result<(), IndexError> {
+        let key = uid_key(UidKind::Instance, &head.sop_instance, head.facility);
+        let copies = self.copies.load(db, &key)?;
+        if let Some(known) = copies.iter().find(|copy| copy.seq == head.seq) {
+            let series = known.series;
+            return self.put_instance(db, head, place, series);
+        }
+        let (study, series) = if head.outcome.copy == 0 { self.serve(db, head)? } else { self.note(db, head)? };
+        self.copies.push(key, CopyEntry::of(head, study, series));
+        self.counts.instance(db, head)?;
+        let row = self.put_instance(db, head, place, series);
+        if matches!(FrameSummary::of(&head.layout.frames), FrameSummary::Encapsulated { .. }) {
+            let mut out = Encoder::default();
+            encode::put_layout(&mut out, &head.layout);
+            self.batch.put_cf(handle(db, Table::Layouts)?, head.seq.to_be_bytes(), &out.bytes);
+        }
+        row
+    }
+
+    /// Writes the row of an instance under its series, or among the conflicts when it has none.
+    fn put_instance(&mut self, db: &DB, head: &InstanceHead, place: Place, series: u64) -> Result<(), IndexError> {
+        let row = InstanceRow::of(head, place);
+        let mut out = Encoder::with_capacity(512);
+        if series == 0 {
+            encode::put_study_key(&mut out, &row.key.study);
+            out.uid(&row.key.series);
+            encode::put_instance(&mut out, &row);
+            self.batch.put_cf(handle(db, Table::Conflicts)?, head.seq.to_be_bytes(), &out.bytes);
+        } else {
+            encode::put_instance(&mut out, &row);
+            self.batch.put_cf(handle(db, Table::Instances)?, pair(series, head.seq), &out.bytes);
+        }
+        Ok(())
+    }
+
+    /// Takes an instance into its study and series; gives their ordinals.
+    fn serve(&mut self, db: &DB, head: &InstanceHead) -> Result<(u64, u64), IndexError> {
+        let (new_study, study) = self.patient(db, head, true)?;
+        let (new_series, series) = self.series_entry(db, head, study)?;
+        if new_study {
+            self.studies.insert(study, StudyCell::new(study_key(head), head.seq));
+            self.counts.facility(db, head.facility)?.studies += 1;
+        }
+        if new_series {
+            self.series.insert(series, SeriesCell::new(study, series_key(head), head));
+            self.counts.facility(db, head.facility)?.series += 1;
+        }
+        self.load_series(db, study, series)?;
+        let (Some(study_cell), Some(series_cell)) = (self.studies.get_mut(&study), self.series.get_mut(&series)) else {
+            return Err(IndexError::Damaged { table: Table::Studies.name(), what: "a row is missing" });
+        };
+        series_cell.add(head);
+        absorb(&mut series_cell.row.attributes, &head.attributes, Level::Series);
+        if absorbs(&study_cell.row.attributes, &head.attributes, Level::Study) {
+            study_cell.remember_keys();
+            absorb(&mut study_cell.row.attributes, &head.attributes, Level::Study);
+        }
+        let modality = series_cell.row.attributes.get(&key::MODALITY).filter(|modality| !modality.is_empty());
+        if let Some(modality) = modality.filter(|modality| !study_cell.row.modalities.contains(*modality)) {
+            study_cell.remember_keys();
+            study_cell.row.modalities.insert(modality.clone());
+        }
+        study_cell.add(head, new_series);
+        study_cell.count_busy(series_cell);
+        Ok((study, series))
+    }
+
+    /// Remembers whom and what a copy in conflict names, without touching rows.
+    fn note(&mut self, db: &DB, head: &InstanceHead) -> Result<(u64, u64), IndexError> {
+        self.patient(db, head, false)?;
+        let key = uid_key(UidKind::Series, &head.series, head.facility);
+        let wanted = series_key(head);
+        let list = self.series_lists.load(db, &key)?;
+        if !list.iter().any(|entry| entry.is(&wanted)) {
+            let known = KnownStudy { rank: head.outcome.study, study: head.study.clone() };
+            list.push(SeriesEntry { known, patient: head.outcome.patient, study: 0, series: 0 });
+            self.series_lists.touch(key);
+        }
+        Ok((0, 0))
+    }
+
+    /// The study of an instance by its patient; whether it is new, and its ordinal.
+    fn patient(&mut self, db: &DB, head: &InstanceHead, serve: bool) -> Result<(bool, u64), IndexError> {
+        let key = uid_key(UidKind::Study, &head.study, head.facility);
+        let named = KnownPatient::of(head);
+        let list = self.patients.load(db, &key)?;
+        let mut touched = false;
+        let at = list.iter().position(|entry| entry.known.rank == named.rank);
+        let entry = match at.and_then(|at| list.get_mut(at)) {
+            Some(entry) => {
+                touched |= entry.known.fill(&named);
+                entry
+            }
+            None => {
+                touched = true;
+                list.push_mut(PatientEntry { known: named, study: 0 })
+            }
+        };
+        let new = serve && entry.study == 0;
+        if new {
+            touched = true;
+            entry.study = head.seq;
+        }
+        let study = entry.study;
+        if touched {
+            self.patients.touch(key);
+        }
+        Ok((new, study))
+    }
+
+    /// The series of a served instance; whether it is new, and its ordinal.
+    fn series_entry(&mut self, db: &DB, head: &InstanceHead, study: u64) -> Result<(bool, u64), IndexError> {
+        let key = uid_key(UidKind::Series, &head.series, head.facility);
+        let wanted = series_key(head);
+        let list = self.series_lists.load(db, &key)?;
+        let at = list.iter().position(|entry| entry.is(&wanted));
+        let entry = match at.and_then(|at| list.get_mut(at)) {
+            Some(entry) => entry,
+            None => {
+                let known = KnownStudy { rank: head.outcome.study, study: head.study.clone() };
+                list.push_mut(SeriesEntry { known, patient: head.outcome.patient, study, series: 0 })
+            }
+        };
+        let new = entry.series == 0;
+        if new {
+            (entry.study, entry.series) = (study, head.seq);
+        }
+        let series = entry.series;
+        if new {
+            self.series_lists.touch(key);
+        }
+        Ok((new, series))
+    }
+
+    fn load_study(&mut self, db: &DB, study: u64) -> Result<(), IndexError> {
+        if !self.studies.contains_key(&study)
+            && let Some(row) = get_now(db, Table::Studies, &study.to_be_bytes(), encode::study)?
+        {
+            self.studies.insert(study, StudyCell::stored(row));
+        }
+        Ok(())
+    }
+
+    fn load_series(&mut self, db: &DB, study: u64, series: u64) -> Result<(), IndexError> {
+        self.load_study(db, study)?;
+        if !self.series.contains_key(&series)
+            && let Some(cell) = self.studies.get(&study)
+        {
+            let of_study = &cell.row.key;
+            let row = get_now(db, Table::Series, &pair(study, series), |bytes| encode::series(of_study, bytes))?;
+            self.series.extend(row.map(|row| (series, SeriesCell::stored(study, row))));
+        }
+        Ok(())
+    }
+
+    fn registry(
+        &mut self,
+        db: &DB,
+        lsn: Lsn,
+        key: Vec<u8>,
+        json: Result<Vec<u8>, serde_json::Error>,
+    ) -> Result<(), IndexError> {
+        let json = json.map_err(|_| IndexError::Unfit { lsn, what: "a registry entry that is no JSON" })?;
+        if self.counts.newest(db, &key, lsn)? {
+            self.batch.put_cf(handle(db, Table::Meta)?, &key, [&lsn.to_be_bytes(), json.as_slice()].concat());
+        }
+        Ok(())
+    }
+
+    fn quiet(&mut self, db: &DB, key: &SeriesKey, through: u64) -> Result<(), IndexError> {
+        let list = self.series_lists.load(db, &uid_key(UidKind::Series, &key.series, key.study.facility))?;
+        let Some(entry) = list.iter().find(|entry| entry.is(key) && entry.series != 0) else { return Ok(()) };
+        let (study, series) = (entry.study, entry.series);
+        self.load_series(db, study, series)?;
+        if let (Some(study), Some(series)) = (self.studies.get_mut(&study), self.series.get_mut(&series)) {
+            series.row.quiet_through = series.row.quiet_through.max(Some(through));
+            series.dirty = true;
+            study.count_busy(series);
+        }
+        Ok(())
+    }
+
+    fn complete(
+        &mut self,
+        db: &DB,
+        facility: FacilityCode,
+        study: &Uid,
+        patient: u16,
+        through: u64,
+    ) -> Result<(), IndexError> {
+        let list = self.patients.load(db, &uid_key(UidKind::Study, study, facility))?;
+        let entry = list.iter().find(|entry| entry.known.rank == patient && entry.study != 0);
+        let Some(study) = entry.map(|entry| entry.study) else { return Ok(()) };
+        self.load_study(db, study)?;
+        if let Some(cell) = self.studies.get_mut(&study) {
+            cell.row.complete_through = cell.row.complete_through.max(Some(through));
+            cell.dirty = true;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, db: &DB, mark: Mark) -> Result<(), IndexError> {
+        let mut batch = std::mem::take(&mut self.batch);
+        for (ordinal, cell) in self.studies.iter_mut().filter(|(_, cell)| cell.dirty) {
+            cell.write(db, *ordinal, &mut batch)?;
+        }
+        for (ordinal, cell) in self.series.iter_mut().filter(|(_, cell)| cell.dirty) {
+            cell.write(db, *ordinal, &mut batch)?;
+        }
+        let uids = handle(db, Table::Uids)?;
+        self.patients.write(|key, list| batch.put_cf(uids, key, PatientEntry::encode(list)));
+        self.series_lists.write(|key, list| batch.put_cf(uids, key, SeriesEntry::encode(list)));
+        self.copies.write(|key, list| batch.put_cf(uids, key, CopyEntry::encode(list)));
+        let meta = handle(db, Table::Meta)?;
+        self.counts.write(|key, value| batch.put_cf(meta, key, value));
+        batch.put_cf(meta, b"applied", mark.applied.to_be_bytes());
+        batch.put_cf(meta, b"max_seq", mark.max_seq.to_be_bytes());
+        db.write_opt(batch, &unlogged()).map_err(engine("apply a batch"))
+    }
+}

@@ -1,0 +1,310 @@
+//! What the applier remembers of rows between reading and writing them.
+
+use super::keys::{self, Pair};
+use super::lists::{CopyEntry, Listed};
+use super::read::{get_now, handle};
+use super::tables::{Table, number, pair};
+use crate::codec::{Decoder, Encoder};
+use crate::row::{SeriesKey, SeriesRow, StudyKey, StudyRow};
+use crate::stats::Count;
+use crate::{IndexError, encode};
+use model::{FacilityCode, InstanceHead, Lsn};
+use rocksdb::{DB, WriteBatch};
+use std::collections::HashMap;
+
+/// A study between reading and writing.
+pub(super) struct StudyCell {
+    pub(super) row: StudyRow,
+    pub(super) dirty: bool,
+    /// The keys that are stored, when they may have changed.
+    stored_keys: Option<Vec<Pair>>,
+    /// Whether it is stored among the studies that wait for their "complete" fact.
+    waits: bool,
+}
+
+impl StudyCell {
+    pub(super) fn new(key: StudyKey, first_seq: u64) -> Self {
+        let row = StudyRow {
+            key,
+            attributes: Default::default(),
+            modalities: Default::default(),
+            sop_classes: Default::default(),
+            series: 0,
+            busy_series: 0,
+            instances: 0,
+            bytes: 0,
+            first_seq,
+            last_seq: first_seq,
+            last_received: 0,
+            complete_through: None,
+        };
+        Self { row, dirty: true, stored_keys: Some(Vec::new()), waits: false }
+    }
+
+    pub(super) fn stored(row: StudyRow) -> Self {
+        let waits = row.is_incomplete();
+        Self { row, dirty: false, stored_keys: None, waits }
+    }
+
+    /// To be called before anything changes by which the study is found.
+    pub(super) fn remember_keys(&mut self) {
+        if self.stored_keys.is_none() {
+            self.stored_keys = Some(keys::emit(&self.row));
+        }
+    }
+
+    /// Counts an instance.
+    pub(super) fn add(&mut self, head: &InstanceHead, new_series: bool) {
+        let row = &mut self.row;
+        row.series += u64::from(new_series);
+        row.instances += 1;
+        row.bytes += head.file_len;
+        row.last_seq = row.last_seq.max(head.seq);
+        row.last_received = row.last_received.max(head.received);
+        if !row.sop_classes.contains(&head.sop_class) {
+            row.sop_classes.insert(head.sop_class.clone());
+        }
+        self.dirty = true;
+    }
+
+    /// Keeps the number of busy series after a change of one.
+    pub(super) fn count_busy(&mut self, series: &mut SeriesCell) {
+        let busy = series.row.is_busy();
+        match (series.counted_busy, busy) {
+            (false, true) => self.row.busy_series += 1,
+            (true, false) => self.row.busy_series = self.row.busy_series.saturating_sub(1),
+            _ => {}
+        }
+        series.counted_busy = busy;
+        self.dirty = true;
+    }
+
+    pub(super) fn write(&mut self, db: &DB, ordinal: u64, batch: &mut WriteBatch) -> Result<(), IndexError> {
+        let mut out = Encoder::with_capacity(512);
+        encode::put_study(&mut out, &self.row);
+        batch.put_cf(handle(db, Table::Studies)?, ordinal.to_be_bytes(), &out.bytes);
+        if let Some(before) = self.stored_keys.take() {
+            let table = handle(db, Table::Keys)?;
+            let now = keys::emit(&self.row);
+            for (key, _) in before.iter().filter(|pair| now.binary_search_by(|kept| kept.0.cmp(&pair.0)).is_err()) {
+                batch.delete_cf(table, key);
+            }
+            for (key, value) in now.iter().filter(|pair| before.binary_search(pair).is_err()) {
+                batch.put_cf(table, key, value);
+            }
+        }
+        let key = [b"C".as_slice(), &ordinal.to_be_bytes()].concat();
+        match (self.waits, self.row.is_incomplete()) {
+            (false, true) => batch.put_cf(handle(db, Table::Pending)?, key, []),
+            (true, false) => batch.delete_cf(handle(db, Table::Pending)?, key),
+            _ => {}
+        }
+        self.waits = self.row.is_incomplete();
+        self.dirty = false;
+        Ok(())
+    }
+}
+
+/// A series between reading and writing.
+pub(super) struct SeriesCell {
+    pub(super) row: SeriesRow,
+    pub(super) dirty: bool,
+    study: u64,
+    /// Whether its study counts it as busy.
+    counted_busy: bool,
+    /// The second under which it is stored among the busy series.
+    waits_since: Option<u64>,
+}
+
+impl SeriesCell {
+    pub(super) fn new(study: u64, key: SeriesKey, first: &InstanceHead) -> Self {
+        let row = SeriesRow {
+            key,
+            study_rank: first.outcome.study,
+            attributes: Default::default(),
+            instances: 0,
+            bytes: 0,
+            first_seq: first.seq,
+            last_seq: first.seq,
+            last_received: 0,
+            quiet_through: None,
+        };
+        Self { row, dirty: true, study, counted_busy: false, waits_since: None }
+    }
+
+    pub(super) fn stored(study: u64, row: SeriesRow) -> Self {
+        let counted_busy = row.is_busy();
+        let waits_since = since(&row);
+        Self { row, dirty: false, study, counted_busy, waits_since }
+    }
+
+    /// Counts an instance.
+    pub(super) fn add(&mut self, head: &InstanceHead) {
+        let row = &mut self.row;
+        row.instances += 1;
+        row.bytes += head.file_len;
+        row.last_seq = row.last_seq.max(head.seq);
+        row.last_received = row.last_received.max(head.received);
+        self.dirty = true;
+    }
+
+    pub(super) fn write(&mut self, db: &DB, ordinal: u64, batch: &mut WriteBatch) -> Result<(), IndexError> {
+        let mut out = Encoder::with_capacity(512);
+        encode::put_series(&mut out, &self.row);
+        batch.put_cf(handle(db, Table::Series)?, pair(self.study, ordinal), &out.bytes);
+        let now = since(&self.row);
+        if now != self.waits_since {
+            let table = handle(db, Table::Pending)?;
+            if let Some(second) = self.waits_since {
+                batch.delete_cf(table, busy_key(second, ordinal));
+            }
+            if let Some(second) = now {
+                batch.put_cf(table, busy_key(second, ordinal), self.study.to_be_bytes());
+            }
+        }
+        self.waits_since = now;
+        self.dirty = false;
+        Ok(())
+    }
+}
+
+/// The second of last receipt of a busy series.
+fn since(row: &SeriesRow) -> Option<u64> {
+    row.is_busy().then_some(row.last_received / 1000)
+}
+
+/// The key of a busy series in the table `pending`.
+pub(super) fn busy_key(second: u64, series: u64) -> Vec<u8> {
+    [b"B".as_slice(), &pair(second, series)].concat()
+}
+
+/// Lists of the table `uids` between reading and writing.
+pub(super) struct ListCells<T> {
+    lists: HashMap<Vec<u8>, Vec<T>>,
+    dirty: Vec<Vec<u8>>,
+}
+
+impl<T> Default for ListCells<T> {
+    fn default() -> Self {
+        Self { lists: HashMap::new(), dirty: Vec::new() }
+    }
+}
+
+impl<T: Listed> ListCells<T> {
+    /// The list under a key.
+    pub(super) fn load(&mut self, db: &DB, key: &[u8]) -> Result<&mut Vec<T>, IndexError> {
+        if !self.lists.contains_key(key) {
+            let list = get_now(db, Table::Uids, key, T::decode)?.unwrap_or_default();
+            self.lists.insert(key.to_vec(), list);
+        }
+        Ok(self.lists.entry(key.to_vec()).or_default())
+    }
+
+    /// The list under the key is to be written.
+    pub(super) fn touch(&mut self, key: Vec<u8>) {
+        self.dirty.push(key);
+    }
+
+    /// Writes every list that was touched.
+    pub(super) fn write(&mut self, mut put: impl FnMut(&[u8], &[T])) {
+        self.dirty.sort_unstable();
+        self.dirty.dedup();
+        for key in self.dirty.drain(..) {
+            if let Some(list) = self.lists.get(&key) {
+                put(&key, list);
+            }
+        }
+    }
+}
+
+/// The copies of the instances of one batch.
+#[derive(Default)]
+pub(super) struct CopyCells {
+    cells: ListCells<CopyEntry>,
+}
+
+impl CopyCells {
+    pub(super) fn load(&mut self, db: &DB, key: &[u8]) -> Result<&[CopyEntry], IndexError> {
+        self.cells.load(db, key).map(|list| list.as_slice())
+    }
+
+    pub(super) fn push(&mut self, key: Vec<u8>, entry: CopyEntry) {
+        self.cells.lists.entry(key.clone()).or_default().push(entry);
+        self.cells.touch(key);
+    }
+
+    /// Writes what was added and forgets all: an instance seldom comes twice.
+    pub(super) fn write(&mut self, put: impl FnMut(&[u8], &[CopyEntry])) {
+        self.cells.write(put);
+        self.cells.lists.clear();
+    }
+}
+
+/// Counts, and the record numbers of registry entries.
+#[derive(Default)]
+pub(super) struct CountCells {
+    counts: HashMap<Vec<u8>, (Count, bool)>,
+    registry: HashMap<Vec<u8>, Lsn>,
+}
+
+impl CountCells {
+    /// The count of a facility, to be changed.
+    pub(super) fn facility(&mut self, db: &DB, facility: FacilityCode) -> Result<&mut Count, IndexError> {
+        self.count(db, [b"T".as_slice(), facility.as_bytes()].concat())
+    }
+
+    /// Counts an instance at its facility and source.
+    pub(super) fn instance(&mut self, db: &DB, head: &InstanceHead) -> Result<(), IndexError> {
+        let conflict = head.outcome.copy > 0;
+        self.facility(db, head.facility)?.instance(head.file_len, head.received, conflict);
+        let source = self.count(db, [b"U".as_slice(), head.source.as_bytes()].concat())?;
+        source.instance(head.file_len, head.received, conflict);
+        Ok(())
+    }
+
+    fn count(&mut self, db: &DB, key: Vec<u8>) -> Result<&mut Count, IndexError> {
+        if !self.counts.contains_key(&key) {
+            let stored = get_now(db, Table::Meta, &key, count)?.unwrap_or_default();
+            self.counts.insert(key.clone(), (stored, false));
+        }
+        let (count, dirty) = self.counts.entry(key).or_default();
+        *dirty = true;
+        Ok(count)
+    }
+
+    /// Whether a registry entry of this record number is to be kept: not older than the one stored.
+    pub(super) fn newest(&mut self, db: &DB, key: &[u8], lsn: Lsn) -> Result<bool, IndexError> {
+        let stored = match self.registry.get(key) {
+            Some(known) => Some(*known),
+            None => get_now(db, Table::Meta, key, |bytes| number(Table::Meta, bytes.get(..8).unwrap_or_default()))?,
+        };
+        let newest = stored.is_none_or(|stored| stored <= lsn);
+        if newest {
+            self.registry.insert(key.to_vec(), lsn);
+        }
+        Ok(newest)
+    }
+
+    pub(super) fn write(&mut self, mut put: impl FnMut(&[u8], Vec<u8>)) {
+        for (key, (count, dirty)) in self.counts.iter_mut().filter(|(_, (_, dirty))| *dirty) {
+            let mut out = Encoder::default();
+            let Count { studies, series, instances, conflicts, bytes, last_received } = *count;
+            [studies, series, instances, conflicts, bytes, last_received].iter().for_each(|n| out.number(*n));
+            put(key, out.bytes);
+            *dirty = false;
+        }
+    }
+}
+
+/// Studies, series, instances, conflicts, bytes, last receipt.
+pub(super) fn count(bytes: &[u8]) -> Result<Count, IndexError> {
+    let row = &mut Decoder::new(Table::Meta.name(), bytes);
+    Ok(Count {
+        studies: row.number()?,
+        series: row.number()?,
+        instances: row.number()?,
+        conflicts: row.number()?,
+        bytes: row.number()?,
+        last_received: row.number()?,
+    })
+}

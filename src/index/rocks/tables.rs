@@ -1,0 +1,204 @@
+//! The tables of the RocksDB engine and the form of their keys. All numbers in keys are big endian.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `meta` | `format`, `applied`, `max_seq` | a number, 8 bytes |
+//! | | `F` facility code; `S` source name | record number (8 bytes), entry as JSON |
+//! | | `T` facility code; `U` source name | counts |
+//! | `studies` | study (8) | study row |
+//! | `series` | study (8), series (8) | series row |
+//! | `instances` | series (8), `seq` (8) | instance row |
+//! | `conflicts` | `seq` (8) | study key, Series Instance UID, instance row |
+//! | `layouts` | `seq` (8) | layout, of encapsulated frames only |
+//! | `uids` | `P`, packed Study Instance UID, facility | patients ([`super::lists`]) |
+//! | | `S`, packed Series Instance UID, facility | series |
+//! | | `I`, packed SOP Instance UID, facility | copies |
+//! | `keys` | see [`super::keys`] | |
+//! | `pending` | `B`, second of last receipt (8), series (8) | study (8): the series is busy |
+//! | | `C`, study (8) | empty: the study waits for its "complete" fact |
+//! | `prepared` | series (8) | newest `seq` covered (8), document |
+//!
+//! The ordinal of a study or series is the `seq` of its first instance: unique, short, ascending, and the same
+//! after a rebuild. It is never visible outside.
+
+use crate::IndexError;
+use crate::codec::Encoder;
+use model::{FacilityCode, Uid};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, LogLevel, Options, WriteOptions,
+};
+use std::path::Path;
+
+/// Newest format of keys and tables; rows have versions of their own.
+pub(super) const FORMAT: u32 = 1;
+
+/// A table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Table {
+    Meta,
+    Studies,
+    Series,
+    Instances,
+    Conflicts,
+    Layouts,
+    Uids,
+    Keys,
+    Pending,
+    Prepared,
+}
+
+impl Table {
+    pub(super) const ALL: [Self; 10] = [
+        Self::Meta,
+        Self::Studies,
+        Self::Series,
+        Self::Instances,
+        Self::Conflicts,
+        Self::Layouts,
+        Self::Uids,
+        Self::Keys,
+        Self::Pending,
+        Self::Prepared,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Studies => "studies",
+            Self::Series => "series",
+            Self::Instances => "instances",
+            Self::Conflicts => "conflicts",
+            Self::Layouts => "layouts",
+            Self::Uids => "uids",
+            Self::Keys => "keys",
+            Self::Pending => "pending",
+            Self::Prepared => "prepared",
+        }
+    }
+}
+
+/// What kind of UID a key of the table `uids` begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UidKind {
+    Study,
+    Series,
+    Instance,
+}
+
+/// The beginning of all keys of a UID, whatever the facility.
+pub(super) fn uid_prefix(kind: UidKind, uid: &Uid) -> Vec<u8> {
+    let mut key = Encoder::with_capacity(40);
+    key.byte(match kind {
+        UidKind::Study => b'P',
+        UidKind::Series => b'S',
+        UidKind::Instance => b'I',
+    });
+    key.uid(uid);
+    key.bytes
+}
+
+/// The key of a UID in a facility.
+pub(super) fn uid_key(kind: UidKind, uid: &Uid, facility: FacilityCode) -> Vec<u8> {
+    let mut key = uid_prefix(kind, uid);
+    key.extend_from_slice(facility.as_bytes());
+    key
+}
+
+/// Two numbers as a key.
+pub(super) fn pair(first: u64, second: u64) -> [u8; 16] {
+    (u128::from(first) << 64 | u128::from(second)).to_be_bytes()
+}
+
+/// The two numbers of a key made by [`pair`].
+pub(super) fn unpair(table: Table, key: &[u8]) -> Result<(u64, u64), IndexError> {
+    let both = <[u8; 16]>::try_from(key).map(u128::from_be_bytes).map_err(|_| bad_key(table))?;
+    let low = u64::try_from(both & u128::from(u64::MAX)).map_err(|_| bad_key(table))?;
+    Ok((u64::try_from(both >> 64).map_err(|_| bad_key(table))?, low))
+}
+
+/// A number of 8 bytes.
+pub(super) fn number(table: Table, bytes: &[u8]) -> Result<u64, IndexError> {
+    bytes.try_into().map(u64::from_be_bytes).map_err(|_| bad_key(table))
+}
+
+pub(super) fn bad_key(table: Table) -> IndexError {
+    IndexError::Damaged { table: table.name(), what: "a key or number has the wrong length" }
+}
+
+/// How much memory and how many threads RocksDB may use.
+#[derive(Debug, Clone, Copy)]
+pub struct RocksOptions {
+    /// Cache of blocks read, in bytes.
+    pub block_cache_bytes: usize,
+    /// Rows not yet written to files, over all tables, in bytes; reaching it starts a flush of all tables.
+    pub write_buffer_bytes: usize,
+    /// Threads for flushes and compactions.
+    pub background_jobs: i32,
+}
+
+impl Default for RocksOptions {
+    fn default() -> Self {
+        Self { block_cache_bytes: 128 << 20, write_buffer_bytes: 96 << 20, background_jobs: 2 }
+    }
+}
+
+/// Opens or creates the database and its tables.
+pub(super) fn open(path: &Path, options: &RocksOptions) -> Result<DB, IndexError> {
+    if path.join("CURRENT").exists() {
+        let tables = DB::list_cf(&Options::default(), path).map_err(engine("list the tables"))?;
+        let known = |name: &String| name == "default" || Table::ALL.iter().any(|table| table.name() == name);
+        if !tables.iter().all(known) {
+            return Err(IndexError::Newer { found: FORMAT + 1, known: FORMAT });
+        }
+    }
+    let mut whole = Options::default();
+    whole.create_if_missing(true);
+    whole.create_missing_column_families(true);
+    // The journal is the log: all tables flush together, so that they stand at one position after a crash.
+    whole.set_atomic_flush(true);
+    whole.set_db_write_buffer_size(options.write_buffer_bytes);
+    whole.set_max_background_jobs(options.background_jobs);
+    whole.set_bytes_per_sync(1 << 20);
+    whole.set_keep_log_file_num(4);
+    whole.set_max_log_file_size(4 << 20);
+    whole.set_log_level(LogLevel::Warn);
+    let cache = Cache::new_lru_cache(options.block_cache_bytes);
+    let mut tables: Vec<_> =
+        Table::ALL.map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(table, options, &cache))).into();
+    tables.push(ColumnFamilyDescriptor::new("default", Options::default()));
+    DB::open_cf_descriptors(&whole, path, tables).map_err(engine("open the database"))
+}
+
+fn table_options(table: Table, options: &RocksOptions, cache: &Cache) -> Options {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(cache);
+    blocks.set_block_size(8 << 10);
+    blocks.set_cache_index_and_filter_blocks(true);
+    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    // The tables that are asked for keys that are not there, on the way to every acknowledgement.
+    if matches!(table, Table::Uids | Table::Layouts | Table::Meta) {
+        blocks.set_bloom_filter(10.0, false);
+    }
+    let mut of_table = Options::default();
+    of_table.set_block_based_table_factory(&blocks);
+    of_table.set_compression_type(DBCompressionType::Lz4);
+    of_table.set_write_buffer_size(options.write_buffer_bytes);
+    if table == Table::Prepared {
+        of_table.set_enable_blob_files(true);
+        of_table.set_min_blob_size(4 << 10);
+        of_table.set_enable_blob_gc(true);
+    }
+    of_table
+}
+
+/// Writes go to memory tables only; the journal replays what a crash loses.
+pub(super) fn unlogged() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.disable_wal(true);
+    options
+}
+
+/// Names what the engine was doing.
+pub(super) fn engine(doing: &'static str) -> impl Fn(rocksdb::Error) -> IndexError {
+    move |source| IndexError::Engine { doing, source: Box::new(source) }
+}
