@@ -2,7 +2,23 @@
 //!
 //! One binary keeps linking RocksDB to a single time; each module is one subject.
 
+#[path = "all/corpus.rs"]
+mod corpus;
+#[path = "all/crash.rs"]
+mod crash;
 #[path = "all/documents.rs"]
 mod documents;
+#[path = "all/hostile.rs"]
+mod hostile;
+#[path = "all/hostile_objects.rs"]
+mod hostile_objects;
+#[path = "all/hostile_web.rs"]
+mod hostile_web;
+#[path = "all/interop.rs"]
+mod interop;
+#[path = "all/roundtrip.rs"]
+mod roundtrip;
 #[path = "all/tidy.rs"]
 mod tidy;
+#[path = "all/yard.rs"]
+mod yard;

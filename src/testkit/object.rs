@@ -80,12 +80,16 @@ impl Object {
     }
 }
 
-/// Transfer syntax and start of the data set.
+/// Transfer syntax and start of the data set. Files without preamble are taken when they begin with a group
+/// 0002 or 0008: old software writes such.
 fn read_meta(file: &[u8]) -> Result<(String, usize), NotReadable> {
-    if file.get(128..132) != Some(b"DICM") {
-        return Err(NotReadable("no DICM at byte 128"));
-    }
-    let mut cursor = Cursor { bytes: file, at: 132, big: false, implicit: false };
+    let at = match (file.get(128..132), file.first()) {
+        (Some(b"DICM"), _) => 132,
+        (_, Some(2)) => 0,
+        (_, Some(8)) => return Ok((syntax::IMPLICIT.into(), 0)),
+        _ => return Err(NotReadable("no DICM at byte 128")),
+    };
+    let mut cursor = Cursor { bytes: file, at, big: false, implicit: false };
     let mut transfer_syntax = String::new();
     loop {
         let start = cursor.at;

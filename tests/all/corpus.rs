@@ -12,6 +12,8 @@ pub(crate) struct Row {
     pub(crate) file: String,
     /// Whether and how another reader failed: `ok` when it did not.
     pub(crate) pydicom: String,
+    /// What is particular about it; for broken files what is expected of a server.
+    pub(crate) notes: String,
 }
 
 /// Where the corpus lies.
@@ -28,7 +30,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.map(|row| {
         let mut row = row.expect("a row of INDEX.csv");
         let mut take = |name: &str| row.remove(name).unwrap_or_else(|| panic!("no column {name}"));
-        Row { file: take("file"), pydicom: take("pydicom") }
+        Row { file: take("file"), pydicom: take("pydicom"), notes: take("notes") }
     })
     .collect()
 }

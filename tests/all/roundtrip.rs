@@ -15,8 +15,7 @@ use testkit::server::Server;
 pub(crate) const KHOANH: &str = env!("CARGO_BIN_EXE_khoanh");
 
 /// Asks for the stored bytes, whatever their syntax.
-pub(crate) const AS_STORED: &str =
-    "Accept: multipart/related; type=\"application/dicom\"; transfer-syntax=*\r\n";
+pub(crate) const AS_STORED: &str = "Accept: multipart/related; type=\"application/dicom\"; transfer-syntax=*\r\n";
 
 /// Starts the program in an own folder; the folder goes with the value returned.
 pub(crate) fn start() -> (Server, tempfile::TempDir) {
