@@ -7,6 +7,8 @@ use crate::config::Config;
 use model::attribute::{ATTRIBUTES, Attribute, Kept, Matching};
 use model::{Level, Role};
 use std::fmt::Write as _;
+use web::dicomweb::media::FRAME_MEDIA;
+use web::routes;
 
 /// The whole statement as Markdown.
 pub(crate) fn statement() -> String {
@@ -77,19 +79,19 @@ fn sop_classes(out: &mut String) {
 
 fn routes(out: &mut String) {
     let _ = writeln!(out, "### Resources\n\n| method | path | answers | role | |\n|---|---|---|---|---|");
-    for route in web::ROUTES {
+    for route in routes::ROUTES {
         let verb = match route.verb {
-            web::Verb::Get => "GET",
-            web::Verb::Post => "POST",
-            web::Verb::Put => "PUT",
+            routes::Verb::Get => "GET",
+            routes::Verb::Post => "POST",
+            routes::Verb::Put => "PUT",
         };
         let role = match route.access {
-            web::Access::Public => "anybody",
-            web::Access::Role(Role::Reader) => "reader",
-            web::Access::Role(Role::Sender) => "sender",
-            web::Access::Role(Role::Admin) => "admin",
+            routes::Access::Public => "anybody",
+            routes::Access::Role(Role::Reader) => "reader",
+            routes::Access::Role(Role::Sender) => "sender",
+            routes::Access::Role(Role::Admin) => "admin",
         };
-        let root = if route.mount == web::Mount::Dicomweb { "…" } else { "" };
+        let root = if route.mount == routes::Mount::Dicomweb { "…" } else { "" };
         let produces: Vec<String> = route.produces.iter().map(|media| format!("`{media}`")).collect();
         let (path, summary) = (route.path, cell(route.summary));
         let _ = writeln!(out, "| {verb} | `{root}{path}` | {} | {role} | {summary} |", produces.join(", "));
@@ -99,7 +101,7 @@ fn routes(out: &mut String) {
 
 fn media_types(out: &mut String) {
     let _ = writeln!(out, "### Media types of frames\n\n| stored transfer syntax | frame as stored |\n|---|---|");
-    for (syntax, media) in web::FRAME_MEDIA {
+    for (syntax, media) in FRAME_MEDIA {
         let _ = writeln!(out, "| {syntax} | `{media}` |");
     }
     out.push('\n');
@@ -141,7 +143,7 @@ fn attribute(row: &Attribute) -> String {
 
 fn limits(out: &mut String) {
     let _ = writeln!(out, "| limit | default | unit or meaning |\n|---|---|---|");
-    let scan = dataset::limits::Limits::default();
+    let scan = dataset::Limits::default();
     let structure: [(&str, String, &str); 9] = [
         ("nesting", scan.nesting.to_string(), "sequences inside each other"),
         ("elements", scan.elements.to_string(), "elements in all, items and fragments included"),

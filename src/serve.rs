@@ -20,6 +20,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use web::Server;
 
 /// Time kept back from the stop limit for the archive's own end: last sync, index flush.
@@ -31,9 +33,16 @@ const FILES_MIN: u64 = 4_096;
 struct Running {
     archive: Arc<Archive>,
     dicom: Listener,
-    http: Server,
+    http: Http,
     // Dropped last of the edges: `khoanh status` works while the others drain.
     control: control::Server,
+}
+
+/// The HTTP service, serving in a task of its own.
+struct Http {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
 }
 
 /// Starts the archive, serves until a signal, stops in order.
@@ -78,18 +87,28 @@ fn raise_open_files() {
 
 async fn listen(config: &Config, archive: Arc<Archive>, render: metrics::Render) -> Result<Running, Failure> {
     let web = web::Options { metrics: render, ..config.web() };
-    let http =
+    let server =
         Server::bind(config.http.listen, web, Arc::clone(&archive)).await.map_err(|error| failed("http", &error))?;
     let dicom = Listener::bind(config.dicom.listen, config.dimse(), Arc::clone(&archive))
         .await
         .map_err(|error| failed("dicom", &error))?;
+    let http = serve_http(server, config.stop.within.0);
     let socket = socket_path(&config.data);
     let control = control::Server::start(&socket, &archive).map_err(|error| failed("control socket", &error))?;
     Ok(Running { archive, dicom, http, control })
 }
 
+fn serve_http(server: Server, limit: Duration) -> Http {
+    let address = server.local_addr();
+    let (stop, stopped) = oneshot::channel();
+    // A dropped sender stops it as well.
+    let wait = async { drop(stopped.await) };
+    let serving = tokio::spawn(server.serve(wait, limit));
+    Http { address, stop, serving }
+}
+
 fn announce(config: &Config, running: &Running, hints: bool) -> Result<(), Failure> {
-    let (dicom, http) = (running.dicom.local_addr(), running.http.local_addr());
+    let (dicom, http) = (running.dicom.local_addr(), running.http.address);
     for remark in remarks(config) {
         tracing::warn!("{remark}");
     }
@@ -99,7 +118,8 @@ fn announce(config: &Config, running: &Running, hints: bool) -> Result<(), Failu
     }
     tracing::info!(%dicom, %http, data = %config.data.display(), version = env!("CARGO_PKG_VERSION"), "ready");
     if hints {
-        eprint!("{}", hints_text(config, dicom, http));
+        // Nobody to read them, nothing lost.
+        let _ = io::stderr().write_all(hints_text(config, dicom, http).as_bytes());
     }
     let ready = json!({
         "event": "ready",
@@ -145,10 +165,9 @@ async fn stop(running: Running, within: Duration) -> Result<Exit, Failure> {
     tracing::info!(within_secs = within.as_secs(), "stopping: open objects finish, new ones are refused");
     let Running { archive, dicom, http, control } = running;
     archive.begin_drain();
-    let edges = within.saturating_sub(CLOSE_AT_LEAST.min(within / 2));
-    let drained = async { tokio::join!(dicom.shutdown(edges), http.shutdown(edges)) };
+    let edges = Instant::now() + within.saturating_sub(CLOSE_AT_LEAST.min(within / 2));
     let cut = tokio::select! {
-        (associations, connections) = drained => associations + connections,
+        cut = drain(dicom, http, edges) => cut,
         _ = stop_signal() => {
             tracing::warn!("second signal: open objects are dropped; they were never acknowledged");
             1
@@ -166,4 +185,16 @@ async fn stop(running: Running, within: Duration) -> Result<Exit, Failure> {
         Ok(Err(error)) => Err(Failure::because(Exit::LateStop, &error)),
         Err(error) => Err(failed("closing the archive", &error)),
     }
+}
+
+/// Ends the edges until a time: DICOM first, while HTTP still reads and says that the archive drains.
+/// Returns how many associations or services had to be cut.
+async fn drain(dicom: Listener, http: Http, until: Instant) -> usize {
+    let left = || until.saturating_duration_since(Instant::now());
+    let associations = dicom.shutdown(left()).await;
+    let Http { stop, mut serving, .. } = http;
+    drop(stop);
+    let finished = tokio::time::timeout(left(), &mut serving).await;
+    serving.abort();
+    associations + usize::from(finished.is_err())
 }

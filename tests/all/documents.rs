@@ -109,6 +109,34 @@ fn decisions_are_numbered_without_a_gap() {
     assert_eq!(numbers, expected);
 }
 
+/// Lines inside the fenced blocks and tables of a module's `//!` text.
+fn module_tables(path: &str) -> Vec<String> {
+    let source = fs::read_to_string(repository().join(path)).expect("source text");
+    let (mut fenced, mut found) = (false, Vec::new());
+    for line in source.lines().map_while(|line| line.strip_prefix("//!")) {
+        let line = line.strip_prefix(' ').unwrap_or(line);
+        if line.starts_with("```") {
+            fenced = !fenced;
+        } else if fenced || line.starts_with('|') && !line.contains("[`") {
+            found.push(line.trim_end().to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_format_page_holds_the_layouts_of_the_code() {
+    let page = fs::read_to_string(repository().join("docs/FORMAT.md")).expect("docs/FORMAT.md");
+    let lines: BTreeSet<&str> = page.lines().map(str::trim_end).collect();
+    let mut missing = Vec::new();
+    for path in ["src/store/journal/layout.rs", "src/index/rocks/tables.rs"] {
+        let wanted = module_tables(path);
+        assert!(wanted.len() > 10, "{path} has no layout to compare");
+        missing.extend(wanted.into_iter().filter(|line| !lines.contains(line.as_str())));
+    }
+    assert!(missing.is_empty(), "docs/FORMAT.md lacks or alters:\n  {}", missing.join("\n  "));
+}
+
 #[test]
 fn the_rules_notice_what_they_are_for() {
     assert!(second_sentence("A thing is so. Another is not."));

@@ -70,13 +70,29 @@ fn rust_files() -> Vec<(PathBuf, String)> {
     rust.map(|path| (path.clone(), fs::read_to_string(repository().join(&path)).expect("source text"))).collect()
 }
 
-/// Code that ships: below `src`, no test module and not the test kit.
-fn ships(path: &Path) -> bool {
-    let text = path.to_string_lossy();
-    text.starts_with("src/")
-        && !text.starts_with("src/testkit/")
-        && !text.split('/').any(|part| ["tests", "tests.rs", "benches", "examples"].contains(&part))
-        && !text.ends_with("_tests.rs")
+/// Code that ships: below `src`, outside the test kit and outside modules that exist for tests only.
+fn shipped() -> Vec<(PathBuf, String)> {
+    let all = rust_files();
+    let tests: BTreeSet<PathBuf> = all.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+    let ships = |path: &Path| {
+        let test = path.with_extension("").ancestors().any(|ancestor| tests.contains(ancestor));
+        let folder =
+            path.components().any(|part| ["tests", "benches", "examples"].iter().any(|name| part.as_os_str() == *name));
+        let test = test || path.to_string_lossy().ends_with("_tests.rs");
+        path.starts_with("src") && !path.starts_with("src/testkit") && !test && !folder
+    };
+    all.into_iter().filter(|(path, _)| ships(path)).collect()
+}
+
+/// The modules that a file declares for tests only, as paths without extension.
+fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
+    let folder = match path.file_stem().and_then(|stem| stem.to_str()) {
+        Some("lib" | "main" | "mod") => path.parent().unwrap_or(Path::new("")).to_path_buf(),
+        _ => path.with_extension(""),
+    };
+    let after = text.split("#[cfg(test)]").skip(1);
+    let names = after.filter_map(|item| item.trim_start().strip_prefix("mod ")?.split_once(';').map(|(name, _)| name));
+    names.filter(|name| name.chars().all(|c| c.is_alphanumeric() || c == '_')).map(|name| folder.join(name)).collect()
 }
 
 fn assert_none(rule: &str, offences: &[String]) {
@@ -177,9 +193,9 @@ fn shipped_code_neither_gives_up_nor_talks_to_the_terminal() {
     let forbidden = [".unwrap()", "todo!(", "unimplemented!(", "dbg!(", "panic!(", "process::exit("];
     // The journal's and the scanner's own invariants may assert; a peer's bytes never reach these.
     let mut offences = Vec::new();
-    for (path, text) in rust_files().into_iter().filter(|(path, _)| ships(path)) {
+    for (path, text) in shipped() {
         let code = without_test_items(&blank_comments_and_strings(&text));
-        let command_line = path.starts_with("src/cli") || path == Path::new("src/main.rs");
+        let command_line = path.with_extension("").starts_with("src/cli");
         for (number, line) in code.lines().enumerate() {
             let prints = ["println!(", "eprintln!(", "print!(", "eprint!("];
             let bad = forbidden.iter().find(|word| line.contains(**word) && !(command_line && word.contains("exit")));
@@ -196,7 +212,7 @@ fn shipped_code_neither_gives_up_nor_talks_to_the_terminal() {
 fn shipped_code_never_casts_integers() {
     let integers = ["u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize"];
     let mut offences = Vec::new();
-    for (path, text) in rust_files().into_iter().filter(|(path, _)| ships(path)) {
+    for (path, text) in shipped() {
         let code = without_test_items(&blank_comments_and_strings(&text));
         for (number, line) in code.lines().enumerate() {
             let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
@@ -217,7 +233,7 @@ fn shipped_code_never_casts_integers() {
 #[test]
 fn only_the_index_names_its_engine() {
     let mut offences = Vec::new();
-    for (path, text) in rust_files().into_iter().filter(|(path, _)| ships(path)) {
+    for (path, text) in shipped() {
         if !path.starts_with("src/index") && blank_comments_and_strings(&text).contains("rocksdb") {
             offences.push(path.display().to_string());
         }
