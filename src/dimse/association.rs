@@ -124,7 +124,7 @@ pub(crate) fn serve<R: Receiver>(
     let (source, negotiated) = match admit(shared, peer, request, &mut slot) {
         Ok(admitted) => admitted,
         Err(Refused { reply, label, detail }) => {
-            tracing::warn!(%peer, reason = label, detail, "association refused");
+            tracing::info!(%peer, reason = label, detail, "association refused");
             return socket.send(&reply).is_ok().then(|| socket.end());
         }
     };
@@ -136,6 +136,7 @@ pub(crate) fn serve<R: Receiver>(
         facility = %source.facility,
         implementation = negotiated.peer.implementation,
         version = negotiated.peer.version,
+        user = negotiated.peer.user,
         contexts = negotiated.contexts.len(),
         "association accepted"
     );

@@ -233,7 +233,7 @@ async fn hand_over<R: Receiver>(shared: &Arc<Shared<R>>, stream: TcpStream, peer
     };
     let Some(slot) = slot else {
         meter::rejected(rejection.label());
-        tracing::warn!(%peer, reason = rejection.label(), "association rejected");
+        tracing::info!(%peer, reason = rejection.label(), "association rejected");
         return part(stream, &encode(rejection.answer()), &shared.options).await;
     };
     let Ok(stream) = stream.into_std() else { return };

@@ -61,13 +61,15 @@ pub(crate) struct Failure {
     pub(crate) status: Status,
     /// Error Comment (0000,0902).
     pub(crate) comment: String,
+    /// What only our own log is told.
+    pub(crate) detail: String,
     /// Whether the association ends after the answer.
     pub(crate) ends_association: bool,
 }
 
 impl Failure {
     pub(crate) fn new(status: Status, comment: impl Into<String>) -> Self {
-        Self { status, comment: comment.into(), ends_association: false }
+        Self { status, comment: comment.into(), detail: String::new(), ends_association: false }
     }
 }
 
@@ -80,7 +82,11 @@ impl From<IngestError> for Failure {
             }
             IngestError::OutOfSpace => Self::new(OUT_OF_RESOURCES, "no space left, send again later"),
             IngestError::Busy => Self::new(OUT_OF_RESOURCES, "too much at once, send again later"),
-            IngestError::Unavailable { what } => Self { ends_association: true, ..Self::new(OUT_OF_RESOURCES, what) },
+            IngestError::Unavailable { what } => Self {
+                detail: what,
+                ends_association: true,
+                ..Self::new(OUT_OF_RESOURCES, "not available now, send again later")
+            },
             IngestError::Forbidden => Self::new(NOT_AUTHORIZED, "this source may not store"),
         }
     }

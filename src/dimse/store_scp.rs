@@ -92,6 +92,7 @@ impl<R: Receiver> Association<'_, R> {
             source = self.source.id,
             status,
             comment = failure.comment,
+            detail = failure.detail,
             sop_instance = uid_only(request.sop_instance.as_deref()),
             "C-STORE refused"
         );

@@ -125,7 +125,12 @@ fn extras_are_answered_as_the_standard_asks() {
     assert_eq!(reasons, [0, 1], "MR was offered without the SCU role");
     assert_eq!(
         negotiated.peer,
-        Peer { pdu_bytes_max: 16_384, implementation: "1.2.3".into(), version: "MODALITY_1".into() }
+        Peer {
+            pdu_bytes_max: 16_384,
+            implementation: "1.2.3".into(),
+            version: "MODALITY_1".into(),
+            user: "bs.an".into()
+        }
     );
     let items = negotiated.answer.user_variables;
     assert!(items.contains(&UserVariableItem::MaxLength(131_072)));
