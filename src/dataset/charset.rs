@@ -74,7 +74,12 @@ impl Charset {
         match self.first {
             Set::Utf8 => self.utf8(bytes, notes),
             Set::Gb18030 | Set::Gbk => self.chinese(bytes, notes),
-            _ if !self.extensions.is_empty() => self.extended(bytes, vr, notes),
+            _ if bytes.contains(&0x1B)
+                || self.extensions.contains(&Set::Korean)
+                || self.extensions.contains(&Set::Gb2312) =>
+            {
+                self.extended(bytes, vr, notes)
+            }
             _ => self.single(bytes, notes),
         }
     }
