@@ -32,11 +32,11 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// GETs the targets in circles over some connections: rate, percentiles, statuses, bytes.
+/// GETs the targets with these headers in circles over some connections: rate, percentiles, statuses, bytes.
 pub fn get(
     address: SocketAddr,
     targets: &[&str],
-    accept: &str,
+    headers: &str,
     connections: usize,
     requests: usize,
 ) -> io::Result<Value> {
@@ -49,13 +49,12 @@ pub fn get(
         for _ in 0..connections {
             scope.spawn(|| {
                 let mut client = Client::new(address, Duration::from_secs(60));
-                let headers = format!("Accept: {accept}\r\n");
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let target = targets.get(number % targets.len().max(1));
                     let (Some(target), true) = (target, number < requests) else { break };
                     let started = Instant::now();
-                    let answer = client.get(target, &headers);
+                    let answer = client.get(target, headers);
                     times.lock().push(started.elapsed());
                     let status = answer.as_ref().map_or_else(ToString::to_string, |a| a.status.to_string());
                     bytes.fetch_add(answer.map_or(0, |answer| answer.body.len()), Ordering::Relaxed);

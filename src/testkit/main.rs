@@ -23,7 +23,7 @@ const HELP: &str = "khoanh-testkit: development tools
   huge ADDRESS BYTES [called=] [calling=]   C-STORE one object of that many bytes, made while it is sent
   flood ADDRESS FOLDER [associations=16] [seconds=10] [rate=20]   a paced sender beside a flood
   stow ADDRESS FOLDER [root=/dicom-web] [per=10]   STOW-RS every file, `per` files a request
-  get ADDRESS FILE [connections=1] [requests=1000] [accept=application/dicom+json]
+  get ADDRESS FILE [connections=1] [requests=1000] [accept=application/dicom+json] [token=]
        GET the targets that FILE lists, one a line, in circles
   half-open ADDRESS COUNT [seconds=10]   hold connections that never say anything
   crash PROGRAM FOLDER [rounds=200] [seed=1] [streams=32]   kill -9 rounds";
@@ -140,8 +140,11 @@ fn stow(address: SocketAddr, folder: &Path, options: &Options<'_>) -> io::Result
 fn get(address: SocketAddr, file: &Path, options: &Options<'_>) -> io::Result<Value> {
     let text = std::fs::read_to_string(file)?;
     let targets: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
-    let accept = options.text("accept", "application/dicom+json");
-    load::get(address, &targets, accept, options.number("connections", 1)?, options.number("requests", 1_000)?)
+    let mut headers = format!("Accept: {}\r\n", options.text("accept", "application/dicom+json"));
+    if !options.text("token", "").is_empty() {
+        headers += &format!("Authorization: Bearer {}\r\n", options.text("token", ""));
+    }
+    load::get(address, &targets, &headers, options.number("connections", 1)?, options.number("requests", 1_000)?)
 }
 
 fn crash_rounds(program: &str, folder: &str, options: &Options<'_>) -> io::Result<Value> {
