@@ -55,7 +55,7 @@ pub struct Readiness {
 }
 
 /// Totals for the operator.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct Stats {
     /// Numbers from the index.
     pub index: index::Stats,

@@ -4,7 +4,7 @@ use model::FacilityCode;
 use std::collections::BTreeMap;
 
 /// Counts of one facility, one source or everything. Copies in conflict count as conflicts only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Count {
     /// Studies; always 0 for a source.
     pub studies: u64,
@@ -44,7 +44,7 @@ impl Count {
 }
 
 /// Totals.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Stats {
     /// Everything.
     pub total: Count,
