@@ -2,6 +2,8 @@
 //!
 //! One binary keeps linking RocksDB to a single time; each module is one subject.
 
+#[path = "all/conformance.rs"]
+mod conformance;
 #[path = "all/corpus.rs"]
 mod corpus;
 #[path = "all/crash.rs"]
@@ -18,6 +20,8 @@ mod hostile_web;
 mod interop;
 #[path = "all/roundtrip.rs"]
 mod roundtrip;
+#[path = "all/running.rs"]
+mod running;
 #[path = "all/tidy.rs"]
 mod tidy;
 #[path = "all/yard.rs"]

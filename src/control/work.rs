@@ -43,7 +43,29 @@ pub(super) fn answer(
 
 fn status(archive: &Archive) -> Result<Value, Failure> {
     let stats = archive.stats().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let by_facility = stats.index.facilities.iter().map(|(code, row)| (code.to_string(), count(row)));
+    let by_source = stats.index.sources.iter().map(|(id, row)| (id.clone(), count(row)));
+    let stats = json!({
+        "total": count(&stats.index.total),
+        "facilities": by_facility.collect::<serde_json::Map<_, _>>(),
+        "sources": by_source.collect::<serde_json::Map<_, _>>(),
+        "waiting": stats.waiting.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        "ingest_bytes": stats.ingest_bytes,
+        "free_bytes": stats.free_bytes,
+    });
     Ok(json!({ "version": env!("CARGO_PKG_VERSION"), "readiness": archive.readiness(), "stats": stats }))
+}
+
+/// The same names as `/api/stats` uses.
+fn count(row: &index::Count) -> Value {
+    json!({
+        "studies": row.studies,
+        "series": row.series,
+        "instances": row.instances,
+        "conflicts": row.conflicts,
+        "bytes": row.bytes,
+        "last_received": row.last_received,
+    })
 }
 
 /// Facilities first, because a source names one. Every entry is durable by itself: what stands before a refused
