@@ -1,1 +1,25 @@
-//! placeholder
+//! The HTTP edge: DICOMweb (PS3.18), the operators' API, health and metrics.
+//!
+//! It turns requests into calls of the archive and answers into HTTP, decides media types, and bounds
+//! every connection. It never opens a file of the archive, never interprets pixels, and knows no DIMSE.
+
+mod accept;
+mod admin;
+mod app;
+mod auth;
+mod base_url;
+mod body;
+pub mod dicomweb;
+mod observe;
+pub mod openapi;
+mod options;
+mod problem;
+pub mod routes;
+mod server;
+mod start_page;
+
+pub use app::{App, router};
+pub use auth::{TokenFileError, Tokens};
+pub use options::{Options, RenderMetrics, TlsFiles};
+pub use problem::{Kind, Problem};
+pub use server::{BindError, Peer, Server, TlsError};

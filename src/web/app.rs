@@ -1,0 +1,229 @@
+//! From a request to its handler: routing, caller, roots, and what every answer carries.
+
+use crate::accept::{self, MediaRange};
+use crate::auth::{self, Tokens};
+use crate::options::Options;
+use crate::problem::{Kind, Problem};
+use crate::routes::{Access, Endpoint, ROUTES, Route, Verb};
+use crate::server::Peer;
+use crate::{admin, base_url, dicomweb, observe, openapi, start_page};
+use archive::Archive;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{RawPathParams, Request};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, on};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, header};
+use model::{Caller, FacilityCode, Scope};
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::Semaphore;
+
+/// What all requests share.
+pub struct App {
+    /// The archive.
+    pub archive: Arc<Archive>,
+    /// Options.
+    pub options: Options,
+    pub(crate) tokens: Tokens,
+    pub(crate) documents: Cache<String, Bytes>,
+    pub(crate) transcodes: Arc<Semaphore>,
+    pub(crate) openapi: Bytes,
+}
+
+impl App {
+    /// The shared state over an archive.
+    pub fn new(archive: Arc<Archive>, options: Options, tokens: Tokens) -> Arc<Self> {
+        let weigh = |key: &String, document: &Bytes| {
+            u32::try_from(document.len().saturating_add(key.len()).saturating_add(128)).unwrap_or(u32::MAX)
+        };
+        let documents = Cache::builder().max_capacity(options.metadata_cache).weigher(weigh).build();
+        let transcodes = Arc::new(Semaphore::new(options.transcodes_max.clamp(1, Semaphore::MAX_PERMITS)));
+        let openapi = Bytes::from(openapi::document().to_string());
+        Arc::new(Self { archive, options, tokens, documents, transcodes, openapi })
+    }
+}
+
+/// One request on its way to its handler.
+pub(crate) struct Call {
+    pub(crate) app: Arc<App>,
+    pub(crate) caller: Caller,
+    pub(crate) scope: Scope,
+    pub(crate) parts: Parts,
+    /// The body, for the one handler that takes it.
+    pub(crate) body: Mutex<Body>,
+    /// Path parameters by name, percent-decoded.
+    parameters: Vec<(String, String)>,
+    /// Query parameters in order, percent-decoded.
+    pub(crate) query: Vec<(String, String)>,
+}
+
+impl Call {
+    /// A path parameter; the router guarantees those of the template.
+    pub(crate) fn parameter(&self, name: &str) -> &str {
+        self.parameters.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    /// A UID of the path.
+    pub(crate) fn uid(&self, name: &str) -> Result<model::Uid, Problem> {
+        dicomweb::uid(self.parameter(name), name)
+    }
+
+    /// First value of a query parameter.
+    pub(crate) fn query_value(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The media ranges of the request, best first.
+    pub(crate) fn accepts(&self) -> Result<Vec<MediaRange>, Problem> {
+        accept::ranges(&self.parts.headers, self.query_value("accept"))
+    }
+
+    /// URL of the DICOMweb root that was asked, as the client sees it, without a trailing slash.
+    pub(crate) fn service_root(&self) -> String {
+        let options = &self.app.options;
+        let tls = self.parts.extensions.get::<Peer>().is_some_and(|peer| peer.tls);
+        let (uri, headers) = (&self.parts.uri, &self.parts.headers);
+        let base = base_url::base_url(options.public_url.as_deref(), options.trust_forwarded, tls, uri, headers);
+        match self.scope {
+            Scope::Shared => format!("{base}{}", crate::routes::SHARED_ROOT),
+            Scope::Facility(code) => format!("{base}/facilities/{code}/dicom-web"),
+        }
+    }
+
+    /// Runs blocking work of the archive away from the event loop.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Archive>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let archive = Arc::clone(&self.app.archive);
+        tokio::task::spawn_blocking(move || work(&archive)).await.map_err(Problem::task)?
+    }
+}
+
+/// The router of the whole service.
+pub fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        for template in route.templates() {
+            let filter = match route.verb {
+                Verb::Get => MethodFilter::GET,
+                Verb::Post => MethodFilter::POST,
+                Verb::Put => MethodFilter::PUT,
+            };
+            let app = Arc::clone(&app);
+            let handler = move |parameters: RawPathParams, request: Request| answer(app, route, parameters, request);
+            router = router.route(&template, on(filter, handler));
+        }
+    }
+    router
+        .fallback(|| async { Problem::new(Kind::NotFound, "no service at this path").at("path").into_response() })
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn(observe::finish))
+}
+
+async fn wrong_method(request: Request) -> Response {
+    if request.method() == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let detail = format!("{} is not allowed on this path", request.method());
+    Problem::new(Kind::MethodNotAllowed, detail).at("method").into_response()
+}
+
+async fn answer(app: Arc<App>, route: &'static Route, parameters: RawPathParams, request: Request) -> Response {
+    let started = std::time::Instant::now();
+    let mut response = match prepare(app, route, &parameters, request) {
+        Ok(call) => dispatch(route.endpoint, call).await.unwrap_or_else(IntoResponse::into_response),
+        Err(problem) => problem.into_response(),
+    };
+    observe::record(route, response.status(), started.elapsed());
+    response.extensions_mut().insert(observe::Answered(route.path));
+    response
+}
+
+fn prepare(app: Arc<App>, route: &Route, parameters: &RawPathParams, request: Request) -> Result<Call, Problem> {
+    let (parts, body) = request.into_parts();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let now = u64::try_from(now).unwrap_or(u64::MAX);
+    let caller = match route.access {
+        Access::Public => Caller::demo(),
+        Access::Role(role) => {
+            let caller = app.tokens.caller(&parts.headers, now)?;
+            auth::require(&caller, role)?;
+            caller
+        }
+    };
+    let parameters: Vec<(String, String)> = parameters.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let scope = match parameters.iter().find(|(name, _)| name == "facility") {
+        None => Scope::Shared,
+        Some((_, code)) => Scope::Facility(facility(code, &caller)?),
+    };
+    let query = dicomweb::qido::split_query(parts.uri.query().unwrap_or_default())?;
+    Ok(Call { app, caller, scope, parts, body: Mutex::new(body), parameters, query })
+}
+
+fn facility(code: &str, caller: &Caller) -> Result<FacilityCode, Problem> {
+    let place = "path segment facility";
+    let code =
+        FacilityCode::parse(code).map_err(|error| Problem::new(Kind::BadRequest, error.to_string()).at(place))?;
+    if caller.may_see(code) {
+        return Ok(code);
+    }
+    Err(Problem::new(Kind::Forbidden, format!("the token is not for facility {code}")).at(place))
+}
+
+async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
+    match endpoint {
+        Endpoint::StartPage => Ok(page()),
+        Endpoint::Live => Ok("live\n".into_response()),
+        Endpoint::Ready => Ok(admin::ready(&call)),
+        Endpoint::Metrics => Ok(admin::metrics(&call)),
+        Endpoint::OpenApi => Ok(json(StatusCode::OK, call.app.openapi.clone())),
+        Endpoint::Facilities | Endpoint::Sources | Endpoint::Knocks | Endpoint::Conflicts | Endpoint::Stats => {
+            admin::list(endpoint, call).await
+        }
+        Endpoint::PutFacility | Endpoint::PutSource | Endpoint::DisableSource => admin::change(endpoint, call).await,
+        Endpoint::FindStudies
+        | Endpoint::FindSeries
+        | Endpoint::FindInstances
+        | Endpoint::FindSeriesOfStudy
+        | Endpoint::FindInstancesOfStudy
+        | Endpoint::FindInstancesOfSeries => dicomweb::qido::find(endpoint, call).await,
+        Endpoint::Store | Endpoint::StoreStudy => dicomweb::stow::store(endpoint, call).await,
+        Endpoint::RetrieveStudy | Endpoint::RetrieveSeries | Endpoint::RetrieveInstance => {
+            dicomweb::wado::instances::retrieve(endpoint, call).await
+        }
+        Endpoint::StudyMetadata | Endpoint::SeriesMetadata | Endpoint::InstanceMetadata => {
+            dicomweb::wado::metadata::retrieve(endpoint, call).await
+        }
+        Endpoint::Frames => dicomweb::wado::frames::retrieve(call).await,
+        Endpoint::BulkData => dicomweb::wado::bulkdata::retrieve(call).await,
+    }
+}
+
+fn page() -> Response {
+    let mut response = start_page::PAGE.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    let policy = HeaderValue::from_static(start_page::CONTENT_SECURITY_POLICY);
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The address of the peer, for logs.
+pub(crate) fn peer_address(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<Peer>().map(|peer| peer.address)
+}

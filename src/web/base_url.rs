@@ -1,0 +1,100 @@
+//! The base of every URL in an answer: how the client reached us, as seen from its side.
+//!
+//! A configured public URL wins; a reverse proxy's headers count only when the operator says so;
+//! else scheme and Host of the request. Text from a header is used only when it looks like a host.
+
+use http::{HeaderMap, Uri, header};
+
+/// Scheme, authority and path prefix in front of the service's own paths, without a trailing slash.
+pub fn base_url(public: Option<&str>, trust_forwarded: bool, tls: bool, uri: &Uri, headers: &HeaderMap) -> String {
+    if let Some(public) = public {
+        return public.trim_end_matches('/').to_owned();
+    }
+    let mut scheme = if tls { "https" } else { "http" }.to_owned();
+    let asked = uri.authority().map(http::uri::Authority::as_str).or_else(|| text(headers, header::HOST.as_str()));
+    let mut host = asked.filter(|h| is_authority(h)).unwrap_or("localhost").to_owned();
+    let mut prefix = String::new();
+    if trust_forwarded {
+        let forwarded = text(headers, "forwarded");
+        let proto = forwarded.and_then(|f| forwarded_value(f, "proto")).or_else(|| first(headers, "x-forwarded-proto"));
+        if let Some(proto) = proto.filter(|p| ["http", "https"].contains(&p.as_str())) {
+            scheme = proto;
+        }
+        let named = forwarded.and_then(|f| forwarded_value(f, "host")).or_else(|| first(headers, "x-forwarded-host"));
+        if let Some(named) = named.filter(|h| is_authority(h)) {
+            host = named;
+        }
+        if let Some(path) = first(headers, "x-forwarded-prefix").filter(|p| is_prefix(p)) {
+            prefix = path.trim_end_matches('/').to_owned();
+        }
+    }
+    format!("{scheme}://{host}{prefix}")
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// First of a comma separated list: the proxy nearest to the client.
+fn first(headers: &HeaderMap, name: &str) -> Option<String> {
+    text(headers, name)?.split(',').next().map(|value| value.trim().to_owned())
+}
+
+/// A parameter of the first element of a Forwarded header (RFC 7239 section 4).
+fn forwarded_value(header: &str, name: &str) -> Option<String> {
+    let element = header.split(',').next()?;
+    element.split(';').find_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').to_owned())
+    })
+}
+
+fn is_authority(host: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+    !host.is_empty() && host.len() <= 255 && host.bytes().all(allowed)
+}
+
+fn is_prefix(path: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
+    path.starts_with('/') && !path.starts_with("//") && path.len() <= 255 && path.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base(trust: bool, tls: bool, pairs: &[(&'static str, &str)]) -> String {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().expect("header value"));
+        }
+        base_url(None, trust, tls, &Uri::from_static("/dicom-web/studies"), &headers)
+    }
+
+    #[test]
+    fn the_configured_url_wins_and_else_the_host_counts() {
+        let headers = HeaderMap::new();
+        let uri = Uri::from_static("http://h2.example/x");
+        assert_eq!(base_url(Some("https://p.example/pacs/"), true, false, &uri, &headers), "https://p.example/pacs");
+        assert_eq!(base_url(None, false, true, &uri, &headers), "https://h2.example");
+        assert_eq!(base(false, false, &[("host", "[::1]:8080")]), "http://[::1]:8080");
+        assert_eq!(base(false, false, &[("host", "evil/\"><x")]), "http://localhost");
+    }
+
+    #[test]
+    fn a_proxy_is_believed_only_when_told_so() {
+        let proxy =
+            [("host", "10.0.0.1:8080"), ("forwarded", "for=1.2.3.4;proto=https;host=\"pacs.example\", for=x;host=y")];
+        assert_eq!(base(false, false, &proxy), "http://10.0.0.1:8080");
+        assert_eq!(base(true, false, &proxy), "https://pacs.example");
+        let old = [
+            ("host", "a"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "b, c"),
+            ("x-forwarded-prefix", "/pacs/"),
+        ];
+        assert_eq!(base(true, false, &old), "https://b/pacs");
+        assert_eq!(base(true, false, &[("host", "a"), ("x-forwarded-prefix", "//evil")]), "http://a");
+        assert_eq!(base(true, false, &[("host", "a"), ("x-forwarded-proto", "javascript")]), "http://a");
+    }
+}

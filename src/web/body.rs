@@ -1,0 +1,143 @@
+//! Answers that are read from a blocking source while they are sent.
+//!
+//! The client's pace drives the reading: one piece is sent while the next is read, so memory is bounded by two
+//! pieces and a slow client holds no thread. An error in the middle cuts the connection; it never looks complete.
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::future::Future;
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::task::JoinHandle;
+
+/// Size of one piece in bytes.
+const PIECE: usize = 256 << 10;
+
+type Source = Box<dyn Read + Send>;
+type Reading = JoinHandle<(Source, io::Result<Bytes>)>;
+
+/// A body over a blocking reader.
+pub struct ReaderBody {
+    reading: Option<Reading>,
+    left: Option<u64>,
+}
+
+impl ReaderBody {
+    /// A body that reads `source` to its end; `length` is the number of bytes when it is known before.
+    pub fn new(source: Source, length: Option<u64>) -> Self {
+        Self { reading: Some(read_piece(source)), left: length }
+    }
+}
+
+fn read_piece(mut source: Source) -> Reading {
+    tokio::task::spawn_blocking(move || {
+        let mut piece = Vec::with_capacity(PIECE);
+        let wanted = u64::try_from(PIECE).unwrap_or(u64::MAX);
+        let outcome = source.by_ref().take(wanted).read_to_end(&mut piece).map(|_| Bytes::from(piece));
+        (source, outcome)
+    })
+}
+
+impl Body for ReaderBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let Some(reading) = self.reading.as_mut() else { return Poll::Ready(None) };
+        let outcome = std::task::ready!(Pin::new(reading).poll(context));
+        self.reading = None;
+        let piece = match outcome {
+            Ok((_, Err(error))) => Err(error),
+            Ok((_, Ok(piece))) if piece.is_empty() => return Poll::Ready(None),
+            Ok((source, Ok(piece))) => {
+                self.reading = Some(read_piece(source));
+                Ok(piece)
+            }
+            Err(error) => Err(io::Error::other(error)),
+        };
+        if let Err(error) = &piece {
+            tracing::error!(%error, "an answer was cut: its bytes cannot be read");
+        }
+        if let (Ok(piece), Some(left)) = (&piece, self.left) {
+            self.left = Some(left.saturating_sub(u64::try_from(piece.len()).unwrap_or(left)));
+        }
+        Poll::Ready(Some(piece.map(Frame::data)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// Opens one piece of an answer when its turn comes.
+pub type Open = Box<dyn FnOnce() -> io::Result<Source> + Send>;
+
+/// Pieces of an answer one after the other, each opened only when its turn comes.
+#[derive(Default)]
+pub struct Pieces {
+    waiting: std::collections::VecDeque<Open>,
+    current: Option<Source>,
+}
+
+impl Pieces {
+    /// Adds bytes in memory.
+    pub fn memory(&mut self, bytes: impl Into<Vec<u8>>) {
+        let bytes = bytes.into();
+        self.waiting.push_back(Box::new(move || Ok(Box::new(io::Cursor::new(bytes)))));
+    }
+
+    /// Adds a source that is opened later.
+    pub fn later(&mut self, open: impl FnOnce() -> io::Result<Source> + Send + 'static) {
+        self.waiting.push_back(Box::new(open));
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(current) = self.current.as_mut() {
+                let count = current.read(out)?;
+                if count > 0 || out.is_empty() {
+                    return Ok(count);
+                }
+                self.current = None;
+            }
+            let Some(open) = self.waiting.pop_front() else { return Ok(0) };
+            self.current = Some(open()?);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn pieces_arrive_in_order_and_whole() {
+        let mut pieces = Pieces::default();
+        pieces.memory(b"head".to_vec());
+        pieces.later(|| Ok(Box::new(io::repeat(7).take(3 << 20))));
+        pieces.memory(Vec::new());
+        pieces.memory(b"tail".to_vec());
+        let body = ReaderBody::new(Box::new(pieces), Some((3 << 20) + 8));
+        assert_eq!(body.size_hint().exact(), Some((3 << 20) + 8));
+        let bytes = body.collect().await.expect("readable").to_bytes();
+        assert!(bytes.starts_with(b"head\x07") && bytes.ends_with(b"\x07tail"));
+        assert_eq!(bytes.len(), (3 << 20) + 8);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_error_in_the_middle_is_no_end() {
+        let mut pieces = Pieces::default();
+        pieces.memory(vec![1; PIECE]);
+        pieces.later(|| Err(io::Error::other("damaged")));
+        let mut body = ReaderBody::new(Box::new(pieces), None);
+        assert!(body.frame().await.expect("first").is_ok());
+        assert!(body.frame().await.expect("second").is_err());
+    }
+}

@@ -1,0 +1,257 @@
+//! Which media type carries which transfer syntax, and what a client's Accept gets (PS3.18 section 8.7.3).
+//!
+//! Decisions only, over a stored transfer syntax and parsed media ranges; no bytes are touched here.
+//! Until decoding is built, anything that would need a decoder or an encoder is not acceptable: never a guess.
+
+use crate::accept::MediaRange;
+
+/// Explicit VR Little Endian.
+pub const EXPLICIT_LE: &str = "1.2.840.10008.1.2.1";
+/// Implicit VR Little Endian.
+pub const IMPLICIT_LE: &str = "1.2.840.10008.1.2";
+/// Explicit VR Big Endian.
+pub const EXPLICIT_BE: &str = "1.2.840.10008.1.2.2";
+/// Deflated Explicit VR Little Endian.
+pub const DEFLATED_LE: &str = "1.2.840.10008.1.2.1.99";
+/// Encapsulated Uncompressed Explicit VR Little Endian.
+pub const ENCAPSULATED_LE: &str = "1.2.840.10008.1.2.1.98";
+
+/// Media type of a frame in its stored transfer syntax.
+pub const FRAME_MEDIA: &[(&str, &str)] = &[
+    (IMPLICIT_LE, "application/octet-stream"),
+    (EXPLICIT_LE, "application/octet-stream"),
+    (EXPLICIT_BE, "application/octet-stream"),
+    (DEFLATED_LE, "application/octet-stream"),
+    (ENCAPSULATED_LE, "application/octet-stream"),
+    ("1.2.840.10008.1.2.5", "image/dicom-rle"),
+    ("1.2.840.10008.1.2.4.50", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.51", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.57", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.70", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.80", "image/jls"),
+    ("1.2.840.10008.1.2.4.81", "image/jls"),
+    ("1.2.840.10008.1.2.4.90", "image/jp2"),
+    ("1.2.840.10008.1.2.4.91", "image/jp2"),
+    ("1.2.840.10008.1.2.4.92", "image/jpx"),
+    ("1.2.840.10008.1.2.4.93", "image/jpx"),
+    ("1.2.840.10008.1.2.4.110", "image/jxl"),
+    ("1.2.840.10008.1.2.4.111", "image/jxl"),
+    ("1.2.840.10008.1.2.4.112", "image/jxl"),
+    ("1.2.840.10008.1.2.4.201", "image/jphc"),
+    ("1.2.840.10008.1.2.4.202", "image/jphc"),
+    ("1.2.840.10008.1.2.4.203", "image/jphc"),
+    ("1.2.840.10008.1.2.8.1", "application/x-deflate"),
+    ("1.2.840.10008.1.2.4.100", "video/mpeg"),
+    ("1.2.840.10008.1.2.4.100.1", "video/mpeg"),
+    ("1.2.840.10008.1.2.4.101", "video/mpeg"),
+    ("1.2.840.10008.1.2.4.101.1", "video/mpeg"),
+    ("1.2.840.10008.1.2.4.102", "video/mp4"),
+    ("1.2.840.10008.1.2.4.102.1", "video/mp4"),
+    ("1.2.840.10008.1.2.4.103", "video/mp4"),
+    ("1.2.840.10008.1.2.4.103.1", "video/mp4"),
+    ("1.2.840.10008.1.2.4.104", "video/mp4"),
+    ("1.2.840.10008.1.2.4.104.1", "video/mp4"),
+    ("1.2.840.10008.1.2.4.105", "video/mp4"),
+    ("1.2.840.10008.1.2.4.105.1", "video/mp4"),
+    ("1.2.840.10008.1.2.4.106", "video/mp4"),
+    ("1.2.840.10008.1.2.4.106.1", "video/mp4"),
+    ("1.2.840.10008.1.2.4.107", "video/mp4"),
+    ("1.2.840.10008.1.2.4.108", "video/mp4"),
+];
+
+/// Media type of a frame as stored; unknown and private syntaxes are plain octets under their own name.
+pub fn frame_media(syntax: &str) -> &'static str {
+    FRAME_MEDIA.iter().find(|(uid, _)| *uid == syntax).map_or("application/octet-stream", |(_, media)| media)
+}
+
+fn is_known(syntax: &str) -> bool {
+    FRAME_MEDIA.iter().any(|(uid, _)| *uid == syntax)
+}
+
+/// Whether the whole data set is uncompressed, so that Explicit VR Little Endian can be made without a decoder.
+pub fn is_native(syntax: &str) -> bool {
+    [IMPLICIT_LE, EXPLICIT_LE, EXPLICIT_BE, DEFLATED_LE].contains(&syntax)
+}
+
+/// How an instance goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rendition {
+    /// Byte for byte as stored.
+    Stored,
+    /// Re-encoded to Explicit VR Little Endian, values unchanged.
+    ExplicitLe,
+}
+
+/// Whether an answer is multipart or one bare object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrapping {
+    /// `multipart/related`.
+    Multipart,
+    /// One object as the whole body.
+    Single,
+}
+
+/// The rendition of one instance under a range's `transfer-syntax`, or none where it needs a codec.
+pub fn instance_rendition(stored: &str, wanted: Option<&str>) -> Option<Rendition> {
+    match wanted {
+        Some("*") => Some(Rendition::Stored),
+        Some(wanted) if wanted == stored => Some(Rendition::Stored),
+        Some(EXPLICIT_LE) if is_native(stored) => Some(Rendition::ExplicitLe),
+        Some(_) => None,
+        None if is_native(stored) && stored != EXPLICIT_LE => Some(Rendition::ExplicitLe),
+        None => Some(Rendition::Stored),
+    }
+}
+
+/// How a range wants `application/dicom`, if it takes it at all.
+pub fn dicom_wrapping(range: &MediaRange) -> Option<Wrapping> {
+    if range.covers("multipart", "related") {
+        let inner = range.parameter("type").unwrap_or("application/dicom");
+        return type_covers(inner, "application/dicom").then_some(Wrapping::Multipart);
+    }
+    range.covers("application", "dicom").then_some(Wrapping::Single)
+}
+
+/// How a frame goes out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameRendition {
+    /// Media type of the frame.
+    pub media: &'static str,
+    /// Transfer syntax to name with it.
+    pub syntax: String,
+    /// Whether the words of a big endian frame are swapped.
+    pub swap: bool,
+    /// Wrapping.
+    pub wrapping: Wrapping,
+}
+
+/// The rendition of a frame for the ranges of a request, best first; none where none fits.
+pub fn frame_rendition(stored: &str, ranges: &[MediaRange]) -> Option<FrameRendition> {
+    ranges.iter().find_map(|range| {
+        let (wrapping, media) = if range.covers("multipart", "related") {
+            (Wrapping::Multipart, range.parameter("type").unwrap_or("*/*"))
+        } else {
+            (Wrapping::Single, "")
+        };
+        let anything = range.main == "*";
+        let takes = |candidate: &str| match wrapping {
+            Wrapping::Multipart => type_covers(media, candidate),
+            Wrapping::Single => range.covers_type(candidate),
+        };
+        // Whoever takes anything takes an unknown syntax under its own name.
+        let wanted = range.transfer_syntax().or_else(|| (anything && !is_known(stored)).then_some("*"));
+        let (media, syntax, swap) = frame_choice(stored, wanted, takes)?;
+        Some(FrameRendition { media, syntax, swap, wrapping })
+    })
+}
+
+fn frame_choice(
+    stored: &str,
+    wanted: Option<&str>,
+    takes: impl Fn(&str) -> bool,
+) -> Option<(&'static str, String, bool)> {
+    const OCTETS: &str = "application/octet-stream";
+    let own = frame_media(stored);
+    let as_stored = |media| Some((media, stored.to_owned(), false));
+    match wanted {
+        Some("*") if takes(own) => as_stored(own),
+        Some("*") if takes(OCTETS) => as_stored(OCTETS),
+        Some(wanted) if wanted == stored && takes(own) => as_stored(own),
+        Some(wanted) if wanted == stored && takes(OCTETS) => as_stored(OCTETS),
+        Some(IMPLICIT_LE | EXPLICIT_LE) | None if takes(OCTETS) && little_endian(stored).is_some() => {
+            let syntax = wanted.unwrap_or(EXPLICIT_LE).to_owned();
+            Some((OCTETS, syntax, little_endian(stored)?))
+        }
+        // The client names a compressed media type and no syntax: the stored one of that type, truly named.
+        None if own != OCTETS && takes(own) => as_stored(own),
+        _ => None,
+    }
+}
+
+/// Whether little endian frames can be given, and whether bytes are swapped for it.
+fn little_endian(stored: &str) -> Option<bool> {
+    match stored {
+        EXPLICIT_BE => Some(true),
+        _ if is_native(stored) || stored == ENCAPSULATED_LE => Some(false),
+        _ => None,
+    }
+}
+
+fn type_covers(range: &str, media: &str) -> bool {
+    let Some((range_main, range_sub)) = range.split_once('/') else { return false };
+    let Some((main, sub)) = media.split_once('/') else { return false };
+    let fits = |range: &str, part: &str| range == "*" || range.eq_ignore_ascii_case(part);
+    fits(range_main, main) && fits(range_sub, sub)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accept;
+
+    const JLS: &str = "1.2.840.10008.1.2.4.80";
+
+    fn frame(stored: &str, accept: &str) -> Option<(String, String, bool, Wrapping)> {
+        let ranges = accept::ranges(&http::HeaderMap::new(), Some(accept)).expect(accept);
+        frame_rendition(stored, &ranges).map(|r| (r.media.to_owned(), r.syntax, r.swap, r.wrapping))
+    }
+
+    fn out(media: &str, syntax: &str, swap: bool, wrapping: Wrapping) -> Option<(String, String, bool, Wrapping)> {
+        Some((media.into(), syntax.into(), swap, wrapping))
+    }
+
+    #[test]
+    fn instances_without_a_syntax_come_explicit_little_endian_or_as_compressed() {
+        assert_eq!(instance_rendition(IMPLICIT_LE, None), Some(Rendition::ExplicitLe));
+        assert_eq!(instance_rendition(EXPLICIT_BE, None), Some(Rendition::ExplicitLe));
+        assert_eq!(instance_rendition(DEFLATED_LE, Some(EXPLICIT_LE)), Some(Rendition::ExplicitLe));
+        assert_eq!(instance_rendition(EXPLICIT_LE, None), Some(Rendition::Stored));
+        assert_eq!(instance_rendition(JLS, None), Some(Rendition::Stored));
+        assert_eq!(instance_rendition(IMPLICIT_LE, Some("*")), Some(Rendition::Stored));
+        assert_eq!(instance_rendition(IMPLICIT_LE, Some(IMPLICIT_LE)), Some(Rendition::Stored));
+        assert_eq!(instance_rendition(JLS, Some(EXPLICIT_LE)), None);
+        assert_eq!(instance_rendition(EXPLICIT_LE, Some(JLS)), None);
+    }
+
+    #[test]
+    fn frames_for_anything_come_in_the_stored_media_type() {
+        use Wrapping::{Multipart, Single};
+        let octets = "application/octet-stream";
+        assert_eq!(frame(JLS, "*/*"), out("image/jls", JLS, false, Multipart));
+        assert_eq!(frame(JLS, "image/*"), out("image/jls", JLS, false, Single));
+        assert_eq!(frame(JLS, "multipart/related; type=image/jls"), out("image/jls", JLS, false, Multipart));
+        assert_eq!(frame(JLS, "multipart/related; type=\"application/octet-stream\""), None);
+        let star = "multipart/related; type=\"application/octet-stream\"; transfer-syntax=*";
+        assert_eq!(frame(JLS, star), out(octets, JLS, false, Multipart));
+        assert_eq!(frame(IMPLICIT_LE, star), out(octets, IMPLICIT_LE, false, Multipart));
+        assert_eq!(frame(EXPLICIT_BE, "*/*"), out(octets, EXPLICIT_LE, true, Multipart));
+        assert_eq!(frame(EXPLICIT_BE, star), out(octets, EXPLICIT_BE, false, Multipart));
+        assert_eq!(frame(IMPLICIT_LE, "application/octet-stream"), out(octets, EXPLICIT_LE, false, Single));
+        assert_eq!(frame(IMPLICIT_LE, "image/jpeg"), None);
+        assert_eq!(frame(JLS, "image/jpeg, text/html;q=0.5"), None);
+        assert_eq!(frame(JLS, "image/png, multipart/related;q=0.2"), out("image/jls", JLS, false, Multipart));
+    }
+
+    #[test]
+    fn unknown_syntaxes_go_out_only_under_their_own_name() {
+        let own = "1.2.3.4";
+        assert_eq!(frame(own, "application/octet-stream"), None);
+        assert_eq!(frame(own, "*/*"), out("application/octet-stream", own, false, Wrapping::Multipart));
+        assert_eq!(
+            frame(own, "application/octet-stream; transfer-syntax=*"),
+            out("application/octet-stream", own, false, Wrapping::Single)
+        );
+    }
+
+    #[test]
+    fn dicom_is_multipart_unless_asked_bare() {
+        let wrap = |text: &str| {
+            accept::ranges(&http::HeaderMap::new(), Some(text)).expect(text).first().and_then(dicom_wrapping)
+        };
+        assert_eq!(wrap("*/*"), Some(Wrapping::Multipart));
+        assert_eq!(wrap("multipart/related; type=application/dicom"), Some(Wrapping::Multipart));
+        assert_eq!(wrap("multipart/related; type=image/jpeg"), None);
+        assert_eq!(wrap("application/dicom"), Some(Wrapping::Single));
+        assert_eq!(wrap("application/zip"), None);
+    }
+}

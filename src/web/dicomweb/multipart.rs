@@ -1,0 +1,109 @@
+//! Multipart answers (RFC 2387, PS3.18 section 8.6): boundaries and part headers around pieces of an answer.
+
+use crate::body::{Pieces, ReaderBody};
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, header};
+use std::io::{self, Read};
+
+/// A `multipart/related` answer under construction.
+pub struct Multipart {
+    boundary: String,
+    pieces: Pieces,
+    length: Option<u64>,
+    parts: usize,
+}
+
+impl Default for Multipart {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Multipart {
+    /// An answer without parts, with a random boundary.
+    pub fn new() -> Self {
+        let boundary = format!("khoanh-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        Self { boundary, pieces: Pieces::default(), length: Some(0), parts: 0 }
+    }
+
+    /// Adds a part whose bytes are opened when their turn comes; `length` in bytes where it is known before.
+    pub fn part(
+        &mut self,
+        content_type: &str,
+        location: Option<&str>,
+        length: Option<u64>,
+        open: impl FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'static,
+    ) {
+        let line_end = if self.parts == 0 { "" } else { "\r\n" };
+        let mut head = format!("{line_end}--{}\r\nContent-Type: {content_type}\r\n", self.boundary);
+        if let Some(location) = location {
+            head.push_str(&format!("Content-Location: {location}\r\n"));
+        }
+        head.push_str("\r\n");
+        self.add_text(head);
+        self.length = self.length.zip(length).map(|(sum, more)| sum.saturating_add(more));
+        self.pieces.later(open);
+        self.parts += 1;
+    }
+
+    /// The answer; `inner` is the media type of its parts.
+    pub fn respond(mut self, inner: &str) -> Response {
+        let close = format!("\r\n--{}--\r\n", self.boundary);
+        self.add_text(close);
+        let content_type = format!("multipart/related; type=\"{inner}\"; boundary={}", self.boundary);
+        let mut response = Response::new(Body::new(ReaderBody::new(Box::new(self.pieces), self.length)));
+        if let Ok(value) = HeaderValue::from_str(&content_type) {
+            response.headers_mut().insert(header::CONTENT_TYPE, value);
+        }
+        response
+    }
+
+    fn add_text(&mut self, text: String) {
+        let added = u64::try_from(text.len()).unwrap_or_default();
+        self.length = self.length.map(|sum| sum.saturating_add(added));
+        self.pieces.memory(text);
+    }
+}
+
+/// A whole body of one media type read from a source.
+pub fn single(content_type: &str, source: Box<dyn Read + Send>, length: Option<u64>) -> Response {
+    let mut response = Response::new(Body::new(ReaderBody::new(source, length)));
+    if let Ok(value) = HeaderValue::from_str(content_type) {
+        response.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dicomweb::stow::parts::{Event, Splitter};
+    use http_body_util::BodyExt;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_goes_out_can_be_split_again() {
+        let mut answer = Multipart::new();
+        for text in ["one", "", "three\r\n"] {
+            answer.part("text/plain", Some("/x"), Some(text.len() as u64), move || Ok(Box::new(text.as_bytes())));
+        }
+        let boundary = answer.boundary.clone();
+        let response = answer.respond("text/plain");
+        let declared = http_body::Body::size_hint(response.body()).exact();
+        let body = response.into_body().collect().await.expect("body").to_bytes();
+        assert_eq!(declared, Some(body.len() as u64));
+        let mut splitter = Splitter::new(&boundary).expect("boundary");
+        splitter.feed(&body);
+        let (mut parts, mut current) = (Vec::new(), Vec::new());
+        loop {
+            match splitter.next_event().expect("well formed") {
+                Event::Start(_) => current = Vec::new(),
+                Event::Data(data) => current.extend_from_slice(&data),
+                Event::End => parts.push(String::from_utf8(current.clone()).expect("text")),
+                Event::Closed => break,
+                Event::Hungry => panic!("the closing boundary is missing"),
+            }
+        }
+        assert_eq!(parts, ["one", "", "three\r\n"]);
+    }
+}

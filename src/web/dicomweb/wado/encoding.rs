@@ -1,0 +1,241 @@
+//! Re-encoding on the way out, with bounded memory: data sets to Explicit VR Little Endian, words to little
+//! endian, deflated data sets to plain ones.
+
+use crate::app::App;
+use crate::dicomweb::media::{DEFLATED_LE, EXPLICIT_LE};
+use crate::problem::{Kind, Problem};
+use archive::InstanceRow;
+use model::Uid;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A readable source of an answer.
+pub(super) type Source = Box<dyn Read + Send>;
+
+/// Bytes handed over at once.
+const PIECE: usize = 256 << 10;
+/// Pieces that may wait for the client.
+const AHEAD: usize = 2;
+/// How long a re-encoded answer waits for its place.
+const PERMIT_WAIT: Duration = Duration::from_secs(5);
+
+enum Message {
+    Bytes(Vec<u8>),
+    Failed(io::Error),
+    Done,
+}
+
+/// Data sets up to this many bytes are re-encoded in memory instead of by a thread.
+const AT_ONCE_MAX: u64 = 2 << 20;
+
+/// The DICOM file of a native instance in Explicit VR Little Endian.
+pub(super) fn explicit_le_file(app: &Arc<App>, row: &InstanceRow) -> io::Result<Source> {
+    let syntax = Uid::parse(EXPLICIT_LE).map_err(io::Error::other)?;
+    let mut file = dataset::part10::file_meta(&row.sop_class, &row.sop_instance, &syntax);
+    let mut source = app.archive.data_set(row);
+    let stored = row.transfer_syntax.clone();
+    if row.file_len <= AT_ONCE_MAX && stored.as_str() != DEFLATED_LE {
+        dataset::transcode::explicit_le(&mut source, &stored, &mut file).map_err(io::Error::other)?;
+        return Ok(Box::new(io::Cursor::new(file)));
+    }
+    let rest =
+        written_by(move |out| dataset::transcode::explicit_le(&mut source, &stored, out).map_err(io::Error::other))?;
+    Ok(Box::new(io::Cursor::new(file).chain(rest)))
+}
+
+/// The data set of a deflated instance, inflated.
+pub(super) fn inflated(app: &Arc<App>, row: &InstanceRow) -> io::Result<Source> {
+    let mut source = app.archive.data_set(row);
+    written_by(move |out| dataset::transcode::inflate(&mut source, out).map_err(io::Error::other))
+}
+
+/// What a thread of its own writes, as the client reads it.
+fn written_by(write: impl FnOnce(&mut Sending) -> io::Result<()> + Send + 'static) -> io::Result<Source> {
+    let (sender, receiver) = sync_channel(AHEAD);
+    std::thread::Builder::new().name("khoanh-reencode".into()).spawn(move || {
+        let mut writer = Sending { sender, piece: Vec::with_capacity(PIECE) };
+        let last = match write(&mut writer).and_then(|()| writer.flush()) {
+            Ok(()) => Message::Done,
+            Err(error) => Message::Failed(error),
+        };
+        // A client that went away takes no message, and needs none.
+        let _ = writer.sender.send(last);
+    })?;
+    Ok(Box::new(Received { receiver, piece: io::Cursor::new(Vec::new()), done: false }))
+}
+
+/// A place among the answers that re-encode, waited for only briefly.
+pub(super) async fn permit(app: &App) -> Result<OwnedSemaphorePermit, Problem> {
+    let waiting = Arc::clone(&app.transcodes).acquire_owned();
+    match tokio::time::timeout(PERMIT_WAIT, waiting).await {
+        Ok(Ok(permit)) => Ok(permit),
+        _ => Err(Problem::new(Kind::Busy, "as many answers as allowed are being re-encoded")),
+    }
+}
+
+/// A source that keeps something, such as its place among the re-encoded answers, while it is read.
+pub(super) fn held<T: Send + 'static>(source: Source, kept: T) -> Source {
+    Box::new(Held { source, _kept: kept })
+}
+
+struct Held<T> {
+    source: Source,
+    _kept: T,
+}
+
+impl<T> Read for Held<T> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.source.read(out)
+    }
+}
+
+struct Sending {
+    sender: SyncSender<Message>,
+    piece: Vec<u8>,
+}
+
+impl Write for Sending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.piece.extend_from_slice(bytes);
+        if self.piece.len() >= PIECE {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.piece.is_empty() {
+            return Ok(());
+        }
+        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
+        self.sender.send(Message::Bytes(piece)).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    }
+}
+
+struct Received {
+    receiver: Receiver<Message>,
+    piece: io::Cursor<Vec<u8>>,
+    done: bool,
+}
+
+impl Read for Received {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.piece.read(out)?;
+            if count > 0 || out.is_empty() || self.done {
+                return Ok(count);
+            }
+            match self.receiver.recv() {
+                Ok(Message::Bytes(bytes)) => self.piece = io::Cursor::new(bytes),
+                Ok(Message::Done) => self.done = true,
+                Ok(Message::Failed(error)) => return Err(error),
+                // The writer died without a last word: the data set is not complete.
+                Err(_) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+            }
+        }
+    }
+}
+
+/// Reverses the bytes of every word of `width` bytes (PS3.5 section 7.3); a rest shorter than a word stays.
+pub(super) struct Swapped<R> {
+    inner: R,
+    width: usize,
+    ready: Vec<u8>,
+    taken: usize,
+}
+
+impl<R: Read> Swapped<R> {
+    pub(super) fn new(inner: R, width: usize) -> Self {
+        Self { inner, width: width.max(1), ready: Vec::new(), taken: 0 }
+    }
+}
+
+impl<R: Read> Read for Swapped<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.taken >= self.ready.len() {
+            self.ready.clear();
+            self.taken = 0;
+            // A multiple of every word width, so that only the very last piece can end inside a word.
+            let wanted = u64::try_from(PIECE).unwrap_or(u64::MAX);
+            self.inner.by_ref().take(wanted).read_to_end(&mut self.ready)?;
+            dataset::transcode::swap_words(&mut self.ready, self.width);
+        }
+        let waiting = self.ready.get(self.taken..).unwrap_or_default();
+        let count = waiting.len().min(out.len());
+        if let (Some(to), Some(from)) = (out.get_mut(..count), waiting.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.taken += count;
+        Ok(count)
+    }
+}
+
+/// Passes over bytes of a reader; an early end is an error.
+pub(super) fn skip(reader: &mut impl Read, count: u64) -> io::Result<()> {
+    let passed = io::copy(&mut reader.by_ref().take(count), &mut io::sink())?;
+    if passed == count { Ok(()) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof)) }
+}
+
+/// Exactly `left` bytes of a reader: an early end is an error, not a short answer.
+pub(super) struct Exactly<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Exactly<R> {
+    pub(super) fn new(inner: R, left: u64) -> Self {
+        Self { inner, left }
+    }
+}
+
+impl<R: Read> Read for Exactly<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(out.len());
+        let Some(out) = out.get_mut(..most).filter(|out| !out.is_empty()) else { return Ok(0) };
+        let count = self.inner.read(out)?;
+        if count == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        self.left = self.left.saturating_sub(u64::try_from(count).unwrap_or(self.left));
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_swapped_over_every_seam() {
+        let bytes: Vec<u8> = (0..=255u8).cycle().take(PIECE * 2 + 5).collect();
+        for width in [1, 2, 4, 8] {
+            let mut out = Vec::new();
+            Swapped::new(bytes.as_slice(), width).read_to_end(&mut out).expect("memory");
+            let mut expected = bytes.clone();
+            expected.chunks_exact_mut(width).for_each(<[u8]>::reverse);
+            assert!(out == expected, "width {width}");
+        }
+    }
+
+    #[test]
+    fn an_early_end_is_an_error() {
+        let mut out = Vec::new();
+        assert!(Exactly::new(&b"abc"[..], 4).read_to_end(&mut out).is_err());
+        out.clear();
+        assert_eq!(Exactly::new(&b"abc"[..], 2).read_to_end(&mut out).expect("enough"), 2);
+        assert!(skip(&mut &b"abc"[..], 4).is_err());
+    }
+
+    #[test]
+    fn a_writer_that_dies_does_not_look_complete() {
+        let (sender, receiver) = sync_channel(AHEAD);
+        let mut writer = Sending { sender, piece: Vec::new() };
+        writer.write_all(b"half").and_then(|()| writer.flush()).expect("room");
+        drop(writer);
+        let mut reader = Received { receiver, piece: io::Cursor::new(Vec::new()), done: false };
+        assert!(reader.read_to_end(&mut Vec::new()).is_err());
+    }
+}

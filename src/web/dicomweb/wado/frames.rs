@@ -1,0 +1,227 @@
+//! Frames by number (PS3.18 section 10.4.1.1.6), read from where the scanner saw them.
+
+use super::encoding::{self, Exactly, Source, Swapped, skip};
+use super::{instance, instance_url, not_acceptable};
+use crate::app::{App, Call};
+use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition};
+use crate::dicomweb::multipart::{Multipart, single};
+use crate::dicomweb::warn;
+use crate::problem::{Kind, Problem};
+use archive::InstanceRow;
+use axum::response::Response;
+use dataset::frames::{FramePlace, place};
+use model::{Frames, Layout, PixelSpan, Span};
+use parking_lot::Mutex;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Most bytes of a frame that starts inside a byte: it is shifted in memory.
+const SHIFTED_MAX: u64 = 256 << 20;
+
+/// Answers a retrieve of frames.
+pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
+    let ranges = call.accepts()?;
+    let numbers = numbers(call.parameter("frames"), call.app.options.frames_max)?;
+    let (row, notes) = instance(&call).await?;
+    let Some(rendition) = frame_rendition(row.transfer_syntax.as_str(), &ranges) else {
+        let own = media::frame_media(row.transfer_syntax.as_str());
+        let detail = format!("the frames are stored in {}; they are answered as {own}", row.transfer_syntax);
+        return Err(not_acceptable(detail));
+    };
+    if rendition.wrapping == Wrapping::Single && numbers.len() > 1 {
+        return Err(not_acceptable("several frames are answered as multipart/related only"));
+    }
+    let pixels = call.blocking(move |archive| Pixels::open(row, |row| Ok(archive.layout(row)?))).await?;
+    let mut places = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        places.push((number, pixels.frame(number)?));
+    }
+    let location = format!("{}/frames", instance_url(&call.service_root(), &pixels.row));
+    let permit = match pixels.row.transfer_syntax.as_str() {
+        media::DEFLATED_LE => Some(encoding::permit(&call.app).await?),
+        _ => None,
+    };
+    let mut response = answer(&call.app, pixels, places, &rendition, &location, permit)?;
+    warn(&mut response, &notes);
+    Ok(response)
+}
+
+/// Frame numbers from 1, separated by commas.
+fn numbers(text: &str, most: usize) -> Result<Vec<u32>, Problem> {
+    let bad = |detail: String| Problem::new(Kind::BadRequest, detail).at("path segment frames");
+    let mut numbers = Vec::new();
+    for piece in text.split(',') {
+        if numbers.len() >= most {
+            return Err(bad(format!("at most {most} frames are answered at once")));
+        }
+        match piece.trim().parse::<u32>() {
+            Ok(number) if number > 0 => numbers.push(number),
+            _ => return Err(bad("frames are whole numbers from 1, separated by commas".into())),
+        }
+    }
+    Ok(numbers)
+}
+
+/// The pixel data of an instance as it is stored.
+pub(super) struct Pixels {
+    pub(super) row: InstanceRow,
+    pub(super) span: PixelSpan,
+    frames: Frames,
+}
+
+impl Pixels {
+    /// The pixel data of an instance; 404 when it has none.
+    pub(super) fn open(
+        row: InstanceRow,
+        layout: impl FnOnce(&InstanceRow) -> Result<Layout, Problem>,
+    ) -> Result<Self, Problem> {
+        let layout = layout(&row)?;
+        match layout.pixel {
+            Some(span) => Ok(Self { row, span, frames: layout.frames }),
+            None => Err(Problem::new(Kind::NotFound, "the instance has no pixel data")),
+        }
+    }
+
+    /// How many frames there are.
+    pub(super) fn count(&self) -> u32 {
+        dataset::frames::count(&self.frames)
+    }
+
+    /// Whether the value is one run of bytes.
+    pub(super) fn is_native(&self) -> bool {
+        matches!(self.frames, Frames::Native { .. } | Frames::None)
+    }
+
+    /// Where a frame (from 1) lies; 404 beyond the last.
+    pub(super) fn frame(&self, number: u32) -> Result<FramePlace, Problem> {
+        place(&self.span, &self.frames, number.saturating_sub(1)).ok_or_else(|| {
+            let detail = format!("the instance has {} frames, there is no frame {number}", self.count());
+            Problem::new(Kind::NotFound, detail).at("path segment frames")
+        })
+    }
+}
+
+/// The answer for frames of one instance.
+pub(super) fn answer(
+    app: &Arc<App>,
+    pixels: Pixels,
+    places: Vec<(u32, FramePlace)>,
+    rendition: &FrameRendition,
+    location: &str,
+    permit: Option<OwnedSemaphorePermit>,
+) -> Result<Response, Problem> {
+    let content_type = format!("{}; transfer-syntax={}", rendition.media, rendition.syntax);
+    let reader = Arc::new(FrameReader::new(app, pixels, rendition.swap, permit));
+    if rendition.wrapping == Wrapping::Single {
+        let first = places.into_iter().next().ok_or_else(|| Problem::new(Kind::NotFound, "no frame was asked"))?;
+        let length = length(&first.1);
+        let mut pieces = crate::body::Pieces::default();
+        pieces.later(move || reader.open(&first.1));
+        return Ok(single(&content_type, Box::new(pieces), Some(length)));
+    }
+    let mut answer = Multipart::new();
+    for (number, place) in places {
+        let reader = Arc::clone(&reader);
+        let length = Some(length(&place));
+        answer.part(&content_type, Some(&format!("{location}/{number}")), length, move || reader.open(&place));
+    }
+    Ok(answer.respond(rendition.media))
+}
+
+/// Bytes of a frame as it goes out.
+fn length(place: &FramePlace) -> u64 {
+    if place.skip_bits > 0 || place.bits % 8 > 0 {
+        return place.bits.div_ceil(8);
+    }
+    place.spans.iter().map(|span| span.len).sum()
+}
+
+/// Reads frames of one instance, in any order, forward ones cheaply where the data set is deflated.
+struct FrameReader {
+    app: Arc<App>,
+    pixels: Pixels,
+    swap: bool,
+    /// The inflating reader and its position, kept between frames.
+    inflated: Mutex<Option<(Source, u64)>>,
+    /// Its place among the answers that re-encode, given back with the last frame.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl FrameReader {
+    fn new(app: &Arc<App>, pixels: Pixels, swap: bool, permit: Option<OwnedSemaphorePermit>) -> Self {
+        Self { app: Arc::clone(app), pixels, swap, inflated: Mutex::new(None), _permit: permit }
+    }
+
+    fn open(&self, place: &FramePlace) -> io::Result<Source> {
+        let mut whole: Source = Box::new(io::empty());
+        for span in &place.spans {
+            whole = Box::new(whole.chain(self.span(*span)?));
+        }
+        if place.skip_bits > 0 || place.bits % 8 > 0 {
+            let mut bytes = Vec::new();
+            whole.take(SHIFTED_MAX).read_to_end(&mut bytes)?;
+            let aligned = dataset::frames::align(&bytes, place.skip_bits, place.bits);
+            return Ok(Box::new(io::Cursor::new(aligned)));
+        }
+        if self.swap {
+            let width = word_width(&self.app, &self.pixels)?;
+            return Ok(Box::new(Swapped::new(whole, width)));
+        }
+        Ok(whole)
+    }
+
+    fn span(&self, span: Span) -> io::Result<Source> {
+        if self.pixels.row.transfer_syntax.as_str() == media::DEFLATED_LE {
+            return self.inflated_span(span);
+        }
+        let mut file = self.app.archive.data_set(&self.pixels.row);
+        file.seek(SeekFrom::Start(span.at))?;
+        Ok(Box::new(Exactly::new(file, span.len)))
+    }
+
+    fn inflated_span(&self, span: Span) -> io::Result<Source> {
+        let mut kept = self.inflated.lock();
+        let (mut reader, position) = match kept.take() {
+            Some((reader, position)) if position <= span.at => (reader, position),
+            _ => (encoding::inflated(&self.app, &self.pixels.row)?, 0),
+        };
+        skip(&mut reader, span.at.saturating_sub(position))?;
+        let mut bytes = Vec::new();
+        Exactly::new(&mut reader, span.len).read_to_end(&mut bytes)?;
+        *kept = Some((reader, span.at.saturating_add(span.len)));
+        Ok(Box::new(io::Cursor::new(bytes)))
+    }
+}
+
+/// Bytes of one word of big endian pixel data, by the VR the data set says.
+pub(super) fn word_width(app: &Arc<App>, pixels: &Pixels) -> io::Result<usize> {
+    let mut header = [0u8; 6];
+    let mut file = app.archive.data_set(&pixels.row);
+    file.seek(SeekFrom::Start(pixels.span.header))?;
+    file.read_exact(&mut header)?;
+    let [_, _, _, _, first, second] = header;
+    let allocated = pixels.row.attributes.get(&model::attribute::key::BITS_ALLOCATED).map(|text| text.trim());
+    Ok(match [first, second] {
+        [b'O', b'W'] if allocated == Some("32") => 4,
+        [b'O', b'W'] if allocated == Some("64") => 8,
+        [b'O', b'W'] => 2,
+        [b'O', b'F'] => 4,
+        [b'O', b'D'] => 8,
+        _ => 1,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frame_lists_are_numbers_from_one() {
+        assert_eq!(numbers("1,3, 2", 10).expect("list"), [1, 3, 2]);
+        for bad in ["", "0", "1,,2", "-1", "x", "1;2", "4294967296"] {
+            assert_eq!(numbers(bad, 10).expect_err(bad).kind, Kind::BadRequest);
+        }
+        assert!(numbers("1,2,3", 2).is_err());
+    }
+}

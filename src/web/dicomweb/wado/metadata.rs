@@ -1,0 +1,217 @@
+//! Metadata documents: prepared by the archive, given the client's URLs and coding here, and kept ready.
+
+use super::{not_acceptable, target};
+use crate::accept::MediaRange;
+use crate::app::Call;
+use crate::dicomweb::warn;
+use crate::problem::{Kind, Problem};
+use crate::routes::Endpoint;
+use archive::metadata::BASE_PLACEHOLDER;
+use archive::{Archive, Metadata, Target};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use memchr::memmem;
+use model::{Caller, Scope};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::sync::Arc;
+
+/// Largest document in bytes before compression.
+const DOCUMENT_MAX: u64 = 2 << 30;
+
+/// Content coding of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Identity,
+    Gzip,
+    Zstd,
+}
+
+impl Coding {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// Answers a retrieve of metadata.
+pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
+    let media = media(&call.accepts()?)?;
+    let target = target(endpoint, &call)?;
+    let coding = coding(&call.parts.headers);
+    let (caller, scope, root) = (call.caller.clone(), call.scope, call.service_root());
+    let known = call.parts.headers.get(header::IF_NONE_MATCH).cloned();
+    let documents = call.app.documents.clone();
+    let mut response = call
+        .blocking(move |archive| {
+            let (parts, tag, notes) = fetch(archive, &caller, scope, &target, (&root, coding))?;
+            let etag = format!("\"{tag}\"");
+            if known.is_some_and(|known| matches(&known, &etag)) {
+                return Ok(finish(StatusCode::NOT_MODIFIED.into_response(), &etag, &notes));
+            }
+            let bytes = match documents.get(&tag) {
+                Some(bytes) => bytes,
+                None => {
+                    let bytes = Bytes::from(render(&parts, &root, coding)?);
+                    documents.insert(tag, bytes.clone());
+                    bytes
+                }
+            };
+            let mut response = bytes.into_response();
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+            if coding != Coding::Identity {
+                headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+            }
+            Ok(finish(response, &etag, &notes))
+        })
+        .await?;
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding, Authorization"));
+    Ok(response)
+}
+
+/// The documents of a target, the tag of their rendition, and the texts for the Warning header.
+fn fetch(
+    archive: &Arc<Archive>,
+    caller: &Caller,
+    scope: Scope,
+    target: &Target,
+    (root, coding): (&str, Coding),
+) -> Result<(Vec<Metadata>, String, Vec<String>), Problem> {
+    let parts = archive.metadata(caller, scope, target)?;
+    let mut digest = Sha256::new();
+    for text in [root, coding.name(), &format!("{target:?}")] {
+        digest.update(text);
+        digest.update([0]);
+    }
+    let mut notes = Vec::new();
+    for part in &parts {
+        digest.update(part.etag.as_bytes());
+        digest.update([0]);
+        digest.update(part.facility.as_bytes());
+        notes.extend(part.notes.iter().filter(|note| !notes.contains(*note)).cloned().collect::<Vec<_>>());
+    }
+    let tag = digest.finalize().iter().take(16).fold(String::new(), |mut tag, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(tag, "{byte:02x}");
+        tag
+    });
+    Ok((parts, tag, notes))
+}
+
+fn finish(mut response: Response, etag: &str, notes: &[String]) -> Response {
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    warn(&mut response, notes);
+    response
+}
+
+fn media(ranges: &[MediaRange]) -> Result<&'static str, Problem> {
+    let offered = ["application/dicom+json", "application/json"];
+    let chosen = ranges.iter().find_map(|range| offered.into_iter().find(|media| range.covers_type(media)));
+    chosen.ok_or_else(|| not_acceptable("metadata is answered as application/dicom+json"))
+}
+
+/// The coding the client prefers among ours; of equal weight zstd, then gzip (RFC 9110 section 12.5.3).
+fn coding(headers: &HeaderMap) -> Coding {
+    let mut best = (0u16, Coding::Identity);
+    let mut consider = |weight: u16, coding: Coding| {
+        if weight > best.0 {
+            best = (weight, coding);
+        }
+    };
+    let text: Vec<&str> = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok()).collect();
+    let text = text.join(",").to_ascii_lowercase();
+    let weight = |name: &str| {
+        text.split(',').find_map(|element| {
+            let (coding, parameters) = element.split_once(';').unwrap_or((element, "q=1"));
+            let weight = parameters.trim().strip_prefix("q=")?.trim().parse::<f32>().ok()?;
+            // Two decimals are plenty to rank three codings.
+            (coding.trim() == name).then(|| {
+                if weight <= 0.0 {
+                    0
+                } else if weight >= 1.0 {
+                    1000
+                } else {
+                    thousandths(parameters)
+                }
+            })
+        })
+    };
+    consider(weight("zstd").unwrap_or(0), Coding::Zstd);
+    consider(weight("gzip").or_else(|| weight("x-gzip")).unwrap_or(0), Coding::Gzip);
+    consider(weight("identity").unwrap_or(0), Coding::Identity);
+    best.1
+}
+
+fn thousandths(parameters: &str) -> u16 {
+    let decimals: String =
+        parameters.split('.').nth(1).unwrap_or("").chars().filter(char::is_ascii_digit).take(3).collect();
+    format!("{decimals:0<3}").parse().unwrap_or(1)
+}
+
+/// Whether an If-None-Match header names the tag (weak comparison, RFC 9110 section 13.1.2).
+fn matches(known: &HeaderValue, etag: &str) -> bool {
+    let Ok(known) = known.to_str() else { return false };
+    known.trim() == "*" || known.split(',').any(|one| one.trim().trim_start_matches("W/") == etag)
+}
+
+/// One JSON array out of the documents, with the client's URLs, in a coding.
+fn render(parts: &[Metadata], root: &str, coding: Coding) -> Result<Vec<u8>, Problem> {
+    let failed = |error: std::io::Error| {
+        tracing::error!(%error, "a metadata document could not be read");
+        Problem::new(Kind::Damaged, "a prepared metadata document cannot be read")
+    };
+    let mut plain = vec![b'['];
+    for part in parts {
+        let mut document = Vec::new();
+        let mut decoder = zstd::stream::Decoder::new(part.json_zstd.as_slice()).map_err(failed)?.take(DOCUMENT_MAX);
+        decoder.read_to_end(&mut document).map_err(failed)?;
+        let inner = document.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+        let inner = inner.ok_or_else(|| failed(std::io::Error::other("no JSON array")))?;
+        if !inner.is_empty() && plain.len() > 1 {
+            plain.push(b',');
+        }
+        rebase(inner, root, &mut plain);
+    }
+    plain.push(b']');
+    encode(plain, coding).map_err(failed)
+}
+
+fn encode(plain: Vec<u8>, coding: Coding) -> std::io::Result<Vec<u8>> {
+    match coding {
+        Coding::Identity => Ok(plain),
+        Coding::Zstd => zstd::stream::encode_all(plain.as_slice(), 1),
+        Coding::Gzip => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(2));
+            encoder.write_all(&plain)?;
+            encoder.finish()
+        }
+    }
+}
+
+/// Copies a document with the service root in place of its placeholder.
+///
+/// The placeholder counts only right behind the name of a BulkDataURI: the same text in a value stays.
+fn rebase(document: &[u8], root: &str, out: &mut Vec<u8>) {
+    let mark = format!("\"BulkDataURI\":\"{BASE_PLACEHOLDER}");
+    let mut rest = document;
+    for at in memmem::find_iter(document, mark.as_bytes()) {
+        let consumed = document.len().saturating_sub(rest.len());
+        let Some((before, found)) = rest.split_at_checked(at.saturating_sub(consumed)) else { break };
+        out.extend_from_slice(before);
+        out.extend_from_slice(b"\"BulkDataURI\":\"");
+        out.extend_from_slice(root.as_bytes());
+        rest = found.get(mark.len()..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! What the HTTP service is started with; every limit has a name and a default here.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Certificate and key files of the service, PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate chain, the service's own certificate first.
+    pub certificate: PathBuf,
+    /// Private key (PKCS#8, PKCS#1 or SEC1).
+    pub key: PathBuf,
+}
+
+/// Renders the process's metrics in the Prometheus text format.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Start-up options of the HTTP service.
+#[derive(Clone)]
+pub struct Options {
+    /// Serves TLS with these files; none means plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Bearer token file; without it only a loopback address is bound.
+    pub tokens: Option<PathBuf>,
+    /// Base of every URL in an answer, for example `https://pacs.example.vn`; none means from the request.
+    pub public_url: Option<String>,
+    /// Whether `Forwarded` and `X-Forwarded-*` of a reverse proxy are believed.
+    pub trust_forwarded: bool,
+    /// Most connections at one time.
+    pub connections_max: usize,
+    /// Most connections of one address at one time.
+    pub connections_per_address_max: usize,
+    /// A connection must finish its TLS handshake and each request head within this long.
+    pub header_timeout: Duration,
+    /// A connection without a request is closed after this long.
+    pub idle_timeout: Duration,
+    /// A request whose peer neither sends nor takes a byte for this long is cut.
+    pub stall_timeout: Duration,
+    /// Most bytes of a request head; beyond it 431, for the request line 414.
+    pub header_bytes_max: usize,
+    /// Most bytes of a request body, STOW-RS excepted.
+    pub body_bytes_max: usize,
+    /// Most parts in one STOW-RS request.
+    pub stow_parts_max: usize,
+    /// Instances of one STOW-RS request that wait for their sync at the same time.
+    pub stow_window: usize,
+    /// Rows of a QIDO-RS answer when the client names no `limit`.
+    pub find_limit_default: usize,
+    /// Most rows of a QIDO-RS answer; a larger `limit` is cut with a Warning.
+    pub find_limit_max: usize,
+    /// Largest `offset` of a QIDO-RS request; 400 beyond it.
+    pub find_offset_max: u64,
+    /// Most conditions in one QIDO-RS request.
+    pub find_conditions_max: usize,
+    /// Most frames in one request.
+    pub frames_max: usize,
+    /// Memory of finished metadata documents in bytes.
+    pub metadata_cache: u64,
+    /// Answers that re-encode on the way out at the same time; each holds one thread.
+    pub transcodes_max: usize,
+    /// Renders `/metrics`.
+    pub metrics: RenderMetrics,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            tokens: None,
+            public_url: None,
+            trust_forwarded: false,
+            connections_max: 2048,
+            connections_per_address_max: 512,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(60),
+            header_bytes_max: 32 << 10,
+            body_bytes_max: 1 << 20,
+            stow_parts_max: 100_000,
+            stow_window: 16,
+            find_limit_default: 1_000,
+            find_limit_max: 5_000,
+            find_offset_max: 10_000,
+            find_conditions_max: 64,
+            frames_max: 100_000,
+            metadata_cache: 48 << 20,
+            transcodes_max: 64,
+            metrics: Arc::new(String::new),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Every path of the service in one table: the router, the OpenAPI document and the tests are made from it.
+
+use model::Role;
+
+/// HTTP methods of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// Reads.
+    Get,
+    /// Stores or triggers.
+    Post,
+    /// Adds or replaces.
+    Put,
+}
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Public,
+    /// Callers of this role or a higher one.
+    Role(Role),
+}
+
+/// Where a route is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mount {
+    /// As written.
+    Plain,
+    /// Under the shared root and under every facility's root.
+    Dicomweb,
+}
+
+/// What a route does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Endpoint {
+    StartPage,
+    Live,
+    Ready,
+    Metrics,
+    OpenApi,
+    Facilities,
+    PutFacility,
+    Sources,
+    PutSource,
+    DisableSource,
+    Knocks,
+    Conflicts,
+    Stats,
+    FindStudies,
+    FindSeries,
+    FindInstances,
+    FindSeriesOfStudy,
+    FindInstancesOfStudy,
+    FindInstancesOfSeries,
+    Store,
+    StoreStudy,
+    RetrieveStudy,
+    RetrieveSeries,
+    RetrieveInstance,
+    StudyMetadata,
+    SeriesMetadata,
+    InstanceMetadata,
+    Frames,
+    BulkData,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// Method.
+    pub verb: Verb,
+    /// Path template; `{name}` is one segment, `{*name}` the rest.
+    pub path: &'static str,
+    /// Mount.
+    pub mount: Mount,
+    /// Access.
+    pub access: Access,
+    /// What it does.
+    pub endpoint: Endpoint,
+    /// One sentence for people.
+    pub summary: &'static str,
+    /// Media types of a good answer.
+    pub produces: &'static [&'static str],
+    /// Statuses it answers with, 401, 403, 404 and 500 aside.
+    pub statuses: &'static [u16],
+}
+
+/// Shared root of the DICOMweb services.
+pub const SHARED_ROOT: &str = "/dicom-web";
+/// Root of one facility's DICOMweb services.
+pub const FACILITY_ROOT: &str = "/facilities/{facility}/dicom-web";
+
+impl Route {
+    /// The full path templates it answers under.
+    pub fn templates(&self) -> Vec<String> {
+        match self.mount {
+            Mount::Plain => vec![self.path.to_owned()],
+            Mount::Dicomweb => [SHARED_ROOT, FACILITY_ROOT].map(|root| format!("{root}{}", self.path)).to_vec(),
+        }
+    }
+}
+
+const JSON: &[&str] = &["application/json"];
+const FOUND: &[&str] = &["application/dicom+json", "multipart/related; type=\"application/dicom+xml\""];
+const OBJECTS: &[&str] = &["multipart/related; type=\"application/dicom\"", "application/dicom"];
+const METADATA: &[&str] = &["application/dicom+json"];
+const STORED: &[&str] = &["application/dicom+json", "application/dicom+xml"];
+const BULK: &[&str] = &["multipart/related", "application/octet-stream", "image/*", "video/*"];
+const FIND: &[u16] = &[200, 204, 400, 406, 414, 503];
+const RETRIEVE: &[u16] = &[200, 206, 400, 406, 503];
+const DOCUMENT: &[u16] = &[200, 304, 400, 406, 503];
+const STORE: &[u16] = &[200, 202, 400, 406, 408, 409, 413, 415, 503, 507];
+const READER: Access = Access::Role(Role::Reader);
+const SENDER: Access = Access::Role(Role::Sender);
+const ADMIN: Access = Access::Role(Role::Admin);
+
+macro_rules! table {
+    ($($verb:ident $mount:ident $path:literal $endpoint:ident $access:expr, $produces:expr, $statuses:expr, $summary:literal;)*) => {
+        /// Every route.
+        pub const ROUTES: &[Route] = &[$(Route {
+            verb: Verb::$verb, path: $path, mount: Mount::$mount, access: $access, endpoint: Endpoint::$endpoint,
+            summary: $summary, produces: $produces, statuses: $statuses,
+        },)*];
+    };
+}
+
+table! {
+    Get Plain "/" StartPage Access::Public, &["text/html"], &[200], "What is where, for people.";
+    Get Plain "/health/live" Live Access::Public, &["text/plain"], &[200], "The process answers.";
+    Get Plain "/health/ready" Ready Access::Public, JSON, &[200, 503], "Whether objects can be stored durably and found now, and why not.";
+    Get Plain "/metrics" Metrics READER, &["text/plain; version=0.0.4"], &[200], "Metrics in the Prometheus text format.";
+    Get Plain "/api/openapi.json" OpenApi Access::Public, JSON, &[200], "This description.";
+    Get Plain "/api/facilities" Facilities ADMIN, JSON, &[200], "Facilities of the registry.";
+    Put Plain "/api/facilities" PutFacility ADMIN, JSON, &[200, 400, 413, 503], "Adds or changes a facility; durable when answered.";
+    Get Plain "/api/sources" Sources ADMIN, JSON, &[200], "Sources of the registry.";
+    Put Plain "/api/sources" PutSource ADMIN, JSON, &[200, 400, 413, 503], "Adds or changes a source; durable when answered.";
+    Post Plain "/api/sources/{id}/disable" DisableSource ADMIN, JSON, &[200, 503], "Refuses a source from now on and keeps its history.";
+    Get Plain "/api/knocks" Knocks ADMIN, JSON, &[200], "Unknown peers that tried to connect, with counts.";
+    Get Plain "/api/conflicts" Conflicts ADMIN, JSON, &[200, 400, 503], "Instances kept with other bytes under a known UID; parameters: limit, cursor.";
+    Get Plain "/api/stats" Stats ADMIN, JSON, &[200, 503], "Totals of the archive.";
+    Get Dicomweb "/studies" FindStudies READER, FOUND, FIND, "QIDO-RS: searches for studies.";
+    Get Dicomweb "/series" FindSeries READER, FOUND, FIND, "QIDO-RS: searches for series of all studies.";
+    Get Dicomweb "/instances" FindInstances READER, FOUND, FIND, "QIDO-RS: searches for instances of all studies.";
+    Get Dicomweb "/studies/{study}/series" FindSeriesOfStudy READER, FOUND, FIND, "QIDO-RS: searches for series of a study.";
+    Get Dicomweb "/studies/{study}/instances" FindInstancesOfStudy READER, FOUND, FIND, "QIDO-RS: searches for instances of a study.";
+    Get Dicomweb "/studies/{study}/series/{series}/instances" FindInstancesOfSeries READER, FOUND, FIND, "QIDO-RS: searches for instances of a series.";
+    Post Dicomweb "/studies" Store SENDER, STORED, STORE, "STOW-RS: stores instances.";
+    Post Dicomweb "/studies/{study}" StoreStudy SENDER, STORED, STORE, "STOW-RS: stores instances of one study.";
+    Get Dicomweb "/studies/{study}" RetrieveStudy READER, OBJECTS, RETRIEVE, "WADO-RS: retrieves a study.";
+    Get Dicomweb "/studies/{study}/series/{series}" RetrieveSeries READER, OBJECTS, RETRIEVE, "WADO-RS: retrieves a series.";
+    Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}" RetrieveInstance READER, OBJECTS, RETRIEVE, "WADO-RS: retrieves an instance.";
+    Get Dicomweb "/studies/{study}/metadata" StudyMetadata READER, METADATA, DOCUMENT, "WADO-RS: metadata of a study.";
+    Get Dicomweb "/studies/{study}/series/{series}/metadata" SeriesMetadata READER, METADATA, DOCUMENT, "WADO-RS: metadata of a series.";
+    Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/metadata" InstanceMetadata READER, METADATA, DOCUMENT, "WADO-RS: metadata of an instance.";
+    Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/frames/{frames}" Frames READER, BULK, RETRIEVE, "WADO-RS: frames by number, separated by commas, from 1.";
+    Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/bulkdata/{*path}" BulkData READER, BULK, RETRIEVE, "WADO-RS: one value by the path its BulkDataURI names.";
+}

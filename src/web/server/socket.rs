@@ -1,0 +1,142 @@
+//! A stream that tells its connection about every byte, and a body that keeps its request counted while it is sent.
+
+use super::connections::{Connection, RequestGuard};
+use bytes::{Buf, Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How long a peer has not taken a byte.
+pub(super) struct Blocked {
+    start: Instant,
+    /// Milliseconds after `start` plus one at which writing first had to wait; 0 when it does not wait.
+    since: AtomicU64,
+}
+
+impl Blocked {
+    pub(super) fn blocked_for(&self) -> Duration {
+        match self.since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => self.start.elapsed().saturating_sub(Duration::from_millis(since - 1)),
+        }
+    }
+
+    fn note<T>(&self, poll: &Poll<T>) {
+        if poll.is_ready() {
+            self.since.store(0, Ordering::Relaxed);
+        } else if self.since.load(Ordering::Relaxed) == 0 {
+            let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+            self.since.store(now.saturating_add(1), Ordering::Relaxed);
+        }
+    }
+}
+
+/// The stream, with the bytes that were read before.
+pub(super) struct Watched<S> {
+    inner: S,
+    before: BytesMut,
+    connection: Arc<Connection>,
+    blocked: Arc<Blocked>,
+}
+
+impl<S> Watched<S> {
+    pub(super) fn new(inner: S, before: BytesMut, connection: Arc<Connection>) -> Self {
+        let blocked = Arc::new(Blocked { start: Instant::now(), since: AtomicU64::new(0) });
+        Self { inner, before, connection, blocked }
+    }
+
+    pub(super) fn handle(&self) -> Arc<Blocked> {
+        Arc::clone(&self.blocked)
+    }
+
+    fn wrote<T>(&self, poll: Poll<T>) -> Poll<T> {
+        self.blocked.note(&poll);
+        if poll.is_ready() {
+            self.connection.touch();
+        }
+        poll
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.before.is_empty() {
+            let count = self.before.len().min(out.remaining());
+            if let Some(bytes) = self.before.get(..count) {
+                out.put_slice(bytes);
+            }
+            self.before.advance(count);
+            return Poll::Ready(Ok(()));
+        }
+        let poll = Pin::new(&mut self.inner).poll_read(context, out);
+        if poll.is_ready() {
+            self.connection.touch();
+        }
+        poll
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.wrote(poll)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.inner).poll_write_vectored(context, bytes);
+        self.wrote(poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+/// A body whose request counts as in progress until the last byte was taken.
+pub(super) struct Guarded {
+    body: axum::body::Body,
+    _guard: RequestGuard,
+}
+
+impl Guarded {
+    pub(super) fn new(body: axum::body::Body, guard: RequestGuard) -> Self {
+        Self { body, _guard: guard }
+    }
+}
+
+impl Body for Guarded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
