@@ -63,7 +63,7 @@ pub(crate) fn native(image: &Image, len: u64, native: bool, flags: &mut BTreeSet
     };
     let bytes_for = |bits: u64| bits.checked_mul(image.frames).map(|all| all.div_ceil(8));
     // Some write all three samples although they name a subsampled colour space.
-    let subsampled = image.subsampled && image.samples == 3 && !bytes_for(full).is_some_and(|all| len >= all);
+    let subsampled = image.subsampled && image.samples == 3 && bytes_for(full).is_none_or(|all| len < all);
     let bits = if subsampled { full / 3 * 2 } else { full };
     let exact = bytes_for(bits).is_some_and(|all| len == all || len == all + all % 2);
     if !exact {
@@ -203,7 +203,8 @@ pub fn align(bytes: &[u8], skip_bits: u8, bits: u64) -> Vec<u8> {
     for at in 0..len {
         let low = u16::from(bytes.get(at).copied().unwrap_or(0));
         let high = u16::from(bytes.get(at + 1).copied().unwrap_or(0));
-        out.push((((high << 8) | low) >> shift).to_le_bytes()[0]);
+        let [byte, _] = (((high << 8) | low) >> shift).to_le_bytes();
+        out.push(byte);
     }
     let over = u32::try_from(bits % 8).unwrap_or(0);
     if over > 0

@@ -248,7 +248,7 @@ fn sniff(bytes: &[u8]) -> Option<Coding> {
     let head = bytes.first_chunk::<8>()?;
     let plausible = |coding: Coding| {
         let group = coding.tag(head, 0) >> 16;
-        group % 2 == 0 && (0x0004..=0x0028).contains(&group)
+        group.is_multiple_of(2) && (0x0004..=0x0028).contains(&group)
     };
     if letters(head).is_known() {
         return [Coding::EXPLICIT, Coding::BIG].into_iter().find(|coding| plausible(*coding));

@@ -20,7 +20,7 @@ pub(crate) fn gather<'a>(attributes: &[(AttrKey, &str, &'a str)]) -> BTreeMap<u3
             _ => Vr::UN,
         };
         if key.sequence == 0 {
-            nodes.insert(key.tag, Node::Value(vr, *text));
+            nodes.insert(key.tag, Node::Value(vr, text));
         } else if let Node::Item(item) = nodes.entry(key.sequence).or_insert_with(|| Node::Item(BTreeMap::new())) {
             item.insert(key.tag, (vr, *text));
         }

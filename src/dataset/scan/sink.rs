@@ -16,8 +16,15 @@ use std::sync::LazyLock;
 pub(super) const SPECIFIC_CHARACTER_SET: u32 = 0x0008_0005;
 const EXTENDED_OFFSET_TABLE: u32 = 0x7FE0_0001;
 
-/// Addresses worth keeping, sorted, with the VR of the table; sequences whose first item is looked into.
-static WANTED: LazyLock<(Vec<(AttrKey, Vr)>, Vec<u32>)> = LazyLock::new(|| {
+/// What is worth keeping.
+struct Wanted {
+    /// Addresses, sorted, with the VR of the table.
+    keys: Vec<(AttrKey, Vr)>,
+    /// Sequences whose first item is looked into, sorted.
+    sequences: Vec<u32>,
+}
+
+static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
     let extracted = || ATTRIBUTES.iter().filter(|row| row.kept == Origin::Extracted);
     let vr = |text: &str| match text.as_bytes() {
         [first, second] => Vr::new([*first, *second]),
@@ -30,7 +37,7 @@ static WANTED: LazyLock<(Vec<(AttrKey, Vr)>, Vec<u32>)> = LazyLock::new(|| {
     keys.push((AttrKey::root(SPECIFIC_CHARACTER_SET), Vr::CS));
     keys.extend(sequences.iter().map(|tag| (AttrKey::nested(*tag, SPECIFIC_CHARACTER_SET), Vr::CS)));
     keys.sort_unstable_by_key(|(key, _)| *key);
-    (keys, sequences)
+    Wanted { keys, sequences }
 });
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +116,7 @@ impl ScanSink {
         let charset = |key: AttrKey| self.kept.get(&key).map(|kept| Charset::new(&kept.bytes, hint));
         let root = charset(AttrKey::root(SPECIFIC_CHARACTER_SET)).unwrap_or_else(|| Charset::new(b"", hint));
         let nested: BTreeMap<u32, Charset> = WANTED
-            .1
+            .sequences
             .iter()
             .filter_map(|tag| Some((*tag, charset(AttrKey::nested(*tag, SPECIFIC_CHARACTER_SET))?)))
             .collect();
@@ -133,8 +140,8 @@ impl ScanSink {
             1 if self.item == 1 && self.sequence != 0 => AttrKey::nested(self.sequence, element.tag),
             _ => return None,
         };
-        let at = WANTED.0.binary_search_by_key(&key, |(key, _)| *key).ok()?;
-        WANTED.0.get(at).copied()
+        let at = WANTED.keys.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+        WANTED.keys.get(at).copied()
     }
 
     /// Collects numbers of `width` bytes that may be cut by the pieces.
@@ -218,7 +225,7 @@ impl Sink for ScanSink {
     fn sequence(&mut self, element: &Element) {
         self.taking = Taking::Nothing;
         if element.depth == 0 {
-            self.sequence = if WANTED.1.binary_search(&element.tag).is_ok() { element.tag } else { 0 };
+            self.sequence = if WANTED.sequences.binary_search(&element.tag).is_ok() { element.tag } else { 0 };
             self.item = 0;
         }
         self.depth += 1;

@@ -89,8 +89,7 @@ fn kept_values_are_cut_not_hoarded() {
 #[test]
 fn delimiters_and_items_out_of_place_are_framing_errors() {
     let stray = around(&item(&[]));
-    let short =
-        around(&explicit(0x0008_1140, b"SQ", &item(&explicit(0x0008_1150, b"UI", b"1.2\0")).split_at(10).0.to_vec()));
+    let short = around(&explicit(0x0008_1140, b"SQ", &item(&explicit(0x0008_1150, b"UI", b"1.2\0")).split_at(10).0));
     let mut crossing = explicit(0x0008_1140, b"SQ", &item(&explicit(0x0008_1150, b"UI", b"1.2\0")));
     // The item says it is longer than its sequence.
     *crossing.get_mut(16).expect("length") += 2;
@@ -145,8 +144,8 @@ fn use_all(syntax: &str, bytes: &[u8], scanned: &Scanned) {
     }
 }
 
-#[test]
-fn random_damage_never_panics() {
+/// One readable data set per syntax.
+fn bases() -> [(&'static str, Vec<u8>); 5] {
     let explicit_bytes = rich();
     let encapsulated = [
         around(&image(2, 2, 8, "2 ")),
@@ -178,13 +177,18 @@ fn random_damage_never_panics() {
     ]
     .concat();
     let deflated = deflate(&explicit_bytes);
-    let bases = [
+    [
         (EXPLICIT_LE, explicit_bytes),
         ("1.2.840.10008.1.2.4.50", encapsulated),
         (IMPLICIT_LE, implicit_bytes),
         (EXPLICIT_BE, big_bytes),
         (DEFLATED_LE, deflated),
-    ];
+    ]
+}
+
+#[test]
+fn random_damage_never_panics() {
+    let bases = bases();
     let mut passed = 0;
     for seed in 0..20_000 {
         let mut random = fastrand::Rng::with_seed(seed);
