@@ -226,12 +226,8 @@ async fn first_pdu(stream: &mut TcpStream, options: &Options, ticket: &Ticket) -
 }
 
 async fn hand_over<R: Receiver>(shared: &Arc<Shared<R>>, stream: TcpStream, peer: SocketAddr, request: Vec<u8>) {
-    let rejection = if shared.phase.is_draining() { Some(Rejection::ClosingDown) } else { None };
-    let (rejection, slot) = match rejection {
-        Some(rejection) => (rejection, None),
-        None => (Rejection::Limit, shared.slots.enter()),
-    };
-    let Some(slot) = slot else {
+    let Some(slot) = shared.slots.enter() else {
+        let rejection = Rejection::Limit;
         meter::rejected(rejection.label());
         tracing::info!(%peer, reason = rejection.label(), "association rejected");
         return part(stream, &encode(rejection.answer()), &shared.options).await;
