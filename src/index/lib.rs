@@ -49,6 +49,7 @@ pub struct Entry {
 /// - Where the instances of a study or series disagree about an attribute, the first non-empty value received stays.
 /// - Copies in conflict (`outcome.copy > 0`) change no study or series row and no count; they are listed by
 ///   [`Index::conflicts`], [`Index::instance`] and [`Index::identity`].
+/// - A "quiet" or "complete" fact that covers no instance of its series or study changes nothing.
 /// - The order of every answer is study date descending, study time descending, then order of arrival.
 pub trait Index: Send + Sync {
     /// Applies a batch atomically, with its journal position. Applying facts again changes nothing, except that an

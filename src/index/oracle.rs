@@ -24,7 +24,7 @@ pub struct Oracle {
 #[derive(Debug, Default)]
 struct State {
     applied: Lsn,
-    instances: BTreeMap<u64, (InstanceHead, Place)>,
+    instances: BTreeMap<u64, Stored>,
     facilities: BTreeMap<FacilityCode, (Lsn, Facility)>,
     sources: BTreeMap<String, (Lsn, Source)>,
     quiet: BTreeMap<SeriesKey, u64>,
@@ -36,6 +36,19 @@ struct State {
     studies: BTreeMap<StudyKey, Arc<StudyRow>>,
     /// Derived from `of_study`.
     series: BTreeMap<StudyKey, Vec<Arc<SeriesRow>>>,
+}
+
+/// An instance as recorded, and its row.
+#[derive(Debug)]
+struct Stored {
+    head: InstanceHead,
+    row: Arc<InstanceRow>,
+}
+
+impl Stored {
+    fn new(head: &InstanceHead, place: Place) -> Self {
+        Self { head: head.clone(), row: Arc::new(InstanceRow::of(head, place)) }
+    }
 }
 
 impl Oracle {
@@ -52,15 +65,14 @@ impl State {
             Fact::Instance(head) => {
                 let unfit = || IndexError::Unfit { lsn: entry.lsn, what: "an instance without a place" };
                 let place = entry.place.clone().ok_or_else(unfit)?;
-                let known = self.instances.get_mut(&head.seq);
-                if let Some((_, kept)) = known {
-                    *kept = place;
+                if let Some(known) = self.instances.get_mut(&head.seq) {
+                    Arc::make_mut(&mut known.row).place = place;
                 } else {
                     if head.outcome.copy == 0 {
                         self.of_study.entry(study_key(head)).or_default().insert(head.seq);
                         touched.insert(study_key(head));
                     }
-                    self.instances.insert(head.seq, ((**head).clone(), place));
+                    self.instances.insert(head.seq, Stored::new(head, place));
                 }
             }
             Fact::Facility(facility) => keep_newest(&mut self.facilities, facility.code, entry.lsn, facility),
@@ -68,14 +80,14 @@ impl State {
             Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
                 let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
                 let key = SeriesKey { study: study.clone(), series: series.clone() };
-                if self.served(&study).any(|(head, _)| series_key(head) == key) {
+                if self.served(&study).any(|known| known.row.key == key && known.row.seq <= *through) {
                     raise(self.quiet.entry(key).or_insert(*through), *through);
                     touched.insert(study);
                 }
             }
             Fact::StudyComplete { facility, study, patient, through, .. } => {
                 let key = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
-                if self.of_study.contains_key(&key) {
+                if self.served(&key).any(|known| known.row.seq <= *through) {
                     raise(self.complete.entry(key.clone()).or_insert(*through), *through);
                     touched.insert(key);
                 }
@@ -85,7 +97,7 @@ impl State {
         Ok(())
     }
 
-    fn served(&self, key: &StudyKey) -> impl Iterator<Item = &(InstanceHead, Place)> {
+    fn served(&self, key: &StudyKey) -> impl Iterator<Item = &Stored> {
         self.of_study.get(key).into_iter().flatten().filter_map(|seq| self.instances.get(seq))
     }
 
@@ -93,7 +105,7 @@ impl State {
     fn derive(&mut self, key: &StudyKey) {
         let mut study: Option<StudyRow> = None;
         let mut series: BTreeMap<SeriesKey, SeriesRow> = BTreeMap::new();
-        for (head, _) in self.served(key) {
+        for Stored { head, .. } in self.served(key) {
             let row = study.get_or_insert_with(|| new_study(key, head));
             absorb(&mut row.attributes, &head.attributes, Level::Study);
             row.sop_classes.insert(head.sop_class.clone());
@@ -130,14 +142,13 @@ impl State {
         self.series.get(&key.study)?.iter().find(|row| row.key == *key)
     }
 
-    fn rows_where(&self, wanted: impl Fn(&InstanceHead) -> bool) -> Vec<InstanceRow> {
-        let found = self.instances.values().filter(|(head, _)| wanted(head));
-        found.map(|(head, place)| InstanceRow::of(head, place.clone())).collect()
+    fn rows_where(&self, wanted: impl Fn(&InstanceRow) -> bool) -> Vec<InstanceRow> {
+        let found = self.instances.values().filter(|known| wanted(&known.row));
+        found.map(|known| (*known.row).clone()).collect()
     }
 
-    fn instances_of(&self, key: &SeriesKey) -> Vec<InstanceRow> {
-        let found = self.served(&key.study).filter(|(head, _)| series_key(head) == *key);
-        found.map(|(head, place)| InstanceRow::of(head, place.clone())).collect()
+    fn instances_of(&self, key: &SeriesKey) -> impl Iterator<Item = &Stored> {
+        self.served(&key.study).filter(move |known| known.row.key == *key)
     }
 
     /// The chains study – series – instance of one study that the plan accepts, cut to the plan's level.
@@ -149,15 +160,15 @@ impl State {
             return chains;
         }
         for series in self.series_of(&study.key).into_iter().filter(|row| plan.accepts_series(row)) {
-            let instances = self.instances_of(&series.key).into_iter().filter(|row| plan.accepts_instance(row));
-            for instance in instances {
+            let instances = self.instances_of(&series.key).map(|known| &known.row);
+            for instance in instances.filter(|row| plan.accepts_instance(row)) {
                 let cursor = Cursor { position, series: series.first_seq, instance: instance.seq };
                 chains.push(match plan.level {
                     Level::Study => (Cursor::after_study(position), found(None, None)),
                     Level::Series => {
                         (Cursor::after_series(position, series.first_seq), found(Some(series.clone()), None))
                     }
-                    Level::Instance => (cursor, found(Some(series.clone()), Some(Arc::new(instance)))),
+                    Level::Instance => (cursor, found(Some(series.clone()), Some(instance.clone()))),
                 });
             }
         }
@@ -250,7 +261,7 @@ impl Index for Oracle {
         let mut identity = Identity::default();
         let mut patients: BTreeMap<u16, KnownPatient> = BTreeMap::new();
         let mut studies: BTreeMap<(u16, Uid), KnownStudy> = BTreeMap::new();
-        for (head, _) in state.instances.values().filter(|(head, _)| head.facility == facility) {
+        for Stored { head, .. } in state.instances.values().filter(|known| known.head.facility == facility) {
             if head.sop_instance == *sop_instance {
                 identity.copies.push(KnownCopy {
                     copy: head.outcome.copy,
@@ -310,22 +321,23 @@ impl Index for Oracle {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page<InstanceRow>, IndexError> {
-        let rows = self.state.lock().instances_of(key);
-        Ok(page(rows.into_iter().map(|row| (Cursor::arrival(row.seq), row)), after, limit))
+        let state = self.state.lock();
+        let rows = state.instances_of(key).map(|known| (Cursor::arrival(known.row.seq), (*known.row).clone()));
+        Ok(page(rows, after, limit))
     }
 
     fn instance(&self, sop_instance: &Uid) -> Result<Vec<InstanceRow>, IndexError> {
-        Ok(self.state.lock().rows_where(|head| head.sop_instance == *sop_instance))
+        Ok(self.state.lock().rows_where(|row| row.sop_instance == *sop_instance))
     }
 
     fn layout(&self, row: &InstanceRow) -> Result<Layout, IndexError> {
         let state = self.state.lock();
         let missing = IndexError::Damaged { table: "instances", what: "no layout for an instance" };
-        state.instances.get(&row.seq).map(|(head, _)| head.layout.clone()).ok_or(missing)
+        state.instances.get(&row.seq).map(|known| known.head.layout.clone()).ok_or(missing)
     }
 
     fn conflicts(&self, after: Option<&Cursor>, limit: usize) -> Result<Page<InstanceRow>, IndexError> {
-        let rows = self.state.lock().rows_where(|head| head.outcome.copy > 0);
+        let rows = self.state.lock().rows_where(|row| row.outcome.copy > 0);
         Ok(page(rows.into_iter().map(|row| (Cursor::arrival(row.seq), row)), after, limit))
     }
 
@@ -368,7 +380,7 @@ impl Index for Oracle {
     fn stats(&self) -> Result<Stats, IndexError> {
         let state = self.state.lock();
         let mut stats = Stats::default();
-        for (head, _) in state.instances.values() {
+        for Stored { head, .. } in state.instances.values() {
             let conflict = head.outcome.copy > 0;
             let facility = stats.facilities.entry(head.facility).or_default();
             facility.instance(head.file_len, head.received, conflict);
@@ -398,13 +410,13 @@ impl Index for Oracle {
             dump.study(study);
             for series in state.series_of(&study.key) {
                 dump.series(&series);
-                for (head, place) in state.served(&study.key).filter(|(head, _)| series_key(head) == series.key) {
-                    dump.instance(&InstanceRow::of(head, place.clone()), &head.layout);
+                for known in state.instances_of(&series.key) {
+                    dump.instance(&known.row, &known.head.layout);
                 }
             }
         }
-        for (head, place) in state.instances.values().filter(|(head, _)| head.outcome.copy > 0) {
-            dump.conflict(&InstanceRow::of(head, place.clone()), &head.layout);
+        for known in state.instances.values().filter(|known| known.head.outcome.copy > 0) {
+            dump.conflict(&known.row, &known.head.layout);
         }
         Ok(())
     }

@@ -250,6 +250,10 @@ impl Applier {
         let list = self.series_lists.load(db, &uid_key(UidKind::Series, &key.series, key.study.facility))?;
         let Some(entry) = list.iter().find(|entry| entry.is(key) && entry.series != 0) else { return Ok(()) };
         let (study, series) = (entry.study, entry.series);
+        // An ordinal is the first seq: a fact of a time before the row was there means nothing to it.
+        if series > through {
+            return Ok(());
+        }
         self.load_series(db, study, series)?;
         if let (Some(study), Some(series)) = (self.studies.get_mut(&study), self.series.get_mut(&series)) {
             series.row.quiet_through = series.row.quiet_through.max(Some(through));
@@ -270,6 +274,9 @@ impl Applier {
         let list = self.patients.load(db, &uid_key(UidKind::Study, study, facility))?;
         let entry = list.iter().find(|entry| entry.known.rank == patient && entry.study != 0);
         let Some(study) = entry.map(|entry| entry.study) else { return Ok(()) };
+        if study > through {
+            return Ok(());
+        }
         self.load_study(db, study)?;
         if let Some(cell) = self.studies.get_mut(&study) {
             cell.row.complete_through = cell.row.complete_through.max(Some(through));

@@ -1,0 +1,143 @@
+//! Every engine gives the oracle's answers: random facts, random questions, reopening in between.
+
+mod world;
+
+use index::{Cursor, Found, Index, Oracle, Page, Rocks, RocksOptions, plan};
+use std::path::Path;
+use world::World;
+
+/// Operations of one world; with [`WORLDS`] at least 100,000 in all.
+const OPERATIONS: usize = 12_600;
+const WORLDS: u64 = 8;
+
+/// An engine under test that can be closed and opened again.
+trait Engine: Index + Sized {
+    fn open(folder: &Path) -> Self;
+}
+
+impl Engine for Rocks {
+    fn open(folder: &Path) -> Self {
+        Self::open(folder, RocksOptions { write_buffer_bytes: 1 << 20, ..RocksOptions::default() }).expect("open")
+    }
+}
+
+/// So many rows of an answer, page by page, the limit drawn anew for each.
+fn pages<T>(world: &mut World, rows_max: usize, page: impl Fn(Option<&Cursor>, usize) -> Page<T>) -> Vec<T> {
+    let mut rows = Vec::new();
+    let mut cursor: Option<Cursor> = None;
+    loop {
+        let next = page(cursor.as_ref(), world.rng.usize(1..60));
+        rows.extend(next.rows);
+        rows.truncate(rows_max);
+        let Some(at) = next.cursor.filter(|_| rows.len() < rows_max) else { return rows };
+        assert!(cursor.is_none_or(|before| at > before), "a cursor went back");
+        let text = at.to_string();
+        cursor = Some(Cursor::parse(&text).expect("the text form of a cursor"));
+    }
+}
+
+/// All rows of an answer.
+fn all<T>(world: &mut World, page: impl Fn(Option<&Cursor>, usize) -> Page<T>) -> Vec<T> {
+    pages(world, usize::MAX, page)
+}
+
+fn compare_finds(world: &mut World, oracle: &Oracle, engine: &impl Index) {
+    let (query, facilities) = world.query();
+    let plan = plan(&query, facilities.as_deref());
+    // Long answers are compared to the end now and then only.
+    let rows_max = if world.rng.u32(..20) == 0 { usize::MAX } else { 80 };
+    let of_oracle = |cursor: Option<&Cursor>, limit| oracle.find(&plan, cursor, limit).expect("oracle");
+    let expected: Vec<Found> = pages(world, rows_max, of_oracle);
+    let found = pages(world, rows_max, |cursor, limit| engine.find(&plan, cursor, limit).expect("engine"));
+    assert_eq!(found.len(), expected.len(), "{query:?} {facilities:?} by {:?}", plan.driver());
+    assert_eq!(found, expected, "{query:?} {facilities:?} by {:?}", plan.driver());
+}
+
+fn compare_rows(world: &mut World, oracle: &Oracle, engine: &impl Index) {
+    let (study, series, instance) = (world.some_study(), world.some_series(), world.some_instance());
+    let facility = world.facility();
+    assert_eq!(
+        engine.identity(facility, &study, &series, &instance).expect("engine"),
+        oracle.identity(facility, &study, &series, &instance).expect("oracle")
+    );
+    let instances = oracle.instance(&instance).expect("oracle");
+    assert_eq!(engine.instance(&instance).expect("engine"), instances);
+    for row in &instances {
+        assert_eq!(engine.layout(row).expect("engine"), oracle.layout(row).expect("oracle"));
+    }
+    let studies = oracle.studies(&study).expect("oracle");
+    assert_eq!(engine.studies(&study).expect("engine"), studies);
+    for study in &studies {
+        assert_eq!(engine.study(&study.key).expect("engine").as_ref(), Some(study));
+        let expected = all(world, |cursor, limit| oracle.series_of(&study.key, cursor, limit).expect("oracle"));
+        assert_eq!(all(world, |cursor, limit| engine.series_of(&study.key, cursor, limit).expect("e")), expected);
+        for series in &expected {
+            assert_eq!(engine.series(&series.key).expect("engine").as_ref(), Some(series));
+            let expected = all(world, |cursor, limit| oracle.instances_of(&series.key, cursor, limit).expect("o"));
+            assert_eq!(
+                all(world, |cursor, limit| engine.instances_of(&series.key, cursor, limit).expect("e")),
+                expected
+            );
+        }
+    }
+}
+
+fn compare_lists(world: &mut World, oracle: &Oracle, engine: &impl Index) {
+    let until = world.clock - world.rng.u64(..100_000);
+    let limit = world.rng.usize(1..50);
+    assert_eq!(engine.busy_series(until, limit).expect("e"), oracle.busy_series(until, limit).expect("o"));
+    assert_eq!(engine.incomplete_studies(limit).expect("e"), oracle.incomplete_studies(limit).expect("o"));
+    assert_eq!(engine.registry().expect("e"), oracle.registry().expect("o"));
+    assert_eq!(engine.stats().expect("e"), oracle.stats().expect("o"));
+    assert_eq!((engine.max_seq(), engine.applied()), (oracle.max_seq(), oracle.applied()));
+    let expected = all(world, |cursor, limit| oracle.conflicts(cursor, limit).expect("oracle"));
+    assert_eq!(all(world, |cursor, limit| engine.conflicts(cursor, limit).expect("engine")), expected);
+}
+
+fn conforms<E: Engine>(seed: u64) {
+    println!("seed {seed}");
+    let folder = tempfile::tempdir().expect("folder");
+    let mut world = World::new(seed, 60);
+    let oracle = Oracle::new();
+    let mut engine = E::open(folder.path());
+    let (mut operations, mut found) = (0, 0);
+    while operations < OPERATIONS {
+        let batch = world.batch(40);
+        oracle.apply(&batch).expect("oracle");
+        engine.apply(&batch).expect("engine");
+        operations += batch.len();
+        for _ in 0..8 {
+            compare_finds(&mut world, &oracle, &engine);
+            found += 1;
+        }
+        compare_rows(&mut world, &oracle, &engine);
+        operations += 12;
+        match world.rng.u32(..40) {
+            0 => drop(engine.flush().expect("flush")),
+            1 => {
+                drop(engine);
+                engine = E::open(folder.path());
+            }
+            2..=6 => compare_lists(&mut world, &oracle, &engine),
+            _ => {}
+        }
+    }
+    compare_lists(&mut world, &oracle, &engine);
+    assert!(found > 1000 && oracle.max_seq() > 1000, "the world is too small to tell anything");
+    assert!(world::dump(&engine) == world::dump(&oracle), "the dumps differ, seed {seed}");
+
+    // A rebuild from the same facts is equal.
+    let again = tempfile::tempdir().expect("folder");
+    let rebuilt = E::open(again.path());
+    world.history.chunks(100).for_each(|batch| rebuilt.apply(batch).expect("apply"));
+    assert!(world::dump(&rebuilt) == world::dump(&engine), "the rebuilt index differs, seed {seed}");
+}
+
+#[test]
+fn rocksdb_answers_as_the_oracle_does() {
+    std::thread::scope(|scope| {
+        for half in 0..2 {
+            scope.spawn(move || (1..=WORLDS).filter(|seed| seed % 2 == half).for_each(conforms::<Rocks>));
+        }
+    });
+}

@@ -1,0 +1,121 @@
+//! What a crash may take from the RocksDB engine: what came after the last flush, and nothing else.
+
+mod world;
+
+use index::{Index, IndexError, Rocks, RocksOptions};
+use std::fs;
+use std::path::Path;
+use world::World;
+
+fn open(folder: &Path) -> Rocks {
+    Rocks::open(folder, RocksOptions::default()).expect("open")
+}
+
+/// The files as a kill at this moment would leave them.
+fn copy(from: &Path, to: &Path) {
+    for file in fs::read_dir(from).expect("folder") {
+        let file = file.expect("entry");
+        if file.file_name() != "LOCK" && file.file_type().expect("type").is_file() {
+            fs::copy(file.path(), to.join(file.file_name())).expect("copy");
+        }
+    }
+}
+
+#[test]
+fn a_crash_loses_only_what_was_not_flushed_and_a_replay_restores_it() {
+    for seed in 1..=8 {
+        println!("seed {seed}");
+        let mut world = World::new(seed, 40);
+        let (folder, crashed) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+        let index = open(folder.path());
+        let mut flushed = 0;
+        for round in 0..60 {
+            index.apply(&world.batch(30)).expect("apply");
+            if round == 35 {
+                flushed = index.flush().expect("flush");
+                assert_eq!(flushed, index.applied());
+            }
+        }
+        copy(folder.path(), crashed.path());
+
+        let survivor = open(crashed.path());
+        assert_eq!(survivor.applied(), flushed, "the position on disk, seed {seed}");
+        assert!(survivor.max_seq() < index.max_seq(), "nothing was lost: the test tells nothing, seed {seed}");
+
+        // Replay may begin before the position: the journal is cut by segments.
+        let from = flushed.saturating_sub(50);
+        let tail: Vec<_> = world.history.iter().filter(|entry| entry.lsn > from).cloned().collect();
+        tail.chunks(17).for_each(|batch| survivor.apply(batch).expect("replay"));
+        assert_eq!((survivor.applied(), survivor.max_seq()), (index.applied(), index.max_seq()), "seed {seed}");
+        assert!(world::dump(&survivor) == world::dump(&index), "the dumps differ, seed {seed}");
+        assert_eq!(survivor.stats().expect("stats"), index.stats().expect("stats"), "seed {seed}");
+        let until = world.clock + 1;
+        assert_eq!(
+            survivor.busy_series(until, 10_000).expect("busy"),
+            index.busy_series(until, 10_000).expect("busy"),
+            "seed {seed}"
+        );
+        assert_eq!(
+            survivor.incomplete_studies(10_000).expect("incomplete"),
+            index.incomplete_studies(10_000).expect("incomplete"),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn a_batch_that_cannot_be_applied_changes_nothing() {
+    let mut world = World::new(1, 20);
+    let folder = tempfile::tempdir().expect("folder");
+    let index = open(folder.path());
+    index.apply(&world.batch(30)).expect("apply");
+    let before = world::dump(&index);
+    let applied = index.applied();
+    let mut batch: Vec<_> = (0..10).flat_map(|_| world.batch(5)).collect();
+    let instance = batch.iter().rposition(|entry| entry.place.is_some()).expect("an instance");
+    let place = batch[instance].place.take();
+    assert!(matches!(index.apply(&batch), Err(IndexError::Unfit { .. })));
+    assert!(world::dump(&index) == before && index.applied() == applied);
+
+    batch[instance].place = place;
+    index.apply(&batch).expect("apply");
+    assert!(world::dump(&index) != before);
+    assert!(world::dump(&index) == world::dump(&rebuilt(&world)));
+}
+
+/// The same facts applied one by one to an index in memory.
+fn rebuilt(world: &World) -> index::Oracle {
+    let oracle = index::Oracle::new();
+    world.history.iter().for_each(|entry| oracle.apply(std::slice::from_ref(entry)).expect("apply"));
+    oracle
+}
+
+#[test]
+fn a_prepared_document_is_kept_but_is_not_in_the_dump() {
+    let mut world = World::new(1, 20);
+    let folder = tempfile::tempdir().expect("folder");
+    let index = open(folder.path());
+    index.apply(&world.batch(30)).expect("apply");
+    let before = world::dump(&index);
+    let key = index.busy_series(world.clock, 1).expect("busy").pop().expect("a series").key;
+    assert_eq!(index.prepared(&key).expect("none"), None);
+
+    let document = vec![b'x'; 100_000];
+    index.put_prepared(&key, 7, document.clone()).expect("keep");
+    let kept = index.prepared(&key).expect("read").expect("kept");
+    assert_eq!((kept.through_seq, kept.document), (7, document));
+    assert!(world::dump(&index) == before);
+}
+
+#[test]
+fn a_table_of_a_newer_program_is_refused() {
+    let folder = tempfile::tempdir().expect("folder");
+    drop(open(folder.path()));
+    {
+        let tables = rocksdb::DB::list_cf(&rocksdb::Options::default(), folder.path()).expect("tables");
+        let mut db = rocksdb::DB::open_cf(&rocksdb::Options::default(), folder.path(), tables).expect("open");
+        db.create_cf("tomorrow", &rocksdb::Options::default()).expect("create");
+    }
+    let refused = Rocks::open(folder.path(), RocksOptions::default());
+    assert!(matches!(refused, Err(IndexError::Newer { .. })), "{refused:?}");
+}

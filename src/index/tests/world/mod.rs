@@ -1,0 +1,352 @@
+//! A small made-up province: facts as the archive records them, and questions about them, from one seed.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use index::{Entry, SeriesKey, StudyKey};
+use model::attribute::key;
+use model::facility::CharsetHint;
+use model::query::{Condition, Query, Test};
+use model::{
+    AttrKey, Attributes, Difference, Digest, Facility, FacilityCode, Fact, Flag, Frames, InstanceHead, Layout, Level,
+    Lsn, Outcome, PixelSpan, Place, Source, Span, Uid, Via,
+};
+use std::collections::HashMap;
+
+const NAMES: [&str; 14] = [
+    "NGUYEN^VAN AN",
+    "Nguyễn^Văn^An",
+    "Trần Thị Bình",
+    "TRAN THI BINH 45T",
+    "Lê Hoà",
+    "LE HOA",
+    "Đỗ Đình Đức",
+    "Phạm Thị Thanh Thúy",
+    "H'Hen Niê",
+    "K'Brôi",
+    "VO DANH 01",
+    "NGUYEN THI AN",
+    "Yamada^Tarou=山田^太郎",
+    "",
+];
+const MODALITIES: [&str; 5] = ["CT", "MR", "US", "DX", ""];
+const DESCRIPTIONS: [&str; 5] = ["CT sọ não", "MRI cột sống", "Siêu âm bụng tổng quát", "X-quang ngực thẳng", ""];
+const CLASSES: [&str; 3] = ["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.6.1"];
+const SYNTAXES: [&str; 2] = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.70"];
+
+/// What happened so far and what can happen next.
+pub(crate) struct World {
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) lsn: Lsn,
+    pub(crate) seq: u64,
+    pub(crate) clock: u64,
+    pub(crate) history: Vec<Entry>,
+    studies: u32,
+    copies: HashMap<(FacilityCode, Uid), Vec<(Digest, u16)>>,
+    patients: HashMap<(FacilityCode, Uid), Vec<String>>,
+    series: HashMap<(FacilityCode, Uid), Vec<Uid>>,
+    quietable: Vec<(SeriesKey, u64)>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, studies: u32) -> Self {
+        Self {
+            rng: fastrand::Rng::with_seed(seed),
+            lsn: 0,
+            seq: 0,
+            clock: 1_700_000_000_000,
+            history: Vec::new(),
+            studies,
+            copies: HashMap::new(),
+            patients: HashMap::new(),
+            series: HashMap::new(),
+            quietable: Vec::new(),
+        }
+    }
+
+    pub(crate) fn facility(&mut self) -> FacilityCode {
+        FacilityCode::parse(["56001", "56002", "79015"][self.rng.usize(..3)]).expect("code")
+    }
+
+    fn one_in(&mut self, n: u32) -> bool {
+        self.rng.u32(..n) == 0
+    }
+
+    fn uid(text: String) -> Uid {
+        Uid::parse(&text).expect("uid")
+    }
+
+    pub(crate) fn some_study(&mut self) -> Uid {
+        Self::uid(format!("1.2.{}", self.rng.u32(1..=self.studies)))
+    }
+
+    pub(crate) fn some_series(&mut self) -> Uid {
+        // A few Series Instance UIDs are used by two studies.
+        let study = self.rng.u32(1..=self.studies);
+        Self::uid(format!("1.3.{}.{}", study / 2 * 2, self.rng.u32(1..=3)))
+    }
+
+    pub(crate) fn some_instance(&mut self) -> Uid {
+        Self::uid(format!("1.4.{}", self.rng.u32(1..=self.studies * 30)))
+    }
+
+    /// The next batch of facts, now and then with facts of the past at new places.
+    pub(crate) fn batch(&mut self, size_max: usize) -> Vec<Entry> {
+        let size = self.rng.usize(1..=size_max);
+        let mut batch = Vec::with_capacity(size);
+        while batch.len() < size {
+            let entry = match self.rng.u32(..100) {
+                0..=1 => self.registry(),
+                2..=9 => self.quiet(),
+                10..=13 => self.complete(),
+                14..=16 if !self.history.is_empty() => {
+                    let mut old = self.history[self.rng.usize(..self.history.len())].clone();
+                    if let Some(place) = &mut old.place {
+                        place.segment += 1;
+                        place.blob = self.rng.bool().then(|| "moved".to_owned());
+                    }
+                    batch.push(old);
+                    continue;
+                }
+                _ => self.instance(),
+            };
+            if let Some((fact, place)) = entry {
+                self.lsn += 1;
+                let entry = Entry { lsn: self.lsn, fact, place };
+                self.history.push(entry.clone());
+                batch.push(entry);
+            }
+        }
+        batch
+    }
+
+    fn registry(&mut self) -> Option<(Fact, Option<Place>)> {
+        let facility = self.facility();
+        let number = self.rng.u32(..9);
+        Some(if self.rng.bool() {
+            let name = format!("Bệnh viện {number}");
+            let (active_from, active_to) = (String::new(), String::new());
+            (Fact::Facility(Facility { code: facility, name, kind: "hospital".into(), active_from, active_to }), None)
+        } else {
+            let source = Source {
+                id: format!("ct-{number}"),
+                facility,
+                called: None,
+                calling: None,
+                addresses: Vec::new(),
+                certificate: None,
+                charset: CharsetHint::Auto,
+                issuer: String::new(),
+                disabled: self.rng.bool(),
+            };
+            (Fact::Source(source), None)
+        })
+    }
+
+    fn quiet(&mut self) -> Option<(Fact, Option<Place>)> {
+        let at = self.clock;
+        let known = self.rng.usize(..self.quietable.len().max(1));
+        let (key, seq) = self.quietable.get(known)?.clone();
+        let through = if self.one_in(4) { seq } else { self.seq };
+        let StudyKey { facility, study, patient } = key.study;
+        Some((Fact::SeriesQuiet { facility, study, patient, series: key.series, through, at }, None))
+    }
+
+    fn complete(&mut self) -> Option<(Fact, Option<Place>)> {
+        let known = self.rng.usize(..self.quietable.len().max(1));
+        let (key, seq) = self.quietable.get(known)?.clone();
+        let through = if self.one_in(4) { seq } else { self.seq };
+        let StudyKey { facility, study, patient } = key.study;
+        Some((Fact::StudyComplete { facility, study, patient, through, at: self.clock }, None))
+    }
+
+    fn instance(&mut self) -> Option<(Fact, Option<Place>)> {
+        self.clock += self.rng.u64(..1500);
+        let number = self.rng.u32(1..=self.studies);
+        let facility = self.facility();
+        let study = Self::uid(format!("1.2.{number}"));
+        let series = Self::uid(format!("1.3.{}.{}", number / 2 * 2, self.rng.u32(1..=3)));
+        let sop_instance = Self::uid(format!("1.4.{}", number * 30 - self.rng.u32(..30)));
+        let patient_id = format!("P{}", number / 3 * 10 + u32::from(self.one_in(15)));
+        let digest = Digest([self.rng.u8(..3); 32]);
+        let copies = self.copies.entry((facility, sop_instance.clone())).or_default();
+        if copies.iter().any(|(known, _)| *known == digest) {
+            return None;
+        }
+        let copy = u16::try_from(copies.len()).expect("few copies");
+        copies.push((digest, copy));
+        let rank = |list: &mut Vec<String>, value: &str| {
+            let at = list.iter().position(|known| known == value).unwrap_or_else(|| {
+                list.push(value.to_owned());
+                list.len() - 1
+            });
+            u16::try_from(at).expect("few")
+        };
+        let patient = rank(self.patients.entry((facility, study.clone())).or_default(), &patient_id);
+        let studies = self.series.entry((facility, series.clone())).or_default();
+        let study_rank = studies.iter().position(|known| *known == study).unwrap_or_else(|| {
+            studies.push(study.clone());
+            studies.len() - 1
+        });
+        self.seq += 1;
+        let outcome = Outcome {
+            copy,
+            difference: (copy > 0).then_some(Difference::Content),
+            patient,
+            study: u16::try_from(study_rank).expect("few"),
+        };
+        let key = StudyKey { facility, study: study.clone(), patient };
+        self.quietable.push((SeriesKey { study: key, series: series.clone() }, self.seq));
+        let head = InstanceHead {
+            seq: self.seq,
+            facility,
+            source: format!("ct-{}", self.rng.u32(..9)),
+            received: self.clock,
+            via: [Via::CStore, Via::Stow, Via::Import][self.rng.usize(..3)],
+            sop_class: Self::uid(CLASSES[self.rng.usize(..3)].into()),
+            sop_instance,
+            study,
+            series,
+            transfer_syntax: Self::uid(SYNTAXES[self.rng.usize(..2)].into()),
+            digest,
+            meta_digest: Digest([7; 32]),
+            loose_crc: self.rng.u32(..),
+            meta_len: 300,
+            file_len: self.rng.u64(1000..9000),
+            attributes: self.attributes(number, &patient_id),
+            layout: self.layout(),
+            flags: if self.one_in(5) { vec![Flag::OddLength, Flag::OtherStudy] } else { Vec::new() },
+            outcome,
+        };
+        let place = Place {
+            segment: 1,
+            generation: 1,
+            offset: self.seq * 10_000,
+            head_len: 900,
+            body_len: head.file_len,
+            blob: None,
+        };
+        Some((Fact::Instance(Box::new(head)), Some(place)))
+    }
+
+    fn pick(&mut self, from: &[&str]) -> String {
+        from[self.rng.usize(..from.len())].to_owned()
+    }
+
+    /// Instances of a study disagree now and then, and often leave something out.
+    fn attributes(&mut self, number: u32, patient_id: &str) -> Attributes {
+        let mut attributes = Attributes::new();
+        let mut of_study = fastrand::Rng::with_seed(u64::from(number));
+        let day = of_study.u32(1..=28);
+        let date = format!("2023{:02}{day:02}", of_study.u32(1..=12));
+        let stable = [
+            (key::STUDY_DATE, date.clone()),
+            (key::STUDY_TIME, format!("{:02}30", of_study.u32(..24))),
+            (key::PATIENT_NAME, NAMES[of_study.usize(..NAMES.len())].to_owned()),
+            (key::PATIENT_ID, patient_id.to_owned()),
+            (key::ACCESSION_NUMBER, format!("A{}", number / 2)),
+            (key::PATIENT_BIRTH_DATE, format!("19{:02}0{}15", of_study.u32(50..99), of_study.u32(1..=9))),
+            (key::STUDY_DESCRIPTION, DESCRIPTIONS[of_study.usize(..5)].to_owned()),
+            (key::INSTITUTION_NAME, "Bệnh viện đa khoa tỉnh".to_owned()),
+            (key::REFERRING_PHYSICIAN_NAME, NAMES[of_study.usize(..NAMES.len())].to_owned()),
+            (key::OTHER_PATIENT_IDS, format!("X{number}\\Y{}", number / 4)),
+            (key::PATIENT_SEX, "F".to_owned()),
+        ];
+        for (key, value) in stable {
+            match self.rng.u32(..12) {
+                0 => {}
+                1 => drop(attributes.insert(key, String::new())),
+                _ => drop(attributes.insert(key, value)),
+            }
+        }
+        if self.one_in(20) {
+            attributes.insert(key::STUDY_DATE, self.pick(&["20240101", "gestern", "2023.05.06"]));
+        }
+        attributes.insert(key::STUDY_INSTANCE_UID, format!("1.2.{number}"));
+        attributes.insert(key::MODALITY, self.pick(&MODALITIES));
+        attributes.insert(key::SERIES_DESCRIPTION, self.pick(&DESCRIPTIONS));
+        attributes.insert(key::SERIES_NUMBER, self.rng.u32(..4).to_string());
+        attributes.insert(key::PERFORMED_PROCEDURE_STEP_START_DATE, date);
+        attributes.insert(key::REQUESTED_PROCEDURE_ID, format!("R{number}"));
+        attributes.insert(key::INSTANCE_NUMBER, self.rng.u32(..40).to_string());
+        attributes.insert(key::ROWS, "512".into());
+        attributes
+    }
+
+    fn layout(&mut self) -> Layout {
+        let value = Span { at: 1200, len: 4000 };
+        let pixel = Some(PixelSpan { tag: 0x7fe0_0010, header: 1188, value, end: 5200 });
+        match self.rng.u32(..3) {
+            0 => Layout { pixel: None, frames: Frames::None, dataset_len: 900 },
+            1 => Layout { pixel, frames: Frames::Native { count: 1, bits: 512 * 512 * 16 }, dataset_len: 5200 },
+            _ => {
+                let span = |n: u64| Span { at: 1208 + n * 108, len: 100 };
+                let fragments = (0..self.rng.u64(1..5)).map(span).collect();
+                let starts = self.rng.bool().then(|| vec![0]);
+                Layout { pixel, frames: Frames::Encapsulated { fragments, starts }, dataset_len: 5200 }
+            }
+        }
+    }
+
+    /// A question at random.
+    pub(crate) fn query(&mut self) -> (Query, Option<Vec<FacilityCode>>) {
+        let level = [Level::Study, Level::Study, Level::Series, Level::Instance][self.rng.usize(..4)];
+        let conditions = (0..self.rng.u32(..4)).filter_map(|_| self.condition()).collect();
+        let facilities = match self.rng.u32(..4) {
+            0 => Some(vec![self.facility()]),
+            1 => Some(vec![self.facility(), self.facility()]),
+            2 if self.one_in(10) => Some(Vec::new()),
+            _ => None,
+        };
+        (Query { level, conditions, fuzzy: self.rng.bool() }, facilities)
+    }
+
+    fn condition(&mut self) -> Option<Condition> {
+        let (key, text) = self.key_and_text();
+        let attribute = model::attribute::attribute(key)?;
+        let test = Test::parse(attribute, &text).expect("a text that parses");
+        Some(Condition { key, test })
+    }
+
+    fn key_and_text(&mut self) -> (AttrKey, String) {
+        let number = self.rng.u32(1..=self.studies);
+        let month = self.rng.u32(1..=12);
+        match self.rng.u32(..24) {
+            0 => (key::STUDY_DATE, format!("2023{month:02}01-2023{month:02}31")),
+            1 => (key::STUDY_DATE, format!("2023{month:02}15-")),
+            2 => (key::STUDY_DATE, format!("2023{month:02}{:02}", self.rng.u32(1..=28))),
+            3 => (key::STUDY_TIME, "08-12".into()),
+            4 => (key::PATIENT_ID, format!("P{}", number / 3 * 10)),
+            5 => (key::PATIENT_ID, format!("P{}*", self.rng.u32(1..=9))),
+            6 => (key::PATIENT_ID, "P?*0".into()),
+            7 => (key::ACCESSION_NUMBER, format!("A{}", number / 2)),
+            8 | 9 => (key::PATIENT_NAME, self.pick(&NAMES)),
+            10 => (
+                key::PATIENT_NAME,
+                self.pick(&["nguy*", "*AN", "Đ?*", "nguyễn v*", "an ngu*", "T*THI*B?NH", "h*", "zz*"]),
+            ),
+            11 => (key::MODALITIES_IN_STUDY, self.pick(&["CT", "CT,MR", "C?", "XX"])),
+            12 => (key::MODALITY, self.pick(&["CT", "US", "M*"])),
+            13 => (key::STUDY_INSTANCE_UID, format!("1.2.{number}\\1.2.{}", number / 2 + 1)),
+            14 => (key::SERIES_INSTANCE_UID, self.some_series().as_str().into()),
+            15 => {
+                let (one, other) = (self.some_instance(), self.some_instance());
+                (key::SOP_INSTANCE_UID, format!("{one},{other}"))
+            }
+            16 => (key::STUDY_DESCRIPTION, self.pick(&["*nao*", "ct so nao", "mri*", "*ngực thẳng", "sieu ?m*"])),
+            17 => (key::PATIENT_BIRTH_DATE, format!("19{:02}0{}15", self.rng.u32(50..99), self.rng.u32(1..=9))),
+            18 => (key::PATIENT_BIRTH_DATE, "19700101-19891231".into()),
+            19 => (key::SERIES_NUMBER, self.rng.u32(..5).to_string()),
+            20 => (key::INSTANCE_NUMBER, self.rng.u32(..40).to_string()),
+            21 => (key::SOP_CLASS_UID, CLASSES[self.rng.usize(..3)].into()),
+            22 => (key::OTHER_PATIENT_IDS, format!("Y{}", number / 4)),
+            _ => (key::INSTITUTION_NAME, self.pick(&["benh vien*", "*tinh", "Bệnh viện đa khoa tỉnh"])),
+        }
+    }
+}
+
+/// The whole dump.
+pub(crate) fn dump(index: &dyn index::Index) -> Vec<u8> {
+    let mut all = Vec::new();
+    index.dump(&mut |bytes| all.extend_from_slice(bytes)).expect("dump");
+    all
+}
