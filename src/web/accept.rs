@@ -11,46 +11,46 @@ const RANGES_MAX: usize = 64;
 
 /// One media range with its weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MediaRange {
+pub(crate) struct MediaRange {
     /// Type, lower case, `*` for any.
-    pub main: String,
+    pub(crate) main: String,
     /// Subtype, lower case, `*` for any.
-    pub sub: String,
+    pub(crate) sub: String,
     /// Parameters other than `q`: names in lower case, values unquoted.
-    pub parameters: Vec<(String, String)>,
+    pub(crate) parameters: Vec<(String, String)>,
     /// Weight in thousandths, 0 to 1000.
-    pub weight: u16,
+    pub(crate) weight: u16,
 }
 
 impl MediaRange {
     /// A range that takes everything.
-    pub fn any() -> Self {
+    pub(crate) fn any() -> Self {
         Self { main: "*".into(), sub: "*".into(), parameters: Vec::new(), weight: 1000 }
     }
 
     /// Whether the range covers a media type, parameters aside.
-    pub fn covers(&self, main: &str, sub: &str) -> bool {
+    pub(crate) fn covers(&self, main: &str, sub: &str) -> bool {
         (self.main == "*" || self.main == main) && (self.sub == "*" || self.sub == sub)
     }
 
     /// Whether the range covers a media type written as one text.
-    pub fn covers_type(&self, media: &str) -> bool {
+    pub(crate) fn covers_type(&self, media: &str) -> bool {
         media.split_once('/').is_some_and(|(main, sub)| self.covers(main, sub))
     }
 
     /// Value of a parameter.
-    pub fn parameter(&self, name: &str) -> Option<&str> {
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The `transfer-syntax` parameter (PS3.18 section 8.7.3.3).
-    pub fn transfer_syntax(&self) -> Option<&str> {
+    pub(crate) fn transfer_syntax(&self) -> Option<&str> {
         self.parameter("transfer-syntax")
     }
 }
 
 /// The ranges of a request, best first; of equal weight the more exact and then the earlier one comes first.
-pub fn ranges(headers: &HeaderMap, query_parameter: Option<&str>) -> Result<Vec<MediaRange>, Problem> {
+pub(crate) fn ranges(headers: &HeaderMap, query_parameter: Option<&str>) -> Result<Vec<MediaRange>, Problem> {
     let mut found = Vec::new();
     if let Some(text) = query_parameter {
         // A plus sign in a query string means a space, but media types contain plus signs and no spaces.
@@ -119,7 +119,7 @@ fn parse_range(text: &str) -> Result<MediaRange, String> {
 }
 
 /// Parses the value of a Content-Type header: a media type with parameters.
-pub fn content_type(text: &str) -> Result<MediaRange, String> {
+pub(crate) fn content_type(text: &str) -> Result<MediaRange, String> {
     parse_range(text)
 }
 

@@ -141,7 +141,7 @@ impl Tokens {
 }
 
 /// Refuses a caller below the role a route asks for.
-pub fn require(caller: &Caller, role: Role) -> Result<(), Problem> {
+pub(crate) fn require(caller: &Caller, role: Role) -> Result<(), Problem> {
     if caller.role >= role {
         return Ok(());
     }

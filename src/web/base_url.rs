@@ -6,7 +6,13 @@
 use http::{HeaderMap, Uri, header};
 
 /// Scheme, authority and path prefix in front of the service's own paths, without a trailing slash.
-pub fn base_url(public: Option<&str>, trust_forwarded: bool, tls: bool, uri: &Uri, headers: &HeaderMap) -> String {
+pub(crate) fn base_url(
+    public: Option<&str>,
+    trust_forwarded: bool,
+    tls: bool,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> String {
     if let Some(public) = public {
         return public.trim_end_matches('/').to_owned();
     }

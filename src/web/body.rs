@@ -18,14 +18,14 @@ type Source = Box<dyn Read + Send>;
 type Reading = JoinHandle<(Source, io::Result<Bytes>)>;
 
 /// A body over a blocking reader.
-pub struct ReaderBody {
+pub(crate) struct ReaderBody {
     reading: Option<Reading>,
     left: Option<u64>,
 }
 
 impl ReaderBody {
     /// A body that reads `source` to its end; `length` is the number of bytes when it is known before.
-    pub fn new(source: Source, length: Option<u64>) -> Self {
+    pub(crate) fn new(source: Source, length: Option<u64>) -> Self {
         Self { reading: Some(read_piece(source)), left: length }
     }
 }
@@ -74,24 +74,24 @@ impl Body for ReaderBody {
 }
 
 /// Opens one piece of an answer when its turn comes.
-pub type Open = Box<dyn FnOnce() -> io::Result<Source> + Send>;
+pub(crate) type Open = Box<dyn FnOnce() -> io::Result<Source> + Send>;
 
 /// Pieces of an answer one after the other, each opened only when its turn comes.
 #[derive(Default)]
-pub struct Pieces {
+pub(crate) struct Pieces {
     waiting: std::collections::VecDeque<Open>,
     current: Option<Source>,
 }
 
 impl Pieces {
     /// Adds bytes in memory.
-    pub fn memory(&mut self, bytes: impl Into<Vec<u8>>) {
+    pub(crate) fn memory(&mut self, bytes: impl Into<Vec<u8>>) {
         let bytes = bytes.into();
         self.waiting.push_back(Box::new(move || Ok(Box::new(io::Cursor::new(bytes)))));
     }
 
     /// Adds a source that is opened later.
-    pub fn later(&mut self, open: impl FnOnce() -> io::Result<Source> + Send + 'static) {
+    pub(crate) fn later(&mut self, open: impl FnOnce() -> io::Result<Source> + Send + 'static) {
         self.waiting.push_back(Box::new(open));
     }
 }

@@ -16,6 +16,8 @@ mod options;
 mod problem;
 pub mod routes;
 mod server;
+#[cfg(test)]
+mod service_tests;
 mod start_page;
 
 pub use app::{App, router};

@@ -1,7 +1,7 @@
 //! The page at `/`: what is where, for people, in Vietnamese and English.
 
 /// The page.
-pub const PAGE: &str = r#"<!doctype html>
+pub(crate) const PAGE: &str = r#"<!doctype html>
 <html lang="vi">
 <head>
 <meta charset="utf-8">
@@ -32,4 +32,4 @@ h1{font-size:1.5rem}dt{margin-top:.8rem}dd{margin:0;color:#44525f}code{backgroun
 "#;
 
 /// Allows the page's own style and nothing else.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";

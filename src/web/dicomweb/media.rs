@@ -26,7 +26,21 @@ pub const FRAME_MEDIA: &[(&str, &str)] = &[
     ("1.2.840.10008.1.2.5", "image/dicom-rle"),
     ("1.2.840.10008.1.2.4.50", "image/jpeg"),
     ("1.2.840.10008.1.2.4.51", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.52", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.53", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.54", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.55", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.56", "image/jpeg"),
     ("1.2.840.10008.1.2.4.57", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.58", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.59", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.60", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.61", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.62", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.63", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.64", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.65", "image/jpeg"),
+    ("1.2.840.10008.1.2.4.66", "image/jpeg"),
     ("1.2.840.10008.1.2.4.70", "image/jpeg"),
     ("1.2.840.10008.1.2.4.80", "image/jls"),
     ("1.2.840.10008.1.2.4.81", "image/jls"),
@@ -78,6 +92,8 @@ pub fn is_native(syntax: &str) -> bool {
 pub enum Rendition {
     /// Byte for byte as stored.
     Stored,
+    /// The stored data set behind preamble and file meta information of ours.
+    WithMeta,
     /// Re-encoded to Explicit VR Little Endian, values unchanged.
     ExplicitLe,
 }
@@ -104,7 +120,7 @@ pub fn instance_rendition(stored: &str, wanted: Option<&str>) -> Option<Renditio
 }
 
 /// How a range wants `application/dicom`, if it takes it at all.
-pub fn dicom_wrapping(range: &MediaRange) -> Option<Wrapping> {
+pub(crate) fn dicom_wrapping(range: &MediaRange) -> Option<Wrapping> {
     if range.covers("multipart", "related") {
         let inner = range.parameter("type").unwrap_or("application/dicom");
         return type_covers(inner, "application/dicom").then_some(Wrapping::Multipart);
@@ -126,7 +142,7 @@ pub struct FrameRendition {
 }
 
 /// The rendition of a frame for the ranges of a request, best first; none where none fits.
-pub fn frame_rendition(stored: &str, ranges: &[MediaRange]) -> Option<FrameRendition> {
+pub(crate) fn frame_rendition(stored: &str, ranges: &[MediaRange]) -> Option<FrameRendition> {
     ranges.iter().find_map(|range| {
         let (wrapping, media) = if range.covers("multipart", "related") {
             (Wrapping::Multipart, range.parameter("type").unwrap_or("*/*"))

@@ -7,7 +7,7 @@ use http::{HeaderValue, header};
 use std::io::{self, Read};
 
 /// A `multipart/related` answer under construction.
-pub struct Multipart {
+pub(crate) struct Multipart {
     boundary: String,
     pieces: Pieces,
     length: Option<u64>,
@@ -22,13 +22,13 @@ impl Default for Multipart {
 
 impl Multipart {
     /// An answer without parts, with a random boundary.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let boundary = format!("khoanh-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
         Self { boundary, pieces: Pieces::default(), length: Some(0), parts: 0 }
     }
 
     /// Adds a part whose bytes are opened when their turn comes; `length` in bytes where it is known before.
-    pub fn part(
+    pub(crate) fn part(
         &mut self,
         content_type: &str,
         location: Option<&str>,
@@ -48,7 +48,7 @@ impl Multipart {
     }
 
     /// The answer; `inner` is the media type of its parts.
-    pub fn respond(mut self, inner: &str) -> Response {
+    pub(crate) fn respond(mut self, inner: &str) -> Response {
         let close = format!("\r\n--{}--\r\n", self.boundary);
         self.add_text(close);
         let content_type = format!("multipart/related; type=\"{inner}\"; boundary={}", self.boundary);
@@ -67,7 +67,7 @@ impl Multipart {
 }
 
 /// A whole body of one media type read from a source.
-pub fn single(content_type: &str, source: Box<dyn Read + Send>, length: Option<u64>) -> Response {
+pub(crate) fn single(content_type: &str, source: Box<dyn Read + Send>, length: Option<u64>) -> Response {
     let mut response = Response::new(Body::new(ReaderBody::new(source, length)));
     if let Ok(value) = HeaderValue::from_str(content_type) {
         response.headers_mut().insert(header::CONTENT_TYPE, value);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// One open connection as its task, its requests and the table see it.
-pub struct Connection {
+pub(super) struct Connection {
     id: u64,
     address: IpAddr,
     opened: Instant,
@@ -24,35 +24,35 @@ pub struct Connection {
 
 impl Connection {
     /// A byte went through.
-    pub fn touch(&self) {
+    pub(super) fn touch(&self) {
         let millis = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.active.store(millis, Ordering::Relaxed);
     }
 
     /// Time since the last byte.
-    pub fn silent_for(&self) -> Duration {
+    pub(super) fn silent_for(&self) -> Duration {
         self.opened.elapsed().saturating_sub(Duration::from_millis(self.active.load(Ordering::Relaxed)))
     }
 
     /// Requests being answered.
-    pub fn requests(&self) -> usize {
+    pub(super) fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
 
     /// Counts a request until the guard is dropped.
-    pub fn request(self: &Arc<Self>) -> RequestGuard {
+    pub(super) fn request(self: &Arc<Self>) -> RequestGuard {
         self.requests.fetch_add(1, Ordering::Relaxed);
         RequestGuard(Arc::clone(self))
     }
 
     /// Resolves when the table wants the place back.
-    pub async fn evicted(&self) {
+    pub(super) async fn evicted(&self) {
         self.closing.notified().await;
     }
 }
 
 /// A request in progress.
-pub struct RequestGuard(Arc<Connection>);
+pub(super) struct RequestGuard(Arc<Connection>);
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
@@ -62,7 +62,7 @@ impl Drop for RequestGuard {
 }
 
 /// The table.
-pub struct Connections {
+pub(super) struct Connections {
     most: usize,
     most_per_address: usize,
     next: AtomicU64,
@@ -70,10 +70,10 @@ pub struct Connections {
 }
 
 /// A place in the table, given back when dropped.
-pub struct Place {
+pub(super) struct Place {
     table: Arc<Connections>,
     /// The connection.
-    pub connection: Arc<Connection>,
+    pub(super) connection: Arc<Connection>,
 }
 
 impl Drop for Place {
@@ -90,23 +90,13 @@ fn count(number: usize) -> f64 {
 
 impl Connections {
     /// An empty table with its caps.
-    pub fn new(most: usize, most_per_address: usize) -> Arc<Self> {
+    pub(super) fn new(most: usize, most_per_address: usize) -> Arc<Self> {
         let open = Mutex::new(HashMap::new());
         Arc::new(Self { most: most.max(1), most_per_address: most_per_address.max(1), next: AtomicU64::new(0), open })
     }
 
-    /// Open connections.
-    pub fn len(&self) -> usize {
-        self.open.lock().len()
-    }
-
-    /// Whether no connection is open.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// A place for a new connection, or none when every other one is at work on a request.
-    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let address = address.to_canonical();
         let mut open = self.open.lock();
         let of_address = open.values().filter(|c| c.address == address).count();
@@ -155,16 +145,16 @@ mod tests {
         let working = first.connection.request();
         let third = table.admit(address(3)).expect("the idle second one makes room");
         second.connection.evicted().await;
-        assert_eq!(table.len(), 2);
+        assert_eq!(table.open.lock().len(), 2);
         let also = third.connection.request();
         assert!(table.admit(address(4)).is_none(), "all are at work");
         drop(working);
         let fourth = table.admit(address(4)).expect("the first one is idle now");
         first.connection.evicted().await;
         drop((first, second, also));
-        assert_eq!(table.len(), 2);
+        assert_eq!(table.open.lock().len(), 2);
         drop((third, fourth));
-        assert!(table.is_empty());
+        assert!(table.open.lock().is_empty());
     }
 
     #[test]
@@ -172,7 +162,7 @@ mod tests {
         let table = Connections::new(10, 2);
         let other = table.admit(address(1)).expect("place");
         let flood: Vec<_> = (0..20).filter_map(|_| table.admit(address(2))).collect();
-        assert_eq!((flood.len(), table.len()), (20, 3));
+        assert_eq!((flood.len(), table.open.lock().len()), (20, 3));
         assert!(table.open.lock().contains_key(&other.connection.id));
     }
 }

@@ -24,7 +24,7 @@ pub enum TlsError {
 }
 
 /// An acceptor over the files.
-pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
+pub(super) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     let bad = |path: &Path, what: String| TlsError::File { path: path.display().to_string(), what };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect)

@@ -31,10 +31,15 @@ enum Message {
 /// Data sets up to this many bytes are re-encoded in memory instead of by a thread.
 const AT_ONCE_MAX: u64 = 2 << 20;
 
+/// Preamble and file meta information of ours for an instance.
+pub(super) fn meta(row: &InstanceRow, syntax: &Uid) -> Vec<u8> {
+    dataset::part10::file_meta(&row.sop_class, &row.sop_instance, syntax)
+}
+
 /// The DICOM file of a native instance in Explicit VR Little Endian.
 pub(super) fn explicit_le_file(app: &Arc<App>, row: &InstanceRow) -> io::Result<Source> {
     let syntax = Uid::parse(EXPLICIT_LE).map_err(io::Error::other)?;
-    let mut file = dataset::part10::file_meta(&row.sop_class, &row.sop_instance, &syntax);
+    let mut file = meta(row, &syntax);
     let mut source = app.archive.data_set(row);
     let stored = row.transfer_syntax.clone();
     if row.file_len <= AT_ONCE_MAX && stored.as_str() != DEFLATED_LE {

@@ -131,7 +131,7 @@ pub(super) fn answer(
 
 /// Bytes of a frame as it goes out.
 fn length(place: &FramePlace) -> u64 {
-    if place.skip_bits > 0 || place.bits % 8 > 0 {
+    if place.skip_bits > 0 || !place.bits.is_multiple_of(8) {
         return place.bits.div_ceil(8);
     }
     place.spans.iter().map(|span| span.len).sum()
@@ -158,7 +158,7 @@ impl FrameReader {
         for span in &place.spans {
             whole = Box::new(whole.chain(self.span(*span)?));
         }
-        if place.skip_bits > 0 || place.bits % 8 > 0 {
+        if place.skip_bits > 0 || !place.bits.is_multiple_of(8) {
             let mut bytes = Vec::new();
             whole.take(SHIFTED_MAX).read_to_end(&mut bytes)?;
             let aligned = dataset::frames::align(&bytes, place.skip_bits, place.bits);

@@ -12,7 +12,9 @@ use crate::routes::Endpoint;
 use archive::InstanceRow;
 use axum::response::Response;
 use http::StatusCode;
+use model::Flag;
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -34,7 +36,8 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     let (mut chosen, mut refused, mut wrapping) = (Vec::new(), BTreeSet::new(), Wrapping::Multipart);
     for row in selection.instances {
         let fit = takes.iter().find_map(|(wrapping, syntax)| {
-            instance_rendition(row.transfer_syntax.as_str(), *syntax).map(|rendition| (*wrapping, rendition))
+            let rendition = instance_rendition(row.transfer_syntax.as_str(), *syntax)?;
+            Some((*wrapping, completed(&row, rendition, *syntax)))
         });
         match fit {
             Some((asked, rendition)) => {
@@ -70,6 +73,12 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     }
     warn(&mut response, &notes);
     Ok(response)
+}
+
+/// An object that came without preamble or file meta information goes out with ours, unless its stored bytes are asked.
+fn completed(row: &InstanceRow, rendition: Rendition, syntax: Option<&str>) -> Rendition {
+    let bare = row.flags.contains(&Flag::MissingMeta) && syntax != Some("*");
+    if bare && rendition == Rendition::Stored { Rendition::WithMeta } else { rendition }
 }
 
 /// How a range wants objects; a bare object only where the path names one instance.
@@ -108,6 +117,11 @@ fn described(row: &InstanceRow, rendition: Rendition) -> (String, Option<u64>) {
         Rendition::Stored => {
             (format!("application/dicom; transfer-syntax={}", row.transfer_syntax), Some(row.file_len))
         }
+        Rendition::WithMeta => {
+            let data_set = row.file_len.saturating_sub(u64::from(row.meta_len));
+            let meta = u64::try_from(encoding::meta(row, &row.transfer_syntax).len()).unwrap_or_default();
+            (format!("application/dicom; transfer-syntax={}", row.transfer_syntax), Some(data_set.saturating_add(meta)))
+        }
         Rendition::ExplicitLe => {
             (format!("application/dicom; transfer-syntax={}", crate::dicomweb::media::EXPLICIT_LE), None)
         }
@@ -117,6 +131,10 @@ fn described(row: &InstanceRow, rendition: Rendition) -> (String, Option<u64>) {
 fn open(app: &Arc<App>, row: &InstanceRow, rendition: Rendition, permit: Permit) -> std::io::Result<Source> {
     match rendition {
         Rendition::Stored => Ok(Box::new(app.archive.file(row))),
+        Rendition::WithMeta => {
+            let meta = std::io::Cursor::new(encoding::meta(row, &row.transfer_syntax));
+            Ok(Box::new(meta.chain(app.archive.data_set(row))))
+        }
         Rendition::ExplicitLe => Ok(encoding::held(encoding::explicit_le_file(app, row)?, permit)),
     }
 }

@@ -1,0 +1,140 @@
+//! The whole service over a real archive: stored by STOW-RS, found by QIDO-RS, retrieved by WADO-RS.
+
+mod administration;
+mod corpus;
+mod retrieving;
+mod sockets;
+mod storing;
+
+use crate::accept;
+use crate::app::{App, router};
+use crate::auth::Tokens;
+use crate::dicomweb::stow::parts::{Event, Splitter};
+use crate::options::Options;
+use archive::Archive;
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tower::ServiceExt;
+
+/// Boundary of the bodies the tests send.
+const BOUNDARY: &str = "khoanh-test-boundary";
+
+/// An archive in a folder of its own with the service in front.
+struct Service {
+    router: Router,
+    archive: Arc<Archive>,
+    _folder: tempfile::TempDir,
+}
+
+/// An answer read to its end.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+fn open_archive() -> (Arc<Archive>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut options = archive::Options::new(folder.path().join("data"));
+    options.segment_bytes = 16 << 20;
+    options.reserve_bytes = 1 << 20;
+    (Archive::open(options).expect("the archive opens"), folder)
+}
+
+impl Service {
+    fn open() -> Self {
+        Self::with(Tokens::open(), Options::default())
+    }
+
+    fn with(tokens: Tokens, options: Options) -> Self {
+        let (archive, folder) = open_archive();
+        let router = router(App::new(Arc::clone(&archive), options, tokens));
+        Self { router, archive, _folder: folder }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.expect("the router answers");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("the body is whole").to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    async fn get(&self, path: &str, accept: &str) -> Answer {
+        let mut request = Request::get(path).header(header::HOST, "archive.test");
+        if !accept.is_empty() {
+            request = request.header(header::ACCEPT, accept);
+        }
+        self.send(request.body(Body::empty()).expect("a request")).await
+    }
+
+    async fn store(&self, path: &str, files: &[&[u8]]) -> Answer {
+        let content_type = format!("multipart/related; type=\"application/dicom\"; boundary={BOUNDARY}");
+        self.post(path, &content_type, multipart(files)).await
+    }
+
+    async fn post(&self, path: &str, content_type: &str, body: impl Into<Body>) -> Answer {
+        let request =
+            Request::post(path).header(header::HOST, "archive.test").header(header::CONTENT_TYPE, content_type);
+        self.send(request.body(body.into()).expect("a request")).await
+    }
+}
+
+impl Answer {
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+
+    fn header(&self, name: impl header::AsHeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+    }
+
+    fn content_type(&self) -> &str {
+        self.header(header::CONTENT_TYPE)
+    }
+
+    /// The parts of a multipart answer: media type and bytes.
+    fn parts(&self) -> Vec<(String, Vec<u8>)> {
+        let media = accept::content_type(self.content_type()).expect("a media type");
+        assert_eq!((media.main.as_str(), media.sub.as_str()), ("multipart", "related"));
+        let mut splitter = Splitter::new(media.parameter("boundary").expect("a boundary")).expect("usable");
+        splitter.feed(&self.body);
+        let mut parts: Vec<(String, Vec<u8>)> = Vec::new();
+        loop {
+            match splitter.next_event().expect("well formed") {
+                Event::Start(headers) => parts.push((headers.content_type.unwrap_or_default(), Vec::new())),
+                Event::Data(data) => parts.last_mut().expect("begun").1.extend_from_slice(&data),
+                Event::End => {}
+                Event::Closed => return parts,
+                Event::Hungry => panic!("the closing boundary is missing"),
+            }
+        }
+    }
+}
+
+/// A body with one part per file.
+fn multipart(files: &[&[u8]]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for file in files {
+        body.extend_from_slice(format!("--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n").as_bytes());
+        body.extend_from_slice(file);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+    body
+}
+
+fn corpus_folder() -> PathBuf {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/dicom");
+    std::env::var_os("KHOANH_DICOM").map_or_else(|| PathBuf::from(default), PathBuf::from)
+}
+
+/// A file of the shared test data; its absence fails the test.
+fn sample(name: &str) -> Vec<u8> {
+    let path = corpus_folder().join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; set KHOANH_DICOM", path.display()))
+}

@@ -1,0 +1,155 @@
+//! Tokens, roles, the registry, health and the headers every answer carries.
+
+use super::*;
+use http::Method;
+
+// SHA-256 of "reader", "sender", "admin".
+const TOKENS: &str = r#"
+[[token]]
+name = "viewer"
+sha256 = "3d0941964aa3ebdcb00ccef58b1bb399f9f898465e9886d5aec7f31090a0fb30"
+facilities = ["56001"]
+home = "56001"
+role = "reader"
+
+[[token]]
+name = "pacs"
+sha256 = "0a367b92cf0b037dfd89960ee832d56f7fc151681bb41e53690e776f5786998a"
+facilities = ["56001", "56002"]
+home = "56001"
+role = "sender"
+
+[[token]]
+name = "operator"
+sha256 = "8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918"
+facilities = "all"
+role = "admin"
+"#;
+
+async fn call(service: &Service, method: Method, path: &str, token: &str, body: &str) -> Answer {
+    let mut request = Request::builder().method(method).uri(path).header(header::HOST, "archive.test");
+    if !token.is_empty() {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    service.send(request.body(Body::from(body.to_owned())).expect("a request")).await
+}
+
+async fn service() -> Service {
+    let service = Service::with(Tokens::parse(TOKENS).expect("tokens"), Options::default());
+    for code in ["56001", "56002"] {
+        let facility = format!(r#"{{"code":"{code}","name":"Bệnh viện {code}","kind":"hospital"}}"#);
+        let answer = call(&service, Method::PUT, "/api/facilities", "admin", &facility).await;
+        assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
+    }
+    service
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_and_facilities_are_kept_apart() {
+    let service = service().await;
+    for (method, path, token, status) in [
+        (Method::GET, "/dicom-web/studies", "", 401),
+        (Method::GET, "/dicom-web/studies", "wrong", 401),
+        (Method::GET, "/dicom-web/studies", "reader", 200),
+        (Method::GET, "/facilities/56002/dicom-web/studies", "reader", 403),
+        (Method::GET, "/facilities/56002/dicom-web/studies", "sender", 200),
+        (Method::POST, "/dicom-web/studies", "reader", 403),
+        (Method::GET, "/api/sources", "sender", 403),
+        (Method::GET, "/api/sources", "admin", 200),
+        (Method::GET, "/metrics", "", 401),
+        (Method::GET, "/metrics", "reader", 200),
+        (Method::GET, "/health/live", "", 200),
+        (Method::GET, "/api/openapi.json", "", 200),
+        (Method::GET, "/", "", 200),
+    ] {
+        let answer = call(&service, method, path, token, "").await;
+        assert_eq!(answer.status.as_u16(), status, "{path} as {token:?}");
+        assert!(status != 401 || answer.headers.contains_key(header::WWW_AUTHENTICATE), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_sees_another_facilitys_images() {
+    let service = service().await;
+    let file = sample("syntax/CT1_UNC.dcm");
+    let store = |path: &'static str| {
+        let request = Request::post(path)
+            .header(header::AUTHORIZATION, "Bearer sender")
+            .header(header::CONTENT_TYPE, "application/dicom")
+            .body(Body::from(file.clone()))
+            .expect("a request");
+        service.send(request)
+    };
+    let stored = store("/facilities/56002/dicom-web/studies").await;
+    assert_eq!(stored.status, StatusCode::OK, "{:?}", stored.body);
+    let count = |token: &'static str, path: &'static str| {
+        let service = &service;
+        async move { call(service, Method::GET, path, token, "").await.json().as_array().map_or(0, Vec::len) }
+    };
+    assert_eq!(count("reader", "/dicom-web/studies").await, 0);
+    assert_eq!(count("sender", "/dicom-web/studies").await, 1);
+    assert_eq!(count("sender", "/facilities/56001/dicom-web/studies").await, 0);
+    let path = stored.json().pointer("/00081190/Value/0").and_then(|v| v.as_str().map(str::to_owned));
+    let study = path.expect("a URL").rsplit('/').next().map(str::to_owned).expect("a UID");
+    let hidden = call(&service, Method::GET, &format!("/dicom-web/studies/{study}/metadata"), "reader", "").await;
+    assert_eq!(hidden.status, StatusCode::NOT_FOUND);
+    assert_eq!(store("/dicom-web/studies").await.status, StatusCode::OK, "the home facility has its own copy");
+    let shared = call(&service, Method::GET, &format!("/dicom-web/studies/{study}"), "sender", "").await;
+    assert!(shared.header(header::WARNING).contains("56001"), "{:?}", shared.headers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_registry_is_changed_and_read_back() {
+    let service = service().await;
+    let source = r#"{"id":"ct-1","facility":"56001","called":null,"calling":"CT01","addresses":[{"address":"10.1.0.0","prefix":16}]}"#;
+    assert_eq!(call(&service, Method::PUT, "/api/sources", "admin", source).await.status, StatusCode::OK);
+    let disabled = call(&service, Method::POST, "/api/sources/ct-1/disable", "admin", "").await;
+    assert_eq!(disabled.json().get("disabled").and_then(|v| v.as_bool()), Some(true));
+    let list = call(&service, Method::GET, "/api/sources", "admin", "").await.json();
+    assert!(list.as_array().is_some_and(|all| all.iter().any(|s| s.get("id").is_some_and(|id| id == "ct-1"))));
+    for (path, body, status) in [
+        ("/api/sources", "{", 400),
+        ("/api/sources", r#"{"id":"x","facility":"99999","called":null,"calling":null,"addresses":[]}"#, 400),
+        ("/api/facilities", r#"{"code":"560","name":"x","kind":"y"}"#, 400),
+    ] {
+        let answer = call(&service, Method::PUT, path, "admin", body).await;
+        assert_eq!(answer.status.as_u16(), status, "{body}");
+    }
+    let large = "x".repeat((1 << 20) + 1);
+    let answer = call(&service, Method::PUT, "/api/sources", "admin", &large).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let missing = call(&service, Method::POST, "/api/sources/none/disable", "admin", "").await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
+    assert!(call(&service, Method::GET, "/api/knocks", "admin", "").await.json().is_array());
+    let stats = call(&service, Method::GET, "/api/stats", "admin", "").await.json();
+    assert!(stats.get("total").is_some(), "{stats}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_carries_its_headers_and_every_route_is_served() {
+    let service = Service::open();
+    let page = service.get("/", "").await;
+    assert!(String::from_utf8_lossy(&page.body).contains("Kho ảnh"));
+    assert_eq!(page.header(header::X_CONTENT_TYPE_OPTIONS), "nosniff");
+    assert_eq!(service.get("/dicom-web/studies", "").await.header(header::CACHE_CONTROL), "private, no-cache");
+    let options = call(&service, Method::OPTIONS, "/dicom-web/studies", "", "").await;
+    assert_eq!(options.status, StatusCode::NO_CONTENT);
+    assert!(options.header(header::ALLOW).contains("POST"), "{:?}", options.headers);
+    let wrong = call(&service, Method::DELETE, "/dicom-web/studies", "", "").await;
+    assert_eq!((wrong.status, wrong.content_type()), (StatusCode::METHOD_NOT_ALLOWED, "application/problem+json"));
+    let head = call(&service, Method::HEAD, "/dicom-web/studies", "", "").await;
+    assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
+    for route in crate::routes::ROUTES {
+        for template in route.templates() {
+            let path = template
+                .replace("{facility}", "DEMO0")
+                .replace("{frames}", "1")
+                .replace("{*path}", "7FE00010")
+                .replace(['{', '}'], "")
+                .replace("study", "1.2")
+                .replace("/1.2ies", "/studies");
+            let answer = call(&service, Method::DELETE, &path, "", "").await;
+            assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{template}: no route at {path}");
+        }
+    }
+}

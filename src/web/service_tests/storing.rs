@@ -1,0 +1,135 @@
+//! STOW-RS as clients send it, and as they should not.
+
+use super::*;
+use model::FacilityCode;
+
+const CT: &str = "syntax/CT1_UNC.dcm";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_again_is_success_and_nothing_grows() {
+    let service = Service::open();
+    let file = sample(CT);
+    for _ in 0..3 {
+        assert_eq!(service.store("/dicom-web/studies", &[&file, &file]).await.status, StatusCode::OK);
+    }
+    let stats = service.get("/api/stats", "").await.json();
+    assert_eq!(stats.pointer("/total/instances").and_then(|v| v.as_u64()), Some(1), "{stats}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_bytes_under_a_uid_are_kept_and_listed() {
+    let service = Service::open();
+    let first = sample(CT);
+    let mut other = first.clone();
+    *other.last_mut().expect("bytes") ^= 0x55;
+    assert_eq!(service.store("/dicom-web/studies", &[&first]).await.status, StatusCode::OK);
+    let answer = service.store("/dicom-web/studies", &[&other]).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    let reason = answer.json().pointer("/00081199/Value/0/00081196/Value/0").and_then(|v| v.as_u64());
+    assert_eq!(reason, Some(0x0111));
+    let list = service.get("/api/conflicts?limit=10", "").await.json();
+    assert_eq!(list.pointer("/conflicts/0/copy").and_then(|v| v.as_u64()), Some(1), "{list}");
+    assert_eq!(service.get("/api/conflicts?limit=0", "").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(service.get("/api/conflicts?cursor=nonsense", "").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_parts_do_not_hold_up_their_neighbours() {
+    let service = Service::open();
+    let good = sample(CT);
+    let truncated = sample("bad/made/trunc-in-pixeldata.dcm");
+    let answer = service.store("/dicom-web/studies", &[b"no DICOM at all", &good, &truncated]).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{:?}", answer.body);
+    let body = answer.json();
+    let count = |tag: &str| body.pointer(&format!("/{tag}/Value")).and_then(|v| v.as_array()).map_or(0, Vec::len);
+    assert_eq!((count("00081199"), count("00081198"), count("0008119A")), (1, 1, 1), "{body}");
+    assert!(answer.headers.contains_key(header::WARNING));
+    let only_bad = service.store("/dicom-web/studies", &[&truncated]).await;
+    assert_eq!(only_bad.status, StatusCode::CONFLICT);
+    let instances = service.get("/dicom-web/instances", "").await.json();
+    assert_eq!(instances.as_array().map(Vec::len), Some(1), "nothing half-stored");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_in_the_path_must_be_the_study_of_the_instance() {
+    let service = Service::open();
+    let answer = service.store("/dicom-web/studies/1.2.3", &[&sample(CT)]).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    let reason = answer.json().pointer("/00081198/Value/0/00081197/Value/0").and_then(|v| v.as_u64());
+    assert_eq!(reason, Some(0xA900));
+    assert_eq!(service.store("/dicom-web/studies/1.2.x", &[&sample(CT)]).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_break_the_rules_get_the_right_status() {
+    let service = Service::open();
+    let (file, path) = (sample(CT), "/dicom-web/studies");
+    let good = multipart(&[&file]);
+    let typed = |rest: &str| format!("multipart/related; type=\"application/dicom\"{rest}");
+    for (content_type, status) in [
+        (typed(""), 400),
+        (typed(&format!("; boundary={}", "x".repeat(71))), 400),
+        (typed("; boundary=another"), 400),
+        (format!("multipart/related; type=\"application/dicom+json\"; boundary={BOUNDARY}"), 415),
+        (format!("multipart/form-data; boundary={BOUNDARY}"), 415),
+        ("application/json".into(), 415),
+        ("nonsense".into(), 415),
+    ] {
+        let answer = service.post(path, &content_type, good.clone()).await;
+        assert_eq!(answer.status.as_u16(), status, "{content_type}");
+        assert_eq!(answer.content_type(), "application/problem+json");
+    }
+    let content_type = typed(&format!("; boundary={BOUNDARY}"));
+    let empty = format!("--{BOUNDARY}--\r\n");
+    assert_eq!(service.post(path, &content_type, empty).await.status, StatusCode::BAD_REQUEST);
+    let unclosed = good.get(..good.len() - 10).expect("long enough").to_vec();
+    assert_eq!(service.post(path, &content_type, unclosed).await.status, StatusCode::BAD_REQUEST);
+    let found = service.get("/dicom-web/instances", "").await.json();
+    assert_eq!(found, serde_json::json!([]), "nothing of these bodies is stored");
+    assert_eq!(service.post(path, "application/dicom", file).await.status, StatusCode::OK, "one bare object");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_huge_part_of_another_type_is_passed_over_in_bounded_memory() {
+    let service = Service::open();
+    let head = format!("--{BOUNDARY}\r\nContent-Type: application/dicom+json\r\n\r\n");
+    let tail = format!("\r\n--{BOUNDARY}--\r\n");
+    let piece = Bytes::from(vec![b'x'; 1 << 20]);
+    let pieces = std::iter::once(Bytes::from(head))
+        .chain(std::iter::repeat_n(piece, 100))
+        .chain(std::iter::once(Bytes::from(tail)))
+        .map(Ok::<_, std::io::Error>);
+    let body = Body::from_stream(futures_util::stream::iter(pieces));
+    let content_type = format!("multipart/related; type=\"application/dicom\"; boundary={BOUNDARY}");
+    let answer = service.post("/dicom-web/studies", &content_type, body).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert_eq!(answer.header(header::CONTENT_TYPE), "application/dicom+json");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draining_archive_answers_503_and_others_read_on() {
+    let service = Service::open();
+    let file = sample(CT);
+    assert_eq!(service.store("/dicom-web/studies", &[&file]).await.status, StatusCode::OK);
+    service.archive.begin_drain();
+    let refused = service.store("/dicom-web/studies", &[&file]).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{:?}", refused.body);
+    assert!(refused.headers.contains_key(header::RETRY_AFTER));
+    assert_eq!(service.get("/health/ready", "").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(service.get("/dicom-web/studies", "").await.status, StatusCode::OK);
+    let demo = format!("/facilities/{}/dicom-web/studies", FacilityCode::DEMO);
+    assert_eq!(service.get(&demo, "").await.json().as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_come_in_xml_too() {
+    let service = Service::open();
+    let request = Request::post("/dicom-web/studies")
+        .header(header::CONTENT_TYPE, "application/dicom")
+        .header(header::ACCEPT, "application/dicom+xml")
+        .body(Body::from(sample(CT)))
+        .expect("a request");
+    let answer = service.send(request).await;
+    assert_eq!((answer.status, answer.content_type()), (StatusCode::OK, "application/dicom+xml"));
+    assert!(String::from_utf8_lossy(&answer.body).contains("keyword=\"ReferencedSOPSequence\""));
+}
