@@ -276,7 +276,7 @@ impl Journal {
     ///
     /// The caller has copied what still counts elsewhere and synced it. The active segment cannot go.
     pub fn release(&self, segment: u32) -> Result<(), StoreError> {
-        self.shared.refuse_when_poisoned()?;
+        self.sync()?;
         self.writer.lock().release(&self.shared, segment)
     }
 }

@@ -239,7 +239,7 @@ impl State {
     }
 
     fn used(&self) -> u64 {
-        self.nodes.values().map(|node| node.live.len() as u64).sum()
+        self.names.values().filter_map(|number| self.nodes.get(number)).map(|node| node.live.len() as u64).sum()
     }
 
     fn need(&self, more: u64) -> io::Result<()> {

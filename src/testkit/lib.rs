@@ -7,6 +7,7 @@
 pub mod association;
 pub mod corpus;
 pub mod crash;
+pub mod disk;
 pub mod element;
 pub mod http;
 pub mod load;

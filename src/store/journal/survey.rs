@@ -145,7 +145,12 @@ impl Survey {
 
     /// Every segment in use when the newest one was begun must still be there, or have been released.
     fn check_roster(&self, walked: &VecDeque<Walked>) -> Result<(), StoreError> {
-        let Some(roster) = walked.iter().rev().find_map(|one| one.roster.as_ref()) else { return Ok(()) };
+        // A roster counts when everything before its segment is proven; else what it lists may never have
+        // reached the disk.
+        let counts = |one: &&Walked| self.proven + 1 >= one.segment.first_lsn;
+        let Some(roster) = walked.iter().rev().filter(counts).find_map(|one| one.roster.as_ref()) else {
+            return Ok(());
+        };
         let all = || self.used.iter().chain(&self.superseded).map(|h| (h.number, h.generation));
         for entry in roster.chunks_exact(8) {
             let field = |at: usize| entry.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
@@ -164,7 +169,8 @@ impl Survey {
         self.last = self.used.first().map_or(0, |first| first.first_lsn.saturating_sub(1));
         let mut hole: Option<&Walked> = None;
         let mut dropped = 0;
-        for one in walked.iter() {
+        let firsts: Vec<Lsn> = walked.iter().skip(1).map(|one| one.segment.first_lsn).chain([0]).collect();
+        for (one, next_first) in walked.iter().zip(firsts) {
             if hole.is_some() {
                 dropped += one.records.len() as u64 + one.beyond.records;
                 continue;
@@ -183,7 +189,10 @@ impl Survey {
                 };
                 self.tail.push(Unproven { segment: one.segment, offset: *offset, header: *header, place });
             }
-            if !one.end.sealed && !one.continued {
+            // A released segment leaves a gap, but a proven one; an unproven gap is a segment that was lost
+            // with everything behind it before any of it was synced.
+            let gap = one.next < next_first && self.proven + 1 < next_first;
+            if gap || (!one.end.sealed && !one.continued) {
                 if self.proven >= one.next {
                     let what = "a record below the synced position does not hold";
                     return Err(StoreError::corrupt(&one.path, one.stopped, one.next, what));

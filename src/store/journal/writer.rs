@@ -26,9 +26,12 @@ const SMALL_BATCH: u64 = 64 << 10;
 const WRITEBACK_FROM: u64 = 1 << 20;
 
 /// Room left behind moved records for those to come, in bytes.
-const MOVE_ROOM: u64 = 64 << 10;
+const MOVE_ROOM: u64 = 1 << 10;
 
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+/// Size of a page of the system's cache, in bytes.
+const PAGE: u64 = 4096;
+
+static ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
 
 /// The segment that takes new records.
 pub(crate) struct Active {
@@ -116,7 +119,7 @@ impl Writer {
             let slot = if fits(start, total, shared.options.segment_bytes) {
                 self.slot(shared)
             } else {
-                Err(too_large(shared.options.segment_bytes.saturating_sub(start + ALIGN)))
+                Err(too_large(shared.options.segment_bytes.saturating_sub(start + 2 * ALIGN)))
             };
             match slot {
                 Ok(slot) => {
@@ -168,16 +171,20 @@ impl Writer {
     pub(crate) fn flush(&mut self, shared: &Shared, batch: &Batch<'_>) -> Result<(), StoreError> {
         let Some(active) = self.active.as_mut().filter(|_| batch.len() > 0) else { return Ok(()) };
         let end = active.offset + batch.len();
+        // Whole pages: the system need not read the rest of the last one from the disk first.
+        let padding = (end.next_multiple_of(PAGE) - end).min(active.capacity - end);
         if end > active.written_to {
             let zeros_to = (end + ZERO_AHEAD).min(active.capacity);
             if batch.len() < SMALL_BATCH {
-                write_zeros(shared, &active.files, end, zeros_to)?;
+                write_zeros(shared, &active.files, end + padding, zeros_to)?;
                 active.written_to = zeros_to;
             } else {
                 active.written_to = end;
             }
         }
-        shared.mirror.write(&active.files, &batch.slices(), active.offset)?;
+        let mut slices = batch.slices();
+        slices.push(IoSlice::new(zeros(padding)));
+        shared.mirror.write(&active.files, &slices, active.offset)?;
         if batch.len() >= WRITEBACK_FROM {
             shared.mirror.start_writeback(&active.files, active.offset, batch.len());
         }
@@ -214,7 +221,7 @@ impl Writer {
     /// Notes that everything appended is synced.
     pub(crate) fn mark(&mut self, shared: &Shared) -> Result<(), StoreError> {
         let last = self.next_lsn - 1;
-        if self.marked == last || shared.synced.load(Ordering::Acquire) != last || self.room() < ALIGN {
+        if self.marked == last || shared.synced.load(Ordering::Acquire) != last {
             return Ok(());
         }
         let Some(salt) = self.active.as_ref().map(|active| active.header.salt()) else { return Ok(()) };
@@ -284,6 +291,15 @@ impl Writer {
         }
         let known = shared.segments.read().get(&number).copied();
         let header = known.ok_or(StoreError::Gone { segment: number, generation: 0 })?;
+        // What the segment held must be proven by what stays, or the next start takes the gap for a loss.
+        let Some(active) = &self.active else { return Err(StoreError::Poisoned) };
+        let (salt, files) = (active.header.salt(), Arc::clone(&active.files));
+        if self.marked != self.next_lsn - 1 {
+            let batch = self.control(shared, &salt, MARK, &[]);
+            self.flush(shared, &batch).map_err(|error| shared.poison(error))?;
+            shared.mirror.sync(&files).map_err(|error| shared.poison(error))?;
+            self.marked = self.next_lsn - 1;
+        }
         // Durably free before it can be used again: otherwise a crash could bring its records back.
         shared.mirror.put_header(&SegmentHeader { in_use: false, ..header })?;
         shared.segments.write().remove(&number);
@@ -299,14 +315,28 @@ impl Writer {
 }
 
 fn fits(offset: u64, total: u64, capacity: u64) -> bool {
-    // One more record must fit behind it: the seal.
-    offset.checked_add(total).and_then(|end| end.checked_add(ALIGN)).is_some_and(|end| end <= capacity)
+    // Two more records must fit behind it: a mark and the seal.
+    offset.checked_add(total).and_then(|end| end.checked_add(2 * ALIGN)).is_some_and(|end| end <= capacity)
 }
 
 fn open_slot(shared: &Shared, number: u32, generation: u32, needed: u64) -> Result<Slot, StoreError> {
     let files = shared.mirror.open(&segment_name(number), Open::Create, true)?;
     let len = shared.mirror.len(&files)?;
     let capacity = len.max(needed);
+    if generation > 0 {
+        // That it is free may be known from a page whose sync failed: make it true before overwriting.
+        let header = SegmentHeader {
+            number,
+            generation,
+            in_use: false,
+            serial: 0,
+            first_lsn: 0,
+            nonce: 0,
+            highest: 0,
+            moved: false,
+        };
+        shared.mirror.put_header(&header)?;
+    }
     if len < capacity {
         shared.mirror.preallocate(&files, capacity).map_err(|error| match error {
             StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
@@ -320,15 +350,19 @@ fn open_slot(shared: &Shared, number: u32, generation: u32, needed: u64) -> Resu
     Ok(Slot { number, generation, files: Arc::new(files), written_to, capacity })
 }
 
+fn zeros(len: u64) -> &'static [u8] {
+    usize::try_from(len).ok().and_then(|len| ZEROS.get(..len)).unwrap_or(&ZEROS)
+}
+
 fn write_zeros(shared: &Shared, files: &Files, mut at: u64, end: u64) -> Result<(), StoreError> {
-    let mut slices = Vec::new();
-    let start = at;
+    // Page by page: one large write would make one large folio, and then every small record written into it
+    // counts, and may be written, as the whole folio.
     while at < end {
-        let n = usize::try_from(end - at).unwrap_or(usize::MAX).min(ZEROS.len());
-        slices.push(IoSlice::new(ZEROS.get(..n).unwrap_or(&ZEROS)));
-        at += n as u64;
+        let n = at.saturating_add(1).next_multiple_of(PAGE).min(end) - at;
+        shared.mirror.write(files, &[IoSlice::new(zeros(n))], at)?;
+        at += n;
     }
-    shared.mirror.write(files, &slices, start)
+    Ok(())
 }
 
 fn roster(shared: &Shared, own: &SegmentHeader) -> Vec<u8> {

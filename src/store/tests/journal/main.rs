@@ -1,0 +1,15 @@
+//! The journal under everything a machine can do to it: power loss at every operation, failed syncs, flipped
+//! bits, torn tails, full disks and broken directories, all on a simulated disk.
+
+// The disk's source is shared with the test kit, whose other parts this crate does not need.
+#[path = "../../../testkit/disk.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod disk;
+
+mod blob;
+mod corruption;
+mod full;
+mod mirror;
+mod power;
+mod scenario;
+mod segment;

@@ -1,0 +1,159 @@
+//! Two directories: both hold everything, either one is enough, and one that fell behind catches up.
+
+use crate::disk::SimDisk;
+use crate::scenario::{Contract, Kept, all, bytes, inline, options, work};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::{Body, Journal, Record, Recovery, StoreError};
+
+const BOTH: [&str; 2] = ["/one", "/two"];
+
+fn open(disk: &SimDisk, dirs: &[&str]) -> Result<(Journal, Recovery), StoreError> {
+    Journal::open(Arc::new(disk.clone()), options(dirs))
+}
+
+fn add(journal: &Journal, text: &str) {
+    journal.append(&[inline(text.as_bytes(), text.as_bytes())]).expect("append");
+    journal.sync().expect("sync");
+}
+
+fn bodies(journal: &Journal) -> Vec<String> {
+    let found = all(journal).expect("replay");
+    found.into_values().map(|(Kept { body, .. }, _)| String::from_utf8_lossy(&body).into_owned()).collect()
+}
+
+fn newest_segment(disk: &SimDisk, dir: &str) -> PathBuf {
+    let inside = |path: &PathBuf| path.parent() == Some(Path::new(dir));
+    disk.files().into_iter().rfind(inside).expect("a segment")
+}
+
+#[test]
+fn either_directory_alone_holds_everything_that_was_acknowledged() {
+    for alone in BOTH {
+        let disk = SimDisk::new();
+        let (journal, _) = open(&disk, &BOTH).expect("open");
+        for text in ["a", "b", "c"] {
+            add(&journal, text);
+        }
+        let mut writer = journal.blob().expect("blob");
+        writer.write(b"large").expect("write");
+        let large = Record { head: Vec::new(), body: Body::Blob(writer.finish().expect("finish")) };
+        journal.append(&[large]).expect("append");
+        journal.sync().expect("sync");
+        drop(journal);
+        disk.power_loss(4);
+
+        let (journal, _) = open(&disk, &[alone]).expect("open");
+        assert_eq!(bodies(&journal), ["a", "b", "c", "large"], "{alone}");
+    }
+}
+
+#[test]
+fn one_directory_failing_is_an_alarm_and_catches_up_at_the_next_start() {
+    for broken in BOTH {
+        let disk = SimDisk::new();
+        let (journal, _) = open(&disk, &BOTH).expect("open");
+        add(&journal, "before");
+        assert!(journal.alarms().is_empty());
+        disk.break_dir(Some(Path::new(broken)));
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..30 {
+            journal.append(&[inline(b"during", &bytes(&mut random, 6000))]).expect("append");
+            journal.sync().expect("service goes on");
+        }
+        let alarms = journal.alarms();
+        assert_eq!(alarms.len(), 1);
+        assert_eq!(alarms[0].dir, Path::new(broken));
+        disk.break_dir(None);
+        add(&journal, "left out until restart");
+        drop(journal);
+        disk.power_loss(7);
+
+        let (journal, _) = open(&disk, &BOTH).expect("open");
+        assert!(journal.alarms().is_empty());
+        assert_eq!(all(&journal).expect("replay").len(), 32);
+        journal.close().expect("close");
+        disk.restart();
+        let (journal, _) = open(&disk, &[broken]).expect("the one that was behind, alone");
+        assert_eq!(all(&journal).expect("replay").len(), 32, "{broken}");
+    }
+}
+
+#[test]
+fn an_empty_second_directory_is_filled_at_start() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk, &["/one"]).expect("open");
+    add(&journal, "a");
+    add(&journal, "b");
+    drop(journal);
+    disk.restart();
+    drop(open(&disk, &["/two", "/one"]).expect("both"));
+    disk.power_loss(3);
+
+    let (journal, _) = open(&disk, &["/two"]).expect("the new one alone");
+    assert_eq!(bodies(&journal), ["a", "b"]);
+}
+
+#[test]
+fn a_corrupt_directory_is_left_out_and_untouched_while_the_other_serves() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk, &BOTH).expect("open");
+    for text in ["a", "b", "c"] {
+        add(&journal, text);
+    }
+    journal.close().expect("close");
+    disk.restart();
+    let path = newest_segment(&disk, "/one");
+    disk.damage(&path, |bytes| bytes[4096 + 64 + 8] ^= 1);
+    let damaged = disk.contents(&path);
+
+    let (journal, _) = open(&disk, &BOTH).expect("open");
+
+    assert_eq!(journal.alarms().len(), 1);
+    assert_eq!(bodies(&journal), ["a", "b", "c"]);
+    assert!(disk.contents(&path) == damaged, "evidence stays");
+
+    // But an empty directory is no replacement for a corrupt one.
+    disk.restart();
+    let refused = open(&disk, &["/one", "/three"]).err().expect("refused");
+    assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused:?}");
+}
+
+#[test]
+fn a_body_broken_in_one_directory_is_read_from_the_other() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk, &BOTH).expect("open");
+    let place = journal.append(&[inline(b"head", &[5; 2000])]).expect("append")[0].1.clone();
+    journal.sync().expect("sync");
+    let at = usize::try_from(place.offset).expect("small") + 1000;
+    disk.damage(&newest_segment(&disk, "/one"), |bytes| bytes[at] ^= 1);
+
+    assert_eq!(journal.read(&place, 0..2000).expect("from the other"), [5; 2000]);
+    assert!(journal.verify_record(&place).is_err(), "a check tells");
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_by_power_cuts_with_two_directories() {
+    let base = fastrand::u64(..1 << 40);
+    for seed in base..base + 200 {
+        let what = format!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let disk = SimDisk::new();
+        let mut contract = Contract::default();
+        for round in 0..4 {
+            if random.bool() {
+                disk.cut_power_after(random.u64(0..150));
+            }
+            if let Ok((journal, recovery)) = open(&disk, &BOTH) {
+                if !disk.is_off() {
+                    contract.check(&journal, &recovery, &format!("{what}, round {round}"));
+                    contract.acknowledged = recovery.next_lsn - 1;
+                }
+                work(&journal, &mut contract, &mut random, 30);
+            }
+            disk.power_loss(random.u64(..));
+        }
+        let (journal, recovery) = open(&disk, &BOTH).unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        contract.check(&journal, &recovery, &what);
+    }
+}
