@@ -34,9 +34,11 @@ pub fn locate(bytes: &[u8], transfer_syntax: &Uid, path: &str) -> Option<BulkPla
     for piece in bytes.chunks(PIECE) {
         walker.feed(piece, &mut finder).ok()?;
         if finder.found.is_some() {
-            break;
+            return finder.found;
         }
     }
+    // Encapsulated data whose delimiter was forgotten ends with the data set.
+    walker.finish(&mut finder).ok()?;
     finder.found
 }
 

@@ -101,6 +101,9 @@ fn large_binary_values_resolve_by_their_path() {
     ] {
         assert_eq!(place(wrong), None, "{wrong}");
     }
+    let open = [undefined(0x7FE0_0010, b"OB"), item(&[]), item(&[1, 2])].concat();
+    let found = bulk::locate(&open, &uid(EXPLICIT_LE), "7FE00010").expect("ends with the data set");
+    assert_eq!((found.span.at, found.span.len, found.encapsulated), (12, 18, true));
     let swapped = big(0x0028_1201, b"OW", &[1; 2000]);
     assert_eq!(bulk::locate(&swapped, &uid(EXPLICIT_BE), "00281201").map(|found| found.swap), Some(2));
 }
