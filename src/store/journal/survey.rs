@@ -156,7 +156,7 @@ impl Survey {
             let field = |at: usize| entry.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
             let (Some(number), Some(generation)) = (field(0), field(4)) else { continue };
             let found = all().chain(self.free.iter().copied()).find(|(known, _)| *known == number);
-            if !found.is_some_and(|(_, known)| known >= generation) {
+            if found.is_none_or(|(_, known)| known < generation) {
                 let path = self.dir.join(segment_name(number));
                 return Err(StoreError::corrupt(&path, 0, 0, "the segment is missing"));
             }
