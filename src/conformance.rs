@@ -66,8 +66,10 @@ fn transfer_syntaxes(out: &mut String) {
 }
 
 fn sop_classes(out: &mut String) {
-    let _ =
-        writeln!(out, "### SOP classes\n\nRole: SCP. Every transfer syntax of the table above is accepted for each.\n");
+    let _ = writeln!(
+        out,
+        "### SOP classes\n\nIn the role of SCP; every transfer syntax of the table above is accepted for each.\n"
+    );
     let _ = writeln!(out, "| UID | name | |\n|---|---|---|");
     let _ = writeln!(out, "| {} | Verification | |", dimse::VERIFICATION);
     for class in dimse::storage_sop_classes() {

@@ -12,7 +12,7 @@ use archive::Archive;
 use dimse::Listener;
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
-use serde_json::json;
+use serde::Serialize;
 use std::error::Error;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -38,6 +38,15 @@ struct Running {
     control: control::Server,
 }
 
+/// The one line on standard output; programs read it, so its members are only ever added to.
+#[derive(Serialize)]
+struct Ready {
+    event: &'static str,
+    dicom: SocketAddr,
+    http: SocketAddr,
+    pid: u32,
+}
+
 /// The HTTP service, serving in a task of its own.
 struct Http {
     address: SocketAddr,
@@ -51,9 +60,10 @@ pub(crate) fn run(config: &Config, hints: bool) -> Result<Exit, Failure> {
     // Patient data: what we make is for our own account only.
     umask(Mode::RWXG | Mode::RWXO);
     raise_open_files();
-    let render = metrics::start().map_err(|error| failed("metrics", &error))?;
+    let recorded = metrics::start().map_err(|error| failed("metrics", &error))?;
     let runtime = runtime().map_err(|error| failed("threads", &error))?;
     let archive = Archive::open(config.archive()).map_err(|error| Failure::open(&config.data, error))?;
+    let render = metrics::render(recorded, &archive);
     let running = runtime.block_on(listen(config, archive, render))?;
     announce(config, &running, hints)?;
     runtime.block_on(stop_signal()).map_err(|error| failed("signals", &error))?;
@@ -121,12 +131,8 @@ fn announce(config: &Config, running: &Running, hints: bool) -> Result<(), Failu
         // Nobody to read them, nothing lost.
         let _ = io::stderr().write_all(hints_text(config, dicom, http).as_bytes());
     }
-    let ready = json!({
-        "event": "ready",
-        "dicom": dicom.to_string(),
-        "http": http.to_string(),
-        "pid": std::process::id(),
-    });
+    let ready = Ready { event: "ready", dicom, http, pid: std::process::id() };
+    let ready = serde_json::to_string(&ready).map_err(|error| failed("ready line", &error))?;
     let mut out = io::stdout().lock();
     // Whoever started us may not listen; that is no reason to stop.
     if let Err(error) = writeln!(out, "{ready}").and_then(|()| out.flush()) {

@@ -39,10 +39,10 @@ impl Config {
         if directories.len() > 2 {
             return refuse("journal.directories", "one or two directories, not more");
         }
-        if let [one, other] = directories.as_slice() {
-            if one == other {
-                return refuse("journal.directories", "the two directories must lie on two disks; these are the same");
-            }
+        if let [one, other] = directories.as_slice()
+            && one == other
+        {
+            return refuse("journal.directories", "the two directories must lie on two disks; these are the same");
         }
         if self.journal.segment.0 < SEGMENT_MIN.0 {
             return refuse("journal.segment", format!("at least {SEGMENT_MIN}"));

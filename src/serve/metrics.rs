@@ -1,6 +1,8 @@
 //! The process's metrics: one recorder for every crate, rendered by `/metrics` in the Prometheus text format.
 
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
+use archive::Archive;
+use metrics::gauge;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -38,8 +40,8 @@ const COUNTS: &[f64] = &[
 /// Histograms hold single samples until they are sorted into their buckets.
 const SORT_EVERY: Duration = Duration::from_secs(5);
 
-/// Installs the recorder for the whole process.
-pub(super) fn start() -> Result<Render, BuildError> {
+/// Installs the recorder for the whole process; first of all, so that nothing is counted in vain.
+pub(super) fn start() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
         .set_buckets(COUNTS)?
@@ -54,5 +56,58 @@ pub(super) fn start() -> Result<Render, BuildError> {
     if let Err(error) = thread::Builder::new().name("metrics".into()).spawn(sort) {
         tracing::warn!(%error, "no thread for the metrics; they are sorted when they are read");
     }
-    Ok(Arc::new(move || handle.render()))
+    Ok(handle)
+}
+
+/// What `/metrics` answers: the counted metrics, and the archive's state at this moment.
+pub(super) fn render(handle: PrometheusHandle, archive: &Arc<Archive>) -> Render {
+    // The archive must end when its last user does, and the metrics are none.
+    let archive = Arc::downgrade(archive);
+    Arc::new(move || {
+        if let Some(archive) = archive.upgrade() {
+            observe(&archive);
+        }
+        handle.render()
+    })
+}
+
+fn observe(archive: &Archive) {
+    gauge!("khoanh_ready").set(if archive.readiness().ready { 1.0 } else { 0.0 });
+    let Ok(stats) = archive.stats() else { return };
+    let total = &stats.index.total;
+    gauge!("khoanh_studies").set(number(total.studies));
+    gauge!("khoanh_series").set(number(total.series));
+    gauge!("khoanh_instances").set(number(total.instances));
+    gauge!("khoanh_conflicts").set(number(total.conflicts));
+    gauge!("khoanh_stored_bytes").set(number(total.bytes));
+    gauge!("khoanh_ingest_memory_bytes").set(number(stats.ingest_bytes));
+    if let Some(free) = stats.free_bytes {
+        gauge!("khoanh_free_bytes").set(number(free));
+    }
+    for (source, row) in &stats.index.sources {
+        gauge!("khoanh_source_last_received_seconds", "source" => source.clone())
+            .set(number(row.last_received) / 1_000.0);
+        gauge!("khoanh_queue_objects", "source" => source.clone()).set(0.0);
+    }
+    for (source, waiting) in stats.waiting {
+        gauge!("khoanh_queue_objects", "source" => source).set(u32::try_from(waiting).map_or(f64::MAX, f64::from));
+    }
+}
+
+/// Metrics are floating point; counts stay exact up to 2^53.
+fn number(count: u64) -> f64 {
+    let (high, low) = (u32::try_from(count >> 32).unwrap_or(u32::MAX), u32::try_from(count & 0xffff_ffff).unwrap_or(0));
+    f64::from(high) * 4_294_967_296.0 + f64::from(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_keep_their_value_as_floating_point() {
+        for (count, shown) in [(0, "0"), (4_294_967_297, "4294967297"), (9_007_199_254_740_991, "9007199254740991")] {
+            assert_eq!(number(count).to_string(), shown);
+        }
+    }
 }

@@ -131,7 +131,8 @@ fn source(row: &Row, facility: FacilityCode) -> Result<Source, String> {
     let ranges = row.addresses.split([' ', ';', ',']).filter(|range| !range.is_empty());
     let addresses: Result<Vec<_>, _> = ranges.map(AddressRange::parse).collect();
     let certificate = row.certificate.replace(':', "").to_lowercase();
-    if !certificate.is_empty() && !(certificate.len() == 64 && certificate.bytes().all(|b| b.is_ascii_hexdigit())) {
+    let is_digest = certificate.len() == 64 && certificate.bytes().all(|b| b.is_ascii_hexdigit());
+    if !certificate.is_empty() && !is_digest {
         return Err("a certificate is named by its SHA-256, 64 hexadecimal digits".into());
     }
     let calling = title(&row.calling)?;
