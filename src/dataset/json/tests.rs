@@ -44,7 +44,7 @@ fn numbers_stay_exact() {
     let ds = |text: &str| one(0x0018_0050, b"DS", text.as_bytes()).get("Value").expect("values").clone();
     assert_eq!(ds("1.50"), json!([1.5]));
     assert_eq!(ds(" +007.25\\-.5\\5.\\1E3"), json!([7.25, -0.5, 5, 1000.0]));
-    assert_eq!(ds("1,5\\0x10\\-\\."), json!(["1,5", "0x10", "-", "."]));
+    assert_eq!(ds("1,5\\0x10\\-\\.\\9e999"), json!(["1,5", "0x10", "-", ".", "9e999"]));
     assert_eq!(one(0x0020_0013, b"IS", b"-12\\1.5 "), json!({"vr": "IS", "Value": [-12, "1.5"]}));
     assert_eq!(one(0x0028_0010, b"US", &[0xFF, 0xFF, 1, 0]), json!({"vr": "US", "Value": [65535, 1]}));
     assert_eq!(one(0x0018_6020, b"SL", &[0xFE, 0xFF, 0xFF, 0xFF]), json!({"vr": "SL", "Value": [-2]}));

@@ -87,6 +87,8 @@ pub(super) fn number(value: &str, integer: bool, out: &mut Vec<u8>) {
         && digits(fraction)
         && !(whole.is_empty() && fraction.is_empty())
         && exponent_digits.is_none_or(|text| digits(text) && (1..=3).contains(&text.len()))
+        // What overflows is no number to a reader.
+        && value.parse::<f64>().is_ok_and(f64::is_finite)
         && !(integer && (exponent.is_some() || mantissa.contains('.') || whole.len() > 15));
     if !valid {
         return string(value, out);
