@@ -3,12 +3,14 @@
 
 use serde_json::Value;
 use std::fs;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use testkit::association::{Association, Titles, WireError, p_data};
 use testkit::http::Client;
-use testkit::modality::{Sending, send};
+use testkit::modality::{Sending, proposals, send};
 use testkit::object::Object;
 use testkit::server::{Server, command};
 use testkit::study::{Kind, Study};
@@ -148,7 +150,7 @@ fn verify_and_status_work_beside_the_server_and_rebuild_does_not() {
     let folder = folder();
     let server = start(folder.path());
     let sent = objects(11, 12);
-    let report = send(&Sending::to(server.dicom, 2), &sent);
+    let report = send(&sent, &Sending::to(server.dicom, 2));
     assert!(report.errors.is_empty() && report.sent.iter().all(|sent| sent.status == 0), "{report:?}");
     let status = expect_exit(&run(server.data(), &["status", "--json"]), 0);
     let status: Value = serde_json::from_str(status.lines().next().expect("a line")).expect("JSON");
@@ -164,7 +166,7 @@ fn metrics_and_readiness_speak_of_what_happened() {
     let folder = folder();
     let server = start(folder.path());
     let sent = objects(13, 5);
-    let report = send(&Sending::to(server.dicom, 1), &sent);
+    let report = send(&sent, &Sending::to(server.dicom, 1));
     assert_eq!(report.sent.len(), 5, "{report:?}");
     let mut client = Client::new(server.http, Duration::from_secs(30));
     let metrics = client.get("/metrics", "").expect("metrics").text();
@@ -173,6 +175,53 @@ fn metrics_and_readiness_speak_of_what_happened() {
     assert!(metrics.contains("khoanh_sync_seconds_bucket"), "{metrics}");
     assert_eq!(client.get("/health/ready", "").expect("ready").status, 200);
     assert_eq!(client.get("/health/live", "").expect("live").status, 200);
+}
+
+/// Waits until the archive holds bytes of an object that is on its way in.
+fn wait_for_open_object(server: &Server) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut client = Client::new(server.http, Duration::from_secs(30));
+    while Instant::now() < deadline {
+        let stats: Value = serde_json::from_slice(&client.get("/api/stats", "").expect("stats").body).expect("JSON");
+        if stats["ingest_bytes"].as_u64().is_some_and(|bytes| bytes > 0) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("the object never began to arrive");
+}
+
+#[test]
+fn a_stop_finishes_the_open_object_and_refuses_new_ones() {
+    let folder = folder();
+    let server = start(folder.path());
+    let (address, data) = (server.dicom, server.data().to_owned());
+    let objects = objects(17, 1);
+    let object = objects.first().expect("one object");
+    let titles = Titles::new("KHOANH", "CT01");
+    let limit = Duration::from_secs(30);
+    let mut open = Association::open(address, &titles, &proposals(&objects), limit).expect("associates");
+    let context = open.context(&object.sop_class, &object.transfer_syntax).expect("accepted");
+    let command = open.store_command(&object.sop_class, &object.sop_instance);
+    let (first, rest) = object.data_set().split_at(object.data_set().len() / 2);
+    let begun = [p_data(&[(context, 3, &command)]), p_data(&[(context, 0, first)])].concat();
+    open.socket().write_all(&begun).expect("half of it");
+    wait_for_open_object(&server);
+
+    let stopping = std::thread::spawn(move || server.stop(STOPS_WITHIN));
+    let deadline = Instant::now() + limit;
+    loop {
+        match Association::open(address, &titles, &proposals(&objects), limit) {
+            // Result 2: rejected-transient, the sender comes again.
+            Err(WireError::Rejected(2, _, _)) => break,
+            Err(WireError::Io(error)) if error.kind() == ErrorKind::ConnectionRefused => break,
+            _ => assert!(Instant::now() < deadline, "associations are still accepted"),
+        }
+    }
+    open.socket().write_all(&p_data(&[(context, 2, rest)])).expect("the other half");
+    assert_eq!(open.read_response().expect("an answer").status, 0);
+    assert!(stopping.join().expect("thread").expect("stops").success());
+    assert!(expect_exit(&run(&data, &["verify"]), 0).contains("verified 1 objects"));
 }
 
 #[test]
