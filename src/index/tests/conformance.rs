@@ -7,8 +7,8 @@ use std::path::Path;
 use world::World;
 
 /// Operations of one world; with [`WORLDS`] at least 100,000 in all.
-const OPERATIONS: usize = 12_600;
-const WORLDS: u64 = 8;
+const OPERATIONS: usize = 5_050;
+const WORLDS: u64 = 20;
 
 /// An engine under test that can be closed and opened again.
 trait Engine: Index + Sized {
@@ -95,7 +95,6 @@ fn compare_lists(world: &mut World, oracle: &Oracle, engine: &impl Index) {
 }
 
 fn conforms<E: Engine>(seed: u64) {
-    println!("seed {seed}");
     let folder = tempfile::tempdir().expect("folder");
     let mut world = World::new(seed, 60);
     let oracle = Oracle::new();
@@ -106,12 +105,13 @@ fn conforms<E: Engine>(seed: u64) {
         oracle.apply(&batch).expect("oracle");
         engine.apply(&batch).expect("engine");
         operations += batch.len();
-        for _ in 0..8 {
+        for _ in 0..4 {
             compare_finds(&mut world, &oracle, &engine);
             found += 1;
         }
         compare_rows(&mut world, &oracle, &engine);
-        operations += 12;
+        // Four questions, one look at rows; lists, flushes and reopening are not counted.
+        operations += 5;
         match world.rng.u32(..40) {
             0 => drop(engine.flush().expect("flush")),
             1 => {
@@ -123,7 +123,7 @@ fn conforms<E: Engine>(seed: u64) {
         }
     }
     compare_lists(&mut world, &oracle, &engine);
-    assert!(found > 1000 && oracle.max_seq() > 1000, "the world is too small to tell anything");
+    assert!(found > 500 && oracle.max_seq() > 1000, "the world is too small to tell anything");
     assert!(world::dump(&engine) == world::dump(&oracle), "the dumps differ, seed {seed}");
 
     // A rebuild from the same facts is equal.

@@ -24,7 +24,6 @@ fn copy(from: &Path, to: &Path) {
 #[test]
 fn a_crash_loses_only_what_was_not_flushed_and_a_replay_restores_it() {
     for seed in 1..=8 {
-        println!("seed {seed}");
         let mut world = World::new(seed, 40);
         let (folder, crashed) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
         let index = open(folder.path());

@@ -35,6 +35,7 @@ const SYNTAXES: [&str; 2] = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.70"];
 
 /// What happened so far and what can happen next.
 pub(crate) struct World {
+    seed: u64,
     pub(crate) rng: fastrand::Rng,
     pub(crate) lsn: Lsn,
     pub(crate) seq: u64,
@@ -47,9 +48,18 @@ pub(crate) struct World {
     quietable: Vec<(SeriesKey, u64)>,
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("it failed with seed {}", self.seed);
+        }
+    }
+}
+
 impl World {
     pub(crate) fn new(seed: u64, studies: u32) -> Self {
         Self {
+            seed,
             rng: fastrand::Rng::with_seed(seed),
             lsn: 0,
             seq: 0,
