@@ -87,9 +87,9 @@ impl Call {
     /// URL of the DICOMweb root that was asked, as the client sees it, without a trailing slash.
     pub(crate) fn service_root(&self) -> String {
         let options = &self.app.options;
-        let tls = self.parts.extensions.get::<Peer>().is_some_and(|peer| peer.tls);
+        let peer = self.parts.extensions.get::<Peer>();
         let (uri, headers) = (&self.parts.uri, &self.parts.headers);
-        let base = base_url::base_url(options.public_url.as_deref(), options.trust_forwarded, tls, uri, headers);
+        let base = base_url::base_url(options.public_url.as_deref(), options.trust_forwarded, peer, uri, headers);
         match self.scope {
             Scope::Shared => format!("{base}{}", crate::routes::SHARED_ROOT),
             Scope::Facility(code) => format!("{base}/facilities/{code}/dicom-web"),

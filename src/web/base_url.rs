@@ -3,22 +3,28 @@
 //! A configured public URL wins; a reverse proxy's headers count only when the operator says so;
 //! else scheme and Host of the request. Text from a header is used only when it looks like a host.
 
+use crate::server::Peer;
 use http::{HeaderMap, Uri, header};
+use std::net::IpAddr;
 
 /// Scheme, authority and path prefix in front of the service's own paths, without a trailing slash.
 pub(crate) fn base_url(
     public: Option<&str>,
     trust_forwarded: bool,
-    tls: bool,
+    peer: Option<&Peer>,
     uri: &Uri,
     headers: &HeaderMap,
 ) -> String {
     if let Some(public) = public {
         return public.trim_end_matches('/').to_owned();
     }
+    let tls = peer.is_some_and(|peer| peer.tls);
     let mut scheme = if tls { "https" } else { "http" }.to_owned();
     let asked = uri.authority().map(http::uri::Authority::as_str).or_else(|| text(headers, header::HOST.as_str()));
     let mut host = asked.filter(|h| is_authority(h)).unwrap_or("localhost").to_owned();
+    if let Some(port) = peer.and_then(|peer| missing_port(&host, peer)) {
+        host = format!("{host}:{port}");
+    }
     let mut prefix = String::new();
     if trust_forwarded {
         let forwarded = text(headers, "forwarded");
@@ -35,6 +41,16 @@ pub(crate) fn base_url(
         }
     }
     format!("{scheme}://{host}{prefix}")
+}
+
+/// The port of a direct connection whose Host names our very address without it, as some clients write it.
+fn missing_port(host: &str, peer: &Peer) -> Option<u16> {
+    let port = peer.local.port();
+    let usual = if peer.tls { 443 } else { 80 };
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+    let own = address == Some(peer.local.ip().to_canonical());
+    let loopback = host.eq_ignore_ascii_case("localhost") && peer.local.ip().to_canonical().is_loopback();
+    (port != usual && (own || loopback)).then_some(port)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -69,22 +85,32 @@ fn is_prefix(path: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn peer(tls: bool, local: &str) -> Peer {
+        let local: std::net::SocketAddr = local.parse().expect("an address");
+        Peer { address: local.ip(), tls, local }
+    }
+
     fn base(trust: bool, tls: bool, pairs: &[(&'static str, &str)]) -> String {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(*name, value.parse().expect("header value"));
         }
-        base_url(None, trust, tls, &Uri::from_static("/dicom-web/studies"), &headers)
+        let peer = peer(tls, "127.0.0.1:8080");
+        base_url(None, trust, Some(&peer), &Uri::from_static("/dicom-web/studies"), &headers)
     }
 
     #[test]
     fn the_configured_url_wins_and_else_the_host_counts() {
         let headers = HeaderMap::new();
         let uri = Uri::from_static("http://h2.example/x");
-        assert_eq!(base_url(Some("https://p.example/pacs/"), true, false, &uri, &headers), "https://p.example/pacs");
-        assert_eq!(base_url(None, false, true, &uri, &headers), "https://h2.example");
+        assert_eq!(base_url(Some("https://p.example/pacs/"), true, None, &uri, &headers), "https://p.example/pacs");
+        assert_eq!(base_url(None, false, Some(&peer(true, "10.0.0.1:443")), &uri, &headers), "https://h2.example");
         assert_eq!(base(false, false, &[("host", "[::1]:8080")]), "http://[::1]:8080");
-        assert_eq!(base(false, false, &[("host", "evil/\"><x")]), "http://localhost");
+        assert_eq!(base(false, false, &[("host", "evil/\"><x")]), "http://localhost:8080");
+        // A Host without the port that was connected to is completed only where it is our own address.
+        assert_eq!(base(false, false, &[("host", "127.0.0.1")]), "http://127.0.0.1:8080");
+        assert_eq!(base(false, false, &[("host", "10.0.0.2")]), "http://10.0.0.2");
+        assert_eq!(base(false, false, &[("host", "pacs.example")]), "http://pacs.example");
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// Whether it came over TLS.
     pub tls: bool,
+    /// Our end of the connection.
+    pub local: SocketAddr,
 }
 
 /// A bound service.
@@ -154,10 +156,8 @@ async fn connection(
     drain: watch::Receiver<bool>,
 ) {
     // Answers leave at once: waiting for more bytes only delays small ones.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
-    let peer = Peer { address: address.to_canonical(), tls: shared.tls.is_some() };
+    let (Ok(()), Ok(local)) = (stream.set_nodelay(true), stream.local_addr()) else { return };
+    let peer = Peer { address: address.to_canonical(), tls: shared.tls.is_some(), local };
     let evicted = Arc::clone(&place.connection);
     tokio::select! {
         () = evicted.evicted() => {}

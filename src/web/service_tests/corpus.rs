@@ -3,6 +3,9 @@
 use super::*;
 use std::collections::HashMap;
 
+/// Refused by the scanner: its sequence lengths contradict each other, though pydicom reads on.
+const REFUSED: &str = "structure/bad_sequence.dcm";
+
 struct Row {
     file: String,
     syntax: String,
@@ -53,6 +56,10 @@ fn path(answer: &Answer) -> String {
 async fn check(service: &Service, row: &Row) {
     let (name, file) = (&row.file, sample(&row.file));
     let stored = service.store("/dicom-web/studies", &[&file]).await;
+    if name == REFUSED {
+        assert_eq!(stored.status, StatusCode::CONFLICT, "{name}");
+        return;
+    }
     assert!(matches!(stored.status.as_u16(), 200 | 202), "{name}: {} {:?}", stored.status, stored.body);
     let path = path(&stored);
     assert!(path.ends_with(&row.instance), "{name}: {path}");
