@@ -50,7 +50,13 @@ impl Object {
         let stored = file.get(data_set_at..).unwrap_or_default();
         let mut inflated = Vec::new();
         let data_set = if transfer_syntax == syntax::DEFLATED {
-            let _ = flate2::read::DeflateDecoder::new(stored).read_to_end(&mut inflated);
+            // Some writers put a zlib header in front, against PS3.5 section A.5.
+            let _ = match stored {
+                [0x78, 0x01 | 0x5E | 0x9C | 0xDA, ..] => {
+                    flate2::read::ZlibDecoder::new(stored).read_to_end(&mut inflated)
+                }
+                _ => flate2::read::DeflateDecoder::new(stored).read_to_end(&mut inflated),
+            };
             inflated.as_slice()
         } else {
             stored
@@ -93,11 +99,10 @@ fn read_meta(file: &[u8]) -> Result<(String, usize), NotReadable> {
     let mut transfer_syntax = String::new();
     loop {
         let start = cursor.at;
-        let Some(element) = cursor.next() else { break };
-        if element.tag >> 16 != 2 {
+        let Some(element) = cursor.next().filter(|element| element.tag >> 16 == 2) else {
             cursor.at = start;
             break;
-        }
+        };
         if element.tag == 0x0002_0010 {
             transfer_syntax = uid_text(element.value);
         }

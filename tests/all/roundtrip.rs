@@ -83,7 +83,11 @@ fn every_readable_file_sent_by_stow_comes_back_byte_equal() {
             let files: Vec<&[u8]> = part.iter().map(|(_, object)| object.file.as_slice()).collect();
             let answer = client.stow("/dicom-web/studies", &files).expect("answered");
             let names: Vec<&String> = part.iter().map(|(file, _)| file).collect();
-            assert_eq!(answer.status, 200, "{names:?}: {}", answer.text());
+            // 202 where an oddity was stored with a warning; nothing may fail.
+            assert!([200, 202].contains(&answer.status), "{names:?}: {} {}", answer.status, answer.text());
+            for failed in ["00081198", "0008119A"] {
+                assert!(!answer.text().contains(failed), "{names:?}: {}", answer.text());
+            }
         }
         assert_equal(&server, &list);
     }
