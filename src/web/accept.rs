@@ -154,7 +154,7 @@ fn unquote(value: &str) -> String {
 }
 
 /// A weight of RFC 9110 section 12.4.2 in thousandths.
-fn weight(text: &str) -> Option<u16> {
+pub(crate) fn weight(text: &str) -> Option<u16> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     if decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {
         return None;

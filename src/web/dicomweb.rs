@@ -2,7 +2,7 @@
 
 pub mod media;
 pub(crate) mod multipart;
-pub(crate) mod qido;
+pub mod qido;
 pub mod stow;
 pub(crate) mod wado;
 

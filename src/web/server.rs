@@ -193,7 +193,7 @@ async fn first_request<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     };
     match read {
         Ok(Ok(request_line::Outcome::Line(bytes))) => {
-            let stream = Watched::new(stream, bytes, Arc::clone(&place.connection));
+            let stream = Watched::new(stream, bytes);
             serve_http(stream, peer, place, shared, drain).await;
         }
         Ok(Ok(request_line::Outcome::TooLong)) => {
@@ -260,6 +260,8 @@ fn builder(options: &Options) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(256 << 10)
+        .initial_connection_window_size(1 << 20)
         .max_header_list_size(header_list)
         .max_pending_accept_reset_streams(64)
         .max_send_buf_size(512 << 10)

@@ -12,13 +12,23 @@ use crate::accept::MediaRange;
 use crate::app::Call;
 use crate::dicomweb::multipart::Multipart;
 use crate::dicomweb::warn;
+use crate::options::Options;
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
 use archive::Found;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use model::Level;
+use model::query::Query;
 use question::Question;
+
+/// Parses the query string of a search at a level outside any study: what a fuzzer feeds.
+///
+/// # Errors
+/// The refusal the client would get.
+pub fn parse_search(level: Level, query: &str, options: &Options) -> Result<Query, Problem> {
+    Ok(question::parse(level, &[], &split_query(query)?, options)?.query)
+}
 
 /// Media types of an answer.
 const OFFERED: &str = "application/dicom+json, multipart/related; type=\"application/dicom+xml\"";

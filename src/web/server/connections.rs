@@ -16,20 +16,21 @@ pub(super) struct Connection {
     id: u64,
     address: IpAddr,
     opened: Instant,
-    /// Milliseconds from `opened` to the last byte in either direction.
+    /// Milliseconds from `opened` to the end of the last request.
     active: AtomicU64,
     requests: AtomicUsize,
     closing: Notify,
 }
 
 impl Connection {
-    /// A byte went through.
-    pub(super) fn touch(&self) {
+    /// A request ended.
+    fn touch(&self) {
         let millis = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.active.store(millis, Ordering::Relaxed);
     }
 
-    /// Time since the last byte.
+    /// Time since the last request ended, or since the connection was opened.
+    /// Bytes alone do not count: who drips half a request is as silent as who sends none.
     pub(super) fn silent_for(&self) -> Duration {
         self.opened.elapsed().saturating_sub(Duration::from_millis(self.active.load(Ordering::Relaxed)))
     }

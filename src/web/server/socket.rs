@@ -1,6 +1,6 @@
-//! A stream that tells its connection about every byte, and a body that keeps its request counted while it is sent.
+//! A stream that knows how long its peer has taken nothing, and a body that keeps its request counted while it is sent.
 
-use super::connections::{Connection, RequestGuard};
+use super::connections::RequestGuard;
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use std::io;
@@ -40,14 +40,13 @@ impl Blocked {
 pub(super) struct Watched<S> {
     inner: S,
     before: BytesMut,
-    connection: Arc<Connection>,
     blocked: Arc<Blocked>,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(inner: S, before: BytesMut, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(inner: S, before: BytesMut) -> Self {
         let blocked = Arc::new(Blocked { start: Instant::now(), since: AtomicU64::new(0) });
-        Self { inner, before, connection, blocked }
+        Self { inner, before, blocked }
     }
 
     pub(super) fn handle(&self) -> Arc<Blocked> {
@@ -56,9 +55,6 @@ impl<S> Watched<S> {
 
     fn wrote<T>(&self, poll: Poll<T>) -> Poll<T> {
         self.blocked.note(&poll);
-        if poll.is_ready() {
-            self.connection.touch();
-        }
         poll
     }
 }
@@ -73,11 +69,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             self.before.advance(count);
             return Poll::Ready(Ok(()));
         }
-        let poll = Pin::new(&mut self.inner).poll_read(context, out);
-        if poll.is_ready() {
-            self.connection.touch();
-        }
-        poll
+        Pin::new(&mut self.inner).poll_read(context, out)
     }
 }
 

@@ -2,12 +2,18 @@
 
 use super::*;
 use crate::server::{BindError, Server};
+use rustls::pki_types::pem::PemObject;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+/// A certificate for `localhost` made for this test and trusted by nobody else.
+const CERTIFICATE: &str = include_str!("tls/certificate.pem");
+/// Its key.
+const KEY: &str = include_str!("tls/key.pem");
 
 /// No wait in these tests is longer.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -141,4 +147,52 @@ async fn broken_certificate_files_are_named() {
     let refused = Server::bind("127.0.0.1:0".parse().expect("an address"), options, archive).await;
     let error = refused.err().expect("refused").to_string();
     assert!(error.contains("cert.pem"), "{error}");
+}
+
+/// A TLS stream to the service that offers these protocols.
+async fn secured(running: &Running, offered: &[&str]) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let certificate = rustls::pki_types::CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).expect("a certificate");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).expect("usable as a root");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    connector.connect(name, connect(running).await).await.expect("a handshake")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificate_files_serve_both_versions_of_http() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&certificate, CERTIFICATE).expect("written");
+    std::fs::write(&key, KEY).expect("written");
+    let options = Options {
+        tls: Some(crate::TlsFiles { certificate, key }),
+        header_timeout: Duration::from_secs(2),
+        ..Options::default()
+    };
+    let running = run(options).await;
+    let mut first = secured(&running, &["http/1.1"]).await;
+    first.write_all(live().as_bytes()).await.expect("written");
+    let mut answer = vec![0u8; 12];
+    first.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(answer, b"HTTP/1.1 200");
+
+    let mut second = secured(&running, &["h2", "http/1.1"]).await;
+    assert_eq!(second.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    // The client preface with an empty SETTINGS frame; the answer begins with a SETTINGS frame (RFC 9113 section 3.4).
+    second.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("written");
+    let mut frame = [0u8; 9];
+    second.read_exact(&mut frame).await.expect("a frame");
+    assert_eq!(frame[3], 4, "{frame:?}");
+
+    // Who never begins the handshake is cut.
+    let mut silent = connect(&running).await;
+    assert_eq!(rest(&mut silent).await, "");
 }

@@ -1,7 +1,7 @@
 //! Metadata documents: prepared by the archive, given the client's URLs and coding here, and kept ready.
 
 use super::{not_acceptable, target};
-use crate::accept::MediaRange;
+use crate::accept::{self, MediaRange};
 use crate::app::Call;
 use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
@@ -131,29 +131,14 @@ fn coding(headers: &HeaderMap) -> Coding {
     let weight = |name: &str| {
         text.split(',').find_map(|element| {
             let (coding, parameters) = element.split_once(';').unwrap_or((element, "q=1"));
-            let weight = parameters.trim().strip_prefix("q=")?.trim().parse::<f32>().ok()?;
-            // Two decimals are plenty to rank three codings.
-            (coding.trim() == name).then(|| {
-                if weight <= 0.0 {
-                    0
-                } else if weight >= 1.0 {
-                    1000
-                } else {
-                    thousandths(parameters)
-                }
-            })
+            let weight = accept::weight(parameters.trim().strip_prefix("q=")?.trim())?;
+            (coding.trim() == name).then_some(weight)
         })
     };
     consider(weight("zstd").unwrap_or(0), Coding::Zstd);
     consider(weight("gzip").or_else(|| weight("x-gzip")).unwrap_or(0), Coding::Gzip);
     consider(weight("identity").unwrap_or(0), Coding::Identity);
     best.1
-}
-
-fn thousandths(parameters: &str) -> u16 {
-    let decimals: String =
-        parameters.split('.').nth(1).unwrap_or("").chars().filter(char::is_ascii_digit).take(3).collect();
-    format!("{decimals:0<3}").parse().unwrap_or(1)
 }
 
 /// Whether an If-None-Match header names the tag (weak comparison, RFC 9110 section 13.1.2).
