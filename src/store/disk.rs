@@ -125,7 +125,8 @@ impl DiskFile for RealFile {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
         let mut done = 0;
         while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let position = at.checked_add(done as u64).ok_or(io::ErrorKind::InvalidInput)?;
+            let position =
+                u64::try_from(done).ok().and_then(|done| at.checked_add(done)).ok_or(io::ErrorKind::InvalidInput)?;
             match self.0.read_at(rest, position) {
                 Ok(0) => break,
                 Ok(n) => done += n,

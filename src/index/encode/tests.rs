@@ -1,3 +1,5 @@
+//! Rows come back as they were written, and rows of the first version are read for ever.
+
 use super::*;
 use model::attribute::key;
 use model::{Lsn, Uid};

@@ -167,13 +167,8 @@ fn applied(index: &Rocks, batches: &[Vec<Entry>], what: &str) -> Result<(), Box<
     Ok(())
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let studies: u64 = arguments.next().map_or(Ok(20_000), |text| text.parse())?;
-    let own = tempfile::tempdir()?;
-    let folder = arguments.next().map_or_else(|| own.path().to_path_buf(), Into::into);
-    let index = Rocks::open(&folder, RocksOptions::default())?;
-    let mut province = Province { rng: fastrand::Rng::with_seed(1), seq: index.max_seq(), lsn: index.applied() };
+/// Fills an empty index with so many studies, 50 in a batch.
+fn fill(index: &Rocks, province: &mut Province, studies: u64) -> Result<(), Box<dyn Error>> {
     let mut spent = Duration::ZERO;
     let mut instances = 0;
     for first in (0..studies).step_by(50) {
@@ -187,6 +182,64 @@ fn main() -> Result<(), Box<dyn Error>> {
         instances += batch.len();
     }
     println!("fill, 10 instances a study: {instances} in {spent:.1?}, {:.0}/s", instances as f64 / spent.as_secs_f64());
+    Ok(())
+}
+
+/// What the way in asks before every instance.
+fn identities(index: &Rocks, province: &mut Province, studies: u64) -> Result<(), Box<dyn Error>> {
+    let mut times = Vec::new();
+    for round in 0..20_000u64 {
+        let number = province.rng.u64(..studies);
+        let facility = FacilityCode::parse(&format!("56{:03}", number % 25 + 1))?;
+        let study = Uid::parse(&format!("1.2.840.113619.2.55.3.{number}.1700000000"))?;
+        let of_series = Uid::parse(&format!("1.2.840.113619.2.56.3.{number}.0"))?;
+        let new = Uid::parse(&format!("{study}.9.{round}"))?;
+        let begun = Instant::now();
+        index.identity(facility, &study, &of_series, &new)?;
+        times.push(begun.elapsed());
+    }
+    report("identity of a new instance", times);
+    Ok(())
+}
+
+/// Pages of 50 by the keys that people search with.
+fn queries(index: &Rocks, studies: u64) -> Result<(), Box<dyn Error>> {
+    let mut rng = fastrand::Rng::with_seed(2);
+    let mut draw = move |below: u64| rng.u64(..below);
+    pages(index, "patient ID", |_| vec![(key::PATIENT_ID, format!("{:08}", draw(studies) / 3))])?;
+    let mut rng = fastrand::Rng::with_seed(3);
+    let mut draw = move |below: u64| rng.u64(..below);
+    pages(index, "accession", |_| vec![(key::ACCESSION_NUMBER, format!("A{:09}", draw(studies)))])?;
+    pages(index, "date range, a month", |n| {
+        vec![(key::STUDY_DATE, format!("20{:02}0101-20{:02}0131", 16 + n % 10, 16 + n % 10))]
+    })?;
+    pages(index, "name prefix", |n| {
+        let given = ["nguyen^v*", "tran^thi*", "le*", "dang^minh*"];
+        given.get(n as usize % 4).map(|text| (key::PATIENT_NAME, (*text).to_owned())).into_iter().collect()
+    })?;
+    pages(index, "name, three words", |_| vec![(key::PATIENT_NAME, "yen nguyen xuan".into())])?;
+    pages(index, "modality and date", |n| {
+        vec![
+            (key::MODALITIES_IN_STUDY, "CT".into()),
+            (key::STUDY_DATE, format!("20{:02}0101-20{:02}1231", 16 + n % 10, 16 + n % 10)),
+        ]
+    })?;
+    pages(index, "name and birth year", |_| {
+        vec![(key::PATIENT_NAME, "nguyen an".into()), (key::PATIENT_BIRTH_DATE, "19780101-19781231".into())]
+    })?;
+    pages(index, "everything, newest first", |_| Vec::new())?;
+    pages(index, "description with a word inside", |_| vec![(key::STUDY_DESCRIPTION, "*nguc*".into())])?;
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let studies: u64 = arguments.next().map_or(Ok(20_000), |text| text.parse())?;
+    let own = tempfile::tempdir()?;
+    let folder = arguments.next().map_or_else(|| own.path().to_path_buf(), Into::into);
+    let index = Rocks::open(&folder, RocksOptions::default())?;
+    let mut province = Province { rng: fastrand::Rng::with_seed(1), seq: index.max_seq(), lsn: index.applied() };
+    fill(&index, &mut province, studies)?;
     let begun = Instant::now();
     index.flush()?;
     println!("flush {:.1?}", begun.elapsed());
@@ -200,44 +253,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let singles = (0..2000).map(|n| province.study(studies + 100 + n, 1, 1)).collect::<Result<Vec<_>, _>>()?;
     applied(&index, &singles, "apply, one instance a batch, new studies")?;
 
-    let mut times = Vec::new();
-    for round in 0..20_000u64 {
-        let number = province.rng.u64(..studies);
-        let facility = FacilityCode::parse(&format!("56{:03}", number % 25 + 1))?;
-        let study = Uid::parse(&format!("1.2.840.113619.2.55.3.{number}.1700000000"))?;
-        let of_series = Uid::parse(&format!("1.2.840.113619.2.56.3.{number}.0"))?;
-        let new = Uid::parse(&format!("{study}.9.{round}"))?;
-        let begun = Instant::now();
-        index.identity(facility, &study, &of_series, &new)?;
-        times.push(begun.elapsed());
-    }
-    report("identity of a new instance", times);
-
-    let mut rng = fastrand::Rng::with_seed(2);
-    let mut draw = move |below: u64| rng.u64(..below);
-    pages(&index, "patient ID", |_| vec![(key::PATIENT_ID, format!("{:08}", draw(studies) / 3))])?;
-    let mut rng = fastrand::Rng::with_seed(3);
-    let mut draw = move |below: u64| rng.u64(..below);
-    pages(&index, "accession", |_| vec![(key::ACCESSION_NUMBER, format!("A{:09}", draw(studies)))])?;
-    pages(&index, "date range, a month", |n| {
-        vec![(key::STUDY_DATE, format!("20{:02}0101-20{:02}0131", 16 + n % 10, 16 + n % 10))]
-    })?;
-    pages(&index, "name prefix", |n| {
-        let given = ["nguyen^v*", "tran^thi*", "le*", "dang^minh*"];
-        given.get(n as usize % 4).map(|text| (key::PATIENT_NAME, (*text).to_owned())).into_iter().collect()
-    })?;
-    pages(&index, "name, three words", |_| vec![(key::PATIENT_NAME, "yen nguyen xuan".into())])?;
-    pages(&index, "modality and date", |n| {
-        vec![
-            (key::MODALITIES_IN_STUDY, "CT".into()),
-            (key::STUDY_DATE, format!("20{:02}0101-20{:02}1231", 16 + n % 10, 16 + n % 10)),
-        ]
-    })?;
-    pages(&index, "name and birth year", |_| {
-        vec![(key::PATIENT_NAME, "nguyen an".into()), (key::PATIENT_BIRTH_DATE, "19780101-19781231".into())]
-    })?;
-    pages(&index, "everything, newest first", |_| Vec::new())?;
-    pages(&index, "description with a word inside", |_| vec![(key::STUDY_DESCRIPTION, "*nguc*".into())])?;
+    identities(&index, &mut province, studies)?;
+    queries(&index, studies)?;
     drop(index);
     let begun = Instant::now();
     let index = Rocks::open(&folder, RocksOptions::default())?;

@@ -1,3 +1,5 @@
+//! Which key drives a query, and what is left to check on the rows.
+
 use super::*;
 use model::attribute::key;
 

@@ -1,3 +1,5 @@
+//! Values parse by their VR, and tests accept what the standard says they match.
+
 use super::*;
 use crate::attribute::{attribute, key};
 

@@ -31,7 +31,7 @@ pub(crate) fn prepare(records: &[Record]) -> Result<Vec<Prepared>, StoreError> {
 }
 
 fn too_large(bytes: usize) -> StoreError {
-    StoreError::TooLarge { bytes: bytes as u64, limit: u64::from(HEAD_MAX) }
+    StoreError::TooLarge { bytes: u64::try_from(bytes).unwrap_or(u64::MAX), limit: u64::from(HEAD_MAX) }
 }
 
 fn prepare_one(record: &Record) -> Result<Prepared, StoreError> {

@@ -89,7 +89,7 @@ fn kept_values_are_cut_not_hoarded() {
 #[test]
 fn delimiters_and_items_out_of_place_are_framing_errors() {
     let stray = around(&item(&[]));
-    let short = around(&explicit(0x0008_1140, b"SQ", &item(&explicit(0x0008_1150, b"UI", b"1.2\0")).split_at(10).0));
+    let short = around(&explicit(0x0008_1140, b"SQ", item(&explicit(0x0008_1150, b"UI", b"1.2\0")).split_at(10).0));
     let mut crossing = explicit(0x0008_1140, b"SQ", &item(&explicit(0x0008_1150, b"UI", b"1.2\0")));
     // The item says it is longer than its sequence.
     *crossing.get_mut(16).expect("length") += 2;
