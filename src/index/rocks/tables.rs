@@ -25,7 +25,8 @@ use crate::IndexError;
 use crate::codec::Encoder;
 use model::{FacilityCode, Uid};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, LogLevel, Options, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, LogLevel, Options,
+    WriteOptions,
 };
 use std::path::Path;
 
@@ -173,7 +174,13 @@ fn table_options(table: Table, options: &RocksOptions, cache: &Cache) -> Options
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
     blocks.set_block_size(8 << 10);
+    // Indexes and filters count against the cache, in small parts: whole ones of large files would push each other
+    // out of its shards and be read again, a megabyte at a time, for every single key.
+    blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    blocks.set_partition_filters(true);
+    blocks.set_metadata_block_size(4 << 10);
     blocks.set_cache_index_and_filter_blocks(true);
+    blocks.set_pin_top_level_index_and_filter(true);
     blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
     // The tables that are asked for keys that are not there, on the way to every acknowledgement.
     if matches!(table, Table::Uids | Table::Layouts | Table::Meta) {

@@ -17,7 +17,7 @@ trait Engine: Index + Sized {
 
 impl Engine for Rocks {
     fn open(folder: &Path) -> Self {
-        Self::open(folder, RocksOptions { write_buffer_bytes: 1 << 20, ..RocksOptions::default() }).expect("open")
+        Self::open(folder, RocksOptions { write_buffer_bytes: 4 << 20, ..RocksOptions::default() }).expect("open")
     }
 }
 

@@ -184,26 +184,11 @@ impl World {
         }
         let copy = u16::try_from(copies.len()).expect("few copies");
         copies.push((digest, copy));
-        let rank = |list: &mut Vec<String>, value: &str| {
-            let at = list.iter().position(|known| known == value).unwrap_or_else(|| {
-                list.push(value.to_owned());
-                list.len() - 1
-            });
-            u16::try_from(at).expect("few")
-        };
         let patient = rank(self.patients.entry((facility, study.clone())).or_default(), &patient_id);
-        let studies = self.series.entry((facility, series.clone())).or_default();
-        let study_rank = studies.iter().position(|known| *known == study).unwrap_or_else(|| {
-            studies.push(study.clone());
-            studies.len() - 1
-        });
+        let study_rank = rank(self.series.entry((facility, series.clone())).or_default(), &study);
         self.seq += 1;
-        let outcome = Outcome {
-            copy,
-            difference: (copy > 0).then_some(Difference::Content),
-            patient,
-            study: u16::try_from(study_rank).expect("few"),
-        };
+        let outcome =
+            Outcome { copy, difference: (copy > 0).then_some(Difference::Content), patient, study: study_rank };
         let key = StudyKey { facility, study: study.clone(), patient };
         self.quietable.push((SeriesKey { study: key, series: series.clone() }, self.seq));
         let head = InstanceHead {
@@ -359,4 +344,13 @@ pub(crate) fn dump(index: &dyn index::Index) -> Vec<u8> {
     let mut all = Vec::new();
     index.dump(&mut |bytes| all.extend_from_slice(bytes)).expect("dump");
     all
+}
+
+/// The place of a value in a list, which it joins when it is new.
+fn rank<T: PartialEq + Clone>(list: &mut Vec<T>, value: &T) -> u16 {
+    let at = list.iter().position(|known| known == value).unwrap_or_else(|| {
+        list.push(value.clone());
+        list.len() - 1
+    });
+    u16::try_from(at).expect("few")
 }
