@@ -5,6 +5,8 @@
 
 use crate::error::IngestError;
 use crate::incoming::StoredKind;
+use crate::queue::FairQueue;
+use crate::sequence::Work;
 use crossbeam_channel::{Receiver, Sender};
 use index::{Entry, Index};
 use model::Flag;
@@ -68,6 +70,23 @@ impl Health {
 
     pub(crate) fn reason(&self) -> Option<String> {
         self.reason.lock().clone()
+    }
+}
+
+/// Held by a thread of the pipeline: should it end for another reason than a drained queue, nobody may be
+/// left waiting and the archive must say that it is not ready.
+pub(crate) struct Watch {
+    pub(crate) name: &'static str,
+    pub(crate) queue: Arc<FairQueue<Work>>,
+    pub(crate) health: Arc<Health>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() || !self.queue.is_closed() {
+            self.health.fail(format!("the {} thread ended before its time", self.name));
+            self.queue.abandon();
+        }
     }
 }
 

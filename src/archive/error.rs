@@ -139,6 +139,18 @@ pub enum OpenError {
         /// What the parser said.
         what: String,
     },
+    /// The index has applied records that the journal does not hold.
+    #[error(
+        "the journal ends at record {last}, the index knows record {applied}: journal files are missing. \
+         Bring back the missing directory or segment; only if it is lost for good, run rebuild-index, \
+         which keeps what the journal still holds"
+    )]
+    JournalBehind {
+        /// Newest record in the index.
+        applied: model::Lsn,
+        /// Newest record in the journal.
+        last: model::Lsn,
+    },
     /// A thread could not be started, or died.
     #[error("{what}")]
     Thread {

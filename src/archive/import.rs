@@ -10,8 +10,10 @@ use crossbeam_channel::{Receiver, Sender};
 use model::{Source, Via};
 use parking_lot::Mutex;
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,7 +107,8 @@ pub fn run(
     for file in done {
         report.count(&file);
         if let (Some(state), Ok(_)) = (&mut state, &file.result) {
-            writeln!(state, "{}", file.path.display()).map_err(failed)?;
+            state.write_all(file.path.as_os_str().as_bytes()).map_err(failed)?;
+            state.write_all(b"\n").map_err(failed)?;
         }
         let seen = walked.lock().clone();
         progress.found(seen.found, seen.complete);
@@ -154,13 +157,15 @@ type State = (HashSet<PathBuf>, Option<BufWriter<File>>);
 fn open_state(path: Option<&Path>) -> Result<State, OpenError> {
     let Some(path) = path else { return Ok((HashSet::new(), None)) };
     let failed = |error: std::io::Error| OpenError::Thread { what: format!("{}: {error}", path.display()) };
-    let mut finished = HashSet::new();
-    if path.exists() {
-        for line in BufReader::new(File::open(path).map_err(failed)?).lines() {
-            finished.insert(PathBuf::from(line.map_err(failed)?));
-        }
-    }
-    let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
+    let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path).map_err(failed)?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).map_err(failed)?;
+    // A kill may have cut the last line: what has no line end was not finished.
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let lines = text.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let finished = lines.map(|line| PathBuf::from(OsStr::from_bytes(line))).collect();
+    file.set_len(u64::try_from(whole).unwrap_or(0)).map_err(failed)?;
+    file.seek(SeekFrom::End(0)).map_err(failed)?;
     Ok((finished, Some(BufWriter::new(file))))
 }
 

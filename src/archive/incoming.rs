@@ -19,6 +19,11 @@ use store::{BlobWriter, Body};
 const JPIP: [&str; 4] =
     ["1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.204", "1.2.840.10008.1.2.4.205"];
 
+/// The scanner's limits; every fragment's place stays in memory and in the record until the series is packed.
+fn limits() -> Limits {
+    Limits { fragments: 1 << 18, ..Limits::default() }
+}
+
 /// What the bytes are that will be written.
 #[derive(Debug, Clone)]
 pub enum Form {
@@ -125,7 +130,7 @@ impl Stage {
             let what = format!("transfer syntax {transfer_syntax} (JPIP) refers to pixels elsewhere; send the pixels");
             return Err(IngestError::CannotUnderstand { what });
         }
-        let scanner = Box::new(Scanner::new(&transfer_syntax, source.charset, Limits::default()));
+        let scanner = Box::new(Scanner::new(&transfer_syntax, source.charset, limits()));
         let meta_len = u32::try_from(meta.len()).unwrap_or(u32::MAX);
         let meta_digest = Digest(Sha256::digest(meta).into());
         Ok(Self::DataSet { scanner, transfer_syntax, meta_len, meta_digest, meta: named })

@@ -12,6 +12,7 @@ use dataset::syntax::Syntax;
 use index::{InstanceRow, SeriesKey, SeriesRow};
 use model::{Caller, FacilityCode, Scope, Uid};
 use moka::sync::Cache;
+use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 
 /// Stands for the service root in every BulkDataURI of a document.
@@ -34,15 +35,44 @@ pub struct Metadata {
     pub notes: Vec<String>,
 }
 
-/// Documents in memory, bounded by bytes.
-pub(crate) struct Prepared(Cache<(SeriesKey, u64), Arc<Vec<u8>>>);
+/// Documents put together at the same time: each may hold one instance's head in memory.
+const AT_ONCE: usize = 3;
+/// Series with a larger head than this in some instance are not prepared, only put together when asked for.
+const PREPARED_HEAD_MAX: u64 = 64 << 20;
+
+/// Documents in memory, bounded by bytes, and the turns to make new ones.
+pub(crate) struct Prepared {
+    documents: Cache<(SeriesKey, u64), Arc<Vec<u8>>>,
+    making: Mutex<usize>,
+    done: Condvar,
+}
+
+/// The right to put one document together.
+struct Turn<'a>(&'a Prepared);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.making.lock() -= 1;
+        self.0.done.notify_one();
+    }
+}
 
 impl Prepared {
     pub(crate) fn new(bytes: u64) -> Self {
         let weigh = |_: &(SeriesKey, u64), document: &Arc<Vec<u8>>| {
             u32::try_from(document.len()).unwrap_or(u32::MAX).saturating_add(256)
         };
-        Self(Cache::builder().max_capacity(bytes).weigher(weigh).build())
+        let documents = Cache::builder().max_capacity(bytes).weigher(weigh).build();
+        Self { documents, making: Mutex::new(0), done: Condvar::new() }
+    }
+
+    fn turn(&self) -> Turn<'_> {
+        let mut making = self.making.lock();
+        while *making >= AT_ONCE {
+            self.done.wait(&mut making);
+        }
+        *making += 1;
+        Turn(self)
     }
 }
 
@@ -82,7 +112,7 @@ impl Archive {
     /// The document of a series: from memory, else as prepared, else put together now.
     pub(crate) fn series_document(self: &Arc<Self>, row: &SeriesRow) -> Result<Arc<Vec<u8>>, RetrieveError> {
         let key = (row.key.clone(), row.last_seq);
-        if let Some(document) = self.prepared().0.get(&key) {
+        if let Some(document) = self.prepared().documents.get(&key) {
             return Ok(document);
         }
         let kept = self.index().prepared(&row.key)?.filter(|kept| kept.through_seq == row.last_seq);
@@ -90,18 +120,23 @@ impl Archive {
             Some(kept) => Arc::new(kept.document),
             None => Arc::new(self.document(&self.instances_of(&row.key)?)?),
         };
-        self.prepared().0.insert(key, Arc::clone(&document));
+        self.prepared().documents.insert(key, Arc::clone(&document));
         Ok(document)
     }
 
     /// Prepares and keeps the document of a quiet series.
     pub(crate) fn prepare(self: &Arc<Self>, row: &SeriesRow) -> Result<(), RetrieveError> {
+        let head = |row: &InstanceRow| row.pixel.map_or(row.dataset_len, |pixel| pixel.header);
+        if self.instances_of(&row.key)?.iter().any(|row| head(row) > PREPARED_HEAD_MAX) {
+            return Ok(());
+        }
         let document = self.series_document(row)?;
         Ok(self.index().put_prepared(&row.key, row.last_seq, document.as_ref().clone())?)
     }
 
     fn document(self: &Arc<Self>, instances: &[InstanceRow]) -> Result<Vec<u8>, RetrieveError> {
         let failed = |error: std::io::Error| RetrieveError::Unavailable { what: format!("metadata: {error}") };
+        let _turn = self.prepared().turn();
         let mut encoder = zstd::stream::Encoder::new(Vec::new(), LEVEL).map_err(failed)?;
         let mut json = Vec::new();
         for (count, instance) in instances.iter().enumerate() {

@@ -4,7 +4,7 @@
 //! replay of what the index has not seen, then the threads, then the registry.
 
 use crate::budget::Budget;
-use crate::commit::{Committer, Health};
+use crate::commit::{Committer, Health, Watch};
 use crate::error::{IngestError, OpenError};
 use crate::metadata::Prepared;
 use crate::options::Options;
@@ -36,6 +36,7 @@ pub struct Archive {
     budget: Budget,
     registry: RwLock<Registry>,
     prepared: Prepared,
+    registry_change: Mutex<()>,
     health: Arc<Health>,
     draining: AtomicBool,
     stopping: Arc<AtomicBool>,
@@ -104,9 +105,17 @@ impl Archive {
         }
         let index = open_index(&options, &index_path(&options.data))?;
         let applied = index.applied();
-        let from = recovery.moved_from.map_or(applied + 1, |moved| moved.min(applied + 1));
+        rebuild::refuse_when_ahead(applied, &journal)?;
+        let from = rebuild::replay_from(applied, &recovery);
         let met = rebuild::replay(&journal, index.as_ref(), from, &mut |_| {})?;
         let orphans = journal.remove_orphans(&met.blobs, from)?;
+        if recovery.moved_from.is_some() {
+            // The index must know the new places durably before the journal says that nothing needs moving.
+            index.flush()?;
+            journal.sync()?;
+            journal.mark()?;
+            journal.sync()?;
+        }
         tracing::info!(from, facts = met.facts, orphans, "the index is level with the journal");
         let archive = Self::start(options, directory, Arc::new(journal), index)?;
         archive.seed()?;
@@ -121,35 +130,13 @@ impl Archive {
     ) -> Result<Arc<Self>, OpenError> {
         let queue = Arc::new(FairQueue::new());
         let health = Arc::new(Health::default());
-        let (commit, batches) = crossbeam_channel::bounded(BATCHES_AHEAD);
-        let max_seq = index.max_seq();
-        let applied_seq = Arc::new(AtomicU64::new(max_seq));
         let journaled = Arc::new(AtomicU64::new(0));
-        let sequencer = Sequencer {
-            queue: Arc::clone(&queue),
-            journal: Arc::clone(&journal),
-            index: Arc::clone(&index),
-            commit,
-            applied_seq: Arc::clone(&applied_seq),
-            next_seq: max_seq + 1,
-            copies_max: options.copies_max,
-            batch_objects_max: options.batch_objects_max,
-            batch_bytes_max: options.batch_bytes_max,
-            pending: Pending::default(),
-        };
-        let committer = Committer {
-            batches,
-            journal: Arc::clone(&journal),
-            index: Arc::clone(&index),
-            applied_seq,
-            bytes: Arc::clone(&journaled),
-            health: Arc::clone(&health),
-        };
         let (facilities, sources) = index.registry()?;
-        let pipeline = vec![spawn("sequencer", move || sequencer.run())?, spawn("committer", move || committer.run())?];
+        let pipeline = start_pipeline(&options, &journal, &index, &queue, &health, &journaled)?;
         let archive = Arc::new(Self {
             budget: Budget::new(options.ingest_budget),
             prepared: Prepared::new(options.metadata_cache),
+            registry_change: Mutex::new(()),
             journal,
             index,
             queue,
@@ -188,7 +175,7 @@ impl Archive {
         if self.draining.load(Ordering::Relaxed) {
             reasons.push("draining before a stop".into());
         }
-        let ready = reasons.is_empty();
+        let ready = reasons.is_empty() && !self.journal.is_poisoned();
         // A full disk refuses objects and loses none: worth saying, no reason to turn readers away.
         if let Err(error) = self.journal.admit(0) {
             reasons.push(error.to_string());
@@ -272,6 +259,11 @@ impl Archive {
         &self.registry
     }
 
+    /// Held from the check of a registry change to its place in memory: both in journal order.
+    pub(crate) fn registry_change(&self) -> &Mutex<()> {
+        &self.registry_change
+    }
+
     pub(crate) fn prepared(&self) -> &Prepared {
         &self.prepared
     }
@@ -296,6 +288,52 @@ impl Archive {
     pub fn facility_codes(&self) -> HashSet<FacilityCode> {
         self.sources().0.into_iter().map(|facility| facility.code).collect()
     }
+}
+
+/// Starts the sequencer and the committer.
+fn start_pipeline(
+    options: &Options,
+    journal: &Arc<Journal>,
+    index: &Arc<dyn Index>,
+    queue: &Arc<FairQueue<Work>>,
+    health: &Arc<Health>,
+    journaled: &Arc<AtomicU64>,
+) -> Result<Vec<JoinHandle<()>>, OpenError> {
+    let (commit, batches) = crossbeam_channel::bounded(BATCHES_AHEAD);
+    let max_seq = index.max_seq();
+    let applied_seq = Arc::new(AtomicU64::new(max_seq));
+    let sequencer = Sequencer {
+        queue: Arc::clone(queue),
+        journal: Arc::clone(journal),
+        index: Arc::clone(index),
+        commit,
+        applied_seq: Arc::clone(&applied_seq),
+        next_seq: max_seq + 1,
+        copies_max: options.copies_max,
+        batch_objects_max: options.batch_objects_max,
+        batch_bytes_max: options.batch_bytes_max,
+        pending: Pending::default(),
+        health: Arc::clone(health),
+    };
+    let committer = Committer {
+        batches,
+        journal: Arc::clone(journal),
+        index: Arc::clone(index),
+        applied_seq,
+        bytes: Arc::clone(journaled),
+        health: Arc::clone(health),
+    };
+    let watch = |name| Watch { name, queue: Arc::clone(queue), health: Arc::clone(health) };
+    let (sequencing, committing) = (watch("sequencer"), watch("committer"));
+    let sequence = move || {
+        let _watch = sequencing;
+        sequencer.run();
+    };
+    let commit = move || {
+        let _watch = committing;
+        committer.run();
+    };
+    Ok(vec![spawn("sequencer", sequence)?, spawn("committer", commit)?])
 }
 
 impl Drop for Archive {

@@ -74,8 +74,9 @@ impl Pending {
             }
         }
         for patient in self.patients.get(&keyed(&head.study)) {
-            if !known.patients.iter().any(|have| have.rank == patient.rank) {
-                known.patients.push(patient.clone());
+            match known.patients.iter_mut().find(|have| have.rank == patient.rank) {
+                Some(have) => fill(have, patient),
+                None => known.patients.push(patient.clone()),
             }
         }
         for study in self.studies.get(&keyed(&head.series)) {
@@ -96,16 +97,15 @@ impl Pending {
             seq: head.seq,
         };
         self.copies.put(head.seq, keyed(&head.sop_instance), copy);
-        if !known.patients.iter().any(|patient| patient.rank == head.outcome.patient) {
-            let patient = KnownPatient {
-                rank: head.outcome.patient,
-                patient_id: head.attribute(key::PATIENT_ID).to_owned(),
-                issuer: head.attribute(key::ISSUER_OF_PATIENT_ID).to_owned(),
-                name: head.attribute(key::PATIENT_NAME).to_owned(),
-                birth_date: head.attribute(key::PATIENT_BIRTH_DATE).to_owned(),
-            };
-            self.patients.put(head.seq, keyed(&head.study), patient);
-        }
+        // Always, even for a known rank: it may bring the ID that an earlier instance lacked.
+        let patient = KnownPatient {
+            rank: head.outcome.patient,
+            patient_id: head.attribute(key::PATIENT_ID).to_owned(),
+            issuer: head.attribute(key::ISSUER_OF_PATIENT_ID).to_owned(),
+            name: head.attribute(key::PATIENT_NAME).to_owned(),
+            birth_date: head.attribute(key::PATIENT_BIRTH_DATE).to_owned(),
+        };
+        self.patients.put(head.seq, keyed(&head.study), patient);
         if !known.studies.iter().any(|study| study.rank == head.outcome.study) {
             let study = KnownStudy { rank: head.outcome.study, study: head.study.clone() };
             self.studies.put(head.seq, keyed(&head.series), study);
@@ -127,6 +127,21 @@ impl Pending {
     }
 }
 
+/// Of each value the first non-empty one stays, as in the index.
+fn fill(known: &mut KnownPatient, later: &KnownPatient) {
+    let pairs = [
+        (&mut known.patient_id, &later.patient_id),
+        (&mut known.issuer, &later.issuer),
+        (&mut known.name, &later.name),
+        (&mut known.birth_date, &later.birth_date),
+    ];
+    for (value, from) in pairs {
+        if value.is_empty() {
+            value.clone_from(from);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,5 +157,20 @@ mod tests {
         ledger.drop_from(9);
         assert_eq!(ledger.get(&key).count(), 0);
         assert!(ledger.entries.is_empty() && ledger.order.is_empty());
+    }
+
+    #[test]
+    fn an_id_that_is_still_pending_counts() {
+        let patient = |id: &str| KnownPatient {
+            rank: 0,
+            patient_id: id.into(),
+            issuer: String::new(),
+            name: "N".into(),
+            birth_date: String::new(),
+        };
+        let mut known = patient("");
+        fill(&mut known, &patient("P1"));
+        fill(&mut known, &patient("P2"));
+        assert_eq!(known.patient_id, "P1");
     }
 }

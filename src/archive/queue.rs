@@ -94,6 +94,21 @@ impl<T: Weight> FairQueue<T> {
         lanes.by_source.iter().map(|(source, lane)| (source.clone(), lane.items.len())).collect()
     }
 
+    /// Refuses further items and drops what waits: nobody is left to take it.
+    pub(crate) fn abandon(&self) {
+        let mut lanes = self.lanes.lock();
+        lanes.closed = true;
+        lanes.by_source.clear();
+        lanes.turn.clear();
+        drop(lanes);
+        self.ready.notify_all();
+    }
+
+    /// Whether no further items are taken.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lanes.lock().closed
+    }
+
     /// Refuses further items; what waits is still taken.
     pub(crate) fn close(&self) {
         self.lanes.lock().closed = true;

@@ -8,10 +8,12 @@ use model::{Digest, Fact, Lsn};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use std::path::Path;
-use store::{DataDir, Journal, Replayed};
+use store::{DataDir, Journal, Recovery, Replayed};
 
-/// Facts applied to the index at once.
+/// Facts applied to the index at once ...
 const BATCH: usize = 1_000;
+/// ... and the bytes of their heads, which a single fact may exceed.
+const BATCH_BYTES: usize = 4 << 20;
 
 /// What a rebuild found.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -48,6 +50,7 @@ pub(crate) fn replay(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Met, OpenError> {
     let mut batch = Vec::with_capacity(BATCH);
+    let mut bytes = 0;
     let mut met = Met::default();
     let mut each = |replayed: Replayed<'_>| -> Result<(), OpenError> {
         let fact: Fact = serde_json::from_slice(replayed.head)
@@ -55,9 +58,11 @@ pub(crate) fn replay(
         met.blobs.extend(replayed.place.blob.clone());
         batch.push(Entry { lsn: replayed.lsn, fact, place: Some(replayed.place) });
         met.facts += 1;
-        if batch.len() >= BATCH {
+        bytes += replayed.head.len();
+        if batch.len() >= BATCH || bytes >= BATCH_BYTES {
             index.apply(&batch)?;
             batch.clear();
+            bytes = 0;
             progress(met.facts);
         }
         Ok(())
@@ -68,13 +73,25 @@ pub(crate) fn replay(
     Ok(met)
 }
 
+/// The first record to replay: what the index has not seen, and what start-up moved to a new place.
+pub(crate) fn replay_from(applied: Lsn, recovery: &Recovery) -> Lsn {
+    let unseen = applied.saturating_add(1);
+    recovery.moved_from.map_or(unseen, |moved| moved.min(unseen))
+}
+
+/// An index that knows more than the journal means that journal files are missing: starting would hide it.
+pub(crate) fn refuse_when_ahead(applied: Lsn, journal: &Journal) -> Result<(), OpenError> {
+    let last = journal.last();
+    if applied > last { Err(OpenError::JournalBehind { applied, last }) } else { Ok(()) }
+}
+
 /// Builds the index of a data directory anew and puts it in the old one's place.
 ///
 /// The old index is removed only after the new one is complete and flushed; a stop in between leaves
 /// the old one in use. Takes the directory's lock: the server must not run.
 pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Report, OpenError> {
     let _directory = DataDir::open(&options.data)?;
-    let (journal, _) = open_journal(options)?;
+    let (journal, recovery) = open_journal(options)?;
     let (old, new, aside) = (index_path(&options.data), options.data.join("index.new"), options.data.join("index.old"));
     remove(&new)?;
     remove(&aside)?;
@@ -82,7 +99,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Report, O
         Some(Ok(index)) => {
             // What the journal has and the old index has not seen belongs to both.
             let applied = index.applied();
-            replay(&journal, index.as_ref(), applied + 1, &mut |_| {})?;
+            replay(&journal, index.as_ref(), replay_from(applied, &recovery), &mut |_| {})?;
             Some(dump_digest(index.as_ref())?)
         }
         Some(Err(error)) => {
@@ -101,6 +118,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Report, O
     }
     rename(&new, &old)?;
     remove(&aside)?;
+    // Only now may the journal say that nothing needs moving: the index in use knows every place.
     journal.close()?;
     Ok(Report { facts, before, after })
 }

@@ -180,6 +180,7 @@ impl Archive {
         if facility.name.trim().is_empty() {
             return Err(RegistryError::Invalid { what: format!("facility {} needs a name", facility.code) });
         }
+        let _change = self.registry_change().lock();
         self.record(Fact::Facility(facility.clone()))?;
         self.registry().write().facilities.insert(facility.code, facility);
         Ok(())
@@ -188,6 +189,7 @@ impl Archive {
     /// Adds or changes a source; durable on return.
     pub fn put_source(&self, caller: &Caller, source: Source) -> Result<(), RegistryError> {
         authorize(caller, Some(source.facility))?;
+        let _change = self.registry_change().lock();
         self.check_source(&source)?;
         self.record(Fact::Source(source.clone()))?;
         self.registry().write().sources.insert(source.id.clone(), source);

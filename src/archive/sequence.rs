@@ -3,7 +3,7 @@
 //! Because there is one, "who was first" has one answer, and it is written down with the object.
 //! It deliberately neither syncs nor touches the index's write side: that is the committer's.
 
-use crate::commit::{Answer, Batch, Ticket};
+use crate::commit::{Answer, Batch, Health, Ticket};
 use crate::decide::{Decision, decide, flags_of};
 use crate::error::IngestError;
 use crate::incoming::StoredKind;
@@ -11,7 +11,7 @@ use crate::pending::Pending;
 use crate::queue::{FairQueue, Weight};
 use crossbeam_channel::Sender;
 use index::{Entry, Identity, Index};
-use model::{Fact, InstanceHead};
+use model::{Fact, Frames, InstanceHead};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::{Body, Journal, Record};
@@ -30,10 +30,20 @@ pub(crate) enum Work {
 impl Weight for Work {
     fn weight(&self) -> u64 {
         match self {
-            Self::Object(_, Body::Inline(_), bytes, _) => *bytes + FACT_WEIGHT,
-            Self::Object(..) | Self::Fact(..) => FACT_WEIGHT,
+            Self::Object(head, Body::Inline(_), bytes, _) => bytes.saturating_add(head_weight(head)),
+            Self::Object(head, ..) => head_weight(head),
+            Self::Fact(..) => FACT_WEIGHT,
         }
     }
+}
+
+/// A head is mostly its fragments' places: about 16 bytes in memory and as many written.
+fn head_weight(head: &InstanceHead) -> u64 {
+    let fragments = match &head.layout.frames {
+        Frames::Encapsulated { fragments, .. } => u64::try_from(fragments.len()).unwrap_or(u64::MAX),
+        Frames::None | Frames::Native { .. } => 0,
+    };
+    fragments.saturating_mul(32).saturating_add(FACT_WEIGHT)
 }
 
 /// The sequencer's state; only its thread touches it.
@@ -49,6 +59,7 @@ pub(crate) struct Sequencer {
     pub(crate) batch_objects_max: usize,
     pub(crate) batch_bytes_max: u64,
     pub(crate) pending: Pending,
+    pub(crate) health: Arc<Health>,
 }
 
 impl Sequencer {
@@ -85,6 +96,9 @@ impl Sequencer {
         if let Err(error) = self.write(records, &mut batch) {
             self.next_seq = first_seq;
             self.pending.roll_back(first_seq);
+            if self.journal.is_poisoned() {
+                self.health.fail(error.to_string());
+            }
             batch.refuse(&error);
             return None;
         }

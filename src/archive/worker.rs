@@ -85,8 +85,15 @@ fn series_quiet(row: &SeriesRow, at: u64) -> Fact {
 /// Starts the thread that flushes the index after so many journaled bytes or so much time.
 pub(crate) fn start_flusher(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
     let (mut bytes, mut at) = (0, Instant::now());
+    let (mut seen, mut marked) = (0, false);
     every(archive, "flusher", move |archive| {
         let (now, options) = (archive.journaled(), archive.options());
+        if now == seen && !marked {
+            // Idle: saying that everything is synced spares a start after a kill from moving the last batch.
+            marked = archive.journal().mark().is_ok();
+        } else if now != seen {
+            (seen, marked) = (now, false);
+        }
         let due = now.saturating_sub(bytes) >= options.flush_bytes || at.elapsed() >= options.flush_every;
         if !due || now == bytes {
             return;

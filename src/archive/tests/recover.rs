@@ -72,6 +72,35 @@ fn a_rebuilt_index_is_equal_and_everything_verifies() {
 }
 
 #[test]
+fn a_tail_moved_twice_is_still_where_the_index_says() {
+    let Bench { mut archive, options, folder } = Bench::new();
+    let object = Object::new("1.2.1.1.1");
+    let bench = Bench { archive: Arc::clone(&archive), options: options.clone(), folder };
+    bench.store(&object).expect("stored");
+    archive.index().flush().expect("the index knows the old place durably");
+    let Bench { archive: second, folder, .. } = bench;
+    drop(second);
+    for _ in 0..3 {
+        drop(archive); // without close: no clean mark, as after a kill
+        archive = Archive::open(options.clone()).expect("open");
+        let row = archive.index().instance(&uid("1.2.1.1.1")).expect("index").into_iter().next().expect("row");
+        let read = archive.read(&row, u64::from(row.meta_len)..row.file_len).expect("readable where the index says");
+        assert_eq!(read, object.bytes());
+    }
+    drop((archive, folder));
+}
+
+#[test]
+fn a_journal_that_lost_what_the_index_knows_is_refused() {
+    let Bench { archive, options, folder } = Bench::new();
+    archive.close(Duration::from_secs(20)).expect("close");
+    drop(archive);
+    std::fs::rename(options.data.join("journal"), folder.path().join("aside")).expect("aside");
+    let refused = Archive::open(options).err().expect("refused");
+    assert!(matches!(refused, crate::OpenError::JournalBehind { .. }), "{refused}");
+}
+
+#[test]
 fn a_flipped_bit_is_found_by_verify() {
     let bench = Bench::new();
     let object = Object { fill: 0xA5, pixels: 64 * 64, ..Object::new("1.2.1.1.1") };
@@ -127,4 +156,9 @@ fn an_import_takes_what_it_can_names_what_it_refuses_and_resumes() {
     assert!(refused.len() == 1 && refused[0].path.ends_with("notes.txt"), "{refused:?}");
     let report = import::run(&bench.archive, &options, &stop, &mut heard).expect("again");
     assert_eq!((report.skipped, report.stored, report.refused), (5, 0, 1), "{report:?}");
+    let state = options.state.clone().expect("state");
+    let text = std::fs::read(&state).expect("state");
+    std::fs::write(&state, text.get(..text.len() - 3).expect("lines")).expect("cut as by a kill");
+    let report = import::run(&bench.archive, &options, &stop, &mut heard).expect("after a kill");
+    assert_eq!((report.skipped, report.same), (4, 1), "the cut line counts as not finished: {report:?}");
 }
