@@ -37,7 +37,7 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     for row in selection.instances {
         let fit = takes.iter().find_map(|(wrapping, syntax)| {
             let rendition = instance_rendition(row.transfer_syntax.as_str(), *syntax)?;
-            Some((*wrapping, completed(&row, rendition, *syntax)))
+            Some((*wrapping, completed(&row, rendition)))
         });
         match fit {
             Some((asked, rendition)) => {
@@ -75,10 +75,11 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     Ok(response)
 }
 
-/// An object that came without preamble or file meta information goes out with ours, unless its stored bytes are asked.
-fn completed(row: &InstanceRow, rendition: Rendition, syntax: Option<&str>) -> Rendition {
-    let bare = row.flags.contains(&Flag::MissingMeta) && syntax != Some("*");
-    if bare && rendition == Rendition::Stored { Rendition::WithMeta } else { rendition }
+/// An object that came without preamble or file meta information goes out with ours, even where the stored bytes are
+/// asked: without them it is no DICOM file (PS3.10 section 7), and readers refuse it. Its data set is untouched.
+fn completed(row: &InstanceRow, rendition: Rendition) -> Rendition {
+    let bare = row.flags.contains(&Flag::MissingMeta) && rendition == Rendition::Stored;
+    if bare { Rendition::WithMeta } else { rendition }
 }
 
 /// How a range wants objects; a bare object only where the path names one instance.
