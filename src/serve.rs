@@ -144,12 +144,13 @@ fn announce(config: &Config, running: &Running, hints: bool) -> Result<(), Failu
 fn hints_text(config: &Config, dicom: SocketAddr, http: SocketAddr) -> String {
     let title = config.dicom.ae_titles.first().map_or("KHOANH", |title| title.as_str());
     let (host, port) = (dicom.ip(), dicom.port());
+    let program = std::env::current_exe().map_or("khoanh".into(), |path| path.display().to_string());
     format!(
         "\nThe archive is ready (kho ảnh đã sẵn sàng). Try, in another terminal:\n\
          \n  echoscu -aec {title} {host} {port}\n\
          \n  storescu -aec {title} {host} {port} +sd +r FOLDER_OF_DICOM_FILES\n\
          \n  curl http://{http}/dicom-web/studies\n\
-         \n  khoanh status --data {}\n\
+         \n  {program} status --data {}\n\
          \nStart page: http://{http}/   Stop: Ctrl-C\n\n",
         config.data.display(),
     )

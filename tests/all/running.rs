@@ -177,6 +177,36 @@ fn metrics_and_readiness_speak_of_what_happened() {
     assert_eq!(client.get("/health/live", "").expect("live").status, 200);
 }
 
+#[test]
+fn a_backup_of_the_journal_alone_serves_everything_again() {
+    let folder = folder();
+    let server = start(folder.path());
+    let sent = objects(19, 30);
+    let report = send(&sent, &Sending::to(server.dicom, 3));
+    assert_eq!(report.acknowledged().count(), 30, "{report:?}");
+    let data = server.data().to_owned();
+    assert!(server.stop(STOPS_WITHIN).expect("stops").success());
+
+    let restored = folder.path().join("restored");
+    let blobs = restored.join("journal/blobs");
+    fs::create_dir_all(&blobs).expect("folder");
+    fs::copy(data.join("FORMAT"), restored.join("FORMAT")).expect("FORMAT");
+    for entry in fs::read_dir(data.join("journal")).expect("journal").flatten().filter(|entry| entry.path().is_file()) {
+        fs::copy(entry.path(), restored.join("journal").join(entry.file_name())).expect("segment");
+    }
+    fs::remove_dir_all(&data).expect("the original is lost");
+
+    let again = Server::start(Path::new(KHOANH), &restored, &[]).expect("starts on the backup");
+    let mut client = Client::new(again.http, Duration::from_secs(30));
+    for object in &sent {
+        let path = testkit::http::instance_path("/dicom-web", object);
+        let accept = "Accept: application/dicom; transfer-syntax=*\r\n";
+        let answer = client.get(&path, accept).expect("answer");
+        assert_eq!((answer.status, answer.body.ends_with(object.data_set())), (200, true), "{path}");
+    }
+    assert!(expect_exit(&run(&restored, &["verify"]), 0).contains("verified 30 objects"));
+}
+
 /// Waits until the archive holds bytes of an object that is on its way in.
 fn wait_for_open_object(server: &Server) {
     let deadline = Instant::now() + Duration::from_secs(30);
