@@ -191,7 +191,8 @@ impl Journal {
     }
 
     /// Notes in the journal that everything is synced, without a sync of its own, when that is so.
-    /// Called when idle, it spares the next start after a kill from moving the last batch.
+    /// Called when idle, it spares the next start after a kill from moving the last batch. After a start that
+    /// moved records it says that their new places are known; see [`Recovery::moved_from`].
     pub fn mark(&self) -> Result<(), StoreError> {
         self.shared.refuse_when_poisoned()?;
         self.writer.lock().mark(&self.shared)

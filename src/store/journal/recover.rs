@@ -9,6 +9,9 @@
 //! 5. Seal the segment that was cut and free the ones that were superseded.
 //!
 //! A crash between any two steps leaves what the next start-up finds and finishes.
+//!
+//! Moved records still name the old proven position: until the caller has made its own notes of their new
+//! places durable and says so with [`super::Journal::mark`], every start-up moves them again and reports it.
 
 use super::batch::Batch;
 use super::layout::{BLOCK, BODY_INLINE, SEAL, SegmentHeader};
@@ -29,6 +32,8 @@ pub struct Recovery {
     /// The torn tail that was cut, if any. Nothing acknowledged was in it.
     pub torn: Option<Torn>,
     /// The first record that was moved to a new segment: from it on, places noted earlier are void.
+    /// Reported, after yet another move, by every start until [`super::Journal::mark`]: call it when the new
+    /// places are noted durably and before anything else is appended or released.
     pub moved_from: Option<Lsn>,
     /// Number of the next record to be appended.
     pub next_lsn: Lsn,
@@ -77,9 +82,11 @@ pub(crate) fn recover(shared: &Shared) -> Result<(Writer, Recovery), StoreError>
     tidy(shared, &survey, &mut writer)?;
     shared.mirror.forget_readers();
     shared.synced.store(survey.last, Ordering::Release);
-    // Everything is synced now; say so, or the next start after a kill moves the tail again.
     writer.marked = 0;
-    writer.mark(shared)?;
+    if survey.tail.is_empty() {
+        // Only what was proven is claimed again.
+        writer.mark(shared)?;
+    }
     Ok((writer, recovery))
 }
 

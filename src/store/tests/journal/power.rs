@@ -155,6 +155,41 @@ fn after_a_failed_sync_nothing_is_accepted_until_a_restart_that_trusts_no_page()
 }
 
 #[test]
+fn a_move_is_reported_by_every_start_until_the_caller_says_mark() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk).expect("open");
+    append(&journal, "proven");
+    journal.sync().expect("sync");
+    append(&journal, "moved");
+    journal.sync().expect("sync");
+    drop(journal);
+    let mut files = None;
+    for round in 0..10 {
+        // Killed, or the power goes, before the caller noted the new places.
+        if round % 2 == 0 {
+            disk.restart()
+        } else {
+            disk.power_loss(round)
+        }
+        let (journal, recovery) = open(&disk).expect("open");
+        assert_eq!(recovery.moved_from, Some(2), "round {round}");
+        assert_eq!(heads(&journal), ["proven", "moved"], "round {round}");
+        assert_eq!(journal.segments().len(), 2, "old copies do not stay (round {round})");
+        if round > 0 {
+            assert_eq!(*files.get_or_insert(disk.files()), disk.files(), "nothing grows (round {round})");
+        }
+        if round == 9 {
+            journal.mark().expect("mark");
+            journal.sync().expect("sync");
+        }
+    }
+    disk.power_loss(3);
+    let (journal, recovery) = open(&disk).expect("open");
+    assert_eq!(recovery.moved_from, None);
+    assert_eq!(heads(&journal), ["proven", "moved"]);
+}
+
+#[test]
 fn after_a_clean_close_nothing_is_moved() {
     let disk = SimDisk::new();
     for round in 0..5 {
