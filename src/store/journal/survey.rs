@@ -240,6 +240,9 @@ impl Survey {
         let dropped = self.tail.split_off(index);
         let Some(first) = dropped.first() else { return Ok(()) };
         self.last = first.header.lsn.saturating_sub(1);
+        // A seal behind the torn record would claim it as proven.
+        let end = End { last: self.last, offset: first.offset, sealed: false };
+        self.ends.insert(first.segment.number, end);
         let file = self.dir.join(segment_name(first.segment.number));
         let end = walked.iter().find(|one| one.segment.number == first.segment.number);
         let bytes = end.map_or(0, |one| one.stopped.max(one.beyond.end)).saturating_sub(first.offset);

@@ -92,6 +92,26 @@ fn a_broken_last_record_is_a_torn_tail_that_is_cut_and_reported() {
 }
 
 #[test]
+fn a_seal_never_claims_a_torn_record_that_was_the_only_unproven_one() {
+    let disk = SimDisk::new();
+    let places = filled(&disk);
+    let path = segment(&places[3]);
+    // Header and head hold, the body does not.
+    flip(&disk, &path, places[3].offset + 1000);
+    let (journal, recovery) = open(&disk).expect("an ordinary start");
+    assert_eq!(recovery.next_lsn, 4);
+    drop(journal);
+    // The new segment never came to be: only the seal says where the old one ends.
+    let newest = disk.files().into_iter().rfind(|file| *file != path && file.extension().is_some()).expect("new");
+    assert!(newest > path);
+    let file = disk.contents(&path).expect("segment");
+    let at = usize::try_from(places[3].offset).expect("small");
+    assert_eq!(file[at + 4], 2, "the seal lies where the torn record began");
+    assert_eq!(file[at + 8..at + 16], 3u64.to_le_bytes(), "and names the last record that counts");
+    assert_eq!(file[at + 16..at + 24], 3u64.to_le_bytes(), "as the last that is proven");
+}
+
+#[test]
 fn a_hole_before_whole_records_that_were_never_acknowledged_is_cut_with_them() {
     let disk = SimDisk::new();
     let (journal, _) = open(&disk).expect("open");
