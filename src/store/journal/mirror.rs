@@ -186,10 +186,19 @@ impl Mirror {
         let results = match live.as_slice() {
             [(index, side)] => vec![(*side, one(*index, side))],
             several => std::thread::scope(|scope| {
-                let running: Vec<_> =
-                    several.iter().map(|(index, side)| (*side, scope.spawn(|| one(*index, side)))).collect();
-                let panicked = || Err(io::Error::other("the sync thread panicked"));
-                running.into_iter().map(|(side, thread)| (side, thread.join().unwrap_or_else(|_| panicked()))).collect()
+                let (mut running, mut results) = (Vec::new(), Vec::new());
+                for (at, (index, side)) in several.iter().enumerate() {
+                    let aside = || std::thread::Builder::new().spawn_scoped(scope, || one(*index, side)).ok();
+                    // The last one needs no thread, and without threads they go one after the other.
+                    match (at + 1 < several.len()).then(aside).flatten() {
+                        Some(thread) => running.push((*side, thread)),
+                        None => results.push((*side, one(*index, side))),
+                    }
+                }
+                let panicked = |_| Err(io::Error::other("the sync thread panicked"));
+                let joined = running.into_iter().map(|(side, thread)| (side, thread.join().unwrap_or_else(panicked)));
+                results.extend(joined);
+                results
             }),
         };
         self.judge("sync", &files.name, results)?;
