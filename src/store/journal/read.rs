@@ -9,6 +9,7 @@ use super::scan::decode_head;
 use super::{Journal, Shared};
 use crate::{Disk, DiskFile, Open, StoreError};
 use model::Place;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -211,7 +212,8 @@ fn cut(mut bytes: Vec<u8>, start: u64, end: u64) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The place of a record found by a walk, with the name of its body's file taken from its tail.
+/// The place of a record found by a walk, with the name of its body's file taken from its tail
+/// when that holds.
 pub(crate) fn place_of(
     path: &Path,
     file: &dyn DiskFile,
@@ -223,9 +225,17 @@ pub(crate) fn place_of(
     if header.body == BODY_BLOB {
         let bad = || StoreError::corrupt(path, offset, header.lsn, "the name of the body's file");
         let at = header.tail_at().and_then(|at| at.checked_add(offset)).ok_or_else(bad)?;
-        let mut name = vec![0; usize::try_from(header.name_len.min(128)).map_err(|_| bad())?];
+        // A name of a flipped bit would be another file's, and the real one would pass for an orphan.
+        let len = chunks(header.body_len).checked_mul(4).and_then(|sums| sums.checked_add(header.name_len.into()));
+        if len != Some(header.tail_len.into()) {
+            return Err(bad());
+        }
+        let mut name = vec![0; usize::try_from(header.tail_len).map_err(|_| bad())?];
         let n = file.read_at(&mut name, at).map_err(|e| StoreError::io("read", path, e))?;
-        name.truncate(n);
+        if n < name.len() || segment.salt().crc(&name) != header.tail_crc {
+            return Err(StoreError::corrupt(path, offset, header.lsn, "the table of checksums"));
+        }
+        name.truncate(usize::try_from(header.name_len).map_err(|_| bad())?);
         blob = Some(String::from_utf8(name).ok().filter(|name| is_blob_name(name)).ok_or_else(bad)?);
     } else if header.body != BODY_INLINE && header.body_len != 0 {
         return Err(StoreError::corrupt(path, offset, header.lsn, "a body that is nowhere"));
@@ -245,6 +255,8 @@ pub(crate) fn holds(shared: &Shared, dir: &Path, segment: SegmentHeader, place: 
     match At::open(shared, dir, segment, place).and_then(|at| at.verify()) {
         Ok(()) => Ok(true),
         Err(StoreError::Corrupt { .. }) => Ok(false),
+        // The file of its body is gone.
+        Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -4,12 +4,13 @@
 //! with its place named. This file deliberately does not know what becomes of the records.
 
 use super::Journal;
-use super::layout::{DATA, SEAL, SegmentHeader};
+use super::layout::{BLOCK, DATA, SEAL, SegmentHeader};
 use super::mirror::segment_name;
 use super::read::place_of;
 use super::scan::Walk;
 use crate::StoreError;
 use model::{Lsn, Place};
+use std::path::Path;
 
 /// One record of a replay.
 #[derive(Debug)]
@@ -51,53 +52,100 @@ impl Journal {
         until: Lsn,
         each: &mut dyn FnMut(Replayed<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut dirs = self.shared.mirror.live();
-        let mut walk = self.walk(dirs.next(), segment)?;
-        let mut expected = segment.first_lsn;
+        let mut sides = Sides::new(self, segment);
+        let (mut at, mut expected) = (BLOCK, segment.first_lsn);
         while expected < until {
-            let Some((at, header)) = walk.next()? else {
-                // The other directory may still hold what this one lost.
-                let Some(dir) = dirs.next() else {
-                    let lost = "a record below the synced position does not hold";
-                    return Err(StoreError::corrupt(&walk.path, walk.at(), expected, lost).into());
-                };
-                walk = self.walk(Some(dir), segment)?;
-                self.skip(&mut walk, expected)?;
-                continue;
-            };
-            if header.kind == SEAL {
-                break;
+            match sides.record(at, expected, from)? {
+                Found::Seal => break,
+                Found::Control { next } => at = next,
+                Found::Data { next, record } => {
+                    if let Some((head, place)) = record {
+                        each(Replayed { lsn: expected, head: &head, place })?;
+                    }
+                    at = next;
+                    expected += 1;
+                }
             }
-            if header.kind != DATA {
-                continue;
-            }
-            if header.lsn != expected {
-                let what = "a record number is missing";
-                return Err(StoreError::corrupt(&walk.path, at, expected, what).into());
-            }
-            if header.lsn >= from {
-                let head = walk.head(at, &header)?;
-                let place = place_of(&walk.path, walk.file.as_ref(), segment, at, &header)?;
-                each(Replayed { lsn: header.lsn, head: &head, place })?;
-            }
-            expected += 1;
         }
         Ok(())
     }
+}
 
-    fn walk(&self, dir: Option<&std::path::Path>, segment: &SegmentHeader) -> Result<Walk, StoreError> {
-        let dir = dir.ok_or(StoreError::Poisoned)?;
-        let name = segment_name(segment.number);
-        Walk::new(&dir.join(&name), self.shared.mirror.reader(dir, &name)?, segment)
+/// What lies at an offset.
+enum Found {
+    Seal,
+    Control { next: u64 },
+    Data { next: u64, record: Option<(Vec<u8>, Place)> },
+}
+
+/// One segment in every live directory: they are written alike, so what one lost stands in the other at the
+/// same offset.
+struct Sides<'a> {
+    journal: &'a Journal,
+    segment: &'a SegmentHeader,
+    dirs: Vec<&'a Path>,
+    walks: Vec<Option<Walk>>,
+    /// The directory that answered last.
+    current: usize,
+}
+
+impl<'a> Sides<'a> {
+    fn new(journal: &'a Journal, segment: &'a SegmentHeader) -> Self {
+        let dirs: Vec<&Path> = journal.shared.mirror.live().collect();
+        let walks = dirs.iter().map(|_| None).collect();
+        Self { journal, segment, dirs, walks, current: 0 }
     }
 
-    /// Walks past the records before `expected`.
-    fn skip(&self, walk: &mut Walk, expected: Lsn) -> Result<(), StoreError> {
-        let mut seen = 0;
-        while seen + 1 < expected {
-            let Some((_, header)) = walk.next()? else { break };
-            seen = header.lsn;
+    /// The record at an offset from the first directory that holds it; without any, why the first does not.
+    fn record(&mut self, at: u64, expected: Lsn, from: Lsn) -> Result<Found, StoreError> {
+        let mut first = None;
+        for turn in 0..self.dirs.len() {
+            let side = (self.current + turn) % self.dirs.len();
+            match self.record_of(side, at, expected, from) {
+                Ok(found) => {
+                    self.current = side;
+                    return Ok(found);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a record cannot be replayed from one directory");
+                    first.get_or_insert(error);
+                }
+            }
         }
-        Ok(())
+        Err(first.unwrap_or(StoreError::Poisoned))
+    }
+
+    fn record_of(&mut self, side: usize, at: u64, expected: Lsn, from: Lsn) -> Result<Found, StoreError> {
+        let (Some(dir), Some(slot)) = (self.dirs.get(side), self.walks.get_mut(side)) else {
+            return Err(StoreError::Poisoned);
+        };
+        let walk = match slot {
+            Some(walk) => walk,
+            None => {
+                let name = segment_name(self.segment.number);
+                let file = self.journal.shared.mirror.reader(dir, &name)?;
+                slot.insert(Walk::new(&dir.join(&name), file, self.segment)?)
+            }
+        };
+        walk.seek(at);
+        let Some((_, header)) = walk.next()? else {
+            let lost = "a record below the synced position does not hold";
+            return Err(StoreError::corrupt(&walk.path, at, expected, lost));
+        };
+        let next = walk.at();
+        match header.kind {
+            SEAL => return Ok(Found::Seal),
+            DATA => {}
+            _ => return Ok(Found::Control { next }),
+        }
+        if header.lsn != expected {
+            return Err(StoreError::corrupt(&walk.path, at, expected, "a record number is missing"));
+        }
+        if header.lsn < from {
+            return Ok(Found::Data { next, record: None });
+        }
+        let head = walk.head(at, &header)?;
+        let place = place_of(&walk.path, walk.file.as_ref(), self.segment, at, &header)?;
+        Ok(Found::Data { next, record: Some((head, place)) })
     }
 }

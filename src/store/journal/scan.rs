@@ -52,6 +52,11 @@ impl Walk {
         self.at
     }
 
+    /// Goes on at another record.
+    pub(crate) fn seek(&mut self, at: u64) {
+        self.at = at;
+    }
+
     /// Bytes at a place, fewer than asked for only at the end of the file.
     fn bytes(&mut self, at: u64, len: usize) -> Result<&[u8], StoreError> {
         let inside = |window_at: u64, have: usize| {

@@ -133,6 +133,38 @@ fn a_body_broken_in_one_directory_is_read_from_the_other() {
 }
 
 #[test]
+fn a_replay_takes_each_record_from_the_directory_that_holds_it() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk, &BOTH).expect("open");
+    let mut places = Vec::new();
+    for number in 0..4u8 {
+        let mut writer = journal.blob().expect("blob");
+        writer.write(&[number; 20_000]).expect("write");
+        let record = Record { head: vec![number; 200], body: Body::Blob(writer.finish().expect("finish")) };
+        places.push(journal.append(&[record]).expect("append")[0].1.clone());
+        journal.sync().expect("sync");
+    }
+    let segment = |dir: &str| newest_segment(&disk, dir);
+    let at = |record: usize, inside: u64| usize::try_from(places[record].offset + inside).expect("small");
+    let name = |record: usize| at(record, 64 + u64::from(places[record].head_len) + 20);
+    disk.damage(&segment("/one"), |bytes| bytes[name(0)] ^= 1);
+    disk.damage(&segment("/two"), |bytes| bytes[at(1, 8)] ^= 1);
+    disk.damage(&segment("/one"), |bytes| bytes[at(2, 66)] ^= 1);
+
+    let mut names = Vec::new();
+    let each = &mut |record: store::Replayed<'_>| {
+        names.push(record.place.blob);
+        Ok::<(), StoreError>(())
+    };
+    journal.replay(1, each).expect("each is held by one of the two");
+    assert_eq!(names, places.iter().map(|place| place.blob.clone()).collect::<Vec<_>>());
+
+    disk.damage(&segment("/two"), |bytes| bytes[at(2, 66)] ^= 1);
+    let refused = journal.replay(1, &mut |_| Ok::<(), StoreError>(()));
+    assert!(matches!(refused, Err(StoreError::Corrupt { lsn: 3, .. })), "{refused:?}");
+}
+
+#[test]
 fn nothing_acknowledged_is_lost_by_power_cuts_with_two_directories() {
     let base = fastrand::u64(..1 << 40);
     for seed in base..base + 200 {
