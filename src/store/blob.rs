@@ -1,8 +1,8 @@
 //! Bodies too large for a segment, each in a file of its own.
 //!
-//! A body is written to `blobs/<name>.tmp`, synced, renamed to `blobs/<name>.blob`, and the directory is
-//! synced, all before the record that names it is appended. The name begins with the number (16 hexadecimal
-//! digits) of the next record at the time the file was begun: only that record or a later one can name it.
+//! A body is written to `blobs/<random>.tmp`, synced, renamed to `blobs/<next>-<random>.blob`, and the
+//! directory is synced, all before the record that names it is appended. `next` (16 hexadecimal digits) is the
+//! number of the next record when the body was complete: only that record or a later one can name it.
 //! The checksums of the body lie in the record, not in the file: the file is the bare body.
 //!
 //! A writer or a finished body that is dropped without a record takes its file away; what a crash leaves is
@@ -24,7 +24,9 @@ const WRITEBACK_BYTES: u64 = 8 << 20;
 pub struct BlobWriter {
     shared: Arc<Shared>,
     files: Files,
-    stem: String,
+    /// The final name without its number.
+    random: String,
+    named: Option<String>,
     sums: ChunkSums,
     len: u64,
     kicked: u64,
@@ -41,11 +43,11 @@ pub struct FinishedBlob {
 }
 
 impl BlobWriter {
-    pub(crate) fn create(shared: Arc<Shared>, next: Lsn) -> Result<Self, StoreError> {
+    pub(crate) fn create(shared: Arc<Shared>) -> Result<Self, StoreError> {
         let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
-        let stem = format!("{next:016x}-{random:016x}");
-        let files = shared.mirror.open(&format!("{BLOB_DIR}/{stem}.tmp"), Open::Create, false)?;
-        Ok(Self { shared, files, stem, sums: ChunkSums::default(), len: 0, kicked: 0, finished: false })
+        let random = format!("{random:016x}");
+        let files = shared.mirror.open(&format!("{BLOB_DIR}/{random}.tmp"), Open::Create, false)?;
+        Ok(Self { shared, files, random, named: None, sums: ChunkSums::default(), len: 0, kicked: 0, finished: false })
     }
 
     /// Adds bytes.
@@ -81,7 +83,9 @@ impl BlobWriter {
     pub fn finish(mut self) -> Result<FinishedBlob, StoreError> {
         let mirror = &self.shared.mirror;
         mirror.sync(&self.files)?;
-        let (from, to) = (format!("{}.tmp", self.stem), format!("{}.blob", self.stem));
+        let next = self.shared.next_lsn.load(Ordering::Acquire);
+        let (from, to) = (format!("{}.tmp", self.random), format!("{next:016x}-{}.blob", self.random));
+        self.named = Some(to.clone());
         mirror.each("name", &to, |_, dir| {
             let dir = dir.join(BLOB_DIR);
             mirror.disk.rename(&dir.join(&from), &dir.join(&to))?;
@@ -98,8 +102,10 @@ impl Drop for BlobWriter {
     fn drop(&mut self) {
         if !self.finished {
             // Either name: a failure may have come after the rename.
-            remove(&self.shared, &format!("{}.tmp", self.stem));
-            remove(&self.shared, &format!("{}.blob", self.stem));
+            remove(&self.shared, &format!("{}.tmp", self.random));
+            if let Some(name) = &self.named {
+                remove(&self.shared, name);
+            }
         }
     }
 }

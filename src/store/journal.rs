@@ -118,6 +118,8 @@ pub(crate) struct Shared {
     pub(crate) options: JournalOptions,
     segments: RwLock<HashMap<u32, SegmentHeader>>,
     synced: AtomicU64,
+    /// Number of the next record; never ahead of the writer's.
+    pub(crate) next_lsn: AtomicU64,
     poisoned: AtomicBool,
 }
 
@@ -147,6 +149,7 @@ pub struct Journal {
     shared: Arc<Shared>,
     writer: Mutex<Writer>,
     sync_turn: Mutex<()>,
+    release_turn: Mutex<()>,
 }
 
 impl Journal {
@@ -159,10 +162,14 @@ impl Journal {
             options,
             segments: RwLock::default(),
             synced: AtomicU64::new(0),
+            next_lsn: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
         });
         let (writer, recovery) = recover::recover(&shared)?;
-        Ok((Self { shared, writer: Mutex::new(writer), sync_turn: Mutex::new(()) }, recovery))
+        Ok((
+            Self { shared, writer: Mutex::new(writer), sync_turn: Mutex::new(()), release_turn: Mutex::new(()) },
+            recovery,
+        ))
     }
 
     /// Writes records after all earlier ones. They are durable once a later [`Journal::sync`] returned;
@@ -222,8 +229,7 @@ impl Journal {
     /// Starts a file for a body too large for a segment.
     pub fn blob(&self) -> Result<BlobWriter, StoreError> {
         self.shared.refuse_when_poisoned()?;
-        let next = self.writer.lock().next_lsn();
-        BlobWriter::create(Arc::clone(&self.shared), next)
+        BlobWriter::create(Arc::clone(&self.shared))
     }
 
     /// Removes files of large bodies that no record names.
@@ -277,7 +283,14 @@ impl Journal {
     ///
     /// The caller has copied what still counts elsewhere and synced it. The active segment cannot go.
     pub fn release(&self, segment: u32) -> Result<(), StoreError> {
+        let _turn = self.release_turn.lock();
         self.sync()?;
-        self.writer.lock().release(&self.shared, segment)
+        // What the segment held must be proven by what stays, or the next start takes the gap for a loss.
+        let header = self.writer.lock().prepare_release(&self.shared, segment)?;
+        self.sync()?;
+        // Durably free before it can be used again: otherwise a crash could bring its records back.
+        // Appends go on meanwhile: nothing else writes to a segment that is neither active nor free.
+        self.shared.mirror.put_header(&SegmentHeader { in_use: false, ..header })?;
+        self.writer.lock().release(&self.shared, &header)
     }
 }

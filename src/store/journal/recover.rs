@@ -82,6 +82,7 @@ pub(crate) fn recover(shared: &Shared) -> Result<(Writer, Recovery), StoreError>
     tidy(shared, &survey, &mut writer)?;
     shared.mirror.forget_readers();
     shared.synced.store(survey.last, Ordering::Release);
+    shared.next_lsn.store(writer.next_lsn, Ordering::Release);
     writer.marked = 0;
     if survey.tail.is_empty() {
         // Only what was proven is claimed again.

@@ -93,12 +93,14 @@ impl Writer {
         let mut fresh = self.make_room(shared, &prepared)?;
         let written = self.write(shared, records, &prepared, &mut fresh);
         self.free.extend(fresh.into_iter().map(|slot| (slot.number, slot.generation)));
-        let places = written.map_err(|error| shared.poison(error))?;
+        // Even after a failed write a whole record may lie in the file; orphans go at the next start.
         for record in records {
             if let Body::Blob(blob) = &record.body {
                 blob.keep();
             }
         }
+        let places = written.map_err(|error| shared.poison(error))?;
+        shared.next_lsn.store(self.next_lsn, Ordering::Release);
         metrics::counter!("khoanh_journal_records_total").increment(records.len() as u64);
         Ok(places)
     }
@@ -285,23 +287,30 @@ impl Writer {
         self.flush(shared, &batch)
     }
 
-    pub(crate) fn release(&mut self, shared: &Shared, number: u32) -> Result<(), StoreError> {
+    /// Proves what a segment holds; the caller syncs before the segment's header says that it is free.
+    pub(crate) fn prepare_release(&mut self, shared: &Shared, number: u32) -> Result<SegmentHeader, StoreError> {
         if number == self.active_number() {
             return Err(StoreError::Options("the active segment cannot be released"));
         }
         let known = shared.segments.read().get(&number).copied();
         let header = known.ok_or(StoreError::Gone { segment: number, generation: 0 })?;
-        // What the segment held must be proven by what stays, or the next start takes the gap for a loss.
-        let Some(active) = &self.active else { return Err(StoreError::Poisoned) };
-        let (salt, files) = (active.header.salt(), Arc::clone(&active.files));
-        if self.marked != self.next_lsn - 1 {
+        let last = self.next_lsn - 1;
+        if self.marked != last {
+            let Some(salt) = self.active.as_ref().map(|active| active.header.salt()) else {
+                return Err(StoreError::Poisoned);
+            };
             let batch = self.control(shared, &salt, MARK, &[]);
             self.flush(shared, &batch).map_err(|error| shared.poison(error))?;
-            shared.mirror.sync(&files).map_err(|error| shared.poison(error))?;
-            self.marked = self.next_lsn - 1;
+            if shared.synced.load(Ordering::Acquire) == last {
+                self.marked = last;
+            }
         }
-        // Durably free before it can be used again: otherwise a crash could bring its records back.
-        shared.mirror.put_header(&SegmentHeader { in_use: false, ..header })?;
+        Ok(header)
+    }
+
+    /// Takes a segment whose header says durably that it is free.
+    pub(crate) fn release(&mut self, shared: &Shared, header: &SegmentHeader) -> Result<(), StoreError> {
+        let number = header.number;
         shared.segments.write().remove(&number);
         if self.free.len() < shared.options.spare_segments {
             self.free.push((number, header.generation));

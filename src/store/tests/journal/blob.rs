@@ -101,3 +101,78 @@ fn a_file_that_cannot_be_synced_makes_no_record_and_closes_nothing() {
     journal.append(&[inline(b"goes on", b"")]).expect("append");
     journal.sync().expect("sync");
 }
+
+#[test]
+fn a_flipped_bit_in_the_name_of_a_proven_large_body_is_corruption_and_no_orphan() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk).expect("open");
+    let body = Body::Blob(large(&journal, &[1; 50_000]));
+    let place = journal.append(&[Record { head: b"large".to_vec(), body }]).expect("append")[0].1.clone();
+    journal.close().expect("close");
+    disk.restart();
+    // The last digit of the random part, still a digit afterwards.
+    let segment = PathBuf::from(format!("/journal/{:08}.seg", place.segment));
+    let at = usize::try_from(place.offset).expect("small") + 64 + place.head_len as usize + 32;
+    disk.damage(&segment, |bytes| bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' });
+
+    let (journal, _) = open(&disk).expect("open");
+    let replayed = journal.replay(1, &mut |_| Ok::<(), StoreError>(()));
+    assert!(matches!(replayed, Err(StoreError::Corrupt { lsn: 1, .. })), "{replayed:?}");
+    assert_eq!(blobs(&disk).len(), 1);
+}
+
+#[test]
+fn a_large_body_named_by_an_unproven_record_may_be_gone() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk).expect("open");
+    journal.append(&[Record { head: b"large".to_vec(), body: Body::Blob(large(&journal, &[1; 50_000])) }]).expect("a");
+    drop(journal);
+    disk.restart();
+    store::Disk::remove(&disk, &blobs(&disk)[0]).expect("remove");
+
+    let (journal, recovery) = open(&disk).expect("an ordinary torn tail");
+    assert_eq!((recovery.next_lsn, recovery.torn.is_some()), (1, true));
+    assert_eq!(all(&journal).expect("replay").len(), 0);
+}
+
+#[test]
+fn a_failed_write_leaves_the_large_bodies_its_records_may_name() {
+    let base = fastrand::u64(..1 << 40);
+    for seed in base..base + 20 {
+        let disk = SimDisk::new();
+        let (journal, _) = open(&disk).expect("open");
+        let record = Record { head: b"large".to_vec(), body: Body::Blob(large(&journal, &[1; 50_000])) };
+        // The write still happens, but is not answered: the last of the append's operations.
+        disk.cut_power_after(0);
+        let batch = [record];
+        assert!(journal.append(&batch).is_err());
+        disk.restart();
+        drop(batch);
+        assert_eq!(blobs(&disk).len(), 1, "seed {seed}");
+        drop(journal);
+        disk.power_loss(seed);
+        let (journal, recovery) = open(&disk).expect("open");
+        let found = all(&journal).expect("replay");
+        assert_eq!(found.len() as u64, recovery.next_lsn - 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn an_orphan_of_a_slow_upload_is_removed() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk).expect("open");
+    let mut slow = journal.blob().expect("blob");
+    slow.write(&[1; 50_000]).expect("write");
+    for text in [b"one", b"two"] {
+        journal.append(&[inline(text, b"")]).expect("append");
+    }
+    journal.sync().expect("sync");
+    std::mem::forget(slow.finish().expect("finish"));
+    drop(journal);
+    disk.restart();
+
+    let (journal, _) = open(&disk).expect("open");
+    // The index had both records, so nothing is replayed.
+    assert_eq!(journal.remove_orphans(&HashSet::new(), 3).expect("tidy"), 1);
+    assert_eq!(blobs(&disk).len(), 0);
+}
