@@ -13,6 +13,7 @@ use index::{InstanceRow, SeriesKey, SeriesRow};
 use model::{Caller, FacilityCode, Scope, Uid};
 use moka::sync::Cache;
 use parking_lot::{Condvar, Mutex};
+use std::io::Write;
 use std::sync::Arc;
 
 /// Stands for the service root in every BulkDataURI of a document.
@@ -37,6 +38,10 @@ pub struct Metadata {
 
 /// Documents put together at the same time: each may hold one instance's head in memory.
 const AT_ONCE: usize = 3;
+/// Threads that share one document ...
+const THREADS_MAX: usize = 4;
+/// ... each with at least so many instances.
+const SHARE_MIN: usize = 64;
 /// Series with a larger head than this in some instance are not prepared, only put together when asked for.
 const PREPARED_HEAD_MAX: u64 = 64 << 20;
 
@@ -134,18 +139,46 @@ impl Archive {
         Ok(self.index().put_prepared(&row.key, row.last_seq, document.as_ref().clone())?)
     }
 
+    /// Puts a document together: a JSON array in one zstd frame or, for long series, in one frame a thread.
     fn document(self: &Arc<Self>, instances: &[InstanceRow]) -> Result<Vec<u8>, RetrieveError> {
-        let failed = |error: std::io::Error| RetrieveError::Unavailable { what: format!("metadata: {error}") };
         let _turn = self.prepared().turn();
-        let mut encoder = zstd::stream::Encoder::new(Vec::new(), LEVEL).map_err(failed)?;
-        let mut json = Vec::new();
-        for (count, instance) in instances.iter().enumerate() {
-            json.clear();
-            json.push(if count == 0 { b'[' } else { b',' });
-            self.write_instance(instance, &mut json)?;
-            std::io::Write::write_all(&mut encoder, &json).map_err(failed)?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+        if instances.len() < SHARE_MIN * 2 || threads < 2 {
+            return self.share(instances, b"[", b"]");
         }
-        std::io::Write::write_all(&mut encoder, if instances.is_empty() { b"[]" } else { b"]" }).map_err(failed)?;
+        let size = instances.len().div_ceil(threads).max(SHARE_MIN);
+        let last = instances.len().div_ceil(size).saturating_sub(1);
+        let died = |_| RetrieveError::Unavailable { what: "a metadata thread died".into() };
+        std::thread::scope(|scope| {
+            let mut started = Vec::new();
+            for (number, share) in instances.chunks(size).enumerate() {
+                let open: &[u8] = if number == 0 { b"[" } else { b"," };
+                let close: &[u8] = if number == last { b"]" } else { b"" };
+                started.push(scope.spawn(move || self.share(share, open, close)));
+            }
+            let mut document = Vec::new();
+            for thread in started {
+                document.extend(thread.join().map_err(died)??);
+            }
+            Ok(document)
+        })
+    }
+
+    /// One zstd frame with some instances between `open` and `close`.
+    fn share(self: &Arc<Self>, instances: &[InstanceRow], open: &[u8], close: &[u8]) -> Result<Vec<u8>, RetrieveError> {
+        let failed = |error: std::io::Error| RetrieveError::Unavailable { what: format!("metadata: {error}") };
+        let mut encoder = zstd::stream::Encoder::new(Vec::new(), LEVEL).map_err(failed)?;
+        let mut json = open.to_vec();
+        for (count, instance) in instances.iter().enumerate() {
+            if count > 0 {
+                json.push(b',');
+            }
+            self.write_instance(instance, &mut json)?;
+            encoder.write_all(&json).map_err(failed)?;
+            json.clear();
+        }
+        json.extend_from_slice(close);
+        encoder.write_all(&json).map_err(failed)?;
         encoder.finish().map_err(failed)
     }
 

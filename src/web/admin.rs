@@ -18,8 +18,13 @@ const CONFLICTS_DEFAULT: usize = 100;
 const CONFLICTS_MAX: usize = 1_000;
 
 /// Whether law 1 holds: 200, else 503 with the reasons.
-pub(crate) fn ready(call: &Call) -> Response {
-    let readiness = call.app.archive.readiness();
+///
+/// Asked away from the event loop: the answer waits for the journal's writer, which may wait for a disk.
+pub(crate) async fn ready(call: &Call) -> Response {
+    let readiness = match call.blocking(|archive| Ok(archive.readiness())).await {
+        Ok(readiness) => readiness,
+        Err(problem) => return problem.into_response(),
+    };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     body(status, &readiness).unwrap_or_else(IntoResponse::into_response)
 }

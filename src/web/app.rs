@@ -181,7 +181,7 @@ async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
     match endpoint {
         Endpoint::StartPage => Ok(page()),
         Endpoint::Live => Ok("live\n".into_response()),
-        Endpoint::Ready => Ok(admin::ready(&call)),
+        Endpoint::Ready => Ok(admin::ready(&call).await),
         Endpoint::Metrics => Ok(admin::metrics(&call)),
         Endpoint::OpenApi => Ok(json(StatusCode::OK, call.app.openapi.clone())),
         Endpoint::Facilities | Endpoint::Sources | Endpoint::Knocks | Endpoint::Conflicts | Endpoint::Stats => {

@@ -37,6 +37,18 @@ fn metadata_follows_the_series_and_is_prepared_when_quiet() {
 }
 
 #[test]
+fn a_long_series_is_one_document_in_viewing_order() {
+    let bench = Bench::new();
+    for number in (1..=300u32).rev() {
+        bench.store(&Object { number, ..Object::new(&format!("1.2.1.1.{number}")) }).expect("stored");
+    }
+    let json: serde_json::Value = serde_json::from_str(&metadata(&bench)).expect("JSON");
+    let numbers: Vec<_> =
+        json.as_array().expect("array").iter().map(|row| row["00200013"]["Value"][0].as_u64()).collect();
+    assert_eq!(numbers, (1..=300).map(Some).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_stop_and_start_loses_nothing_and_numbers_go_on() {
     let mut bench = Bench::new();
     for round in 1..=3 {
