@@ -171,7 +171,8 @@ impl Archive {
     pub fn put_facility(&self, caller: &Caller, facility: Facility) -> Result<(), RegistryError> {
         authorize(caller, None)?;
         for day in [&facility.active_from, &facility.active_to] {
-            if !day.is_empty() && !(day.len() == 8 && day.bytes().all(|b| b.is_ascii_digit())) {
+            let is_day = day.len() == 8 && day.bytes().all(|b| b.is_ascii_digit());
+            if !day.is_empty() && !is_day {
                 return Err(RegistryError::Invalid {
                     what: format!("{day:?} is no day: write YYYYMMDD or leave it empty"),
                 });

@@ -38,10 +38,10 @@ fn every(
 /// Starts the thread that records `SeriesQuiet` and `StudyComplete` and prepares metadata.
 pub(crate) fn start_quiet(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
     every(archive, "quiet", |archive| {
-        if archive.health().reason().is_none() {
-            if let Err(error) = quiet_round(archive) {
-                tracing::warn!(%error, "quiet series could not be recorded; trying again");
-            }
+        if archive.health().reason().is_none()
+            && let Err(error) = quiet_round(archive)
+        {
+            tracing::warn!(%error, "quiet series could not be recorded; trying again");
         }
     })
 }
