@@ -3,6 +3,7 @@
 //! A trait because there are two: the machine's, and the simulated one of the tests that loses what was
 //! not synced. It deliberately offers nothing the journal does not use.
 
+use crate::StoreError;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, statvfs};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
@@ -38,6 +39,12 @@ pub trait Disk: Send + Sync {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Bytes that can still be allocated on the file system of `dir`.
     fn free_space(&self, dir: &Path) -> io::Result<u64>;
+    /// Makes a lock file and holds its lock, against other processes and this one, until the answer is dropped.
+    /// A disk without other users need not.
+    fn lock(&self, path: &Path) -> Result<Box<dyn Send + Sync>, StoreError> {
+        let _ = path;
+        Ok(Box::new(()))
+    }
 }
 
 /// An open file of a [`Disk`], used from several threads at once.
@@ -113,6 +120,10 @@ impl Disk for RealDisk {
     fn free_space(&self, dir: &Path) -> io::Result<u64> {
         let stat = statvfs(dir)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn lock(&self, path: &Path) -> Result<Box<dyn Send + Sync>, StoreError> {
+        Ok(Box::new(crate::lock::take_lock(path)?))
     }
 }
 

@@ -39,7 +39,7 @@ impl DataDir {
     }
 }
 
-fn take_lock(path: &Path) -> Result<File, StoreError> {
+pub(crate) fn take_lock(path: &Path) -> Result<File, StoreError> {
     let failed = |e| StoreError::io("open the lock file", path, e);
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -50,9 +50,8 @@ fn take_lock(path: &Path) -> Result<File, StoreError> {
         }
         Err(errno) => return Err(failed(errno.into())),
     }
-    file.set_len(0).map_err(failed)?;
-    file.rewind().map_err(failed)?;
-    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    // Who holds the lock is a courtesy: a full disk must not keep the archive from starting.
+    let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(file)
 }
 
