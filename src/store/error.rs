@@ -108,6 +108,29 @@ pub enum StoreError {
         /// The process that holds it, `?` where it cannot be told.
         pid: String,
     },
+    /// A journal directory that may lack acknowledged records, without the one that holds them.
+    #[error(
+        "{dir} may lack records that {other} holds, and that one is missing or empty: start with both; \
+         only when {other} is lost for good, remove {note} and start with {dir} alone"
+    )]
+    Behind {
+        /// The directory that may be behind.
+        dir: PathBuf,
+        /// The directory it was written together with.
+        other: PathBuf,
+        /// The note that says so.
+        note: PathBuf,
+    },
+    /// Two journal directories that were each written without the other.
+    #[error("{one} and {two} went different ways, at the latest by record {lsn}: start with the right one alone")]
+    Diverged {
+        /// One directory.
+        one: PathBuf,
+        /// The other.
+        two: PathBuf,
+        /// A record number both gave to records of their own.
+        lsn: u64,
+    },
     /// Options that contradict each other.
     #[error("journal options: {0}")]
     Options(&'static str),

@@ -12,6 +12,7 @@
 mod batch;
 mod layout;
 mod mirror;
+mod pair;
 mod read;
 mod recover;
 mod replay;
@@ -31,6 +32,7 @@ use crate::{BlobWriter, Disk, FinishedBlob, StoreError};
 use bytes::Bytes;
 use layout::SegmentHeader;
 use model::{Lsn, Place};
+use pair::Pair;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -117,7 +119,7 @@ pub(crate) struct Shared {
     pub(crate) mirror: Mirror,
     pub(crate) options: JournalOptions,
     segments: RwLock<HashMap<u32, SegmentHeader>>,
-    synced: AtomicU64,
+    synced: Arc<AtomicU64>,
     /// Number of the next record; never ahead of the writer's.
     pub(crate) next_lsn: AtomicU64,
     poisoned: AtomicBool,
@@ -150,6 +152,8 @@ pub struct Journal {
     writer: Mutex<Writer>,
     sync_turn: Mutex<()>,
     release_turn: Mutex<()>,
+    // Dropping them lets another journal in.
+    _locks: Vec<Box<dyn Send + Sync>>,
 }
 
 impl Journal {
@@ -157,19 +161,28 @@ impl Journal {
     /// tail, and moves what no later record proves synced into a fresh, synced segment.
     pub fn open(disk: Arc<dyn Disk>, options: JournalOptions) -> Result<(Self, Recovery), StoreError> {
         options.check()?;
+        let pair = Pair::enter(disk.as_ref(), &options.dirs)?;
+        let mirror = Mirror::new(disk, &options.dirs);
+        for (dir, reason) in &pair.unreachable {
+            mirror.fail(dir, reason.clone())?;
+        }
         let shared = Arc::new(Shared {
-            mirror: Mirror::new(disk, &options.dirs),
+            synced: Arc::clone(&mirror.synced),
+            mirror,
             options,
             segments: RwLock::default(),
-            synced: AtomicU64::new(0),
             next_lsn: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
         });
-        let (writer, recovery) = recover::recover(&shared)?;
-        Ok((
-            Self { shared, writer: Mutex::new(writer), sync_turn: Mutex::new(()), release_turn: Mutex::new(()) },
-            recovery,
-        ))
+        let (writer, recovery) = recover::recover(&shared, &pair)?;
+        let journal = Self {
+            shared,
+            writer: Mutex::new(writer),
+            sync_turn: Mutex::new(()),
+            release_turn: Mutex::new(()),
+            _locks: pair.into_locks(),
+        };
+        Ok((journal, recovery))
     }
 
     /// Writes records after all earlier ones. They are durable once a later [`Journal::sync`] returned;

@@ -1,17 +1,18 @@
 //! The one or two directories of the journal, written alike.
 //!
 //! An operation succeeds when it succeeds on at least one of them; a directory that fails while the other
-//! goes on is left out until the next start and raises an [`Alarm`].
+//! goes on is left out until the next start and raises an [`Alarm`]; see `pair.rs` for the note about it.
 //! This file deliberately does not know what is written.
 
 use super::layout::{HeaderFound, SEGMENT_HEADER, SegmentHeader};
+use super::pair::{Note, State};
 use crate::{Disk, DiskFile, Open, StoreError};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A journal directory that is no longer written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,11 @@ pub(crate) struct Mirror {
     pub(crate) disk: Arc<dyn Disk>,
     sides: Vec<Side>,
     handles: Mutex<VecDeque<(PathBuf, Arc<dyn DiskFile>)>>,
+    failing: Mutex<()>,
+    /// The directory start-up recovers from: without it nothing may go on.
+    essential: Mutex<Option<PathBuf>>,
+    /// Number of the newest record known durable.
+    pub(crate) synced: Arc<AtomicU64>,
 }
 
 /// Files kept open for reading.
@@ -55,7 +61,8 @@ pub(crate) fn segment_name(number: u32) -> String {
 impl Mirror {
     pub(crate) fn new(disk: Arc<dyn Disk>, dirs: &[PathBuf]) -> Self {
         let sides = dirs.iter().map(|dir| Side { dir: dir.clone(), failed: Mutex::new(None) }).collect();
-        Self { disk, sides, handles: Mutex::default() }
+        let synced = Arc::new(AtomicU64::new(0));
+        Self { disk, sides, handles: Mutex::default(), failing: Mutex::default(), essential: Mutex::default(), synced }
     }
 
     pub(crate) fn dirs(&self) -> impl Iterator<Item = &Path> {
@@ -72,15 +79,33 @@ impl Mirror {
         self.sides.iter().filter_map(failed).collect()
     }
 
-    /// Leaves a directory out from now on.
-    pub(crate) fn fail(&self, dir: &Path, reason: String) {
-        let Some(side) = self.sides.iter().find(|side| side.dir == dir) else { return };
-        let mut failed = side.failed.lock();
-        if failed.is_none() {
-            tracing::error!(dir = %dir.display(), reason, "a journal directory failed and is left out until restart");
-            metrics::gauge!("khoanh_journal_directories_failed").increment(1.0);
-            *failed = Some(reason);
+    /// Nothing may go on without this directory until told otherwise.
+    pub(crate) fn hold_on_to(&self, dir: Option<&Path>) {
+        *self.essential.lock() = dir.map(Path::to_owned);
+    }
+
+    /// Leaves a directory out from now on. The other one notes durably that it goes on alone, before anything
+    /// more is answered; without that note the failure is the caller's.
+    pub(crate) fn fail(&self, dir: &Path, reason: String) -> Result<(), StoreError> {
+        let _turn = self.failing.lock();
+        let Some(side) = self.sides.iter().find(|side| side.dir == dir) else { return Ok(()) };
+        if side.failed.lock().is_some() {
+            return Ok(());
         }
+        let survivor = self.live().find(|live| *live != dir).map(Path::to_owned);
+        let Some(survivor) = survivor.filter(|_| self.essential.lock().as_deref() != Some(dir)) else {
+            return Err(StoreError::io("go on without", dir, io::Error::other(reason)));
+        };
+        let lsn = self.synced.load(Ordering::Acquire);
+        let note = |state, other: &Path| Note { state, lsn, other: Some(other.to_owned()) };
+        let noted = note(State::Alone, dir).write(self.disk.as_ref(), &survivor);
+        noted.map_err(|e| StoreError::io("note in", &survivor, e))?;
+        // The failed one is told as well, when it still listens.
+        let _ = note(State::Behind, &survivor).write(self.disk.as_ref(), dir);
+        tracing::error!(dir = %dir.display(), reason, "a journal directory failed and is left out until restart");
+        metrics::gauge!("khoanh_journal_directories_failed").increment(1.0);
+        *side.failed.lock() = Some(reason);
+        Ok(())
     }
 
     /// Does something in every live directory; at least one must succeed.
@@ -105,7 +130,7 @@ impl Mirror {
         for (side, result) in results {
             let Err(error) = result else { continue };
             if one_went_well {
-                self.fail(&side.dir, format!("{action} {name}: {error}"));
+                self.fail(&side.dir, format!("{action} {name}: {error}"))?;
             } else if first.is_none() {
                 first = Some(StoreError::io(action, &side.dir.join(name), error));
             }

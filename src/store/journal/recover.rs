@@ -15,7 +15,8 @@
 
 use super::batch::Batch;
 use super::layout::{BLOCK, BODY_INLINE, SEAL, SegmentHeader};
-use super::mirror::{BLOB_DIR, segment_name};
+use super::mirror::segment_name;
+use super::pair::{Note, Pair, State};
 use super::survey::{Survey, Unproven};
 use super::writer::{Active, Writer};
 use super::{Shared, resync};
@@ -53,9 +54,8 @@ pub struct Torn {
 }
 
 /// Brings the directories into order and finds the end.
-pub(crate) fn recover(shared: &Shared) -> Result<(Writer, Recovery), StoreError> {
-    make_dirs(shared)?;
-    let survey = survey_all(shared)?;
+pub(crate) fn recover(shared: &Shared, pair: &Pair) -> Result<(Writer, Recovery), StoreError> {
+    let survey = survey_all(shared, pair)?;
     for header in &survey.used {
         // What nothing proves will be moved; segments that hold nothing else do not count any more.
         if header.first_lsn <= survey.proven {
@@ -81,6 +81,8 @@ pub(crate) fn recover(shared: &Shared) -> Result<(Writer, Recovery), StoreError>
     }
     tidy(shared, &survey, &mut writer)?;
     shared.mirror.forget_readers();
+    agree(shared, pair, &survey.dir)?;
+    shared.mirror.hold_on_to(None);
     shared.synced.store(survey.last, Ordering::Release);
     shared.next_lsn.store(writer.next_lsn, Ordering::Release);
     writer.marked = 0;
@@ -91,40 +93,83 @@ pub(crate) fn recover(shared: &Shared) -> Result<(Writer, Recovery), StoreError>
     Ok((writer, recovery))
 }
 
-fn make_dirs(shared: &Shared) -> Result<(), StoreError> {
-    let disk = shared.mirror.disk.as_ref();
-    shared.mirror.each("make the directory", "", |_, dir| {
-        disk.create_dir(&dir.join(BLOB_DIR))?;
-        disk.sync_dir(dir)?;
-        dir.parent().filter(|above| !above.as_os_str().is_empty()).map_or(Ok(()), |above| disk.sync_dir(above))
-    })
-}
-
-/// Looks at every directory, picks the one that knows most, and updates the other from it.
-fn survey_all(shared: &Shared) -> Result<Survey, StoreError> {
+/// Looks at every directory, picks the one the notes name or that knows most, and updates the other from it.
+fn survey_all(shared: &Shared, pair: &Pair) -> Result<Survey, StoreError> {
     let dirs: Vec<PathBuf> = shared.mirror.live().map(Path::to_owned).collect();
     let mut good = Vec::new();
     let mut bad = Vec::new();
     for dir in dirs {
         match Survey::of(shared, &dir) {
             Ok(survey) => good.push(survey),
+            // What it holds the other may lack.
+            Err(error) if pair.authority() == Some(dir.as_path()) => return Err(error),
             Err(error) => bad.push((dir, error)),
         }
     }
-    good.sort_by_key(|survey| (survey.last, survey.proven));
+    good.sort_by_key(|survey| (pair.authority() == Some(survey.dir.as_path()), survey.last, survey.proven));
     let Some(best) = good.pop().filter(|best| bad.is_empty() || !best.is_empty()) else {
         // An empty directory beside a broken one is no reason to begin anew.
         return Err(bad.into_iter().next().map_or(StoreError::Poisoned, |(_, error)| error));
     };
+    for other in &good {
+        refuse_diverged(pair, &best, other)?;
+    }
+    shared.synced.store(best.proven, Ordering::Release);
+    shared.mirror.hold_on_to(Some(&best.dir));
     for (dir, error) in bad {
-        shared.mirror.fail(&dir, error.to_string());
+        shared.mirror.fail(&dir, error.to_string())?;
     }
     for other in &good {
         if let Err(error) = resync::bring_up(shared, &best, other) {
-            shared.mirror.fail(&other.dir, error.to_string());
+            shared.mirror.fail(&other.dir, error.to_string())?;
         }
     }
     Ok(best)
+}
+
+/// Two directories that gave one number to different records cannot be brought together.
+fn refuse_diverged(pair: &Pair, best: &Survey, other: &Survey) -> Result<(), StoreError> {
+    let diverged = |lsn| Err(StoreError::Diverged { one: best.dir.clone(), two: other.dir.clone(), lsn });
+    let told = matches!(pair.state(&other.dir), Some(State::Paired | State::Behind));
+    if pair.authority() == Some(best.dir.as_path()) && told {
+        // One left out knows of no proof the other could lack. Numbers it never synced were given again, and
+        // records moved while it was away lie elsewhere: segments tell nothing.
+        return if other.proven > best.last { diverged(other.proven) } else { Ok(()) };
+    }
+    for (a, a_last) in proven_ranges(best) {
+        for (b, b_last) in proven_ranges(other) {
+            let first = a.first_lsn.max(b.first_lsn);
+            let same = (a.number, a.generation, a.nonce) == (b.number, b.generation, b.nonce);
+            if !same && first <= a_last.min(b_last) {
+                return diverged(first);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Segments in use, with the last proven record each can hold.
+fn proven_ranges(survey: &Survey) -> impl Iterator<Item = (&SegmentHeader, Lsn)> {
+    survey.used.iter().enumerate().map(|(index, segment)| {
+        let next = survey.used.get(index + 1).map_or(u64::MAX, |next| next.first_lsn);
+        (segment, next.saturating_sub(1).min(survey.proven))
+    })
+}
+
+/// Notes in every directory what it is from now on; one that was behind first.
+fn agree(shared: &Shared, pair: &Pair, best: &Path) -> Result<(), StoreError> {
+    let mut live: Vec<&Path> = shared.mirror.live().collect();
+    live.sort_by_key(|dir| *dir == best);
+    let state = if live.len() > 1 { State::Paired } else { State::Alone };
+    for dir in &live {
+        // A directory that just lost its other has its note already.
+        if pair.state(dir) != Some(state) && shared.mirror.alarms().is_empty() {
+            let other = live.iter().find(|other| *other != dir).map(|other| other.to_path_buf());
+            let note = Note { state, lsn: shared.synced.load(Ordering::Acquire), other };
+            note.write(shared.mirror.disk.as_ref(), dir).map_err(|e| StoreError::io("note in", dir, e))?;
+        }
+    }
+    Ok(())
 }
 
 /// Goes on in the newest segment, when everything is proven and something in that very segment is: then

@@ -22,8 +22,21 @@ fn bodies(journal: &Journal) -> Vec<String> {
     found.into_values().map(|(Kept { body, .. }, _)| String::from_utf8_lossy(&body).into_owned()).collect()
 }
 
+/// A directory that was written together with another is not trusted without it.
+fn refused_alone(disk: &SimDisk, dir: &str) {
+    let other = if dir == "/one" { "/two" } else { "/one" };
+    let refused = open(disk, &[dir]).err().expect("refused");
+    let StoreError::Behind { dir: behind, other: missing, .. } = &refused else { panic!("{refused:?}") };
+    assert_eq!((behind.as_path(), missing.as_path()), (Path::new(dir), Path::new(other)));
+}
+
+/// What an operator does when the other directory is lost for good.
+fn lost_for_good(disk: &SimDisk, dir: &str) {
+    store::Disk::remove(disk, &Path::new(dir).join("MIRROR")).expect("the note");
+}
+
 fn newest_segment(disk: &SimDisk, dir: &str) -> PathBuf {
-    let inside = |path: &PathBuf| path.parent() == Some(Path::new(dir));
+    let inside = |path: &PathBuf| path.parent() == Some(Path::new(dir)) && path.extension().is_some();
     disk.files().into_iter().rfind(inside).expect("a segment")
 }
 
@@ -43,6 +56,8 @@ fn either_directory_alone_holds_everything_that_was_acknowledged() {
         drop(journal);
         disk.power_loss(4);
 
+        refused_alone(&disk, alone);
+        lost_for_good(&disk, alone);
         let (journal, _) = open(&disk, &[alone]).expect("open");
         assert_eq!(bodies(&journal), ["a", "b", "c", "large"], "{alone}");
     }
@@ -74,6 +89,7 @@ fn one_directory_failing_is_an_alarm_and_catches_up_at_the_next_start() {
         assert_eq!(all(&journal).expect("replay").len(), 32);
         journal.close().expect("close");
         disk.restart();
+        lost_for_good(&disk, broken);
         let (journal, _) = open(&disk, &[broken]).expect("the one that was behind, alone");
         assert_eq!(all(&journal).expect("replay").len(), 32, "{broken}");
     }
@@ -90,6 +106,7 @@ fn an_empty_second_directory_is_filled_at_start() {
     drop(open(&disk, &["/two", "/one"]).expect("both"));
     disk.power_loss(3);
 
+    lost_for_good(&disk, "/two");
     let (journal, _) = open(&disk, &["/two"]).expect("the new one alone");
     assert_eq!(bodies(&journal), ["a", "b"]);
 }
@@ -116,7 +133,7 @@ fn a_corrupt_directory_is_left_out_and_untouched_while_the_other_serves() {
     // But an empty directory is no replacement for a corrupt one.
     disk.restart();
     let refused = open(&disk, &["/one", "/three"]).err().expect("refused");
-    assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused:?}");
+    assert!(matches!(refused, StoreError::Behind { .. }), "{refused:?}");
 }
 
 #[test]
@@ -164,10 +181,142 @@ fn a_replay_takes_each_record_from_the_directory_that_holds_it() {
     assert!(matches!(refused, Err(StoreError::Corrupt { lsn: 3, .. })), "{refused:?}");
 }
 
+/// Both directories hold "both"; only the survivor holds "alone".
+fn one_went_on(broken: &str) -> SimDisk {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk, &BOTH).expect("open");
+    add(&journal, "both");
+    disk.break_dir(Some(Path::new(broken)));
+    add(&journal, "alone");
+    add(&journal, "alone too");
+    drop(journal);
+    disk.break_dir(None);
+    disk
+}
+
+#[test]
+fn a_directory_left_out_never_starts_without_the_one_that_went_on() {
+    for (broken, survivor) in [("/one", "/two"), ("/two", "/one")] {
+        for power in [false, true] {
+            let disk = one_went_on(broken);
+            if power {
+                disk.power_loss(5)
+            } else {
+                disk.restart()
+            }
+            refused_alone(&disk, broken);
+            // The survivor is not mounted: its place is empty, or cannot be reached.
+            let refused = open(&disk, &[broken, "/unmounted"]).err().expect("refused");
+            assert!(matches!(refused, StoreError::Behind { .. }), "{refused:?}");
+            disk.break_dir(Some(Path::new(survivor)));
+            let refused = open(&disk, &BOTH).err().expect("refused");
+            assert!(matches!(refused, StoreError::Behind { .. }), "{refused:?}");
+            let text = refused.to_string();
+            assert!(text.contains("/one") && text.contains("/two"), "{text}");
+            disk.break_dir(None);
+
+            // The survivor may start alone, with the other still broken too.
+            disk.break_dir(Some(Path::new(broken)));
+            let (journal, _) = open(&disk, &BOTH).expect("the survivor");
+            assert_eq!(journal.alarms().len(), 1);
+            assert_eq!(bodies(&journal), ["both", "alone", "alone too"]);
+            drop(journal);
+            disk.restart();
+            disk.break_dir(None);
+            let (journal, _) = open(&disk, &[survivor]).expect("the survivor");
+            add(&journal, "later");
+            drop(journal);
+            disk.restart();
+
+            // Both are back, in either order.
+            let (journal, _) = open(&disk, &[broken, survivor]).expect("both");
+            assert_eq!(bodies(&journal), ["both", "alone", "alone too", "later"]);
+            drop(journal);
+            disk.restart();
+            lost_for_good(&disk, broken);
+            let (journal, _) = open(&disk, &[broken]).expect("brought up");
+            assert_eq!(bodies(&journal), ["both", "alone", "alone too", "later"]);
+        }
+    }
+}
+
+#[test]
+fn the_one_left_out_never_overrules_with_records_nobody_acknowledged() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk, &BOTH).expect("open");
+    add(&journal, "both");
+    // Written to both, synced on none; then the second one fails, and the power takes it from the first.
+    journal.append(&[inline(b"lost", b"lost"), inline(b"lost", b"lost"), inline(b"lost", b"lost")]).expect("append");
+    disk.break_dir(Some(Path::new("/two")));
+    drop(journal);
+    disk.break_dir(None);
+    let newer = newest_segment(&disk, "/two");
+    let kept = disk.contents(&newer).expect("segment");
+    disk.break_dir(Some(Path::new("/two")));
+    disk.restart();
+    lost_for_good(&disk, "/one");
+    disk.damage(&newest_segment(&disk, "/one"), |bytes| bytes[4096 + 128..].fill(0));
+    let (journal, _) = open(&disk, &["/one"]).expect("one alone");
+    add(&journal, "new");
+    drop(journal);
+    disk.break_dir(None);
+    disk.damage(&newer, |bytes| *bytes = kept);
+    disk.restart();
+
+    let (journal, _) = open(&disk, &BOTH).expect("both");
+    assert_eq!(bodies(&journal).last().map(String::as_str), Some("new"));
+    drop(journal);
+    disk.restart();
+    lost_for_good(&disk, "/two");
+    let (journal, _) = open(&disk, &["/two"]).expect("brought up");
+    assert_eq!(bodies(&journal).last().map(String::as_str), Some("new"));
+}
+
+#[test]
+fn two_directories_that_each_went_on_alone_are_refused() {
+    for notes in [true, false] {
+        let disk = one_went_on("/two");
+        disk.restart();
+        lost_for_good(&disk, "/two");
+        for dir in BOTH {
+            let (journal, _) = open(&disk, &[dir]).expect("alone");
+            add(&journal, "own");
+            add(&journal, "own");
+            journal.close().expect("close");
+            disk.restart();
+        }
+        if !notes {
+            BOTH.iter().for_each(|dir| lost_for_good(&disk, dir));
+        }
+        let refused = open(&disk, &BOTH).err().expect("refused");
+        assert!(matches!(refused, StoreError::Diverged { .. }), "notes {notes}: {refused:?}");
+    }
+}
+
+#[test]
+fn one_directory_under_two_names_and_a_second_journal_are_refused() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (dir, alias) = (folder.path().join("journal"), folder.path().join("alias"));
+    std::fs::create_dir(&dir).expect("made");
+    std::os::unix::fs::symlink(&dir, &alias).expect("alias");
+    let open = |dirs: &[&PathBuf]| {
+        let dirs: Vec<&str> = dirs.iter().filter_map(|dir| dir.to_str()).collect();
+        Journal::open(Arc::new(store::RealDisk), options(&dirs))
+    };
+    let refused = open(&[&dir, &alias]).err().expect("refused");
+    assert!(matches!(refused, StoreError::Options(_)), "{refused:?}");
+
+    let (journal, _) = open(&[&dir]).expect("open");
+    let refused = open(&[&alias]).err().expect("refused");
+    assert!(matches!(refused, StoreError::Locked { .. }), "{refused:?}");
+    drop(journal);
+    open(&[&alias]).expect("free again");
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_by_power_cuts_with_two_directories() {
     let base = fastrand::u64(..1 << 40);
-    for seed in base..base + 200 {
+    for seed in base..base + 400 {
         let what = format!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         let disk = SimDisk::new();
@@ -181,9 +330,34 @@ fn nothing_acknowledged_is_lost_by_power_cuts_with_two_directories() {
                     contract.check(&journal, &recovery, &format!("{what}, round {round}"));
                     contract.acknowledged = recovery.next_lsn - 1;
                 }
-                work(&journal, &mut contract, &mut random, 30);
+                work(&journal, &mut contract, &mut random, 10);
+                // One of them fails for a while, or for one sync.
+                match random.u8(0..4) {
+                    0 => disk.break_dir(Some(Path::new(random.choice(BOTH).expect("one")))),
+                    1 => disk.fail_sync_after(random.u64(0..5)),
+                    _ => {}
+                }
+                work(&journal, &mut contract, &mut random, 20);
             }
-            disk.power_loss(random.u64(..));
+            let again = random.u8(0..3) == 0;
+            if !again {
+                disk.break_dir(None);
+            }
+            if random.bool() {
+                disk.power_loss(random.u64(..))
+            } else {
+                disk.restart()
+            }
+            if again {
+                // A start with the same one still broken either goes on with the better one or is refused.
+                if let Ok((journal, recovery)) = open(&disk, &BOTH) {
+                    contract.check(&journal, &recovery, &format!("{what}, round {round}, again"));
+                    contract.acknowledged = recovery.next_lsn - 1;
+                    work(&journal, &mut contract, &mut random, 10);
+                }
+                disk.break_dir(None);
+                disk.power_loss(random.u64(..));
+            }
         }
         let (journal, recovery) = open(&disk, &BOTH).unwrap_or_else(|error| panic!("{what}: {error:?}"));
         contract.check(&journal, &recovery, &what);
