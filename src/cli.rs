@@ -14,6 +14,8 @@ use crate::{conformance, serve};
 pub(crate) use check_config::remarks;
 use clap::{Args, Parser, Subcommand};
 pub(crate) use exit::{Exit, Failure};
+use rustix::fs::Mode;
+use rustix::process::umask;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -118,6 +120,8 @@ pub(crate) fn run() -> ExitCode {
             return code.into();
         }
     };
+    // Patient data: whatever a command makes is for the archive's own account only.
+    umask(Mode::RWXG | Mode::RWXO);
     match dispatch(arguments.command) {
         Ok(exit) => exit.into(),
         Err(failure) => {

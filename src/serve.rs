@@ -10,8 +10,7 @@ use crate::config::Config;
 use crate::control::{self, socket_path};
 use archive::Archive;
 use dimse::Listener;
-use rustix::fs::Mode;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use std::error::Error;
 use std::io::{self, Write};
@@ -57,8 +56,6 @@ struct Http {
 /// Starts the archive, serves until a signal, stops in order.
 pub(crate) fn run(config: &Config, hints: bool) -> Result<Exit, Failure> {
     log::start(&config.log);
-    // Patient data: what we make is for our own account only.
-    umask(Mode::RWXG | Mode::RWXO);
     raise_open_files();
     let recorded = metrics::start().map_err(|error| failed("metrics", &error))?;
     let runtime = runtime().map_err(|error| failed("threads", &error))?;

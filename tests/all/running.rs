@@ -264,11 +264,8 @@ fn commands_on_a_folder_that_is_no_archive_do_not_make_one() {
     assert!(!data.exists());
 }
 
-#[test]
-fn files_of_the_archive_are_its_owners_alone() {
-    let folder = folder();
-    let server = start(folder.path());
-    let mut stack = vec![server.data().to_owned()];
+fn assert_private(folder: &Path) {
+    let mut stack = vec![folder.to_owned()];
     while let Some(path) = stack.pop() {
         let meta = fs::symlink_metadata(&path).expect("metadata");
         assert_eq!(meta.permissions().mode() & 0o077, 0, "{}", path.display());
@@ -276,6 +273,16 @@ fn files_of_the_archive_are_its_owners_alone() {
             stack.extend(fs::read_dir(&path).expect("folder").flatten().map(|entry| entry.path()));
         }
     }
+}
+
+#[test]
+fn files_of_the_archive_are_its_owners_alone() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    expect_exit(&run(&data, &["import", write_files(folder.path(), &objects(23, 3)).to_str().expect("UTF-8")]), 3);
+    assert_private(&data);
+    let server = start(folder.path());
+    assert_private(server.data());
 }
 
 #[test]
