@@ -76,6 +76,9 @@ impl Summary {
     }
 }
 
+/// Objects left over from earlier rounds above which a stream gets no new ones.
+const BACKLOG: usize = 60;
+
 /// What was promised to a sender.
 #[derive(Debug, Clone)]
 struct Promise {
@@ -153,6 +156,10 @@ fn queues(how: &Crashing, round: u32, again: &mut [Vec<Object>]) -> Vec<Vec<Obje
     std::thread::scope(|scope| {
         for (queue, stream) in queues.iter_mut().zip(0u64..) {
             scope.spawn(move || {
+                // What is left over comes first; a backlog is not made longer.
+                if queue.len() >= BACKLOG {
+                    return;
+                }
                 let mut rng = Rng::with_seed(seed ^ stream);
                 if rng.u32(0..64) == 0 {
                     queue.push(large(seed, stream));
