@@ -45,6 +45,8 @@ pub(crate) fn bring_up(shared: &Shared, best: &Survey, other: &Survey) -> Result
 fn copy_blobs(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), StoreError> {
     let (from, to) = (from.join(BLOB_DIR), to.join(BLOB_DIR));
     let list = |dir: &Path| disk.list(dir).map_err(|e| StoreError::io("list", dir, e));
+    // A name seen there was given after the file's own sync, but perhaps just before the directory failed.
+    disk.sync_dir(&to).map_err(|e| StoreError::io("sync", &to, e))?;
     let have: HashSet<String> = list(&to)?.into_iter().collect();
     for name in list(&from)?.into_iter().filter(|name| name.ends_with(".blob") && !have.contains(name)) {
         copy(disk, &from.join(&name), &to.join(&name), &to)?;

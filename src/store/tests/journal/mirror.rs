@@ -316,7 +316,8 @@ fn one_directory_under_two_names_and_a_second_journal_are_refused() {
 #[test]
 fn nothing_acknowledged_is_lost_by_power_cuts_with_two_directories() {
     let base = fastrand::u64(..1 << 40);
-    for seed in base..base + 400 {
+    // The first was found by this test: a name whose directory failed before its sync was taken for durable.
+    for seed in [606_697_508_376].into_iter().chain(base..base + 400) {
         let what = format!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         let disk = SimDisk::new();
