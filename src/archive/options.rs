@@ -64,7 +64,7 @@ impl Options {
             quiet_after: Duration::from_secs(20),
             flush_bytes: 2 << 30,
             flush_every: Duration::from_secs(300),
-            index_cache: 64 << 20,
+            index_cache: 512 << 20,
             metadata_cache: 32 << 20,
             ae_titles: AeTitle::parse("KHOANH").into_iter().collect(),
             seed_demo: true,
