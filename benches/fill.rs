@@ -48,7 +48,7 @@ fn fill(data: &Path, studies: u64, seed: u64) -> Result<(), Box<dyn Error>> {
             for first in (0..studies).step_by(64) {
                 let mut facts = Vec::new();
                 for number in first..(first + STUDIES_A_BATCH).min(studies) {
-                    Examination::draw(seed, number).facts(&mut seq, &mut facts);
+                    Examination::draw(seed, number, studies).facts(&mut seq, &mut facts);
                 }
                 let batch: Result<Vec<_>, _> = facts.into_iter().map(encoded).collect();
                 if sender.send(batch).is_err() {
@@ -129,11 +129,12 @@ struct Examination {
 }
 
 impl Examination {
-    fn draw(seed: u64, number: u64) -> Self {
+    fn draw(seed: u64, number: u64, studies: u64) -> Self {
         let seed = seed ^ number.wrapping_mul(0xD1B5_4A32_D192_ED03);
         let mut rng = fastrand::Rng::with_seed(seed);
         let facility = code(rng.u64(..));
-        let patient = Person::draw(0xA11CE, rng.u64(0..400_000));
+        // Two and a half studies a patient, whatever the size: the same question has the same answer's size.
+        let patient = Person::draw(0xA11CE, rng.u64(0..(studies * 2 / 5).max(1)));
         let year = rng.u32(2016..2026);
         let date = format!("{year}{:02}{:02}", rng.u32(1..13), rng.u32(1..29));
         let modality = *rng.choice(["CT", "MR", "DX", "DX", "CR", "US", "US", "XA"].iter()).unwrap_or(&"OT");
@@ -235,7 +236,7 @@ fn ask(folder: &Path, studies: u64, seed: u64) -> Result<(), Box<dyn Error>> {
     let mut rng = fastrand::Rng::with_seed(seed ^ 77);
     let (mut exact, mut page) = (String::new(), String::new());
     for number in 0..QUESTIONS {
-        let examination = Examination::draw(seed, rng.u64(0..studies));
+        let examination = Examination::draw(seed, rng.u64(0..studies), studies);
         match number % 3 {
             0 => writeln!(exact, "/dicom-web/studies?PatientID={}&limit=50", examination.patient.id)?,
             1 => writeln!(exact, "/dicom-web/studies?AccessionNumber={}&limit=50", examination.accession)?,
