@@ -97,6 +97,17 @@ fn open_after_drop(options: &Options) -> Arc<Archive> {
     opened.expect("opened")
 }
 
+/// Where the journal itself says its newest record lies.
+fn newest_place(archive: &Archive) -> Option<model::Place> {
+    let mut newest = None;
+    let each = &mut |replayed: store::Replayed<'_>| -> Result<(), store::StoreError> {
+        newest = Some(replayed.place);
+        Ok(())
+    };
+    archive.journal().replay(1, each).expect("replay");
+    newest
+}
+
 #[test]
 fn a_tail_moved_twice_is_still_where_the_index_says() {
     let Bench { mut archive, options, folder } = Bench::new();
@@ -112,6 +123,11 @@ fn a_tail_moved_twice_is_still_where_the_index_says() {
         let row = archive.index().instance(&uid("1.2.1.1.1")).expect("index").into_iter().next().expect("row");
         let read = archive.read(&row, u64::from(row.meta_len)..row.file_len).expect("readable where the index says");
         assert_eq!(read, object.bytes());
+        assert_eq!(
+            Some(&row.place),
+            newest_place(&archive).as_ref(),
+            "the index names the moved copy, not the old one"
+        );
     }
     drop((archive, folder));
 }
