@@ -8,6 +8,7 @@
 
 mod association;
 mod command;
+pub mod fuzz;
 mod half_open;
 mod listener;
 mod meter;
@@ -32,29 +33,3 @@ pub use options::Options;
 pub use status::{STATUSES, Status};
 pub use storage_sop_class::{StorageSopClass, storage_sop_classes};
 pub use transfer_syntax::{Fidelity, TransferSyntax, transfer_syntaxes};
-
-/// Entrances for fuzzing: each takes any bytes and must return.
-pub mod fuzz {
-    use crate::{command, pdu, request};
-
-    /// Splits `data` as the byte stream of an association.
-    pub fn pdu(data: &[u8]) {
-        let mut splitter = pdu::Splitter::new(data, 1 << 17);
-        while !matches!(splitter.next_piece(), Err(_) | Ok(pdu::Piece::Closed)) {}
-    }
-
-    /// Reads `data` as a command set and answers it.
-    pub fn command(data: &[u8]) {
-        if let Ok(request) = command::Request::parse(data) {
-            let _ = request.response(0, "");
-        }
-    }
-
-    /// Reads `data` as an A-ASSOCIATE-RQ and negotiates it.
-    pub fn association_request(data: &[u8]) {
-        if let Ok(request) = request::parse(data) {
-            let _ = crate::negotiate::titles(&request);
-            let _ = crate::negotiate::negotiate(&request, &crate::Options::default());
-        }
-    }
-}

@@ -1,0 +1,83 @@
+//! Entrances for fuzzing: each takes any bytes and must return.
+//!
+//! What must hold for every input is asserted here; nothing else calls these functions.
+
+use crate::command::{CommandError, Request};
+use crate::pdu::{Kind, Piece, Splitter, command_pdus};
+use crate::{listener, negotiate, request};
+use std::io::{self, Read};
+
+/// Hands out its bytes in pieces of a fixed size.
+struct Pieces<'a> {
+    bytes: &'a [u8],
+    size: usize,
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (mut now, later) = self.bytes.split_at(self.size.min(buffer.len()).min(self.bytes.len()));
+        self.bytes = later;
+        now.read(buffer)
+    }
+}
+
+/// Context, kind, bytes, whether complete.
+type Told = (u8, Kind, Vec<u8>, bool);
+
+/// What a stream says, fragments of one message joined, and how it ends.
+fn told(bytes: &[u8], size: usize) -> (Vec<Told>, String) {
+    let mut splitter = Splitter::new(Pieces { bytes, size }, 1 << 15);
+    let mut told: Vec<Told> = Vec::new();
+    loop {
+        match splitter.next_piece() {
+            Ok(Piece::Fragment { context, kind, data, last }) => match told.last_mut() {
+                Some(open) if !open.3 && (open.0, open.1) == (context, kind) => {
+                    open.2.extend_from_slice(data);
+                    open.3 = last;
+                }
+                _ => told.push((context, kind, data.to_vec(), last)),
+            },
+            Ok(Piece::ReleaseRequest) => told.push((0, Kind::Command, Vec::new(), true)),
+            Ok(end) => return (told, format!("{end:?}")),
+            Err(error) => return (told, error.to_string()),
+        }
+    }
+}
+
+/// Splits all but the first byte of `data` as the byte stream of an association, at once and in reads of as many
+/// bytes as the first byte says: both must tell the same.
+pub fn pdu(data: &[u8]) {
+    let Some((size, stream)) = data.split_first() else { return };
+    let whole = told(stream, usize::MAX);
+    assert_eq!(whole, told(stream, 1 + usize::from(*size)), "the same stream in other reads");
+    let bytes: usize = whole.0.iter().map(|(_, _, data, _)| data.len()).sum();
+    assert!(bytes <= stream.len(), "more was told than was sent");
+}
+
+/// Reads `data` as a command set and answers it; the answer must be a command set too.
+pub fn command(data: &[u8]) {
+    let Ok(request) = Request::parse(data) else { return };
+    for comment in ["", &String::from_utf8_lossy(data)] {
+        let response = request.response(0xA700, comment);
+        let field = request.field | 0x8000;
+        assert_eq!(Request::parse(&response), Err(CommandError::Response(field)), "an answer that cannot be read");
+        for limit in [0, 1, 64, 16_384] {
+            let pdus = command_pdus(1, &response, limit);
+            assert_eq!(told(&pdus, usize::MAX).0, [(1, Kind::Command, response.clone(), true)], "limit {limit}");
+        }
+    }
+}
+
+/// Reads `data` as an A-ASSOCIATE-RQ, negotiates it and writes the answer.
+pub fn association_request(data: &[u8]) {
+    let Ok(request) = request::parse(data) else { return };
+    if let Err(rejection) = negotiate::titles(&request) {
+        assert_eq!(listener::encode(rejection.answer()).first(), Some(&0x03), "no A-ASSOCIATE-RJ");
+        return;
+    }
+    if let Ok(negotiated) = negotiate::negotiate(&request, &crate::Options::default()) {
+        let answered = negotiated.answer.presentation_contexts.len();
+        assert_eq!(answered, request.presentation_contexts.len(), "a context without an answer");
+        assert_eq!(listener::encode(negotiated.answer).first(), Some(&0x02), "no A-ASSOCIATE-AC");
+    }
+}
