@@ -10,6 +10,8 @@ use memchr::memmem::Finder;
 pub const HEADERS_MAX: usize = 16 << 10;
 /// Longest text in front of the first boundary in bytes.
 pub const PREAMBLE_MAX: usize = 16 << 10;
+/// Most white space between a boundary and its line end in bytes.
+const PADDING_MAX: usize = 256;
 /// Longest boundary in characters (RFC 2046 section 5.1.1).
 pub const BOUNDARY_MAX: usize = 70;
 
@@ -110,7 +112,10 @@ impl Splitter {
                 State::Preamble => match self.finder.find(&self.buffer) {
                     Some(at) if at > PREAMBLE_MAX => return Err(PartsError::Preamble),
                     Some(at) => self.pass_boundary(at),
-                    None if self.buffer.len() > PREAMBLE_MAX => return Err(PartsError::Preamble),
+                    // Refused once no boundary can begin within the limit, however the bytes arrive.
+                    None if self.buffer.len() >= PREAMBLE_MAX + self.delimiter.len() => {
+                        return Err(PartsError::Preamble);
+                    }
                     None => return Ok(Event::Hungry),
                 },
                 State::AfterBoundary => {
@@ -144,20 +149,21 @@ impl Splitter {
         // Padding of white space is allowed between a boundary and its line end.
         let padding = self.buffer.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
         match (self.buffer.get(padding), self.buffer.get(padding.saturating_add(1))) {
+            _ if padding > PADDING_MAX => Err(PartsError::AfterBoundary),
             (Some(b'\r'), Some(b'\n')) => {
                 // The line end stays: a part without headers begins with an empty line.
                 self.buffer.advance(padding);
                 self.state = State::Headers;
                 Ok(true)
             }
-            (Some(b'\r' | b'-'), None) | (None, _) if padding <= 256 => Ok(false),
+            (Some(b'\r' | b'-'), None) | (None, _) => Ok(false),
             _ => Err(PartsError::AfterBoundary),
         }
     }
 
     fn headers(&mut self) -> Result<Option<PartHeaders>, PartsError> {
         let Some(end) = memchr::memmem::find(&self.buffer, b"\r\n\r\n") else {
-            return if self.buffer.len() > HEADERS_MAX { Err(PartsError::Headers) } else { Ok(None) };
+            return if self.buffer.len() >= HEADERS_MAX + 4 { Err(PartsError::Headers) } else { Ok(None) };
         };
         if end > HEADERS_MAX {
             return Err(PartsError::Headers);

@@ -82,3 +82,24 @@ fn random_bodies_never_panic() {
         assert_eq!(small, large, "seed {seed}, round {round}, body {body:?}");
     }
 }
+
+/// What a limit says of a body may not depend on how the network cut it.
+#[test]
+fn limits_are_the_same_in_pieces_of_any_size() {
+    let preamble = |len: usize| [&vec![b'x'; len][..], b"\r\n--b\r\n\r\nabc\r\n--b--"].concat();
+    let padding = |len: usize| [b"--b", &vec![b' '; len][..], b"\r\n\r\nabc\r\n--b--"].concat();
+    let headers = |len: usize| [b"--b\r\nA: ", &vec![b'x'; len][..], b"\r\n\r\nabc\r\n--b--"].concat();
+    let make: [&dyn Fn(usize) -> Vec<u8>; 3] = [&preamble, &padding, &headers];
+    for (make, limit) in make.into_iter().zip([PREAMBLE_MAX, 256, HEADERS_MAX]) {
+        let mut refused = 0;
+        for len in limit - 12..limit + 12 {
+            let body = make(len);
+            let whole = split("b", &body, body.len());
+            refused += usize::from(whole.is_err());
+            for piece in [1, 2, 3, 7, 64] {
+                assert_eq!(split("b", &body, piece), whole, "{len} bytes of {limit}, pieces of {piece}");
+            }
+        }
+        assert!(refused > 0 && refused < 24, "the limit of {limit} lies between");
+    }
+}
