@@ -174,12 +174,13 @@ impl Walker {
                     }
                 }
                 State::Padding => {
-                    if input.iter().any(|byte| *byte != 0) {
+                    let (zeros, rest) = input.split_at(input.iter().take_while(|byte| **byte == 0).count());
+                    sink.passed(zeros, false);
+                    self.advance(zeros.len());
+                    if !rest.is_empty() {
                         return Err(self.framing(0, "bytes that are no element follow the data set"));
                     }
-                    sink.passed(input, false);
-                    self.advance(input.len());
-                    input = &[];
+                    input = rest;
                 }
             }
         }

@@ -3,9 +3,10 @@
 use super::{deflate, rich, rich_elements};
 use crate::fixture::*;
 use crate::json::{Options, Parts, instance_json};
-use crate::scan::Scanned;
+use crate::scan::{Scanned, Scanner};
 use crate::syntax::{DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, Syntax};
 use crate::{Limits, ScanError, bulk, frames, transcode};
+use model::facility::CharsetHint;
 use std::collections::BTreeSet;
 
 #[test]
@@ -215,4 +216,16 @@ fn random_damage_never_panics() {
         passed += usize::from(outcome.unwrap_or_else(|_| panic!("seed {seed}")));
     }
     assert!(passed > 1000, "only {passed} of the damaged data sets were still readable");
+}
+
+#[test]
+fn what_follows_the_data_set_is_named_at_its_byte_whatever_the_pieces() {
+    let bytes = [rich(), vec![0; 20], b"rest".to_vec()].concat();
+    let offset = u64::try_from(bytes.len()).expect("short") - 4;
+    for piece in [1, 3, 16, bytes.len()] {
+        let mut scanner = Scanner::new(&uid(EXPLICIT_LE), CharsetHint::Auto, Limits::default());
+        let result = bytes.chunks(piece).try_for_each(|piece| scanner.feed(piece));
+        let what = "bytes that are no element follow the data set";
+        assert_eq!(result, Err(ScanError::Framing { offset, tag: 0, what }), "pieces of {piece}");
+    }
 }
