@@ -47,6 +47,9 @@
 //! nonce (8). So neither recycled space nor a record look-alike inside a sender's pixel data passes for a
 //! record. The chunk CRCs of a body in the record are salted; those of a body in its own file are plain.
 //!
+//! Numbers that are counted up (segment, generation, serial, record) stay below half of what their field can hold;
+//! a header with a greater one does not hold, whatever its checksum says.
+//!
 //! A **roster**'s head lists the segments in use when its segment was begun: number (4) and generation (4)
 //! of each.
 
@@ -66,6 +69,10 @@ pub(crate) const SEGMENT_HEADER: usize = 512;
 pub(crate) const HEAD_MAX: u32 = 64 << 20;
 /// Format version of a segment file.
 pub(crate) const SEGMENT_VERSION: u32 = 1;
+/// No segment number or generation reaches this by counting.
+pub(crate) const COUNT_MAX: u32 = u32::MAX / 2;
+/// No record number or serial reaches this by counting.
+const LONG_COUNT_MAX: u64 = u64::MAX / 2;
 /// Start of every record.
 pub(crate) const RECORD_MAGIC: [u8; 4] = *b"KREC";
 
@@ -165,7 +172,7 @@ impl SegmentHeader {
         if version > SEGMENT_VERSION {
             return Some(HeaderFound::Newer(version));
         }
-        Some(HeaderFound::Valid(Self {
+        let header = Self {
             number: u32_at(bytes, 12)?,
             generation: u32_at(bytes, 16)?,
             in_use: u32_at(bytes, 20)? == 1,
@@ -174,7 +181,10 @@ impl SegmentHeader {
             nonce: u64_at(bytes, 40)?,
             highest: u32_at(bytes, 48)?,
             moved: u32_at(bytes, 52)? == 1,
-        }))
+        };
+        let counts = [header.number, header.generation, header.highest].into_iter().all(|number| number < COUNT_MAX);
+        let counted = counts && header.serial < LONG_COUNT_MAX && header.first_lsn < LONG_COUNT_MAX;
+        counted.then_some(HeaderFound::Valid(header))
     }
 
     pub(crate) fn salt(&self) -> Salt {
@@ -239,7 +249,7 @@ impl RecordHeader {
         if bytes.get(..4)? != RECORD_MAGIC || salt.crc(bytes.get(..60)?) != u32_at(bytes, 60)? {
             return None;
         }
-        Some(Self {
+        let header = Self {
             kind: *bytes.get(4)?,
             envelope: *bytes.get(5)?,
             coding: *bytes.get(6)?,
@@ -253,7 +263,8 @@ impl RecordHeader {
             name_len: u32_at(bytes, 44)?,
             head_crc: u32_at(bytes, 48)?,
             tail_crc: u32_at(bytes, 52)?,
-        })
+        };
+        (header.lsn < LONG_COUNT_MAX && header.synced < LONG_COUNT_MAX).then_some(header)
     }
 
     /// The first field with a value this program does not know, if any.

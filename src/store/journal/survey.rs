@@ -5,7 +5,7 @@
 //! not, and what was torn. Damage at or below the proven mark is an error here, before anything is touched.
 
 use super::Shared;
-use super::layout::{DATA, HeaderFound, MARK, ROSTER, RecordHeader, SEAL, SEGMENT_VERSION, SegmentHeader};
+use super::layout::{COUNT_MAX, DATA, HeaderFound, MARK, ROSTER, RecordHeader, SEAL, SEGMENT_VERSION, SegmentHeader};
 use super::mirror::{read_header, segment_name};
 use super::read::{holds, place_of};
 use super::recover::Torn;
@@ -97,6 +97,9 @@ impl Survey {
             let path = self.dir.join(&name);
             self.highest = self.highest.max(number);
             match read_header(disk, &path)? {
+                HeaderFound::Blank if number >= COUNT_MAX => {
+                    return Err(StoreError::corrupt(&path, 0, 0, "the segment number is none that was given"));
+                }
                 HeaderFound::Blank => self.free.push((number, 0)),
                 HeaderFound::Valid(header) if header.number != number => {
                     return Err(StoreError::corrupt(&path, 0, 0, "the segment number is not that of the file's name"));

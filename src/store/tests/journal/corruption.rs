@@ -224,3 +224,42 @@ fn a_journal_of_any_bytes_is_opened_or_refused_without_a_panic() {
         }
     }
 }
+
+/// Damage that keeps its checksum, or a file made to hurt: numbers that nothing could have counted up to.
+#[test]
+fn a_number_beyond_all_counting_is_refused_and_never_added_to() {
+    let changed = |offset: u64, field: usize, len: usize, salted: bool| {
+        let disk = SimDisk::new();
+        let places = filled(&disk);
+        let at = usize::try_from(offset).expect("small");
+        disk.damage(&segment(&places[0]), |file| {
+            file[at + field..at + field + len].fill(0xFF);
+            let salt = [&file[12..20], &file[40..48]].concat();
+            let end = at + if salted { 60 } else { 508 };
+            let plain = crc32c::crc32c(&file[at..end]);
+            let crc = if salted { crc32c::crc32c_append(plain, &salt) } else { plain };
+            file[end..end + 4].copy_from_slice(&crc.to_le_bytes());
+        });
+        open(&disk).map(|(journal, _)| drop(all(&journal)))
+    };
+    // Of the segment: generation, serial, first record, highest segment.
+    for (field, len) in [(16, 4), (24, 8), (32, 8), (48, 4)] {
+        let refused = changed(0, field, len, false);
+        assert!(matches!(refused, Err(StoreError::Corrupt { offset: 0, .. })), "field {field}: {refused:?}");
+    }
+    // Of a record that others prove: its number, the newest proven one.
+    let places = filled(&SimDisk::new());
+    for field in [8, 16] {
+        let refused = changed(places[1].offset, field, 8, true);
+        assert!(matches!(refused, Err(StoreError::Corrupt { lsn: 2, .. })), "field {field}: {refused:?}");
+    }
+    // Of the newest record, which nothing proves: it is cut.
+    assert!(changed(places[3].offset, 16, 8, true).is_ok());
+    // Of a file that never came into use.
+    let disk = SimDisk::new();
+    filled(&disk);
+    let path = PathBuf::from(format!("/journal/{}.seg", u32::MAX));
+    store::Disk::open(&disk, &path, store::Open::Create).expect("made");
+    let refused = open(&disk).map(|_| ());
+    assert!(matches!(&refused, Err(StoreError::Corrupt { file, .. }) if *file == path), "{refused:?}");
+}
