@@ -371,7 +371,7 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, slices: &mut [IoSlice<'_>], at: u64) -> io::Result<()> {
         self.with(|state| {
-            let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            let bytes = slices.iter().map(|slice| &**slice).collect::<Vec<&[u8]>>().concat();
             let (start, end) = (index(at)?, index(at)? + bytes.len());
             let grows = end.saturating_sub(node(state, self.node)?.live.len());
             state.need(grows as u64)?;
