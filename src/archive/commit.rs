@@ -1,13 +1,14 @@
 //! The committer: one sync for everybody who waits, then the index, then the answers (law 1).
 //!
-//! It never decides anything. If the sync or the index fails nobody is told "stored", and the archive
+//! A small batch that nobody stands behind is settled by the sequencer itself, which saves a change of thread.
+//! Nothing here decides anything. If the sync or the index fails nobody is told "stored", and the archive
 //! is not ready until restart.
 
 use crate::error::IngestError;
+use crate::handoff::{Awaited, End, Promise, promise};
 use crate::incoming::StoredKind;
 use crate::queue::FairQueue;
 use crate::sequence::Work;
-use crossbeam_channel::{Receiver, Sender};
 use index::{Entry, Index};
 use model::Flag;
 use std::sync::Arc;
@@ -23,18 +24,18 @@ pub(crate) struct Answer {
 }
 
 /// The asker's place to wait; dropping it unanswered tells the asker that the archive is gone.
-pub(crate) struct Ticket(Sender<Result<Answer, IngestError>>);
+pub(crate) struct Ticket(Promise<Result<Answer, IngestError>>);
 
 impl Ticket {
     /// A ticket and where its answer arrives.
-    pub(crate) fn new() -> (Self, Receiver<Result<Answer, IngestError>>) {
-        let (sender, receiver) = crossbeam_channel::bounded(1);
-        (Self(sender), receiver)
+    pub(crate) fn new() -> (Self, Awaited<Result<Answer, IngestError>>) {
+        let (promise, awaited) = promise();
+        (Self(promise), awaited)
     }
 
     /// Answers; an asker that went away does not matter.
     pub(crate) fn answer(self, answer: Result<Answer, IngestError>) {
-        let _ = self.0.send(answer);
+        self.0.keep(answer);
     }
 }
 
@@ -73,7 +74,7 @@ impl Health {
     }
 }
 
-/// Held by a thread of the pipeline: should it end for another reason than a drained queue, nobody may be
+/// Looks after a part of the pipeline: should it end for another reason than a drained queue, nobody may be
 /// left waiting and the archive must say that it is not ready.
 pub(crate) struct Watch {
     pub(crate) name: &'static str,
@@ -81,44 +82,74 @@ pub(crate) struct Watch {
     pub(crate) health: Arc<Health>,
 }
 
-impl Drop for Watch {
+/// Held while the part works.
+pub(crate) struct Guard<'a> {
+    watch: &'a Watch,
+    thread: bool,
+}
+
+impl Watch {
+    /// For a thread that ends only with the queue.
+    pub(crate) fn thread(&self) -> Guard<'_> {
+        Guard { watch: self, thread: true }
+    }
+
+    /// For a turn of somebody else's thread.
+    pub(crate) fn turn(&self) -> Guard<'_> {
+        Guard { watch: self, thread: false }
+    }
+}
+
+impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() || !self.queue.is_closed() {
-            self.health.fail(format!("the {} thread ended before its time", self.name));
-            self.queue.abandon();
+        if std::thread::panicking() || (self.thread && !self.watch.queue.is_closed()) {
+            self.watch.health.fail(format!("the {} ended before its time", self.watch.name));
+            self.watch.queue.abandon();
         }
     }
 }
 
-/// The committer's state; only its thread touches it.
-pub(crate) struct Committer {
-    pub(crate) batches: Receiver<Batch>,
+/// How a batch becomes durable, findable and answered, by whichever thread's turn it is.
+pub(crate) struct Settlement {
     pub(crate) journal: Arc<Journal>,
     pub(crate) index: Arc<dyn Index>,
-    pub(crate) applied_seq: Arc<AtomicU64>,
+    /// Highest sequence number the index has applied.
+    pub(crate) applied_seq: AtomicU64,
     /// Journaled bytes since start, for the flusher.
     pub(crate) bytes: Arc<AtomicU64>,
     pub(crate) health: Arc<Health>,
 }
 
+/// Settles batches while the sequencer appends the next.
+pub(crate) struct Committer {
+    pub(crate) batches: End<Batch>,
+    pub(crate) settlement: Arc<Settlement>,
+}
+
 impl Committer {
     /// Works until the sequencer is gone and everything it appended is answered.
     pub(crate) fn run(self) {
-        while let Ok(mut batch) = self.batches.recv() {
-            while let Ok(more) = self.batches.try_recv() {
+        while let Some(mut batch) = self.batches.take() {
+            while let Some(more) = self.batches.take_more() {
                 batch.entries.extend(more.entries);
                 batch.tickets.extend(more.tickets);
                 batch.bytes += more.bytes;
                 batch.last_seq = more.last_seq;
             }
-            if let Err(error) = self.commit(&batch) {
-                self.health.fail(error.to_string());
-                batch.refuse(&error);
-                continue;
-            }
-            for (ticket, answer) in batch.tickets {
-                ticket.answer(Ok(answer));
-            }
+            self.settlement.settle(batch);
+        }
+    }
+}
+
+impl Settlement {
+    /// Syncs, applies and answers. Batches must come in the order of their records.
+    pub(crate) fn settle(&self, mut batch: Batch) {
+        if let Err(error) = self.commit(&batch) {
+            self.health.fail(error.to_string());
+            return batch.refuse(&error);
+        }
+        for (ticket, answer) in batch.tickets {
+            ticket.answer(Ok(answer));
         }
     }
 

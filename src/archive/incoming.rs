@@ -214,7 +214,7 @@ impl Incoming {
         let (ticket, answer) = Ticket::new();
         self.archive.submit(&self.source.id, Work::Object(Box::new(head), body, file_len, ticket))?;
         let gone = || IngestError::Unavailable { what: "the archive stopped before the object was durable".into() };
-        let answer = answer.recv().map_err(|_| gone())??;
+        let answer = answer.wait().ok_or_else(gone)??;
         Ok(Stored {
             sop_class: scanned.sop_class,
             sop_instance: scanned.sop_instance,

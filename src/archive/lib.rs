@@ -14,6 +14,7 @@ mod commit;
 mod decide;
 mod error;
 mod find;
+mod handoff;
 pub mod import;
 mod incoming;
 mod lists;

@@ -4,14 +4,15 @@
 //! replay of what the index has not seen, then the threads, then the registry.
 
 use crate::budget::Budget;
-use crate::commit::{Committer, Health, Watch};
+use crate::commit::{Committer, Health, Settlement, Watch};
 use crate::error::{IngestError, OpenError};
+use crate::handoff;
 use crate::metadata::Prepared;
 use crate::options::Options;
 use crate::pending::Pending;
 use crate::queue::FairQueue;
 use crate::registry::{Registry, demo};
-use crate::sequence::{Sequencer, Work};
+use crate::sequence::{Sequencer, Turns, Work};
 use crate::{rebuild, worker};
 use index::{Index, Rocks, RocksOptions};
 use model::{FacilityCode, Fact};
@@ -33,6 +34,7 @@ pub struct Archive {
     journal: Arc<Journal>,
     index: Arc<dyn Index>,
     queue: Arc<FairQueue<Work>>,
+    turns: Arc<Turns>,
     budget: Budget,
     registry: RwLock<Registry>,
     prepared: Prepared,
@@ -132,7 +134,7 @@ impl Archive {
         let health = Arc::new(Health::default());
         let journaled = Arc::new(AtomicU64::new(0));
         let (facilities, sources) = index.registry()?;
-        let pipeline = start_pipeline(&options, &journal, &index, &queue, &health, &journaled)?;
+        let (turns, pipeline) = start_pipeline(&options, &journal, &index, &queue, &health, &journaled)?;
         let archive = Arc::new(Self {
             budget: Budget::new(options.ingest_budget),
             prepared: Prepared::new(options.metadata_cache),
@@ -140,6 +142,7 @@ impl Archive {
             journal,
             index,
             queue,
+            turns,
             registry: RwLock::new(Registry::new(facilities, sources)),
             health,
             draining: AtomicBool::new(false),
@@ -197,10 +200,10 @@ impl Archive {
         Ok(self.journal.admit(0)?)
     }
 
-    /// Hands work to the sequencer.
+    /// Hands work to the sequencer; may do a turn of its work.
     pub(crate) fn submit(&self, lane: &str, work: Work) -> Result<(), IngestError> {
         let stopped = |_| IngestError::Unavailable { what: "the archive is stopping".into() };
-        self.queue.push(lane, work).map_err(stopped)
+        self.turns.submit(lane, work).map_err(stopped)
     }
 
     /// Refuses new objects from now on; open ones go on.
@@ -298,16 +301,22 @@ fn start_pipeline(
     queue: &Arc<FairQueue<Work>>,
     health: &Arc<Health>,
     journaled: &Arc<AtomicU64>,
-) -> Result<Vec<JoinHandle<()>>, OpenError> {
-    let (commit, batches) = crossbeam_channel::bounded(BATCHES_AHEAD);
+) -> Result<(Arc<Turns>, Vec<JoinHandle<()>>), OpenError> {
+    let (commit, batches) = handoff::line(BATCHES_AHEAD);
     let max_seq = index.max_seq();
-    let applied_seq = Arc::new(AtomicU64::new(max_seq));
+    let settlement = Arc::new(Settlement {
+        journal: Arc::clone(journal),
+        index: Arc::clone(index),
+        applied_seq: AtomicU64::new(max_seq),
+        bytes: Arc::clone(journaled),
+        health: Arc::clone(health),
+    });
     let sequencer = Sequencer {
         queue: Arc::clone(queue),
         journal: Arc::clone(journal),
         index: Arc::clone(index),
         commit,
-        applied_seq: Arc::clone(&applied_seq),
+        settlement: Arc::clone(&settlement),
         next_seq: max_seq + 1,
         copies_max: options.copies_max,
         batch_objects_max: options.batch_objects_max,
@@ -315,25 +324,17 @@ fn start_pipeline(
         pending: Pending::default(),
         health: Arc::clone(health),
     };
-    let committer = Committer {
-        batches,
-        journal: Arc::clone(journal),
-        index: Arc::clone(index),
-        applied_seq,
-        bytes: Arc::clone(journaled),
-        health: Arc::clone(health),
-    };
+    let committer = Committer { batches, settlement };
     let watch = |name| Watch { name, queue: Arc::clone(queue), health: Arc::clone(health) };
-    let (sequencing, committing) = (watch("sequencer"), watch("committer"));
-    let sequence = move || {
-        let _watch = sequencing;
-        sequencer.run();
-    };
+    let turns = Arc::new(Turns::new(sequencer, watch("sequencer")));
+    let sequencing = Arc::clone(&turns);
+    let sequence = move || sequencing.run();
+    let watch = watch("committer");
     let commit = move || {
-        let _watch = committing;
+        let _guard = watch.thread();
         committer.run();
     };
-    Ok(vec![spawn("sequencer", sequence)?, spawn("committer", commit)?])
+    Ok((turns, vec![spawn("sequencer", sequence)?, spawn("committer", commit)?]))
 }
 
 impl Drop for Archive {

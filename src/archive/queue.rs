@@ -40,6 +40,7 @@ impl<T: Weight> FairQueue<T> {
     }
 
     /// Puts an item behind the others of its source; gives it back when the queue is closed.
+    /// Wakes nobody: whoever puts sees to it that somebody takes.
     pub(crate) fn push(&self, source: &str, item: T) -> Result<(), T> {
         let mut lanes = self.lanes.lock();
         if lanes.closed {
@@ -52,18 +53,28 @@ impl<T: Weight> FairQueue<T> {
             lanes.by_source.insert(source.to_owned(), lane);
             lanes.turn.push_back(source.to_owned());
         }
-        drop(lanes);
-        self.ready.notify_one();
         Ok(())
     }
 
-    /// Waits for items and takes a fair batch of at most `count` items and about `bytes` bytes.
-    /// Empty only when the queue is closed and drained.
-    pub(crate) fn take(&self, count: usize, bytes: u64) -> Vec<T> {
+    /// Wakes the thread in [`FairQueue::wait`] when something waits.
+    pub(crate) fn wake(&self) {
+        if !self.lanes.lock().turn.is_empty() {
+            self.ready.notify_one();
+        }
+    }
+
+    /// Waits until something waits; false when the queue is closed and drained.
+    pub(crate) fn wait(&self) -> bool {
         let mut lanes = self.lanes.lock();
         while lanes.turn.is_empty() && !lanes.closed {
             self.ready.wait(&mut lanes);
         }
+        !lanes.turn.is_empty()
+    }
+
+    /// Takes a fair batch of at most `count` items and about `bytes` bytes; empty when nothing waits.
+    pub(crate) fn take(&self, count: usize, bytes: u64) -> Vec<T> {
+        let mut lanes = self.lanes.lock();
         let mut batch = Vec::new();
         let mut taken = 0;
         while batch.len() < count && taken < bytes {

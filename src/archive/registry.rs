@@ -237,8 +237,8 @@ impl Archive {
     pub(crate) fn record(&self, fact: Fact) -> Result<(), crate::IngestError> {
         let (ticket, answer) = Ticket::new();
         self.submit(OWN_LANE, Work::Fact(Box::new(fact), ticket))?;
-        let gone = |_| crate::IngestError::Unavailable { what: "the archive stopped".into() };
-        answer.recv().map_err(gone)?.map(|_| ())
+        let gone = || crate::IngestError::Unavailable { what: "the archive stopped".into() };
+        answer.wait().ok_or_else(gone)?.map(|_| ())
     }
 }
 

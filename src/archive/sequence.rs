@@ -1,23 +1,28 @@
-//! The sequencer: one thread that gives every object its number and its outcome and appends it.
+//! The sequencer gives every object its number and its outcome and appends it.
 //!
 //! Because there is one, "who was first" has one answer, and it is written down with the object.
-//! It deliberately neither syncs nor touches the index's write side: that is the committer's.
+//! It runs on a thread of its own; when that rests, an asker takes a turn itself, which saves two changes of
+//! thread for an object that comes alone.
+//! Syncing, the index's write side and the answers are the settlement's; usually the committer runs it meanwhile.
 
-use crate::commit::{Answer, Batch, Health, Ticket};
+use crate::commit::{Answer, Batch, Health, Settlement, Ticket, Watch};
 use crate::decide::{Decision, decide, flags_of};
 use crate::error::IngestError;
+use crate::handoff::Front;
 use crate::incoming::StoredKind;
 use crate::pending::Pending;
 use crate::queue::{FairQueue, Weight};
-use crossbeam_channel::Sender;
 use index::{Entry, Identity, Index};
 use model::{Fact, Frames, InstanceHead};
+use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use store::{Body, Journal, Record};
 
 /// Weight of a fact without bytes.
 const FACT_WEIGHT: u64 = 1_024;
+/// Batches up to this many bytes are settled at once when the committer has nothing to do.
+const SETTLE_AT_ONCE: u64 = 256 << 10;
 
 /// Something to be made durable.
 pub(crate) enum Work {
@@ -46,14 +51,55 @@ fn head_weight(head: &InstanceHead) -> u64 {
     fragments.saturating_mul(32).saturating_add(FACT_WEIGHT)
 }
 
-/// The sequencer's state; only its thread touches it.
+/// Who sequences now: the sequencer's thread or an asker, never two.
+pub(crate) struct Turns {
+    queue: Arc<FairQueue<Work>>,
+    /// None once the queue is closed and drained.
+    sequencer: Mutex<Option<Sequencer>>,
+    watch: Watch,
+}
+
+impl Turns {
+    pub(crate) fn new(sequencer: Sequencer, watch: Watch) -> Self {
+        Self { queue: Arc::clone(&sequencer.queue), sequencer: Mutex::new(Some(sequencer)), watch }
+    }
+
+    /// Puts work into the queue and takes a turn when nobody else has it. Gives the work back when the queue is closed.
+    pub(crate) fn submit(&self, lane: &str, work: Work) -> Result<(), Work> {
+        self.queue.push(lane, work)?;
+        // Whoever has the turn looks at the queue once more after giving it back.
+        let Some(mut turn) = self.sequencer.try_lock() else { return Ok(()) };
+        let guard = self.watch.turn();
+        if let Some(sequencer) = turn.as_mut() {
+            sequencer.step();
+        }
+        drop(turn);
+        drop(guard);
+        self.queue.wake();
+        Ok(())
+    }
+
+    /// The thread's work, until the queue is closed and drained.
+    pub(crate) fn run(&self) {
+        let _guard = self.watch.thread();
+        while self.queue.wait() {
+            let mut turn = self.sequencer.lock();
+            if !turn.as_mut().is_some_and(Sequencer::step) {
+                break;
+            }
+        }
+        // With it goes the committer's line.
+        *self.sequencer.lock() = None;
+    }
+}
+
+/// The sequencer's state; only who has the turn touches it.
 pub(crate) struct Sequencer {
     pub(crate) queue: Arc<FairQueue<Work>>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) index: Arc<dyn Index>,
-    pub(crate) commit: Sender<Batch>,
-    /// Highest sequence number the index has applied, told by the committer.
-    pub(crate) applied_seq: Arc<AtomicU64>,
+    pub(crate) commit: Front<Batch>,
+    pub(crate) settlement: Arc<Settlement>,
     pub(crate) next_seq: u64,
     pub(crate) copies_max: u16,
     pub(crate) batch_objects_max: usize,
@@ -63,20 +109,21 @@ pub(crate) struct Sequencer {
 }
 
 impl Sequencer {
-    /// Works until the queue is closed and drained.
-    pub(crate) fn run(mut self) {
-        loop {
-            let works = self.queue.take(self.batch_objects_max, self.batch_bytes_max);
-            if works.is_empty() {
-                return;
-            }
-            self.pending.forget(self.applied_seq.load(Ordering::Acquire));
-            let first_seq = self.next_seq;
-            let Some(batch) = self.append(works, first_seq) else { continue };
-            if self.commit.send(batch).is_err() {
-                return; // the committer is gone: every ticket in the batch was dropped, which is an answer
-            }
+    /// Takes one batch on its way; false when nobody settles any more.
+    fn step(&mut self) -> bool {
+        let works = self.queue.take(self.batch_objects_max, self.batch_bytes_max);
+        if works.is_empty() {
+            return true;
         }
+        self.pending.forget(self.settlement.applied_seq.load(Ordering::Acquire));
+        let first_seq = self.next_seq;
+        let Some(batch) = self.append(works, first_seq) else { return true };
+        if batch.bytes <= SETTLE_AT_ONCE && self.commit.is_idle() {
+            self.settlement.settle(batch);
+            return true;
+        }
+        // With the committer gone every ticket in the batch is dropped, which is an answer.
+        self.commit.put(batch).is_ok()
     }
 
     fn append(&mut self, works: Vec<Work>, first_seq: u64) -> Option<Batch> {
