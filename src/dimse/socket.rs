@@ -171,6 +171,12 @@ impl Read for Socket {
             if let Some(why) = self.overdue() {
                 return Err(self.give_up(why));
             }
+            if self.in_message {
+                // Waiting for the rest of a message: a sender with Nagle's algorithm on may hold it back until
+                // what came is acknowledged, and the kernel delays that by 40 ms. Quick acknowledgement is not
+                // sticky, so it is asked for before each such wait. Between messages our answer carries it.
+                acknowledge_at_once(&self.stream);
+            }
             let before = Instant::now();
             let result = self.stream.read(buffer);
             let waited = before.elapsed();
@@ -180,9 +186,6 @@ impl Read for Socket {
                         self.begin_message();
                     }
                     self.note(bytes, waited);
-                    // Quick acknowledgement is not sticky: the kernel falls back to delaying. A sender with
-                    // Nagle's algorithm on would wait 40 ms for every object.
-                    acknowledge_at_once(&self.stream);
                     return Ok(bytes);
                 }
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
