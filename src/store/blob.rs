@@ -17,8 +17,10 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Bytes gathered for one write; network-sized pieces cost twice the time.
+const PIECE: usize = 1 << 20;
 /// After so many bytes the disk is asked to begin writing, so that memory stays free and the sync is short.
-const WRITEBACK_BYTES: u64 = 8 << 20;
+const WRITEBACK_BYTES: u64 = 4 << 20;
 
 /// A large body on its way to the disk.
 pub struct BlobWriter {
@@ -28,8 +30,12 @@ pub struct BlobWriter {
     random: String,
     named: Option<String>,
     sums: ChunkSums,
+    /// Bytes in the file.
     len: u64,
+    /// Bytes the disk was asked to begin with.
     kicked: u64,
+    /// Bytes that follow those in the file.
+    gathered: Vec<u8>,
     finished: bool,
 }
 
@@ -47,20 +53,36 @@ impl BlobWriter {
         let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
         let random = format!("{random:016x}");
         let files = shared.mirror.open(&format!("{BLOB_DIR}/{random}.tmp"), Open::Create, false)?;
-        Ok(Self { shared, files, random, named: None, sums: ChunkSums::default(), len: 0, kicked: 0, finished: false })
+        let (sums, gathered) = (ChunkSums::default(), Vec::with_capacity(PIECE));
+        Ok(Self { shared, files, random, named: None, sums, len: 0, kicked: 0, gathered, finished: false })
     }
 
     /// Adds bytes.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.sums.update(bytes);
+        let mut rest = bytes;
+        while self.gathered.len() + rest.len() >= PIECE {
+            let room = PIECE.saturating_sub(self.gathered.len());
+            let (now, later) = rest.split_at_checked(room).unwrap_or((rest, &[]));
+            self.gathered.extend_from_slice(now);
+            self.write_gathered()?;
+            rest = later;
+        }
+        self.gathered.extend_from_slice(rest);
+        Ok(())
+    }
+
+    fn write_gathered(&mut self) -> Result<(), StoreError> {
+        let bytes = self.gathered.len() as u64;
         let full = |error| match error {
             StoreError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                StoreError::Full { needed: bytes.len() as u64, free: self.shared.mirror.free_space().unwrap_or(0) }
+                StoreError::Full { needed: bytes, free: self.shared.mirror.free_space().unwrap_or(0) }
             }
             other => other,
         };
-        self.shared.mirror.write(&self.files, &[IoSlice::new(bytes)], self.len).map_err(full)?;
-        self.sums.update(bytes);
-        self.len += bytes.len() as u64;
+        self.shared.mirror.write(&self.files, &[IoSlice::new(&self.gathered)], self.len).map_err(full)?;
+        self.len += bytes;
+        self.gathered.clear();
         if self.len - self.kicked >= WRITEBACK_BYTES {
             self.shared.mirror.start_writeback(&self.files, self.kicked, self.len - self.kicked);
             self.kicked = self.len;
@@ -71,16 +93,19 @@ impl BlobWriter {
 
     /// Bytes so far.
     pub fn len(&self) -> u64 {
-        self.len
+        self.len + self.gathered.len() as u64
     }
 
     /// Whether nothing was written yet.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Makes the file and its name durable.
     pub fn finish(mut self) -> Result<FinishedBlob, StoreError> {
+        if !self.gathered.is_empty() {
+            self.write_gathered()?;
+        }
         let mirror = &self.shared.mirror;
         mirror.sync(&self.files)?;
         let next = self.shared.next_lsn.load(Ordering::Acquire);
