@@ -10,6 +10,7 @@
 //! segments go when [`Journal::release`] says so.
 
 mod batch;
+mod head;
 mod layout;
 mod mirror;
 mod pair;
@@ -122,6 +123,8 @@ pub(crate) struct Shared {
     synced: Arc<AtomicU64>,
     /// Number of the next record; never ahead of the writer's.
     pub(crate) next_lsn: AtomicU64,
+    /// Bytes left in the active segment, known without waiting for the writer.
+    pub(crate) room: AtomicU64,
     poisoned: AtomicBool,
 }
 
@@ -172,9 +175,11 @@ impl Journal {
             options,
             segments: RwLock::default(),
             next_lsn: AtomicU64::new(0),
+            room: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
         });
         let (writer, recovery) = recover::recover(&shared, &pair)?;
+        shared.room.store(writer.room(), Ordering::Relaxed);
         let journal = Self {
             shared,
             writer: Mutex::new(writer),
@@ -228,7 +233,7 @@ impl Journal {
     /// Whether a body of this many bytes may be received now: an early refusal that spares the transfer.
     pub fn admit(&self, bytes: u64) -> Result<(), StoreError> {
         self.shared.refuse_when_poisoned()?;
-        let room = self.writer.lock().room();
+        let room = self.shared.room.load(Ordering::Relaxed);
         match bytes {
             // Space inside a segment is already allocated.
             inline if inline <= self.shared.options.blob_above && inline < room => self.shared.need_space(0),

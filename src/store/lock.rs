@@ -1,6 +1,7 @@
 //! The data directory: its format version and the lock that keeps a second server out.
 //!
-//! `FORMAT` holds one line, `khoanh <version>`. A program refuses a version newer than its own.
+//! `FORMAT` holds one line, `khoanh <version>`. A program refuses a version newer than its own and raises an older
+//! one before it writes anything, so that the older program refuses from then on.
 //! `LOCK` is held with flock(2) for as long as the [`DataDir`] lives and names the process in it.
 //! This module deliberately knows nothing of what else lies in the directory.
 
@@ -10,8 +11,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// Version of everything in a data directory that this program writes.
-pub const FORMAT_VERSION: u32 = 1;
+/// Version of everything in a data directory that this program writes. 2: heads with a dictionary.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Longest text read from `FORMAT` and `LOCK`, in bytes.
 const TEXT_MAX: u64 = 256;
@@ -66,6 +67,7 @@ fn check_format(dir: &Path) -> Result<(), StoreError> {
     let version = text.strip_prefix("khoanh ").and_then(|rest| rest.parse::<u32>().ok());
     match version {
         Some(found) if found > FORMAT_VERSION => Err(StoreError::Newer { path, found, known: FORMAT_VERSION }),
+        Some(found) if found < FORMAT_VERSION => write_format(dir, &path),
         Some(_) => Ok(()),
         None => Err(StoreError::Foreign { path, what: "the first line is not `khoanh <version>`" }),
     }
@@ -106,15 +108,23 @@ mod tests {
     }
 
     #[test]
+    fn an_older_directory_is_raised_to_this_version() {
+        let dir = tempfile::tempdir().expect("folder");
+        fs::write(dir.path().join("FORMAT"), "khoanh 1\n").expect("older");
+        drop(DataDir::open(dir.path()).expect("opened"));
+        assert_eq!(fs::read_to_string(dir.path().join("FORMAT")).expect("format"), "khoanh 2\n");
+    }
+
+    #[test]
     fn a_newer_directory_and_a_foreign_one_are_refused_unchanged() {
         let dir = tempfile::tempdir().expect("folder");
         let format = dir.path().join("FORMAT");
         drop(DataDir::open(dir.path()).expect("made"));
-        assert_eq!(fs::read_to_string(&format).expect("format"), "khoanh 1\n");
+        assert_eq!(fs::read_to_string(&format).expect("format"), "khoanh 2\n");
 
-        fs::write(&format, "khoanh 2\n").expect("newer");
+        fs::write(&format, "khoanh 3\n").expect("newer");
         let refused = DataDir::open(dir.path());
-        assert!(matches!(refused, Err(StoreError::Newer { found: 2, known: 1, .. })), "{refused:?}");
+        assert!(matches!(refused, Err(StoreError::Newer { found: 3, known: 2, .. })), "{refused:?}");
 
         fs::write(&format, "something else").expect("foreign");
         assert!(matches!(DataDir::open(dir.path()), Err(StoreError::Foreign { .. })));

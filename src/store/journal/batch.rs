@@ -3,18 +3,14 @@
 //! Bodies are never copied: the batch keeps slices of them between its own headers, heads and tails.
 //! This file deliberately does not know where in the journal the batch goes.
 
+use super::head;
 use super::layout::{
-    ALIGN, BODY_BLOB, BODY_INLINE, BODY_NONE, ChunkSums, DATA, HEAD_MAX, HEAD_PLAIN, HEAD_ZSTD, RecordHeader, Salt,
+    ALIGN, BODY_BLOB, BODY_INLINE, BODY_NONE, ChunkSums, DATA, HEAD_DICTIONARY, HEAD_MAX, HEAD_PLAIN, RecordHeader,
+    Salt,
 };
 use super::{Body, Record};
 use crate::StoreError;
-use std::cell::RefCell;
 use std::io::IoSlice;
-
-/// Heads shorter than this are stored as they are, in bytes.
-const COMPRESS_FROM: usize = 128;
-/// Heads are compressed on the way to an answer, so speed counts more than ratio.
-const COMPRESS_LEVEL: i32 = 1;
 
 /// What can be worked out of a record before its place is known.
 pub(crate) struct Prepared {
@@ -37,7 +33,7 @@ fn too_large(bytes: usize) -> StoreError {
 fn prepare_one(record: &Record) -> Result<Prepared, StoreError> {
     let head_raw = u32::try_from(record.head.len()).ok().filter(|len| *len <= HEAD_MAX);
     let head_raw = head_raw.ok_or_else(|| too_large(record.head.len()))?;
-    let coded = compress(&record.head);
+    let coded = head::compress(&record.head);
     let stored = coded.as_ref().map_or(record.head.len(), Vec::len);
     let (body, body_len, sums, name) = match &record.body {
         Body::None => (BODY_NONE, 0, Vec::new(), Vec::new()),
@@ -55,7 +51,7 @@ fn prepare_one(record: &Record) -> Result<Prepared, StoreError> {
     let tail_len = name.len() + sums.len() * 4;
     let header = RecordHeader {
         kind: DATA,
-        coding: if coded.is_some() { HEAD_ZSTD } else { HEAD_PLAIN },
+        coding: if coded.is_some() { HEAD_DICTIONARY } else { HEAD_PLAIN },
         body,
         head_len: u32::try_from(stored).map_err(|_| too_large(stored))?,
         head_raw,
@@ -65,33 +61,6 @@ fn prepare_one(record: &Record) -> Result<Prepared, StoreError> {
         ..RecordHeader::default()
     };
     Ok(Prepared { header, coded, sums, name })
-}
-
-thread_local! {
-    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
-}
-
-/// The head in zstd, when that is shorter.
-fn compress(head: &[u8]) -> Option<Vec<u8>> {
-    if head.len() < COMPRESS_FROM {
-        return None;
-    }
-    let coded = COMPRESSOR.with_borrow_mut(|slot| {
-        if slot.is_none() {
-            *slot = zstd::bulk::Compressor::new(COMPRESS_LEVEL).ok();
-        }
-        slot.as_mut()?.compress(head).ok()
-    })?;
-    (coded.len() < head.len()).then_some(coded)
-}
-
-/// Undoes [`compress`]; `raw` is the length the record names.
-pub(crate) fn decompress(coded: &[u8], raw: u32) -> Option<Vec<u8>> {
-    if raw > HEAD_MAX {
-        return None;
-    }
-    let raw = usize::try_from(raw).ok()?;
-    zstd::bulk::decompress(coded, raw).ok().filter(|head| head.len() == raw)
 }
 
 enum Piece<'a> {

@@ -25,7 +25,7 @@
 //!      0    4  magic "KREC"
 //!      4    1  kind: 0 data, 1 mark, 2 seal (the segment ends here), 3 roster
 //!      5    1  envelope: 0 plain, 1 kept for authenticated encryption; anything unknown is refused
-//!      6    1  coding of the head: 0 plain, 1 zstd
+//!      6    1  coding of the head: 0 plain, 1 zstd, 2 zstd with the dictionary src/store/journal/heads-1.dict
 //!      7    1  body: 0 none, 1 in the record, 2 in its own file
 //!      8    8  record number (data records count from 1; the others repeat the last one)
 //!     16    8  number of the newest record proven synced when this one was written
@@ -201,6 +201,7 @@ pub(crate) const ROSTER: u8 = 3;
 /// Codings of a head.
 pub(crate) const HEAD_PLAIN: u8 = 0;
 pub(crate) const HEAD_ZSTD: u8 = 1;
+pub(crate) const HEAD_DICTIONARY: u8 = 2;
 
 /// Where a body lies.
 pub(crate) const BODY_NONE: u8 = 0;
@@ -272,7 +273,7 @@ impl RecordHeader {
         match self {
             Self { envelope, .. } if *envelope != 0 => Some(("envelope", *envelope)),
             Self { kind, .. } if *kind > ROSTER => Some(("kind", *kind)),
-            Self { coding, .. } if *coding > HEAD_ZSTD => Some(("head coding", *coding)),
+            Self { coding, .. } if *coding > HEAD_DICTIONARY => Some(("head coding", *coding)),
             Self { body, .. } if *body > BODY_BLOB => Some(("body", *body)),
             _ => None,
         }

@@ -3,10 +3,8 @@
 //! A walk stops at the first place that holds no valid record; it deliberately does not judge whether that
 //! is the ordinary end, a torn tail or corruption.
 
-use super::batch::decompress;
-use super::layout::{
-    ALIGN, BLOCK, HEAD_MAX, HEAD_PLAIN, RECORD_HEADER, RECORD_MAGIC, RecordHeader, Salt, SegmentHeader,
-};
+use super::head;
+use super::layout::{ALIGN, BLOCK, HEAD_MAX, RECORD_HEADER, RECORD_MAGIC, RecordHeader, Salt, SegmentHeader};
 use crate::{DiskFile, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -148,5 +146,5 @@ impl Walk {
 
 /// Unpacks a stored head.
 pub(crate) fn decode_head(stored: &[u8], header: &RecordHeader) -> Option<Vec<u8>> {
-    if header.coding == HEAD_PLAIN { Some(stored.to_vec()) } else { decompress(stored, header.head_raw) }
+    head::decode(header.coding, stored, header.head_raw)
 }

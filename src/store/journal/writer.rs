@@ -101,6 +101,7 @@ impl Writer {
         }
         let places = written.map_err(|error| shared.poison(error))?;
         shared.next_lsn.store(self.next_lsn, Ordering::Release);
+        shared.room.store(self.room(), Ordering::Relaxed);
         metrics::counter!("khoanh_journal_records_total").increment(records.len() as u64);
         Ok(places)
     }
