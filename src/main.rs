@@ -11,6 +11,10 @@ mod serve;
 
 use std::process::ExitCode;
 
+/// Many small objects a second are many small allocations, made on one thread and freed on another.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     cli::run()
 }
