@@ -10,9 +10,13 @@ pub mod disk;
 pub mod error;
 pub mod journal;
 pub mod lock;
+pub mod pack_id;
+pub mod read_at;
 
 pub use blob::{BlobWriter, FinishedBlob};
 pub use disk::{Disk, DiskFile, Open, RealDisk};
 pub use error::StoreError;
 pub use journal::{Alarm, Body, Journal, JournalOptions, Record, Recovery, Replayed, SegmentInfo, Torn};
 pub use lock::DataDir;
+pub use pack_id::{NotPackId, PackId};
+pub use read_at::ReadAt;
