@@ -44,6 +44,52 @@ impl FromStr for PackId {
     }
 }
 
+/// Name of a pack's file or object: the name of the pack, `.zip`, and `.khe` where it lies in its envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackFile {
+    /// The pack.
+    pub pack: PackId,
+    /// Whether it lies in its envelope ([`crate::envelope`]).
+    pub sealed: bool,
+}
+
+impl PackFile {
+    /// The pack as it is.
+    pub const fn plain(pack: PackId) -> Self {
+        Self { pack, sealed: false }
+    }
+
+    /// The pack in its envelope.
+    pub const fn sealed(pack: PackId) -> Self {
+        Self { pack, sealed: true }
+    }
+
+    /// Path below a root: two folders of two digits, the last of the pack's name, because names may rise with time
+    /// and would then crowd one folder; then the name.
+    pub fn path(&self) -> String {
+        let [.., one, two] = self.pack.0;
+        format!("{one:02x}/{two:02x}/{self}")
+    }
+}
+
+impl fmt::Display for PackFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.zip{}", self.pack, if self.sealed { ".khe" } else { "" })
+    }
+}
+
+impl FromStr for PackFile {
+    type Err = NotPackId;
+
+    fn from_str(text: &str) -> Result<Self, NotPackId> {
+        let (name, sealed) = match text.strip_suffix(".khe") {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        Ok(Self { pack: name.strip_suffix(".zip").ok_or(NotPackId)?.parse()?, sealed })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +102,10 @@ mod tests {
         for not in ["", "0", "000102030405060708090A0B0C0D0EFF", "+00102030405060708090a0b0c0d0eff", "../etc/passwd"] {
             assert_eq!(not.parse::<PackId>(), Err(NotPackId), "{not}");
         }
+        for file in [PackFile::plain(name), PackFile::sealed(name)] {
+            assert_eq!(file.to_string().parse(), Ok(file));
+        }
+        assert_eq!(PackFile::sealed(name).path(), "0e/ff/000102030405060708090a0b0c0d0eff.zip.khe");
+        assert_eq!("000102030405060708090a0b0c0d0eff.tmp".parse::<PackFile>(), Err(NotPackId));
     }
 }
