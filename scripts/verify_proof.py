@@ -99,11 +99,9 @@ def check_inclusion(index, size, leaf, path, root):
 
 def check_consistency(first, second, old_root, new_root, path):
     demand(first <= second, f"a ledger of {second} entries cannot continue one of {first}")
-    if first == 0:
-        demand(not path and old_root == sha256(), "an empty ledger has another root")
-        return
-    if first == second:
-        demand(not path and old_root == new_root, "two heads of the same size have different roots")
+    if first in (0, second):
+        expected = new_root if first == second else sha256()
+        demand(not path and old_root == expected, "two heads of the same size, or of none, have different roots")
         return
     path = [old_root] * (first & (first - 1) == 0) + path
     demand(path, "the path is empty")
@@ -143,7 +141,7 @@ def check_head(head, key):
             f"sequence {sequence}\ntime {time}\n")
     demand(signed(key, text.encode(), unhex(head["signature"], 64, "signature")), "the head's signature is wrong")
     when = datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=time)
-    return size, root, f"the head over {size} entries, signed {when:%Y-%m-%d %H:%M:%S} UTC"
+    return size, root, f"{size} entries, root {root.hex()}, signed {when:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def check(document, trusted):
@@ -157,12 +155,16 @@ def check(document, trusted):
         index, entry = number(document["index"], "index"), document["entry"]
         demand(isinstance(entry, str), "the entry is not text")
         check_inclusion(index, size, sha256(b"\0", entry.encode()), path, root)
-        return [f"Entry {index} is in the ledger, under {head}:", f"  {entry}"]
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in entry)
+        return [f"PROVEN: entry {index} is in the ledger. / ĐÃ CHỨNG MINH: mục {index} có trong sổ cái.",
+                f"  entry / mục: {shown}", f"  head / mốc ký: {head}"]
     demand(document["format"] == "khoanh ledger consistency 1", "the document is of an unknown format")
     first, old_root, old = check_head(document["first"], key)
     second, new_root, new = check_head(document["second"], key)
     check_consistency(first, second, old_root, new_root, path)
-    return [f"Nothing of {old}", f"  was changed or removed up to {new}."]
+    return ["PROVEN: nothing under the older head was changed or removed up to the newer one.",
+            "ĐÃ CHỨNG MINH: không mục nào dưới mốc ký cũ bị sửa hay xóa cho đến mốc ký mới.",
+            f"  older head / mốc cũ: {old}", f"  newer head / mốc mới: {new}"]
 
 
 def read_key(text):
@@ -170,9 +172,9 @@ def read_key(text):
         with open(text, encoding="ascii") as file:
             text = file.read().strip()
         if text.startswith("-----BEGIN PUBLIC KEY-----"):
-            der = base64.b64decode("".join(text.splitlines()[1:-1]))
-            demand(der[:12].hex() == "302a300506032b6570032100", "the PEM file holds no Ed25519 public key")
-            text = der[12:].hex()
+            text = base64.b64decode("".join(text.splitlines()[1:-1])).hex()
+            demand(text.startswith("302a300506032b6570032100"), "the PEM file holds no Ed25519 public key")
+            text = text[24:]
     return unhex(text, 32, "the trusted key")
 
 
@@ -181,6 +183,7 @@ def main():
     parser.add_argument("--trusted", metavar="KEY", help="the ledger's public key: hexadecimal digits or a PEM file")
     parser.add_argument("proofs", nargs="+", metavar="PROOF")
     options = parser.parse_args()
+    sys.stdout.reconfigure(errors="backslashreplace")
     name = "--trusted"
     try:
         trusted = None if options.trusted is None else read_key(options.trusted)
@@ -188,9 +191,10 @@ def main():
             with open(name, encoding="utf-8") as file:
                 print("\n".join(check(document := json.load(file, object_pairs_hook=once), trusted)))
             if trusted is None:
-                print(f"The proof brings its own key {document['public_key']}: pin it with --trusted.")
-    except (Refused, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-        sys.exit(f"{name}: NOT PROVEN: {f'missing {error}' if isinstance(error, KeyError) else error}")
+                print(f"  The proof brings its own key {document['public_key']}: pin it with --trusted.")
+    except (Refused, OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        why = f"missing {error}" if isinstance(error, KeyError) else error
+        sys.exit(f"{name}: NOT PROVEN / KHÔNG CHỨNG MINH ĐƯỢC: {why}")
 
 
 if __name__ == "__main__":

@@ -121,9 +121,11 @@ fn every_proof_is_accepted_and_said_in_plain_words() {
         }
     }
     let said = accept(&["--trusted", &archive.key()], &proofs);
-    assert!(said.contains("Entry 4 is in the ledger, under the head over 75 entries, signed 2026-"), "{said}");
-    assert!(said.contains("kiện \\\"5\\\"\\n\u{7f} \u{1f4be}/"), "{said}");
-    assert!(said.contains("Nothing of the head over 11 entries"), "{said}");
+    assert!(said.contains("entry 4 is in the ledger"), "{said}");
+    assert!(said.contains("mục 4 có trong sổ cái"), "{said}");
+    assert!(said.contains("kiện \\\"5\\\"\\n\\x7f \u{1f4be}/"), "nothing that a terminal obeys: {said}");
+    assert!(said.contains("head / mốc ký: 75 entries, root "), "{said}");
+    assert!(said.contains("older head / mốc cũ: 11 entries, root "), "{said}");
     assert_eq!(said.matches(" is in the ledger").count(), 75);
     assert!(!said.contains("brings its own key"));
     let said = accept(&[], &proofs[..1]);
@@ -281,4 +283,27 @@ fn a_ledger_that_forgot_something_cannot_continue_the_old_head() {
     std::fs::write(&path, mixed.to_string()).expect("written");
     let said = refuse(&[], path, "an old head of another history");
     assert!(said.contains("does not lead to"), "{said}");
+}
+
+/// The layouts that FORMAT.md repeats stand in the modules that write them.
+#[test]
+fn the_format_document_has_the_layouts_of_the_code() {
+    let read = |path: &str| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).expect("text");
+    let page = read("docs/FORMAT.md");
+    let page: Vec<&str> = page.lines().map(str::trim_end).collect();
+    let mut compared = 0;
+    for file in ["layout", "entries", "tree", "head"] {
+        let source = read(&format!("src/store/ledger/{file}.rs"));
+        let documented = source.lines().map_while(|line| line.strip_prefix("//!"));
+        let mut inside = false;
+        for line in documented.map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()) {
+            if line.starts_with("```") {
+                inside = !inside;
+            } else if inside {
+                assert!(page.contains(&line), "docs/FORMAT.md lacks {line:?} of {file}.rs");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 30, "{compared} lines");
 }
