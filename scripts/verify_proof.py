@@ -78,7 +78,6 @@ def signed(key, message, signature):
     return all((left[i] * right[2] - right[i] * left[2]) % P == 0 for i in (0, 1))
 
 
-# Merkle trees.
 def sides(at, last, path):
     """The siblings on the way from a leaf or subtree to the root, and whether each stands on the left."""
     for sibling in path:
@@ -116,7 +115,6 @@ def check_consistency(first, second, old_root, new_root, path):
     demand(new == new_root, "the path does not lead to the newer signed root")
 
 
-# Documents.
 def unhex(text, length, what):
     digits = isinstance(text, str) and len(text) == 2 * length and set(text) <= set("0123456789abcdef")
     demand(digits, f"{what} is not {2 * length} hexadecimal digits")

@@ -89,6 +89,8 @@ pub struct Ledger {
     view: LedgerView,
     signer: Box<dyn Signer>,
     writer: Mutex<Writer>,
+    /// Held while a head is made, so that appending goes on while a slow token signs.
+    signing: Mutex<()>,
     // Dropping it gives the directory back.
     _lock: Box<dyn Send + Sync>,
 }
@@ -198,38 +200,46 @@ impl Ledger {
     /// `now_ms` is the time in milliseconds since 1970; a head is never dated before the one before it.
     /// `Signer` when the key could not sign: nothing is lost, ask again. `Io` closes the ledger: open it again.
     pub fn sync_and_sign(&self, now_ms: u64) -> Result<SignedTreeHead, StoreError> {
-        let mut writer = self.writer.lock();
-        writer.usable()?;
+        let _one_at_a_time = self.signing.lock();
         let newest = *self.view.newest.read();
-        let size = writer.frontier.size();
-        if let Some(head) = newest.head.filter(|head| head.head.size == size) {
-            return Ok(head);
-        }
-        if let Err(error) = self.sync(&mut writer) {
-            writer.closed = true;
-            return Err(error);
-        }
-        let key = self.view.public_key();
-        let before = newest.head.map_or(0, |head| head.head.time_ms);
-        let head = TreeHead {
-            log: log_id(key),
-            size,
-            root: writer.frontier.root(),
-            sequence: writer.sequence,
-            time_ms: now_ms.max(before),
+        let head = match self.sync_for_head(newest, now_ms)? {
+            Some(head) => head,
+            None => return newest.head.ok_or(StoreError::LedgerClosed),
         };
         let signed = SignedTreeHead { head, signature: self.signer.sign(head.text().as_bytes())? };
+        let key = self.view.public_key();
         if !signed.verify(key) {
             // A token that lost its key, or a line that flips bits: such a head would prove nothing.
             let what = "the signature does not belong to the ledger's key".into();
             return Err(StoreError::Signer { place: log_name(key), what });
         }
         if let Err(error) = self.view.heads.write(newest.count, &signed) {
-            writer.closed = true;
+            self.writer.lock().closed = true;
             return Err(error);
         }
         *self.view.newest.write() = view::Newest { count: newest.count + 1, head: Some(signed) };
         Ok(signed)
+    }
+
+    /// Makes what is appended durable and answers the head to sign over it; none when the newest one covers it.
+    fn sync_for_head(&self, newest: view::Newest, now_ms: u64) -> Result<Option<TreeHead>, StoreError> {
+        let mut writer = self.writer.lock();
+        writer.usable()?;
+        let size = writer.frontier.size();
+        if newest.head.is_some_and(|head| head.head.size == size) {
+            return Ok(None);
+        }
+        let synced = self.sync(&mut writer);
+        writer.closed |= synced.is_err();
+        synced?;
+        let before = newest.head.map_or(0, |head| head.head.time_ms);
+        Ok(Some(TreeHead {
+            log: log_id(self.view.public_key()),
+            size,
+            root: writer.frontier.root(),
+            sequence: writer.sequence,
+            time_ms: now_ms.max(before),
+        }))
     }
 
     fn sync(&self, writer: &mut Writer) -> Result<(), StoreError> {

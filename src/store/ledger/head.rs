@@ -122,9 +122,19 @@ impl HeadLog {
     /// Begins the file.
     pub(super) fn create(file: LogFile, key: [u8; 32]) -> Result<Self, StoreError> {
         file.set_len(0)?;
-        file.write(&Header { kind: Kind::Heads, number: 0, key, first: 0 }.encode(), 0)?;
-        file.sync()?;
-        Ok(Self { file, key })
+        let heads = Self { file, key };
+        heads.rewrite(None)?;
+        Ok(heads)
+    }
+
+    /// Writes header and newest head as they were read and syncs them: if their sync failed before a restart, the
+    /// cache has them and the disk does not.
+    pub(super) fn rewrite(&self, newest: Option<(u64, SignedTreeHead)>) -> Result<(), StoreError> {
+        self.file.write(&Header { kind: Kind::Heads, number: 0, key: self.key, first: 0 }.encode(), 0)?;
+        match newest {
+            Some((number, head)) => self.write(number, &head),
+            None => self.file.sync(),
+        }
     }
 
     /// Takes an open file, checking its header.

@@ -56,22 +56,20 @@ impl Ledger {
         let newest = Newest::read(&heads)?;
         let (view, writer, opened) =
             if newest.size() == 0 { begin(&disk, dir, heads, newest)? } else { resume(&disk, dir, heads, newest)? };
-        let ledger = Self { disk, options, view, signer, writer: Mutex::new(writer), _lock: lock };
+        let ledger =
+            Self { disk, options, view, signer, writer: Mutex::new(writer), signing: Mutex::new(()), _lock: lock };
         ledger.prove_newest_head(newest)?;
         ledger.sync(&mut ledger.writer.lock())?;
         Ok((ledger, opened))
     }
 
-    /// Writes the newest head once more and syncs it: if its sync failed before a restart, only the cache has it.
+    /// Cuts a torn head and makes sure that the newest whole one is on the disk.
     fn prove_newest_head(&self, newest: Newest) -> Result<(), StoreError> {
         let heads = &self.view.heads;
         if heads.file().len()? > HEADER + newest.count * HEAD {
             heads.file().set_len(HEADER + newest.count * HEAD)?;
         }
-        match (newest.count.checked_sub(1), newest.head) {
-            (Some(last), Some(head)) => heads.write(last, &head),
-            _ => heads.file().sync(),
-        }
+        heads.rewrite(newest.count.checked_sub(1).zip(newest.head))
     }
 }
 

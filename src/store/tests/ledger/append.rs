@@ -2,6 +2,9 @@
 
 use crate::disk::SimDisk;
 use crate::registry::{MORNING, append, assert_entries, dir, filled, open, options, shared, try_open, view};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 use store::ledger::{ENTRY_BYTES_MAX, KeyFile, NewEntry, Signer, log_name};
 use store::{Ledger, LedgerOptions, RealDisk, StoreError};
 
@@ -174,4 +177,48 @@ fn a_ledger_without_heads_is_begun_only_where_nothing_else_is() {
     disk.damage(&heads, Vec::clear);
     let refused = try_open(&disk).map(|_| ());
     assert!(matches!(&refused, Err(StoreError::Corrupt { file, .. }) if *file == heads), "{refused:?}");
+}
+
+/// Signs when it is told to.
+struct Slow {
+    key: KeyFile,
+    asked: Mutex<Sender<()>>,
+    answer: Mutex<Receiver<()>>,
+}
+
+impl Signer for Slow {
+    fn public_key(&self) -> [u8; 32] {
+        self.key.public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], StoreError> {
+        self.asked.lock().expect("lock").send(()).expect("the test listens");
+        self.answer.lock().expect("lock").recv().expect("the test answers");
+        self.key.sign(message)
+    }
+}
+
+#[test]
+fn appending_goes_on_while_a_slow_token_signs() {
+    let disk = SimDisk::new();
+    let ((asked, is_asked), (answer, answered)) = (channel(), channel());
+    let key = KeyFile::from_seed(&crate::registry::SEED).expect("key");
+    let slow = Slow { key, asked: Mutex::new(asked), answer: Mutex::new(answered) };
+    let (ledger, _) = Ledger::open(shared(&disk), options(), Box::new(slow)).expect("open");
+    let deadline = Duration::from_secs(60);
+    std::thread::scope(|scope| {
+        append(&ledger, 1..=3).expect("append");
+        let head = scope.spawn(|| ledger.sync_and_sign(MORNING).expect("sign"));
+        is_asked.recv_timeout(deadline).expect("the signer is asked");
+        let (done, is_done) = channel();
+        let ledger = &ledger;
+        scope.spawn(move || done.send(append(ledger, 4..=5).expect("append")));
+        let appended = is_done.recv_timeout(deadline);
+        answer.send(()).expect("the signer waits");
+        assert_eq!(appended.expect("appended while the signer waits"), [Some(3), Some(4)]);
+        assert_eq!(head.join().expect("signed").head.size, 3);
+        answer.send(()).expect("the signer lives");
+        assert_eq!(ledger.sync_and_sign(MORNING).expect("sign").head.size, 5);
+    });
+    ledger.view().check().expect("whole");
 }
