@@ -20,6 +20,9 @@
 
 #[cfg(test)]
 mod tests;
+mod through;
+
+pub use through::ThroughCache;
 
 use crate::{PackFile, PackId, StoreError};
 use parking_lot::Mutex;
@@ -145,6 +148,8 @@ impl PieceCache {
         if bytes.is_empty() || bytes.len() as u64 > self.max_bytes {
             return Ok(());
         }
+        // One that stood there before makes way for itself.
+        self.entries.lock().take(file, piece);
         self.make_room(bytes.len() as u64);
         let path = self.path(file, piece);
         let beside = self.dir.join(format!("{}.new", self.tries.fetch_add(1, Ordering::Relaxed)));

@@ -251,6 +251,14 @@ pub enum StoreError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A token that cannot wrap or unwrap keys.
+    #[error("epoch keys on token {token}: {what}")]
+    EpochToken {
+        /// Label of the token.
+        token: String,
+        /// Why it cannot.
+        what: String,
+    },
     /// Something at the cold bucket: what kind says what to do about it.
     #[error("{action} {key} in the cold bucket: {what}")]
     Cold {

@@ -26,6 +26,8 @@
 //! older version stays in either; a destroyed record stays as a tombstone, so that a copy that was away, or an old
 //! backup, cannot bring the key back. Where copies differ, destroyed wins over live, a higher epoch over a lower,
 //! and anything valid over damage: a crash between the copies settles itself by these rules.
+//! After a failed sync a disk may hold other bytes than it shows, so everything is written anew before it is believed;
+//! a file `SUSPECT` remembers that over a restart.
 //! `KEYS` in each directory names the store; a directory without it is never taken for an empty copy.
 //!
 //! It deliberately remembers no unwrapped key, and does not know where epoch keys come from (see [`EpochKeys`]).
@@ -35,15 +37,17 @@ mod record;
 mod shard;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use epoch::{EpochKeys, KeyFile, Wrapped};
+pub use token::{EpochTokenOptions, TokenKeys};
 
 use crate::{Disk, PackId, StoreError};
 use model::FacilityCode;
 use parking_lot::Mutex;
 use record::{Record, State};
 use ring::rand::{SecureRandom, SystemRandom};
-use shard::Copies;
+use shard::{Copies, Shard, Trust};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -59,6 +63,12 @@ impl DataKey {
     /// A key with these bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
+    }
+
+    /// The key as 64 hexadecimal digits, for `scripts/read_pack.py --key` and whoever else must read a pack without
+    /// this program. Keep it no longer than that takes.
+    pub fn export(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.0.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     pub(crate) fn bytes(&self) -> &[u8; 32] {
@@ -98,11 +108,11 @@ pub struct KeyStore {
     copies: Copies,
     epochs: Arc<dyn EpochKeys>,
     /// One at a time changes or levels: packs come a few a second.
-    turn: Mutex<Levelled>,
+    turn: Mutex<Known>,
 }
 
-/// Which shards were found equal in both copies since the store was opened.
-struct Levelled(Vec<bool>);
+/// What is known of each shard since the store was opened.
+struct Known(Vec<Trust>);
 
 impl KeyStore {
     /// Opens the store, or makes it when neither directory holds one.
@@ -111,7 +121,8 @@ impl KeyStore {
     /// [`StoreError::KeyCopy`] where one copy is missing or belongs to another store: see [`KeyStore::adopt`].
     pub fn open(disk: Arc<dyn Disk>, dirs: [PathBuf; 2], epochs: Arc<dyn EpochKeys>) -> Result<Self, StoreError> {
         let copies = Copies::open(disk, dirs)?;
-        Ok(Self { copies, epochs, turn: Mutex::new(Levelled(vec![false; SHARDS as usize])) })
+        let trust = if copies.is_suspect() { Trust::Suspect } else { Trust::Unknown };
+        Ok(Self { copies, epochs, turn: Mutex::new(Known(vec![trust; SHARDS as usize])) })
     }
 
     /// Takes `empty` as a new second copy of the store whose only good one is `good`: both equal afterwards.
@@ -137,8 +148,7 @@ impl KeyStore {
         let key = DataKey::new(random()?);
         let epoch = self.epochs.current(facility)?;
         let wrapped = self.epochs.wrap(facility, epoch, pack, &key)?;
-        self.unlevel(&mut turn, pack);
-        self.copies.write(&shard.path, &[(shard.free_slot(), Record::live(facility, pack, epoch, wrapped))])?;
+        self.write(&mut turn, &shard, &[(shard.free_slot(), Record::live(facility, pack, epoch, wrapped))])?;
         Ok(key)
     }
 
@@ -166,8 +176,7 @@ impl KeyStore {
         if record.state == State::Destroyed {
             return Ok(false);
         }
-        self.unlevel(&mut turn, pack);
-        self.copies.write(&shard.path, &[(slot, record.destroyed())])?;
+        self.write(&mut turn, &shard, &[(slot, record.destroyed())])?;
         Ok(true)
     }
 
@@ -191,8 +200,7 @@ impl KeyStore {
                 }
             }
             if !changes.is_empty() {
-                self.unlevel_shard(&mut turn, number);
-                self.copies.write(&shard.path, &changes)?;
+                self.write(&mut turn, &shard, &changes)?;
                 done += changes.len() as u64;
             }
             seen(number + 1);
@@ -209,7 +217,7 @@ impl KeyStore {
         let mut epochs = std::collections::BTreeMap::new();
         for number in 0..SHARDS {
             let mut turn = self.turn.lock();
-            self.unlevel_shard(&mut turn, number);
+            turn.forget(number);
             let before = self.copies.levelled();
             let shard = self.level(&mut turn, number)?;
             report.levelled += self.copies.levelled() - before;
@@ -229,6 +237,8 @@ impl KeyStore {
             let code = std::str::from_utf8(&code).ok().and_then(|text| FacilityCode::parse(text).ok());
             code.map(|code| (code, epoch, keys))
         };
+        // Suspect shards were written anew on the way.
+        self.copies.trust()?;
         report.epochs = epochs.into_iter().filter_map(named).collect();
         Ok(report)
     }
@@ -240,27 +250,43 @@ impl KeyStore {
         }
     }
 
-    fn levelled(&self, turn: &mut Levelled, pack: PackId) -> Result<shard::Shard, StoreError> {
+    fn levelled(&self, turn: &mut Known, pack: PackId) -> Result<Shard, StoreError> {
         self.level(turn, shard_of(pack))
     }
 
     /// Reads a shard; the first time since start from both copies, which are brought level.
-    fn level(&self, turn: &mut Levelled, number: u32) -> Result<shard::Shard, StoreError> {
-        let known = turn.0.get_mut(number as usize);
-        let shard = self.copies.read(number, known.as_deref() == Some(&true))?;
-        if let Some(known) = known {
-            *known = true;
+    fn level(&self, turn: &mut Known, number: u32) -> Result<Shard, StoreError> {
+        let read = self.copies.read(number, turn.of(number));
+        // Bringing them level may itself have failed half way.
+        turn.set(number, read.as_ref().map_or(Trust::Suspect, |(_, trust)| *trust));
+        read.map(|(shard, _)| shard)
+    }
+
+    fn write(&self, turn: &mut Known, shard: &Shard, changes: &[(usize, Record)]) -> Result<(), StoreError> {
+        let written = self.copies.write(&shard.path, changes);
+        if written.is_err() {
+            turn.set(shard.number, Trust::Suspect);
+            self.copies.suspect();
         }
-        Ok(shard)
+        written
+    }
+}
+
+impl Known {
+    fn of(&self, number: u32) -> Trust {
+        self.0.get(number as usize).copied().unwrap_or(Trust::Unknown)
     }
 
-    fn unlevel(&self, turn: &mut Levelled, pack: PackId) {
-        self.unlevel_shard(turn, shard_of(pack));
+    fn set(&mut self, number: u32, trust: Trust) {
+        if let Some(known) = self.0.get_mut(number as usize) {
+            *known = trust;
+        }
     }
 
-    fn unlevel_shard(&self, turn: &mut Levelled, number: u32) {
-        if let Some(known) = turn.0.get_mut(number as usize) {
-            *known = false;
+    /// Both copies are to be read again.
+    fn forget(&mut self, number: u32) {
+        if self.of(number) == Trust::Level {
+            self.set(number, Trust::Unknown);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The cache answers what was put or nothing.
 
 use super::*;
+use crate::ReadAt;
+use std::sync::Arc;
 
 fn file(number: u8) -> PackFile {
     PackFile::sealed(PackId::new([number; 16]))
@@ -124,4 +126,37 @@ fn a_removed_pack_is_gone_and_does_not_come_back() {
     assert_eq!(cache.get(file(1), 0..1), None);
     assert_eq!(fs::read_dir(dir.path()).expect("folder").count(), 1);
     assert!(held(&cache, file(2), 0..100));
+}
+
+/// A pack far away that counts how often it is asked.
+struct Far(Vec<u8>, AtomicU64);
+
+impl ReadAt for Far {
+    fn read_at(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.read_at(range)
+    }
+
+    fn len(&self) -> u64 {
+        self.0.as_slice().len() as u64
+    }
+}
+
+#[test]
+fn a_range_is_fetched_once_and_then_comes_from_the_cache() {
+    let dir = tempfile::tempdir().expect("folder");
+    let cache = Arc::new(PieceCache::open(dir.path(), 1 << 20).expect("opens"));
+    let far = Arc::new(Far(drawn(1, 100_000), AtomicU64::new(0)));
+    let read = ThroughCache::new(Arc::clone(&cache), file(1), Arc::clone(&far));
+    for _ in 0..3 {
+        assert!(read.read_at(5_000..70_000).expect("read") == far.0.read_at(5_000..70_000).expect("inside"));
+        assert!(read.read_at(6_000..6_010).expect("read") == far.0.read_at(6_000..6_010).expect("inside"));
+    }
+    assert_eq!(far.1.load(Ordering::Relaxed), 1);
+    assert!(read.read_at(99_999..100_001).is_err(), "beyond the end");
+    assert_eq!(read.len(), 100_000);
+    // A pack that was destroyed meanwhile is still read by who holds it, and leaves nothing here.
+    cache.remove(file(1).pack).expect("removed");
+    read.read_at(5_000..70_000).expect("read");
+    assert_eq!(cache.stats().pieces, 0);
 }

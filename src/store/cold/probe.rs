@@ -10,6 +10,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, ExpirationStatus, LifecycleRule, Tag, Tagging};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What trying showed.
@@ -120,7 +121,8 @@ impl fmt::Display for BucketProbe {
 }
 
 impl Cold {
-    /// Tries everything the archive may want of the bucket.
+    /// Tries everything the archive may want of the bucket, and keeps the answer as `probe.json` in the work
+    /// directory.
     ///
     /// # Errors
     /// Only what makes the bucket useless at all: credentials, clock, no connection, no such bucket.
@@ -144,6 +146,12 @@ impl Cold {
             lifecycle: self.lifecycle().ok(),
         };
         self.clean_probes();
+        let kept = serde_json::to_vec_pretty(&probe).map_err(std::io::Error::from).and_then(|json| {
+            let beside = self.options.work.join("probe.new");
+            fs::write(&beside, json)?;
+            fs::rename(&beside, self.options.work.join("probe.json"))
+        });
+        kept.map_err(|e| StoreError::io("keep the probe in", &self.options.work, e))?;
         Ok(probe)
     }
 

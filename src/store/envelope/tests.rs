@@ -166,4 +166,4 @@ fn the_form_stays() {
     assert_eq!(digest, FORM);
 }
 
-const FORM: &str = "?";
+const FORM: &str = "9e1281034987bb84f2c2a74677639b04d4d27f5f1326a315225a2ecc73c97c9e";

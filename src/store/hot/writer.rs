@@ -117,6 +117,8 @@ impl HotWriter {
         self.file.sync_data()?;
         let folder = path.parent().unwrap_or(Path::new(""));
         self.volume.make_folder(&*self.disk, folder)?;
+        // A name that is not durable where it is cannot be moved durably.
+        self.disk.sync_dir(self.path.parent().unwrap_or(Path::new("")))?;
         self.disk.rename(&self.path, path)?;
         self.disk.sync_dir(folder)
     }

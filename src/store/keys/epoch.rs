@@ -268,7 +268,7 @@ impl EpochKeys for KeyFile {
 }
 
 /// What a wrapping is bound to: facility (5), pack (16), epoch (4, little endian).
-fn bound(facility: FacilityCode, pack: PackId, epoch: u32) -> [u8; 25] {
+pub(super) fn bound(facility: FacilityCode, pack: PackId, epoch: u32) -> [u8; 25] {
     let parts = facility.as_bytes().iter().chain(pack.as_bytes()).copied().chain(epoch.to_le_bytes());
     let mut bytes = [0; 25];
     for (to, from) in bytes.iter_mut().zip(parts) {

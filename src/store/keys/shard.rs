@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const NOTE: &str = "KEYS";
+const SUSPECT: &str = "SUSPECT";
 /// Longest note read.
 const NOTE_BYTES: u64 = 256;
 
@@ -18,9 +19,21 @@ pub(super) struct Copies {
     levelled: AtomicU64,
 }
 
+/// What is known of the copies of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Nothing yet.
+    Unknown,
+    /// Both hold the same.
+    Level,
+    /// A write failed: what the disks hold is not what they show.
+    Suspect,
+}
+
 /// A shard as both copies hold it.
 #[derive(Debug)]
 pub(super) struct Shard {
+    pub(super) number: u32,
     pub(super) path: PathBuf,
     slots: Vec<Slot>,
 }
@@ -78,16 +91,17 @@ impl Copies {
         self.levelled.load(Ordering::Relaxed)
     }
 
-    /// Reads a shard, from one copy when both are known to be level and that copy is whole.
-    pub(super) fn read(&self, number: u32, level: bool) -> Result<Shard, StoreError> {
+    /// Reads a shard, and says whether both copies are known to hold it: from one copy where that is known already
+    /// and it is whole, else from both, which are brought level. A suspect one is written anew in both.
+    pub(super) fn read(&self, number: u32, trust: Trust) -> Result<(Shard, Trust), StoreError> {
         let path = PathBuf::from(format!("{number:03x}.keys"));
         let [one, two] = &self.dirs;
-        if level
+        if trust == Trust::Level
             && let Ok(bytes) = read(&*self.disk, &one.join(&path))
             && let slots = slots(&bytes)
             && !slots.contains(&Slot::Damaged)
         {
-            return Ok(Shard { path, slots });
+            return Ok((Shard { number, path, slots }, trust));
         }
         let (a, b) = (read(&*self.disk, &one.join(&path)), read(&*self.disk, &two.join(&path)));
         let (a, b) = match (a, b) {
@@ -100,22 +114,52 @@ impl Copies {
                 if slots.contains(&Slot::Damaged) {
                     return Err(self.damaged(&path));
                 }
-                return Ok(Shard { path, slots });
+                return Ok((Shard { number, path, slots }, trust));
             }
         };
-        if a == b {
+        if a == b && trust != Trust::Suspect {
             let slots = slots(&a);
             if slots.contains(&Slot::Damaged) {
                 return Err(self.damaged(&path));
             }
-            return Ok(Shard { path, slots });
+            return Ok((Shard { number, path, slots }, Trust::Level));
         }
         let merged = merge(&slots(&a), &slots(&b)).ok_or_else(|| self.damaged(&path))?;
         for (dir, bytes) in [(one, &a), (two, &b)] {
-            self.overwrite(&dir.join(&path), bytes, &merged)?;
+            // After a failed sync the disk may hold other bytes than it shows: every record is written anew.
+            let shown = if trust == Trust::Suspect { &[][..] } else { bytes.as_slice() };
+            self.overwrite(&dir.join(&path), shown, &merged)?;
         }
-        self.levelled.fetch_add(1, Ordering::Relaxed);
-        Ok(Shard { path, slots: merged })
+        self.levelled.fetch_add(u64::from(a != b), Ordering::Relaxed);
+        Ok((Shard { number, path, slots: merged }, Trust::Level))
+    }
+
+    /// Notes for the next start, as well as it can be, that a write failed.
+    pub(super) fn suspect(&self) {
+        for dir in &self.dirs {
+            let marked = self.disk.open(&dir.join(SUSPECT), Open::Create).and_then(|_| self.disk.sync_dir(dir));
+            if let Err(error) = marked {
+                tracing::error!(dir = %dir.display(), %error, "a failed write to the key store cannot be noted");
+            }
+        }
+    }
+
+    /// Whether an earlier run noted a failed write.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.dirs.iter().any(|dir| self.disk.open(&dir.join(SUSPECT), Open::Read).is_ok())
+    }
+
+    /// Everything was written anew.
+    pub(super) fn trust(&self) -> Result<(), StoreError> {
+        for dir in &self.dirs {
+            match self.disk.remove(&dir.join(SUSPECT)).and_then(|()| self.disk.sync_dir(dir)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(StoreError::io("tidy", dir, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Reads both copies again, which must say the same, byte for byte.
@@ -143,6 +187,9 @@ impl Copies {
 
     /// Makes a copy say what was merged. Only slots that differ are written.
     fn overwrite(&self, path: &Path, now: &[u8], merged: &[Slot]) -> Result<(), StoreError> {
+        if merged.is_empty() {
+            return Ok(());
+        }
         let mut chunks = now.chunks(RECORD_BYTES);
         let differing: Vec<_> = merged
             .iter()

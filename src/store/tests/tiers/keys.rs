@@ -22,9 +22,12 @@ fn facility() -> FacilityCode {
     FacilityCode::parse("56001").expect("code")
 }
 
+/// Even numbers share one shard, odd ones another.
 fn pack(number: u8) -> PackId {
-    // The first two share a shard.
-    PackId::new(if number < 2 { [number; 16] } else { [0x40 + number; 16] })
+    let start = u128::from(number) << 64;
+    let ids = (start..).map(|id| PackId::new(id.to_be_bytes()));
+    let shard = u32::from(number % 2);
+    ids.into_iter().find(|id| crc32c::crc32c(id.as_bytes()) >> 20 == shard).expect("there are many")
 }
 
 fn dirs() -> [PathBuf; 2] {
@@ -83,7 +86,8 @@ fn judge(disk: &SimDisk, epochs: &Arc<KeyFile>, told: &Told, case: &str) {
     let [one, two] = dirs();
     for path in disk.files().iter().filter(|path| path.starts_with(&one)) {
         let twin = two.join(path.file_name().expect("name"));
-        assert_eq!(disk.contents(path), disk.contents(&twin), "{case}: {} differs", path.display());
+        let contents = |path| disk.contents(path).unwrap_or_default();
+        assert_eq!(contents(path), contents(&twin), "{case}: {} differs", path.display());
     }
     assert_eq!(store.check().expect("again").levelled, 0, "{case}");
 }
@@ -173,15 +177,37 @@ fn a_copy_that_cannot_be_written_refuses_and_one_that_cannot_be_read_is_done_wit
         }
     }
     assert_eq!(store.check().expect("whole").closed, []);
+}
+
+#[test]
+fn what_a_failed_sync_left_unwritten_is_written_anew_before_it_is_believed() {
     for failing in 0..4 {
-        disk.fail_sync_after(failing);
-        let number = 10 + u8::try_from(failing).expect("small");
-        let answer = store.create(facility(), pack(number));
-        disk.restart();
-        let store = open(&disk, &epochs).expect("opens");
-        if answer.is_ok() {
-            store.get(pack(number)).expect("confirmed");
+        for restarted in [false, true] {
+            let case = format!("sync {failing}, restarted {restarted}");
+            let (disk, folder) = (SimDisk::new(), tempfile::tempdir().expect("folder"));
+            let epochs = key_file(&folder);
+            let mut store = open(&disk, &epochs).expect("opens");
+            store.create(facility(), pack(1)).expect("made");
+            let shard = disk.files().into_iter().find(|path| path.extension().is_some_and(|e| e == "keys"));
+            let record = disk.contents(&shard.expect("a shard")).expect("contents");
+            let wrapped = record.get(60..108).expect("a record").to_vec();
+            disk.fail_sync_after(failing);
+            let answer = store.destroy(pack(1));
+            assert_eq!(answer.is_err(), failing < 2, "{case}: {answer:?}");
+            if restarted {
+                drop(store);
+                disk.restart();
+                store = open(&disk, &epochs).expect("opens");
+            }
+            // Asked again: shown as destroyed already, but only now it is.
+            store.destroy(pack(1)).unwrap_or_else(|e| panic!("{case}: {e}"));
+            drop(store);
+            disk.power_loss(failing);
+            assert!(!holds(&disk, &wrapped), "{case}: the key is back");
+            let store = open(&disk, &epochs).expect("opens");
+            assert!(matches!(fingerprint(&store, 1), Err(StoreError::KeyDestroyed { .. })), "{case}");
+            store.check().expect("whole");
+            assert!(!disk.files().iter().any(|path| path.ends_with("SUSPECT")), "{case}");
         }
-        store.check().expect("whole");
     }
 }

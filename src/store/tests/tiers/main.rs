@@ -8,3 +8,4 @@ mod disk;
 
 mod hot;
 mod keys;
+mod token;
