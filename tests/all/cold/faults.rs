@@ -45,10 +45,9 @@ fn at_every_fault_of_every_step_the_put_fails_cleanly_and_goes_on_after_a_restar
         Fault::CutAnswer(10),
     ];
     for (step, matches) in STEPS {
-        for fault in &faults {
+        for (number, fault) in faults.iter().enumerate() {
             let work = tempfile::tempdir().expect("folder");
-            let name = format!("faults-{}-{fault:?}", step.replace(' ', "-"));
-            let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+            let name = format!("faults-{}-{number}", step.replace(' ', "-"));
             let planned = fault.clone();
             proxy.plan(move |request, _| if matches(request) { planned.clone() } else { Fault::None });
             let cold = open(&proxy, &name, work.path());

@@ -23,7 +23,7 @@ pub(crate) struct Request {
 pub(crate) enum Fault {
     /// It goes through.
     None,
-    /// It is not passed on; the answer is this status with this S3 error code.
+    /// It is not passed on; the answer is this status with this S3 error code, or with nothing.
     Answer(u16, &'static str),
     /// It is not passed on, and the connection stays silent until the asker gives up.
     Silence,
@@ -195,7 +195,7 @@ fn pass_back(asker: &mut TcpStream, answer: &[u8], fault: &Fault) -> io::Result<
 
 fn refuse(asker: &mut TcpStream, status: u16, code: &str, bare: bool) -> io::Result<()> {
     let text = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>planned</Message></Error>");
-    let body = if bare { "" } else { &text };
+    let body = if bare || code.is_empty() { "" } else { &text };
     let head = format!("HTTP/1.1 {status} Planned\r\nContent-Type: application/xml\r\nContent-Length: {}", body.len());
     asker.write_all(format!("{head}\r\nConnection: close\r\n\r\n{body}").as_bytes())?;
     asker.shutdown(Shutdown::Both)

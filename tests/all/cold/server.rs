@@ -1,7 +1,7 @@
 //! The S3 server of the tests: one for all of them, started when the first asks.
 
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use store::cold::{Cold, ColdOptions, Throttle};
@@ -16,7 +16,6 @@ pub(crate) struct S3 {
     pub(crate) bucket: String,
     /// With neither.
     pub(crate) plain_bucket: String,
-    dir: PathBuf,
 }
 
 /// The server, running. It ends with this process.
@@ -42,7 +41,6 @@ pub(crate) fn s3() -> &'static S3 {
             secret_key: text("secret_key"),
             bucket: text("bucket"),
             plain_bucket: text("plain_bucket"),
-            dir,
         }
     })
 }
@@ -61,10 +59,5 @@ impl S3 {
     /// The bucket with Object Lock, under a prefix of its own.
     pub(crate) fn open(&self, prefix: &str, work: &Path) -> Cold {
         Cold::open(self.options(&self.bucket, prefix, work, None), Throttle::unbounded()).expect("opens")
-    }
-
-    /// Its files, for tests that look for what must not be there.
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
     }
 }
