@@ -81,11 +81,12 @@ fn a_failed_sync_closes_the_ledger_and_a_later_power_loss_takes_no_head_back() {
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let mut failures = 0;
-    for sync in 0..90 {
+    for sync in 0.. {
         let disk = SimDisk::new();
         let mut newest = None;
         disk.fail_sync_after(sync);
-        if work_until_failure(&disk, &mut newest).is_err() {
+        let failed = work_until_failure(&disk, &mut newest).is_err();
+        if failed {
             failures += 1;
             // The process starts again, sees its own cache and hands out a head; then the power goes.
             disk.restart();
@@ -100,8 +101,11 @@ fn a_failed_sync_closes_the_ledger_and_a_later_power_loss_takes_no_head_back() {
         disk.restart();
         disk.power_loss(random.u64(..));
         assert_eq!(root(&disk), expected, "failed sync {sync}");
+        if !failed {
+            break;
+        }
     }
-    assert!(failures > 40, "{failures} of 90 syncs failed");
+    assert!(failures > 20, "{failures} syncs failed, each that the work needs");
 }
 
 #[test]
