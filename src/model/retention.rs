@@ -31,7 +31,7 @@ pub use plan::{Candidate, Plan, PlanDigest, PlanEntry, PlanHead, PlanId, PlanLin
 pub use record::{PlanApproval, RetentionFact, Tombstone};
 pub use refusal::Refusal;
 pub use rule_file::{RuleError, RuleProblem};
-pub use rules::{Rule, RuleId, RuleSet, RuleVersion};
+pub use rules::{Rule, RuleId, RuleSet, RuleVersion, SuccessorError};
 pub use subject::{LinkedRecord, PatientRef, Person, StudyFacts, StudyRef, StudyVersion, TierBytes};
 
 #[cfg(test)]

@@ -52,12 +52,20 @@ impl Due {
         matches!(self, Self::On(last) if *last < today)
     }
 
-    /// The last day of keeping, when there is one: what an object lock must at least be set to.
+    /// The last day of keeping, when there is one.
     pub fn last_day(&self) -> Option<Date> {
         match self {
             Self::On(last) => Some(*last),
             Self::AfterDeath { .. } | Self::Never => None,
         }
+    }
+
+    /// The day an object lock is set to: the last day of keeping, never before `locked_until`, which stands already.
+    /// Without a last day the lock runs `ahead` years from the end of this one and is renewed before it ends: a lock
+    /// in compliance mode cannot be taken back, and of a death nobody knows the day.
+    pub fn lock_until(&self, today: Date, ahead: u16, locked_until: Option<Date>) -> Date {
+        let wanted = self.last_day().unwrap_or_else(|| today.end_of_year().plus_years(ahead));
+        locked_until.map_or(wanted, |locked| wanted.max(locked))
     }
 }
 
@@ -255,7 +263,7 @@ impl RuleSet {
         for reason in &fresh {
             keep_longest(&mut reasons, reason.clone());
         }
-        reasons.sort_by(|a, b| (&a.class, &a.rule).cmp(&(&b.class, &b.rule)));
+        reasons.sort_by(|a, b| (&a.class, a.due).cmp(&(&b.class, b.due)));
         let before = earlier.map(|decision| &decision.class);
         // Of equally long classes the one that stood before stays, then the first by name.
         let longest = reasons.iter().rev().max_by_key(|reason| (reason.due, before == Some(&reason.class)));
@@ -291,11 +299,10 @@ impl RuleSet {
     }
 }
 
-/// Adds a reason, or lets it take the place of a shorter one of the same class. Terms that wait for a death stand
-/// beside those that do not: which is longer shows only when the day of death is known.
+/// Adds a reason, or lets it take the place of a shorter one of the same class and term. Other terms of a class stand
+/// beside it: which of them is longer may change when work goes on or a death becomes known.
 fn keep_longest(reasons: &mut Vec<Reason>, reason: Reason) {
-    let waits = |term: Term| matches!(term, Term::AfterDeath(_));
-    match reasons.iter_mut().find(|r| r.class == reason.class && waits(r.term) == waits(reason.term)) {
+    match reasons.iter_mut().find(|kept| kept.class == reason.class && kept.term == reason.term) {
         Some(kept) if kept.due < reason.due => *kept = reason,
         Some(_) => {}
         None => reasons.push(reason),

@@ -213,10 +213,8 @@ fn rule(place: &Place<'_>, form: &RuleForm, known: &dyn Fn(&ClassId) -> bool) ->
     let class = defined(&form.class, "class")?;
     let valid = place.validity(form.valid_from.as_ref(), form.valid_to.as_ref(), "valid_from", "valid_to")?;
     let made = place.validity(form.made_from.as_ref(), form.made_to.as_ref(), "made_from", "made_to")?;
-    if let Some(below) = &form.age_below {
-        if form.age_from.unwrap_or(0) >= *below.get_ref() {
-            return Err(place.wrong(below, "age_below", RuleProblem::Reversed));
-        }
+    if let Some(below) = form.age_below.as_ref().filter(|below| form.age_from.unwrap_or(0) >= *below.get_ref()) {
+        return Err(place.wrong(below, "age_below", RuleProblem::Reversed));
     }
     let facility = |code: &Spanned<String>| {
         FacilityCode::parse(code.get_ref()).map_err(|error| place.value(code, "facility", error))

@@ -146,4 +146,50 @@ impl RuleSet {
     pub fn row_on<'a>(&'a self, id: &'a ClassId, day: Date) -> Option<&'a Class> {
         self.rows(id).find(|class| class.valid.touches(day, day))
     }
+
+    /// Whether this rule set may come into use after another one on a day. It has a higher number and keeps every row
+    /// and rule of the old one as it was, wording aside; one that is in force may get an end, today at the earliest,
+    /// and one that is yet to come may be altered. So what applied to a study is still found, whenever it is decided again.
+    pub fn may_follow(&self, old: &Self, today: Date) -> Result<(), SuccessorError> {
+        if self.version.number <= old.version.number {
+            return Err(SuccessorError::Number { old: old.version.number });
+        }
+        let begun = |valid: Validity| valid.from.is_none_or(|begin| begin <= today);
+        for row in old.classes.iter().filter(|row| begun(row.valid)) {
+            let kept = |new: &Class| new.id == row.id && new.term == row.term && may_end(row.valid, new.valid, today);
+            if !self.classes.iter().any(kept) {
+                return Err(SuccessorError::Class(row.id.clone()));
+            }
+        }
+        for rule in old.rules.iter().filter(|rule| begun(rule.valid)) {
+            let same = |new: &Rule| new.id == rule.id && new.class == rule.class && new.when == rule.when;
+            if !self.rules.iter().any(|new| same(new) && may_end(rule.valid, new.valid, today)) {
+                return Err(SuccessorError::Rule(rule.id.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a validity is the old one, or the old one with an end that is not past.
+fn may_end(old: Validity, new: Validity, today: Date) -> bool {
+    let ends = new.to.is_some_and(|end| end >= today && old.to.is_none_or(|before| before >= today));
+    old.from == new.from && (old.to == new.to || ends)
+}
+
+/// Why a rule set may not follow another.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SuccessorError {
+    /// Its number is not higher.
+    #[error("a new rule set has a higher number than {old}")]
+    Number {
+        /// Number of the rule set in use.
+        old: u32,
+    },
+    /// A row of the table is gone or altered.
+    #[error("a row of class {0} is gone or altered: close it with `valid_to` and add another")]
+    Class(ClassId),
+    /// A rule is gone or altered.
+    #[error("rule {0} is gone or altered: close it with `valid_to` and add another under a new name")]
+    Rule(RuleId),
 }

@@ -116,7 +116,7 @@ impl Case {
         self
     }
 
-    fn as_of(mut self, day: &str) -> Self {
+    fn judged_on(mut self, day: &str) -> Self {
         self.as_of = date(day);
         self
     }

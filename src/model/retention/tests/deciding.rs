@@ -37,11 +37,24 @@ fn the_last_day_is_kept_and_the_next_may_go() {
 }
 
 #[test]
+fn a_lock_ends_with_the_keeping_and_is_never_brought_forward() {
+    let today = date("2026-03-06");
+    assert_eq!(due_on("2036-12-31").lock_until(today, 5, None), date("2036-12-31"));
+    assert_eq!(due_on("2036-12-31").lock_until(today, 5, Some(date("2040-12-31"))), date("2040-12-31"));
+    assert_eq!(due_on("2036-12-31").lock_until(today, 5, Some(date("2030-12-31"))), date("2036-12-31"));
+    for open in [Due::Never, Due::AfterDeath { years: 10 }] {
+        assert_eq!(open.lock_until(today, 5, None), date("2031-12-31"));
+        assert_eq!(open.lock_until(today, 5, Some(date("2035-12-31"))), date("2035-12-31"));
+    }
+}
+
+#[test]
 fn a_date_that_cannot_be_true_gives_way_to_the_receipt_and_is_told() {
     let rules = rules(TABLE);
     let mut case = Case::new();
     case.received = (date("2026-03-05"), date("2027-02-01"));
-    let cases: [(&str, fn(Date) -> Note); 8] = [
+    type Told = fn(Date) -> Note;
+    let cases: [(&str, Told); 8] = [
         ("", |_| Note::StudyDateMissing),
         ("   ", |_| Note::StudyDateMissing),
         ("20260231", |_| Note::StudyDateUnreadable),
@@ -90,7 +103,7 @@ fn later_work_on_the_study_or_its_record_moves_the_count() {
     let decision = case.decide(&rules);
     assert_eq!((decision.notes.as_slice(), decision.due), ([Note::WorkEndedIgnored].as_slice(), due_on("2036-12-31")));
 
-    let mut case = Case::new().as_of("2027-06-01");
+    let mut case = Case::new().judged_on("2027-06-01");
     case.linked = vec![LinkedRecord { class: class("C"), ended: Some(date("2027-01-10")) }];
     let decision = case.decide(&rules);
     assert_eq!(decision.counted_from.basis, Basis::RecordEnded);
@@ -116,7 +129,7 @@ fn years_after_death_wait_for_the_death() {
     let decision = case.decide(&rules);
     assert_eq!((decision.due, decision.notes), (Due::AfterDeath { years: 10 }, vec![Note::DeathDateIgnored]));
     // When the death makes it the shorter one, the other class is what counts.
-    let mut case = Case::new().linked("E").linked("C").as_of("2027-01-01");
+    let mut case = Case::new().linked("E").linked("C").judged_on("2027-01-01");
     assert_eq!(case.decide(&rules).class, class("E"));
     case.died = Some(date("2026-12-24"));
     assert_eq!((case.decide(&rules).class, case.decide(&rules).due), (class("C"), due_on("2056-12-31")));
@@ -181,12 +194,12 @@ fn an_unknown_age_keeps_longer_and_says_so() {
 #[test]
 fn a_rule_concerns_studies_that_were_here_while_it_was_in_force() {
     let ended = rules_with("every_study = true\nvalid_to = '2026-03-05'");
-    assert_eq!(Case::new().as_of("2030-01-01").decide(&ended).class, class("C"));
+    assert_eq!(Case::new().judged_on("2030-01-01").decide(&ended).class, class("C"));
     let past = rules_with("every_study = true\nvalid_to = '2026-03-04'");
-    assert_eq!(Case::new().as_of("2030-01-01").decide(&past).class, class("B"));
+    assert_eq!(Case::new().judged_on("2030-01-01").decide(&past).class, class("B"));
     let coming = rules_with("every_study = true\nvalid_from = '2030-01-01'");
-    assert_eq!(Case::new().as_of("2029-12-31").decide(&coming).class, class("B"));
-    assert_eq!(Case::new().as_of("2030-01-01").decide(&coming).class, class("C"));
+    assert_eq!(Case::new().judged_on("2029-12-31").decide(&coming).class, class("B"));
+    assert_eq!(Case::new().judged_on("2030-01-01").decide(&coming).class, class("C"));
 }
 
 #[test]
@@ -197,7 +210,7 @@ fn of_an_old_and_a_new_term_the_longer_is_kept() {
     let change = |old: &str, new: &str| {
         rules(&format!("{TABLE}{}{}", row(old, "valid_to = '2026-06-30'"), row(new, "valid_from = '2026-07-01'")))
     };
-    let made_before = Case::new().linked("X").as_of("2027-01-01");
+    let made_before = Case::new().linked("X").judged_on("2027-01-01");
     assert_eq!(made_before.decide(&change("15 years", "20 years")).due, due_on("2046-12-31"));
     assert_eq!(made_before.decide(&change("20 years", "15 years")).due, due_on("2046-12-31"));
     let mut made_after = made_before.with(key::STUDY_DATE, "20260801");
@@ -212,7 +225,7 @@ fn of_an_old_and_a_new_term_the_longer_is_kept() {
 
 #[test]
 fn what_comes_after_a_destruction_is_counted_from_its_receipt() {
-    let mut case = Case::new().as_of("2041-02-01");
+    let mut case = Case::new().judged_on("2041-02-01");
     case.received = (date("2041-01-20"), date("2041-01-20"));
     case.destroyed_before = Some(date("2037-02-01"));
     let decision = case.decide(&rules(TABLE));
@@ -238,7 +251,7 @@ fn a_decision_keeps_nothing_of_the_person() {
         .with(key::ACCESSION_NUMBER, "ACC-88812")
         .with(key::STUDY_DESCRIPTION, "TNGT gãy xương đùi")
         .linked("EHB");
-    let mut dead = case.clone().as_of("2030-01-01");
+    let mut dead = case.clone().judged_on("2030-01-01");
     dead.died = Some(date("2029-09-17"));
     for decision in [case.decide(&rules), dead.decide_after(&rules, &case.decide(&rules))] {
         let text = serde_json::to_string(&decision).expect("JSON");

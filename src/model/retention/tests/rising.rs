@@ -6,12 +6,12 @@ use super::*;
 fn a_mistaken_rise_stays_and_is_recorded_as_carried() {
     let rules = rules(TABLE);
     let raised = Case::new().linked("C").decide(&rules);
-    let corrected = Case::new().linked("A").as_of("2026-04-01").decide_after(&rules, &raised);
+    let corrected = Case::new().linked("A").judged_on("2026-04-01").decide_after(&rules, &raised);
     assert_eq!((&corrected.class, corrected.due), (&class("C"), due_on("2056-12-31")));
     assert_eq!(corrected.notes, [Note::Carried { class: class("C"), version: 1 }]);
     assert_eq!(corrected.inputs.linked.len(), 1, "what was known is recorded");
     // And it goes on being carried.
-    let later = Case::new().linked("A").as_of("2040-01-01").decide_after(&rules, &corrected);
+    let later = Case::new().linked("A").judged_on("2040-01-01").decide_after(&rules, &corrected);
     assert_eq!((later.due, later.notes.as_slice()), (corrected.due, corrected.notes.as_slice()));
 }
 
@@ -34,10 +34,58 @@ fn a_new_rule_set_does_not_shorten_and_the_old_one_stays_named() {
 }
 
 #[test]
+fn a_rule_set_follows_another_only_when_nothing_that_was_in_force_is_lost() {
+    let rule = |valid: &str| {
+        format!("[[rule]]\nid = \"r\"\nclass = \"C\"\nvi = \"v\"\nen = \"e\"\nmodality = [\"CT\"]\n{valid}\n")
+    };
+    let second = |text: &str| rules(&text.replace("version = 1", "version = 2"));
+    let today = date("2030-05-05");
+    let old = rules(&format!("{TABLE}{}", rule("")));
+    let follows = |text: &str| second(text).may_follow(&old, today);
+    assert_eq!(old.may_follow(&old, today), Err(SuccessorError::Number { old: 1 }));
+    for sound in [
+        format!("{TABLE}{}", rule("")),
+        format!("{TABLE}{}", rule("valid_to = '2030-05-05'")),
+        format!("{TABLE}{}", rule("")).replace("vi = \"v\"", "vi = \"other words\""),
+        format!("{TABLE}{}{}", rule(""), rule("").replace("id = \"r\"", "id = \"s\"")),
+    ] {
+        assert_eq!(follows(&sound), Ok(()), "{sound}");
+    }
+    let gone = Err(SuccessorError::Rule(RuleId::parse("r").expect("id")));
+    assert_eq!(follows(TABLE), gone);
+    assert_eq!(follows(&format!("{TABLE}{}", rule("valid_to = '2030-05-04'"))), gone);
+    assert_eq!(follows(&format!("{TABLE}{}", rule("valid_from = '2030-05-05'"))), gone);
+    assert_eq!(follows(&format!("{TABLE}{}", rule("age_below = 16"))), gone);
+    let shorter = format!("{TABLE}{}", rule("")).replace("30 years", "29 years");
+    assert_eq!(follows(&shorter), Err(SuccessorError::Class(class("C"))));
+    // What has ended stays as it ended; what is yet to come may still be altered.
+    let ended = rules(&format!("{TABLE}{}", rule("valid_to = '2029-01-01'")));
+    assert_eq!(second(&format!("{TABLE}{}", rule("valid_to = '2030-06-01'"))).may_follow(&ended, today), gone);
+    let coming = rules(&format!("{TABLE}{}", rule("valid_from = '2031-01-01'")));
+    assert_eq!(second(TABLE).may_follow(&coming, today), Ok(()));
+    let delivered = rules(DELIVERED);
+    let next = rules(&DELIVERED.replace("version = 1\n", "version = 2\n").replace("#: ", ""));
+    assert_eq!(next.may_follow(&delivered, today), Ok(()));
+}
+
+#[test]
+fn work_that_goes_on_brings_back_the_longer_term_of_a_class() {
+    let long = rules(TABLE);
+    let short = rules(&TABLE.replace("version = 1", "version = 2").replace("30 years", "20 years"));
+    let raised = Case::new().linked("C").decide(&long);
+    let mut case = Case::new().judged_on("2040-01-01");
+    case.linked = vec![LinkedRecord { class: class("C"), ended: Some(date("2039-01-01")) }];
+    let second = case.decide_after(&short, &raised);
+    assert_eq!(second.due, due_on("2059-12-31"), "20 years from the record's end are longer than 30 from the study");
+    (case.linked, case.work_ended, case.received.1) = (Vec::new(), Some(date("2039-06-01")), date("2039-06-01"));
+    assert_eq!(case.decide_after(&short, &second).due, due_on("2069-12-31"), "30 years were promised");
+}
+
+#[test]
 fn deciding_again_without_news_is_no_news() {
     let rules = rules(TABLE);
     let first = Case::new().linked("C").linked("E").decide(&rules);
-    let again = Case::new().linked("C").linked("E").as_of("2031-01-01").decide_after(&rules, &first);
+    let again = Case::new().linked("C").linked("E").judged_on("2031-01-01").decide_after(&rules, &first);
     assert!(!again.is_news_after(&first));
     assert!(Case::new().linked("C").decide_after(&rules, &first).is_news_after(&first), "the note says: carried");
 }
@@ -46,7 +94,7 @@ fn deciding_again_without_news_is_no_news() {
 fn a_carried_class_is_counted_anew_when_work_goes_on() {
     let rules = rules(TABLE);
     let raised = Case::new().linked("C").decide(&rules);
-    let mut case = Case::new().as_of("2030-01-01");
+    let mut case = Case::new().judged_on("2030-01-01");
     (case.work_ended, case.received.1) = (Some(date("2029-06-01")), date("2029-06-01"));
     assert_eq!(case.decide_after(&rules, &raised).due, due_on("2059-12-31"));
 }
@@ -56,8 +104,8 @@ fn a_withdrawn_link_is_not_forgotten_when_a_death_resolves_the_longer_class() {
     let rules = rules(TABLE);
     let first = Case::new().linked("C").linked("E").decide(&rules);
     assert_eq!(first.class, class("E"));
-    let second = Case::new().linked("E").as_of("2026-05-01").decide_after(&rules, &first);
-    let mut dead = Case::new().linked("E").as_of("2027-02-01");
+    let second = Case::new().linked("E").judged_on("2026-05-01").decide_after(&rules, &first);
+    let mut dead = Case::new().linked("E").judged_on("2027-02-01");
     dead.died = Some(date("2026-12-01"));
     let third = dead.decide_after(&rules, &second);
     assert_eq!((third.class, third.due), (class("C"), due_on("2056-12-31")));
@@ -67,7 +115,7 @@ fn a_withdrawn_link_is_not_forgotten_when_a_death_resolves_the_longer_class() {
 fn a_corrected_death_never_brings_the_day_forward() {
     let rules = rules(TABLE);
     let died = |day: &str, earlier: &Decision| {
-        let mut case = Case::new().linked("E").as_of("2045-01-01");
+        let mut case = Case::new().linked("E").judged_on("2045-01-01");
         case.died = Some(date(day));
         case.decide_after(&rules, earlier)
     };
@@ -76,7 +124,7 @@ fn a_corrected_death_never_brings_the_day_forward() {
     assert_eq!(late.due, due_on("2054-12-31"));
     assert_eq!(died("2041-05-05", &late).due, due_on("2054-12-31"));
     assert_eq!(
-        Case::new().linked("E").as_of("2045-02-01").decide_after(&rules, &late).due,
+        Case::new().linked("E").judged_on("2045-02-01").decide_after(&rules, &late).due,
         Due::AfterDeath { years: 10 }
     );
 }
