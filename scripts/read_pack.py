@@ -24,6 +24,7 @@ import zstandard
 
 def unseal(sealed, key):
     """Opens the envelope: AES-256-GCM in chunks of 64 KiB, each followed by its tag."""
+    from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     header, plain = sealed.read(64), tempfile.TemporaryFile()
     pseudorandom = hmac.new(header[32:64], key, hashlib.sha256).digest()
@@ -32,7 +33,10 @@ def unseal(sealed, key):
     while chunk:
         following = sealed.read(65552)
         nonce = bytes([not following, 0, 0, 0]) + number.to_bytes(8, "big")
-        plain.write(cipher.decrypt(nonce, chunk, None))
+        try:
+            plain.write(cipher.decrypt(nonce, chunk, None))
+        except InvalidTag:
+            sys.exit("the envelope does not open: another key, or changed bytes")
         number, chunk = number + 1, following
     return plain
 
@@ -138,4 +142,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (zipfile.BadZipFile, zstandard.ZstdError) as error:
+        sys.exit(f"the pack is damaged, or sealed and needs --key: {error}")

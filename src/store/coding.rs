@@ -29,6 +29,7 @@ mod tests;
 
 use filter::{Filter, Shape};
 use predict::Predictor;
+use sample::Rooms;
 use zstd::bulk::{Compressor, Decompressor};
 
 /// Form of bytes without filter.
@@ -85,6 +86,17 @@ pub struct Coder {
     filtered: Vec<u8>,
     coded: Vec<u8>,
     trial: Vec<u8>,
+    rooms: Rooms,
+    chosen: Option<Chosen>,
+}
+
+/// A filter that was found best, and for what.
+#[derive(Debug, Clone, Copy)]
+struct Chosen {
+    layout: PixelLayout,
+    filter: Option<(Shape, Filter)>,
+    /// Bytes that were filtered with it so far.
+    bytes: usize,
 }
 
 impl std::fmt::Debug for Coder {
@@ -100,19 +112,21 @@ impl Coder {
     /// When there is no memory for zstd.
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
-            pixels: Compressor::new(PIXEL_LEVEL)?,
+            pixels: pixel_compressor()?,
             others: Compressor::new(OTHER_LEVEL)?,
             filtered: Vec::new(),
             coded: Vec::new(),
             trial: Vec::new(),
+            rooms: Rooms::default(),
+            chosen: None,
         })
     }
 
     /// The coded form, when it is worth having: at least a thirty-second smaller than `raw`.
     pub fn encode(&mut self, raw: &[u8], layout: Option<&PixelLayout>) -> Option<&[u8]> {
-        let (header, len) = match layout.and_then(|layout| self.choose(raw, layout)) {
+        let (header, len) = match layout.and_then(|layout| self.filter_for(raw, layout)) {
             Some((shape, filter)) => {
-                filter::apply(raw, &shape, filter, &mut self.filtered)?;
+                filter::apply(raw, &shape, filter, &mut self.rooms, &mut self.filtered)?;
                 (header(&shape, filter), 8)
             }
             None => ([PLAIN, 0, 0, 0, 0, 0, 0, 0], 1),
@@ -120,14 +134,23 @@ impl Coder {
         let input = if len == 1 { raw } else { &self.filtered };
         let compressor = if layout.is_some() { &mut self.pixels } else { &mut self.others };
         let bound = zstd::zstd_safe::compress_bound(input.len());
-        self.coded.clear();
-        self.coded.resize(len + bound, 0);
+        // Only ever longer: filling it anew for each frame would cost as much as filtering.
+        if self.coded.len() < len + bound {
+            self.coded.resize(len + bound, 0);
+        }
         let (head, body) = self.coded.split_at_mut_checked(len)?;
         head.copy_from_slice(header.get(..len)?);
         let written = compressor.compress_to_buffer(input, body).ok()?;
-        self.coded.truncate(len + written);
-        (self.coded.len() + raw.len() / 32 < raw.len()).then_some(self.coded.as_slice())
+        let coded = self.coded.get(..len + written)?;
+        (coded.len() + raw.len() / 32 < raw.len()).then_some(coded)
     }
+}
+
+/// zstd for distances: they repeat seldom and never for short, so only long repetitions are worth looking for.
+fn pixel_compressor() -> std::io::Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(PIXEL_LEVEL)?;
+    compressor.set_parameter(zstd::zstd_safe::CParameter::MinMatch(7))?;
+    Ok(compressor)
 }
 
 fn header(shape: &Shape, filter: Filter) -> [u8; 8] {
@@ -155,6 +178,7 @@ fn parse(header: [u8; 7]) -> Option<(Shape, Filter)> {
 pub struct Decoder {
     zstd: Decompressor<'static>,
     filtered: Vec<u8>,
+    rooms: Rooms,
 }
 
 impl std::fmt::Debug for Decoder {
@@ -169,7 +193,7 @@ impl Decoder {
     /// # Errors
     /// When there is no memory for zstd.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { zstd: Decompressor::new()?, filtered: Vec::new() })
+        Ok(Self { zstd: Decompressor::new()?, filtered: Vec::new(), rooms: Rooms::default() })
     }
 
     /// Appends the `raw_len` bytes that `coded` stands for to `out`.
@@ -200,10 +224,9 @@ impl Decoder {
         let (header, body) = rest.split_first_chunk::<7>().ok_or(CodingError::Damaged("no header"))?;
         let (shape, filter) = parse(*header).ok_or(CodingError::Damaged("the header is no layout"))?;
         shape.extent(raw_len).ok_or(CodingError::Damaged("the layout is larger than the bytes"))?;
-        self.filtered.clear();
         self.filtered.resize(raw_len, 0);
         inflate(&mut self.zstd, body, &mut self.filtered)?;
-        let undone = filter::undo(&self.filtered, &shape, filter, out);
+        let undone = filter::undo(&self.filtered, &shape, filter, &mut self.rooms, out);
         undone.ok_or(CodingError::Damaged("the layout does not fit the bytes"))
     }
 }

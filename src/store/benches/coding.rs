@@ -2,7 +2,8 @@
 //!
 //! Promise: native CT and MR at 0.6 GB/s and more on one core, back at 0.8 GB/s and more, and over all native files
 //! of the corpus (`KHOANH_DICOM`, else `../shared/dicom`) at least 1.25 times smaller than plain zstd -3.
-//! It deliberately measures the coding alone: no packs, no disk.
+//! Then packs of all native files, written to memory with every digest, checked, and read frame by frame.
+//! It deliberately leaves the disk out.
 
 use dataset::Limits;
 use dataset::part10::Part10;
@@ -12,6 +13,7 @@ use model::{AttrKey, Frames};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::coding::{Coder, Decoder, PixelLayout};
+use store::pack::{FramePlaces, InstanceIn, Pack, PackAbout, PackSummary, PackWriter};
 
 /// A file with native pixel data, cut into frames and what lies around them.
 struct Native {
@@ -20,6 +22,8 @@ struct Native {
     layout: PixelLayout,
     frames: Vec<Vec<u8>>,
     around: Vec<u8>,
+    instance: InstanceIn,
+    file: Vec<u8>,
 }
 
 impl Native {
@@ -46,6 +50,7 @@ fn main() {
             natives.iter().filter(|native| modalities.is_empty() || modalities.contains(&native.modality.as_str()));
         speed(name, &chosen.collect::<Vec<_>>());
     }
+    packs(&natives);
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -72,6 +77,7 @@ fn native(path: &Path) -> Option<Native> {
     if meta.transfer_syntax.as_str() == dataset::syntax::DEFLATED_LE {
         return None;
     }
+    let places = FramePlaces::of(&scanned.layout, meta.len);
     let Frames::Native { count, bits } = scanned.layout.frames else { return None };
     let value = scanned.layout.pixel?.value;
     let number = |key: AttrKey| scanned.attributes.get(&key).and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
@@ -92,7 +98,18 @@ fn native(path: &Path) -> Option<Native> {
     };
     let around = [&file[..file.len() - data_set.len()], before, after].concat();
     let modality = scanned.attributes.get(&key::MODALITY).cloned().unwrap_or_default();
-    Some(Native { name: path.display().to_string(), modality, layout, frames, around })
+    let instance = InstanceIn {
+        sop_class: scanned.sop_class,
+        sop_instance: scanned.sop_instance,
+        transfer_syntax: meta.transfer_syntax,
+        meta_len: meta.len,
+        file_len: u64::try_from(file.len()).ok()?,
+        digest: scanned.digest,
+        frames: places,
+        pixel: Some(layout),
+        head: serde_json::Value::Null,
+    };
+    Some(Native { name: path.display().to_string(), modality, layout, frames, around, instance, file })
 }
 
 fn sizes(natives: &[Native]) {
@@ -147,6 +164,40 @@ fn speed(name: &str, natives: &[&Native]) {
         }
     });
     println!("{name:<28} {:>7.1} {:>8.2} {encode:>10.2} {decode:>10.2}", raw as f64 / 1e6, raw as f64 / size as f64);
+}
+
+/// A pack of everything: written, checked byte for byte, and each frame read by its own read.
+fn packs(natives: &[Native]) {
+    let written = || -> (PackSummary, Vec<u8>) {
+        let uid = |text| model::Uid::parse(text).expect("a UID");
+        let facility = model::FacilityCode::DEMO;
+        let about = PackAbout { facility, study: uid("1.2.3"), series: uid("1.2.3.4"), part: 1 };
+        let mut writer = PackWriter::create(Vec::new(), about).expect("begins");
+        for native in natives {
+            writer.add(native.instance.clone(), &mut native.file.as_slice()).expect("is packed");
+        }
+        writer.finish(b"[]").expect("ends")
+    };
+    let (summary, bytes) = written();
+    let raw: usize = natives.iter().map(|native| native.file.len()).sum();
+    let write = repeat(raw, || {
+        std::hint::black_box(written());
+    });
+    let pack = Pack::open(bytes).expect("opens");
+    let check = repeat(raw, || {
+        std::hint::black_box(pack.verify().expect("whole"));
+    });
+    let mut of_frames = 0;
+    let frames = repeat(1, || {
+        for (slot, native) in natives.iter().enumerate() {
+            for number in 0..native.instance.frames.count() {
+                of_frames = of_frames.max(pack.frame(slot, number).expect("a frame").bytes.len());
+            }
+        }
+    });
+    let count: u32 = natives.iter().map(|native| native.instance.frames.count()).sum();
+    println!("pack: {:.1} MB of {:.1}", summary.len as f64 / 1e6, raw as f64 / 1e6);
+    println!("written at {write:.2} GB/s, checked at {check:.2}, {:.0} frames/s", frames * 1e9 * f64::from(count));
 }
 
 /// GB per second of processor time: what else runs on the machine matters less.

@@ -5,8 +5,8 @@
 
 use super::filter::{self, Filter, Shape};
 use super::predict::{self, Predictor};
-use super::sample::Sample;
-use super::{CHANNELS_MAX, Coder, PixelLayout};
+use super::sample::{Rooms, Sample};
+use super::{CHANNELS_MAX, Chosen, Coder, PixelLayout};
 
 /// Runs of neighbouring rows that are looked at, spread over the frame.
 const RUNS: usize = 4;
@@ -15,9 +15,22 @@ const TRIAL_MIN: usize = 8 << 10;
 /// Part of the frame that is looked at.
 const TRIAL_PART: usize = 32;
 
+/// Bytes of one layout after which a filter is chosen anew: frames of a series are much alike.
+const CHOSEN_FOR: usize = 1 << 20;
+
 impl Coder {
+    /// Shape and filter for a frame, as chosen for those just before it or chosen now.
+    pub(super) fn filter_for(&mut self, raw: &[u8], layout: &PixelLayout) -> Option<(Shape, Filter)> {
+        let chosen = match self.chosen {
+            Some(chosen) if chosen.layout == *layout && chosen.bytes < CHOSEN_FOR => chosen,
+            _ => Chosen { layout: *layout, filter: self.choose(raw, layout), bytes: 0 },
+        };
+        self.chosen = Some(Chosen { bytes: chosen.bytes.saturating_add(raw.len()), ..chosen });
+        chosen.filter.filter(|(shape, _)| shape.extent(raw.len()).is_some())
+    }
+
     /// Shape and filter for a frame; `None` where zstd alone does best.
-    pub(super) fn choose(&mut self, raw: &[u8], layout: &PixelLayout) -> Option<(Shape, Filter)> {
+    fn choose(&mut self, raw: &[u8], layout: &PixelLayout) -> Option<(Shape, Filter)> {
         let shapes = shapes(layout);
         let row = shapes.iter().filter_map(Shape::row_bytes).max()?;
         let part = part(raw, row)?;
@@ -29,7 +42,7 @@ impl Coder {
                 }
                 for predictor in Predictor::ALL {
                     let filter = Filter { predictor, differences };
-                    let cost = cost(&part, &shape, filter)?;
+                    let cost = cost(&part, &shape, filter, &mut self.rooms)?;
                     if best.is_none_or(|(least, ..)| cost < least) {
                         best = Some((cost, shape, filter));
                     }
@@ -43,7 +56,7 @@ impl Coder {
             if filter == nothing && shape.bytes == 1 && shape.channels == 1 {
                 continue;
             }
-            filter::apply(&part, &shape, filter, &mut self.filtered)?;
+            filter::apply(&part, &shape, filter, &mut self.rooms, &mut self.filtered)?;
             let filtered = std::mem::take(&mut self.filtered);
             let size = self.size(&filtered);
             self.filtered = filtered;
@@ -56,7 +69,10 @@ impl Coder {
 
     /// Bytes zstd makes of these.
     fn size(&mut self, bytes: &[u8]) -> usize {
-        self.trial.resize(zstd::zstd_safe::compress_bound(bytes.len()), 0);
+        let bound = zstd::zstd_safe::compress_bound(bytes.len());
+        if self.trial.len() < bound {
+            self.trial.resize(bound, 0);
+        }
         self.pixels.compress_to_buffer(bytes, self.trial.as_mut_slice()).unwrap_or(usize::MAX)
     }
 }
@@ -92,25 +108,26 @@ fn part(raw: &[u8], row: usize) -> Option<Vec<u8>> {
 }
 
 /// Bits that the distances need, roughly.
-fn cost(part: &[u8], shape: &Shape, filter: Filter) -> Option<u64> {
+fn cost(part: &[u8], shape: &Shape, filter: Filter, rooms: &mut Rooms) -> Option<u64> {
     match shape.bytes {
-        1 => cost_of::<u8>(part, shape, filter),
-        2 => cost_of::<i16>(part, shape, filter),
-        4 => cost_of::<i32>(part, shape, filter),
+        1 => cost_of::<u8>(part, shape, filter, rooms),
+        2 => cost_of::<i16>(part, shape, filter, rooms),
+        4 => cost_of::<i32>(part, shape, filter, rooms),
         _ => None,
     }
 }
 
-fn cost_of<T: Sample>(part: &[u8], shape: &Shape, filter: Filter) -> Option<u64> {
+fn cost_of<T: Sample>(part: &[u8], shape: &Shape, filter: Filter, rooms: &mut Rooms) -> Option<u64> {
     let extent = shape.extent(part.len())?;
-    let samples = filter::channels::<T>(part.get(..extent.whole)?, shape, &extent, filter.differences);
-    let mut distances = vec![T::default(); extent.columns];
+    let room = T::room(rooms);
+    filter::channels(part.get(..extent.whole)?, shape, &extent, filter.differences, room);
+    room.row.resize(extent.columns, T::default());
     let mut cost = 0;
-    for channel in samples.chunks_exact(extent.columns * extent.rows) {
+    for channel in room.apart.chunks_exact(extent.columns * extent.rows) {
         let mut above: &[T] = &[];
         for row in channel.chunks_exact(extent.columns) {
-            predict::distances(filter.predictor, above, row, &mut distances);
-            cost += distances.iter().map(|distance| u64::from(distance.bits())).sum::<u64>();
+            predict::distances(filter.predictor, above, row, &mut room.row);
+            cost += room.row.iter().map(|distance| u64::from(distance.bits())).sum::<u64>();
             above = row;
         }
     }

@@ -3,7 +3,7 @@
 //! It works on any bytes: whole rows are filtered, what is left behind the last whole row is kept as it is.
 
 use super::predict::{self, Predictor};
-use super::sample::Sample;
+use super::sample::{Room, Rooms, Sample};
 
 /// How the bytes of a frame are looked at. It may be wrong about them: the filter is exact all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,43 +57,43 @@ impl Shape {
 }
 
 /// The filtered form of `raw`, as long as it; nothing when the shape does not fit.
-pub(super) fn apply(raw: &[u8], shape: &Shape, filter: Filter, out: &mut Vec<u8>) -> Option<()> {
+pub(super) fn apply(raw: &[u8], shape: &Shape, filter: Filter, rooms: &mut Rooms, out: &mut Vec<u8>) -> Option<()> {
     match shape.bytes {
-        1 => apply_to::<u8>(raw, shape, filter, out),
-        2 => apply_to::<i16>(raw, shape, filter, out),
-        4 => apply_to::<i32>(raw, shape, filter, out),
+        1 => apply_to::<u8>(raw, shape, filter, rooms, out),
+        2 => apply_to::<i16>(raw, shape, filter, rooms, out),
+        4 => apply_to::<i32>(raw, shape, filter, rooms, out),
         _ => None,
     }
 }
 
 /// Undoes [`apply`]; nothing when the shape does not fit.
-pub(super) fn undo(filtered: &[u8], shape: &Shape, filter: Filter, out: &mut Vec<u8>) -> Option<()> {
+pub(super) fn undo(filtered: &[u8], shape: &Shape, filter: Filter, rooms: &mut Rooms, out: &mut Vec<u8>) -> Option<()> {
     match shape.bytes {
-        1 => undo_to::<u8>(filtered, shape, filter, out),
-        2 => undo_to::<i16>(filtered, shape, filter, out),
-        4 => undo_to::<i32>(filtered, shape, filter, out),
+        1 => undo_to::<u8>(filtered, shape, filter, rooms, out),
+        2 => undo_to::<i16>(filtered, shape, filter, rooms, out),
+        4 => undo_to::<i32>(filtered, shape, filter, rooms, out),
         _ => None,
     }
 }
 
-fn apply_to<T: Sample>(raw: &[u8], shape: &Shape, filter: Filter, out: &mut Vec<u8>) -> Option<()> {
+fn apply_to<T: Sample>(raw: &[u8], shape: &Shape, filter: Filter, rooms: &mut Rooms, out: &mut Vec<u8>) -> Option<()> {
     let extent = shape.extent(raw.len())?;
     let (whole, rest) = raw.split_at_checked(extent.whole)?;
-    let samples = channels::<T>(whole, shape, &extent, filter.differences);
-    out.clear();
+    let room = T::room(rooms);
+    channels(whole, shape, &extent, filter.differences, room);
     out.resize(extent.whole, 0);
     let mut planes = planes_mut(out, T::BYTES, extent.whole / T::BYTES);
-    let mut distances = vec![T::default(); extent.columns];
-    for channel in samples.chunks_exact(extent.columns * extent.rows) {
+    room.row.resize(extent.columns, T::default());
+    for channel in room.apart.chunks_exact(extent.columns * extent.rows) {
         let mut above: &[T] = &[];
         for row in channel.chunks_exact(extent.columns) {
-            predict::distances(filter.predictor, above, row, &mut distances);
+            predict::distances(filter.predictor, above, row, &mut room.row);
             let rows = planes.each_mut().map(|plane| {
                 let (row, others) = std::mem::take(plane).split_at_mut_checked(extent.columns).unwrap_or_default();
                 *plane = others;
                 row
             });
-            T::split(&distances, rows);
+            T::split(&room.row, rows);
             above = row;
         }
     }
@@ -101,64 +101,74 @@ fn apply_to<T: Sample>(raw: &[u8], shape: &Shape, filter: Filter, out: &mut Vec<
     Some(())
 }
 
-fn undo_to<T: Sample>(filtered: &[u8], shape: &Shape, filter: Filter, out: &mut Vec<u8>) -> Option<()> {
+fn undo_to<T: Sample>(
+    filtered: &[u8],
+    shape: &Shape,
+    filter: Filter,
+    rooms: &mut Rooms,
+    out: &mut Vec<u8>,
+) -> Option<()> {
     let extent = shape.extent(filtered.len())?;
     let (whole, rest) = filtered.split_at_checked(extent.whole)?;
-    let count = extent.whole / T::BYTES;
-    let mut samples = vec![T::default(); count];
-    T::join(planes(whole, T::BYTES, count), &mut samples);
+    let (count, plane) = (extent.whole / T::BYTES, extent.columns * extent.rows);
+    let room = T::room(rooms);
+    room.apart.resize(count, T::default());
+    T::join(planes(whole, T::BYTES, count), &mut room.apart);
     if filter.predictor != Predictor::Nothing {
-        samples.iter_mut().for_each(|sample| *sample = sample.unfold());
-        for channel in samples.chunks_exact_mut(extent.columns * extent.rows) {
+        room.apart.iter_mut().for_each(|sample| *sample = sample.unfold());
+        room.apart.chunks_exact_mut(plane).for_each(|channel| {
             predict::restore(filter.predictor, extent.columns, channel);
-        }
+        });
     }
     if filter.differences {
-        join_differences(&mut samples, extent.columns * extent.rows);
+        against_second(&mut room.apart, plane, T::plus);
     }
     let start = out.len();
     out.resize(start + extent.whole, 0);
     let target = out.get_mut(start..)?;
     if extent.channels == 1 {
-        T::store(&samples, shape.big_endian, target);
+        T::store(&room.apart, shape.big_endian, target);
     } else {
-        let mut mixed = vec![T::default(); count];
-        for (channel, plane) in samples.chunks_exact(extent.columns * extent.rows).enumerate() {
-            let places = mixed.iter_mut().skip(channel).step_by(extent.channels);
-            places.zip(plane).for_each(|(place, sample)| *place = *sample);
+        room.mixed.resize(count, T::default());
+        for (number, channel) in room.apart.chunks_exact(plane).enumerate() {
+            let places = room.mixed.iter_mut().skip(number).step_by(extent.channels);
+            places.zip(channel).for_each(|(place, sample)| *place = *sample);
         }
-        T::store(&mixed, shape.big_endian, target);
+        T::store(&room.mixed, shape.big_endian, target);
     }
     out.extend_from_slice(rest);
     Some(())
 }
 
-/// The samples, one channel after the other.
-pub(super) fn channels<T: Sample>(whole: &[u8], shape: &Shape, extent: &Extent, differences: bool) -> Vec<T> {
+/// The samples of whole rows, one channel after the other, in `room.apart`.
+pub(super) fn channels<T: Sample>(whole: &[u8], shape: &Shape, extent: &Extent, differences: bool, room: &mut Room<T>) {
     let count = whole.len() / T::BYTES;
-    let mut mixed = vec![T::default(); count];
-    T::load(whole, shape.big_endian, &mut mixed);
+    room.apart.resize(count, T::default());
     if extent.channels == 1 {
-        return mixed;
+        T::load(whole, shape.big_endian, &mut room.apart);
+        return;
     }
-    let mut samples: Vec<T> = Vec::with_capacity(count);
-    for channel in 0..extent.channels {
-        samples.extend(mixed.iter().skip(channel).step_by(extent.channels));
+    room.mixed.resize(count, T::default());
+    T::load(whole, shape.big_endian, &mut room.mixed);
+    let plane = extent.columns * extent.rows;
+    for (number, channel) in room.apart.chunks_exact_mut(plane).enumerate() {
+        let places = room.mixed.iter().skip(number).step_by(extent.channels);
+        channel.iter_mut().zip(places).for_each(|(sample, place)| *sample = *place);
     }
     if differences {
-        let (first, others) = samples.split_at_mut(count / extent.channels);
-        let (second, others) = others.split_at_mut(count / extent.channels);
-        first.iter_mut().zip(&*second).for_each(|(sample, middle)| *sample = sample.minus(*middle));
-        others.iter_mut().zip(&*second).for_each(|(sample, middle)| *sample = sample.minus(*middle));
+        against_second(&mut room.apart, plane, T::minus);
     }
-    samples
 }
 
-fn join_differences<T: Sample>(samples: &mut [T], plane: usize) {
-    let (first, others) = samples.split_at_mut(plane.min(samples.len()));
-    let (second, others) = others.split_at_mut(plane.min(others.len()));
-    first.iter_mut().zip(&*second).for_each(|(sample, middle)| *sample = sample.plus(*middle));
-    others.iter_mut().zip(&*second).for_each(|(sample, middle)| *sample = sample.plus(*middle));
+/// Changes the first and the third channel by the second.
+fn against_second<T: Sample>(samples: &mut [T], plane: usize, change: impl Fn(T, T) -> T) {
+    let mut channels = samples.chunks_exact_mut(plane);
+    let (Some(first), Some(second), Some(third)) = (channels.next(), channels.next(), channels.next()) else {
+        return;
+    };
+    for ((first, second), third) in first.iter_mut().zip(second).zip(third) {
+        (*first, *third) = (change(*first, *second), change(*third, *second));
+    }
 }
 
 /// The planes of `count` bytes each; those beyond `bytes` are empty.

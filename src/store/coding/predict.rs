@@ -123,9 +123,9 @@ pub(super) fn restore<T: Sample>(predictor: Predictor, columns: usize, samples: 
         Predictor::Nothing => {}
         Predictor::Left => restore_rows(left, columns, samples),
         Predictor::Above => restore_rows(above, columns, samples),
-        Predictor::Average => restore_by(average, columns, samples),
+        Predictor::Average => restore_by(average, average, columns, samples),
         Predictor::Plane => restore_rows(plane, columns, samples),
-        Predictor::Median => restore_by(median, columns, samples),
+        Predictor::Median => restore_by(median, median, columns, samples),
     }
 }
 
@@ -173,19 +173,27 @@ fn restore_part<T: Sample>(expect: impl Fn(T, T, T) -> T, above_row: &[T], row: 
     }
 }
 
-/// Rows restored together. A sample waits for its left neighbour, so one row alone leaves the processor idle;
-/// with each row one column behind the row above, the rows of a band do not wait for each other.
+/// Rows restored together. A sample waits for its left neighbour, so one row alone leaves the processor idle; with each
+/// row one column behind the row above, the rows of a band do not wait for each other and fill a vector.
 const BAND: usize = 8;
+
+/// One sample of each row of a band.
+type Lanes<T> = [T; BAND];
 
 /// Bands of rows, each row of a band one column behind the one above it.
 #[inline(always)]
-fn restore_by<T: Sample>(expect: impl Fn(T, T, T) -> T + Copy, columns: usize, samples: &mut [T]) {
+fn restore_by<T: Sample>(
+    expect: impl Fn(T, T, T) -> T + Copy,
+    expect_wide: impl Fn(T::Wide, T::Wide, T::Wide) -> T::Wide + Copy,
+    columns: usize,
+    samples: &mut [T],
+) {
     let Some((first, mut rest)) = samples.split_at_mut_checked(columns) else { return };
     restore_part(expect, &[], first, 0);
     let mut above_row: &[T] = first;
-    while columns > BAND && rest.len() / BAND >= columns {
+    while columns > 2 * BAND && rest.len() / BAND >= columns {
         let (band, others) = std::mem::take(&mut rest).split_at_mut(columns * BAND);
-        restore_band(expect, above_row, columns, band);
+        restore_band(expect, expect_wide, above_row, columns, band);
         above_row = band.rchunks_exact(columns).next().unwrap_or_default();
         rest = others;
     }
@@ -195,61 +203,88 @@ fn restore_by<T: Sample>(expect: impl Fn(T, T, T) -> T + Copy, columns: usize, s
     }
 }
 
+/// Row `n` runs with the others from column `BAND - n` on, as far as whole tiles go; before and after it runs alone.
 #[inline(always)]
-fn restore_band<T: Sample>(expect: impl Fn(T, T, T) -> T + Copy, above_row: &[T], columns: usize, band: &mut [T]) {
+fn restore_band<T: Sample>(
+    expect: impl Fn(T, T, T) -> T + Copy,
+    expect_wide: impl Fn(T::Wide, T::Wide, T::Wide) -> T::Wide + Copy,
+    above_row: &[T],
+    columns: usize,
+    band: &mut [T],
+) {
     let mut rows: [&mut [T]; BAND] = Default::default();
     rows.iter_mut().zip(band.chunks_exact_mut(columns)).for_each(|(row, chunk)| *row = chunk);
-    // The upper left corner, so that every row has a left neighbour when all run together.
     let mut upper: &[T] = above_row;
+    let (mut newest, mut older) = ([T::Wide::default(); BAND], [T::Wide::default(); BAND]);
     for (number, row) in rows.iter_mut().enumerate() {
         let (corner, _) = row.split_at_mut(BAND - number);
         restore_part(expect, upper, corner, 0);
+        let mut last = corner.iter().rev().map(|sample| sample.widen());
+        newest[number] = last.next().unwrap_or_default();
+        older[number] = last.next().unwrap_or_default();
         upper = corner;
     }
-    together(expect, above_row, &mut rows);
-    // The lower right corner.
+    let (before, above_tiles) = above_row.split_at(BAND);
+    let (above_tiles, _) = above_tiles.as_chunks::<BAND>();
+    let mut state = State { newest, older, corner: before.last().copied().unwrap_or_default().widen() };
+    {
+        let mut number = 0;
+        let mut tiles = rows.each_mut().map(|row| {
+            let (_, open) = row.split_at_mut(BAND - number);
+            number += 1;
+            open.as_chunks_mut::<BAND>().0.iter_mut()
+        });
+        for above_tile in above_tiles {
+            let mut tile: [Lanes<T::Wide>; BAND] = [[T::Wide::default(); BAND]; BAND];
+            let mut parts = tiles.each_mut().map(|tiles| tiles.next());
+            for (row, part) in parts.iter().enumerate() {
+                let Some(part) = part else { continue };
+                for (lanes, sample) in tile.iter_mut().zip(part.iter()) {
+                    lanes[row] = sample.distance();
+                }
+            }
+            restore_tile::<T>(expect_wide, above_tile, &mut tile, &mut state);
+            for (row, part) in parts.iter_mut().enumerate() {
+                let Some(part) = part else { continue };
+                for (lanes, sample) in tile.iter().zip(part.iter_mut()) {
+                    *sample = T::narrow(lanes[row]);
+                }
+            }
+        }
+    }
     let mut upper: &[T] = above_row;
     for (number, row) in rows.iter_mut().enumerate() {
-        restore_part(expect, upper, row, columns - number);
+        restore_part(expect, upper, row, BAND - number + above_tiles.len() * BAND);
         upper = row;
     }
 }
 
-/// The part of a band where all its rows run: row `n` from column `BAND - n` to `columns - n`.
+/// The samples next to those of a tile.
+struct State<T> {
+    /// The newest of each row.
+    newest: Lanes<T>,
+    /// The one before it.
+    older: Lanes<T>,
+    /// The one above the newest of the first row.
+    corner: T,
+}
+
+/// Restores a tile: `tile[n]` are the samples of all rows in step `n`.
 #[inline(always)]
-fn together<T: Sample>(expect: impl Fn(T, T, T) -> T, above_row: &[T], rows: &mut [&mut [T]; BAND]) {
-    let count = above_row.len().saturating_sub(BAND);
-    let mut newest = [T::default(); BAND];
-    let mut older = [T::default(); BAND];
-    for (number, row) in rows.iter().enumerate() {
-        newest[number] = row[BAND - number - 1];
-        older[number] = if number + 1 < BAND { row[BAND - number - 2] } else { T::default() };
-    }
-    let mut corner = above_row[BAND - 1];
-    let above_row = &above_row[BAND..][..count];
-    let mut number = 0;
-    let windows: [&mut [T]; BAND] = rows.each_mut().map(|row| {
-        number += 1;
-        &mut row[BAND + 1 - number..][..count]
-    });
-    for at in 0..count {
-        let upper = above_row[at];
-        let mut b = [upper; BAND];
-        let mut c = [corner; BAND];
-        b[1..].copy_from_slice(&newest[..BAND - 1]);
-        c[1..].copy_from_slice(&older[..BAND - 1]);
-        let mut x = [T::default(); BAND];
-        for row in 0..BAND {
-            x[row] = windows[row][at];
+fn restore_tile<T: Sample>(
+    expect: impl Fn(T::Wide, T::Wide, T::Wide) -> T::Wide,
+    above_tile: &[T; BAND],
+    tile: &mut [Lanes<T::Wide>; BAND],
+    state: &mut State<T::Wide>,
+) {
+    for (lanes, upper) in tile.iter_mut().zip(above_tile) {
+        let upper = upper.widen();
+        let (mut b, mut c) = ([upper; BAND], [state.corner; BAND]);
+        b.iter_mut().skip(1).zip(&state.newest).for_each(|(b, newest)| *b = *newest);
+        c.iter_mut().skip(1).zip(&state.older).for_each(|(c, older)| *c = *older);
+        for (((x, a), b), c) in lanes.iter_mut().zip(&state.newest).zip(&b).zip(&c) {
+            *x = T::wrap(x.plus(expect(*a, *b, *c)));
         }
-        for row in 0..BAND {
-            x[row] = x[row].plus(expect(newest[row], b[row], c[row]));
-        }
-        for row in 0..BAND {
-            windows[row][at] = x[row];
-        }
-        corner = upper;
-        older = newest;
-        newest = x;
+        (state.older, state.newest, state.corner) = (state.newest, *lanes, upper);
     }
 }

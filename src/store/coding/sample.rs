@@ -4,10 +4,42 @@
 //! as signed numbers, which baseline vector units do fastest; where they were meant unsigned the prediction near
 //! the middle of the range is a little worse and still exact to undo.
 
+/// Memory for the samples of a frame, kept from one frame to the next.
+#[derive(Debug, Default)]
+pub(super) struct Rooms {
+    bytes: Room<u8>,
+    words: Room<i16>,
+    doubles: Room<i32>,
+}
+
+/// Memory for samples of one width.
+#[derive(Debug, Default)]
+pub(super) struct Room<T> {
+    /// One channel after the other.
+    pub(super) apart: Vec<T>,
+    /// Side by side, as they are stored.
+    pub(super) mixed: Vec<T>,
+    /// Distances of one row.
+    pub(super) row: Vec<T>,
+}
+
 /// A sample of an image.
 pub(super) trait Sample: Copy + Default + 'static {
     /// Its width in bytes.
     const BYTES: usize;
+    /// What it is computed with where many are computed together: baseline vector units are poor at single bytes,
+    /// which become numbers from -128 to 127 of 16 bits.
+    type Wide: Sample;
+    /// The sample as a wide number.
+    fn widen(self) -> Self::Wide;
+    /// A distance, to be added to wide numbers.
+    fn distance(self) -> Self::Wide;
+    /// A sum of wide numbers brought back into their range.
+    fn wrap(wide: Self::Wide) -> Self::Wide;
+    /// The sample of a wide number.
+    fn narrow(wide: Self::Wide) -> Self;
+    /// The memory for samples of this width.
+    fn room(rooms: &mut Rooms) -> &mut Room<Self>;
     /// `self + other`, wrapping.
     fn plus(self, other: Self) -> Self;
     /// `self - other`, wrapping.
@@ -35,8 +67,12 @@ pub(super) trait Sample: Copy + Default + 'static {
 }
 
 macro_rules! numbers {
-    ($kind:ty) => {
+    ($kind:ty, $room:ident) => {
         const BYTES: usize = size_of::<$kind>();
+
+        fn room(rooms: &mut Rooms) -> &mut Room<Self> {
+            &mut rooms.$room
+        }
 
         #[inline(always)]
         fn plus(self, other: Self) -> Self {
@@ -79,7 +115,30 @@ macro_rules! numbers {
 }
 
 impl Sample for u8 {
-    numbers!(u8);
+    numbers!(u8, bytes);
+
+    type Wide = i16;
+
+    #[inline(always)]
+    fn widen(self) -> i16 {
+        i16::from(self) - 128
+    }
+
+    #[inline(always)]
+    fn distance(self) -> i16 {
+        i16::from(self)
+    }
+
+    #[inline(always)]
+    fn wrap(wide: i16) -> i16 {
+        (wide << 8) >> 8
+    }
+
+    #[inline(always)]
+    fn narrow(wide: i16) -> Self {
+        let [low, _] = wide.wrapping_add(128).to_le_bytes();
+        low
+    }
 
     #[inline(always)]
     fn middle(self, other: Self) -> Self {
@@ -113,7 +172,29 @@ impl Sample for u8 {
 }
 
 impl Sample for i16 {
-    numbers!(i16);
+    numbers!(i16, words);
+
+    type Wide = Self;
+
+    #[inline(always)]
+    fn widen(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn distance(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn wrap(wide: Self) -> Self {
+        wide
+    }
+
+    #[inline(always)]
+    fn narrow(wide: Self) -> Self {
+        wide
+    }
 
     #[inline(always)]
     fn middle(self, other: Self) -> Self {
@@ -149,7 +230,29 @@ impl Sample for i16 {
 }
 
 impl Sample for i32 {
-    numbers!(i32);
+    numbers!(i32, doubles);
+
+    type Wide = Self;
+
+    #[inline(always)]
+    fn widen(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn distance(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn wrap(wide: Self) -> Self {
+        wide
+    }
+
+    #[inline(always)]
+    fn narrow(wide: Self) -> Self {
+        wide
+    }
 
     #[inline(always)]
     fn middle(self, other: Self) -> Self {

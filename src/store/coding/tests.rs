@@ -63,6 +63,7 @@ fn any_bytes_under_any_layout_come_back() {
 #[test]
 fn every_predictor_width_and_channel_count_is_undone() {
     let mut random = fastrand::Rng::with_seed(SEED + 1);
+    let mut rooms = sample::Rooms::default();
     for columns in [1, 2, 7, 8, 9, 10, 16, 31] {
         for (bytes, channels) in [(1, 1), (2, 1), (4, 1), (1, 3), (2, 3), (4, 4), (1, 2)] {
             for rows in [1, 2, 8, 9, 10, 17, 30] {
@@ -72,10 +73,10 @@ fn every_predictor_width_and_channel_count_is_undone() {
                 for predictor in [Predictor::Nothing].into_iter().chain(Predictor::ALL) {
                     let filter = Filter { predictor, differences: channels == 3 && random.bool() };
                     let (mut filtered, mut out) = (Vec::new(), Vec::new());
-                    filter::apply(&raw, &shape, filter, &mut filtered).expect("fits");
+                    filter::apply(&raw, &shape, filter, &mut rooms, &mut filtered).expect("fits");
                     assert_eq!(filtered.len(), raw.len());
                     assert_eq!(parse(header(&shape, filter)[1..].try_into().expect("7")), Some((shape, filter)));
-                    filter::undo(&filtered, &shape, filter, &mut out).expect("fits");
+                    filter::undo(&filtered, &shape, filter, &mut rooms, &mut out).expect("fits");
                     assert!(out == raw, "{shape:?} {filter:?} {rows} rows");
                 }
             }

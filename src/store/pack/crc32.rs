@@ -25,8 +25,9 @@ const fn tables() -> [[u32; 256]; 16] {
     tables
 }
 
-fn look(table: usize, byte: u8) -> u32 {
-    TABLES.get(table).and_then(|table| table.get(usize::from(byte))).copied().unwrap_or(0)
+#[inline(always)]
+fn at(table: usize, byte: u8) -> u32 {
+    TABLES[table][usize::from(byte)]
 }
 
 /// The CRC of bytes that follow those with the CRC `before`; 0 stands for no bytes.
@@ -34,16 +35,26 @@ pub(super) fn append(before: u32, bytes: &[u8]) -> u32 {
     let mut crc = !before;
     let (blocks, rest) = bytes.as_chunks::<16>();
     for block in blocks {
-        let [a, b, c, d, others @ ..] = *block;
-        let first = (u32::from_le_bytes([a, b, c, d]) ^ crc).to_le_bytes();
-        crc = 0;
-        for (at, byte) in first.into_iter().chain(others).enumerate() {
-            crc ^= look(15 - at, byte);
-        }
+        let [a, b, c, d, r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11] = *block;
+        let [a, b, c, d] = (u32::from_le_bytes([a, b, c, d]) ^ crc).to_le_bytes();
+        let first = at(15, a) ^ at(14, b) ^ at(13, c) ^ at(12, d);
+        crc = first
+            ^ at(11, r0)
+            ^ at(10, r1)
+            ^ at(9, r2)
+            ^ at(8, r3)
+            ^ at(7, r4)
+            ^ at(6, r5)
+            ^ at(5, r6)
+            ^ at(4, r7)
+            ^ at(3, r8)
+            ^ at(2, r9)
+            ^ at(1, r10)
+            ^ at(0, r11);
     }
     for byte in rest {
         let [low, ..] = crc.to_le_bytes();
-        crc = (crc >> 8) ^ look(0, low ^ byte);
+        crc = (crc >> 8) ^ at(0, low ^ byte);
     }
     !crc
 }

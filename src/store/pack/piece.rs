@@ -33,9 +33,19 @@ pub struct Pieces<'a, S: ReadAt + ?Sized> {
     batch_max: u64,
     decoder: Decoder,
     whole: Option<Sha256>,
-    /// CRC-32 of the stored bytes so far, for the check of the ZIP's own fields.
-    crc32: Option<u32>,
+    /// What a check of the whole entry finds besides.
+    check: Option<Check>,
     failed: bool,
+}
+
+/// Sums over a whole entry.
+struct Check {
+    /// CRC-32 of the stored bytes so far.
+    crc32: u32,
+    /// Digest of the data set so far.
+    data_set: Sha256,
+    /// Bytes of the file that still come before the data set.
+    before: usize,
 }
 
 impl<S: ReadAt + ?Sized> std::fmt::Debug for Pieces<'_, S> {
@@ -77,7 +87,7 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
             batch_max: BATCH,
             decoder,
             whole,
-            crc32: None,
+            check: None,
             failed: false,
         })
     }
@@ -97,11 +107,23 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
         Ok(bytes)
     }
 
-    /// Reads everything and gives the CRC-32 of the stored bytes.
+    /// Reads everything, compares the data set with the digest made when it was received, and gives the CRC-32 of the
+    /// stored bytes.
     pub(super) fn check(mut self) -> Result<u32, PackError> {
-        self.crc32 = Some(0);
+        let PackedInstance { name, offset, transfer_syntax, meta_len, digest, .. } = self.instance;
+        // The digest of docs/adr/0003-digests.md.
+        let mut data_set = Sha256::new();
+        data_set.update(transfer_syntax.as_str());
+        data_set.update([0]);
+        let before = usize::try_from(*meta_len).unwrap_or(usize::MAX);
+        self.check = Some(Check { crc32: 0, data_set, before });
         while self.step()? {}
-        Ok(self.crc32.unwrap_or(0))
+        let (crc32, found) =
+            self.check.map(|check| (check.crc32, check.data_set.finalize().into())).unwrap_or_default();
+        if Digest(found) == *digest {
+            return Ok(crc32);
+        }
+        Err(PackError::damaged(name, *offset, "its data set is not the one that was received"))
     }
 
     /// Makes the next piece ready; `false` when nothing is left.
@@ -146,7 +168,12 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
             let decoded = self.decoder.decode(bytes, raw, &mut self.ready);
             decoded.map_err(|_| damaged("its coded bytes cannot be decoded"))?;
         }
-        self.crc32 = self.crc32.map(|crc| crc32::append(crc, bytes));
+        if let Some(check) = &mut self.check {
+            check.crc32 = crc32::append(check.crc32, bytes);
+            let skip = check.before.min(raw);
+            check.data_set.update(self.ready.get(skip..).unwrap_or_default());
+            check.before -= skip;
+        }
         if let Some(hash) = &mut self.whole {
             hash.update(&self.ready);
         }

@@ -1,19 +1,17 @@
 //! Checking a pack byte for byte: what scrubbing and reading back rely on.
 
 use super::error::PackError;
-use super::manifest::{DOCUMENT_NAME, MANIFEST_NAME, Manifest, PackedInstance};
+use super::manifest::{DOCUMENT_NAME, MANIFEST_NAME, Manifest};
 use super::piece::Pieces;
 use super::reader::{Pack, parse_comment};
 use super::zip::{self, ZipEntry};
 use super::{COMMENT_LEN, comment, crc32};
 use crate::ReadAt;
-use model::{Digest, Uid};
-use sha2::{Digest as _, Sha256};
-use std::io::Read;
 
 impl<S: ReadAt> Pack<S> {
     /// Reads every byte of the pack once and compares it with what the manifest says: CRC-32C of every piece, SHA-256 of
-    /// every file, and the bytes of the ZIP around them. Gives the number of bytes read.
+    /// every file, the digest made when it was received, and the bytes of the ZIP around them. Gives the length of the
+    /// pack.
     ///
     /// # Errors
     /// The first fault found: [`PackError::Damaged`] with entry and place, or [`PackError::Read`].
@@ -35,30 +33,6 @@ impl<S: ReadAt> Pack<S> {
         self.around(&ZipEntry { name: DOCUMENT_NAME.into(), data_at: document.offset, len: document.len, crc32 })?;
         self.end()?;
         Ok(self.source().len())
-    }
-
-    /// Compares the digest that was made when the instance in this slot was received, from the bytes in the pack.
-    ///
-    /// # Errors
-    /// [`PackError::Damaged`] when the data set is not the one that was received, else as [`Pack::file`].
-    pub fn verify_received(&self, slot: usize) -> Result<(), PackError> {
-        let instance = self.instance(slot)?;
-        let PackedInstance { name, offset, transfer_syntax, meta_len, digest, .. } = instance;
-        let mut file = self.file(slot)?;
-        let mut hash = data_set_hash(transfer_syntax);
-        let (mut buf, mut skip) = (vec![0; 64 << 10], usize::try_from(*meta_len).unwrap_or(usize::MAX));
-        loop {
-            let read = file.read(&mut buf).map_err(from_io)?;
-            if read == 0 {
-                break;
-            }
-            hash.update(buf.get(skip.min(read)..read).unwrap_or_default());
-            skip -= skip.min(read);
-        }
-        if Digest(hash.finalize().into()) == *digest {
-            return Ok(());
-        }
-        Err(PackError::damaged(name, *offset, "its data set is not the one that was received"))
     }
 
     /// The bytes in front of and behind an entry's data.
@@ -118,21 +92,5 @@ impl<S: ReadAt> Pack<S> {
     fn crc32_of(&self, offset: u64, len: u64) -> Result<u32, PackError> {
         let bytes = self.source().read_at(offset..offset + len).map_err(PackError::Read)?;
         Ok(crc32::append(0, &bytes))
-    }
-}
-
-/// The digest of a data set, before its bytes (docs/adr/0003-digests.md).
-fn data_set_hash(transfer_syntax: &Uid) -> Sha256 {
-    let mut hash = Sha256::new();
-    hash.update(transfer_syntax.as_str());
-    hash.update([0]);
-    hash
-}
-
-/// The fault inside what a stream said.
-fn from_io(error: std::io::Error) -> PackError {
-    match error.downcast::<PackError>() {
-        Ok(error) => error,
-        Err(error) => PackError::Read(error),
     }
 }
