@@ -43,7 +43,7 @@ fn a_flipped_bit_anywhere_is_found_and_never_used() {
     }
     println!("{at_open} at open, {by_check} by the check");
     assert_eq!(at_open + by_check, 200);
-    assert!(at_open > 10 && by_check > 10);
+    assert!(by_check > 100, "most places are not looked at when opening");
 }
 
 #[test]
