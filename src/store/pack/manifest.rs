@@ -207,14 +207,13 @@ impl Manifest {
         if json.len() as u64 > MANIFEST_MAX {
             return Err(damaged("it is too long"));
         }
-        let form: Form = serde_json::from_slice(json).map_err(|_| damaged("it is no manifest"))?;
-        if form.format != FORMAT {
-            return Err(damaged("it is no manifest of a pack"));
-        }
-        if form.version != VERSION {
-            return Err(PackError::Newer { found: form.version, known: VERSION });
-        }
-        let manifest: Self = serde_json::from_slice(json).map_err(|_| damaged("it says what cannot be"))?;
+        let manifest =
+            serde_json::from_slice::<Self>(json).map_err(|_| match serde_json::from_slice::<Form>(json) {
+                Ok(form) if form.format == FORMAT && form.version > VERSION => {
+                    PackError::Newer { found: form.version, known: VERSION }
+                }
+                _ => damaged("it is no manifest, or says what cannot be"),
+            })?;
         if manifest.manifest_at() != Some(offset) {
             return Err(damaged("it lies elsewhere"));
         }

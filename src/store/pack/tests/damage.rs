@@ -151,6 +151,9 @@ fn a_hostile_manifest_is_an_error_or_harmless() {
     let json = serde_json::to_string(&summary.manifest).expect("JSON");
     let at = summary.manifest.manifest_at().expect("a place");
     open(with_manifest(&bytes, at, json.as_bytes()));
+    let newer = json.replacen("\"version\":1", "\"version\":2", 1);
+    let error = Pack::open(Counting::new(with_manifest(&bytes, at, newer.as_bytes()))).expect_err("newer");
+    assert!(matches!(error, PackError::Newer { found: 2, known: 1 }), "{error}");
     let numbers: Vec<&str> = json.split(|c: char| !c.is_ascii_digit()).filter(|text| !text.is_empty()).collect();
     let huge = ["0", "1", "18446744073709551615", "9223372036854775807", "4294967296", "-1", "67108864", "1e99"];
     let mut refused = 0;
