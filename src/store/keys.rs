@@ -274,11 +274,11 @@ impl KeyStore {
 
 impl Known {
     fn of(&self, number: u32) -> Trust {
-        self.0.get(number as usize).copied().unwrap_or(Trust::Unknown)
+        place(number).and_then(|place| self.0.get(place)).copied().unwrap_or(Trust::Unknown)
     }
 
     fn set(&mut self, number: u32, trust: Trust) {
-        if let Some(known) = self.0.get_mut(number as usize) {
+        if let Some(known) = place(number).and_then(|place| self.0.get_mut(place)) {
             *known = trust;
         }
     }
@@ -289,6 +289,10 @@ impl Known {
             self.set(number, Trust::Unknown);
         }
     }
+}
+
+fn place(number: u32) -> Option<usize> {
+    usize::try_from(number).ok()
 }
 
 fn shard_of(pack: PackId) -> u32 {
