@@ -117,8 +117,9 @@ fn a_digest_of_other_bytes_is_noticed_where_pieces_are_right() {
     let sha256 = summary.manifest.instances()[0].sha256.to_string();
     let other: Manifest = serde_json::from_str(&json.replace(&sha256, &"0".repeat(64))).expect("a manifest");
     let pack = Pack::with(Counting::new(bytes.clone()), std::sync::Arc::new(other));
-    let mut back = Vec::new();
-    assert!(pack.file(0).expect("there").read_to_end(&mut back).is_err());
+    let (mut back, mut file) = (Vec::new(), pack.file(0).expect("there"));
+    assert!(file.read_to_end(&mut back).is_err());
+    assert!(file.read(&mut [0; 16]).is_err(), "what was refused does not leave with the next call");
     let last = pack.instance(0).expect("there").pieces.last().map_or(0, |piece| piece.raw);
     assert!(back.len() as u64 + last <= instances[0].file.len() as u64, "the last piece stays");
     assert!(pack.verify().is_err());
@@ -193,5 +194,38 @@ fn a_hostile_manifest_is_an_error_or_harmless() {
     assert!(refused > 300, "seed {SEED}: {refused} refused");
     for wrong in ["", "{}", "null", "[[[[", "{\"format\":\"khoanh pack\",\"version\":1}", &"[".repeat(100_000)] {
         assert!(Pack::open(Counting::new(with_manifest(&bytes, at, wrong.as_bytes()))).is_err(), "{wrong:.20}");
+    }
+}
+
+#[test]
+fn a_manifest_that_contradicts_itself_is_none() {
+    let mut random = fastrand::Rng::with_seed(SEED + 4);
+    let (summary, _) = packed(&some(&mut random));
+    let good = serde_json::to_value(&summary.manifest).expect("JSON");
+    let parse = |manifest: &serde_json::Value| serde_json::from_value::<Manifest>(manifest.clone());
+    assert_eq!(parse(&good).expect("a manifest"), summary.manifest);
+    let mut changes: Vec<(&str, serde_json::Value)> = ["offset", "len", "file_len"]
+        .into_iter()
+        .map(|member| (member, (good["instances"][0][member].as_u64().expect("a number") + 1).into()))
+        .collect();
+    changes.push(("meta_len", u32::MAX.into()));
+    changes.push(("name", "../../etc/passwd".into()));
+    changes.push(("frames", serde_json::json!({"native": {"at": u64::MAX, "count": 1, "bits": 8}})));
+    changes.push(("frames", serde_json::json!({"encapsulated": {"fragments": [[8, u64::MAX]]}})));
+    let pieces = good["instances"][0]["pieces"].as_array().expect("pieces").clone();
+    for wrong in [[1u64, 2, 0], [0, 0, 0], [1 << 40, 1 << 40, 0], [1, 1, 0]] {
+        let mut pieces = pieces.clone();
+        pieces.push(serde_json::json!(wrong));
+        changes.push(("pieces", pieces.into()));
+    }
+    for (member, value) in changes {
+        let mut wrong = good.clone();
+        wrong["instances"][0][member] = value;
+        assert!(parse(&wrong).is_err(), "{member}: {}", wrong["instances"][0][member]);
+    }
+    for (member, value) in [("format", "zip".into()), ("version", serde_json::json!(0)), ("series_json", 7.into())] {
+        let mut wrong = good.clone();
+        wrong[member] = value;
+        assert!(parse(&wrong).is_err(), "{member}");
     }
 }
