@@ -2,6 +2,8 @@
 //!
 //! One binary keeps linking RocksDB to a single time; each module is one subject.
 
+#[path = "all/cold.rs"]
+mod cold;
 #[path = "all/conformance.rs"]
 mod conformance;
 #[path = "all/corpus.rs"]
@@ -18,6 +20,10 @@ mod hostile_objects;
 mod hostile_web;
 #[path = "all/interop.rs"]
 mod interop;
+#[path = "all/ledger.rs"]
+mod ledger;
+#[path = "all/packs.rs"]
+mod packs;
 #[path = "all/roundtrip.rs"]
 mod roundtrip;
 #[path = "all/running.rs"]

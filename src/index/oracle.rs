@@ -92,6 +92,8 @@ impl State {
                     touched.insert(key);
                 }
             }
+            // Kept in the journal; no row is made of them yet.
+            Fact::Retention(_) => {}
         }
         self.applied = self.applied.max(entry.lsn);
         Ok(())

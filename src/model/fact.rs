@@ -1,5 +1,6 @@
 //! What the journal records: facts, in the order they became true.
 
+use crate::retention::RetentionFact;
 use crate::{Facility, FacilityCode, InstanceHead, Source, Uid};
 use serde::{Deserialize, Serialize};
 
@@ -44,4 +45,6 @@ pub enum Fact {
         /// Milliseconds since 1970 UTC.
         at: u64,
     },
+    /// Something about how long studies are kept, or what was done about it.
+    Retention(Box<RetentionFact>),
 }

@@ -6,17 +6,20 @@
 pub mod ae;
 pub mod attribute;
 pub mod caller;
+pub mod date;
 pub mod facility;
 pub mod fact;
 pub mod instance;
 pub mod name;
 pub mod place;
 pub mod query;
+pub mod retention;
 pub mod uid;
 
 pub use ae::AeTitle;
 pub use attribute::{AttrKey, Attributes, Level};
 pub use caller::{Caller, Role, Scope};
+pub use date::Date;
 pub use facility::{Facility, FacilityCode, Source};
 pub use fact::{Fact, Lsn};
 pub use instance::{Difference, Digest, Flag, Frames, InstanceHead, Layout, Outcome, PixelSpan, Span, Via};

@@ -2,6 +2,8 @@
 //!
 //! Texts name files, offsets and record numbers, never contents.
 
+use crate::PackId;
+use crate::cold::ColdFault;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -134,11 +136,180 @@ pub enum StoreError {
     /// Options that contradict each other.
     #[error("journal options: {0}")]
     Options(&'static str),
+    /// A write or a sync of the ledger failed. What lies beyond its newest head is unknown: open it again.
+    #[error("the ledger is closed after a failed write or sync; open it again")]
+    LedgerClosed,
+    /// The ledger has another key than the one given to sign with.
+    #[error("the ledger in {dir} has the key {log}, not {signer} (SHA-256 of the public key)")]
+    WrongKey {
+        /// The ledger's directory.
+        dir: PathBuf,
+        /// The key the ledger was signed with so far.
+        log: String,
+        /// The key that was given.
+        signer: String,
+    },
+    /// An entry the ledger does not take.
+    #[error("ledger entry {sequence}: {what}")]
+    Entry {
+        /// Its sequence number.
+        sequence: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Something the signed part of the ledger does not have.
+    #[error("the ledger has no {what} {asked} (of {size})")]
+    NotInLedger {
+        /// What was asked for.
+        what: &'static str,
+        /// Its number.
+        asked: u64,
+        /// Entries of the signed part.
+        size: u64,
+    },
+    /// The key that signs the ledger cannot be used.
+    #[error("the ledger's key {place}: {what}")]
+    Signer {
+        /// Where the key lies.
+        place: String,
+        /// Why it cannot be used.
+        what: String,
+    },
+    /// A directory that cannot be a hot volume, or not now.
+    #[error("hot volume {dir}: {what}")]
+    Volume {
+        /// The directory.
+        dir: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// No hot volume has room for a pack.
+    #[error("no hot volume has room: {needed} bytes needed with the reserve, {free} bytes free on the emptiest")]
+    NoVolume {
+        /// Bytes that would have to be free.
+        needed: u64,
+        /// Bytes free on the volume with the most room.
+        free: u64,
+    },
+    /// No hot volume at hand holds the pack.
+    #[error("{name} lies on no hot volume at hand; {gone} volumes are gone")]
+    NotHot {
+        /// Name of its file.
+        name: String,
+        /// Volumes that could not be asked.
+        gone: usize,
+    },
+    /// What was written reads back differently: the copy does not count.
+    #[error("{path} reads back differently from what was written")]
+    ReadBack {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An envelope that cannot be made or opened.
+    #[error("the envelope: {what}")]
+    Envelope {
+        /// What does not hold.
+        what: &'static str,
+    },
+    /// The pack has a key already.
+    #[error("pack {pack} has a key already")]
+    KeyExists {
+        /// The pack.
+        pack: PackId,
+    },
+    /// The pack never had a key.
+    #[error("pack {pack} has no key")]
+    KeyMissing {
+        /// The pack.
+        pack: PackId,
+    },
+    /// The pack's key was destroyed: nothing opens the pack any more.
+    #[error("the key of pack {pack} was destroyed")]
+    KeyDestroyed {
+        /// The pack.
+        pack: PackId,
+    },
+    /// The epoch key that wraps the pack's key is not at hand, or not the right one.
+    #[error("the key of pack {pack} cannot be unwrapped: its epoch key is not at hand")]
+    KeyClosed {
+        /// The pack.
+        pack: PackId,
+    },
+    /// A copy of the key store that must not be used as it is.
+    #[error("key store in {dir}: {what}")]
+    KeyCopy {
+        /// The directory.
+        dir: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A file of epoch keys that must not be used as it is.
+    #[error("epoch keys in {path}: {what}")]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A token that cannot wrap or unwrap keys.
+    #[error("epoch keys on token {token}: {what}")]
+    EpochToken {
+        /// Label of the token.
+        token: String,
+        /// Why it cannot.
+        what: String,
+    },
+    /// Something at the cold bucket: what kind says what to do about it.
+    #[error("{action} {key} in the cold bucket: {what}")]
+    Cold {
+        /// What to do about it.
+        fault: ColdFault,
+        /// What was being done.
+        action: &'static str,
+        /// The object.
+        key: String,
+        /// What the server or the network said.
+        what: String,
+    },
+    /// The bucket cannot keep what `worm = true` promises.
+    #[error("bucket {bucket} cannot keep objects against deletion; it lacks: {missing}")]
+    Worm {
+        /// The bucket.
+        bucket: String,
+        /// What it lacks.
+        missing: String,
+    },
+    /// A pack could not be written or read.
+    #[error(transparent)]
+    Pack(#[from] crate::pack::PackError),
 }
 
 impl StoreError {
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { action, path: path.to_owned(), source }
+    }
+
+    pub(crate) fn cold(fault: ColdFault, action: &'static str, key: &str, what: &str) -> Self {
+        Self::Cold { fault, action, key: key.to_owned(), what: what.to_owned() }
+    }
+
+    /// The error as the reason of an [`io::Error`], for readers that speak of those.
+    pub fn into_io(self) -> io::Error {
+        let kind = match &self {
+            Self::Io { source, .. } => source.kind(),
+            Self::NotHot { .. } | Self::Cold { fault: ColdFault::Missing, .. } => io::ErrorKind::NotFound,
+            Self::Range { .. } => io::ErrorKind::UnexpectedEof,
+            Self::Corrupt { .. } | Self::Envelope { .. } | Self::ReadBack { .. } => io::ErrorKind::InvalidData,
+            Self::Cold { fault: ColdFault::Damaged, .. } => io::ErrorKind::InvalidData,
+            Self::Cold { fault: ColdFault::Unsupported, .. } => io::ErrorKind::Unsupported,
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, self)
+    }
+
+    /// The error inside an [`io::Error`] that [`StoreError::into_io`] made.
+    pub fn within(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
     }
 
     pub(crate) fn corrupt(file: &Path, offset: u64, lsn: u64, what: &'static str) -> Self {

@@ -6,13 +6,26 @@
 //! It deliberately knows nothing of patients or DICOM: heads and bodies are bytes to it.
 
 pub mod blob;
+pub mod cache;
+pub mod coding;
+pub mod cold;
 pub mod disk;
+pub mod envelope;
 pub mod error;
+pub mod hot;
 pub mod journal;
+pub mod keys;
+pub mod ledger;
 pub mod lock;
+pub mod pack;
+pub mod pack_id;
+pub mod read_at;
 
 pub use blob::{BlobWriter, FinishedBlob};
 pub use disk::{Disk, DiskFile, Open, RealDisk};
 pub use error::StoreError;
 pub use journal::{Alarm, Body, Journal, JournalOptions, Record, Recovery, Replayed, SegmentInfo, Torn};
+pub use ledger::{Ledger, LedgerOptions, LedgerView};
 pub use lock::DataDir;
+pub use pack_id::{NotPackId, PackFile, PackId};
+pub use read_at::ReadAt;

@@ -279,14 +279,14 @@ impl Disk for SimDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         state.reach(path)?;
-        state.dirs.insert(path.to_owned());
+        state.dirs.extend(path.ancestors().map(Path::to_owned));
         Ok(())
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let state = self.0.lock();
         state.reach(dir)?;
-        let inside = state.names.keys().filter(|path| path.parent() == Some(dir));
+        let inside = state.names.keys().chain(&state.dirs).filter(|path| path.parent() == Some(dir));
         Ok(inside.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
     }
 

@@ -11,7 +11,7 @@ use testkit::modality::{Sending, send};
 use testkit::object::Object;
 use testkit::server::Server;
 
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
     std::env::var_os("KHOANH_PYTHON").map_or_else(|| home().join(".cache/khoanh/venv/bin/python"), PathBuf::from)
 }

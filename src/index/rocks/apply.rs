@@ -71,6 +71,8 @@ impl Applier {
                 Fact::StudyComplete { facility, study, patient, through, .. } => {
                     self.complete(db, *facility, study, *patient, *through)?;
                 }
+                // Kept in the journal; no row is made of them yet.
+                Fact::Retention(_) => {}
             }
             mark.applied = mark.applied.max(entry.lsn);
         }

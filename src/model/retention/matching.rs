@@ -1,0 +1,126 @@
+//! The conditions of a rule and how a study meets them.
+//!
+//! Every condition that is written must hold; of several values in one condition, one is enough.
+//! Deliberately not here: negation and attributes that identify a patient (see [`usable`]).
+
+use super::class::ClassId;
+use super::subject::StudyFacts;
+use crate::attribute::{ATTRIBUTES, Attribute, Level, Matching, key};
+use crate::date::Date;
+use crate::{AttrKey, FacilityCode, name};
+
+/// What a study must be for a rule. Empty lists and absent bounds ask nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Conditions {
+    /// Facilities.
+    pub facilities: Vec<FacilityCode>,
+    /// Modalities; one of the study's is enough.
+    pub modalities: Vec<String>,
+    /// Age in whole years on the day the study was made, from (inclusive).
+    pub age_from: Option<u16>,
+    /// Age in whole years, below (exclusive).
+    pub age_below: Option<u16>,
+    /// Classes of linked records.
+    pub linked: Vec<ClassId>,
+    /// Attributes; all must hold.
+    pub attributes: Vec<AttributeTest>,
+    /// First day the study was made.
+    pub made_from: Option<Date>,
+    /// Last day the study was made.
+    pub made_to: Option<Date>,
+}
+
+/// A condition on one study-level attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttributeTest {
+    /// The attribute.
+    pub key: AttrKey,
+    folded: bool,
+    equals: Vec<String>,
+    prefix: Vec<String>,
+}
+
+/// How a study meets a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// It does not.
+    No,
+    /// It does.
+    Yes,
+    /// All but the age holds, and the age is not known. The rule then applies: keeping too long can be put right.
+    AgeUnknown,
+}
+
+impl Conditions {
+    /// Whether nothing is asked, so that every study fits.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// How a study meets the conditions, its age (if known) and the day it counts as made on given.
+    pub fn fit(&self, study: &StudyFacts<'_>, age: Option<u16>, made: Date) -> Fit {
+        let one = |listed: bool, found: bool| listed || found;
+        let fits = one(self.facilities.is_empty(), self.facilities.contains(&study.facility))
+            && one(self.modalities.is_empty(), study.modalities.iter().any(|m| self.modalities.contains(m)))
+            && one(self.linked.is_empty(), study.linked.iter().any(|record| self.linked.contains(&record.class)))
+            && self.made_from.is_none_or(|first| first <= made)
+            && self.made_to.is_none_or(|last| made <= last)
+            && self.attributes.iter().all(|test| test.holds(study));
+        if !fits {
+            return Fit::No;
+        }
+        match (self.age_from.is_some() || self.age_below.is_some(), age) {
+            (false, _) => Fit::Yes,
+            (true, None) => Fit::AgeUnknown,
+            (true, Some(age)) => {
+                let within =
+                    self.age_from.is_none_or(|from| age >= from) && self.age_below.is_none_or(|below| age < below);
+                if within { Fit::Yes } else { Fit::No }
+            }
+        }
+    }
+}
+
+impl AttributeTest {
+    /// A condition on an attribute: one of its values equals one of `equals` or begins with one of `prefix`.
+    /// Descriptions are compared without case, marks and punctuation, codes exactly.
+    /// None when nothing would be left to compare with.
+    pub fn new(attribute: &Attribute, equals: &[String], prefix: &[String]) -> Option<Self> {
+        let folded = attribute.matching == Matching::Text;
+        let normalised = |texts: &[String]| -> Option<Vec<String>> {
+            let texts = texts.iter().map(|text| normal(text, folded));
+            texts.map(|text| Some(text).filter(|text| !text.is_empty())).collect()
+        };
+        let (equals, prefix) = (normalised(equals)?, normalised(prefix)?);
+        if equals.is_empty() && prefix.is_empty() {
+            return None;
+        }
+        Some(Self { key: attribute.key, folded, equals, prefix })
+    }
+
+    fn holds(&self, study: &StudyFacts<'_>) -> bool {
+        let Some(value) = study.attributes.get(&self.key) else { return false };
+        value.split('\\').any(|one| {
+            let one = normal(one, self.folded);
+            self.equals.contains(&one) || self.prefix.iter().any(|prefix| one.starts_with(prefix.as_str()))
+        })
+    }
+}
+
+fn normal(text: &str, folded: bool) -> String {
+    if folded { name::fold(text) } else { text.trim().to_owned() }
+}
+
+/// The attribute a rule may look at under a keyword (`StudyDescription`) or a tag (`00081030`).
+///
+/// Usable are codes, descriptions and UIDs of the study level. Names and what identifies or describes a patient
+/// (group 0010, except the sex) are not: a rule's text is kept for ever and shown to auditors. Dates and age have
+/// conditions of their own.
+pub fn usable(text: &str) -> Option<&'static Attribute> {
+    let wanted = AttrKey::parse(text);
+    let found = ATTRIBUTES.iter().find(|row| row.keyword == text || Some(row.key) == wanted)?;
+    let comparable = matches!(found.matching, Matching::Code | Matching::Text | Matching::Uid);
+    let patient = found.key.tag >> 16 == 0x0010 && found.key != key::PATIENT_SEX;
+    let kept = found.kept == crate::attribute::Kept::Extracted;
+    (found.level == Level::Study && comparable && kept && !patient).then_some(found)
+}

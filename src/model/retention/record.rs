@@ -1,0 +1,303 @@
+//! The facts of retention, as the journal keeps them.
+//!
+//! One variant of [`crate::Fact`] carries them all; its JSON is part of the on-disk format: variants and fields are
+//! only ever added. Some hold patient data (holds on a patient, queries, deaths) and some free text people wrote;
+//! [`RetentionFact::has_patient_data`] says which, so that the journal can seal them.
+//! Deliberately not here: what follows from a fact for rows, bytes and the ledger.
+
+use super::class::ClassId;
+use super::decision::{CountedFrom, Decision};
+use super::execution::Begun;
+use super::hold::{Hold, HoldRelease};
+use super::plan::{PlanHead, PlanId};
+use super::refusal::Refusal;
+use super::rules::{RuleId, RuleVersion};
+use super::subject::{LinkedRecord, PatientRef, Person, StudyRef, StudyVersion, TierBytes};
+use crate::date::Date;
+use crate::{Digest, Uid};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// The approval of a plan by a second person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanApproval {
+    /// The plan.
+    pub plan: PlanId,
+    /// Digest of the text that was approved.
+    pub digest: Digest,
+    /// Who approved it.
+    pub by: Person,
+    /// Number and date of the decision it rests on, or another remark.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remark: String,
+    /// When, milliseconds since 1970 UTC.
+    pub at: u64,
+}
+
+/// What remains of a destroyed study: who let it go, under which rule, and that it was time. No patient data.
+///
+/// The Study Instance UID stays in clear (docs/adr/0006): it is what the list of destroyed files must name, what a
+/// late instance is recognised by and what an auditor asks for. `blind` is random, so that [`Tombstone::seal`] can be
+/// published in a ledger without letting anybody try UIDs against it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// The study.
+    pub study: StudyRef,
+    /// Its version when it was destroyed.
+    pub version: StudyVersion,
+    /// The plan.
+    pub plan: PlanId,
+    /// Digest of the plan's text.
+    pub plan_digest: Digest,
+    /// Who approved the plan.
+    pub approved_by: Person,
+    /// Class.
+    pub class: ClassId,
+    /// Rule.
+    pub rule: RuleId,
+    /// Rule set.
+    pub rules: RuleVersion,
+    /// What the years were counted from.
+    pub counted_from: CountedFrom,
+    /// Last day it had to be kept.
+    pub due: Date,
+    /// Instances destroyed.
+    pub instances: u64,
+    /// Bytes destroyed.
+    pub bytes: TierBytes,
+    /// When it was hidden, milliseconds since 1970 UTC.
+    pub hidden_at: u64,
+    /// When it was destroyed, milliseconds since 1970 UTC.
+    pub destroyed_at: u64,
+    /// 32 random bytes.
+    pub blind: Digest,
+}
+
+impl Tombstone {
+    /// A digest that proves this tombstone and tells nothing without it: SHA-256 over its JSON, `blind` included.
+    pub fn seal(&self) -> Digest {
+        let text = serde_json::to_string(self).expect("a tombstone is a struct with text keys");
+        Digest(Sha256::digest(text.as_bytes()).into())
+    }
+}
+
+/// Why an instance was rejected (IHE Imaging Object Change Management; DICOM codes of PS3.16 CID 7011).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RejectReason {
+    /// 113001: rejected for quality.
+    Quality,
+    /// 113037: rejected for patient safety.
+    PatientSafety,
+    /// 113038: incorrect modality worklist entry.
+    WrongWorklistEntry,
+}
+
+/// A fact of retention.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum RetentionFact {
+    /// A rule set came into use. Its text is kept, so that every decision can be explained from the journal alone.
+    RulesAdopted {
+        /// Number and digest.
+        version: RuleVersion,
+        /// The file, every byte.
+        text: String,
+        /// Who.
+        by: Person,
+        /// When, milliseconds since 1970 UTC.
+        at: u64,
+    },
+    /// A study was linked to a record with a class, or a person gave it the class.
+    RecordLinked {
+        /// The study.
+        study: StudyRef,
+        /// Class and closing day.
+        record: LinkedRecord,
+        /// Who.
+        by: Person,
+        /// Why, or which message.
+        reason: String,
+        /// When.
+        at: u64,
+    },
+    /// Such a link was a mistake. It is taken back; what it raised stays raised.
+    RecordUnlinked {
+        /// The study.
+        study: StudyRef,
+        /// The class.
+        class: ClassId,
+        /// Who.
+        by: Person,
+        /// Why.
+        reason: String,
+        /// When.
+        at: u64,
+    },
+    /// A patient's day of death became known.
+    DeathRecorded {
+        /// The patient.
+        patient: PatientRef,
+        /// The day.
+        on: Date,
+        /// Who.
+        by: Person,
+        /// When.
+        at: u64,
+    },
+    /// How long a study is kept was decided, or decided anew with another outcome.
+    Decided {
+        /// The study.
+        study: StudyRef,
+        /// The decision.
+        decision: Box<Decision>,
+        /// When.
+        at: u64,
+    },
+    /// A legal hold was made.
+    HoldMade(Box<Hold>),
+    /// A legal hold was released.
+    HoldReleased(HoldRelease),
+    /// A plan was made; its text lies outside the journal and is pinned by its digest.
+    PlanMade {
+        /// First line.
+        head: PlanHead,
+        /// Digest of the text.
+        digest: Digest,
+        /// Studies that may go.
+        due: u64,
+        /// Studies that are due and stay.
+        held: u64,
+        /// When.
+        at: u64,
+    },
+    /// A plan was approved.
+    PlanApproved(PlanApproval),
+    /// A plan was withdrawn.
+    PlanWithdrawn {
+        /// The plan.
+        plan: PlanId,
+        /// Who.
+        by: Person,
+        /// Why.
+        reason: String,
+        /// When.
+        at: u64,
+    },
+    /// The execution of a plan began.
+    PlanBegun(Begun),
+    /// The execution of a plan ended: every study of it is destroyed, restored or taken out.
+    PlanFinished {
+        /// The plan.
+        plan: PlanId,
+        /// Studies destroyed.
+        destroyed: u64,
+        /// Studies restored or taken out.
+        spared: u64,
+        /// When.
+        at: u64,
+    },
+    /// A study was hidden: from now on it is neither found nor retrieved.
+    StudyHidden {
+        /// The plan.
+        plan: PlanId,
+        /// The study.
+        study: StudyRef,
+        /// Its version.
+        version: StudyVersion,
+        /// When.
+        at: u64,
+    },
+    /// A person undid the hiding of a study.
+    StudyRestored {
+        /// The plan.
+        plan: PlanId,
+        /// The study.
+        study: StudyRef,
+        /// Who.
+        by: Person,
+        /// Why.
+        reason: String,
+        /// When.
+        at: u64,
+    },
+    /// A study was taken out of a plan; if it was hidden it is visible again.
+    StudyTakenOut {
+        /// The plan.
+        plan: PlanId,
+        /// The study.
+        study: StudyRef,
+        /// Why.
+        why: Refusal,
+        /// When.
+        at: u64,
+    },
+    /// A study is destroyed: recorded before the first byte goes.
+    StudyDestroyed(Box<Tombstone>),
+    /// An instance was rejected: hidden at once, destroyed with its study.
+    InstanceRejected {
+        /// The study.
+        study: StudyRef,
+        /// Series Instance UID.
+        series: Uid,
+        /// SOP Instance UID.
+        sop_instance: Uid,
+        /// Which copy under that UID (see [`crate::Outcome::copy`]).
+        #[serde(default)]
+        copy: u16,
+        /// Why.
+        reason: RejectReason,
+        /// Who.
+        by: Person,
+        /// When.
+        at: u64,
+    },
+    /// An instance of a destroyed study arrived. It is stored, listed for the archivist and has its own retention.
+    LateInstance {
+        /// The study.
+        study: StudyRef,
+        /// `seq` of the instance.
+        seq: u64,
+        /// When its study was destroyed, milliseconds since 1970 UTC.
+        destroyed_at: u64,
+        /// When it arrived.
+        at: u64,
+    },
+}
+
+impl RetentionFact {
+    /// The study it is about, when it is about one.
+    pub fn study(&self) -> Option<&StudyRef> {
+        match self {
+            Self::RecordLinked { study, .. }
+            | Self::RecordUnlinked { study, .. }
+            | Self::Decided { study, .. }
+            | Self::StudyHidden { study, .. }
+            | Self::StudyRestored { study, .. }
+            | Self::StudyTakenOut { study, .. }
+            | Self::InstanceRejected { study, .. }
+            | Self::LateInstance { study, .. } => Some(study),
+            Self::StudyDestroyed(tombstone) => Some(&tombstone.study),
+            Self::RulesAdopted { .. }
+            | Self::DeathRecorded { .. }
+            | Self::HoldMade(_)
+            | Self::HoldReleased(_)
+            | Self::PlanMade { .. }
+            | Self::PlanApproved(_)
+            | Self::PlanWithdrawn { .. }
+            | Self::PlanBegun(_)
+            | Self::PlanFinished { .. } => None,
+        }
+    }
+
+    /// Whether it makes the study another version (see [`StudyVersion`]): a plan made before no longer fits it.
+    pub fn changes_version(&self) -> bool {
+        matches!(self, Self::InstanceRejected { .. })
+    }
+
+    /// Whether its text names a patient or may quote one: such facts are sealed in the journal.
+    pub fn has_patient_data(&self) -> bool {
+        matches!(self, Self::DeathRecorded { .. } | Self::HoldMade(_) | Self::HoldReleased(_))
+            || matches!(self, Self::RecordLinked { .. } | Self::RecordUnlinked { .. } | Self::StudyRestored { .. })
+    }
+}

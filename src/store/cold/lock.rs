@@ -1,0 +1,134 @@
+//! Object Lock: retention and legal hold of one version.
+
+use super::{Cold, ColdFault, PutOptions, fault};
+use crate::StoreError;
+use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::{
+    ObjectLockLegalHold, ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode,
+};
+use serde::{Deserialize, Serialize};
+
+/// Who may shorten a retention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LockMode {
+    /// Whoever has the right to bypass it.
+    Governance,
+    /// Nobody until it ends.
+    Compliance,
+}
+
+/// A retention: no version of the object can be deleted before it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Who may shorten it.
+    pub mode: LockMode,
+    /// When it ends, in seconds since 1970 UTC.
+    pub until: u64,
+}
+
+/// What a bucket says of one version.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LockState {
+    /// Retention, if any.
+    pub lock: Option<Lock>,
+    /// Whether a legal hold lies on it.
+    pub hold: bool,
+}
+
+impl Cold {
+    /// Sets the retention of a version; it may only grow.
+    ///
+    /// # Errors
+    /// [`ColdFault::Unsupported`] or [`ColdFault::Refused`] from a bucket without Object Lock, [`ColdFault::Locked`]
+    /// when it would be shortened.
+    pub fn set_lock(&self, key: &str, version: Option<&str>, lock: Lock) -> Result<(), StoreError> {
+        let until = i64::try_from(lock.until).unwrap_or(i64::MAX);
+        let mode = match lock.mode {
+            LockMode::Governance => ObjectLockRetentionMode::Governance,
+            LockMode::Compliance => ObjectLockRetentionMode::Compliance,
+        };
+        let retention = ObjectLockRetention::builder().mode(mode).retain_until_date(DateTime::from_secs(until)).build();
+        let request = self.control.client.put_object_retention().bucket(&self.control.bucket).key(key);
+        let request = request.set_version_id(version.map(str::to_owned)).retention(retention);
+        let name = key.to_owned();
+        self.run(
+            "lock",
+            key,
+            async move { request.send().await.map(|_| ()).map_err(|e| fault::of_sdk("lock", &name, &e)) },
+        )
+    }
+
+    /// Lays a legal hold on a version, or takes it away.
+    ///
+    /// # Errors
+    /// [`ColdFault::Unsupported`] or [`ColdFault::Refused`] from a bucket without Object Lock.
+    pub fn set_hold(&self, key: &str, version: Option<&str>, hold: bool) -> Result<(), StoreError> {
+        let status = if hold { ObjectLockLegalHoldStatus::On } else { ObjectLockLegalHoldStatus::Off };
+        let request = self.control.client.put_object_legal_hold().bucket(&self.control.bucket).key(key);
+        let request = request.set_version_id(version.map(str::to_owned));
+        let request = request.legal_hold(ObjectLockLegalHold::builder().status(status).build());
+        let name = key.to_owned();
+        self.run(
+            "hold",
+            key,
+            async move { request.send().await.map(|_| ()).map_err(|e| fault::of_sdk("hold", &name, &e)) },
+        )
+    }
+
+    /// What the bucket says of a version. It is what the bucket claims; [`Cold::probe`] finds out whether it holds.
+    ///
+    /// # Errors
+    /// What kept it from being asked.
+    pub fn lock_state(&self, key: &str, version: Option<&str>) -> Result<LockState, StoreError> {
+        let request = self.control.client.head_object().bucket(&self.control.bucket).key(key);
+        let request = request.set_version_id(version.map(str::to_owned));
+        let name = key.to_owned();
+        self.run("look at", key, async move {
+            let head = request.send().await.map_err(|e| fault::of_sdk("look at", &name, &e))?;
+            let mode = match head.object_lock_mode() {
+                Some(ObjectLockMode::Compliance) => Some(LockMode::Compliance),
+                Some(ObjectLockMode::Governance) => Some(LockMode::Governance),
+                _ => None,
+            };
+            let until = head.object_lock_retain_until_date().and_then(|date| u64::try_from(date.secs()).ok());
+            let lock = mode.zip(until).map(|(mode, until)| Lock { mode, until });
+            Ok(LockState { lock, hold: head.object_lock_legal_hold_status() == Some(&HOLD_ON) })
+        })
+    }
+
+    /// Sets what the options ask for and asks the bucket whether it stands.
+    pub(super) fn secure(
+        &self,
+        key: &str,
+        version: Option<&str>,
+        options: &PutOptions,
+    ) -> Result<LockState, StoreError> {
+        if options.lock.is_none() && !options.hold {
+            return Ok(LockState::default());
+        }
+        let mut state = self.lock_state(key, version)?;
+        if let Some(lock) = options.lock
+            && !covers(state.lock, lock)
+        {
+            self.set_lock(key, version, lock)?;
+        }
+        if options.hold && !state.hold {
+            self.set_hold(key, version, true)?;
+        }
+        state = self.lock_state(key, version)?;
+        if options.lock.is_some_and(|lock| !covers(state.lock, lock)) || (options.hold && !state.hold) {
+            let what = "the bucket took the lock but does not show it";
+            return Err(StoreError::cold(ColdFault::Refused, "lock", key, what));
+        }
+        Ok(state)
+    }
+}
+
+const HOLD_ON: ObjectLockLegalHoldStatus = ObjectLockLegalHoldStatus::On;
+
+/// Whether what stands keeps at least as long and as hard as what is asked for.
+fn covers(stands: Option<Lock>, asked: Lock) -> bool {
+    let hard = |mode| mode == LockMode::Compliance;
+    stands.is_some_and(|lock| lock.until >= asked.until && (hard(lock.mode) || !hard(asked.mode)))
+}
