@@ -199,6 +199,9 @@ struct Calendar {
 
 impl RuleSet {
     /// Judges a study. `earlier` is the decision that stands, if there is one: what it said is never shortened.
+    ///
+    /// Whoever changes what is known of a study (takes back a link, corrects an attribute) judges it before and after:
+    /// a row or rule may have come into force since the last decision, and what it gave the study as it was stays.
     pub fn decide(&self, study: &StudyFacts<'_>, earlier: Option<&Decision>) -> Decision {
         let mut notes = Vec::new();
         let calendar = Calendar::of(study, &mut notes);
