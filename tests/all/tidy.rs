@@ -30,8 +30,16 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Outside crates that only one of ours may name, so that they can be replaced.
-const FENCED: &[(&str, &str)] =
-    &[("rocksdb", "index"), ("dicom-ul", "dimse"), ("axum", "web"), ("hyper", "web"), ("clap", "root")];
+const FENCED: &[(&str, &str)] = &[
+    ("rocksdb", "index"),
+    ("dicom-ul", "dimse"),
+    ("axum", "web"),
+    ("hyper", "web"),
+    ("clap", "root"),
+    ("cryptoki", "store"),
+    ("object_store", "store"),
+    ("aws-sdk-s3", "store"),
+];
 
 pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
