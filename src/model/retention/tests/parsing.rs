@@ -94,6 +94,10 @@ fn errors_name_the_line_and_the_key() {
         };
         assert!(named, "{new}: line {line}, told {error}");
     }
+}
+
+#[test]
+fn a_rule_asks_something_and_has_a_name_of_its_own() {
     let blank = format!("{TABLE}[[rule]]\nid = \"r\"\nclass = \"C\"\nvi = \"v\"\nen = \"e\"\n");
     assert_eq!(RuleSet::parse(&blank).expect_err("blank").problem, RuleProblem::NoCondition);
     let twice = format!("{blank}every_study = true\n");

@@ -9,14 +9,8 @@ fn every_fact() -> Vec<RetentionFact> {
     let (plan, by, at) = (PlanId::parse("p-1").expect("id"), person("Trần Thị Lan"), 1_795_305_600_000);
     let (digest, version) = (Digest([9; 32]), rules(TABLE).version());
     let decision = Case::new().linked("C").linked("NEW").with(key::STUDY_DATE, "").decide(&rules(TABLE));
-    let head = PlanHead {
-        form: 1,
-        plan: plan.clone(),
-        as_of: date("2037-01-01"),
-        made_by: by.clone(),
-        undo_days: 30,
-        rules: version,
-    };
+    let (as_of, made_by) = (date("2037-01-01"), by.clone());
+    let head = PlanHead { form: 1, plan: plan.clone(), as_of, made_by, undo_days: 30, rules: version };
     let seen = StudyVersion { through: 7, fact: 3 };
     let record = LinkedRecord { class: class("C"), ended: Some(date("2026-05-01")) };
     let patient = PatientRef { issuer: "DEMO0".into(), id: "77".into() };
@@ -51,13 +45,7 @@ fn every_fact() -> Vec<RetentionFact> {
         RetentionFact::PlanBegun(begun),
         RetentionFact::PlanFinished { plan: plan.clone(), destroyed: 2, spared: 1, at },
         RetentionFact::StudyHidden { plan: plan.clone(), study: study.clone(), version: seen, at },
-        RetentionFact::StudyRestored {
-            plan: plan.clone(),
-            study: study.clone(),
-            by: by.clone(),
-            reason: "cần".into(),
-            at,
-        },
+        restored(&plan, &study, &by, at),
         RetentionFact::StudyTakenOut { plan, study: study.clone(), why, at },
         RetentionFact::StudyDestroyed(Box::new(tombstone())),
         RetentionFact::InstanceRejected {
@@ -71,6 +59,11 @@ fn every_fact() -> Vec<RetentionFact> {
         },
         RetentionFact::LateInstance { study, seq: 12, destroyed_at: at - 1, at },
     ]
+}
+
+fn restored(plan: &PlanId, study: &StudyRef, by: &Person, at: u64) -> RetentionFact {
+    let (plan, study, by) = (plan.clone(), study.clone(), by.clone());
+    RetentionFact::StudyRestored { plan, study, by, reason: "cần".into(), at }
 }
 
 fn tombstone() -> Tombstone {

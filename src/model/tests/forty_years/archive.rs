@@ -393,7 +393,7 @@ impl Archive {
             Refusal::StudyChanged { .. } => ("merge or rejection", case.changed > made),
             Refusal::ClassRise { .. } => ("class rise", !paid || case.touched > made || began),
             Refusal::HiddenByOther { .. } => ("hidden by another plan", case.hidden_by.is_some()),
-            _ => (!case.here),
+            _ => ("gone", !case.here),
         };
         assert!(cause, "no cause: {refusal}, study {number}, planned {made}, today {today}");
         self.count(what);
