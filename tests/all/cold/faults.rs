@@ -23,8 +23,10 @@ fn parts_sent(seen: &[Request]) -> usize {
     seen.iter().filter(|request| request.method == "PUT" && request.target.contains("partNumber=")).count()
 }
 
-/// The steps of a put, told by what the request looks like.
-const STEPS: &[(&str, fn(&Request) -> bool)] = &[
+/// A step of a put, told by what the request looks like.
+type Step = (&'static str, fn(&Request) -> bool);
+
+const STEPS: &[Step] = &[
     ("begin", |request| request.method == "POST" && request.target.contains("uploads")),
     ("second part", |request| request.target.contains("partNumber=2")),
     ("last part", |request| request.target.contains("partNumber=4")),

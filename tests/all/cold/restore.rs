@@ -18,20 +18,21 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let mut child = Command::new(python())
+        let child = Command::new(python())
             .args(["-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}; run scripts/prepare test", python().display()));
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        let mut server = Self { child, address: String::new() };
+        let mut lines = BufReader::new(server.child.stderr.take().expect("piped")).lines().map_while(Result::ok);
         let mut said = Vec::new();
         while let Some(line) = lines.next() {
             if let Some((_, address)) = line.split_once("http://") {
-                let address = address.trim().to_owned();
+                server.address = address.trim().to_owned();
                 // It goes on talking; unheard it would wait.
                 std::thread::spawn(move || lines.for_each(drop));
-                return Self { child, address };
+                return server;
             }
             said.push(line);
         }
