@@ -93,7 +93,7 @@ impl State {
                 }
             }
             // Kept in the journal; no row is made of them yet.
-            Fact::Retention(_) => {}
+            Fact::Retention(_) | Fact::Pack(_) | Fact::Forwarded { .. } => {}
         }
         self.applied = self.applied.max(entry.lsn);
         Ok(())

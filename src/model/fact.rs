@@ -1,6 +1,7 @@
 //! What the journal records: facts, in the order they became true.
 
 use crate::retention::RetentionFact;
+use crate::pack::PackFact;
 use crate::{Facility, FacilityCode, InstanceHead, Source, Uid};
 use serde::{Deserialize, Serialize};
 
@@ -47,4 +48,13 @@ pub enum Fact {
     },
     /// Something about how long studies are kept, or what was done about it.
     Retention(Box<RetentionFact>),
+    /// Something about a pack.
+    Pack(Box<PackFact>),
+    /// A fact that outlived its segment, copied forward with the number it was recorded under.
+    Forwarded {
+        /// Its own number.
+        lsn: Lsn,
+        /// The fact; never itself a forwarded one.
+        was: Box<Fact>,
+    },
 }

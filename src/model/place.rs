@@ -3,6 +3,7 @@
 //! A place is written by the store, kept by the index and handed back to the store unchanged;
 //! nobody in between looks inside.
 
+use crate::PackId;
 use serde::{Deserialize, Serialize};
 
 /// The place of a journal record and of the body it carries or names.
@@ -21,4 +22,28 @@ pub struct Place {
     /// Name of the file that holds the body, when it is too large to lie in the segment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blob: Option<String>,
+}
+
+/// Where an instance is read from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Home {
+    /// The body of a journal record.
+    Journal(Place),
+    /// An entry of a pack.
+    Pack {
+        /// The pack.
+        pack: PackId,
+        /// Which entry, from 0.
+        slot: u32,
+    },
+}
+
+impl Home {
+    /// The journal record, if it is one.
+    pub const fn journal(&self) -> Option<&Place> {
+        match self {
+            Self::Journal(place) => Some(place),
+            Self::Pack { .. } => None,
+        }
+    }
 }

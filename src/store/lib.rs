@@ -27,5 +27,6 @@ pub use error::StoreError;
 pub use journal::{Alarm, Body, Journal, JournalOptions, Record, Recovery, Replayed, SegmentInfo, Torn};
 pub use ledger::{Ledger, LedgerOptions, LedgerView};
 pub use lock::DataDir;
-pub use pack_id::{NotPackId, PackFile, PackId};
+pub use model::pack::{NotPackId, PackId};
+pub use pack_id::PackFile;
 pub use read_at::ReadAt;

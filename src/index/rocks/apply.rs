@@ -72,7 +72,7 @@ impl Applier {
                     self.complete(db, *facility, study, *patient, *through)?;
                 }
                 // Kept in the journal; no row is made of them yet.
-                Fact::Retention(_) => {}
+                Fact::Retention(_) | Fact::Pack(_) | Fact::Forwarded { .. } => {}
             }
             mark.applied = mark.applied.max(entry.lsn);
         }
