@@ -105,6 +105,19 @@ impl From<store::StoreError> for RetrieveError {
     }
 }
 
+impl From<store::pack::PackError> for RetrieveError {
+    fn from(error: store::pack::PackError) -> Self {
+        use store::pack::PackError;
+        let reason = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        let what = format!("{error}{reason}");
+        match &error {
+            PackError::Read(source) if source.kind() != std::io::ErrorKind::InvalidData => Self::Unavailable { what },
+            PackError::Write(_) | PackError::Broken => Self::Unavailable { what },
+            _ => Self::Damaged { what },
+        }
+    }
+}
+
 /// A change to the registry was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {

@@ -13,6 +13,7 @@ pub mod clock;
 mod commit;
 mod decide;
 mod error;
+mod facts;
 mod find;
 mod handoff;
 pub mod import;
@@ -22,12 +23,16 @@ pub mod metadata;
 mod object;
 mod open;
 mod options;
+mod packing;
+mod packs;
 mod pending;
 mod queue;
 pub mod rebuild;
 mod registry;
 mod retrieve;
+mod segments;
 mod sequence;
+mod spool;
 pub mod verify;
 mod worker;
 
@@ -38,7 +43,7 @@ pub use index::{Cursor, CursorError, InstanceRow, Page, SeriesKey, SeriesRow, St
 pub use metadata::Metadata;
 pub use object::StoredFile;
 pub use open::{Archive, Readiness, Stats};
-pub use options::Options;
+pub use options::{Options, PackOptions};
 pub use registry::{Knock, Unknown};
 pub use retrieve::{Selection, Target};
 
