@@ -5,6 +5,7 @@ mod exit;
 mod import;
 mod progress;
 mod rebuild;
+mod scrub;
 mod sources;
 mod status;
 mod verify;
@@ -52,7 +53,10 @@ enum Command {
     Import(import::Import),
     /// Re-reads everything stored and compares every digest.
     Verify(Place),
-    /// Builds the index from the journal alone and proves it equal to the one before. The server must not run.
+    /// Shows what reading all packs again has found, and repairs from other copies (kiểm tra định kỳ).
+    #[command(after_help = scrub::HELP)]
+    Scrub(scrub::Scrub),
+    /// Builds the index from journal and packs alone and proves it equal to the one before. The server must not run.
     RebuildIndex(Place),
     /// Checks a configuration file and shows the values in force.
     CheckConfig(check_config::CheckConfig),
@@ -142,6 +146,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         }
         Command::Import(wanted) => import::run(&wanted),
         Command::Verify(place) => verify::run(&place),
+        Command::Scrub(wanted) => scrub::run(&wanted),
         Command::RebuildIndex(place) => rebuild::run(&place),
         Command::CheckConfig(wanted) => check_config::run(&wanted),
         Command::Sources(wanted) => sources::run(&wanted),

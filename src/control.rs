@@ -49,6 +49,11 @@ pub(crate) enum Request {
     Import(ImportRequest),
     /// Re-reads everything stored.
     Verify,
+    /// What scrubbing found; with a pass over all packs first, if wanted.
+    Scrub {
+        /// Whether to read all packs now.
+        now: bool,
+    },
 }
 
 /// What to adopt, for whom.

@@ -30,6 +30,7 @@ mod queue;
 pub mod rebuild;
 mod registry;
 mod retrieve;
+pub mod scrub;
 mod segments;
 mod sequence;
 mod spool;
@@ -43,7 +44,7 @@ pub use index::{Cursor, CursorError, InstanceRow, Page, SeriesKey, SeriesRow, St
 pub use metadata::Metadata;
 pub use object::StoredFile;
 pub use open::{Archive, Readiness, Stats};
-pub use options::{Options, PackOptions};
+pub use options::{Options, PackOptions, ScrubOptions};
 pub use registry::{Knock, Unknown};
 pub use retrieve::{Selection, Target};
 

@@ -15,6 +15,7 @@ use crate::packs::Packs;
 use crate::pending::Pending;
 use crate::queue::FairQueue;
 use crate::registry::{Registry, demo};
+use crate::scrub::{self, Scrub};
 use crate::sequence::{Sequencer, Turns, Work};
 use crate::{packing, rebuild, segments, worker};
 use index::{Index, Rocks, RocksOptions};
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use store::hot::VolumeState;
 use store::{DataDir, Journal, JournalOptions, RealDisk};
 
 /// Progress of a long start is said this often.
@@ -46,6 +48,7 @@ pub struct Archive {
     packs: Packs,
     facts: Facts,
     failing: Failing,
+    scrub: Scrub,
     registry_change: Mutex<()>,
     health: Arc<Health>,
     draining: AtomicBool,
@@ -139,7 +142,7 @@ impl Archive {
         if let Some(torn) = &recovery.torn {
             tracing::warn!(?torn, "an unfinished record at the end of the journal was cut; it was never acknowledged");
         }
-        let (facts, packs) = (Facts::open(&options)?, Packs::open(&options, None)?);
+        let (facts, packs) = (Facts::open(&options)?, Packs::open(&options)?);
         let index = level_index(&options, &rebuild::Sources { journal: &journal, facts: &facts, packs: &packs })?;
         let applied = index.applied();
         let from = rebuild::replay_from(applied, &recovery);
@@ -176,6 +179,7 @@ impl Archive {
             packs,
             facts,
             failing: Failing::default(),
+            scrub: Scrub::default(),
             registry_change: Mutex::new(()),
             journal,
             index,
@@ -196,6 +200,7 @@ impl Archive {
             worker::start_flusher(&archive)?,
             packing::start(&archive)?,
             segments::start(&archive)?,
+            scrub::start(&archive)?,
         ];
         *archive.workers.lock() = workers;
         Ok(archive)
@@ -229,6 +234,13 @@ impl Archive {
         let alarm =
             |alarm: &store::Alarm| format!("journal directory {} failed: {}", alarm.dir.display(), alarm.reason);
         reasons.extend(self.journal.alarms().iter().map(alarm));
+        let lost = self.scrub_report().alarms.len();
+        if lost > 0 {
+            reasons.push(format!("{lost} packs are damaged and have no sound copy: run khoanh scrub for their names"));
+        }
+        let volumes = self.packs.hot().volumes().into_iter();
+        let amiss = volumes.filter(|volume| matches!(volume.state, VolumeState::Gone | VolumeState::ReadOnly));
+        reasons.extend(amiss.map(|volume| format!("hot volume {} is {:?}", volume.dir.display(), volume.state)));
         Readiness { ready, reasons }
     }
 
@@ -317,6 +329,10 @@ impl Archive {
 
     pub(crate) const fn failing(&self) -> &Failing {
         &self.failing
+    }
+
+    pub(crate) const fn scrub(&self) -> &Scrub {
+        &self.scrub
     }
 
     pub(crate) const fn packs(&self) -> &Packs {

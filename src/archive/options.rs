@@ -41,12 +41,31 @@ pub struct Options {
     pub metadata_cache: u64,
     /// How series become packs, and where those lie.
     pub packs: PackOptions,
+    /// How packs are read again to find damage.
+    pub scrub: ScrubOptions,
     /// AE titles the archive answers to besides those of its sources.
     pub ae_titles: Vec<AeTitle>,
     /// Seeds one demo facility that accepts any AE title from loopback when the registry is empty.
     pub seed_demo: bool,
     /// Source of time.
     pub clock: Arc<dyn Clock>,
+}
+
+/// How packs are read again to find damage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScrubOptions {
+    /// Whether a thread does so by itself.
+    pub enabled: bool,
+    /// From the beginning of one pass to that of the next.
+    pub cycle: Duration,
+    /// Most bytes read in a second.
+    pub bytes_per_second: u64,
+}
+
+impl Default for ScrubOptions {
+    fn default() -> Self {
+        Self { enabled: true, cycle: Duration::from_secs(30 * 86_400), bytes_per_second: 32 << 20 }
+    }
 }
 
 /// How series become packs.
@@ -102,6 +121,7 @@ impl Options {
             index_cache: 512 << 20,
             metadata_cache: 32 << 20,
             packs: PackOptions::default(),
+            scrub: ScrubOptions::default(),
             ae_titles: AeTitle::parse("KHOANH").into_iter().collect(),
             seed_demo: true,
             clock: Arc::new(SystemClock),

@@ -276,7 +276,7 @@ fn apply(batch: &mut Batch<'_>, item: &[u8]) -> Result<(), OpenError> {
 pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Report, OpenError> {
     let _directory = DataDir::open(&options.data)?;
     let (journal, recovery) = open_journal(options)?;
-    let (facts, packs) = (Facts::open(options)?, Packs::open(options, None)?);
+    let (facts, packs) = (Facts::open(options)?, Packs::open(options)?);
     let old = index_path(&options.data);
     let before = match old.exists().then(|| open_index(options, &old)) {
         Some(Ok(index)) if is_out_of_reach(index.applied(), &journal) => None,

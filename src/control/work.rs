@@ -18,6 +18,7 @@ impl Request {
             Self::Register { .. } => "register",
             Self::Import(_) => "import",
             Self::Verify => "verify",
+            Self::Scrub { .. } => "scrub",
         }
     }
 }
@@ -38,6 +39,7 @@ pub(super) fn answer(
         Request::Register { facilities, sources } => register(archive, facilities, sources),
         Request::Import(wanted) => import::run(archive, wanted, stop, progress),
         Request::Verify => verify(archive, stop, progress),
+        Request::Scrub { now } => scrub(archive, *now, stop, progress),
     }
 }
 
@@ -88,6 +90,23 @@ fn register(archive: &Archive, facilities: &[Facility], sources: &[Source]) -> R
         changed += 1;
     }
     Ok(json!({ "changed": changed, "facilities": facilities.len(), "sources": sources.len() }))
+}
+
+fn scrub(
+    archive: &Arc<Archive>,
+    now: bool,
+    stop: &AtomicBool,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Value, Failure> {
+    let mut step = |report: &archive::scrub::Report| {
+        let (done, bytes, trouble) = (report.packs, report.bytes, report.damaged);
+        progress(Progress { done, total: done, bytes, trouble });
+    };
+    let report = match now {
+        true => archive.scrub_now(stop, &mut step).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?,
+        false => archive.scrub_report(),
+    };
+    serde_json::to_value(report).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
 }
 
 fn verify(archive: &Archive, stop: &AtomicBool, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Value, Failure> {
