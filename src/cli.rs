@@ -1,5 +1,6 @@
 //! The command line: what can be asked of the program, and how it ends.
 
+mod backup;
 mod check_config;
 mod exit;
 mod import;
@@ -8,6 +9,7 @@ mod rebuild;
 mod scrub;
 mod sources;
 mod status;
+mod usage;
 mod verify;
 
 use crate::config::Config;
@@ -56,6 +58,13 @@ enum Command {
     /// Shows what reading all packs again has found, and repairs from other copies (kiểm tra định kỳ).
     #[command(after_help = scrub::HELP)]
     Scrub(scrub::Scrub),
+    /// What is stored, by facility, modality, tier and month, and when the disks fill (dung lượng).
+    Usage(usage::Usage),
+    /// Copies what is not in the cloud into a directory, only what is new (sao lưu).
+    #[command(after_help = backup::HELP)]
+    Backup(backup::Backup),
+    /// Brings a backup back into an empty data directory and builds its index (khôi phục).
+    Restore(backup::Restore),
     /// Builds the index from journal and packs alone and proves it equal to the one before. The server must not run.
     RebuildIndex(Place),
     /// Checks a configuration file and shows the values in force.
@@ -147,6 +156,9 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Import(wanted) => import::run(&wanted),
         Command::Verify(place) => verify::run(&place),
         Command::Scrub(wanted) => scrub::run(&wanted),
+        Command::Usage(wanted) => usage::run(&wanted),
+        Command::Backup(wanted) => backup::run(&wanted),
+        Command::Restore(wanted) => backup::run_restore(&wanted),
         Command::RebuildIndex(place) => rebuild::run(&place),
         Command::CheckConfig(wanted) => check_config::run(&wanted),
         Command::Sources(wanted) => sources::run(&wanted),

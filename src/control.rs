@@ -49,6 +49,17 @@ pub(crate) enum Request {
     Import(ImportRequest),
     /// Re-reads everything stored.
     Verify,
+    /// What is stored where, and when the disks fill.
+    Usage,
+    /// Copies what is not in the cloud into a directory.
+    Backup {
+        /// Absolute path of the directory.
+        to: PathBuf,
+        /// Days after which backups are removed.
+        keep_days: u32,
+        /// Whether the index's digest is wanted with it.
+        digest: bool,
+    },
     /// What scrubbing found; with a pass over all packs first, if wanted.
     Scrub {
         /// Whether to read all packs now.

@@ -8,6 +8,7 @@
 //! one committer syncs the journal for everybody who waits, applies the facts to the index and only then
 //! lets the askers know.
 
+pub mod backup;
 pub mod budget;
 pub mod clock;
 mod commit;
@@ -34,6 +35,7 @@ pub mod scrub;
 mod segments;
 mod sequence;
 mod spool;
+pub mod usage;
 pub mod verify;
 mod worker;
 

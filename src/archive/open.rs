@@ -49,6 +49,7 @@ pub struct Archive {
     facts: Facts,
     failing: Failing,
     scrub: Scrub,
+    rewriting: Mutex<()>,
     registry_change: Mutex<()>,
     health: Arc<Health>,
     draining: AtomicBool,
@@ -180,6 +181,7 @@ impl Archive {
             facts,
             failing: Failing::default(),
             scrub: Scrub::default(),
+            rewriting: Mutex::new(()),
             registry_change: Mutex::new(()),
             journal,
             index,
@@ -329,6 +331,11 @@ impl Archive {
 
     pub(crate) const fn failing(&self) -> &Failing {
         &self.failing
+    }
+
+    /// Held by whoever writes or removes packs or releases segments, and by a backup while it copies them.
+    pub(crate) const fn rewriting(&self) -> &Mutex<()> {
+        &self.rewriting
     }
 
     pub(crate) const fn scrub(&self) -> &Scrub {

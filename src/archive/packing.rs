@@ -206,6 +206,7 @@ pub(crate) fn write_pack(
     instances: &[InstanceRow],
     replaces: Vec<PackId>,
 ) -> Result<PackId, RetrieveError> {
+    let _still = archive.rewriting().lock();
     let started = Instant::now();
     for replaced in &replaces {
         covers(archive, *replaced, instances)?;

@@ -32,7 +32,13 @@ const NOTE_EVERY: Duration = Duration::from_secs(15);
 
 /// What is known of the pass under way.
 #[derive(Default)]
-pub(crate) struct Scrub(Mutex<Option<State>>);
+pub(crate) struct Scrub {
+    state: Mutex<Option<State>>,
+    /// Held by whoever makes the pass.
+    turn: Mutex<()>,
+    /// Somebody waits for a pass of their own: the one in the background gives way.
+    wanted: AtomicBool,
+}
 
 /// How much may be read.
 struct Pace {
@@ -47,11 +53,11 @@ impl Pace {
     }
 
     /// Waits until so many more bytes may be read; false when told to stop.
-    fn take(&mut self, bytes: u64, stop: &AtomicBool) -> bool {
+    fn take(&mut self, bytes: u64, stop: &dyn Fn() -> bool) -> bool {
         self.bytes = self.bytes.saturating_add(bytes);
         let ms = u128::from(self.bytes) * 1_000 / u128::from(self.bytes_per_second);
         let due = Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX));
-        while !stop.load(Ordering::Relaxed) {
+        while !stop() {
             let Some(rest) = due.checked_sub(self.begun.elapsed()) else { return true };
             std::thread::sleep(rest.min(Duration::from_millis(50)));
         }
@@ -76,7 +82,9 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
         }
         let cycle = u64::try_from(archive.options().scrub.cycle.as_millis()).unwrap_or(u64::MAX);
         let due = archive.with_scrub(|state| state.begins_at(cycle) <= archive.now_ms());
-        if due && let Err(error) = pass(archive, archive.options().scrub.bytes_per_second, &stop, &mut |_| {}) {
+        let Some(_turn) = archive.scrub().turn.try_lock().filter(|_| due) else { return };
+        let give_way = || stop.load(Ordering::Relaxed) || archive.scrub().wanted.load(Ordering::Relaxed);
+        if let Err(error) = pass(archive, archive.options().scrub.bytes_per_second, &give_way, &mut |_| {}) {
             tracing::warn!(%error, "scrubbing stopped; it goes on later");
         }
     })
@@ -86,7 +94,7 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
 fn pass(
     archive: &Arc<Archive>,
     bytes_per_second: u64,
-    stop: &AtomicBool,
+    stop: &dyn Fn() -> bool,
     progress: &mut dyn FnMut(&Report),
 ) -> Result<(), RetrieveError> {
     let mut pace = Pace::new(bytes_per_second);
@@ -100,7 +108,7 @@ fn pass(
             return archive.note_scrub();
         }
         for row in rows {
-            if stop.load(Ordering::Relaxed) || !look(archive, &row, &mut pace, stop)? {
+            if stop() || !look(archive, &row, &mut pace, stop)? {
                 return archive.note_scrub();
             }
             progress(&archive.scrub_report());
@@ -113,7 +121,7 @@ fn pass(
 }
 
 /// Looks at every copy of a pack; false when it was told to stop before that was done.
-fn look(archive: &Arc<Archive>, row: &PackRow, pace: &mut Pace, stop: &AtomicBool) -> Result<bool, RetrieveError> {
+fn look(archive: &Arc<Archive>, row: &PackRow, pace: &mut Pace, stop: &dyn Fn() -> bool) -> Result<bool, RetrieveError> {
     let hot = if row.hot { Some(check_hot(archive, row, pace, stop)) } else { None };
     let cold = match &row.cold {
         Some(copy) if pace.take(copy.len, stop) => archive.packs().check_far(row).map(|checked| match checked {
@@ -166,7 +174,7 @@ fn look(archive: &Arc<Archive>, row: &PackRow, pace: &mut Pace, stop: &AtomicBoo
     Ok(true)
 }
 
-fn check_hot(archive: &Archive, row: &PackRow, pace: &mut Pace, stop: &AtomicBool) -> Copy {
+fn check_hot(archive: &Archive, row: &PackRow, pace: &mut Pace, stop: &dyn Fn() -> bool) -> Copy {
     let file = match archive.packs().hot().read(PackFile::plain(row.pack)) {
         Ok(file) => file,
         Err(error) => return Copy::Bad(error.to_string()),
@@ -252,13 +260,16 @@ impl Archive {
         stop: &AtomicBool,
         progress: &mut dyn FnMut(&Report),
     ) -> Result<Report, RetrieveError> {
+        self.scrub().wanted.store(true, Ordering::Relaxed);
+        let _turn = self.scrub().turn.lock();
+        self.scrub().wanted.store(false, Ordering::Relaxed);
         self.with_scrub(State::restart);
-        pass(self, u64::MAX, stop, progress)?;
+        pass(self, u64::MAX, &|| stop.load(Ordering::Relaxed), progress)?;
         Ok(self.scrub_report())
     }
 
     fn with_scrub<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.scrub().0.lock();
+        let mut state = self.scrub().state.lock();
         with(state.get_or_insert_with(|| Stored::read(&self.options().data)))
     }
 

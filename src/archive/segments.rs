@@ -146,6 +146,7 @@ fn release_oldest(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, Op
 
 /// Copies forward what counts of a segment and lets it go.
 fn release(archive: &Arc<Archive>, oldest: &SegmentInfo, contents: Contents) -> Result<(), OpenError> {
+    let _still = archive.rewriting().lock();
     let Contents { facts, leftovers, waiting, blobs, .. } = contents;
     let (kept, moved) = (facts.len(), leftovers.len() + waiting.len());
     let mut blobs = blobs;

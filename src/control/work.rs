@@ -19,6 +19,8 @@ impl Request {
             Self::Import(_) => "import",
             Self::Verify => "verify",
             Self::Scrub { .. } => "scrub",
+            Self::Usage => "usage",
+            Self::Backup { .. } => "backup",
         }
     }
 }
@@ -39,6 +41,14 @@ pub(super) fn answer(
         Request::Register { facilities, sources } => register(archive, facilities, sources),
         Request::Import(wanted) => import::run(archive, wanted, stop, progress),
         Request::Verify => verify(archive, stop, progress),
+        Request::Usage => usage(archive, stop, progress),
+        Request::Backup { to, keep_days, digest } => {
+            let mut step = |report: &archive::backup::Report| {
+                let (done, bytes) = (report.files, report.bytes);
+                progress(Progress { done, total: done, bytes, trouble: 0 });
+            };
+            told(archive.backup(to, *keep_days, *digest, stop, &mut step))
+        }
         Request::Scrub { now } => scrub(archive, *now, stop, progress),
     }
 }
@@ -102,10 +112,23 @@ fn scrub(
         let (done, bytes, trouble) = (report.packs, report.bytes, report.damaged);
         progress(Progress { done, total: done, bytes, trouble });
     };
-    let report = match now {
-        true => archive.scrub_now(stop, &mut step).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?,
-        false => archive.scrub_report(),
+    match now {
+        true => told(archive.scrub_now(stop, &mut step)),
+        false => told::<_, std::convert::Infallible>(Ok(archive.scrub_report())),
+    }
+}
+
+fn usage(archive: &Archive, stop: &AtomicBool, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Value, Failure> {
+    let total = archive.stats().map_or(0, |stats| stats.index.total.studies);
+    let mut step = |sum: &archive::usage::Sum| {
+        progress(Progress { done: sum.studies, total: total.max(sum.studies), bytes: sum.raw, trouble: 0 });
     };
+    told(archive.usage(stop, &mut step))
+}
+
+/// A report as the answer, or why there is none.
+fn told<T: serde::Serialize, E: std::fmt::Display>(report: Result<T, E>) -> Result<Value, Failure> {
+    let report = report.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     serde_json::to_value(report).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
 }
 

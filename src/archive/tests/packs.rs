@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use store::ReadAt;
 
 /// An archive that packs at once and has small segments.
-fn packing() -> Bench {
+pub(crate) fn packing() -> Bench {
     Bench::with(|options| {
         options.quiet_after = Duration::from_millis(100);
         options.packs.after = Duration::ZERO;
@@ -23,7 +23,7 @@ fn packing() -> Bench {
     })
 }
 
-fn object(series: u32, number: u32) -> Object {
+pub(crate) fn object(series: u32, number: u32) -> Object {
     let name = format!("1.2.1.{series}");
     let pixels = if number.is_multiple_of(10) { 64 * 1024 } else { 4096 };
     let fill = u8::try_from(number % 251).expect("small");
@@ -31,16 +31,16 @@ fn object(series: u32, number: u32) -> Object {
     Object { series, number, pixels, fill, ..Object::new(&format!("{name}.{number}")) }
 }
 
-fn rows(bench: &Bench) -> Vec<InstanceRow> {
+pub(crate) fn rows(bench: &Bench) -> Vec<InstanceRow> {
     let study = Target::Study(uid("1.2.1"));
     bench.archive.select(&Caller::demo(), Scope::Shared, &study).expect("the study").instances
 }
 
-fn read(bench: &Bench, row: &InstanceRow) -> Result<Vec<u8>, RetrieveError> {
+pub(crate) fn read(bench: &Bench, row: &InstanceRow) -> Result<Vec<u8>, RetrieveError> {
     bench.archive.read(row, u64::from(row.meta_len)..row.file_len)
 }
 
-fn all_packed(bench: &Bench) -> bool {
+pub(crate) fn all_packed(bench: &Bench) -> bool {
     rows(bench).iter().all(|row| row.home.journal().is_none())
 }
 
