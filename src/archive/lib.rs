@@ -23,6 +23,7 @@ mod object;
 mod open;
 mod options;
 mod pending;
+pub mod proof;
 mod queue;
 pub mod rebuild;
 mod registry;

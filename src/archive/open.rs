@@ -10,6 +10,7 @@ use crate::handoff;
 use crate::metadata::Prepared;
 use crate::options::Options;
 use crate::pending::Pending;
+use crate::proof::{self, Feed, Keeper};
 use crate::queue::FairQueue;
 use crate::registry::{Registry, demo};
 use crate::sequence::{Sequencer, Turns, Work};
@@ -43,6 +44,7 @@ pub struct Archive {
     draining: AtomicBool,
     stopping: Arc<AtomicBool>,
     journaled: Arc<AtomicU64>,
+    keeper: Option<Arc<Keeper>>,
     pipeline: Mutex<Vec<JoinHandle<()>>>,
     workers: Mutex<Vec<JoinHandle<()>>>,
     _directory: DataDir,
@@ -119,7 +121,9 @@ impl Archive {
             journal.sync()?;
         }
         tracing::info!(from, facts = met.facts, orphans, "the index is level with the journal");
-        let archive = Self::start(options, directory, Arc::new(journal), index)?;
+        let journal = Arc::new(journal);
+        let keeper = Keeper::open(&options, &journal)?;
+        let archive = Self::start(options, directory, journal, index, keeper)?;
         archive.seed()?;
         Ok(archive)
     }
@@ -129,12 +133,14 @@ impl Archive {
         directory: DataDir,
         journal: Arc<Journal>,
         index: Arc<dyn Index>,
+        keeper: Option<Arc<Keeper>>,
     ) -> Result<Arc<Self>, OpenError> {
         let queue = Arc::new(FairQueue::new());
         let health = Arc::new(Health::default());
         let journaled = Arc::new(AtomicU64::new(0));
         let (facilities, sources) = index.registry()?;
-        let (turns, pipeline) = start_pipeline(&options, &journal, &index, &queue, &health, &journaled)?;
+        let feed = keeper.as_ref().map(|keeper| keeper.feed());
+        let (turns, pipeline) = start_pipeline(&options, &journal, &index, &queue, &health, &journaled, feed)?;
         let archive = Arc::new(Self {
             budget: Budget::new(options.ingest_budget),
             prepared: Prepared::new(options.metadata_cache),
@@ -148,12 +154,13 @@ impl Archive {
             draining: AtomicBool::new(false),
             stopping: Arc::new(AtomicBool::new(false)),
             journaled,
+            keeper,
             pipeline: Mutex::new(pipeline),
             workers: Mutex::new(Vec::new()),
             _directory: directory,
             options,
         });
-        let workers = vec![worker::start_quiet(&archive)?, worker::start_flusher(&archive)?];
+        let workers = vec![worker::start_quiet(&archive)?, worker::start_flusher(&archive)?, proof::start(&archive)?];
         *archive.workers.lock() = workers;
         Ok(archive)
     }
@@ -186,6 +193,8 @@ impl Archive {
         let alarm =
             |alarm: &store::Alarm| format!("journal directory {} failed: {}", alarm.dir.display(), alarm.reason);
         reasons.extend(self.journal.alarms().iter().map(alarm));
+        // The journal keeps what the ledger lacks.
+        reasons.extend(self.keeper.as_ref().and_then(|keeper| keeper.alarm()));
         Readiness { ready, reasons }
     }
 
@@ -222,6 +231,8 @@ impl Archive {
         join(&self.workers, deadline)?;
         self.queue.close();
         join(&self.pipeline, deadline)?;
+        // What cannot be signed now is said, and entered again by the next start.
+        let _ = self.sign_ledger();
         if self.health.reason().is_none() {
             self.journal.sync()?;
             self.journal.mark()?;
@@ -279,6 +290,10 @@ impl Archive {
         self.journaled.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn keeper(&self) -> Option<&Arc<Keeper>> {
+        self.keeper.as_ref()
+    }
+
     pub(crate) fn stopping(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stopping)
     }
@@ -301,6 +316,7 @@ fn start_pipeline(
     queue: &Arc<FairQueue<Work>>,
     health: &Arc<Health>,
     journaled: &Arc<AtomicU64>,
+    ledger: Option<Arc<Feed>>,
 ) -> Result<(Arc<Turns>, Vec<JoinHandle<()>>), OpenError> {
     let (commit, batches) = handoff::line(BATCHES_AHEAD);
     let max_seq = index.max_seq();
@@ -310,6 +326,7 @@ fn start_pipeline(
         applied_seq: AtomicU64::new(max_seq),
         bytes: Arc::clone(journaled),
         health: Arc::clone(health),
+        ledger,
     });
     let sequencer = Sequencer {
         queue: Arc::clone(queue),
