@@ -13,8 +13,8 @@ mod search;
 
 pub use entry::{entry_of, instance_name};
 pub(crate) use feed::Feed;
-pub use keeper::{LedgerKeeping, LedgerReader, LedgerSigning};
 pub(crate) use keeper::{Keeper, When};
+pub use keeper::{LedgerKeeping, LedgerReader, LedgerSigning};
 pub use search::{Evidence, Shown, Wanted};
 
 use crate::error::OpenError;

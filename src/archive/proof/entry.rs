@@ -144,8 +144,8 @@ fn retention(lsn: Lsn, fact: &RetentionFact) -> Option<String> {
             .with("rules", version.number)
             .with("rules_digest", version.digest),
         RetentionFact::PlanMade { head, digest, due, held, at } => Text::at(*at)
-            .with("as_of", head.as_of)
             .with("by", &head.made_by)
+            .with("day", head.as_of)
             .with("digest", digest)
             .with("due", due)
             .with("event", "plan-made")

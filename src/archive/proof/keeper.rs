@@ -210,7 +210,8 @@ impl Keeper {
                 metrics::counter!("khoanh_ledger_failures_total").increment(1);
                 tracing::error!(%error, "the ledger cannot be written; its entries wait in the journal");
                 let reason = with_causes(error);
-                *self.alarm.lock() = Some(format!("the ledger cannot be written, entries wait in the journal: {reason}"));
+                *self.alarm.lock() =
+                    Some(format!("the ledger cannot be written, entries wait in the journal: {reason}"));
             }
         }
         done

@@ -266,3 +266,6 @@ fn look_through(
     progress(size, size);
     Ok(evidence)
 }
+
+#[cfg(test)]
+mod tests;
