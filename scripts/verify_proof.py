@@ -179,8 +179,8 @@ def check_tombstone(raw, entries):
     when = datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=number(stone["destroyed_at"], "time"))
     study = printable(f"{stone['study']['facility']}/{stone['study']['study']}")
     return [f"PROVEN: this is the tombstone of study {study}, destroyed {when:%Y-%m-%d %H:%M:%S} UTC.",
-            f"ĐÃ CHỨNG MINH: đây là biên bản hủy của ca chụp {study}.",
-            f"  tombstone / biên bản hủy: {printable(raw.decode())}"]
+            f"ĐÃ CHỨNG MINH: đây là dấu vết hủy của ca chụp {study}.",
+            f"  tombstone / dấu vết hủy: {printable(raw.decode())}"]
 
 
 def read_key(text):

@@ -160,7 +160,8 @@ impl Archive {
             _directory: directory,
             options,
         });
-        let workers = vec![worker::start_quiet(&archive)?, worker::start_flusher(&archive)?, proof::start(&archive)?];
+        let mut workers = vec![worker::start_quiet(&archive)?, worker::start_flusher(&archive)?];
+        workers.extend(proof::start(&archive)?);
         *archive.workers.lock() = workers;
         Ok(archive)
     }

@@ -71,12 +71,12 @@ impl Archive {
     }
 }
 
-/// Starts the thread that enters and signs.
-pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
-    every(archive, "ledger", |archive| {
-        if let Some(keeper) = archive.keeper() {
-            // The keeper counts and shows its failures itself.
-            let _ = keeper.round(When::Due);
-        }
-    })
+/// Starts the thread that enters and signs, when there is a ledger.
+pub(crate) fn start(archive: &Arc<Archive>) -> Result<Option<JoinHandle<()>>, OpenError> {
+    let Some(keeper) = archive.keeper().cloned() else { return Ok(None) };
+    let round = move |_: &Arc<Archive>| {
+        // The keeper counts and shows its failures itself.
+        let _ = keeper.round(When::Due);
+    };
+    every(archive, "ledger", round).map(Some)
 }
