@@ -7,12 +7,14 @@ use crate::yard::patient_object;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{LedgerView, RealDisk};
+use testkit::http::Client;
 use testkit::modality::{Sending, send};
 use testkit::object::Object;
 use testkit::server::{Server, command};
@@ -105,7 +107,17 @@ fn what_was_acknowledged_is_proved_at_once_beside_the_server_and_without() {
 
     let before = view(&data).size().to_string();
     store(&server, &objects(8, 3), 1);
+    let mut client = Client::new(server.http, Duration::from_secs(30));
+    let metrics = client.get("/metrics", "").expect("metrics").text();
+    let number = |name: &str| {
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        value.unwrap_or_else(|| panic!("{name} in {metrics}"))
+    };
+    assert!(number("khoanh_ledger_entries ") >= 7.0);
+    assert!(number("khoanh_ledger_failures_total ") == 0.0);
+    assert!(number("khoanh_ledger_uncovered_records ") >= 0.0 && number("khoanh_ledger_head_age_seconds ") >= 0.0);
     assert!(server.stop(STOPS_WITHIN).expect("stops").success());
+    assert_eq!(view(&data).size(), 10, "a stop signs what waits");
     let one = path(folder.path(), "one");
     let instance = format!("DEMO0/{STUDY}.1.9");
     expect_exit(&run(&data, &["ledger", "prove", "--instance", &instance, "--out", &one]), 0);
@@ -209,4 +221,61 @@ fn an_archive_without_a_ledger_says_so() {
     let instance = format!("DEMO0/{STUDY}.1.1");
     let said = expect_exit(&run(&data, &["ledger", "prove", "--instance", &instance, "--config", &config]), 1);
     assert!(said.contains("no ledger to look in"), "{said}");
+}
+
+/// SoftHSM's own tool, told where its tokens lie.
+fn softhsm(configuration: &Path, arguments: &[&str]) {
+    let mut tool = Command::new("softhsm2-util");
+    let output = tool.args(arguments).env("SOFTHSM2_CONF", configuration).output();
+    let output = output.unwrap_or_else(|error| panic!("softhsm2-util: {error}; run scripts/prepare test"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// SoftHSM's library, which lies elsewhere in other distributions.
+fn module() -> PathBuf {
+    let known = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"];
+    let found = known.iter().map(PathBuf::from).find(|path| path.exists());
+    std::env::var_os("KHOANH_SOFTHSM").map(PathBuf::from).or(found).expect("SoftHSM: apt-get install softhsm2")
+}
+
+#[test]
+fn a_key_that_was_moved_onto_a_token_goes_on_signing() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (data, tokens, pin) = (folder.path().join("data"), folder.path().join("tokens"), folder.path().join("pin"));
+    let (hsm, config) = (folder.path().join("softhsm2.conf"), folder.path().join("khoanh.toml"));
+    fs::create_dir(&tokens).expect("folder");
+    fs::write(&hsm, format!("directories.tokendir = {}\nobjectstore.backend = file\n", tokens.display()))
+        .expect("file");
+    let write = |name: &str, number: u32| {
+        let path = folder.path().join(name);
+        fs::write(&path, &objects(number, 1)[0].file).expect("file");
+        path.display().to_string()
+    };
+    expect_exit(&run(&data, &["import", &write("1.dcm", 1)]), 0);
+    let (trusted, pem) = (key(&data), data.join("ledger.pem"));
+
+    softhsm(&hsm, &["--init-token", "--free", "--label", "khoanh", "--so-pin", "31415926", "--pin", "271828"]);
+    let import = ["--import", pem.to_str().expect("UTF-8"), "--token", "khoanh", "--label", "ledger", "--id", "01"];
+    softhsm(&hsm, &[import.as_slice(), &["--pin", "271828"]].concat());
+    fs::remove_file(&pem).expect("removed");
+    let text = format!(
+        "[ledger]\ntoken_module = {:?}\ntoken = \"khoanh\"\ntoken_key = \"ledger\"\ntoken_pin_file = {pin:?}\n",
+        module()
+    );
+    fs::write(&config, text).expect("file");
+    let signing = |file: &str, number: &str| {
+        fs::write(&pin, number).expect("PIN");
+        fs::set_permissions(&pin, Permissions::from_mode(0o600)).expect("mode");
+        let mut command = Command::new(KHOANH);
+        command.args(["import", file, "--config"]).arg(&config).arg("--data").arg(&data);
+        command.env("SOFTHSM2_CONF", &hsm).output().expect("runs")
+    };
+    let second = write("2.dcm", 2);
+    let refused = expect_exit(&signing(&second, "999999\n"), 1);
+    assert!(refused.contains("ledger on token khoanh"), "{refused}");
+    expect_exit(&signing(&second, "271828\n"), 0);
+    assert!(!pem.exists());
+    let grown = path(folder.path(), "grown.json");
+    expect_exit(&run(&data, &["ledger", "consistency", "--from", "1", "--to", "2", "--out", &grown]), 0);
+    accept(&["--trusted", &trusted], &[grown.into()]);
 }
