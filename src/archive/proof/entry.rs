@@ -143,6 +143,29 @@ fn retention(lsn: Lsn, fact: &RetentionFact) -> Option<String> {
             .with("record", lsn)
             .with("rules", version.number)
             .with("rules_digest", version.digest),
+        RetentionFact::PlanMade { .. }
+        | RetentionFact::PlanApproved(_)
+        | RetentionFact::PlanWithdrawn { .. }
+        | RetentionFact::PlanBegun(_)
+        | RetentionFact::PlanFinished { .. } => about_a_plan(lsn, fact)?,
+        RetentionFact::StudyHidden { .. }
+        | RetentionFact::StudyRestored { .. }
+        | RetentionFact::StudyTakenOut { .. }
+        | RetentionFact::StudyDestroyed(_)
+        | RetentionFact::InstanceRejected { .. }
+        | RetentionFact::LateInstance { .. } => about_a_study(lsn, fact)?,
+        // The class of a study and the death of its patient lead to decisions, which a plan pins by its digest; by
+        // themselves they tell of patients.
+        RetentionFact::RecordLinked { .. }
+        | RetentionFact::RecordUnlinked { .. }
+        | RetentionFact::DeathRecorded { .. }
+        | RetentionFact::Decided { .. } => return None,
+    };
+    Some(text.end())
+}
+
+fn about_a_plan(lsn: Lsn, fact: &RetentionFact) -> Option<Text> {
+    Some(match fact {
         RetentionFact::PlanMade { head, digest, due, held, at } => Text::at(*at)
             .with("by", &head.made_by)
             .with("day", head.as_of)
@@ -173,20 +196,8 @@ fn retention(lsn: Lsn, fact: &RetentionFact) -> Option<String> {
             .with("plan", plan)
             .with("record", lsn)
             .with("spared", spared),
-        RetentionFact::StudyHidden { .. }
-        | RetentionFact::StudyRestored { .. }
-        | RetentionFact::StudyTakenOut { .. }
-        | RetentionFact::StudyDestroyed(_)
-        | RetentionFact::InstanceRejected { .. }
-        | RetentionFact::LateInstance { .. } => about_a_study(lsn, fact)?,
-        // The class of a study and the death of its patient lead to decisions, which a plan pins by its digest; by
-        // themselves they tell of patients.
-        RetentionFact::RecordLinked { .. }
-        | RetentionFact::RecordUnlinked { .. }
-        | RetentionFact::DeathRecorded { .. }
-        | RetentionFact::Decided { .. } => return None,
-    };
-    Some(text.end())
+        _ => return None,
+    })
 }
 
 fn about_a_study(lsn: Lsn, fact: &RetentionFact) -> Option<Text> {

@@ -96,80 +96,61 @@ fn hold(target: HoldTarget) -> RetentionFact {
     RetentionFact::HoldMade(Box::new(Hold { id, target, reason: SECRET.into(), owner, made_by, made_at: 7 }))
 }
 
-/// Every retention fact, and the event its entry has.
-fn retention_facts() -> Vec<(RetentionFact, Option<&'static str>)> {
+type Expected = (RetentionFact, Option<&'static str>);
+
+/// Every fact of plans and rules, and the event its entry has.
+fn plan_facts() -> Vec<Expected> {
+    let by = || person("Trần Thị B");
+    let (plan, reason, digest) = (plan(), String::from(SECRET), Digest([4; 32]));
+    let as_of = date("2037-01-01");
+    let head = PlanHead { form: 1, plan: plan.clone(), as_of, made_by: by(), undo_days: 30, rules: rules() };
+    let approval = PlanApproval { plan: plan.clone(), digest, by: by(), remark: reason.clone(), at: 3 };
+    let begun = Begun { plan: plan.clone(), digest, by: by(), at: 4 };
+    let withdrawn = RetentionFact::PlanWithdrawn { plan: plan.clone(), by: by(), reason: reason.clone(), at: 4 };
+    vec![
+        (RetentionFact::RulesAdopted { version: rules(), text: reason, by: by(), at: 1 }, Some("rules-adopted")),
+        (RetentionFact::PlanMade { head, digest, due: 1, held: 0, at: 2 }, Some("plan-made")),
+        (RetentionFact::PlanApproved(approval), Some("plan-approved")),
+        (withdrawn, Some("plan-withdrawn")),
+        (RetentionFact::PlanBegun(begun), Some("plan-begun")),
+        (RetentionFact::PlanFinished { plan, destroyed: 1, spared: 2, at: 9 }, Some("plan-finished")),
+    ]
+}
+
+/// Every fact of studies and holds, likewise.
+fn study_facts() -> Vec<Expected> {
     let by = || person("Trần Thị B");
     let patient = PatientRef { issuer: "56001".into(), id: SECRET.into() };
-    let head =
-        PlanHead { form: 1, plan: plan(), as_of: date("2037-01-01"), made_by: by(), undo_days: 30, rules: rules() };
-    let why = Refusal::ApprovedByAuthor { by: person(SECRET) };
-    let class = ClassId::parse("PSY_ACC").expect("class");
-    let linked = LinkedRecord { class: class.clone(), ended: None };
     let (plan, reason, version) = (plan(), String::from(SECRET), StudyVersion::default());
+    let class = ClassId::parse("PSY_ACC").expect("class");
+    let record = LinkedRecord { class: class.clone(), ended: None };
+    let id = HoldId::parse("H-7").expect("hold");
+    let released = HoldRelease { hold: id, by: by(), reason: reason.clone(), at: 8 };
+    let why = Refusal::ApprovedByAuthor { by: person(SECRET) };
+    let (restored, linked) = (reason.clone(), reason.clone());
+    let restored =
+        RetentionFact::StudyRestored { plan: plan.clone(), study: study(), by: by(), reason: restored, at: 5 };
+    let rejected = RetentionFact::InstanceRejected {
+        study: study(),
+        series: uid(SERIES),
+        sop_instance: uid(SOP),
+        copy: 1,
+        reason: RejectReason::PatientSafety,
+        by: by(),
+        at: 5,
+    };
     vec![
         (hold(HoldTarget::Study(study())), Some("hold-made")),
         (hold(HoldTarget::Patient(patient.clone())), Some("hold-made")),
         (hold(HoldTarget::Studies { query: SECRET.into(), studies: vec![study()] }), Some("hold-made")),
-        (
-            RetentionFact::HoldReleased(HoldRelease {
-                hold: HoldId::parse("H-7").expect("hold"),
-                by: by(),
-                reason: reason.clone(),
-                at: 8,
-            }),
-            Some("hold-released"),
-        ),
-        (
-            RetentionFact::RulesAdopted { version: rules(), text: reason.clone(), by: by(), at: 1 },
-            Some("rules-adopted"),
-        ),
-        (RetentionFact::PlanMade { head, digest: Digest([4; 32]), due: 1, held: 0, at: 2 }, Some("plan-made")),
-        (
-            RetentionFact::PlanApproved(PlanApproval {
-                plan: plan.clone(),
-                digest: Digest([4; 32]),
-                by: by(),
-                remark: reason.clone(),
-                at: 3,
-            }),
-            Some("plan-approved"),
-        ),
-        (
-            RetentionFact::PlanWithdrawn { plan: plan.clone(), by: by(), reason: reason.clone(), at: 4 },
-            Some("plan-withdrawn"),
-        ),
-        (
-            RetentionFact::PlanBegun(Begun { plan: plan.clone(), digest: Digest([4; 32]), by: by(), at: 4 }),
-            Some("plan-begun"),
-        ),
-        (RetentionFact::PlanFinished { plan: plan.clone(), destroyed: 1, spared: 2, at: 9 }, Some("plan-finished")),
+        (RetentionFact::HoldReleased(released), Some("hold-released")),
         (RetentionFact::StudyHidden { plan: plan.clone(), study: study(), version, at: 5 }, Some("study-hidden")),
-        (
-            RetentionFact::StudyRestored {
-                plan: plan.clone(),
-                study: study(),
-                by: by(),
-                reason: reason.clone(),
-                at: 5,
-            },
-            Some("study-restored"),
-        ),
+        (restored, Some("study-restored")),
         (RetentionFact::StudyTakenOut { plan, study: study(), why, at: 5 }, Some("study-taken-out")),
         (RetentionFact::StudyDestroyed(Box::new(tombstone())), Some("study-destroyed")),
-        (
-            RetentionFact::InstanceRejected {
-                study: study(),
-                series: uid(SERIES),
-                sop_instance: uid(SOP),
-                copy: 1,
-                reason: RejectReason::PatientSafety,
-                by: by(),
-                at: 5,
-            },
-            Some("instance-rejected"),
-        ),
+        (rejected, Some("instance-rejected")),
         (RetentionFact::LateInstance { study: study(), seq: 40, destroyed_at: 6, at: 50 }, Some("late-instance")),
-        (RetentionFact::RecordLinked { study: study(), record: linked, by: by(), reason: reason.clone(), at: 1 }, None),
+        (RetentionFact::RecordLinked { study: study(), record, by: by(), reason: linked, at: 1 }, None),
         (RetentionFact::RecordUnlinked { study: study(), class, by: by(), reason, at: 1 }, None),
         (RetentionFact::DeathRecorded { patient, on: date("2026-01-01"), by: by(), at: 1 }, None),
     ]
@@ -212,7 +193,8 @@ fn facts() -> Vec<(Fact, Option<&'static str>)> {
         (boxed(PackFact::ColdLost { pack, at: 24 }), Some("cold-lost")),
         (forwarded, None),
     ];
-    all.extend(retention_facts().into_iter().map(|(fact, event)| (Fact::Retention(Box::new(fact)), event)));
+    let retention = plan_facts().into_iter().chain(study_facts());
+    all.extend(retention.map(|(fact, event)| (Fact::Retention(Box::new(fact)), event)));
     all
 }
 
