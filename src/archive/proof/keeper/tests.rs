@@ -23,6 +23,8 @@ impl Desk {
         let folder = tempfile::tempdir().expect("folder");
         let mut options = Options::new(folder.path().join("data"));
         (options.segment_bytes, options.blob_above, options.reserve_bytes) = (4 << 20, 1 << 20, 0);
+        let sign_every = Duration::from_secs(86_400);
+        options.ledger = Some(LedgerKeeping { sign_every, ..LedgerKeeping::default() });
         std::fs::create_dir(&options.data).expect("data");
         let (journal, _) = open_journal(&options).expect("journal");
         let journal = Arc::new(journal);
@@ -71,6 +73,8 @@ fn what_is_settled_is_entered_signed_and_covered() {
     assert_eq!((desk.keeper.covered(), desk.keeper.state().uncovered), (0, 3));
     desk.keeper.round(When::Now).expect("round");
     desk.keeper.feed().push(&desk.settle(2));
+    desk.keeper.round(When::Due).expect("round");
+    assert_eq!((desk.keeper.covered(), desk.keeper.state().uncovered), (3, 2), "entered, but no head covers them");
     desk.keeper.round(When::Now).expect("round");
     desk.expect_all();
 }
@@ -112,6 +116,8 @@ fn a_ledger_that_cannot_be_written_raises_an_alarm_and_loses_nothing() {
     desk.keeper.feed().push(&desk.settle(3));
     desk.keeper.round(When::Now).expect("round");
     let (heads, aside) = (desk.options.data.join("ledger/heads.log"), desk.folder.path().join("aside"));
+    desk.keeper.feed().push(&desk.settle(2));
+    desk.keeper.round(When::Due).expect("entered, not signed");
     // The writer lost its ledger; what lies there now cannot be opened.
     *desk.keeper.ledger.write() = None;
     std::fs::rename(&heads, &aside).expect("moved");

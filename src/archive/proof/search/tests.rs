@@ -173,13 +173,16 @@ fn an_instance_and_a_pack_are_found_and_strangers_are_not() {
 fn a_forwarded_fact_is_found_under_its_own_number() {
     let bench = bench();
     let before = search(&bench, &Wanted::Study(demo(), uid("1.2.1")));
-    let fact = Fact::Retention(Box::new(RetentionFact::StudyDestroyed(Box::new(tombstone("1.2.8")))));
-    bench.archive.record(fact.clone()).expect("recorded");
+    // The segment of the fact itself is long released: only its entry is left, here one of the same number.
+    let pack = PackFact::Released { pack: PackId::new([9; 16]), at: 1 };
+    bench.archive.record(Fact::Pack(Box::new(pack))).expect("recorded");
     let lsn = bench.archive.journal().last();
-    bench.archive.record(Fact::Forwarded { lsn, was: Box::new(fact) }).expect("recorded");
+    let fact = RetentionFact::StudyDestroyed(Box::new(tombstone("1.2.8")));
+    let was = Box::new(Fact::Retention(Box::new(fact)));
+    bench.archive.record(Fact::Forwarded { lsn, was }).expect("recorded");
     let found = search(&bench, &Wanted::Study(demo(), uid("1.2.8")));
-    // The destruction once, and the plan it belongs to.
+    // And the plan it belongs to.
     let ledger = bench.archive.ledger().expect("a ledger");
-    assert_eq!(events(&ledger, &found), ["plan-made p1", "plan-approved p1", "study-destroyed p1"]);
+    assert_eq!(events(&ledger, &found), ["plan-made p1", "plan-approved p1", "released 09"]);
     assert_eq!(search(&bench, &Wanted::Study(demo(), uid("1.2.1"))).entries, before.entries);
 }
