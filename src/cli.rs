@@ -4,6 +4,7 @@ mod backup;
 mod check_config;
 mod exit;
 mod import;
+mod ledger;
 mod progress;
 mod rebuild;
 mod scrub;
@@ -72,6 +73,9 @@ enum Command {
     /// Hospitals and the modalities that send for them (cơ sở y tế và nguồn gửi ảnh).
     #[command(subcommand, after_help = sources::HELP)]
     Sources(sources::Sources),
+    /// The signed log that proves what was stored, held and destroyed (sổ cái có chữ ký).
+    #[command(subcommand, after_help = ledger::HELP)]
+    Ledger(ledger::Ledger),
     /// What the archive holds and whether it is ready.
     Status(status::Status),
     /// Writes the conformance statement of this build (docs/CONFORMANCE.md) to standard output.
@@ -162,6 +166,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::RebuildIndex(place) => rebuild::run(&place),
         Command::CheckConfig(wanted) => check_config::run(&wanted),
         Command::Sources(wanted) => sources::run(&wanted),
+        Command::Ledger(wanted) => ledger::run(&wanted),
         Command::Status(wanted) => status::run(&wanted),
         Command::Conformance => show(&conformance::statement()),
     }

@@ -27,6 +27,7 @@ mod options;
 mod packing;
 mod packs;
 mod pending;
+pub mod proof;
 mod queue;
 pub mod rebuild;
 mod registry;

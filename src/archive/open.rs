@@ -13,6 +13,7 @@ use crate::options::Options;
 use crate::packing::Failing;
 use crate::packs::Packs;
 use crate::pending::Pending;
+use crate::proof::{self, Feed, Keeper};
 use crate::queue::FairQueue;
 use crate::registry::{Registry, demo};
 use crate::scrub::{self, Scrub};
@@ -55,6 +56,7 @@ pub struct Archive {
     draining: AtomicBool,
     stopping: Arc<AtomicBool>,
     journaled: Arc<AtomicU64>,
+    keeper: Option<Arc<Keeper>>,
     pipeline: Mutex<Vec<JoinHandle<()>>>,
     workers: Mutex<Vec<JoinHandle<()>>>,
     _directory: DataDir,
@@ -109,6 +111,7 @@ struct Bytes {
     journal: Arc<Journal>,
     facts: Facts,
     packs: Packs,
+    keeper: Option<Arc<Keeper>>,
 }
 
 /// Opens the index, or builds it anew when the journal no longer holds what it has not seen: it was removed, say.
@@ -157,7 +160,9 @@ impl Archive {
             journal.sync()?;
         }
         tracing::info!(from, facts = met.facts, orphans, "the index is level with the journal");
-        let archive = Self::start(options, directory, Bytes { journal: Arc::new(journal), facts, packs }, index)?;
+        let journal = Arc::new(journal);
+        let keeper = Keeper::open(&options, &journal)?;
+        let archive = Self::start(options, directory, Bytes { journal, facts, packs, keeper }, index)?;
         archive.seed()?;
         Ok(archive)
     }
@@ -168,12 +173,13 @@ impl Archive {
         bytes: Bytes,
         index: Arc<dyn Index>,
     ) -> Result<Arc<Self>, OpenError> {
-        let Bytes { journal, facts, packs } = bytes;
+        let Bytes { journal, facts, packs, keeper } = bytes;
         let queue = Arc::new(FairQueue::new());
         let health = Arc::new(Health::default());
         let journaled = Arc::new(AtomicU64::new(0));
         let (facilities, sources) = index.registry()?;
-        let (turns, pipeline) = start_pipeline(&options, &journal, &index, &queue, &health, &journaled)?;
+        let feed = keeper.as_ref().map(|keeper| keeper.feed());
+        let (turns, pipeline) = start_pipeline(&options, &journal, &index, &queue, &health, &journaled, feed)?;
         let archive = Arc::new(Self {
             budget: Budget::new(options.ingest_budget),
             prepared: Prepared::new(options.metadata_cache),
@@ -192,18 +198,20 @@ impl Archive {
             draining: AtomicBool::new(false),
             stopping: Arc::new(AtomicBool::new(false)),
             journaled,
+            keeper,
             pipeline: Mutex::new(pipeline),
             workers: Mutex::new(Vec::new()),
             _directory: directory,
             options,
         });
-        let workers = vec![
+        let mut workers = vec![
             worker::start_quiet(&archive)?,
             worker::start_flusher(&archive)?,
             packing::start(&archive)?,
             segments::start(&archive)?,
             scrub::start(&archive)?,
         ];
+        workers.extend(proof::start(&archive)?);
         *archive.workers.lock() = workers;
         Ok(archive)
     }
@@ -243,6 +251,8 @@ impl Archive {
         let volumes = self.packs.hot().volumes().into_iter();
         let amiss = volumes.filter(|volume| matches!(volume.state, VolumeState::Gone | VolumeState::ReadOnly));
         reasons.extend(amiss.map(|volume| format!("hot volume {} is {:?}", volume.dir.display(), volume.state)));
+        // The journal keeps what the ledger lacks.
+        reasons.extend(self.keeper.as_ref().and_then(|keeper| keeper.alarm()));
         Readiness { ready, reasons }
     }
 
@@ -279,6 +289,8 @@ impl Archive {
         join(&self.workers, deadline)?;
         self.queue.close();
         join(&self.pipeline, deadline)?;
+        // What cannot be signed now is said, and entered again by the next start.
+        let _ = self.sign_ledger();
         if self.health.reason().is_none() {
             self.journal.sync()?;
             self.journal.mark()?;
@@ -358,6 +370,10 @@ impl Archive {
         self.journaled.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn keeper(&self) -> Option<&Arc<Keeper>> {
+        self.keeper.as_ref()
+    }
+
     pub(crate) fn stopping(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stopping)
     }
@@ -380,6 +396,7 @@ fn start_pipeline(
     queue: &Arc<FairQueue<Work>>,
     health: &Arc<Health>,
     journaled: &Arc<AtomicU64>,
+    ledger: Option<Arc<Feed>>,
 ) -> Result<(Arc<Turns>, Vec<JoinHandle<()>>), OpenError> {
     let (commit, batches) = handoff::line(BATCHES_AHEAD);
     let max_seq = index.max_seq();
@@ -389,6 +406,7 @@ fn start_pipeline(
         applied_seq: AtomicU64::new(max_seq),
         bytes: Arc::clone(journaled),
         health: Arc::clone(health),
+        ledger,
     });
     let sequencer = Sequencer {
         queue: Arc::clone(queue),

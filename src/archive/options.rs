@@ -1,6 +1,7 @@
 //! What the archive is started with; every limit has a name and a default here.
 
 use crate::clock::{Clock, SystemClock};
+use crate::proof::LedgerKeeping;
 use model::AeTitle;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub struct Options {
     pub ae_titles: Vec<AeTitle>,
     /// Seeds one demo facility that accepts any AE title from loopback when the registry is empty.
     pub seed_demo: bool,
+    /// How the ledger is kept; none when it is off.
+    pub ledger: Option<LedgerKeeping>,
     /// Source of time.
     pub clock: Arc<dyn Clock>,
 }
@@ -124,6 +127,7 @@ impl Options {
             scrub: ScrubOptions::default(),
             ae_titles: AeTitle::parse("KHOANH").into_iter().collect(),
             seed_demo: true,
+            ledger: Some(LedgerKeeping::default()),
             clock: Arc::new(SystemClock),
         }
     }

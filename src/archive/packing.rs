@@ -316,7 +316,9 @@ impl Heads {
         match &instance.home {
             Home::Journal(place) => {
                 let head = archive.journal().read_head(place)?;
-                serde_json::from_slice(&head).map_err(|error| unread(format!("a journal record: {error}")))
+                let unread = |error: serde_json::Error| unread(format!("a journal record: {error}"));
+                let (_, fact) = serde_json::from_slice::<Fact>(&head).map_err(unread)?.own(0);
+                serde_json::to_value(fact).map_err(unread)
             }
             Home::Pack { pack, slot } => {
                 if !self.manifests.contains_key(pack) {

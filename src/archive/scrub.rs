@@ -121,7 +121,12 @@ fn pass(
 }
 
 /// Looks at every copy of a pack; false when it was told to stop before that was done.
-fn look(archive: &Arc<Archive>, row: &PackRow, pace: &mut Pace, stop: &dyn Fn() -> bool) -> Result<bool, RetrieveError> {
+fn look(
+    archive: &Arc<Archive>,
+    row: &PackRow,
+    pace: &mut Pace,
+    stop: &dyn Fn() -> bool,
+) -> Result<bool, RetrieveError> {
     let hot = if row.hot { Some(check_hot(archive, row, pace, stop)) } else { None };
     let cold = match &row.cold {
         Some(copy) if pace.take(copy.len, stop) => archive.packs().check_far(row).map(|checked| match checked {

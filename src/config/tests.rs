@@ -65,6 +65,15 @@ fn contradictions_are_refused_by_the_name_of_their_key() {
         ("[journal]\ndirectories = [\"a\", \"b\", \"c\"]", "journal.directories"),
         ("[journal]\ndirectories = [\"a\", \"a\"]", "journal.directories"),
         ("[journal]\nsegment = \"4KiB\"", "journal.segment"),
+        ("[ledger]\nsign_every = \"0s\"", "ledger.sign_every"),
+        ("[ledger]\ntoken = \"hsm\"", "ledger.token_module"),
+        ("[ledger]\ntoken_module = \"m.so\"", "ledger.token"),
+        ("[ledger]\ntoken_module = \"m.so\"\ntoken = \"hsm\"", "ledger.token_key"),
+        ("[ledger]\ntoken_module = \"m.so\"\ntoken = \"hsm\"\ntoken_key = \"k\"", "ledger.token_pin_file"),
+        (
+            "[ledger]\nkey = \"k.pem\"\ntoken_module = \"m.so\"\ntoken = \"hsm\"\ntoken_key = \"k\"\ntoken_pin_file = \"p\"",
+            "ledger.key",
+        ),
         ("[dicom]\nae_titles = []", "dicom.ae_titles"),
         ("[log]\nlevel = \"loud\"", "log.level"),
     ];

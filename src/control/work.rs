@@ -1,8 +1,9 @@
 //! What a request does to the archive: the same whether it came through the socket or the command opened the
 //! data directory itself.
 
-use super::{Progress, Request, import};
+use super::{LedgerRequest, Progress, Request, import};
 use crate::cli::{Exit, Failure};
+use archive::proof::Wanted;
 use archive::{Archive, RegistryError};
 use model::{Caller, Facility, Source};
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ impl Request {
             Self::Scrub { .. } => "scrub",
             Self::Usage => "usage",
             Self::Backup { .. } => "backup",
+            Self::Ledger(_) => "ledger",
         }
     }
 }
@@ -50,6 +52,7 @@ pub(super) fn answer(
             told(archive.backup(to, *keep_days, *digest, stop, &mut step))
         }
         Request::Scrub { now } => scrub(archive, *now, stop, progress),
+        Request::Ledger(wanted) => ledger(archive, wanted, stop, progress),
     }
 }
 
@@ -141,4 +144,23 @@ fn verify(archive: &Archive, stop: &AtomicBool, progress: &mut (dyn FnMut(Progre
     };
     let report = archive.verify(stop, &mut step).map_err(|error| Failure::new(Exit::Findings, error.to_string()))?;
     serde_json::to_value(report).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
+}
+
+fn ledger(
+    archive: &Archive,
+    wanted: &LedgerRequest,
+    stop: &AtomicBool,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Value, Failure> {
+    let wanted = match wanted.clone() {
+        LedgerRequest::Study { facility, uid } => Wanted::Study(facility, uid),
+        LedgerRequest::Instance { facility, uid } => Wanted::Instance(facility, uid),
+        LedgerRequest::Pack { pack } => Wanted::Pack(pack),
+    };
+    let mut step = |done, total| progress(Progress { done, total, ..Progress::default() });
+    let found = archive
+        .find_in_ledger(&wanted, stop, &mut step)
+        .map_err(|error| Failure::open(&archive.options().data, error))?;
+    let missing = || Failure::new(Exit::Failed, "there is no ledger to look in: it is off, or being opened again");
+    serde_json::to_value(found.ok_or_else(missing)?).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
 }
