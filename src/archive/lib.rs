@@ -28,6 +28,7 @@ pub mod rebuild;
 mod registry;
 mod retrieve;
 mod sequence;
+pub mod tier;
 pub mod verify;
 mod worker;
 
@@ -38,7 +39,7 @@ pub use index::{Cursor, CursorError, InstanceRow, Page, SeriesKey, SeriesRow, St
 pub use metadata::Metadata;
 pub use object::StoredFile;
 pub use open::{Archive, Readiness, Stats};
-pub use options::Options;
+pub use options::{Options, PackOptions};
 pub use registry::{Knock, Unknown};
 pub use retrieve::{Selection, Target};
 

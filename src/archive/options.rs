@@ -1,6 +1,8 @@
 //! What the archive is started with; every limit has a name and a default here.
 
 use crate::clock::{Clock, SystemClock};
+use crate::tier::policy::Policies;
+use crate::tier::{CloudOptions, KeyOptions};
 use model::AeTitle;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,12 +41,48 @@ pub struct Options {
     pub index_cache: usize,
     /// Memory of prepared metadata documents in bytes.
     pub metadata_cache: u64,
+    /// How series become packs, and where those lie.
+    pub packs: PackOptions,
+    /// The bucket of the cold tier; none, and nothing leaves the hot volumes.
+    pub cold: Option<CloudOptions>,
+    /// Where the keys of sealed copies lie.
+    pub keys: KeyOptions,
+    /// Which packs go to the bucket, and which leave the hot volumes.
+    pub policies: Policies,
     /// AE titles the archive answers to besides those of its sources.
     pub ae_titles: Vec<AeTitle>,
     /// Seeds one demo facility that accepts any AE title from loopback when the registry is empty.
     pub seed_demo: bool,
     /// Source of time.
     pub clock: Arc<dyn Clock>,
+}
+
+/// How series become packs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackOptions {
+    /// Whether series are packed at all; packs that exist are read in any case.
+    pub enabled: bool,
+    /// A series without a new instance for this long is packed.
+    pub after: Duration,
+    /// Most bytes of one pack; a larger series has several.
+    pub part_max: u64,
+    /// Directories that hold packs; empty means `packs` in the data directory.
+    pub volumes: Vec<PathBuf>,
+    /// Bytes that stay free on every volume. Less than [`Options::reserve_bytes`], so that packing, which frees the
+    /// journal, goes on when the journal takes nothing more.
+    pub reserve: u64,
+}
+
+impl Default for PackOptions {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            after: Duration::from_secs(600),
+            part_max: 1 << 30,
+            volumes: Vec::new(),
+            reserve: 256 << 20,
+        }
+    }
 }
 
 impl Options {
@@ -66,6 +104,10 @@ impl Options {
             flush_every: Duration::from_secs(300),
             index_cache: 512 << 20,
             metadata_cache: 32 << 20,
+            packs: PackOptions::default(),
+            cold: None,
+            keys: KeyOptions::default(),
+            policies: Policies::default(),
             ae_titles: AeTitle::parse("KHOANH").into_iter().collect(),
             seed_demo: true,
             clock: Arc::new(SystemClock),
