@@ -117,7 +117,6 @@ fn what_was_brought_back_whole_stays_for_a_while() {
 #[test]
 fn the_only_copy_is_never_released() {
     let seed = 20_261_122;
-    println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let days = |random: &mut fastrand::Rng| random.bool().then(|| random.u32(0..5) * DAY);
     let mut met = BTreeSet::new();
@@ -140,9 +139,11 @@ fn the_only_copy_is_never_released() {
         let action = policies.decide(&pack);
         match action {
             Action::Nothing => {}
-            Action::Copy => assert!(pack.hot && !pack.cold && pack.age >= policies.close_after),
-            Action::Release => assert!(pack.hot && pack.cold),
-            Action::CopyThenRelease => assert!(pack.hot && !pack.cold && pack.age >= policies.close_after),
+            Action::Copy => assert!(pack.hot && !pack.cold && pack.age >= policies.close_after, "seed {seed}"),
+            Action::Release => assert!(pack.hot && pack.cold, "seed {seed}"),
+            Action::CopyThenRelease => {
+                assert!(pack.hot && !pack.cold && pack.age >= policies.close_after, "seed {seed}")
+            }
         }
         met.insert(format!("{action:?}"));
     }
