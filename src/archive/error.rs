@@ -158,3 +158,23 @@ pub enum OpenError {
         what: String,
     },
 }
+
+/// A pack could not be moved between tiers.
+#[derive(Debug, thiserror::Error)]
+pub enum TierError {
+    /// A volume, the bucket or the keys; [`store::cold::ColdFault::passes`] says where waiting may help.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// The index does not answer.
+    #[error(transparent)]
+    Index(#[from] index::IndexError),
+    /// The fact could not be recorded; nothing that follows it was done.
+    #[error("not recorded: {0}")]
+    Record(#[from] IngestError),
+    /// It cannot be done in this state.
+    #[error("{what}")]
+    Refused {
+        /// Why, and what to do.
+        what: String,
+    },
+}

@@ -70,7 +70,7 @@ pub struct Cloud {
     keys: KeyStore,
     epochs: Arc<Epochs>,
     cache: Arc<PieceCache>,
-    opened: moka::sync::Cache<PackId, Arc<dyn ReadAt>>,
+    sources: moka::sync::Cache<PackId, Arc<dyn ReadAt>>,
     /// Packs destroyed since start: whoever was just opening one does not bring it back.
     gone: Mutex<HashSet<PackId>>,
     probe: Mutex<Option<BucketProbe>>,
@@ -109,7 +109,7 @@ impl Cloud {
             keys,
             epochs,
             cache: Arc::new(PieceCache::open(&cache, options.cache_bytes)?),
-            opened: moka::sync::Cache::builder().max_capacity(OPEN_PACKS).time_to_idle(OPEN_FOR).build(),
+            sources: moka::sync::Cache::builder().max_capacity(OPEN_PACKS).time_to_idle(OPEN_FOR).build(),
             gone: Mutex::default(),
             probe: Mutex::new(kept_probe(&work)),
             clock,
@@ -224,29 +224,47 @@ impl Cloud {
     /// # Errors
     /// Those of the key; those of the bucket come with the reading, as [`StoreError::within`] the error.
     pub fn source(&self, name: &PackName, copy: &ColdCopy) -> Result<Arc<dyn ReadAt>, StoreError> {
-        if let Some(open) = self.opened.get(&name.pack) {
+        if let Some(open) = self.sources.get(&name.pack) {
             return Ok(open);
         }
         let file = PackFile { pack: name.pack, sealed: copy.sealed };
-        let object = ColdObject::new(Arc::clone(&self.cold), &copy.key, copy.version.as_deref(), copy.len);
-        let cached = ThroughCache::new(Arc::clone(&self.cache), file, object);
-        let plain: Arc<dyn ReadAt> = if copy.sealed {
-            let key = self.keys.get(name.pack)?;
-            let header = Header::of_plain(name.pack, &key, &name.sha256.0);
-            let opened = OpenedPack::with_header(cached, &key, &header)?;
-            Arc::new(Doubting { far: opened, cache: Arc::clone(&self.cache), file })
-        } else {
-            Arc::new(cached)
+        let cached = ThroughCache::new(Arc::clone(&self.cache), file, self.object(copy));
+        let plain: Arc<dyn ReadAt> = match copy.sealed {
+            true => {
+                let opened = self.opened(name, cached)?;
+                Arc::new(Doubting { far: opened, cache: Arc::clone(&self.cache), file })
+            }
+            false => Arc::new(cached),
         };
-        if plain.len() != name.len {
-            return Err(StoreError::Envelope { what: "the copy in the cloud has another length" });
-        }
-        self.opened.insert(name.pack, Arc::clone(&plain));
+        of_length(name, &*plain)?;
+        self.sources.insert(name.pack, Arc::clone(&plain));
         if self.gone.lock().contains(&name.pack) {
-            self.opened.invalidate(&name.pack);
+            self.sources.invalidate(&name.pack);
             return Err(StoreError::KeyDestroyed { pack: name.pack });
         }
         Ok(plain)
+    }
+
+    /// The same, but nothing of it comes from the cache or stays there: for whoever reads it whole.
+    ///
+    /// # Errors
+    /// As [`Cloud::source`].
+    pub fn source_past_cache(&self, name: &PackName, copy: &ColdCopy) -> Result<Arc<dyn ReadAt>, StoreError> {
+        let plain: Arc<dyn ReadAt> = match copy.sealed {
+            true => Arc::new(self.opened(name, self.object(copy))?),
+            false => Arc::new(self.object(copy)),
+        };
+        of_length(name, &*plain)?;
+        Ok(plain)
+    }
+
+    fn object(&self, copy: &ColdCopy) -> ColdObject {
+        ColdObject::new(Arc::clone(&self.cold), &copy.key, copy.version.as_deref(), copy.len)
+    }
+
+    fn opened<R: ReadAt>(&self, name: &PackName, sealed: R) -> Result<OpenedPack<R>, StoreError> {
+        let key = self.keys.get(name.pack)?;
+        OpenedPack::with_header(sealed, &key, &Header::of_plain(name.pack, &key, &name.sha256.0))
     }
 
     /// Whoever finds bytes of a copy wrong says so: what the cache holds of it is fetched anew.
@@ -291,7 +309,7 @@ impl Cloud {
             Err(StoreError::KeyMissing { .. }) => false,
             answer => answer?,
         };
-        self.opened.invalidate(&pack);
+        self.sources.invalidate(&pack);
         forgotten.pieces = self.cache.remove(pack)?;
         let names = [PackFile::plain(pack), PackFile::sealed(pack)].map(|file| self.cold.pack_key(file));
         let other = copy.map(|copy| copy.key.clone()).filter(|key| !names.contains(key));
@@ -309,7 +327,7 @@ impl Cloud {
     /// # Errors
     /// What the bucket says.
     pub fn withdraw(&self, pack: PackId, copy: &ColdCopy) -> Result<Destroyed, StoreError> {
-        self.opened.invalidate(&pack);
+        self.sources.invalidate(&pack);
         self.doubt(pack);
         self.cold.destroy(&copy.key)
     }
@@ -340,6 +358,11 @@ impl Cloud {
     /// The options it was opened with.
     pub fn options(&self) -> &CloudOptions {
         &self.options
+    }
+
+    /// Milliseconds since 1970 UTC.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
     }
 
     /// Ends what waits for the bucket's hours and begins no put any more; notes of uploads stay.
@@ -373,6 +396,13 @@ impl<R: ReadAt> ReadAt for Doubting<R> {
 
     fn len(&self) -> u64 {
         self.far.len()
+    }
+}
+
+fn of_length(name: &PackName, plain: &dyn ReadAt) -> Result<(), StoreError> {
+    match plain.len() == name.len {
+        true => Ok(()),
+        false => Err(StoreError::Envelope { what: "the copy in the cloud has another length" }),
     }
 }
 
