@@ -84,7 +84,8 @@ fn append(journal: &Journal, index: &Rocks, batch: Vec<(Fact, Record)>) -> Resul
     let (facts, records): (Vec<Fact>, Vec<Record>) = batch.into_iter().unzip();
     let placed = journal.append(&records)?;
     let entries = facts.into_iter().zip(placed);
-    let entries: Vec<Entry> = entries.map(|(fact, (lsn, place))| Entry { lsn, fact, place: Some(place) }).collect();
+    let entries: Vec<Entry> =
+        entries.map(|(fact, (lsn, place))| Entry { lsn, fact, home: Some(model::Home::Journal(place)) }).collect();
     Ok(index.apply(&entries)?)
 }
 

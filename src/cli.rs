@@ -7,6 +7,7 @@ mod progress;
 mod rebuild;
 mod sources;
 mod status;
+mod tiers;
 mod verify;
 
 use crate::config::Config;
@@ -61,6 +62,9 @@ enum Command {
     Sources(sources::Sources),
     /// What the archive holds and whether it is ready.
     Status(status::Status),
+    /// Where packs lie, hot and cold, and what waits (ổ lưu nóng, kho lạnh).
+    #[command(subcommand, after_help = tiers::HELP)]
+    Tiers(tiers::Tiers),
     /// Writes the conformance statement of this build (docs/CONFORMANCE.md) to standard output.
     #[command(hide = true)]
     Conformance,
@@ -146,6 +150,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::CheckConfig(wanted) => check_config::run(&wanted),
         Command::Sources(wanted) => sources::run(&wanted),
         Command::Status(wanted) => status::run(&wanted),
+        Command::Tiers(wanted) => tiers::run(&wanted),
         Command::Conformance => show(&conformance::statement()),
     }
 }

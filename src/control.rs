@@ -6,6 +6,7 @@
 mod client;
 mod import;
 mod server;
+mod tiers;
 mod work;
 
 use crate::cli::{Exit, Failure};
@@ -20,6 +21,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub(crate) use server::Server;
+pub(crate) use tiers::TierRequest;
 
 /// Longest request or answer line in bytes.
 const LINE_MAX: u64 = 16 << 20;
@@ -49,6 +51,8 @@ pub(crate) enum Request {
     Import(ImportRequest),
     /// Re-reads everything stored.
     Verify,
+    /// Hot and cold.
+    Tiers(TierRequest),
 }
 
 /// What to adopt, for whom.

@@ -1,5 +1,11 @@
 //! What a caller of the archive can do about a failure. No variant's text holds patient data.
 
+use store::StoreError;
+use store::cold::ColdFault;
+
+/// When whoever waits for a restore may ask again: restores take minutes at best.
+const RESTORE_SECONDS: u32 = 300;
+
 /// An object was not stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IngestError {
@@ -88,6 +94,12 @@ pub enum RetrieveError {
         /// Why.
         what: String,
     },
+    /// It lies in an archive class and is on its way out of it.
+    #[error("in an archive class of the cloud; it is being restored, ask again in {after} seconds")]
+    Restoring {
+        /// Seconds until asking again makes sense.
+        after: u32,
+    },
 }
 
 impl From<index::IndexError> for RetrieveError {
@@ -100,7 +112,26 @@ impl From<store::StoreError> for RetrieveError {
     fn from(error: store::StoreError) -> Self {
         match error {
             store::StoreError::Corrupt { .. } => Self::Damaged { what: error.to_string() },
+            store::StoreError::Cold { fault: ColdFault::Archived, .. } => Self::Restoring { after: RESTORE_SECONDS },
             other => Self::Unavailable { what: other.to_string() },
+        }
+    }
+}
+
+impl From<store::pack::PackError> for RetrieveError {
+    fn from(error: store::pack::PackError) -> Self {
+        use store::pack::PackError;
+        let reason = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        let what = format!("{error}{reason}");
+        match &error {
+            PackError::Read(source) if source.kind() != std::io::ErrorKind::InvalidData => {
+                match StoreError::within(source).and_then(StoreError::cold_fault) {
+                    Some(ColdFault::Archived) => Self::Restoring { after: RESTORE_SECONDS },
+                    _ => Self::Unavailable { what },
+                }
+            }
+            PackError::Write(_) | PackError::Broken => Self::Unavailable { what },
+            _ => Self::Damaged { what },
         }
     }
 }

@@ -140,7 +140,7 @@ impl Archive {
     }
 
     /// Puts a document together: a JSON array in one zstd frame or, for long series, in one frame a thread.
-    fn document(self: &Arc<Self>, instances: &[InstanceRow]) -> Result<Vec<u8>, RetrieveError> {
+    pub(crate) fn document(self: &Arc<Self>, instances: &[InstanceRow]) -> Result<Vec<u8>, RetrieveError> {
         let _turn = self.prepared().turn();
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
         if instances.len() < SHARE_MIN * 2 || threads < 2 {

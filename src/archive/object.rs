@@ -2,8 +2,9 @@
 
 use crate::error::RetrieveError;
 use crate::open::Archive;
+use crate::packs;
 use index::InstanceRow;
-use model::Layout;
+use model::{Home, Layout, PackId};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,7 +29,35 @@ impl Archive {
     /// # Errors
     /// [`RetrieveError::Damaged`] when a checksum fails: nothing unverified is ever returned.
     pub fn read(&self, instance: &InstanceRow, range: Range<u64>) -> Result<Vec<u8>, RetrieveError> {
-        Ok(self.journal().read(&instance.place, range)?)
+        match self.read_at_home(&instance.home, range.clone()) {
+            Ok(bytes) => Ok(bytes),
+            // It may have moved since the row was read: into a pack, or into another one.
+            Err(error) => match self.home_now(instance)?.filter(|home| *home != instance.home) {
+                Some(home) => self.read_at_home(&home, range),
+                None => Err(error),
+            },
+        }
+    }
+
+    fn read_at_home(&self, home: &Home, range: Range<u64>) -> Result<Vec<u8>, RetrieveError> {
+        match home {
+            Home::Journal(place) => Ok(self.journal().read(place, range)?),
+            Home::Pack { pack, slot } => packs::range(&self.open_pack(*pack)?, *slot, range),
+        }
+    }
+
+    /// A pack that is known.
+    pub(crate) fn open_pack(&self, pack: PackId) -> Result<packs::OpenPack, RetrieveError> {
+        let gone = || RetrieveError::Unavailable { what: format!("pack {pack} is not known") };
+        let row = self.index().pack(pack)?.ok_or_else(gone)?;
+        self.tiers().was_read(self, &row);
+        self.packs().open_pack(self.index().as_ref(), &row)
+    }
+
+    /// Where the index says an instance lies now.
+    pub(crate) fn home_now(&self, instance: &InstanceRow) -> Result<Option<Home>, RetrieveError> {
+        let rows = self.index().instance(&instance.sop_instance)?;
+        Ok(rows.into_iter().find(|row| row.seq == instance.seq).map(|row| row.home))
     }
 
     /// Where the parts of the object lie; positions count from the data set.

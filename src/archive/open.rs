@@ -6,14 +6,18 @@
 use crate::budget::Budget;
 use crate::commit::{Committer, Health, Settlement, Watch};
 use crate::error::{IngestError, OpenError};
+use crate::facts::Facts;
 use crate::handoff;
 use crate::metadata::Prepared;
 use crate::options::Options;
+use crate::packing::Failing;
+use crate::packs::Packs;
 use crate::pending::Pending;
 use crate::queue::FairQueue;
 use crate::registry::{Registry, demo};
 use crate::sequence::{Sequencer, Turns, Work};
-use crate::{rebuild, worker};
+use crate::tier::{FarCloud, Tiers};
+use crate::{packing, rebuild, segments, tier, worker};
 use index::{Index, Rocks, RocksOptions};
 use model::{FacilityCode, Fact};
 use parking_lot::{Mutex, RwLock};
@@ -25,6 +29,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use store::{DataDir, Journal, JournalOptions, RealDisk};
 
+/// Progress of a long start is said this often.
+const SAY_EVERY: Duration = Duration::from_secs(10);
 /// Batches the sequencer may run ahead of the sync.
 const BATCHES_AHEAD: usize = 2;
 
@@ -38,6 +44,10 @@ pub struct Archive {
     budget: Budget,
     registry: RwLock<Registry>,
     prepared: Prepared,
+    packs: Packs,
+    tiers: Arc<Tiers>,
+    facts: Facts,
+    failing: Failing,
     registry_change: Mutex<()>,
     health: Arc<Health>,
     draining: AtomicBool,
@@ -77,13 +87,11 @@ pub(crate) fn index_path(data: &Path) -> PathBuf {
 
 /// Opens the journal of a data directory as the options say.
 pub(crate) fn open_journal(options: &Options) -> Result<(Journal, store::Recovery), OpenError> {
-    let default = vec![options.data.join("journal")];
-    let dirs = if options.journal.is_empty() { default } else { options.journal.clone() };
     let journal_options = JournalOptions {
         segment_bytes: options.segment_bytes,
         blob_above: options.blob_above,
         reserve_bytes: options.reserve_bytes,
-        ..JournalOptions::new(dirs)
+        ..JournalOptions::new(options.journal_dirs())
     };
     Ok(Journal::open(Arc::new(RealDisk), journal_options)?)
 }
@@ -92,6 +100,35 @@ pub(crate) fn open_journal(options: &Options) -> Result<(Journal, store::Recover
 pub(crate) fn open_index(options: &Options, path: &Path) -> Result<Arc<dyn Index>, OpenError> {
     let rocks = RocksOptions { block_cache_bytes: options.index_cache, ..RocksOptions::default() };
     Ok(Arc::new(Rocks::open(path, rocks)?))
+}
+
+/// Where the archive's bytes lie.
+struct Bytes {
+    journal: Arc<Journal>,
+    facts: Facts,
+    packs: Packs,
+    tiers: Arc<Tiers>,
+}
+
+/// Opens the index, or builds it anew when the journal no longer holds what it has not seen: it was removed, say.
+fn level_index(options: &Options, sources: &rebuild::Sources<'_>) -> Result<Arc<dyn Index>, OpenError> {
+    let path = index_path(&options.data);
+    let index = open_index(options, &path)?;
+    rebuild::refuse_when_ahead(index.applied(), sources.journal)?;
+    let empty = index.applied() == 0 && !sources.facts.is_empty();
+    if !empty && !rebuild::is_out_of_reach(index.applied(), sources.journal) {
+        return Ok(index);
+    }
+    drop(index);
+    tracing::warn!("the index is missing or too old: it is built anew from journal and packs");
+    let mut said = Instant::now();
+    rebuild::replace(options, sources, &mut |facts| {
+        if said.elapsed() >= SAY_EVERY {
+            said = Instant::now();
+            tracing::info!(facts, "building the index");
+        }
+    })?;
+    open_index(options, &path)
 }
 
 impl Archive {
@@ -105,9 +142,11 @@ impl Archive {
         if let Some(torn) = &recovery.torn {
             tracing::warn!(?torn, "an unfinished record at the end of the journal was cut; it was never acknowledged");
         }
-        let index = open_index(&options, &index_path(&options.data))?;
+        let tiers = Tiers::open(&options)?;
+        let far = FarCloud::behind(&tiers);
+        let (facts, packs) = (Facts::open(&options)?, Packs::open(&options, far)?);
+        let index = level_index(&options, &rebuild::Sources { journal: &journal, facts: &facts, packs: &packs })?;
         let applied = index.applied();
-        rebuild::refuse_when_ahead(applied, &journal)?;
         let from = rebuild::replay_from(applied, &recovery);
         let met = rebuild::replay(&journal, index.as_ref(), from, &mut |_| {})?;
         let orphans = journal.remove_orphans(&met.blobs, from)?;
@@ -119,7 +158,8 @@ impl Archive {
             journal.sync()?;
         }
         tracing::info!(from, facts = met.facts, orphans, "the index is level with the journal");
-        let archive = Self::start(options, directory, Arc::new(journal), index)?;
+        let archive =
+            Self::start(options, directory, Bytes { journal: Arc::new(journal), facts, packs, tiers }, index)?;
         archive.seed()?;
         Ok(archive)
     }
@@ -127,9 +167,10 @@ impl Archive {
     fn start(
         options: Options,
         directory: DataDir,
-        journal: Arc<Journal>,
+        bytes: Bytes,
         index: Arc<dyn Index>,
     ) -> Result<Arc<Self>, OpenError> {
+        let Bytes { journal, facts, packs, tiers } = bytes;
         let queue = Arc::new(FairQueue::new());
         let health = Arc::new(Health::default());
         let journaled = Arc::new(AtomicU64::new(0));
@@ -138,6 +179,10 @@ impl Archive {
         let archive = Arc::new(Self {
             budget: Budget::new(options.ingest_budget),
             prepared: Prepared::new(options.metadata_cache),
+            packs,
+            tiers,
+            facts,
+            failing: Failing::default(),
             registry_change: Mutex::new(()),
             journal,
             index,
@@ -153,7 +198,14 @@ impl Archive {
             _directory: directory,
             options,
         });
-        let workers = vec![worker::start_quiet(&archive)?, worker::start_flusher(&archive)?];
+        let workers = vec![
+            worker::start_quiet(&archive)?,
+            worker::start_flusher(&archive)?,
+            packing::start(&archive)?,
+            segments::start(&archive)?,
+            tier::start_walk(&archive)?,
+            tier::start_recalls(&archive)?,
+        ];
         *archive.workers.lock() = workers;
         Ok(archive)
     }
@@ -219,6 +271,7 @@ impl Archive {
         let deadline = Instant::now() + limit;
         self.begin_drain();
         self.stopping.store(true, Ordering::Relaxed);
+        self.tiers.stop();
         join(&self.workers, deadline)?;
         self.queue.close();
         join(&self.pipeline, deadline)?;
@@ -226,6 +279,7 @@ impl Archive {
             self.journal.sync()?;
             self.journal.mark()?;
             self.journal.sync()?;
+            self.facts.close()?;
             self.index.flush()?;
         }
         Ok(())
@@ -265,6 +319,22 @@ impl Archive {
     /// Held from the check of a registry change to its place in memory: both in journal order.
     pub(crate) fn registry_change(&self) -> &Mutex<()> {
         &self.registry_change
+    }
+
+    pub(crate) const fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    pub(crate) const fn failing(&self) -> &Failing {
+        &self.failing
+    }
+
+    pub(crate) fn tiers(&self) -> &Tiers {
+        &self.tiers
+    }
+
+    pub(crate) const fn packs(&self) -> &Packs {
+        &self.packs
     }
 
     pub(crate) fn prepared(&self) -> &Prepared {

@@ -86,6 +86,11 @@ impl Default for PackOptions {
 }
 
 impl Options {
+    /// The journal directories, named or not.
+    pub(crate) fn journal_dirs(&self) -> Vec<PathBuf> {
+        if self.journal.is_empty() { vec![self.data.join("journal")] } else { self.journal.clone() }
+    }
+
     /// Defaults over a data directory.
     pub fn new(data: impl Into<PathBuf>) -> Self {
         Self {

@@ -1,13 +1,24 @@
-//! The index from the journal alone (law 3): what start-up does for the missing tail, and a rebuild for all.
+//! The index from journal, kept facts and packs alone (law 3), and what start-up does for the missing tail.
+//!
+//! A rebuild applies all instances first, in the order they came in, wherever they lie now: heads of packed ones stand
+//! in the manifests of their packs, the others in the journal. Then it applies every other fact in the order it became
+//! true. That gives the rows of the first time, because what depends on order is the order among instances.
 
 use crate::error::OpenError;
+use crate::facts::{Facts, parse};
 use crate::open::{index_path, open_index, open_journal};
 use crate::options::Options;
-use index::{Entry, Index};
-use model::{Digest, Fact, Lsn};
+use crate::packs::Packs;
+use crate::spool::Spool;
+use crate::tier::{FarCloud, Tiers};
+use index::{Entry, Index, PackRow};
+use model::pack::{PackFact, Packed};
+use model::{Digest, Fact, Home, InstanceHead, Lsn, PackId, Place};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use store::pack::Pack;
 use store::{DataDir, Journal, Recovery, Replayed};
 
 /// Facts applied to the index at once ...
@@ -18,8 +29,10 @@ const BATCH_BYTES: usize = 4 << 20;
 /// What a rebuild found.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Report {
-    /// Facts read from the journal.
+    /// Facts read from the journal, and instances read from packs.
     pub facts: u64,
+    /// Packs read.
+    pub packs: u64,
     /// Digest of the logical dump of the index as it was; none when there was none that opens.
     pub before: Option<Digest>,
     /// Digest of the logical dump of the rebuilt index.
@@ -38,39 +51,63 @@ impl Report {
 pub(crate) struct Met {
     /// Number of facts.
     pub(crate) facts: u64,
+    /// Packs read.
+    pub(crate) packs: u64,
     /// Names of the files that records hold their bodies in.
     pub(crate) blobs: HashSet<String>,
 }
 
-/// Applies every fact from `from` on. `progress` hears the running number.
+/// Facts on their way into an index.
+struct Batch<'a> {
+    index: &'a dyn Index,
+    entries: Vec<Entry>,
+    bytes: usize,
+    met: Met,
+    progress: &'a mut dyn FnMut(u64),
+}
+
+impl<'a> Batch<'a> {
+    fn new(index: &'a dyn Index, progress: &'a mut dyn FnMut(u64)) -> Self {
+        Self { index, entries: Vec::with_capacity(BATCH), bytes: 0, met: Met::default(), progress }
+    }
+
+    fn push(&mut self, entry: Entry, bytes: usize) -> Result<(), OpenError> {
+        self.entries.push(entry);
+        self.met.facts += 1;
+        self.bytes += bytes;
+        if self.entries.len() >= BATCH || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), OpenError> {
+        self.index.apply(&self.entries)?;
+        self.entries.clear();
+        self.bytes = 0;
+        (self.progress)(self.met.facts);
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Met, OpenError> {
+        self.flush()?;
+        Ok(self.met)
+    }
+}
+
+/// Applies every fact of the journal from `from` on. `progress` hears the running number.
 pub(crate) fn replay(
     journal: &Journal,
     index: &dyn Index,
     from: Lsn,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Met, OpenError> {
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut bytes = 0;
-    let mut met = Met::default();
+    let mut batch = Batch::new(index, progress);
     let mut each = |replayed: Replayed<'_>| -> Result<(), OpenError> {
-        let fact: Fact = serde_json::from_slice(replayed.head)
-            .map_err(|error| OpenError::Fact { lsn: replayed.lsn, what: error.to_string() })?;
-        met.blobs.extend(replayed.place.blob.clone());
-        batch.push(Entry { lsn: replayed.lsn, fact, place: Some(replayed.place) });
-        met.facts += 1;
-        bytes += replayed.head.len();
-        if batch.len() >= BATCH || bytes >= BATCH_BYTES {
-            index.apply(&batch)?;
-            batch.clear();
-            bytes = 0;
-            progress(met.facts);
-        }
-        Ok(())
+        let fact = parse(replayed.lsn, replayed.head)?;
+        batch.met.blobs.extend(replayed.place.blob.clone());
+        let home = Some(Home::Journal(replayed.place));
+        batch.push(Entry { lsn: replayed.lsn, fact, home }, replayed.head.len())
     };
     journal.replay(from, &mut each)?;
-    index.apply(&batch)?;
-    progress(met.facts);
-    Ok(met)
+    batch.end()
 }
 
 /// The first record to replay: what the index has not seen, and what start-up moved to a new place.
@@ -85,6 +122,154 @@ pub(crate) fn refuse_when_ahead(applied: Lsn, journal: &Journal) -> Result<(), O
     if applied > last { Err(OpenError::JournalBehind { applied, last }) } else { Ok(()) }
 }
 
+/// Whether the journal no longer holds everything that an index standing at `applied` has not seen.
+pub(crate) fn is_out_of_reach(applied: Lsn, journal: &Journal) -> bool {
+    let first = journal.segments().iter().map(|segment| segment.first_lsn).min();
+    first.is_some_and(|first| applied.saturating_add(1) < first)
+}
+
+/// What an archive consists of without its index.
+pub(crate) struct Sources<'a> {
+    pub(crate) journal: &'a Journal,
+    pub(crate) facts: &'a Facts,
+    pub(crate) packs: &'a Packs,
+}
+
+/// An instance on its way through the spool.
+#[derive(Serialize, Deserialize)]
+struct Spooled {
+    /// Which pack it lies in, and in which slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pack: Option<(PackId, u32)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<Place>,
+    head: Box<InstanceHead>,
+}
+
+impl Sources<'_> {
+    /// Every fact that is no instance, in the order it became true.
+    fn each_fact(&self, each: &mut dyn FnMut(Lsn, Fact) -> Result<(), OpenError>) -> Result<(), OpenError> {
+        self.facts.replay(each)?;
+        self.journal.replay(1, &mut |replayed: Replayed<'_>| match parse(replayed.lsn, replayed.head)? {
+            Fact::Instance(_) => Ok(()),
+            fact => each(replayed.lsn, fact),
+        })
+    }
+
+    /// The packs that count, with their cold copies: what was replaced does not.
+    fn known_packs(&self) -> Result<HashMap<PackId, PackRow>, OpenError> {
+        let mut rows: HashMap<PackId, PackRow> = HashMap::new();
+        self.each_fact(&mut |_, fact| {
+            if let Fact::Pack(fact) = fact {
+                match *fact {
+                    PackFact::Packed(packed) => note(&mut rows, &packed),
+                    fact => drop(rows.get_mut(&fact.pack()).map(|row| row.take(&fact))),
+                }
+            }
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// Builds an index from nothing.
+    pub(crate) fn build(
+        &self,
+        index: &dyn Index,
+        folder: &Path,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Met, OpenError> {
+        let failed = |error: std::io::Error| OpenError::Thread { what: format!("{}: {error}", folder.display()) };
+        let mut spool = Spool::new(folder).map_err(failed)?;
+        let rows = self.known_packs()?;
+        for row in rows.values() {
+            self.spool_pack(index, row, &mut spool)?;
+        }
+        let (mut blobs, mut newest) = (HashSet::new(), None);
+        self.journal.replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
+            let Fact::Instance(head) = parse(replayed.lsn, replayed.head)? else { return Ok(()) };
+            blobs.extend(replayed.place.blob.clone());
+            let seq = head.seq;
+            newest = Some((replayed.lsn, head.clone(), replayed.place.clone()));
+            push(&mut spool, seq, &Spooled { pack: None, place: Some(replayed.place), head })
+        })?;
+        let mut batch = Batch::new(index, progress);
+        let mut before = None;
+        let drained = spool.drain(&mut |seq, item| -> Result<(), Drained> {
+            // An instance that lies in a pack may still stand in the journal: its pack was spooled first.
+            let again = before.replace(seq) == Some(seq);
+            if again { Ok(()) } else { Ok(apply(&mut batch, &item)?) }
+        });
+        drained.map_err(|error| match error {
+            Drained::Open(error) => *error,
+            Drained::Io(error) => failed(error),
+        })?;
+        batch.flush()?;
+        // Nothing new, but the index then stands at the journal's end.
+        if let Some((lsn, head, place)) = newest {
+            batch.push(Entry { lsn, fact: Fact::Instance(head), home: Some(Home::Journal(place)) }, 0)?;
+            batch.flush()?;
+        }
+        self.each_fact(&mut |lsn, fact| batch.push(Entry { lsn, fact, home: None }, 256))?;
+        let met = batch.end()?;
+        Ok(Met { blobs, packs: u64::try_from(rows.len()).unwrap_or(u64::MAX), ..met })
+    }
+
+    /// The heads of a pack's instances, from its manifest, which the index keeps for reading.
+    fn spool_pack(&self, index: &dyn Index, row: &PackRow, spool: &mut Spool) -> Result<(), OpenError> {
+        let pack = Pack::open(self.packs.source(row)?).map_err(crate::RetrieveError::from)?;
+        let manifest = pack.manifest();
+        index.put_manifest(row.pack, &manifest.to_kept().map_err(crate::RetrieveError::from)?)?;
+        for (slot, instance) in (0..).zip(manifest.instances()) {
+            let unread = |what: String| OpenError::Thread { what: format!("pack {}, slot {slot}: {what}", row.pack) };
+            let fact: Fact = Deserialize::deserialize(&instance.head).map_err(|error| unread(format!("{error}")))?;
+            let Fact::Instance(head) = fact else { return Err(unread("its head is no instance".into())) };
+            push(spool, head.seq, &Spooled { pack: Some((row.pack, slot)), place: None, head })?;
+        }
+        Ok(())
+    }
+}
+
+/// A pack that was written counts; those it replaces do not any more.
+fn note(rows: &mut HashMap<PackId, PackRow>, packed: &Packed) {
+    packed.replaces.iter().for_each(|replaced| drop(rows.remove(replaced)));
+    rows.entry(packed.pack).or_insert_with(|| PackRow::of(packed));
+}
+
+/// Why draining a spool ended.
+enum Drained {
+    Open(Box<OpenError>),
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for Drained {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<OpenError> for Drained {
+    fn from(error: OpenError) -> Self {
+        Self::Open(Box::new(error))
+    }
+}
+
+fn push(spool: &mut Spool, seq: u64, item: &Spooled) -> Result<(), OpenError> {
+    let failed = |what: String| OpenError::Thread { what: format!("sorting the instances: {what}") };
+    let bytes = serde_json::to_vec(item).map_err(|error| failed(error.to_string()))?;
+    spool.push(seq, bytes).map_err(|error| failed(error.to_string()))
+}
+
+fn apply(batch: &mut Batch<'_>, item: &[u8]) -> Result<(), OpenError> {
+    let spooled: Spooled = serde_json::from_slice(item)
+        .map_err(|error| OpenError::Thread { what: format!("sorting the instances: {error}") })?;
+    let home = match (spooled.pack, spooled.place) {
+        (Some((pack, slot)), _) => Some(Home::Pack { pack, slot }),
+        (None, place) => place.map(Home::Journal),
+    };
+    // The number of the record does not matter: the facts that follow stand behind it.
+    batch.push(Entry { lsn: 0, fact: Fact::Instance(spooled.head), home }, item.len())
+}
+
 /// Builds the index of a data directory anew and puts it in the old one's place.
 ///
 /// The old index is removed only after the new one is complete and flushed; a stop in between leaves
@@ -92,10 +277,11 @@ pub(crate) fn refuse_when_ahead(applied: Lsn, journal: &Journal) -> Result<(), O
 pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Report, OpenError> {
     let _directory = DataDir::open(&options.data)?;
     let (journal, recovery) = open_journal(options)?;
-    let (old, new, aside) = (index_path(&options.data), options.data.join("index.new"), options.data.join("index.old"));
-    remove(&new)?;
-    remove(&aside)?;
+    let tiers = Tiers::open(options)?;
+    let (facts, packs) = (Facts::open(options)?, Packs::open(options, FarCloud::behind(&tiers))?);
+    let old = index_path(&options.data);
     let before = match old.exists().then(|| open_index(options, &old)) {
+        Some(Ok(index)) if is_out_of_reach(index.applied(), &journal) => None,
         Some(Ok(index)) => {
             // What the journal has and the old index has not seen belongs to both.
             let applied = index.applied();
@@ -108,8 +294,25 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Report, O
         }
         None => None,
     };
+    let sources = Sources { journal: &journal, facts: &facts, packs: &packs };
+    let (met, after) = replace(options, &sources, progress)?;
+    // Only now may the journal say that nothing needs moving: the index in use knows every place.
+    journal.close()?;
+    facts.close()?;
+    Ok(Report { facts: met.facts, packs: met.packs, before, after })
+}
+
+/// Builds a new index and puts it in the place of the old one.
+pub(crate) fn replace(
+    options: &Options,
+    sources: &Sources<'_>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(Met, Digest), OpenError> {
+    let (old, new, aside) = (index_path(&options.data), options.data.join("index.new"), options.data.join("index.old"));
+    remove(&new)?;
+    remove(&aside)?;
     let rebuilt = open_index(options, &new)?;
-    let Met { facts, .. } = replay(&journal, rebuilt.as_ref(), 1, progress)?;
+    let met = sources.build(rebuilt.as_ref(), &options.data.join("index.spool"), progress)?;
     rebuilt.flush()?;
     let after = dump_digest(rebuilt.as_ref())?;
     drop(rebuilt);
@@ -118,9 +321,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Report, O
     }
     rename(&new, &old)?;
     remove(&aside)?;
-    // Only now may the journal say that nothing needs moving: the index in use knows every place.
-    journal.close()?;
-    Ok(Report { facts, before, after })
+    Ok((met, after))
 }
 
 /// SHA-256 over the logical dump of an index.

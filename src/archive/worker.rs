@@ -18,7 +18,7 @@ const PACE: Duration = Duration::from_millis(250);
 const ROUND: usize = 256;
 
 /// Calls `work` at the pace until the archive stops or is dropped.
-fn every(
+pub(crate) fn every(
     archive: &Arc<Archive>,
     name: &'static str,
     mut work: impl FnMut(&Arc<Archive>) + Send + 'static,

@@ -87,7 +87,11 @@ pub(super) fn run(wanted: &Tiers) -> Result<Exit, Failure> {
         Tiers::Add(on) => {
             let volume = absolute(&on.volume)?;
             ask(&on.act.place, TierRequest::Add { volume: volume.clone(), act: on.act.yes })?;
-            said(format!("hot volume {}\n", volume.display()), on.act.yes, "it takes packs now; name it in packs.volumes")
+            said(
+                format!("hot volume {}\n", volume.display()),
+                on.act.yes,
+                "it takes packs now; name it in packs.volumes",
+            )
         }
         Tiers::Drain(on) => {
             let volume = absolute(&on.volume)?;

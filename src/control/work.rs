@@ -1,7 +1,7 @@
 //! What a request does to the archive: the same whether it came through the socket or the command opened the
 //! data directory itself.
 
-use super::{Progress, Request, import};
+use super::{Progress, Request, import, tiers};
 use crate::cli::{Exit, Failure};
 use archive::{Archive, RegistryError};
 use model::{Caller, Facility, Source};
@@ -18,6 +18,7 @@ impl Request {
             Self::Register { .. } => "register",
             Self::Import(_) => "import",
             Self::Verify => "verify",
+            Self::Tiers(_) => "tiers",
         }
     }
 }
@@ -38,6 +39,7 @@ pub(super) fn answer(
         Request::Register { facilities, sources } => register(archive, facilities, sources),
         Request::Import(wanted) => import::run(archive, wanted, stop, progress),
         Request::Verify => verify(archive, stop, progress),
+        Request::Tiers(request) => tiers::answer(archive, request),
     }
 }
 
@@ -53,7 +55,13 @@ fn status(archive: &Archive) -> Result<Value, Failure> {
         "ingest_bytes": stats.ingest_bytes,
         "free_bytes": stats.free_bytes,
     });
-    Ok(json!({ "version": env!("CARGO_PKG_VERSION"), "readiness": archive.readiness(), "stats": stats }))
+    let tiers = archive.tier_status();
+    Ok(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "readiness": archive.readiness(),
+        "stats": stats,
+        "tiers": tiers,
+    }))
 }
 
 /// The same names as `/api/stats` uses.

@@ -1,13 +1,22 @@
 //! The logical dump: what every engine must agree on, row by row.
 //!
 //! Order: facilities by code, sources by name, then every study by first `seq`, each followed by its series by first
-//! `seq`, each followed by its instances by `seq`, then copies in conflict by `seq`.
-//! Each record is a letter, the length of the row and the row as in [`crate::encode`], without places.
+//! `seq`, each followed by its instances by `seq`, then copies in conflict by `seq`, then packs by name.
+//! Each record is a letter, the length of the row and the row as in [`crate::encode`], without places in the journal.
 
 use crate::codec::Encoder;
 use crate::encode;
-use crate::row::{InstanceRow, SeriesRow, StudyRow};
-use model::{Facility, Layout, Source};
+use crate::row::{InstanceRow, PackRow, SeriesRow, StudyRow};
+use model::{Facility, Home, Layout, Source};
+
+/// An instance without its place in the journal; a pack is part of what is known of it.
+fn put_instance(out: &mut Encoder, row: &InstanceRow) {
+    encode::put_instance_facts(out, row);
+    if let Home::Pack { pack, slot } = row.home {
+        out.raw(pack.as_bytes());
+        out.number(slot);
+    }
+}
 
 /// Writes the records of a dump.
 pub(crate) struct Writer<'a> {
@@ -41,7 +50,7 @@ impl<'a> Writer<'a> {
 
     pub(crate) fn instance(&mut self, row: &InstanceRow, layout: &Layout) {
         let mut out = Encoder::default();
-        encode::put_instance_facts(&mut out, row);
+        put_instance(&mut out, row);
         encode::put_layout(&mut out, layout);
         self.record(b'i', &out.bytes);
     }
@@ -50,9 +59,16 @@ impl<'a> Writer<'a> {
         let mut out = Encoder::default();
         encode::put_study_key(&mut out, &row.key.study);
         out.uid(&row.key.series);
-        encode::put_instance_facts(&mut out, row);
+        put_instance(&mut out, row);
         encode::put_layout(&mut out, layout);
         self.record(b'c', &out.bytes);
+    }
+
+    pub(crate) fn pack(&mut self, row: &PackRow) {
+        let mut out = Encoder::default();
+        out.raw(row.pack.as_bytes());
+        encode::put_pack(&mut out, row);
+        self.record(b'p', &out.bytes);
     }
 
     fn record(&mut self, kind: u8, row: &[u8]) {

@@ -6,13 +6,15 @@
 
 use crate::IndexError;
 use crate::codec::{Decoder, Encoder};
-use crate::row::{FrameSummary, InstanceRow, SeriesKey, SeriesRow, StudyKey, StudyRow};
+use crate::row::{FrameSummary, InstanceRow, PackRow, SeriesKey, SeriesRow, StudyKey, StudyRow};
+use model::pack::ColdCopy;
 use model::{
-    AttrKey, Attributes, Difference, Digest, FacilityCode, Flag, Frames, Layout, Outcome, PixelSpan, Place, Span, Via,
+    AttrKey, Attributes, Difference, Digest, FacilityCode, Flag, Frames, Home, Layout, Outcome, PackId, PixelSpan,
+    Place, Span, Via,
 };
 
 /// Newest version of every row.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 const VIAS: [(u8, Via); 3] = [(1, Via::CStore), (2, Via::Stow), (3, Via::Import)];
 const DIFFERENCES: [(u8, Difference); 3] =
@@ -142,7 +144,7 @@ pub(crate) fn study(bytes: &[u8]) -> Result<StudyRow, IndexError> {
 }
 
 /// Version, Series Instance UID, number of the study under it, attributes, instances, bytes, first `seq`, last `seq`,
-/// last receipt, quiet through (optional). The study is known from the table's key.
+/// last receipt, quiet through (optional), packed (from version 2). The study is known from the table's key.
 pub(crate) fn put_series(out: &mut Encoder, row: &SeriesRow) {
     out.byte(VERSION);
     out.uid(&row.key.series);
@@ -152,12 +154,13 @@ pub(crate) fn put_series(out: &mut Encoder, row: &SeriesRow) {
         out.number(number);
     }
     out.option(row.quiet_through);
+    out.number(row.packed);
 }
 
 /// Reads a series of a study.
 pub(crate) fn series(study: &StudyKey, bytes: &[u8]) -> Result<SeriesRow, IndexError> {
     let row = &mut Decoder::new("series", bytes);
-    version(row)?;
+    let version = version(row)?;
     Ok(SeriesRow {
         key: SeriesKey { study: study.clone(), series: row.uid()? },
         study_rank: row.narrow()?,
@@ -168,6 +171,7 @@ pub(crate) fn series(study: &StudyKey, bytes: &[u8]) -> Result<SeriesRow, IndexE
         last_seq: row.number()?,
         last_received: row.number()?,
         quiet_through: row.option()?,
+        packed: if version >= 2 { row.number()? } else { 0 },
     })
 }
 
@@ -212,11 +216,24 @@ pub(crate) fn put_instance_facts(out: &mut Encoder, row: &InstanceRow) {
     out.number(row.dataset_len);
 }
 
-/// [`put_instance_facts`], then the place: segment, generation, offset, head length, body length, name of the blob
-/// (empty for none). The series is known from the table's key.
+/// [`put_instance_facts`], then the home: from version 2 on 0 for a journal record or 1 for a pack; then segment,
+/// generation, offset, head length, body length, name of the blob (empty for none), or the pack (16 bytes) and the slot.
+/// The series is known from the table's key.
 pub(crate) fn put_instance(out: &mut Encoder, row: &InstanceRow) {
     put_instance_facts(out, row);
-    let Place { segment, generation, offset, head_len, body_len, blob } = &row.place;
+    put_home(out, &row.home);
+}
+
+fn put_home(out: &mut Encoder, home: &Home) {
+    let Place { segment, generation, offset, head_len, body_len, blob } = match home {
+        Home::Journal(place) => place,
+        Home::Pack { pack, slot } => {
+            out.byte(1);
+            out.raw(pack.as_bytes());
+            return out.number(*slot);
+        }
+    };
+    out.byte(0);
     out.number(*segment);
     out.number(*generation);
     out.number(*offset);
@@ -228,7 +245,7 @@ pub(crate) fn put_instance(out: &mut Encoder, row: &InstanceRow) {
 /// Reads an instance of a series.
 pub(crate) fn instance(key: &SeriesKey, bytes: &[u8]) -> Result<InstanceRow, IndexError> {
     let row = &mut Decoder::new("instances", bytes);
-    version(row)?;
+    let version = version(row)?;
     Ok(InstanceRow {
         key: key.clone(),
         sop_instance: row.uid()?,
@@ -257,7 +274,7 @@ pub(crate) fn instance(key: &SeriesKey, bytes: &[u8]) -> Result<InstanceRow, Ind
             _ => return Err(row.damaged("an enumeration has an unknown code")),
         },
         dataset_len: row.number()?,
-        place: place(row)?,
+        home: home(version, row)?,
     })
 }
 
@@ -274,6 +291,14 @@ fn outcome(row: &mut Decoder<'_>) -> Result<Outcome, IndexError> {
         code => Some(by_code(&DIFFERENCES, code, row)?),
     };
     Ok(Outcome { copy, difference, patient: row.narrow()?, study: row.narrow()? })
+}
+
+fn home(version: u8, row: &mut Decoder<'_>) -> Result<Home, IndexError> {
+    match if version >= 2 { row.byte()? } else { 0 } {
+        0 => place(row).map(Home::Journal),
+        1 => Ok(Home::Pack { pack: PackId::new(row.array()?), slot: row.narrow()? }),
+        _ => Err(row.damaged("an enumeration has an unknown code")),
+    }
 }
 
 fn place(row: &mut Decoder<'_>) -> Result<Place, IndexError> {
@@ -372,6 +397,67 @@ fn encapsulated(row: &mut Decoder<'_>) -> Result<Frames, IndexError> {
         Some(count) => Some((0..count).map(|_| start(row)).collect::<Result<Vec<_>, IndexError>>()?),
     };
     Ok(Frames::Encapsulated { fragments, starts })
+}
+
+/// Version, study key, Series Instance UID, part, length, SHA-256 (32 bytes), bytes of the files, instances, first
+/// `seq`, last `seq`, time of packing, hot (1 or 0), cold (1 or 0); for a cold copy its key, version (empty for none),
+/// length, SHA-256 (32 bytes), sealed (1 or 0), class (empty for none), locked until (optional), time.
+/// The name is known from the table's key.
+pub(crate) fn put_pack(out: &mut Encoder, row: &PackRow) {
+    out.byte(VERSION);
+    put_study_key(out, &row.series.study);
+    out.uid(&row.series.series);
+    out.number(row.part);
+    out.number(row.len);
+    out.raw(&row.sha256.0);
+    for number in [row.raw, row.instances, row.first_seq, row.last_seq, row.packed_at] {
+        out.number(number);
+    }
+    out.byte(u8::from(row.hot));
+    out.byte(u8::from(row.cold.is_some()));
+    let Some(ColdCopy { key, version, len, sha256, sealed, class, locked_until, at }) = &row.cold else { return };
+    out.text(key);
+    out.text(version.as_deref().unwrap_or(""));
+    out.number(*len);
+    out.raw(&sha256.0);
+    out.byte(u8::from(*sealed));
+    out.text(class.as_deref().unwrap_or(""));
+    out.option(*locked_until);
+    out.number(*at);
+}
+
+/// Reads a pack.
+pub(crate) fn pack(pack: PackId, bytes: &[u8]) -> Result<PackRow, IndexError> {
+    let row = &mut Decoder::new("packs", bytes);
+    version(row)?;
+    Ok(PackRow {
+        pack,
+        series: SeriesKey { study: study_key(row)?, series: row.uid()? },
+        part: row.narrow()?,
+        len: row.number()?,
+        sha256: Digest(row.array()?),
+        raw: row.number()?,
+        instances: row.number()?,
+        first_seq: row.number()?,
+        last_seq: row.number()?,
+        packed_at: row.number()?,
+        hot: row.byte()? != 0,
+        cold: if row.byte()? == 0 { None } else { Some(cold(row)?) },
+    })
+}
+
+fn cold(row: &mut Decoder<'_>) -> Result<ColdCopy, IndexError> {
+    let named = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    Ok(ColdCopy {
+        key: row.text()?.to_owned(),
+        version: named(row.text()?),
+        len: row.number()?,
+        sha256: Digest(row.array()?),
+        sealed: row.byte()? != 0,
+        class: named(row.text()?),
+        locked_until: row.option()?,
+        at: row.number()?,
+    })
 }
 
 #[cfg(test)]

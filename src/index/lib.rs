@@ -24,12 +24,12 @@ pub use plan::{Driver, Plan, Word, plan};
 pub use position::{Cursor, CursorError, Page};
 pub use rocks::{Rocks, RocksOptions};
 pub use row::{
-    Found, FrameSummary, Identity, InstanceRow, KnownCopy, KnownPatient, KnownStudy, Prepared, SeriesKey, SeriesRow,
-    StudyKey, StudyRow,
+    Found, FrameSummary, Identity, InstanceRow, KnownCopy, KnownPatient, KnownStudy, PackRow, Prepared, SeriesKey,
+    SeriesRow, StudyKey, StudyRow,
 };
 pub use stats::{Count, Stats};
 
-use model::{Facility, FacilityCode, Fact, Layout, Lsn, Place, Source, Uid};
+use model::{Facility, FacilityCode, Fact, Home, Layout, Lsn, PackId, Source, Uid};
 
 /// One journal record as the index sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +38,18 @@ pub struct Entry {
     pub lsn: Lsn,
     /// What became true.
     pub fact: Fact,
-    /// Where the record lies; required for instances.
-    pub place: Option<Place>,
+    /// Where the instance is read from; required for instances.
+    pub home: Option<Home>,
+}
+
+impl Entry {
+    /// The fact, and the number it was first recorded under: that of a forwarded fact is older than its record's.
+    pub fn own(&self) -> (Lsn, &Fact) {
+        match &self.fact {
+            Fact::Forwarded { lsn, was } => (*lsn, was),
+            fact => (self.lsn, fact),
+        }
+    }
 }
 
 /// What can be found. All calls are synchronous and may be made from any thread;
@@ -52,8 +62,10 @@ pub struct Entry {
 /// - A "quiet" or "complete" fact that covers no instance of its series or study changes nothing.
 /// - The order of every answer is study date descending, study time descending, then order of arrival.
 pub trait Index: Send + Sync {
-    /// Applies a batch atomically, with its journal position. Applying facts again changes nothing, except that an
-    /// instance that is known under (facility, SOP Instance UID, `seq`) takes the place named now.
+    /// Applies a batch atomically, with its journal position; facts about packs are batches of their own, so after an
+    /// error what stands before one may be applied. Applying facts again changes nothing, except that an
+    /// instance that is known under (facility, SOP Instance UID, `seq`) takes the home named now; once it lies in a
+    /// pack no journal record takes it back. Facts about packs may be applied again only with all that follow them.
     fn apply(&self, batch: &[Entry]) -> Result<(), IndexError>;
 
     /// Number of the last record applied, in memory or on disk; 0 when there is none.
@@ -114,6 +126,25 @@ pub trait Index: Send + Sync {
     /// Studies whose every series is quiet and whose newest instance no "complete" fact covers, in order of arrival.
     fn incomplete_studies(&self, limit: usize) -> Result<Vec<StudyRow>, IndexError>;
 
+    /// Quiet series with instances that no pack holds and that were last received at or before a time (milliseconds
+    /// since 1970), the longest waiting (to the second) first.
+    fn unpacked(&self, received_until: u64, limit: usize) -> Result<Vec<SeriesRow>, IndexError>;
+
+    /// One pack.
+    fn pack(&self, pack: PackId) -> Result<Option<PackRow>, IndexError>;
+
+    /// The packs of a series by part, then by name.
+    fn packs_of(&self, key: &SeriesKey) -> Result<Vec<PackRow>, IndexError>;
+
+    /// All packs by name, after one.
+    fn packs(&self, after: Option<PackId>, limit: usize) -> Result<Vec<PackRow>, IndexError>;
+
+    /// What was kept of a pack's manifest. It is a cache: it may vanish and is not in the dump.
+    fn manifest(&self, pack: PackId) -> Result<Option<Vec<u8>>, IndexError>;
+
+    /// Keeps a pack's manifest, in whatever form the caller reads it.
+    fn put_manifest(&self, pack: PackId, bytes: &[u8]) -> Result<(), IndexError>;
+
     /// Facilities by code and sources by name.
     fn registry(&self) -> Result<(Vec<Facility>, Vec<Source>), IndexError>;
 
@@ -127,6 +158,6 @@ pub trait Index: Send + Sync {
     fn stats(&self) -> Result<Stats, IndexError>;
 
     /// Writes everything that can be found, in an order and form that depend on the facts alone: equal for every
-    /// engine and after a rebuild. Ordinals, places, caches and the journal position are not in it.
+    /// engine and after a rebuild. Ordinals, places in the journal, caches and the journal position are not in it.
     fn dump(&self, out: &mut dyn FnMut(&[u8])) -> Result<(), IndexError>;
 }

@@ -6,11 +6,12 @@ use crate::attributes::absorb;
 use crate::position::Position;
 use crate::row::{series_key, study_key};
 use crate::{
-    Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, KnownCopy, KnownPatient, KnownStudy, Page, Plan,
-    Prepared, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, dump,
+    Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, KnownCopy, KnownPatient, KnownStudy, PackRow, Page,
+    Plan, Prepared, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, dump,
 };
 use model::attribute::key;
-use model::{Facility, FacilityCode, Fact, InstanceHead, Layout, Level, Lsn, Place, Source, Uid};
+use model::pack::PackFact;
+use model::{Facility, FacilityCode, Fact, Home, InstanceHead, Layout, Level, Lsn, PackId, Source, Uid};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,6 +31,8 @@ struct State {
     quiet: BTreeMap<SeriesKey, u64>,
     complete: BTreeMap<StudyKey, u64>,
     prepared: BTreeMap<SeriesKey, Prepared>,
+    packs: BTreeMap<PackId, PackRow>,
+    manifests: BTreeMap<PackId, Vec<u8>>,
     /// Derived: the served instances of every study.
     of_study: BTreeMap<StudyKey, BTreeSet<u64>>,
     /// Derived from `of_study`.
@@ -46,8 +49,8 @@ struct Stored {
 }
 
 impl Stored {
-    fn new(head: &InstanceHead, place: Place) -> Self {
-        Self { head: head.clone(), row: Arc::new(InstanceRow::of(head, place)) }
+    fn new(head: &InstanceHead, home: Home) -> Self {
+        Self { head: head.clone(), row: Arc::new(InstanceRow::of(head, home)) }
     }
 }
 
@@ -61,22 +64,26 @@ impl Oracle {
 impl State {
     fn apply(&mut self, entry: &Entry, touched: &mut BTreeSet<StudyKey>) -> Result<(), IndexError> {
         let raise = |kept: &mut u64, through: u64| *kept = through.max(*kept);
-        match &entry.fact {
+        let (lsn, fact) = entry.own();
+        match fact {
             Fact::Instance(head) => {
-                let unfit = || IndexError::Unfit { lsn: entry.lsn, what: "an instance without a place" };
-                let place = entry.place.clone().ok_or_else(unfit)?;
+                let unfit = || IndexError::Unfit { lsn: entry.lsn, what: "an instance without a home" };
+                let home = entry.home.clone().ok_or_else(unfit)?;
                 if let Some(known) = self.instances.get_mut(&head.seq) {
-                    Arc::make_mut(&mut known.row).place = place;
+                    if known.row.home.journal().is_some() || home.journal().is_none() {
+                        Arc::make_mut(&mut known.row).home = home;
+                        touched.insert(study_key(head));
+                    }
                 } else {
                     if head.outcome.copy == 0 {
                         self.of_study.entry(study_key(head)).or_default().insert(head.seq);
                         touched.insert(study_key(head));
                     }
-                    self.instances.insert(head.seq, Stored::new(head, place));
+                    self.instances.insert(head.seq, Stored::new(head, home));
                 }
             }
-            Fact::Facility(facility) => keep_newest(&mut self.facilities, facility.code, entry.lsn, facility),
-            Fact::Source(source) => keep_newest(&mut self.sources, source.id.clone(), entry.lsn, source),
+            Fact::Facility(facility) => keep_newest(&mut self.facilities, facility.code, lsn, facility),
+            Fact::Source(source) => keep_newest(&mut self.sources, source.id.clone(), lsn, source),
             Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
                 let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
                 let key = SeriesKey { study: study.clone(), series: series.clone() };
@@ -93,10 +100,32 @@ impl State {
                 }
             }
             // Kept in the journal; no row is made of them yet.
-            Fact::Retention(_) | Fact::Pack(_) | Fact::Forwarded { .. } => {}
+            Fact::Pack(fact) => self.pack(fact, touched),
+            Fact::Retention(_) | Fact::Forwarded { .. } => {}
         }
         self.applied = self.applied.max(entry.lsn);
         Ok(())
+    }
+
+    fn pack(&mut self, fact: &PackFact, touched: &mut BTreeSet<StudyKey>) {
+        let PackFact::Packed(packed) = fact else {
+            if let Some(row) = self.packs.get_mut(&fact.pack()) {
+                row.take(fact);
+            }
+            return;
+        };
+        let row = PackRow::of(packed);
+        if !self.served(&row.series.study).any(|known| known.row.key == row.series) {
+            return;
+        }
+        for (slot, seq) in (0..).zip(&packed.seqs) {
+            if let Some(known) = self.instances.get_mut(seq).filter(|known| known.row.key == row.series) {
+                Arc::make_mut(&mut known.row).home = Home::Pack { pack: packed.pack, slot };
+            }
+        }
+        packed.replaces.iter().for_each(|replaced| drop(self.packs.remove(replaced)));
+        touched.insert(row.series.study.clone());
+        self.packs.entry(packed.pack).or_insert(row);
     }
 
     fn served(&self, key: &StudyKey) -> impl Iterator<Item = &Stored> {
@@ -107,7 +136,7 @@ impl State {
     fn derive(&mut self, key: &StudyKey) {
         let mut study: Option<StudyRow> = None;
         let mut series: BTreeMap<SeriesKey, SeriesRow> = BTreeMap::new();
-        for Stored { head, .. } in self.served(key) {
+        for Stored { head, row: stored } in self.served(key) {
             let row = study.get_or_insert_with(|| new_study(key, head));
             absorb(&mut row.attributes, &head.attributes, Level::Study);
             row.sop_classes.insert(head.sop_class.clone());
@@ -118,6 +147,7 @@ impl State {
             let row = series.entry(series_key(head)).or_insert_with_key(|key| new_series(key, head));
             absorb(&mut row.attributes, &head.attributes, Level::Series);
             row.instances += 1;
+            row.packed += u64::from(stored.home.journal().is_none());
             row.bytes += head.file_len;
             row.last_seq = head.seq;
             row.last_received = row.last_received.max(head.received);
@@ -142,6 +172,15 @@ impl State {
 
     fn one_series(&self, key: &SeriesKey) -> Option<&Arc<SeriesRow>> {
         self.series.get(&key.study)?.iter().find(|row| row.key == *key)
+    }
+
+    /// Series that wait, the longest first.
+    fn waiting(&self, wanted: impl Fn(&SeriesRow) -> bool, received_until: u64, limit: usize) -> Vec<SeriesRow> {
+        let waiting = self.series.values().flatten().filter(|row| wanted(row) && row.last_received <= received_until);
+        let mut rows: Vec<SeriesRow> = waiting.map(|row| (**row).clone()).collect();
+        rows.sort_by_key(|row| (row.last_received / 1000, row.first_seq));
+        rows.truncate(limit);
+        rows
     }
 
     fn rows_where(&self, wanted: impl Fn(&InstanceRow) -> bool) -> Vec<InstanceRow> {
@@ -213,6 +252,7 @@ fn new_series(key: &SeriesKey, first: &InstanceHead) -> SeriesRow {
         last_seq: first.seq,
         last_received: 0,
         quiet_through: None,
+        packed: 0,
     }
 }
 
@@ -227,9 +267,9 @@ fn page<T>(all: impl IntoIterator<Item = (Cursor, T)>, after: Option<&Cursor>, l
 
 impl Index for Oracle {
     fn apply(&self, batch: &[Entry]) -> Result<(), IndexError> {
-        let unfit = batch.iter().find(|entry| matches!(entry.fact, Fact::Instance(_)) && entry.place.is_none());
+        let unfit = batch.iter().find(|entry| matches!(entry.own().1, Fact::Instance(_)) && entry.home.is_none());
         if let Some(entry) = unfit {
-            return Err(IndexError::Unfit { lsn: entry.lsn, what: "an instance without a place" });
+            return Err(IndexError::Unfit { lsn: entry.lsn, what: "an instance without a home" });
         }
         let mut state = self.state.lock();
         let mut touched = BTreeSet::new();
@@ -344,12 +384,37 @@ impl Index for Oracle {
     }
 
     fn busy_series(&self, received_until: u64, limit: usize) -> Result<Vec<SeriesRow>, IndexError> {
+        Ok(self.state.lock().waiting(SeriesRow::is_busy, received_until, limit))
+    }
+
+    fn unpacked(&self, received_until: u64, limit: usize) -> Result<Vec<SeriesRow>, IndexError> {
+        Ok(self.state.lock().waiting(SeriesRow::is_unpacked, received_until, limit))
+    }
+
+    fn pack(&self, pack: PackId) -> Result<Option<PackRow>, IndexError> {
+        Ok(self.state.lock().packs.get(&pack).cloned())
+    }
+
+    fn packs_of(&self, key: &SeriesKey) -> Result<Vec<PackRow>, IndexError> {
         let state = self.state.lock();
-        let busy = state.series.values().flatten().filter(|row| row.is_busy() && row.last_received <= received_until);
-        let mut rows: Vec<SeriesRow> = busy.map(|row| (**row).clone()).collect();
-        rows.sort_by_key(|row| (row.last_received / 1000, row.first_seq));
-        rows.truncate(limit);
+        let mut rows: Vec<PackRow> = state.packs.values().filter(|row| row.series == *key).cloned().collect();
+        rows.sort_by_key(|row| (row.part, row.pack));
         Ok(rows)
+    }
+
+    fn packs(&self, after: Option<PackId>, limit: usize) -> Result<Vec<PackRow>, IndexError> {
+        let state = self.state.lock();
+        let behind = state.packs.values().filter(|row| after.is_none_or(|after| row.pack > after));
+        Ok(behind.take(limit).cloned().collect())
+    }
+
+    fn manifest(&self, pack: PackId) -> Result<Option<Vec<u8>>, IndexError> {
+        Ok(self.state.lock().manifests.get(&pack).cloned())
+    }
+
+    fn put_manifest(&self, pack: PackId, bytes: &[u8]) -> Result<(), IndexError> {
+        self.state.lock().manifests.insert(pack, bytes.to_vec());
+        Ok(())
     }
 
     fn incomplete_studies(&self, limit: usize) -> Result<Vec<StudyRow>, IndexError> {
@@ -420,6 +485,7 @@ impl Index for Oracle {
         for known in state.instances.values().filter(|known| known.head.outcome.copy > 0) {
             dump.conflict(&known.row, &known.head.layout);
         }
+        state.packs.values().for_each(|row| dump.pack(row));
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod cells;
 mod find;
 mod keys;
 mod lists;
+mod packs;
 mod read;
 mod streams;
 mod tables;
@@ -17,12 +18,13 @@ pub use tables::RocksOptions;
 
 use crate::row::{KnownCopy, KnownPatient, KnownStudy};
 use crate::{
-    Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, Page, Plan, Prepared, SeriesKey, SeriesRow, Stats,
-    StudyKey, StudyRow, dump, encode,
+    Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, PackRow, Page, Plan, Prepared, SeriesKey,
+    SeriesRow, Stats, StudyKey, StudyRow, dump, encode,
 };
 use apply::{Applier, Mark};
+use cells::{For, Waits};
 use lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
-use model::{Facility, FacilityCode, Layout, Lsn, Source, Uid};
+use model::{Facility, FacilityCode, Fact, Layout, Lsn, PackId, Source, Uid};
 use parking_lot::Mutex;
 use read::{Reader, get_now, handle, number_after_kind};
 use rocksdb::{DB, FlushOptions};
@@ -36,12 +38,13 @@ pub struct Rocks {
     applier: Mutex<Applier>,
     applied: AtomicU64,
     max_seq: AtomicU64,
-    busy_from: Mutex<BusyFrom>,
+    /// For quiet, and for a pack.
+    waiting_from: [Mutex<WaitingFrom>; 2],
 }
 
-/// No busy series is stored under an earlier second: walks start here and pass no deleted keys.
+/// No series that waits is stored under an earlier second: walks start here and pass no deleted keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct BusyFrom {
+struct WaitingFrom {
     second: u64,
     /// Batches applied: a walk may raise the second only when none came in meanwhile.
     batches: u64,
@@ -75,7 +78,7 @@ impl Rocks {
             applier: Mutex::default(),
             applied: AtomicU64::new(applied),
             max_seq: AtomicU64::new(max_seq),
-            busy_from: Mutex::default(),
+            waiting_from: Default::default(),
         })
     }
 
@@ -87,11 +90,46 @@ impl Rocks {
         Ok(get_now(&self.db, Table::Uids, &uid_key(kind, uid, facility), T::decode)?.unwrap_or_default())
     }
 
+    /// Series that wait for something and were last received at or before a time, the longest waiting first.
+    fn waiting(&self, wanted: For, received_until: u64, limit: usize) -> Result<Vec<SeriesRow>, IndexError> {
+        let [for_quiet, for_pack] = &self.waiting_from;
+        let from = if wanted == For::Quiet { for_quiet } else { for_pack };
+        let start = *from.lock();
+        let reader = self.reader();
+        let key = |second| Waits { wanted, second }.key(0);
+        let mut run = reader.run(Table::Pending, &key(start.second), Some(key(received_until / 1000 + 1)))?;
+        let mut rows = Vec::new();
+        let mut first = None;
+        while rows.len() < limit
+            && let Some((key, value)) = run.here()?
+        {
+            let (second, series) = unpair(Table::Pending, key.get(1..).unwrap_or_default())?;
+            first.get_or_insert(second);
+            let study = number(Table::Pending, value)?;
+            if let Some(of_study) = reader.study(study)? {
+                let row = reader.series(&of_study.key, (study, series))?;
+                rows.extend(row.filter(|row| row.last_received <= received_until));
+            }
+            run.step();
+        }
+        if let Some(first) = first {
+            let mut from = from.lock();
+            if *from == start {
+                from.second = first;
+            }
+        }
+        Ok(rows)
+    }
+
     fn ordinal(reader: &Reader<'_>, key: &StudyKey) -> Result<Option<u64>, IndexError> {
         let list = reader.get(Table::Uids, &uid_key(UidKind::Study, &key.study, key.facility), PatientEntry::decode)?;
         let found = list.into_iter().flatten().find(|entry| entry.known.rank == key.patient && entry.study != 0);
         Ok(found.map(|entry| entry.study))
     }
+}
+
+fn is_of_pack(entry: &Entry) -> bool {
+    matches!(entry.own().1, Fact::Pack(_))
 }
 
 /// The end of all keys under a number.
@@ -112,20 +150,19 @@ fn page<T>(rows: Vec<T>, limit: usize, seq: impl Fn(&T) -> u64) -> Page<T> {
 impl Index for Rocks {
     fn apply(&self, batch: &[Entry]) -> Result<(), IndexError> {
         let mut applier = self.applier.lock();
-        let before = Mark { applied: self.applied(), max_seq: self.max_seq() };
-        let mark = applier.apply(&self.db, batch, before)?;
-        let oldest = batch.iter().filter_map(|entry| match &entry.fact {
-            model::Fact::Instance(head) => Some(head.received / 1000),
-            _ => None,
-        });
-        // After the write: a walk that began before it must not raise the second.
-        let mut busy_from = self.busy_from.lock();
-        busy_from.batches += 1;
-        busy_from.second = busy_from.second.min(oldest.min().unwrap_or(u64::MAX));
-        drop(busy_from);
-        self.max_seq.store(mark.max_seq, Ordering::Release);
-        self.applied.store(mark.applied, Ordering::Release);
-        Ok(())
+        batch.chunk_by(|one, other| !is_of_pack(one) && !is_of_pack(other)).try_for_each(|run| {
+            let before = Mark { applied: self.applied(), max_seq: self.max_seq(), waits: [u64::MAX; 2] };
+            let mark = applier.apply(&self.db, run, before)?;
+            // After the write: a walk that began before it must not raise the second.
+            for (from, earliest) in self.waiting_from.iter().zip(mark.waits) {
+                let mut from = from.lock();
+                from.batches += 1;
+                from.second = from.second.min(earliest);
+            }
+            self.max_seq.store(mark.max_seq, Ordering::Release);
+            self.applied.store(mark.applied, Ordering::Release);
+            Ok(())
+        })
     }
 
     fn applied(&self) -> Lsn {
@@ -237,31 +274,33 @@ impl Index for Rocks {
     }
 
     fn busy_series(&self, received_until: u64, limit: usize) -> Result<Vec<SeriesRow>, IndexError> {
-        let start = *self.busy_from.lock();
+        self.waiting(For::Quiet, received_until, limit)
+    }
+
+    fn unpacked(&self, received_until: u64, limit: usize) -> Result<Vec<SeriesRow>, IndexError> {
+        self.waiting(For::Pack, received_until, limit)
+    }
+
+    fn pack(&self, pack: PackId) -> Result<Option<PackRow>, IndexError> {
+        self.reader().pack(pack)
+    }
+
+    fn packs_of(&self, key: &SeriesKey) -> Result<Vec<PackRow>, IndexError> {
         let reader = self.reader();
-        let end = cells::busy_key(received_until / 1000 + 1, 0);
-        let mut run = reader.run(Table::Pending, &cells::busy_key(start.second, 0), Some(end))?;
-        let mut rows = Vec::new();
-        let mut first = None;
-        while rows.len() < limit
-            && let Some((key, value)) = run.here()?
-        {
-            let (second, series) = unpair(Table::Pending, key.get(1..).unwrap_or_default())?;
-            first.get_or_insert(second);
-            let study = number(Table::Pending, value)?;
-            if let Some(of_study) = reader.study(study)? {
-                let row = reader.series(&of_study.key, (study, series))?;
-                rows.extend(row.filter(|row| row.last_received <= received_until));
-            }
-            run.step();
-        }
-        if let Some(first) = first {
-            let mut busy_from = self.busy_from.lock();
-            if *busy_from == start {
-                busy_from.second = first;
-            }
-        }
-        Ok(rows)
+        reader.locate(key)?.map_or_else(|| Ok(Vec::new()), |(_, series)| reader.packs_of(series))
+    }
+
+    fn packs(&self, after: Option<PackId>, limit: usize) -> Result<Vec<PackRow>, IndexError> {
+        self.reader().packs(after, limit)
+    }
+
+    fn manifest(&self, pack: PackId) -> Result<Option<Vec<u8>>, IndexError> {
+        get_now(&self.db, Table::Manifests, pack.as_bytes(), |bytes| Ok(bytes.to_vec()))
+    }
+
+    fn put_manifest(&self, pack: PackId, bytes: &[u8]) -> Result<(), IndexError> {
+        let write = self.db.put_cf_opt(handle(&self.db, Table::Manifests)?, pack.as_bytes(), bytes, &unlogged());
+        write.map_err(engine("keep a manifest"))
     }
 
     fn incomplete_studies(&self, limit: usize) -> Result<Vec<StudyRow>, IndexError> {
@@ -353,6 +392,14 @@ impl Index for Rocks {
             dump.conflict(&instance, &reader.layout(&instance)?);
             conflicts.step();
         }
-        Ok(())
+        let mut after = None;
+        loop {
+            let rows = reader.packs(after, 1_000)?;
+            rows.iter().for_each(|row| dump.pack(row));
+            after = rows.last().map(|row| row.pack);
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 }

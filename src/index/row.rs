@@ -1,9 +1,10 @@
 //! The rows of an index and what identifies them.
 
 use model::attribute::key;
+use model::pack::{ColdCopy, PackFact, Packed};
 use model::{
-    AttrKey, Attributes, Digest, FacilityCode, Flag, Frames, InstanceHead, Layout, Level, Outcome, PixelSpan, Place,
-    Uid, Via,
+    AttrKey, Attributes, Digest, FacilityCode, Flag, Frames, Home, InstanceHead, Layout, Level, Outcome, PackId,
+    PixelSpan, Uid, Via,
 };
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -79,6 +80,8 @@ pub struct SeriesRow {
     pub last_received: u64,
     /// The newest `seq` that a "quiet" fact covers.
     pub quiet_through: Option<u64>,
+    /// Number of instances that are read from packs.
+    pub packed: u64,
 }
 
 /// The frames of an instance in short; [`crate::Index::layout`] has their places.
@@ -157,8 +160,8 @@ pub struct InstanceRow {
     pub flags: Vec<Flag>,
     /// What was decided on arrival.
     pub outcome: Outcome,
-    /// Where record and body lie.
-    pub place: Place,
+    /// Where it is read from.
+    pub home: Home,
     /// The pixel data element.
     pub pixel: Option<PixelSpan>,
     /// Its frames.
@@ -203,11 +206,16 @@ impl SeriesRow {
     pub fn is_busy(&self) -> bool {
         self.quiet_through.is_none_or(|through| through < self.last_seq)
     }
+
+    /// Whether it is quiet and some instance is not read from a pack.
+    pub fn is_unpacked(&self) -> bool {
+        !self.is_busy() && self.packed < self.instances
+    }
 }
 
 impl InstanceRow {
     /// The row of a stored instance.
-    pub fn of(head: &InstanceHead, place: Place) -> Self {
+    pub fn of(head: &InstanceHead, home: Home) -> Self {
         let attributes = crate::attributes::of_level(&head.attributes, Level::Instance);
         Self {
             key: series_key(head),
@@ -226,7 +234,7 @@ impl InstanceRow {
             attributes: attributes.map(|(key, value)| (key, value.to_owned())).collect(),
             flags: head.flags.clone(),
             outcome: head.outcome,
-            place,
+            home,
             pixel: head.layout.pixel,
             frames: FrameSummary::of(&head.layout.frames),
             dataset_len: head.layout.dataset_len,
@@ -334,6 +342,69 @@ pub struct KnownStudy {
     pub rank: u16,
     /// Study Instance UID.
     pub study: Uid,
+}
+
+/// What is known of a pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackRow {
+    /// Its name.
+    pub pack: PackId,
+    /// The series it holds instances of.
+    pub series: SeriesKey,
+    /// Number of the part, from 1.
+    pub part: u32,
+    /// Length of the plain pack in bytes.
+    pub len: u64,
+    /// SHA-256 of the plain pack.
+    pub sha256: Digest,
+    /// Bytes of the files in it.
+    pub raw: u64,
+    /// Number of instances in it.
+    pub instances: u64,
+    /// Lowest `seq` of its instances.
+    pub first_seq: u64,
+    /// Highest `seq` of its instances.
+    pub last_seq: u64,
+    /// When it was written, milliseconds since 1970.
+    pub packed_at: u64,
+    /// Whether a hot volume holds it.
+    pub hot: bool,
+    /// The verified copy in the cloud.
+    pub cold: Option<ColdCopy>,
+}
+
+impl PackRow {
+    /// The row of a pack just written.
+    pub fn of(packed: &Packed) -> Self {
+        let study = StudyKey { facility: packed.facility, study: packed.study.clone(), patient: packed.patient };
+        Self {
+            pack: packed.pack,
+            series: SeriesKey { study, series: packed.series.clone() },
+            part: packed.part,
+            len: packed.len,
+            sha256: packed.sha256,
+            raw: packed.raw,
+            instances: u64::try_from(packed.seqs.len()).unwrap_or(u64::MAX),
+            first_seq: packed.seqs.iter().copied().min().unwrap_or(0),
+            last_seq: packed.seqs.iter().copied().max().unwrap_or(0),
+            packed_at: packed.at,
+            hot: true,
+            cold: None,
+        }
+    }
+
+    /// Takes a later fact about the pack; false when nothing changed.
+    pub fn take(&mut self, fact: &PackFact) -> bool {
+        let before = (self.hot, self.cold.clone());
+        match fact {
+            PackFact::Packed(_) => {}
+            PackFact::Tiered { copy, .. } => self.cold = Some(copy.clone()),
+            PackFact::Released { .. } => self.hot = false,
+            PackFact::Recalled { .. } => self.hot = true,
+            PackFact::ColdLost { .. } => self.cold = None,
+        }
+        before != (self.hot, self.cold.clone())
+    }
 }
 
 /// A document prepared for a series.

@@ -181,6 +181,23 @@ fn remove(shared: &Shared, name: &str) {
     }
 }
 
+/// Removes files by name, durably; what is not there is no error.
+pub(crate) fn remove_named(shared: &Shared, names: &HashSet<String>) -> Result<(), StoreError> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    shared.mirror.each("remove", BLOB_DIR, |_, dir| {
+        let dir = dir.join(BLOB_DIR);
+        for name in names {
+            match shared.mirror.disk.remove(&dir.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        shared.mirror.disk.sync_dir(&dir)
+    })
+}
+
 pub(crate) fn remove_orphans(shared: &Shared, named: &HashSet<String>, since: Lsn) -> Result<usize, StoreError> {
     let mut removed = HashSet::new();
     shared.mirror.each("tidy", BLOB_DIR, |_, dir| {

@@ -258,6 +258,11 @@ impl Journal {
         crate::blob::remove_orphans(&self.shared, named, since)
     }
 
+    /// Removes files of large bodies whose instances are read from elsewhere, before their segment is released.
+    pub fn remove_blobs(&self, names: &HashSet<String>) -> Result<(), StoreError> {
+        crate::blob::remove_named(&self.shared, names)
+    }
+
     /// Number of the newest appended record.
     pub fn last(&self) -> Lsn {
         self.writer.lock().next_lsn() - 1
@@ -295,6 +300,14 @@ impl Journal {
             active: h.number == active,
         };
         headers.into_iter().map(info).collect()
+    }
+
+    /// Begins a new segment, so that everything recorded so far can be released. Does nothing when the active segment
+    /// holds no record yet.
+    pub fn rotate(&self) -> Result<(), StoreError> {
+        self.shared.refuse_when_poisoned()?;
+        self.writer.lock().rotate(&self.shared)?;
+        self.sync().map(|_| ())
     }
 
     /// Gives a segment's space back for reuse. Its records are gone from replay and reads when this returns.

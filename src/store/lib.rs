@@ -28,5 +28,5 @@ pub use journal::{Alarm, Body, Journal, JournalOptions, Record, Recovery, Replay
 pub use ledger::{Ledger, LedgerOptions, LedgerView};
 pub use lock::DataDir;
 pub use model::pack::{NotPackId, PackId};
-pub use pack_id::PackFile;
+pub use pack_id::{PackFile, draw as draw_pack_id};
 pub use read_at::ReadAt;

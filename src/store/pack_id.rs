@@ -2,9 +2,23 @@
 //!
 //! It deliberately says nothing of what the pack holds: whoever sees a folder or a bucket learns no identity.
 
+use crate::StoreError;
 use model::pack::{NotPackId, PackId};
 use std::fmt;
 use std::str::FromStr;
+
+/// Draws the name of a new pack: the time in milliseconds since 1970 in 6 bytes, so that names rise, then 10 random ones.
+///
+/// # Errors
+/// [`StoreError::Envelope`] when the system has no random numbers.
+pub fn draw(now_ms: u64) -> Result<PackId, StoreError> {
+    let mut name: [u8; 16] = crate::keys::random()?;
+    let [_, _, time @ ..] = now_ms.to_be_bytes();
+    for (to, from) in name.iter_mut().zip(time) {
+        *to = from;
+    }
+    Ok(PackId::new(name))
+}
 
 /// Name of a pack's file or object: the name of the pack, `.zip`, and `.khe` where it lies in its envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -92,7 +92,7 @@ fn a_large_object_goes_through_a_file_and_comes_back() {
     bench.store(&object).expect("stored");
     let selection = bench.archive.select(&Caller::demo(), Scope::Shared, &instance(&object)).expect("found");
     let row = selection.instances.first().expect("one");
-    assert!(row.place.blob.is_some());
+    assert!(row.home.journal().is_some_and(|place| place.blob.is_some()));
     let mut read = Vec::new();
     std::io::Read::read_to_end(&mut bench.archive.data_set(row), &mut read).expect("read");
     assert_eq!(read, object.bytes());
@@ -104,7 +104,7 @@ fn a_spent_budget_sends_objects_to_files_and_refuses_none() {
     let object = Object::new("1.2.1.1.1");
     bench.store(&object).expect("stored all the same");
     let selection = bench.archive.select(&Caller::demo(), Scope::Shared, &instance(&object)).expect("found");
-    assert!(selection.instances.first().expect("one").place.blob.is_some());
+    assert!(selection.instances.first().expect("one").home.journal().is_some_and(|place| place.blob.is_some()));
 }
 
 #[test]

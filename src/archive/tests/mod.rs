@@ -1,6 +1,7 @@
 //! The archive as its users meet it, over a real journal and index in a folder of its own.
 
 mod ingest;
+mod packs;
 mod recover;
 mod see;
 

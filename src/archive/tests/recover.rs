@@ -124,7 +124,7 @@ fn a_tail_moved_twice_is_still_where_the_index_says() {
         let read = archive.read(&row, u64::from(row.meta_len)..row.file_len).expect("readable where the index says");
         assert_eq!(read, object.bytes());
         assert_eq!(
-            Some(&row.place),
+            row.home.journal(),
             newest_place(&archive).as_ref(),
             "the index names the moved copy, not the old one"
         );

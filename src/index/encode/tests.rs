@@ -7,6 +7,9 @@ use model::{Lsn, Uid};
 /// Rows of version 1 as they were first written. Never edited: data folders hold rows like these.
 const ROWS_1: &str = include_str!("../tests/fixtures/rows-1.txt");
 
+/// Rows of version 2, likewise.
+const ROWS_2: &str = include_str!("../tests/fixtures/rows-2.txt");
+
 fn uid(text: &str) -> Uid {
     Uid::parse(text).expect("uid")
 }
@@ -44,6 +47,7 @@ fn series_sample() -> SeriesRow {
         last_seq: 1511,
         last_received: 1_706_700_000_123,
         quiet_through: None,
+        packed: 0,
     }
 }
 
@@ -75,14 +79,14 @@ fn instance_sample() -> InstanceRow {
         attributes: Attributes::from([(key::INSTANCE_NUMBER, "7".to_owned())]),
         flags: vec![Flag::OddLength, Flag::OtherStudy],
         outcome: Outcome { copy: 1, difference: Some(Difference::Syntax), patient: 1, study: 2 },
-        place: Place {
+        home: Home::Journal(Place {
             segment: 3,
             generation: 2,
             offset: 123_456_789,
             head_len: 950,
             body_len: 527_000,
             blob: Some("b-17".into()),
-        },
+        }),
         pixel: layout_sample().pixel,
         frames: FrameSummary::of(&layout_sample().frames),
         dataset_len: 1542,
@@ -100,7 +104,11 @@ fn encoded(put: impl FnOnce(&mut Encoder)) -> Vec<u8> {
 }
 
 fn fixture(name: &str) -> Vec<u8> {
-    let line = ROWS_1.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).expect("the fixture's line");
+    fixture_of(ROWS_1, name)
+}
+
+fn fixture_of(rows: &str, name: &str) -> Vec<u8> {
+    let line = rows.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).expect("the fixture's line");
     let digits: Vec<u8> =
         line.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()).expect("hex")).collect();
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
@@ -114,17 +122,63 @@ fn rows_of_version_1_are_read_for_ever() {
     assert_eq!(layout(&fixture("layout")).expect("layout"), layout_sample());
 }
 
+/// A row of version 2 as it is written now.
+fn packed_sample() -> InstanceRow {
+    let home = Home::Pack { pack: PackId::new([0x5a; 16]), slot: 300 };
+    InstanceRow { home, ..instance_sample() }
+}
+
+fn pack_sample(cold: bool) -> PackRow {
+    let copy = ColdCopy {
+        key: "packs/5a".into(),
+        version: Some("v7".into()),
+        len: 12_400,
+        sha256: Digest([0x22; 32]),
+        sealed: true,
+        class: None,
+        locked_until: Some(1_900_000_000_000),
+        at: 1_706_700_000_009,
+    };
+    PackRow {
+        pack: PackId::new([0x5a; 16]),
+        series: series_sample().key,
+        part: 2,
+        len: 12_345,
+        sha256: Digest([0x11; 32]),
+        raw: 54_321,
+        instances: 40,
+        first_seq: 1000,
+        last_seq: 1041,
+        packed_at: 1_706_700_000_005,
+        hot: !cold,
+        cold: cold.then_some(copy),
+    }
+}
+
 #[test]
 fn rows_are_written_in_the_newest_version_and_come_back() {
+    let counted = SeriesRow { packed: 3, ..series_sample() };
     let rows = [
         ("study", encoded(|out| put_study(out, &study_sample()))),
-        ("series", encoded(|out| put_series(out, &series_sample()))),
+        ("series", encoded(|out| put_series(out, &counted))),
         ("instance", encoded(|out| put_instance(out, &instance_sample()))),
+        ("packed", encoded(|out| put_instance(out, &packed_sample()))),
         ("layout", encoded(|out| put_layout(out, &layout_sample()))),
+        ("pack", encoded(|out| put_pack(out, &pack_sample(false)))),
+        ("cold", encoded(|out| put_pack(out, &pack_sample(true)))),
     ];
     let now: String = rows.iter().map(|(name, bytes)| format!("{name} {}\n", hex(bytes))).collect();
-    // Holds while version 1 is the newest; a new version gets a fixture of its own.
-    assert!(now == ROWS_1, "the rows are now written as\n{now}");
+    // Holds while version 2 is the newest; a new version gets a fixture of its own.
+    assert!(now == ROWS_2, "the rows are now written as\n{now}");
+    let row = |name: &str| fixture_of(ROWS_2, name);
+    assert_eq!(study(&row("study")).expect("study"), study_sample());
+    assert_eq!(series(&study_sample().key, &row("series")).expect("series"), counted);
+    assert_eq!(instance(&series_sample().key, &row("instance")).expect("instance"), instance_sample());
+    assert_eq!(instance(&series_sample().key, &row("packed")).expect("instance"), packed_sample());
+    assert_eq!(layout(&row("layout")).expect("layout"), layout_sample());
+    let name = pack_sample(false).pack;
+    assert_eq!(pack(name, &row("pack")).expect("pack"), pack_sample(false));
+    assert_eq!(pack(name, &row("cold")).expect("pack"), pack_sample(true));
     let number: Lsn = 7;
     assert_eq!(encoded(|out| out.number(number)), [7]);
 }
@@ -162,7 +216,7 @@ fn every_code_is_unique_and_every_flag_has_one() {
 #[test]
 fn a_damaged_row_is_an_error_and_never_a_panic() {
     let mut rng = fastrand::Rng::with_seed(7);
-    let rows = ["study", "series", "instance", "layout"].map(fixture);
+    let rows = ["study", "series", "instance", "layout", "packed", "pack", "cold"].map(|name| fixture_of(ROWS_2, name));
     for _ in 0..20_000 {
         let mut row = rows[rng.usize(..rows.len())].clone();
         row.truncate(rng.usize(..=row.len()));
@@ -173,8 +227,8 @@ fn a_damaged_row_is_an_error_and_never_a_panic() {
             }
         }
         let _ = (study(&row), series(&study_sample().key, &row), layout(&row));
-        let _ = instance(&series_sample().key, &row);
+        let _ = (instance(&series_sample().key, &row), pack(pack_sample(true).pack, &row));
     }
-    assert!(matches!(study(&[2]), Err(IndexError::Newer { found: 2, known: 1 })));
+    assert!(matches!(study(&[3]), Err(IndexError::Newer { found: 3, known: 2 })));
     assert!(matches!(study(&[1]), Err(IndexError::Damaged { .. })));
 }

@@ -7,8 +7,8 @@ use index::{Cursor, Entry, Index, Rocks, RocksOptions, plan};
 use model::attribute::{attribute, key};
 use model::query::{Condition, Query, Test};
 use model::{
-    AttrKey, Attributes, Digest, FacilityCode, Fact, Frames, InstanceHead, Layout, Level, Outcome, PixelSpan, Place,
-    Span, Uid, Via,
+    AttrKey, Attributes, Digest, FacilityCode, Fact, Frames, Home, InstanceHead, Layout, Level, Outcome, PixelSpan,
+    Place, Span, Uid, Via,
 };
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -121,15 +121,15 @@ impl Province {
             flags: Vec::new(),
             outcome: Outcome::default(),
         };
-        let place = Place {
+        let home = Home::Journal(Place {
             segment: 1,
             generation: 1,
             offset: self.seq * 530_000,
             head_len: 1800,
             body_len: 526_000,
             blob: None,
-        };
-        Ok(Entry { lsn: self.lsn, fact: Fact::Instance(Box::new(head)), place: Some(place) })
+        });
+        Ok(Entry { lsn: self.lsn, fact: Fact::Instance(Box::new(head)), home: Some(home) })
     }
 }
 

@@ -3,7 +3,7 @@
 //! Rows and counters are computed here, read once and kept between batches, so that the instances of a series
 //! do not read and write their study again and again: each changed row is encoded once per batch.
 
-use super::cells::{CopyCells, CountCells, ListCells, SeriesCell, StudyCell};
+use super::cells::{CopyCells, CountCells, For, ListCells, SeriesCell, StudyCell};
 use super::lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
 use super::read::{get_now, handle};
 use super::tables::{Table, UidKind, engine, pair, uid_key, unlogged};
@@ -12,7 +12,7 @@ use crate::codec::Encoder;
 use crate::row::{FrameSummary, InstanceRow, KnownPatient, KnownStudy, SeriesKey, StudyKey, series_key, study_key};
 use crate::{Entry, IndexError, encode};
 use model::attribute::key;
-use model::{FacilityCode, Fact, InstanceHead, Level, Lsn, Place, Uid};
+use model::{FacilityCode, Fact, Home, InstanceHead, Level, Lsn, Uid};
 use rocksdb::{DB, WriteBatch};
 use std::collections::HashMap;
 
@@ -23,12 +23,12 @@ const ROWS_KEPT: usize = 2048;
 #[derive(Default)]
 pub(super) struct Applier {
     studies: HashMap<u64, StudyCell>,
-    series: HashMap<u64, SeriesCell>,
+    pub(super) series: HashMap<u64, SeriesCell>,
     patients: ListCells<PatientEntry>,
-    series_lists: ListCells<SeriesEntry>,
+    pub(super) series_lists: ListCells<SeriesEntry>,
     copies: CopyCells,
     counts: CountCells,
-    batch: WriteBatch,
+    pub(super) batch: WriteBatch,
 }
 
 /// How far the index stands after a batch.
@@ -36,12 +36,14 @@ pub(super) struct Applier {
 pub(super) struct Mark {
     pub(super) applied: Lsn,
     pub(super) max_seq: u64,
+    /// Earliest second under which a series was stored as waiting for quiet, and for a pack.
+    pub(super) waits: [u64; 2],
 }
 
 impl Applier {
     /// Applies a batch atomically. After an error nothing of it is written and nothing of it is remembered.
     pub(super) fn apply(&mut self, db: &DB, entries: &[Entry], before: Mark) -> Result<Mark, IndexError> {
-        let result = self.collect(db, entries, before).and_then(|mark| self.commit(db, mark).map(|()| mark));
+        let result = self.collect(db, entries, before).and_then(|mark| self.commit(db, mark));
         if result.is_err() || self.studies.len() + self.series.len() > ROWS_KEPT {
             *self = Self::default();
         }
@@ -50,19 +52,20 @@ impl Applier {
 
     fn collect(&mut self, db: &DB, entries: &[Entry], mut mark: Mark) -> Result<Mark, IndexError> {
         for entry in entries {
-            match &entry.fact {
+            let (lsn, fact) = entry.own();
+            match fact {
                 Fact::Instance(head) => {
-                    let unfit = || IndexError::Unfit { lsn: entry.lsn, what: "an instance without a place" };
-                    self.instance(db, head, entry.place.clone().ok_or_else(unfit)?)?;
+                    let unfit = || IndexError::Unfit { lsn: entry.lsn, what: "an instance without a home" };
+                    self.instance(db, head, entry.home.clone().ok_or_else(unfit)?)?;
                     mark.max_seq = mark.max_seq.max(head.seq);
                 }
                 Fact::Facility(facility) => {
                     let key = [b"F".as_slice(), facility.code.as_bytes()].concat();
-                    self.registry(db, entry.lsn, key, serde_json::to_vec(facility))?;
+                    self.registry(db, lsn, key, serde_json::to_vec(facility))?;
                 }
                 Fact::Source(source) => {
                     let key = [b"S".as_slice(), source.id.as_bytes()].concat();
-                    self.registry(db, entry.lsn, key, serde_json::to_vec(source))?;
+                    self.registry(db, lsn, key, serde_json::to_vec(source))?;
                 }
                 Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
                     let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
@@ -72,24 +75,30 @@ impl Applier {
                     self.complete(db, *facility, study, *patient, *through)?;
                 }
                 // Kept in the journal; no row is made of them yet.
-                Fact::Retention(_) | Fact::Pack(_) | Fact::Forwarded { .. } => {}
+                Fact::Pack(fact) => self.pack(db, fact)?,
+                Fact::Retention(_) | Fact::Forwarded { .. } => {}
             }
             mark.applied = mark.applied.max(entry.lsn);
         }
         Ok(mark)
     }
 
-    fn instance(&mut self, db: &DB, head: &InstanceHead, place: Place) -> Result<(), IndexError> {
+    fn instance(&mut self, db: &DB, head: &InstanceHead, home: Home) -> Result<(), IndexError> {
         let key = uid_key(UidKind::Instance, &head.sop_instance, head.facility);
         let copies = self.copies.load(db, &key)?;
         if let Some(known) = copies.iter().find(|copy| copy.seq == head.seq) {
-            let series = known.series;
-            return self.put_instance(db, head, place, series);
+            let (study, series) = (known.study, known.series);
+            return self.move_instance(db, head, home, (study, series));
         }
         let (study, series) = if head.outcome.copy == 0 { self.serve(db, head)? } else { self.note(db, head)? };
         self.copies.push(key, CopyEntry::of(head, study, series));
         self.counts.instance(db, head)?;
-        let row = self.put_instance(db, head, place, series);
+        if let Home::Pack { .. } = home
+            && let Some(cell) = self.series.get_mut(&series)
+        {
+            cell.row.packed += 1;
+        }
+        let row = self.put_instance(db, head, home, series);
         if matches!(FrameSummary::of(&head.layout.frames), FrameSummary::Encapsulated { .. }) {
             let mut out = Encoder::default();
             encode::put_layout(&mut out, &head.layout);
@@ -99,17 +108,41 @@ impl Applier {
     }
 
     /// Writes the row of an instance under its series, or among the conflicts when it has none.
-    fn put_instance(&mut self, db: &DB, head: &InstanceHead, place: Place, series: u64) -> Result<(), IndexError> {
-        let row = InstanceRow::of(head, place);
+    fn put_instance(&mut self, db: &DB, head: &InstanceHead, home: Home, series: u64) -> Result<(), IndexError> {
+        self.put_row(db, &InstanceRow::of(head, home), series)
+    }
+
+    /// The same instance again, at another home: one that lies in a pack is not taken back by a record.
+    fn move_instance(&mut self, db: &DB, head: &InstanceHead, home: Home, at: (u64, u64)) -> Result<(), IndexError> {
+        let (study, series) = at;
+        let Some(row) = instance_row(db, &series_key(head), series, head.seq)? else {
+            // It came in this very batch; a record it is, then.
+            return self.put_instance(db, head, home, series);
+        };
+        match (&row.home, &home) {
+            (Home::Pack { .. }, Home::Journal(_)) => return Ok(()),
+            (Home::Journal(_), Home::Pack { .. }) if series != 0 => {
+                self.load_series(db, study, series)?;
+                if let Some(cell) = self.series.get_mut(&series) {
+                    cell.row.packed += 1;
+                    cell.dirty = true;
+                }
+            }
+            _ => {}
+        }
+        self.put_row(db, &InstanceRow { home, ..row }, series)
+    }
+
+    pub(super) fn put_row(&mut self, db: &DB, row: &InstanceRow, series: u64) -> Result<(), IndexError> {
         let mut out = Encoder::with_capacity(512);
         if series == 0 {
             encode::put_study_key(&mut out, &row.key.study);
             out.uid(&row.key.series);
-            encode::put_instance(&mut out, &row);
-            self.batch.put_cf(handle(db, Table::Conflicts)?, head.seq.to_be_bytes(), &out.bytes);
+            encode::put_instance(&mut out, row);
+            self.batch.put_cf(handle(db, Table::Conflicts)?, row.seq.to_be_bytes(), &out.bytes);
         } else {
-            encode::put_instance(&mut out, &row);
-            self.batch.put_cf(handle(db, Table::Instances)?, pair(series, head.seq), &out.bytes);
+            encode::put_instance(&mut out, row);
+            self.batch.put_cf(handle(db, Table::Instances)?, pair(series, row.seq), &out.bytes);
         }
         Ok(())
     }
@@ -222,7 +255,7 @@ impl Applier {
         Ok(())
     }
 
-    fn load_series(&mut self, db: &DB, study: u64, series: u64) -> Result<(), IndexError> {
+    pub(super) fn load_series(&mut self, db: &DB, study: u64, series: u64) -> Result<(), IndexError> {
         self.load_study(db, study)?;
         if !self.series.contains_key(&series)
             && let Some(cell) = self.studies.get(&study)
@@ -287,13 +320,17 @@ impl Applier {
         Ok(())
     }
 
-    fn commit(&mut self, db: &DB, mark: Mark) -> Result<(), IndexError> {
+    fn commit(&mut self, db: &DB, mut mark: Mark) -> Result<Mark, IndexError> {
         let mut batch = std::mem::take(&mut self.batch);
         for (ordinal, cell) in self.studies.iter_mut().filter(|(_, cell)| cell.dirty) {
             cell.write(db, *ordinal, &mut batch)?;
         }
         for (ordinal, cell) in self.series.iter_mut().filter(|(_, cell)| cell.dirty) {
             cell.write(db, *ordinal, &mut batch)?;
+            let waits = cell.waits();
+            for (at, wanted) in mark.waits.iter_mut().zip([For::Quiet, For::Pack]) {
+                *at = waits.filter(|waits| waits.wanted == wanted).map_or(*at, |waits| waits.second.min(*at));
+            }
         }
         let uids = handle(db, Table::Uids)?;
         self.patients.write(|key, list| batch.put_cf(uids, key, PatientEntry::encode(list)));
@@ -303,6 +340,15 @@ impl Applier {
         self.counts.write(|key, value| batch.put_cf(meta, key, value));
         batch.put_cf(meta, b"applied", mark.applied.to_be_bytes());
         batch.put_cf(meta, b"max_seq", mark.max_seq.to_be_bytes());
-        db.write_opt(batch, &unlogged()).map_err(engine("apply a batch"))
+        db.write_opt(batch, &unlogged()).map_err(engine("apply a batch"))?;
+        Ok(mark)
     }
+}
+
+/// The row of an instance under its series, or among the conflicts when it has none.
+pub(super) fn instance_row(db: &DB, key: &SeriesKey, series: u64, seq: u64) -> Result<Option<InstanceRow>, IndexError> {
+    if series == 0 {
+        return get_now(db, Table::Conflicts, &seq.to_be_bytes(), super::read::conflict);
+    }
+    get_now(db, Table::Instances, &pair(series, seq), |bytes| encode::instance(key, bytes))
 }

@@ -112,8 +112,8 @@ pub(super) struct SeriesCell {
     study: u64,
     /// Whether its study counts it as busy.
     counted_busy: bool,
-    /// The second under which it is stored among the busy series.
-    waits_since: Option<u64>,
+    /// Under what it is stored among the pending series.
+    waits: Option<Waits>,
 }
 
 impl SeriesCell {
@@ -128,14 +128,15 @@ impl SeriesCell {
             last_seq: first.seq,
             last_received: 0,
             quiet_through: None,
+            packed: 0,
         };
-        Self { row, dirty: true, study, counted_busy: false, waits_since: None }
+        Self { row, dirty: true, study, counted_busy: false, waits: None }
     }
 
     pub(super) fn stored(study: u64, row: SeriesRow) -> Self {
         let counted_busy = row.is_busy();
-        let waits_since = since(&row);
-        Self { row, dirty: false, study, counted_busy, waits_since }
+        let waits = Waits::of(&row);
+        Self { row, dirty: false, study, counted_busy, waits }
     }
 
     /// Counts an instance.
@@ -152,30 +153,61 @@ impl SeriesCell {
         let mut out = Encoder::with_capacity(512);
         encode::put_series(&mut out, &self.row);
         batch.put_cf(handle(db, Table::Series)?, pair(self.study, ordinal), &out.bytes);
-        let now = since(&self.row);
-        if now != self.waits_since {
+        let now = Waits::of(&self.row);
+        if now != self.waits {
             let table = handle(db, Table::Pending)?;
-            if let Some(second) = self.waits_since {
-                batch.delete_cf(table, busy_key(second, ordinal));
+            if let Some(waits) = self.waits {
+                batch.delete_cf(table, waits.key(ordinal));
             }
-            if let Some(second) = now {
-                batch.put_cf(table, busy_key(second, ordinal), self.study.to_be_bytes());
+            if let Some(waits) = now {
+                batch.put_cf(table, waits.key(ordinal), self.study.to_be_bytes());
             }
         }
-        self.waits_since = now;
+        self.waits = now;
         self.dirty = false;
         Ok(())
     }
+
+    /// Under what it is stored among the pending series.
+    pub(super) const fn waits(&self) -> Option<Waits> {
+        self.waits
+    }
 }
 
-/// The second of last receipt of a busy series.
-fn since(row: &SeriesRow) -> Option<u64> {
-    row.is_busy().then_some(row.last_received / 1000)
+/// What a series waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum For {
+    /// Its "quiet" fact.
+    Quiet,
+    /// A pack.
+    Pack,
 }
 
-/// The key of a busy series in the table `pending`.
-pub(super) fn busy_key(second: u64, series: u64) -> Vec<u8> {
-    [b"B".as_slice(), &pair(second, series)].concat()
+/// What a series waits for, since the second of its last receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Waits {
+    pub(super) wanted: For,
+    pub(super) second: u64,
+}
+
+impl Waits {
+    fn of(row: &SeriesRow) -> Option<Self> {
+        let wanted = match (row.is_busy(), row.is_unpacked()) {
+            (true, _) => For::Quiet,
+            (_, true) => For::Pack,
+            _ => return None,
+        };
+        Some(Self { wanted, second: row.last_received / 1000 })
+    }
+
+    /// The key of a series in the table `pending`.
+    pub(super) fn key(self, series: u64) -> Vec<u8> {
+        let kind: &[u8] = match self.wanted {
+            For::Quiet => b"B",
+            For::Pack => b"Q",
+        };
+        [kind, &pair(self.second, series)].concat()
+    }
 }
 
 /// Lists of the table `uids` between reading and writing.

@@ -15,8 +15,12 @@
 //! | | `I`, packed SOP Instance UID, facility | copies |
 //! | `keys` | see [`super::keys`] | |
 //! | `pending` | `B`, second of last receipt (8), series (8) | study (8): the series is busy |
+//! | | `Q`, second of last receipt (8), series (8) | study (8): it is quiet, and some instance is in no pack |
 //! | | `C`, study (8) | empty: the study waits for its "complete" fact |
 //! | `prepared` | series (8) | newest `seq` covered (8), document |
+//! | `packs` | `I`, pack (16) | series (8), pack row |
+//! | | `S`, series (8), pack (16) | empty |
+//! | `manifests` | pack (16) | whatever the archive keeps of the manifest |
 //!
 //! The ordinal of a study or series is the `seq` of its first instance: unique, short, ascending, and the same
 //! after a rebuild. It is never visible outside.
@@ -46,10 +50,12 @@ pub(super) enum Table {
     Keys,
     Pending,
     Prepared,
+    Packs,
+    Manifests,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Meta,
         Self::Studies,
         Self::Series,
@@ -60,6 +66,8 @@ impl Table {
         Self::Keys,
         Self::Pending,
         Self::Prepared,
+        Self::Packs,
+        Self::Manifests,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -74,6 +82,8 @@ impl Table {
             Self::Keys => "keys",
             Self::Pending => "pending",
             Self::Prepared => "prepared",
+            Self::Packs => "packs",
+            Self::Manifests => "manifests",
         }
     }
 }
@@ -183,14 +193,14 @@ fn table_options(table: Table, options: &RocksOptions, cache: &Cache) -> Options
     blocks.set_pin_top_level_index_and_filter(true);
     blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
     // The tables that are asked for keys that are not there, on the way to every acknowledgement.
-    if matches!(table, Table::Uids | Table::Layouts | Table::Meta) {
+    if matches!(table, Table::Uids | Table::Layouts | Table::Meta | Table::Packs | Table::Manifests) {
         blocks.set_bloom_filter(10.0, false);
     }
     let mut of_table = Options::default();
     of_table.set_block_based_table_factory(&blocks);
     of_table.set_compression_type(DBCompressionType::Lz4);
     of_table.set_write_buffer_size(options.write_buffer_bytes);
-    if table == Table::Prepared {
+    if matches!(table, Table::Prepared | Table::Manifests) {
         of_table.set_enable_blob_files(true);
         of_table.set_min_blob_size(4 << 10);
         of_table.set_enable_blob_gc(true);

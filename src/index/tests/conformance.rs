@@ -78,6 +78,11 @@ fn compare_rows(world: &mut World, oracle: &Oracle, engine: &impl Index) {
                 all(world, |cursor, limit| engine.instances_of(&series.key, cursor, limit).expect("e")),
                 expected
             );
+            let packs = oracle.packs_of(&series.key).expect("oracle");
+            assert_eq!(engine.packs_of(&series.key).expect("engine"), packs);
+            for row in &packs {
+                assert_eq!(engine.pack(row.pack).expect("engine").as_ref(), Some(row));
+            }
         }
     }
 }
@@ -86,6 +91,11 @@ fn compare_lists(world: &mut World, oracle: &Oracle, engine: &impl Index) {
     let until = world.clock - world.rng.u64(..100_000);
     let limit = world.rng.usize(1..50);
     assert_eq!(engine.busy_series(until, limit).expect("e"), oracle.busy_series(until, limit).expect("o"));
+    assert_eq!(engine.unpacked(until, limit).expect("e"), oracle.unpacked(until, limit).expect("o"));
+    let middle = oracle.packs(None, limit).expect("o").last().map(|row| row.pack);
+    for after in [None, middle] {
+        assert_eq!(engine.packs(after, limit).expect("e"), oracle.packs(after, limit).expect("o"));
+    }
     assert_eq!(engine.incomplete_studies(limit).expect("e"), oracle.incomplete_studies(limit).expect("o"));
     assert_eq!(engine.registry().expect("e"), oracle.registry().expect("o"));
     assert_eq!(engine.stats().expect("e"), oracle.stats().expect("o"));

@@ -31,7 +31,17 @@ impl Journal {
         from: Lsn,
         each: &mut dyn FnMut(Replayed<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let last = self.last();
+        self.replay_until(from, self.last().saturating_add(1), each)
+    }
+
+    /// The same, up to before a number. A segment released meanwhile is passed over from there on.
+    pub fn replay_until<E: From<StoreError>>(
+        &self,
+        from: Lsn,
+        before: Lsn,
+        each: &mut dyn FnMut(Replayed<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let last = self.last().min(before.saturating_sub(1));
         let mut headers: Vec<SegmentHeader> = self.shared.segments.read().values().copied().collect();
         headers.sort_unstable_by_key(|header| header.serial);
         for (index, header) in headers.iter().enumerate() {
@@ -45,6 +55,12 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether a segment is still in use as it was.
+    fn holds(&self, segment: &SegmentHeader) -> bool {
+        let known = self.shared.segments.read().get(&segment.number).copied();
+        known.is_some_and(|known| known.generation == segment.generation)
+    }
+
     fn replay_segment<E: From<StoreError>>(
         &self,
         segment: &SegmentHeader,
@@ -55,7 +71,12 @@ impl Journal {
         let mut sides = Sides::new(self, segment);
         let (mut at, mut expected) = (BLOCK, segment.first_lsn);
         while expected < until {
-            match sides.record(at, expected, from)? {
+            let found = match sides.record(at, expected, from) {
+                // Released while it was walked: what counts of it was copied forward.
+                Err(_) if !self.holds(segment) => break,
+                found => found?,
+            };
+            match found {
                 Found::Seal => break,
                 Found::Control { next } => at = next,
                 Found::Data { next, record } => {

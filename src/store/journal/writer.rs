@@ -221,6 +221,19 @@ impl Writer {
         self.flush(shared, &batch)
     }
 
+    /// Begins a new segment, so that what the active one holds can be released; an active one without records stays.
+    pub(crate) fn rotate(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        let first = self.next_lsn;
+        if self.active.as_ref().is_none_or(|active| active.header.first_lsn >= first) {
+            return Ok(());
+        }
+        let slot = self.slot(shared)?;
+        let begun = self.seal(shared).and_then(|()| self.begin(shared, slot, first, false));
+        begun.map_err(|error| shared.poison(error))?;
+        shared.room.store(self.room(), Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Notes that everything appended is synced.
     pub(crate) fn mark(&mut self, shared: &Shared) -> Result<(), StoreError> {
         let last = self.next_lsn - 1;

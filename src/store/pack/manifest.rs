@@ -9,6 +9,7 @@ use super::zip::{self, ZipEntry};
 use super::{DOCUMENT_MAX, MANIFEST_MAX, PIECE_MAX, VERSION};
 use model::{Digest, FacilityCode, Uid};
 use serde::{Deserialize, Serialize};
+use std::io::Read;
 
 /// Name of the prepared metadata's entry.
 pub(super) const DOCUMENT_NAME: &str = "series.json.zst";
@@ -16,6 +17,9 @@ pub(super) const DOCUMENT_NAME: &str = "series.json.zst";
 pub(super) const MANIFEST_NAME: &str = "manifest.json";
 /// Value of the manifest's member `format`.
 pub(super) const FORMAT: &str = "khoanh pack";
+
+/// zstd level of a kept manifest.
+const KEPT_LEVEL: i32 = 3;
 
 /// What a pack is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,6 +222,32 @@ impl Manifest {
             return Err(damaged("it lies elsewhere"));
         }
         Ok(manifest)
+    }
+
+    /// What a reader needs of the manifest, for an index to keep: its place (8 bytes, big endian), then zstd of its JSON
+    /// without what the archive knew of the instances.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn to_kept(&self) -> Result<Vec<u8>, PackError> {
+        let mut bare = self.clone();
+        bare.instances.iter_mut().for_each(|instance| instance.head = serde_json::Value::Null);
+        let at = self.manifest_at().ok_or(PackError::damaged(MANIFEST_NAME, 0, "lengths overflow"))?;
+        let coded = zstd::bulk::compress(&bare.to_json()?, KEPT_LEVEL).map_err(PackError::Write)?;
+        Ok([at.to_be_bytes().as_slice(), &coded].concat())
+    }
+
+    /// Reads what [`Manifest::to_kept`] wrote.
+    ///
+    /// # Errors
+    /// As [`Manifest::parse`].
+    pub fn of_kept(kept: &[u8]) -> Result<Self, PackError> {
+        let damaged = || PackError::damaged(MANIFEST_NAME, 0, "what was kept of it does not unpack");
+        let (at, coded) = kept.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let mut json = Vec::new();
+        let decoder = zstd::stream::read::Decoder::new(coded).map_err(PackError::Read)?;
+        decoder.take(MANIFEST_MAX).read_to_end(&mut json).map_err(|_| damaged())?;
+        Self::parse(&json, u64::from_be_bytes(*at))
     }
 
     /// The manifest as JSON.

@@ -5,10 +5,11 @@
 use index::{Entry, SeriesKey, StudyKey};
 use model::attribute::key;
 use model::facility::CharsetHint;
+use model::pack::{ColdCopy, PackFact, Packed};
 use model::query::{Condition, Query, Test};
 use model::{
-    AttrKey, Attributes, Difference, Digest, Facility, FacilityCode, Fact, Flag, Frames, InstanceHead, Layout, Level,
-    Lsn, Outcome, PixelSpan, Place, Source, Span, Uid, Via,
+    AttrKey, Attributes, Difference, Digest, Facility, FacilityCode, Fact, Flag, Frames, Home, InstanceHead, Layout,
+    Level, Lsn, Outcome, PackId, PixelSpan, Place, Source, Span, Uid, Via,
 };
 use std::collections::HashMap;
 
@@ -46,6 +47,7 @@ pub(crate) struct World {
     patients: HashMap<(FacilityCode, Uid), Vec<String>>,
     series: HashMap<(FacilityCode, Uid), Vec<Uid>>,
     quietable: Vec<(SeriesKey, u64)>,
+    packs: Vec<(SeriesKey, PackId)>,
 }
 
 impl Drop for World {
@@ -70,6 +72,7 @@ impl World {
             patients: HashMap::new(),
             series: HashMap::new(),
             quietable: Vec::new(),
+            packs: Vec::new(),
         }
     }
 
@@ -108,9 +111,14 @@ impl World {
                 0..=1 => self.registry(),
                 2..=9 => self.quiet(),
                 10..=13 => self.complete(),
+                17..=20 => self.pack(),
+                21 => self.of_pack(),
                 14..=16 if !self.history.is_empty() => {
                     let mut old = self.history[self.rng.usize(..self.history.len())].clone();
-                    if let Some(place) = &mut old.place {
+                    if matches!(old.own().1, Fact::Pack(_)) {
+                        continue; // these are told again only with everything behind them
+                    }
+                    if let Some(Home::Journal(place)) = &mut old.home {
                         place.segment += 1;
                         place.blob = self.rng.bool().then(|| "moved".to_owned());
                     }
@@ -119,9 +127,9 @@ impl World {
                 }
                 _ => self.instance(),
             };
-            if let Some((fact, place)) = entry {
+            if let Some((fact, home)) = entry {
                 self.lsn += 1;
-                let entry = Entry { lsn: self.lsn, fact, place };
+                let entry = Entry { lsn: self.lsn, fact, home };
                 self.history.push(entry.clone());
                 batch.push(entry);
             }
@@ -129,7 +137,7 @@ impl World {
         batch
     }
 
-    fn registry(&mut self) -> Option<(Fact, Option<Place>)> {
+    fn registry(&mut self) -> Option<(Fact, Option<Home>)> {
         let facility = self.facility();
         let number = self.rng.u32(..9);
         Some(if self.rng.bool() {
@@ -152,7 +160,7 @@ impl World {
         })
     }
 
-    fn quiet(&mut self) -> Option<(Fact, Option<Place>)> {
+    fn quiet(&mut self) -> Option<(Fact, Option<Home>)> {
         let at = self.clock;
         let known = self.rng.usize(..self.quietable.len().max(1));
         let (key, seq) = self.quietable.get(known)?.clone();
@@ -161,7 +169,7 @@ impl World {
         Some((Fact::SeriesQuiet { facility, study, patient, series: key.series, through, at }, None))
     }
 
-    fn complete(&mut self) -> Option<(Fact, Option<Place>)> {
+    fn complete(&mut self) -> Option<(Fact, Option<Home>)> {
         let known = self.rng.usize(..self.quietable.len().max(1));
         let (key, seq) = self.quietable.get(known)?.clone();
         let through = if self.one_in(4) { seq } else { self.seq };
@@ -169,7 +177,53 @@ impl World {
         Some((Fact::StudyComplete { facility, study, patient, through, at: self.clock }, None))
     }
 
-    fn instance(&mut self) -> Option<(Fact, Option<Place>)> {
+    /// A pack of some instances of a series; now and then of all of them, in place of the packs before.
+    fn pack(&mut self) -> Option<(Fact, Option<Home>)> {
+        let known = self.rng.usize(..self.quietable.len().max(1));
+        let (key, _) = self.quietable.get(known)?.clone();
+        let whole = self.one_in(3);
+        let of_series = self.quietable.iter().filter(|(series, _)| *series == key).map(|(_, seq)| *seq);
+        let mut seqs: Vec<u64> = of_series.collect();
+        let before = self.packs.iter().filter(|(series, _)| *series == key).map(|(_, pack)| *pack);
+        let replaces: Vec<PackId> = if whole { before.collect() } else { Vec::new() };
+        if !whole {
+            seqs.retain(|_| self.rng.bool());
+        }
+        self.rng.shuffle(&mut seqs);
+        self.packs.retain(|(_, pack)| !replaces.contains(pack));
+        let pack = PackId::new(self.rng.u128(..).to_be_bytes());
+        self.packs.push((key.clone(), pack));
+        let (part, sha256, at) = (self.rng.u32(1..4), Digest([9; 32]), self.clock);
+        let StudyKey { facility, study, patient } = key.study;
+        let (series, len, raw) = (key.series, self.rng.u64(..9_000), self.rng.u64(..9_000));
+        let packed = Packed { pack, facility, study, patient, series, part, len, sha256, raw, seqs, replaces, at };
+        Some((Fact::Pack(Box::new(PackFact::Packed(packed))), None))
+    }
+
+    /// Something that happens to a pack later.
+    fn of_pack(&mut self) -> Option<(Fact, Option<Home>)> {
+        let known = self.rng.usize(..self.packs.len().max(1));
+        let (_, pack) = self.packs.get(known)?.clone();
+        let at = self.clock;
+        let fact = match self.rng.u32(..4) {
+            0 => {
+                let version = self.rng.bool().then(|| "v1".to_owned());
+                let (key, class) = (format!("packs/{pack}"), self.rng.bool().then(|| "COLD".to_owned()));
+                let (len, sealed, locked_until) = (77, self.rng.bool(), self.rng.bool().then_some(at + 5));
+                let sha256 = Digest([8; 32]);
+                PackFact::Tiered { pack, copy: ColdCopy { key, version, len, sha256, sealed, class, locked_until, at } }
+            }
+            1 => PackFact::Released { pack, at },
+            2 => PackFact::Recalled { pack, at },
+            _ => PackFact::ColdLost { pack, at },
+        };
+        let fact = Fact::Pack(Box::new(fact));
+        // Now and then as a record that outlived its segment.
+        let lsn = self.lsn;
+        Some((if self.one_in(3) { Fact::Forwarded { lsn, was: Box::new(fact) } } else { fact }, None))
+    }
+
+    fn instance(&mut self) -> Option<(Fact, Option<Home>)> {
         self.clock += self.rng.u64(..1500);
         let number = self.rng.u32(1..=self.studies);
         let facility = self.facility();
@@ -212,15 +266,15 @@ impl World {
             flags: if self.one_in(5) { vec![Flag::OddLength, Flag::OtherStudy] } else { Vec::new() },
             outcome,
         };
-        let place = Place {
+        let home = Home::Journal(Place {
             segment: 1,
             generation: 1,
             offset: self.seq * 10_000,
             head_len: 900,
             body_len: head.file_len,
             blob: None,
-        };
-        Some((Fact::Instance(Box::new(head)), Some(place)))
+        });
+        Some((Fact::Instance(Box::new(head)), Some(home)))
     }
 
     fn pick(&mut self, from: &[&str]) -> String {

@@ -1,0 +1,147 @@
+//! Packs as the archive reads them: opened by name, whatever tier they lie in, their manifests kept in memory.
+//!
+//! Deliberately not here: when packs are written ([`crate::packing`]) and where they should lie ([`crate::tier`]).
+
+use crate::error::{OpenError, RetrieveError};
+use crate::options::Options;
+use index::{Index, PackRow};
+use model::PackId;
+use moka::sync::Cache;
+use std::path::PathBuf;
+use std::sync::Arc;
+use store::hot::HotPacks;
+use store::pack::{Manifest, Pack, PackError};
+use store::{PackFile, ReadAt, RealDisk, StoreError};
+
+/// Memory for manifests in bytes ...
+const MANIFEST_BYTES: u64 = 64 << 20;
+/// ... each piece of an instance costs about so many.
+const PIECE_BYTES: usize = 32;
+/// Bytes an instance of a manifest costs besides.
+const INSTANCE_BYTES: usize = 512;
+/// Files kept open.
+const OPEN_MAX: u64 = 256;
+
+/// A pack that can be read.
+pub(crate) type OpenPack = Pack<Arc<dyn ReadAt>>;
+
+/// Where packs lie that no hot volume holds.
+pub(crate) trait Far: Send + Sync {
+    /// The plain bytes of a pack.
+    fn source(&self, row: &PackRow) -> Result<Arc<dyn ReadAt>, RetrieveError>;
+}
+
+/// The packs of an archive.
+pub(crate) struct Packs {
+    hot: HotPacks,
+    far: Option<Box<dyn Far>>,
+    manifests: Cache<PackId, Arc<Manifest>>,
+    sources: Cache<PackId, Arc<dyn ReadAt>>,
+}
+
+/// The hot volumes of the options.
+fn volumes(options: &Options) -> Vec<PathBuf> {
+    let default = vec![options.data.join("packs")];
+    if options.packs.volumes.is_empty() { default } else { options.packs.volumes.clone() }
+}
+
+impl Packs {
+    /// Opens the hot volumes.
+    ///
+    /// # Errors
+    /// A directory that holds something else. A volume that is gone is an alarm and no error.
+    pub(crate) fn open(options: &Options, far: Option<Box<dyn Far>>) -> Result<Self, OpenError> {
+        let dirs = volumes(options);
+        let hot = HotPacks::open(Arc::new(RealDisk), &options.data.join("volumes"), &dirs, options.packs.reserve)?;
+        let weigh = |_: &PackId, manifest: &Arc<Manifest>| {
+            let cost = manifest.instances().iter().map(|instance| instance.pieces.len() * PIECE_BYTES + INSTANCE_BYTES);
+            u32::try_from(cost.sum::<usize>()).unwrap_or(u32::MAX)
+        };
+        let manifests = Cache::builder().max_capacity(MANIFEST_BYTES).weigher(weigh).build();
+        Ok(Self { hot, far, manifests, sources: Cache::new(OPEN_MAX) })
+    }
+
+    /// The hot volumes.
+    pub(crate) const fn hot(&self) -> &HotPacks {
+        &self.hot
+    }
+
+    /// The plain bytes of a pack: from a hot volume, else from afar.
+    pub(crate) fn source(&self, row: &PackRow) -> Result<Arc<dyn ReadAt>, RetrieveError> {
+        if let Some(source) = self.sources.get(&row.pack) {
+            return Ok(source);
+        }
+        let source = match self.hot.read(PackFile::plain(row.pack)) {
+            Ok(file) => {
+                let file: Arc<dyn ReadAt> = Arc::new(file);
+                self.sources.insert(row.pack, Arc::clone(&file));
+                return Ok(file);
+            }
+            Err(error) => match (&self.far, &row.cold) {
+                (Some(far), Some(_)) => far.source(row)?,
+                _ => return Err(missing(error)),
+            },
+        };
+        Ok(source)
+    }
+
+    /// A pack with its manifest, from memory or from what the index kept of it, else by reading its end.
+    pub(crate) fn open_pack(&self, index: &dyn Index, row: &PackRow) -> Result<OpenPack, RetrieveError> {
+        let source = self.source(row)?;
+        if let Some(manifest) = self.manifests.get(&row.pack) {
+            return Ok(Pack::with(source, manifest));
+        }
+        let kept = index.manifest(row.pack)?.and_then(|kept| Manifest::of_kept(&kept).ok());
+        let pack = match kept {
+            Some(manifest) => Pack::with(source, Arc::new(manifest)),
+            None => {
+                let pack = Pack::open(source)?;
+                index.put_manifest(row.pack, &pack.manifest().to_kept()?)?;
+                pack
+            }
+        };
+        self.manifests.insert(row.pack, Arc::clone(pack.manifest()));
+        Ok(pack)
+    }
+
+    /// Nothing of a pack stays open or in memory.
+    pub(crate) fn forget(&self, pack: PackId) {
+        self.sources.invalidate(&pack);
+        self.manifests.invalidate(&pack);
+    }
+
+    /// Removes the hot copies of a pack.
+    pub(crate) fn remove_hot(&self, pack: PackId) -> Result<(), StoreError> {
+        self.forget(pack);
+        self.hot.remove(PackFile::plain(pack)).map(drop)
+    }
+
+    /// Checks every byte of a pack wherever it is read from, against its own manifest and what was recorded of it.
+    pub(crate) fn check(&self, row: &PackRow) -> Result<(), RetrieveError> {
+        let pack = Pack::open(self.source(row)?)?;
+        let len = pack.verify()?;
+        let about = pack.manifest().about();
+        if len != row.len || about.facility != row.series.study.facility || about.series != row.series.series {
+            return Err(RetrieveError::Damaged { what: "it is another pack than was recorded".into() });
+        }
+        Ok(())
+    }
+
+    /// Opens a pack from a hot volume by its own manifest and checks every byte of it; gives the whole manifest.
+    pub(crate) fn check_hot(&self, pack: PackId) -> Result<Arc<Manifest>, RetrieveError> {
+        let file = self.hot.read(PackFile::plain(pack)).map_err(missing)?;
+        let pack = Pack::open(file)?;
+        pack.verify()?;
+        Ok(Arc::clone(pack.manifest()))
+    }
+}
+
+fn missing(error: StoreError) -> RetrieveError {
+    RetrieveError::Unavailable { what: format!("a pack is not at hand: {error}") }
+}
+
+/// Bytes of an instance that lies in a slot of a pack.
+pub(crate) fn range(pack: &OpenPack, slot: u32, range: std::ops::Range<u64>) -> Result<Vec<u8>, RetrieveError> {
+    let slot = usize::try_from(slot).map_err(|_| PackError::Missing { what: "slot", asked: u64::from(slot) })?;
+    Ok(pack.range(slot, range)?)
+}

@@ -1,0 +1,324 @@
+//! Giving the journal's space back: the oldest segment goes when nothing is read from it any more.
+//!
+//! What still counts of it is copied forward first: facts beside the journal ([`crate::facts`]), instances that will
+//! not be packed (copies in conflict, series that cannot be packed) to the journal's end. Then the index is flushed,
+//! files of large bodies go, and the segment (DESIGN section 4, write order).
+//! Deliberately not here: packing, and who may destroy anything.
+
+use crate::commit::Ticket;
+use crate::error::{IngestError, OpenError, RetrieveError};
+use crate::facts::parse;
+use crate::open::Archive;
+use crate::sequence::Work;
+use crate::worker;
+use bytes::Bytes;
+use index::{InstanceRow, SeriesKey, StudyKey};
+use model::pack::PackFact;
+use model::{FacilityCode, Fact, Home, InstanceHead, Lsn, PackId, Place, Uid};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use store::{Body, Replayed, SegmentInfo, StoreError};
+
+/// Segments that may wait for their series to be packed before the little that still lives is copied forward.
+const WAITING_MAX: usize = 16;
+/// Bytes of bodies copied forward between two syncs.
+const MOVE_BYTES: u64 = 8 << 20;
+/// Pause after a look at a segment of which too much waits.
+const REST: Duration = Duration::from_secs(5);
+/// Shortest time without a record after which the only segment is released, too.
+const IDLE_MIN: Duration = Duration::from_secs(1);
+/// Bytes read of a body at once.
+const STEP: u64 = 1 << 20;
+/// Lane of the copies in the fair queue.
+const LANE: &str = "(segments)";
+
+/// An instance that still lives in the oldest segment: while it does, the segment need not be looked at again.
+struct Blocker {
+    segment: SegmentInfo,
+    head: Box<InstanceHead>,
+    place: Place,
+}
+
+/// What is known of the oldest segment from the last look at it.
+#[derive(Default)]
+struct Oldest {
+    blocker: Option<Blocker>,
+    /// Too much of it waits: no look before this.
+    rests_until: Option<Instant>,
+    /// The newest record, and since when it is that.
+    idle: Option<(Lsn, Instant)>,
+    /// The newest record when the only segment was last looked at.
+    rotated: Lsn,
+}
+
+/// Starts the thread that releases segments.
+pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
+    let mut oldest = Oldest::default();
+    worker::every(archive, "segments", move |archive| {
+        if archive.health().reason().is_some() {
+            return;
+        }
+        while !archive.stopping().load(Ordering::Relaxed) {
+            match release_oldest(archive, &mut oldest) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "a segment cannot be released; trying again");
+                    return;
+                }
+            }
+        }
+    })
+}
+
+/// What a segment still holds.
+#[derive(Default)]
+struct Contents {
+    facts: Vec<(Lsn, Fact)>,
+    /// Instances that will not be packed.
+    leftovers: Vec<(Box<InstanceHead>, Place)>,
+    /// Instances that are waiting to be packed, and their bytes.
+    waiting: Vec<(Box<InstanceHead>, Place)>,
+    waiting_bytes: u64,
+    /// Files of bodies that nothing is read from.
+    blobs: HashSet<String>,
+    /// Instances that are read from elsewhere, or not at all.
+    dead: u64,
+}
+
+/// Begins a new segment when nothing came in for a while and something in the only one is read from elsewhere by now.
+fn rotate_when_idle(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, OpenError> {
+    let last = archive.journal().last();
+    let (seen, since) = *known.idle.get_or_insert((last, Instant::now()));
+    if seen != last {
+        known.idle = None;
+        return Ok(false);
+    }
+    let segments = archive.journal().segments();
+    let [active] = segments.as_slice() else { return Ok(false) };
+    if known.rotated == last || since.elapsed() < archive.options().packs.after.max(IDLE_MIN) {
+        return Ok(false);
+    }
+    // Looked at once: without a new record it stays as it is.
+    known.rotated = last;
+    let behind = last.saturating_add(1);
+    let wanted = look(archive, active, behind, false)?.is_some_and(|held| held.waiting.is_empty() && held.dead > 0);
+    if wanted {
+        archive.journal().rotate()?;
+    }
+    Ok(wanted)
+}
+
+/// Releases the oldest segment if nothing holds it; tells whether it went.
+fn release_oldest(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, OpenError> {
+    let segments = archive.journal().segments();
+    let [oldest, next, ..] = segments.as_slice() else { return rotate_when_idle(archive, known) };
+    let behind = next.first_lsn;
+    if oldest.active || archive.index().applied().saturating_add(1) < behind {
+        return Ok(false);
+    }
+    let crowded = segments.len() > WAITING_MAX;
+    if let Some(blocker) = &known.blocker
+        && blocker.segment == *oldest
+        && !crowded
+        && archive.lives_at(&blocker.head, &blocker.place)?.is_some()
+    {
+        return Ok(false);
+    }
+    if known.rests_until.is_some_and(|until| until > Instant::now()) {
+        return Ok(false);
+    }
+    *known = Oldest { rotated: known.rotated, ..Oldest::default() };
+    let Some(contents) = look(archive, oldest, behind, crowded)? else {
+        known.rests_until = Some(Instant::now() + REST);
+        return Ok(false);
+    };
+    if let Some((head, place)) = contents.waiting.first().filter(|_| !crowded) {
+        known.blocker = Some(Blocker { segment: *oldest, head: head.clone(), place: place.clone() });
+        return Ok(false);
+    }
+    release(archive, oldest, contents)?;
+    Ok(true)
+}
+
+/// Copies forward what counts of a segment and lets it go.
+fn release(archive: &Arc<Archive>, oldest: &SegmentInfo, contents: Contents) -> Result<(), OpenError> {
+    let Contents { facts, leftovers, waiting, blobs, .. } = contents;
+    let (kept, moved) = (facts.len(), leftovers.len() + waiting.len());
+    let mut blobs = blobs;
+    blobs.extend(leftovers.iter().chain(&waiting).filter_map(|(_, place)| place.blob.clone()));
+    archive.copy_forward(leftovers.into_iter().chain(waiting))?;
+    archive.facts().keep(facts)?;
+    archive.index().flush()?;
+    archive.journal().remove_blobs(&blobs)?;
+    archive.journal().release(oldest.number)?;
+    metrics::counter!("khoanh_segments_released_total").increment(1);
+    tracing::debug!(segment = oldest.number, kept, moved, "a segment is released");
+    Ok(())
+}
+
+/// Walks a segment; none when too much of it waits to be packed.
+fn look(
+    archive: &Arc<Archive>,
+    segment: &SegmentInfo,
+    behind: Lsn,
+    crowded: bool,
+) -> Result<Option<Contents>, OpenError> {
+    let bytes_max = if crowded { archive.options().segment_bytes / 4 } else { 0 };
+    let mut contents = Contents::default();
+    let walked = archive.journal().replay_until(segment.first_lsn, behind, &mut |replayed: Replayed<'_>| {
+        if archive.stopping().load(Ordering::Relaxed) {
+            return Err(Walk::Enough);
+        }
+        match parse(replayed.lsn, replayed.head).map_err(Walk::Failed)? {
+            Fact::Instance(head) => contents.instance(archive, head, replayed.place).map_err(Walk::Failed)?,
+            fact => contents.facts.extend(archive.current(replayed.lsn, fact).map_err(Walk::Failed)?),
+        }
+        // Not crowded, the first one that waits is all that must be known.
+        if contents.waiting_bytes > bytes_max { Err(Walk::Enough) } else { Ok(()) }
+    });
+    match walked {
+        Ok(()) => Ok(Some(contents)),
+        Err(Walk::Enough) if crowded || contents.waiting.is_empty() => Ok(None),
+        Err(Walk::Enough) => Ok(Some(contents)),
+        Err(Walk::Failed(error)) => Err(error),
+    }
+}
+
+/// Why a walk ended early.
+enum Walk {
+    Enough,
+    Failed(OpenError),
+}
+
+impl From<StoreError> for Walk {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Contents {
+    fn instance(&mut self, archive: &Archive, head: Box<InstanceHead>, place: Place) -> Result<(), OpenError> {
+        let Some(row) = archive.lives_at(&head, &place)? else {
+            self.blobs.extend(place.blob);
+            self.dead += 1;
+            return Ok(());
+        };
+        if row.outcome.copy > 0 || archive.failing().is_failing(&row.key) {
+            self.leftovers.push((head, place));
+        } else {
+            self.waiting_bytes = self.waiting_bytes.saturating_add(place.body_len.max(1));
+            self.waiting.push((head, place));
+        }
+        Ok(())
+    }
+}
+
+impl Archive {
+    /// The row of an instance if it is read from this very record.
+    pub(crate) fn lives_at(&self, head: &InstanceHead, place: &Place) -> Result<Option<InstanceRow>, OpenError> {
+        let rows = self.index().instance(&head.sop_instance)?;
+        let row = rows.into_iter().find(|row| row.seq == head.seq);
+        // A record that start-up moved names the same file of a large body as its first writing.
+        let lives = |home: &Home| {
+            home.journal().is_some_and(|now| now == place || (place.blob.is_some() && now.blob == place.blob))
+        };
+        Ok(row.filter(|row| lives(&row.home)))
+    }
+
+    /// A fact if it still says something.
+    fn current(&self, lsn: Lsn, fact: Fact) -> Result<Option<(Lsn, Fact)>, OpenError> {
+        let (lsn, fact) = match fact {
+            Fact::Forwarded { lsn, was } => (lsn, *was),
+            fact => (lsn, fact),
+        };
+        let counts = match &fact {
+            Fact::Instance(_) | Fact::Forwarded { .. } => false,
+            Fact::Facility(facility) => self.sources().0.contains(facility),
+            Fact::Source(source) => self.sources().1.contains(source),
+            Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
+                let study = study_key(*facility, study, *patient);
+                let row = self.index().series(&SeriesKey { study, series: series.clone() })?;
+                row.is_some_and(|row| row.quiet_through == Some(*through))
+            }
+            Fact::StudyComplete { facility, study, patient, through, .. } => {
+                let row = self.index().study(&study_key(*facility, study, *patient))?;
+                row.is_some_and(|row| row.complete_through == Some(*through))
+            }
+            Fact::Pack(fact) => self.pack_counts(fact)?,
+            Fact::Retention(_) => true,
+        };
+        Ok(counts.then_some((lsn, fact)))
+    }
+
+    /// Whether a pack is still known; what happened to one that was replaced or destroyed need not be.
+    fn pack_counts(&self, fact: &PackFact) -> Result<bool, OpenError> {
+        let pack: PackId = fact.pack();
+        Ok(self.index().pack(pack)?.is_some())
+    }
+
+    /// Appends instances anew at the journal's end, with the same heads and bodies.
+    fn copy_forward(
+        self: &Arc<Self>,
+        instances: impl Iterator<Item = (Box<InstanceHead>, Place)>,
+    ) -> Result<(), OpenError> {
+        let failed = |error: IngestError| OpenError::Thread { what: format!("copying forward: {error}") };
+        let (mut waiting, mut bytes) = (Vec::new(), 0u64);
+        for (head, place) in instances {
+            let body = self.body_again(&place)?;
+            let (ticket, answer) = Ticket::new();
+            bytes = bytes.saturating_add(place.body_len);
+            self.submit(LANE, Work::Again(head, body, place.body_len, ticket)).map_err(failed)?;
+            waiting.push(answer);
+            if bytes >= MOVE_BYTES {
+                settle(std::mem::take(&mut waiting)).map_err(failed)?;
+                bytes = 0;
+            }
+        }
+        settle(waiting).map_err(failed)
+    }
+
+    /// The body of a record, ready to be appended again.
+    fn body_again(&self, place: &Place) -> Result<Body, OpenError> {
+        let read = |from: u64| self.journal().read(place, from..place.body_len.min(from.saturating_add(STEP)));
+        let mut at = 0;
+        if place.body_len > self.options().blob_above {
+            let mut blob = self.journal().blob()?;
+            while at < place.body_len {
+                let bytes = read(at)?;
+                blob.write(&bytes)?;
+                at = at.saturating_add(STEP);
+            }
+            return Ok(Body::Blob(blob.finish()?));
+        }
+        let mut pieces = Vec::new();
+        while at < place.body_len {
+            pieces.push(Bytes::from(read(at)?));
+            at = at.saturating_add(STEP);
+        }
+        Ok(Body::Inline(pieces))
+    }
+}
+
+fn settle(
+    waiting: Vec<crate::handoff::Awaited<Result<crate::commit::Answer, IngestError>>>,
+) -> Result<(), IngestError> {
+    for answer in waiting {
+        let gone = || IngestError::Unavailable { what: "the archive stopped".into() };
+        answer.wait().ok_or_else(gone)??;
+    }
+    Ok(())
+}
+
+fn study_key(facility: FacilityCode, study: &Uid, patient: u16) -> StudyKey {
+    StudyKey { facility, study: study.clone(), patient }
+}
+
+impl From<RetrieveError> for OpenError {
+    fn from(error: RetrieveError) -> Self {
+        Self::Thread { what: error.to_string() }
+    }
+}

@@ -1,0 +1,205 @@
+//! From journal to pack and back: what is read, what is released, what a rebuild makes of it.
+
+use super::*;
+use crate::{RetrieveError, Target, rebuild};
+use index::InstanceRow;
+use model::{Caller, Home, Scope};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// An archive that packs at once and has small segments.
+fn packing() -> Bench {
+    Bench::with(|options| {
+        options.quiet_after = Duration::from_millis(100);
+        options.packs.after = Duration::ZERO;
+        options.packs.reserve = 0;
+        options.segment_bytes = 128 << 10;
+        options.blob_above = 32 << 10;
+    })
+}
+
+fn object(series: u32, number: u32) -> Object {
+    let name = format!("1.2.1.{series}");
+    let pixels = if number.is_multiple_of(10) { 64 * 1024 } else { 4096 };
+    let fill = u8::try_from(number % 251).expect("small");
+    let series = name.clone().leak();
+    Object { series, number, pixels, fill, ..Object::new(&format!("{name}.{number}")) }
+}
+
+fn rows(bench: &Bench) -> Vec<InstanceRow> {
+    let study = Target::Study(uid("1.2.1"));
+    bench.archive.select(&Caller::demo(), Scope::Shared, &study).expect("the study").instances
+}
+
+fn read(bench: &Bench, row: &InstanceRow) -> Result<Vec<u8>, RetrieveError> {
+    bench.archive.read(row, u64::from(row.meta_len)..row.file_len)
+}
+
+fn all_packed(bench: &Bench) -> bool {
+    rows(bench).iter().all(|row| row.home.journal().is_none())
+}
+
+fn pack_files(options: &Options) -> Vec<PathBuf> {
+    fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() { walk(&path, found) } else { found.push(path) }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&options.data.join("packs/packs"), &mut found);
+    found
+}
+
+fn blobs(options: &Options) -> usize {
+    std::fs::read_dir(options.data.join("journal/blobs")).map_or(0, Iterator::count)
+}
+
+#[test]
+fn a_quiet_series_is_packed_read_without_a_gap_and_its_segments_go() {
+    let bench = packing();
+    let objects: Vec<Object> = (1..=4).flat_map(|series| (1..=40).map(move |number| object(series, number))).collect();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Readers hold rows from before the packing and ask for their bytes all the time.
+        let reader = scope.spawn(|| {
+            let mut reads = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let Ok(held) = bench.archive.select(&Caller::demo(), Scope::Shared, &Target::Study(uid("1.2.1")))
+                else {
+                    continue;
+                };
+                for _ in 0..3 {
+                    for row in &held.instances {
+                        let bytes = read(&bench, row).unwrap_or_else(|error| panic!("{}: {error}", row.sop_instance));
+                        let object = objects.iter().find(|object| object.sop == row.sop_instance.as_str());
+                        assert!(bytes == object.expect("known").bytes(), "{} differs", row.sop_instance);
+                        reads += 1;
+                    }
+                }
+            }
+            reads
+        });
+        for object in &objects {
+            bench.store(object).expect("stored");
+        }
+        until("everything is packed", || rows(&bench).len() == 160 && all_packed(&bench));
+        until("only the active segment stays", || bench.archive.journal().segments().len() == 1);
+        stop.store(true, Ordering::Relaxed);
+        assert!(reader.join().expect("reader") > 160);
+    });
+    assert_eq!(blobs(&bench.options), 0, "files of bodies stay");
+    until("even the last segment is released", || {
+        let active = bench.archive.journal().segments();
+        active.iter().all(|segment| segment.first_lsn > bench.archive.journal().last())
+    });
+    let report = bench.archive.verify(&AtomicBool::new(false), &mut |_| {}).expect("verify");
+    assert_eq!((report.instances, report.damaged), (160, 0), "{report:?}");
+    let bench = bench.reopen();
+    assert_eq!(rows(&bench).len(), 160);
+    for row in rows(&bench) {
+        assert!(matches!(row.home, Home::Pack { .. }));
+        read(&bench, &row).expect("read");
+    }
+}
+
+#[test]
+fn a_rebuild_from_packs_and_what_is_left_of_the_journal_is_equal() {
+    let bench = packing();
+    for series in 1..=3 {
+        for number in 1..=30 {
+            bench.store(&object(series, number)).expect("stored");
+        }
+    }
+    // A copy in conflict stays in the journal and is copied forward from segment to segment.
+    let conflict = Object { fill: 99, ..object(1, 1) };
+    bench.store(&conflict).expect("kept");
+    until("packed", || rows(&bench).len() == 90 && all_packed(&bench));
+    until("released", || bench.archive.journal().segments().len() == 1);
+    // Late ones make another part, and some stay unpacked.
+    for number in 31..=40 {
+        bench.store(&object(2, number)).expect("stored");
+    }
+    until("packed again", || rows(&bench).len() == 100 && all_packed(&bench));
+    let Bench { archive, options, folder } = bench;
+    archive.close(Duration::from_secs(20)).expect("close");
+    drop(archive);
+    let report = rebuild::run(&options, &mut |_| {}).expect("rebuild");
+    assert!(report.equal(), "{report:?}");
+    // The same when there is no index at all: start-up builds it.
+    std::fs::remove_dir_all(options.data.join("index")).expect("the index");
+    let archive = Archive::open(options.clone()).expect("open without an index");
+    let bench = Bench { archive, options, folder };
+    assert_eq!(rebuild::dump_digest(bench.archive.index().as_ref()).expect("dump"), report.after);
+    let kept = bench.archive.conflicts(&Caller::demo(), None, 10).expect("list").rows;
+    assert_eq!(read(&bench, kept.first().expect("the conflict")).expect("read"), conflict.bytes());
+    assert_eq!(rows(&bench).len(), 100);
+    // And once more, as an ordinary start.
+    let bench = bench.reopen();
+    assert_eq!(rebuild::dump_digest(bench.archive.index().as_ref()).expect("dump"), report.after);
+}
+
+#[test]
+fn a_changed_bit_in_a_pack_is_found_and_never_served() {
+    let bench = packing();
+    for number in 1..=3 {
+        bench.store(&object(1, number)).expect("stored");
+    }
+    until("packed", || rows(&bench).len() == 3 && all_packed(&bench));
+    let bench = bench.reopen();
+    let files = pack_files(&bench.options);
+    let [path] = files.as_slice() else { panic!("one pack: {files:?}") };
+    let mut bytes = std::fs::read(path).expect("the pack");
+    // Somewhere in the data of the first entry.
+    let at = bytes.iter().position(|byte| *byte == b'N').expect("a patient's name") + 1;
+    bytes[at] ^= 1;
+    std::fs::write(path, &bytes).expect("written");
+    let damaged = rows(&bench).iter().filter(|row| read(&bench, row).is_err()).count();
+    assert!(damaged > 0, "changed bytes were served");
+    let report = bench.archive.verify(&AtomicBool::new(false), &mut |_| {}).expect("verify");
+    assert_eq!((report.instances, report.damaged), (3, 3), "{report:?}");
+}
+
+#[test]
+fn a_pack_that_was_never_recorded_goes_at_the_next_start() {
+    let bench = packing();
+    bench.store(&object(1, 1)).expect("stored");
+    until("packed", || rows(&bench).len() == 1 && all_packed(&bench));
+    let files = pack_files(&bench.options);
+    let orphan = files[0].with_file_name("0123456789abcdef0123456789abcdef.zip");
+    std::fs::copy(&files[0], &orphan).expect("copied");
+    let moved = bench.options.data.join("packs/packs/cd/ef");
+    std::fs::create_dir_all(&moved).expect("folder");
+    std::fs::rename(&orphan, moved.join("0123456789abcdef0123456789abcdef.zip")).expect("moved");
+    let bench = bench.reopen();
+    until("the orphan goes", || pack_files(&bench.options) == files);
+    read(&bench, &rows(&bench)[0]).expect("the other stays");
+}
+
+#[test]
+fn a_series_is_cut_into_parts_by_size() {
+    let bench = Bench::with(|options| {
+        options.quiet_after = Duration::from_millis(100);
+        options.packs.after = Duration::ZERO;
+        options.packs.reserve = 0;
+        options.packs.part_max = 20_000;
+    });
+    for number in (1..=20).rev() {
+        bench.store(&object(1, number)).expect("stored");
+    }
+    until("packed", || rows(&bench).len() == 20 && all_packed(&bench));
+    let series = rows(&bench)[0].key.clone();
+    let packs = bench.archive.index().packs_of(&series).expect("packs");
+    assert!(packs.len() >= 5, "{packs:?}");
+    assert!(packs.iter().all(|pack| pack.raw <= 20_000 || pack.instances == 1), "{packs:?}");
+    assert_eq!(packs.iter().map(|pack| pack.instances).sum::<u64>(), 20);
+    // In the order of a viewer: slots rise with the instance number.
+    let homes: Vec<(u32, u32)> = rows(&bench)
+        .iter()
+        .map(|row| match row.home {
+            Home::Pack { pack, slot } => (packs.iter().find(|row| row.pack == pack).expect("known").part, slot),
+            Home::Journal(_) => panic!("not packed"),
+        })
+        .collect();
+    assert!(homes.is_sorted(), "{homes:?}");
+}

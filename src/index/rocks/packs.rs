@@ -1,0 +1,123 @@
+//! The tables `packs` and `manifests`: what packs there are and which series they belong to.
+
+use super::apply::{Applier, instance_row};
+use super::read::{Reader, get_now, handle};
+use super::tables::{Table, UidKind, bad_key, number, uid_key};
+use crate::row::{PackRow, SeriesKey, StudyKey};
+use crate::{IndexError, encode};
+use model::pack::{PackFact, Packed};
+use model::{Home, PackId};
+use rocksdb::DB;
+
+fn row_key(pack: PackId) -> Vec<u8> {
+    [b"I".as_slice(), pack.as_bytes()].concat()
+}
+
+fn series_prefix(series: u64) -> Vec<u8> {
+    [b"S".as_slice(), &series.to_be_bytes()].concat()
+}
+
+fn series_entry(series: u64, pack: PackId) -> Vec<u8> {
+    [series_prefix(series).as_slice(), pack.as_bytes()].concat()
+}
+
+fn decode(pack: PackId, value: &[u8]) -> Result<(u64, PackRow), IndexError> {
+    let (series, row) = value.split_at_checked(8).ok_or_else(|| bad_key(Table::Packs))?;
+    Ok((number(Table::Packs, series)?, encode::pack(pack, row)?))
+}
+
+/// The name at the end of a key.
+fn name(key: &[u8], before: usize) -> Result<PackId, IndexError> {
+    let bytes = key.get(before..).and_then(|name| name.try_into().ok());
+    bytes.map(PackId::new).ok_or_else(|| bad_key(Table::Packs))
+}
+
+impl Applier {
+    /// Applies a fact about a pack; it is alone in its batch, so rows are read as they are stored.
+    pub(super) fn pack(&mut self, db: &DB, fact: &PackFact) -> Result<(), IndexError> {
+        if let PackFact::Packed(packed) = fact {
+            return self.packed(db, packed);
+        }
+        let pack = fact.pack();
+        let known = get_now(db, Table::Packs, &row_key(pack), |value| decode(pack, value))?;
+        if let Some((series, mut row)) = known
+            && row.take(fact)
+        {
+            self.put_pack(db, series, &row)?;
+        }
+        Ok(())
+    }
+
+    fn packed(&mut self, db: &DB, packed: &Packed) -> Result<(), IndexError> {
+        let study = StudyKey { facility: packed.facility, study: packed.study.clone(), patient: packed.patient };
+        let key = SeriesKey { study, series: packed.series.clone() };
+        let list = self.series_lists.load(db, &uid_key(UidKind::Series, &key.series, key.study.facility))?;
+        let Some(entry) = list.iter().find(|entry| entry.is(&key) && entry.series != 0) else { return Ok(()) };
+        let (study, series) = (entry.study, entry.series);
+        self.load_series(db, study, series)?;
+        let mut moved = 0;
+        for (slot, seq) in (0..).zip(&packed.seqs) {
+            let (row, under) = match instance_row(db, &key, series, *seq)? {
+                Some(row) => (Some(row), series),
+                None => (instance_row(db, &key, 0, *seq)?.filter(|row| row.key == key), 0),
+            };
+            let Some(mut row) = row else { continue };
+            moved += u64::from(under != 0 && row.home.journal().is_some());
+            row.home = Home::Pack { pack: packed.pack, slot };
+            self.put_row(db, &row, under)?;
+        }
+        if let Some(cell) = self.series.get_mut(&series) {
+            cell.row.packed += moved;
+            cell.dirty = true;
+        }
+        for replaced in &packed.replaces {
+            self.batch.delete_cf(handle(db, Table::Packs)?, row_key(*replaced));
+            self.batch.delete_cf(handle(db, Table::Packs)?, series_entry(series, *replaced));
+            self.batch.delete_cf(handle(db, Table::Manifests)?, replaced.as_bytes());
+        }
+        // Known already: this is a replay, and later facts about it were applied.
+        if get_now(db, Table::Packs, &row_key(packed.pack), |_| Ok(()))?.is_none() {
+            self.put_pack(db, series, &PackRow::of(packed))?;
+        }
+        Ok(())
+    }
+
+    fn put_pack(&mut self, db: &DB, series: u64, row: &PackRow) -> Result<(), IndexError> {
+        let mut out = crate::codec::Encoder::with_capacity(256);
+        out.raw(&series.to_be_bytes());
+        encode::put_pack(&mut out, row);
+        let table = handle(db, Table::Packs)?;
+        self.batch.put_cf(table, row_key(row.pack), &out.bytes);
+        self.batch.put_cf(table, series_entry(series, row.pack), []);
+        Ok(())
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn pack(&self, pack: PackId) -> Result<Option<PackRow>, IndexError> {
+        self.get(Table::Packs, &row_key(pack), |value| decode(pack, value).map(|(_, row)| row))
+    }
+
+    /// The packs of a series by part, then by name.
+    pub(super) fn packs_of(&self, series: u64) -> Result<Vec<PackRow>, IndexError> {
+        let prefix = series_prefix(series);
+        let run = self.prefix(Table::Packs, &prefix)?;
+        let mut rows = Vec::new();
+        for pack in run.collect(usize::MAX, |key, _| name(key, prefix.len()))? {
+            rows.extend(self.pack(pack)?);
+        }
+        rows.sort_by_key(|row| (row.part, row.pack));
+        Ok(rows)
+    }
+
+    /// All packs by name, after one.
+    pub(super) fn packs(&self, after: Option<PackId>, limit: usize) -> Result<Vec<PackRow>, IndexError> {
+        let mut from = after.map_or_else(|| b"I".to_vec(), row_key);
+        if after.is_some() {
+            // The first key behind it.
+            from.push(0);
+        }
+        let run = self.run(Table::Packs, &from, Some(b"J".to_vec()))?;
+        run.collect(limit, |key, value| decode(name(key, 1)?, value).map(|(_, row)| row))
+    }
+}
