@@ -102,6 +102,12 @@ pub enum RetrieveError {
     },
 }
 
+impl RetrieveError {
+    pub(crate) const fn restoring() -> Self {
+        Self::Restoring { after: RESTORE_SECONDS }
+    }
+}
+
 impl From<index::IndexError> for RetrieveError {
     fn from(error: index::IndexError) -> Self {
         Self::Unavailable { what: error.to_string() }
@@ -112,7 +118,7 @@ impl From<store::StoreError> for RetrieveError {
     fn from(error: store::StoreError) -> Self {
         match error {
             store::StoreError::Corrupt { .. } => Self::Damaged { what: error.to_string() },
-            store::StoreError::Cold { fault: ColdFault::Archived, .. } => Self::Restoring { after: RESTORE_SECONDS },
+            store::StoreError::Cold { fault: ColdFault::Archived, .. } => Self::restoring(),
             other => Self::Unavailable { what: other.to_string() },
         }
     }
@@ -126,7 +132,7 @@ impl From<store::pack::PackError> for RetrieveError {
         match &error {
             PackError::Read(source) if source.kind() != std::io::ErrorKind::InvalidData => {
                 match StoreError::within(source).and_then(StoreError::cold_fault) {
-                    Some(ColdFault::Archived) => Self::Restoring { after: RESTORE_SECONDS },
+                    Some(ColdFault::Archived) => Self::restoring(),
                     _ => Self::Unavailable { what },
                 }
             }

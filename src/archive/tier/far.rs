@@ -67,6 +67,14 @@ impl ReadAt for Watched {
 }
 
 impl Tiers {
+    /// Refuses what is known to be on its way out of an archive class, without asking the bucket.
+    pub(crate) fn is_coming(&self, row: &PackRow) -> Result<(), RetrieveError> {
+        match self.wishes.is_restoring(row.pack) {
+            true => Err(RetrieveError::restoring()),
+            false => Ok(()),
+        }
+    }
+
     /// An object in an archive class is wanted: it is asked for and looked after until it can be read.
     pub(super) fn want_restored(&self, pack: PackId, now_ms: u64, hot: bool) {
         match self.wishes.restore(pack, now_ms, hot) {
