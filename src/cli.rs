@@ -10,6 +10,7 @@ mod rebuild;
 mod scrub;
 mod sources;
 mod status;
+mod tiers;
 mod usage;
 mod verify;
 
@@ -78,6 +79,9 @@ enum Command {
     Ledger(ledger::Ledger),
     /// What the archive holds and whether it is ready.
     Status(status::Status),
+    /// Where packs lie, hot and cold, and what waits (ổ lưu nóng, kho lạnh).
+    #[command(subcommand, after_help = tiers::HELP)]
+    Tiers(tiers::Tiers),
     /// Writes the conformance statement of this build (docs/CONFORMANCE.md) to standard output.
     #[command(hide = true)]
     Conformance,
@@ -168,6 +172,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Sources(wanted) => sources::run(&wanted),
         Command::Ledger(wanted) => ledger::run(&wanted),
         Command::Status(wanted) => status::run(&wanted),
+        Command::Tiers(wanted) => tiers::run(&wanted),
         Command::Conformance => show(&conformance::statement()),
     }
 }

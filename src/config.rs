@@ -5,6 +5,7 @@
 //! Hospitals, modalities and AE titles of peers are not here: they are registry data (`khoanh sources`).
 
 mod options;
+mod tiers;
 mod units;
 
 use model::AeTitle;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use tiers::{Cold, Keys, Packs, Tier};
 pub(crate) use units::{Size, Span};
 
 /// The file that describes every key, as shipped.
@@ -32,6 +34,14 @@ pub(crate) struct Config {
     pub(crate) index: Index,
     /// What can be proved.
     pub(crate) ledger: Ledger,
+    /// Series in their lasting form.
+    pub(crate) packs: Packs,
+    /// The bucket.
+    pub(crate) cold: Cold,
+    /// Keys of sealed copies.
+    pub(crate) keys: Keys,
+    /// What lies where.
+    pub(crate) tier: Tier,
     /// The DICOM port.
     pub(crate) dicom: Dicom,
     /// The HTTP port.
@@ -229,6 +239,10 @@ impl Default for Config {
             ingest: Ingest::default(),
             index: Index::default(),
             ledger: Ledger::default(),
+            packs: Packs::default(),
+            cold: Cold::default(),
+            keys: Keys::default(),
+            tier: Tier::default(),
             dicom: Dicom::default(),
             http: Http::default(),
             log: Log::default(),

@@ -6,6 +6,7 @@
 mod client;
 mod import;
 mod server;
+mod tiers;
 mod work;
 
 use crate::cli::{Exit, Failure};
@@ -20,6 +21,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub(crate) use server::Server;
+pub(crate) use tiers::TierRequest;
 
 /// Longest request or answer line in bytes.
 const LINE_MAX: u64 = 16 << 20;
@@ -65,6 +67,8 @@ pub(crate) enum Request {
         /// Whether to read all packs now.
         now: bool,
     },
+    /// Hot and cold.
+    Tiers(TierRequest),
     /// Signs what waits and finds the ledger's entries of something.
     Ledger(LedgerRequest),
 }

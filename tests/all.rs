@@ -32,5 +32,7 @@ mod roundtrip;
 mod running;
 #[path = "all/tidy.rs"]
 mod tidy;
+#[path = "all/tiers.rs"]
+mod tiers;
 #[path = "all/yard.rs"]
 mod yard;

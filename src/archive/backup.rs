@@ -17,7 +17,7 @@ mod restore;
 use crate::error::{OpenError, RetrieveError};
 use crate::open::Archive;
 use crate::rebuild::dump_digest;
-use copy::{Copied, Source, put_object, small_files, write_durably};
+use copy::{Copied, Source, put_object, small_files, under, write_durably};
 use model::{Digest, Lsn};
 pub use restore::{Restored, restore};
 use serde::{Deserialize, Serialize};
@@ -149,7 +149,13 @@ impl Archive {
         // From here on packs and segments stay as they are.
         let _still = self.rewriting().lock();
         let data = self.options().data.clone();
-        making.all(small_files(&data, &["FORMAT", "ledger", "retention"])?)?;
+        making.all(small_files(&data, &["FORMAT", "retention"])?)?;
+        if let Some(keeping) = &self.options().ledger {
+            // Heads first: everything a copied head covers must be in the files that are copied after it.
+            let mut files = under(&keeping.directory_of(&data), "ledger")?;
+            files.sort_by_key(|file| file.name != "ledger/heads.log");
+            making.all(files)?;
+        }
         let image = self.journal().image()?;
         let facts = self.facts().image()?;
         making.image("journal", &image)?;
@@ -159,7 +165,10 @@ impl Archive {
             making.all(small_files(&volume.dir, &["VOLUME"])?.into_iter().map(Source::in_packs).collect())?;
         }
         self.packs_into(&mut making)?;
-        making.all(small_files(&data, &["keys", "keys.copy", "scrub.json"])?)?;
+        for (dir, name) in self.options().keys.copies(&data).iter().zip(["keys", "keys.copy"]) {
+            making.all(under(dir, name)?)?;
+        }
+        making.all(small_files(&data, &["scrub.json", "restores.json"])?)?;
         let set = Set { version: VERSION, at: now, last: image.last, files: making.set };
         let mut report = making.report;
         if digest && self.index().applied() == set.last {

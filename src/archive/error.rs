@@ -1,5 +1,11 @@
 //! What a caller of the archive can do about a failure. No variant's text holds patient data.
 
+use store::StoreError;
+use store::cold::ColdFault;
+
+/// When whoever waits for a restore may ask again: restores take minutes at best.
+const RESTORE_SECONDS: u32 = 300;
+
 /// An object was not stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IngestError {
@@ -88,6 +94,18 @@ pub enum RetrieveError {
         /// Why.
         what: String,
     },
+    /// It lies in an archive class and is on its way out of it.
+    #[error("in an archive class of the cloud; it is being restored, ask again in {after} seconds")]
+    Restoring {
+        /// Seconds until asking again makes sense.
+        after: u32,
+    },
+}
+
+impl RetrieveError {
+    pub(crate) const fn restoring() -> Self {
+        Self::Restoring { after: RESTORE_SECONDS }
+    }
 }
 
 impl From<index::IndexError> for RetrieveError {
@@ -100,6 +118,7 @@ impl From<store::StoreError> for RetrieveError {
     fn from(error: store::StoreError) -> Self {
         match error {
             store::StoreError::Corrupt { .. } => Self::Damaged { what: error.to_string() },
+            store::StoreError::Cold { fault: ColdFault::Archived, .. } => Self::restoring(),
             other => Self::Unavailable { what: other.to_string() },
         }
     }
@@ -111,7 +130,12 @@ impl From<store::pack::PackError> for RetrieveError {
         let reason = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
         let what = format!("{error}{reason}");
         match &error {
-            PackError::Read(source) if source.kind() != std::io::ErrorKind::InvalidData => Self::Unavailable { what },
+            PackError::Read(source) if source.kind() != std::io::ErrorKind::InvalidData => {
+                match StoreError::within(source).and_then(StoreError::cold_fault) {
+                    Some(ColdFault::Archived) => Self::restoring(),
+                    _ => Self::Unavailable { what },
+                }
+            }
             PackError::Write(_) | PackError::Broken => Self::Unavailable { what },
             _ => Self::Damaged { what },
         }
@@ -180,6 +204,26 @@ pub enum OpenError {
     #[error("{what}")]
     Thread {
         /// Which one.
+        what: String,
+    },
+}
+
+/// A pack could not be moved between tiers.
+#[derive(Debug, thiserror::Error)]
+pub enum TierError {
+    /// A volume, the bucket or the keys; [`store::cold::ColdFault::passes`] says where waiting may help.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// The index does not answer.
+    #[error(transparent)]
+    Index(#[from] index::IndexError),
+    /// The fact could not be recorded; nothing that follows it was done.
+    #[error("not recorded: {0}")]
+    Record(#[from] IngestError),
+    /// It cannot be done in this state.
+    #[error("{what}")]
+    Refused {
+        /// Why, and what to do.
         what: String,
     },
 }

@@ -1,10 +1,10 @@
 //! Answers "what is there?" for a caller, without opening a single stored object.
 
-use crate::error::FindError;
+use crate::error::{FindError, RetrieveError};
 use crate::open::Archive;
 use crate::retrieve::preferred;
 use index::{Cursor, plan};
-use model::attribute::ATTRIBUTES;
+use model::attribute::{ATTRIBUTES, key};
 use model::query::Query;
 use model::{Attributes, Caller, FacilityCode, Level, Scope, Uid};
 use std::collections::HashMap;
@@ -84,7 +84,7 @@ impl Archive {
                     found.more = true;
                     return Ok(found);
                 } else {
-                    found.rows.push(complete(query.level, &row));
+                    found.rows.push(self.complete(query.level, &row)?);
                 }
             }
             cursor = page.cursor;
@@ -118,18 +118,22 @@ impl Archive {
         chosen.insert(key.study.clone(), answering);
         Ok(answering == Some(key.facility))
     }
-}
 
-/// The match with every attribute of its level and the levels above.
-fn complete(level: Level, row: &index::Found) -> FoundRow {
-    let wanted = ATTRIBUTES.iter().filter(|attribute| attribute.level <= level);
-    let attributes = wanted.filter_map(|attribute| Some((attribute.key, row.value(attribute.key)?.into_owned())));
-    FoundRow {
-        facility: row.study.key.facility,
-        level,
-        study: row.study.key.study.clone(),
-        series: row.series.as_ref().map(|series| series.key.series.clone()),
-        instance: row.instance.as_ref().map(|instance| instance.sop_instance.clone()),
-        attributes: attributes.collect(),
+    /// The match with every attribute of its level and the levels above.
+    fn complete(&self, level: Level, row: &index::Found) -> Result<FoundRow, FindError> {
+        let wanted = ATTRIBUTES.iter().filter(|attribute| attribute.level <= level);
+        let attributes = wanted.filter_map(|attribute| Some((attribute.key, row.value(attribute.key)?.into_owned())));
+        let mut attributes: Attributes = attributes.collect();
+        let nearness = self.nearness(&row.study, row.series.as_ref().map(|series| &series.key));
+        let unknown = |error: RetrieveError| FindError::Unavailable { what: error.to_string() };
+        attributes.insert(key::INSTANCE_AVAILABILITY, nearness.map_err(unknown)?.term().to_owned());
+        Ok(FoundRow {
+            facility: row.study.key.facility,
+            level,
+            study: row.study.key.study.clone(),
+            series: row.series.as_ref().map(|series| series.key.series.clone()),
+            instance: row.instance.as_ref().map(|instance| instance.sop_instance.clone()),
+            attributes,
+        })
     }
 }

@@ -36,11 +36,12 @@ pub mod scrub;
 mod segments;
 mod sequence;
 mod spool;
+pub mod tier;
 pub mod usage;
 pub mod verify;
 mod worker;
 
-pub use error::{FindError, IngestError, OpenError, RegistryError, RetrieveError};
+pub use error::{FindError, IngestError, OpenError, RegistryError, RetrieveError, TierError};
 pub use find::{Found, FoundRow};
 pub use incoming::{Form, Incoming, Stored, StoredKind};
 pub use index::{Cursor, CursorError, InstanceRow, Page, SeriesKey, SeriesRow, StudyKey, StudyRow};

@@ -5,12 +5,15 @@ use crate::open::Archive;
 use crate::packs;
 use index::InstanceRow;
 use model::{Home, Layout, PackId};
+use std::collections::HashSet;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes read from the store at once.
 const WINDOW: u64 = 512 * 1024;
+/// Longest part of a data set that is read at once: every usual frame is one read, wherever it lies.
+const PART: u64 = 16 << 20;
 
 /// Reads a stored object, or its data set, piece by piece.
 pub struct StoredFile {
@@ -19,6 +22,7 @@ pub struct StoredFile {
     base: u64,
     len: u64,
     position: u64,
+    step: u64,
     window: Vec<u8>,
     window_at: u64,
 }
@@ -50,6 +54,7 @@ impl Archive {
     pub(crate) fn open_pack(&self, pack: PackId) -> Result<packs::OpenPack, RetrieveError> {
         let gone = || RetrieveError::Unavailable { what: format!("pack {pack} is not known") };
         let row = self.index().pack(pack)?.ok_or_else(gone)?;
+        self.tiers().was_read(self, &row);
         self.packs().open_pack(self.index().as_ref(), &row)
     }
 
@@ -74,6 +79,63 @@ impl Archive {
         self.open_from(instance, u64::from(instance.meta_len))
     }
 
+    /// Part of the stored data set, a frame say: one read where it is at most 16 MiB long, piece by piece beyond.
+    pub fn data_set_part(self: &Arc<Self>, instance: &InstanceRow, range: Range<u64>) -> StoredFile {
+        let rest = self.open_from(instance, u64::from(instance.meta_len).saturating_add(range.start));
+        let len = range.end.saturating_sub(range.start);
+        let step = if len <= PART { PART } else { WINDOW };
+        StoredFile { len: rest.len.min(len), step, ..rest }
+    }
+
+    /// Whether objects that are about to be sent can be read: where an archive class of the cloud holds them, they
+    /// begin to come back. `first` are the bytes of the first one that will be read first; they are read here where
+    /// they come from the cloud, and wait in its cache.
+    ///
+    /// # Errors
+    /// [`RetrieveError::Restoring`]; what reading the first bytes comes to.
+    fn reach(&self, instances: &[InstanceRow], first: Range<u64>) -> Result<(), RetrieveError> {
+        if self.tiers().cloud().is_none() {
+            return Ok(());
+        }
+        let mut seen = HashSet::new();
+        for (position, instance) in instances.iter().enumerate() {
+            let Home::Pack { pack, .. } = &instance.home else { continue };
+            if !seen.insert(*pack) {
+                continue;
+            }
+            let Some(row) = self.index().pack(*pack)?.filter(|row| !row.hot) else { continue };
+            self.tiers().is_coming(&row)?;
+            if position == 0 {
+                self.read(instance, first.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for a part of the data set of one object.
+    ///
+    /// # Errors
+    /// As [`Archive::reach`].
+    pub fn reach_part(&self, instance: &InstanceRow, range: Range<u64>) -> Result<(), RetrieveError> {
+        let base = u64::from(instance.meta_len);
+        let end = range.end.min(range.start.saturating_add(PART));
+        let first = base.saturating_add(range.start)..base.saturating_add(end).min(instance.file_len);
+        // A deflated data set is shorter than what its parts are counted in.
+        if first.start >= first.end {
+            return self.reach_files(std::slice::from_ref(instance));
+        }
+        self.reach(std::slice::from_ref(instance), first)
+    }
+
+    /// The same for whole objects.
+    ///
+    /// # Errors
+    /// As [`Archive::reach`].
+    pub fn reach_files(&self, instances: &[InstanceRow]) -> Result<(), RetrieveError> {
+        let first = instances.first().map_or(0, |instance| instance.file_len.min(WINDOW));
+        self.reach(instances, 0..first)
+    }
+
     fn open_from(self: &Arc<Self>, instance: &InstanceRow, base: u64) -> StoredFile {
         StoredFile {
             archive: Arc::clone(self),
@@ -81,6 +143,7 @@ impl Archive {
             instance: instance.clone(),
             base,
             position: 0,
+            step: WINDOW,
             window: Vec::new(),
             window_at: 0,
         }
@@ -105,7 +168,7 @@ impl StoredFile {
             (skip < this.window.len()).then_some(skip)
         };
         if inside(self).is_none() {
-            let end = self.len.min(self.position.saturating_add(WINDOW));
+            let end = self.len.min(self.position.saturating_add(self.step));
             let range = self.base + self.position..self.base + end;
             self.window = self.archive.read(&self.instance, range).map_err(io::Error::other)?;
             self.window_at = self.position;

@@ -18,7 +18,8 @@ use crate::queue::FairQueue;
 use crate::registry::{Registry, demo};
 use crate::scrub::{self, Scrub};
 use crate::sequence::{Sequencer, Turns, Work};
-use crate::{packing, rebuild, segments, worker};
+use crate::tier::{FarCloud, Tiers};
+use crate::{packing, rebuild, segments, tier, worker};
 use index::{Index, Rocks, RocksOptions};
 use model::{FacilityCode, Fact};
 use parking_lot::{Mutex, RwLock};
@@ -47,6 +48,7 @@ pub struct Archive {
     registry: RwLock<Registry>,
     prepared: Prepared,
     packs: Packs,
+    tiers: Arc<Tiers>,
     facts: Facts,
     failing: Failing,
     scrub: Scrub,
@@ -112,6 +114,7 @@ struct Bytes {
     facts: Facts,
     packs: Packs,
     keeper: Option<Arc<Keeper>>,
+    tiers: Arc<Tiers>,
 }
 
 /// Opens the index, or builds it anew when the journal no longer holds what it has not seen: it was removed, say.
@@ -146,7 +149,9 @@ impl Archive {
         if let Some(torn) = &recovery.torn {
             tracing::warn!(?torn, "an unfinished record at the end of the journal was cut; it was never acknowledged");
         }
+        let tiers = Tiers::open(&options)?;
         let (facts, packs) = (Facts::open(&options)?, Packs::open(&options)?);
+        packs.connect(FarCloud::behind(&tiers));
         let index = level_index(&options, &rebuild::Sources { journal: &journal, facts: &facts, packs: &packs })?;
         let applied = index.applied();
         let from = rebuild::replay_from(applied, &recovery);
@@ -162,7 +167,7 @@ impl Archive {
         tracing::info!(from, facts = met.facts, orphans, "the index is level with the journal");
         let journal = Arc::new(journal);
         let keeper = Keeper::open(&options, &journal)?;
-        let archive = Self::start(options, directory, Bytes { journal, facts, packs, keeper }, index)?;
+        let archive = Self::start(options, directory, Bytes { journal, facts, packs, keeper, tiers }, index)?;
         archive.seed()?;
         Ok(archive)
     }
@@ -173,7 +178,7 @@ impl Archive {
         bytes: Bytes,
         index: Arc<dyn Index>,
     ) -> Result<Arc<Self>, OpenError> {
-        let Bytes { journal, facts, packs, keeper } = bytes;
+        let Bytes { journal, facts, packs, keeper, tiers } = bytes;
         let queue = Arc::new(FairQueue::new());
         let health = Arc::new(Health::default());
         let journaled = Arc::new(AtomicU64::new(0));
@@ -184,6 +189,7 @@ impl Archive {
             budget: Budget::new(options.ingest_budget),
             prepared: Prepared::new(options.metadata_cache),
             packs,
+            tiers,
             facts,
             failing: Failing::default(),
             scrub: Scrub::default(),
@@ -210,6 +216,8 @@ impl Archive {
             packing::start(&archive)?,
             segments::start(&archive)?,
             scrub::start(&archive)?,
+            tier::start_walk(&archive)?,
+            tier::start_recalls(&archive)?,
         ];
         workers.extend(proof::start(&archive)?);
         *archive.workers.lock() = workers;
@@ -286,6 +294,7 @@ impl Archive {
         let deadline = Instant::now() + limit;
         self.begin_drain();
         self.stopping.store(true, Ordering::Relaxed);
+        self.tiers.stop();
         join(&self.workers, deadline)?;
         self.queue.close();
         join(&self.pipeline, deadline)?;
@@ -352,6 +361,10 @@ impl Archive {
 
     pub(crate) const fn scrub(&self) -> &Scrub {
         &self.scrub
+    }
+
+    pub(crate) fn tiers(&self) -> &Tiers {
+        &self.tiers
     }
 
     pub(crate) const fn packs(&self) -> &Packs {

@@ -2,6 +2,8 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::proof::LedgerKeeping;
+use crate::tier::policy::Policies;
+use crate::tier::{CloudOptions, KeyOptions};
 use model::AeTitle;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,6 +46,12 @@ pub struct Options {
     pub packs: PackOptions,
     /// How packs are read again to find damage.
     pub scrub: ScrubOptions,
+    /// The bucket of the cold tier; none, and nothing leaves the hot volumes.
+    pub cold: Option<CloudOptions>,
+    /// Where the keys of sealed copies lie.
+    pub keys: KeyOptions,
+    /// Which packs go to the bucket, and which leave the hot volumes.
+    pub policies: Policies,
     /// AE titles the archive answers to besides those of its sources.
     pub ae_titles: Vec<AeTitle>,
     /// Seeds one demo facility that accepts any AE title from loopback when the registry is empty.
@@ -125,6 +133,9 @@ impl Options {
             metadata_cache: 32 << 20,
             packs: PackOptions::default(),
             scrub: ScrubOptions::default(),
+            cold: None,
+            keys: KeyOptions::default(),
+            policies: Policies::default(),
             ae_titles: AeTitle::parse("KHOANH").into_iter().collect(),
             seed_demo: true,
             ledger: Some(LedgerKeeping::default()),

@@ -250,6 +250,7 @@ pub(crate) fn write_pack(
     // Nobody reads them any more: whoever holds an old row finds the new home.
     let blobs = instances.iter().filter_map(|instance| instance.home.journal()?.blob.clone()).collect();
     archive.journal().remove_blobs(&blobs)?;
+    archive.tiers().fresh(pack);
     metrics::counter!("khoanh_packs_total").increment(1);
     metrics::counter!("khoanh_packed_instances_total").increment(count);
     metrics::counter!("khoanh_packed_bytes_total").increment(raw);

@@ -69,8 +69,10 @@ impl Packs {
     }
 
     /// Connects what lies afar; once, before anything is read.
-    pub(crate) fn connect(&self, far: Box<dyn Far>) {
-        let _ = self.far.set(far);
+    pub(crate) fn connect(&self, far: Option<Box<dyn Far>>) {
+        if let Some(far) = far {
+            let _ = self.far.set(far);
+        }
     }
 
     /// The hot volumes.

@@ -10,6 +10,7 @@ use crate::open::{index_path, open_index, open_journal};
 use crate::options::Options;
 use crate::packs::Packs;
 use crate::spool::Spool;
+use crate::tier::{FarCloud, Tiers};
 use index::{Entry, Index, PackRow};
 use model::pack::{PackFact, Packed};
 use model::{Digest, Fact, Home, InstanceHead, Lsn, PackId, Place};
@@ -279,7 +280,9 @@ fn apply(batch: &mut Batch<'_>, item: &[u8]) -> Result<(), OpenError> {
 pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Report, OpenError> {
     let _directory = DataDir::open(&options.data)?;
     let (journal, recovery) = open_journal(options)?;
+    let tiers = Tiers::open(options)?;
     let (facts, packs) = (Facts::open(options)?, Packs::open(options)?);
+    packs.connect(FarCloud::behind(&tiers));
     let old = index_path(&options.data);
     let before = match old.exists().then(|| open_index(options, &old)) {
         Some(Ok(index)) if is_out_of_reach(index.applied(), &journal) => None,

@@ -40,5 +40,25 @@ pub(crate) fn remarks(config: &Config) -> Vec<&'static str> {
     if config.dicom.demo_facility && !config.dicom.listen.ip().is_loopback() {
         remarks.push("the demo facility takes any AE title from this machine; set dicom.demo_facility = false");
     }
+    if !config.cold.bucket.is_empty() {
+        remarks.extend(cloud_remarks(config));
+    }
+    remarks
+}
+
+fn cloud_remarks(config: &Config) -> Vec<&'static str> {
+    let mut remarks = Vec::new();
+    if config.tier.policy.is_empty() {
+        remarks.push("a bucket is named, but tier.policy has no row: nothing is copied there");
+    }
+    if config.cold.sealed && config.keys.directories.is_empty() {
+        remarks.push("both copies of the key store lie in the data directory: name two disks in keys.directories");
+    }
+    if config.cold.sealed && config.keys.file.as_os_str().is_empty() && config.keys.token.is_empty() {
+        remarks.push("the epoch keys lie in the data directory (epoch.keys): keep a copy away from the archive");
+    }
+    if !config.cold.sealed {
+        remarks.push("copies go to the bucket as they are: whoever reads the bucket reads patient data");
+    }
     remarks
 }

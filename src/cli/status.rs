@@ -58,6 +58,7 @@ fn text(answer: &Value, running: bool, now: u64) -> String {
     if let Some(free) = stats.get("free_bytes").and_then(Value::as_u64) {
         let _ = writeln!(out, "{:10} {}", "free", HumanBytes(free));
     }
+    out.push_str(&backlog(answer.get("tiers").unwrap_or(&Value::Null)));
     for (title, key) in [("facility", "facilities"), ("source", "sources")] {
         let Some(rows) = stats.get(key).and_then(Value::as_object).filter(|rows| !rows.is_empty()) else { continue };
         let _ = writeln!(out, "\n{title:24} {:>12} {:>12}  last received", "instances", "bytes");
@@ -66,6 +67,21 @@ fn text(answer: &Value, running: bool, now: u64) -> String {
             let last = ago(number(row, "last_received"), now);
             let _ = writeln!(out, "{name:24} {:>12} {:>12}  {last}", instances.to_string(), bytes.to_string());
         }
+    }
+    out
+}
+
+/// What waits for the cloud; nothing where nothing does.
+fn backlog(tiers: &Value) -> String {
+    let mut out = String::new();
+    if let Some(why) = tiers.pointer("/cloud/away/why").and_then(Value::as_str) {
+        let _ = writeln!(out, "{:10} AWAY: {why}", "cloud");
+    }
+    let due = tiers.pointer("/tally/copy_due").unwrap_or(&Value::Null);
+    let number = |key: &str| due.get(key).and_then(Value::as_u64).unwrap_or(0);
+    if number("packs") > 0 {
+        let (packs, bytes) = (HumanCount(number("packs")), HumanBytes(number("bytes")));
+        let _ = writeln!(out, "{:10} {packs} packs, {bytes} wait for the cloud", "backlog");
     }
     out
 }

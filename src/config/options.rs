@@ -16,7 +16,7 @@ pub(super) fn named(path: &Path) -> Option<PathBuf> {
     (!path.as_os_str().is_empty()).then(|| path.to_path_buf())
 }
 
-fn refuse(key: &'static str, what: impl Into<String>) -> Result<(), ConfigError> {
+pub(super) fn refuse(key: &'static str, what: impl Into<String>) -> Result<(), ConfigError> {
     Err(ConfigError::Value { key, what: what.into() })
 }
 
@@ -25,6 +25,7 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.check_storage()?;
         self.check_ledger()?;
+        self.check_tiers()?;
         self.check_edges()?;
         let level = self.log.level.as_str();
         if !["error", "warn", "info", "debug", "trace"].contains(&level) {
@@ -144,6 +145,10 @@ impl Config {
             flush_every: self.index.flush_every.0,
             index_cache: self.index.cache.in_memory(),
             metadata_cache: self.index.metadata_cache.0,
+            packs: self.packs.options(self.journal.reserve),
+            cold: self.cold.options(),
+            keys: self.keys.options(),
+            policies: self.tier.options(),
             ae_titles: self.dicom.ae_titles.clone(),
             seed_demo: self.dicom.demo_facility,
             ledger: self.keeping(),

@@ -75,6 +75,18 @@ fn contradictions_are_refused_by_the_name_of_their_key() {
             "ledger.key",
         ),
         ("[dicom]\nae_titles = []", "dicom.ae_titles"),
+        ("[packs]\npart_max = \"1MiB\"", "packs.part_max"),
+        ("[cold]\nworm = true", "cold.bucket"),
+        ("[cold]\nbucket = \"b\"", "cold.secret_key_file"),
+        ("[cold]\nupload_hours = [{ from = 24, to = 3, rate = \"1MiB\" }]", "cold.upload_hours"),
+        ("[cold]\nbucket = \"b\"\naccess_key = \"a\"\nsecret_key_file = \"f\"\nworm = true", "cold.lock_for"),
+        ("[cold]\nbucket = \"b\"\naccess_key = \"a\"\nsecret_key_file = \"f\"\npart = \"1MiB\"", "cold.part"),
+        ("[keys]\ndirectories = [\"a\"]", "keys.directories"),
+        ("[keys]\ndirectories = [\"a\", \"a\"]", "keys.directories"),
+        ("[keys]\ntoken = \"t\"", "keys.token_module"),
+        ("[[tier.policy]]\nname = \"x\"", "cold.bucket"),
+        ("[[tier.policy]]\nname = \"x\"\n[[tier.policy]]\nname = \"x\"", "tier.policy"),
+        ("[[tier.policy]]\nname = \"x\"\nmin_size = \"2B\"\nmax_size = \"1B\"", "tier.policy"),
         ("[log]\nlevel = \"loud\"", "log.level"),
     ];
     for (text, wanted) in refused {
@@ -82,4 +94,47 @@ fn contradictions_are_refused_by_the_name_of_their_key() {
         assert!(matches!(&error, ConfigError::Value { key, .. } if key == wanted), "{text}: {error}");
     }
     Config::default().check().expect("the defaults are in order");
+}
+
+const TIERS: &str = r#"
+[cold]
+bucket = "archive"
+endpoint = "https://s3.example"
+access_key = "A"
+secret_key_file = "/etc/khoanh/s3"
+upload_rate = "20MiB"
+upload_hours = [{ from = 7, to = 18, rate = "5MiB" }, { from = 22, to = 5, rate = "0B" }, { from = 23, to = 24, rate = "1MiB" }]
+
+[[tier.policy]]
+name = "CT of the province"
+facilities = ["56001"]
+modalities = ["CT", "MR"]
+min_size = "1MiB"
+copy_after = "0s"
+release_after = "365d"
+recall = "hot"
+
+[[tier.policy]]
+name = "the rest"
+copy_after = "30d"
+"#;
+
+#[test]
+fn tiers_are_read_from_their_rows_and_shown_again() {
+    let config = Config::parse(TIERS).expect("well formed");
+    config.check().expect("in order");
+    assert_eq!(Config::parse(&config.to_toml()).expect("our own TOML"), config);
+    let options = config.archive();
+    let rates = options.cold.expect("a bucket").upload_rates;
+    let at = |hour: usize| rates.get(hour).copied().flatten();
+    let mib = |count: u64| Some(count << 20);
+    assert_eq!([at(6), at(7), at(17), at(18)], [mib(20), mib(5), mib(5), mib(20)]);
+    assert_eq!([at(21), at(22), at(23), at(0), at(4), at(5)], [mib(20), mib(0), mib(1), mib(0), mib(0), mib(20)]);
+    let [first, rest] = options.policies.rows.as_slice() else { panic!("two rows") };
+    assert_eq!((first.min_size, first.release_after), (Some(1 << 20), Some(Duration::from_secs(365 * 86_400))));
+    assert_eq!(first.recall, archive::tier::policy::Recall::Hot);
+    assert_eq!((&rest.modalities, rest.copy_after), (&None, Some(Duration::from_secs(30 * 86_400))));
+    let small = Config::parse("[journal]\nreserve = \"1MiB\"").expect("well formed").archive();
+    assert_eq!(small.packs.reserve, 1 << 20, "packing goes on when the journal is full");
+    assert!(Config::default().archive().cold.is_none(), "without a bucket there is no cold tier");
 }

@@ -1,7 +1,7 @@
 //! What a request does to the archive: the same whether it came through the socket or the command opened the
 //! data directory itself.
 
-use super::{LedgerRequest, Progress, Request, import};
+use super::{LedgerRequest, Progress, Request, import, tiers};
 use crate::cli::{Exit, Failure};
 use archive::proof::Wanted;
 use archive::{Archive, RegistryError};
@@ -23,6 +23,7 @@ impl Request {
             Self::Usage => "usage",
             Self::Backup { .. } => "backup",
             Self::Ledger(_) => "ledger",
+            Self::Tiers(_) => "tiers",
         }
     }
 }
@@ -53,6 +54,7 @@ pub(super) fn answer(
         }
         Request::Scrub { now } => scrub(archive, *now, stop, progress),
         Request::Ledger(wanted) => ledger(archive, wanted, stop, progress),
+        Request::Tiers(request) => tiers::answer(archive, request),
     }
 }
 
@@ -68,7 +70,13 @@ fn status(archive: &Archive) -> Result<Value, Failure> {
         "ingest_bytes": stats.ingest_bytes,
         "free_bytes": stats.free_bytes,
     });
-    Ok(json!({ "version": env!("CARGO_PKG_VERSION"), "readiness": archive.readiness(), "stats": stats }))
+    let tiers = archive.tier_status();
+    Ok(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "readiness": archive.readiness(),
+        "stats": stats,
+        "tiers": tiers,
+    }))
 }
 
 /// The same names as `/api/stats` uses.

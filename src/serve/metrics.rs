@@ -85,6 +85,7 @@ fn observe(archive: &Archive) {
     if let Some(free) = stats.free_bytes {
         gauge!("khoanh_free_bytes").set(number(free));
     }
+    tiers(&archive.tier_status());
     for (source, row) in &stats.index.sources {
         gauge!("khoanh_source_last_received_seconds", "source" => source.clone())
             .set(number(row.last_received) / 1_000.0);
@@ -105,6 +106,41 @@ fn observe_ledger(archive: &Archive) {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         gauge!("khoanh_ledger_head_age_seconds").set((now.as_secs_f64() - number(signed) / 1_000.0).max(0.0));
     }
+}
+
+/// Where packs lie as the last walk counted them, and what waits for the cloud.
+fn tiers(status: &archive::tier::TierStatus) {
+    let tally = &status.tally;
+    for (state, lying) in [
+        ("hot", tally.hot),
+        ("hot+cold", tally.both),
+        ("cold", tally.cold),
+        ("restoring", tally.restoring),
+        ("lost", tally.lost),
+    ] {
+        gauge!("khoanh_tier_packs", "state" => state).set(number(lying.packs));
+        gauge!("khoanh_tier_bytes", "state" => state).set(number(lying.bytes));
+    }
+    for (due, lying) in [("copy", tally.copy_due), ("release", tally.release_due)] {
+        gauge!("khoanh_tier_backlog_packs", "due" => due).set(number(lying.packs));
+        gauge!("khoanh_tier_backlog_bytes", "due" => due).set(number(lying.bytes));
+    }
+    for volume in &status.volumes {
+        let directory = volume.directory.display().to_string();
+        gauge!("khoanh_volume_serving", "volume" => directory.clone()).set(if volume.state == "serving" {
+            1.0
+        } else {
+            0.0
+        });
+        if let Some(free) = volume.free {
+            gauge!("khoanh_volume_free_bytes", "volume" => directory).set(number(free));
+        }
+    }
+    let Some(cloud) = &status.cloud else { return };
+    gauge!("khoanh_cloud_up").set(if cloud.away.is_none() { 1.0 } else { 0.0 });
+    gauge!("khoanh_cache_bytes").set(number(cloud.cache_bytes));
+    gauge!("khoanh_cache_hits").set(number(cloud.cache_hits));
+    gauge!("khoanh_cache_misses").set(number(cloud.cache_misses));
 }
 
 /// Metrics are floating point; counts stay exact up to 2^53.

@@ -197,6 +197,14 @@ impl PieceCache {
         Ok(removed)
     }
 
+    /// Drops what is held of a pack, to be fetched anew: for whoever found its bytes wrong.
+    pub fn doubt(&self, file: PackFile) {
+        for piece in self.entries.lock().forget(file) {
+            // What cannot be removed is found again at the next start, and doubted again.
+            let _ = fs::remove_file(self.path(file, piece));
+        }
+    }
+
     /// What it holds and did.
     pub fn stats(&self) -> CacheStats {
         let entries = self.entries.lock();

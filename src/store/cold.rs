@@ -34,6 +34,7 @@ pub use throttle::{HourClock, Throttle};
 
 use crate::{PackFile, StoreError};
 use control::Control;
+use crossbeam_channel::RecvTimeoutError;
 use flight::Flights;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Key;
@@ -42,7 +43,8 @@ use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// A bucket, or what lies under one prefix of it. Cheap to share; drop the last one outside of asynchronous code
@@ -112,9 +114,10 @@ impl Cold {
         &self.throttle
     }
 
-    /// Ends what waits and begins nothing more: puts that are under way keep their parts for the next start.
+    /// Ends what waits, for the hours or for an answer, and begins no put any more: parts that arrived are noted for the
+    /// next start.
     pub fn stop(&self) {
-        self.stopped.store(true, std::sync::atomic::Ordering::Release);
+        self.stopped.store(true, Ordering::Release);
     }
 
     /// Runs to the end on the own threads, from whatever thread.
@@ -130,9 +133,26 @@ impl Cold {
         runtime.spawn(async move {
             let _ = answer.send(future.await);
         });
-        answered.recv().map_err(|_| lost())?
+        loop {
+            match answered.recv_timeout(NAP) {
+                Ok(answer) => return answer,
+                Err(RecvTimeoutError::Disconnected) => return Err(lost()),
+                // Whatever it comes to, it is as if the program had been killed before the answer.
+                Err(RecvTimeoutError::Timeout) if self.is_stopped() => {
+                    return Err(StoreError::cold(ColdFault::Paused, action, key, "the archive is stopping"));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 }
+
+/// How long whoever waits for an answer sleeps at most before looking for a stop.
+const NAP: Duration = Duration::from_millis(100);
 
 impl Drop for Cold {
     fn drop(&mut self) {

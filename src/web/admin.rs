@@ -94,6 +94,17 @@ async fn stats(call: Call) -> Result<Response, Problem> {
     body(StatusCode::OK, &view)
 }
 
+/// Begins to bring a patient's studies back; the archive answers only for facilities the caller may see.
+pub(crate) async fn prefetch(call: Call) -> Result<Response, Problem> {
+    let wanted: archive::tier::Prefetch = read(&call).await?;
+    let caller = call.caller.clone();
+    if !caller.may_see(wanted.facility) {
+        let detail = format!("the token is not for facility {}", wanted.facility);
+        return Err(Problem::new(Kind::Forbidden, detail).at("body"));
+    }
+    body(StatusCode::OK, &call.blocking(move |archive| Ok(archive.prefetch(&caller, &wanted)?)).await?)
+}
+
 /// Adds or changes an entry of the registry; durable when answered.
 pub(crate) async fn change(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
     let caller = call.caller.clone();

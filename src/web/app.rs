@@ -187,6 +187,7 @@ async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         Endpoint::Facilities | Endpoint::Sources | Endpoint::Knocks | Endpoint::Conflicts | Endpoint::Stats => {
             admin::list(endpoint, call).await
         }
+        Endpoint::Prefetch => admin::prefetch(call).await,
         Endpoint::PutFacility | Endpoint::PutSource | Endpoint::DisableSource => admin::change(endpoint, call).await,
         Endpoint::FindStudies
         | Endpoint::FindSeries

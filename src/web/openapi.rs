@@ -1,6 +1,6 @@
 //! The OpenAPI document, generated from the route table.
 
-use crate::routes::{Access, Mount, ROUTES, Route, Verb};
+use crate::routes::{Access, Endpoint, Mount, ROUTES, Route, Verb};
 use serde_json::{Map, Value, json};
 
 /// The document as JSON.
@@ -93,6 +93,7 @@ fn request_body(route: &Route) -> Option<Value> {
     let media = match (route.verb, route.mount) {
         (Verb::Post, Mount::Dicomweb) => "multipart/related; type=\"application/dicom\"",
         (Verb::Put, _) => "application/json",
+        (Verb::Post, Mount::Plain) if route.endpoint == Endpoint::Prefetch => "application/json",
         _ => return None,
     };
     Some(json!({"required": true, "content": content(&[media])}))

@@ -169,6 +169,10 @@ impl From<RetrieveError> for Problem {
             RetrieveError::NotFound => Self::new(Kind::NotFound, "the archive holds nothing under these UIDs for you"),
             RetrieveError::Damaged { what } => Self::new(Kind::Damaged, what),
             RetrieveError::Unavailable { what } => Self::new(Kind::Unavailable, what),
+            RetrieveError::Restoring { after } => {
+                let detail = "these objects lie in an archive class and are being restored";
+                Self::new(Kind::Unavailable, detail).header(header::RETRY_AFTER, HeaderValue::from(after))
+            }
         }
     }
 }

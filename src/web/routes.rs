@@ -48,6 +48,7 @@ pub enum Endpoint {
     Knocks,
     Conflicts,
     Stats,
+    Prefetch,
     FindStudies,
     FindSeries,
     FindInstances,
@@ -139,6 +140,7 @@ table! {
     Post Plain "/api/sources/{id}/disable" DisableSource ADMIN, JSON, &[200, 503], "Refuses a source from now on and keeps its history.";
     Get Plain "/api/knocks" Knocks ADMIN, JSON, &[200], "Unknown peers that tried to connect, with counts.";
     Get Plain "/api/conflicts" Conflicts ADMIN, JSON, &[200, 400, 503], "Instances kept with other bytes under a known UID; parameters: limit, cursor.";
+    Post Plain "/api/prefetch" Prefetch SENDER, JSON, &[200, 400, 413, 503], "Begins to bring a patient's studies back to the hot volumes, newest first, within a budget of bytes.";
     Get Plain "/api/stats" Stats ADMIN, JSON, &[200, 503], "Totals of the archive.";
     Get Dicomweb "/studies" FindStudies READER, FOUND, FIND, "QIDO-RS: searches for studies.";
     Get Dicomweb "/series" FindSeries READER, FOUND, FIND, "QIDO-RS: searches for series of all studies.";

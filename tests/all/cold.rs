@@ -5,7 +5,7 @@ mod faults;
 #[path = "cold/proxy.rs"]
 pub(crate) mod proxy;
 #[path = "cold/restore.rs"]
-mod restore;
+pub(crate) mod restore;
 #[path = "cold/server.rs"]
 pub(crate) mod server;
 

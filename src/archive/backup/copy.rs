@@ -60,6 +60,18 @@ pub(super) fn small_files(data: &Path, names: &[&str]) -> Result<Vec<Source>, Ba
     Ok(found)
 }
 
+/// The files of a directory that may lie anywhere, as they are named in a data directory.
+pub(super) fn under(dir: &Path, name: &str) -> Result<Vec<Source>, BackupError> {
+    let (Some(parent), Some(own)) = (dir.parent(), dir.file_name().and_then(|own| own.to_str())) else {
+        return Err(BackupError::Refused { what: format!("{} has no name", dir.display()) });
+    };
+    let mut files = small_files(parent, &[own])?;
+    for file in &mut files {
+        file.name = format!("{name}{}", file.name.get(own.len()..).unwrap_or_default());
+    }
+    Ok(files)
+}
+
 /// Copies a file into an object, unless the object is there. Its digest lies beside it.
 pub(super) fn put_object(object: &Path, source: &Source) -> Result<Copied, BackupError> {
     let note = object.with_file_name(format!("{}.sha256", object.file_name().unwrap_or_default().to_string_lossy()));

@@ -40,6 +40,13 @@ pub struct LedgerKeeping {
     pub sign_every: Duration,
 }
 
+impl LedgerKeeping {
+    /// The ledger's directory for a data directory.
+    pub(crate) fn directory_of(&self, data: &Path) -> PathBuf {
+        self.directory.clone().unwrap_or_else(|| data.join("ledger"))
+    }
+}
+
 /// What signs the heads of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedgerSigning {
@@ -68,7 +75,7 @@ impl Options {
     /// Where the ledger lies; none when it is off.
     pub fn ledger_directory(&self) -> Option<PathBuf> {
         let keeping = self.ledger.as_ref()?;
-        Some(keeping.directory.clone().unwrap_or_else(|| self.data.join("ledger")))
+        Some(keeping.directory_of(&self.data))
     }
 }
 

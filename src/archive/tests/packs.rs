@@ -255,7 +255,7 @@ fn scrubbing_finds_every_flipped_bit_and_repairs_it_from_the_other_copy() {
     let bench = packing();
     let folder = bench.folder.path().join("elsewhere");
     std::fs::create_dir_all(&folder).expect("folder");
-    bench.archive.packs().connect(Box::new(Elsewhere(folder.clone())));
+    bench.archive.packs().connect(Some(Box::new(Elsewhere(folder.clone()))));
     for series in 1..=20 {
         for number in 1..=3 {
             bench.store(&object(series, number)).expect("stored");

@@ -1,9 +1,9 @@
 //! Putting an object: in parts that are noted, so that it goes on after any break, and read back before it counts.
 
 use super::parts::{self, Found, Parts, Plan};
-use super::{Cold, ColdFault, Lock, fault, location};
+use super::{Cold, ColdFault, Lock, NAP, fault, location};
 use crate::{ReadAt, StoreError};
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use futures_util::StreamExt;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
@@ -210,7 +210,7 @@ impl Cold {
                 continue;
             }
             while sending.under_way >= self.options.parallel {
-                sending.settle(noted, &plan.key);
+                sending.settle(noted, &plan.key, || self.is_stopped());
             }
             if sending.failed.is_some() {
                 break;
@@ -224,7 +224,7 @@ impl Cold {
         }
         // What arrived is noted also when something else did not.
         while sending.under_way > 0 {
-            sending.settle(noted, &plan.key);
+            sending.settle(noted, &plan.key, || self.is_stopped());
         }
         if let Some(error) = sending.failed {
             return Err(error);
@@ -345,11 +345,22 @@ impl Sending {
         }
     }
 
-    /// Waits for one part and notes it.
-    fn settle(&mut self, noted: &mut Parts, key: &str) {
+    /// Waits for one part and notes it; after a stop it waits for none.
+    fn settle(&mut self, noted: &mut Parts, key: &str, is_stopped: impl Fn() -> bool) {
+        let stopping = |fault| StoreError::cold(fault, "put", key, "the archive is stopping");
+        let settled = loop {
+            match self.told.recv_timeout(NAP) {
+                Ok(settled) => break Ok(settled),
+                Err(RecvTimeoutError::Disconnected) => break Err(stopping(ColdFault::Unreachable)),
+                Err(RecvTimeoutError::Timeout) if is_stopped() => {
+                    self.under_way = 0;
+                    self.keep::<()>(Err(stopping(ColdFault::Paused)));
+                    return;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        };
         self.under_way = self.under_way.saturating_sub(1);
-        let stopping = |_| StoreError::cold(ColdFault::Unreachable, "put", key, "the archive is stopping");
-        let settled = self.told.recv().map_err(stopping);
         let settled = settled.and_then(|(number, part)| noted.note(number, &part?.content_id));
         self.keep(settled);
     }

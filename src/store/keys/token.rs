@@ -91,7 +91,11 @@ impl TokenKeys {
         }
     }
 
-    fn newest(&self, facility: FacilityCode) -> Result<Option<u32>, StoreError> {
+    /// The newest epoch of a facility, where it has a key.
+    ///
+    /// # Errors
+    /// [`StoreError::EpochToken`].
+    pub fn newest(&self, facility: FacilityCode) -> Result<Option<u32>, StoreError> {
         let class = [Attribute::Class(ObjectClass::SECRET_KEY)];
         let labels = self.with("list keys", |session| {
             let mut labels = Vec::new();

@@ -11,13 +11,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use store::cold::{Ability, Availability, Cold, ColdFault, ColdOptions, PutOptions, RestoreTier, Throttle};
 
-struct Server {
+/// A server with archive classes, running until it is dropped.
+pub(crate) struct Server {
     child: Child,
     address: String,
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let child = Command::new(python())
             .args(["-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"])
             .stdout(Stdio::null())
@@ -39,8 +40,13 @@ impl Server {
         panic!("the server did not start; run scripts/prepare test\n{}", said.join("\n"));
     }
 
+    /// `host:port` it answers at.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// One plain request, for what is no S3.
-    fn ask(&self, method: &str, target: &str, body: &str) {
+    pub(crate) fn ask(&self, method: &str, target: &str, body: &str) {
         let mut stream = TcpStream::connect(&self.address).expect("connected");
         let head = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
         let head = format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());

@@ -110,6 +110,8 @@ fn respond(
     permit: Option<OwnedSemaphorePermit>,
 ) -> Result<Response, Problem> {
     let content_type = format!("{}; transfer-syntax={}", rendition.media, rendition.syntax);
+    let part = value.span.at..value.span.at.saturating_add(value.span.len);
+    app.archive.reach_part(&row, part)?;
     let (app, length) = (Arc::clone(app), Some(value.span.len));
     let open = move || open(&app, &row, value, permit);
     if rendition.wrapping == Wrapping::Single {
@@ -128,9 +130,8 @@ fn open(app: &Arc<App>, row: &InstanceRow, value: Value, permit: Option<OwnedSem
         skip(&mut inflated, value.span.at)?;
         inflated
     } else {
-        let mut file = app.archive.data_set(row);
-        file.seek(SeekFrom::Start(value.span.at))?;
-        Box::new(file)
+        let end = value.span.at.saturating_add(value.span.len);
+        Box::new(app.archive.data_set_part(row, value.span.at..end))
     };
     source = Box::new(Exactly::new(source, value.span.len));
     if value.swap > 1 {

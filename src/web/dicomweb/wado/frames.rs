@@ -7,7 +7,7 @@ use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition};
 use crate::dicomweb::multipart::{Multipart, single};
 use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
-use archive::InstanceRow;
+use archive::{Archive, InstanceRow};
 use axum::response::Response;
 use dataset::frames::{FramePlace, place};
 use model::{Frames, Layout, PixelSpan, Span};
@@ -32,7 +32,17 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
     if rendition.wrapping == Wrapping::Single && numbers.len() > 1 {
         return Err(not_acceptable("several frames are answered as multipart/related only"));
     }
-    let pixels = call.blocking(move |archive| Pixels::open(row, |row| Ok(archive.layout(row)?))).await?;
+    let asked = numbers.first().copied();
+    let open = move |archive: &Arc<Archive>| {
+        let pixels = Pixels::open(row, |row| Ok(archive.layout(row)?))?;
+        if let Some(span) =
+            asked.map(|number| pixels.frame(number)).transpose()?.and_then(|place| place.spans.first().copied())
+        {
+            archive.reach_part(&pixels.row, span.at..span.at.saturating_add(span.len))?;
+        }
+        Ok(pixels)
+    };
+    let pixels = call.blocking(open).await?;
     let mut places = Vec::with_capacity(numbers.len());
     for number in numbers {
         places.push((number, pixels.frame(number)?));
@@ -175,8 +185,8 @@ impl FrameReader {
         if self.pixels.row.transfer_syntax.as_str() == media::DEFLATED_LE {
             return self.inflated_span(span);
         }
-        let mut file = self.app.archive.data_set(&self.pixels.row);
-        file.seek(SeekFrom::Start(span.at))?;
+        let part = span.at..span.at.saturating_add(span.len);
+        let file = self.app.archive.data_set_part(&self.pixels.row, part);
         Ok(Box::new(Exactly::new(file, span.len)))
     }
 

@@ -9,7 +9,7 @@ use crate::dicomweb::multipart::{Multipart, single};
 use crate::dicomweb::warn;
 use crate::problem::Problem;
 use crate::routes::Endpoint;
-use archive::InstanceRow;
+use archive::{Archive, InstanceRow};
 use axum::response::Response;
 use http::StatusCode;
 use model::Flag;
@@ -31,7 +31,12 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
         return Err(not_acceptable(OFFERED));
     }
     let (caller, scope) = (call.caller.clone(), call.scope);
-    let selection = call.blocking(move |archive| Ok(archive.select(&caller, scope, &target)?)).await?;
+    let select = move |archive: &Arc<Archive>| {
+        let selection = archive.select(&caller, scope, &target)?;
+        archive.reach_files(&selection.instances)?;
+        Ok(selection)
+    };
+    let selection = call.blocking(select).await?;
     let mut notes = selection.notes;
     let (mut chosen, mut refused, mut wrapping) = (Vec::new(), BTreeSet::new(), Wrapping::Multipart);
     for row in selection.instances {

@@ -1,0 +1,88 @@
+//! Bringing packs back: recalls one after another, and restores from archive classes looked after until they are there.
+
+use super::wishes::{Restore, Why};
+use super::{Tiers, name_of};
+use crate::error::{OpenError, TierError};
+use crate::open::Archive;
+use crate::worker;
+use model::PackId;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use store::StoreError;
+use store::cold::{Availability, ColdFault, RestoreTier};
+
+/// For so many days a restored object can be read.
+const RESTORED_DAYS: u16 = 7;
+
+/// Starts the thread that recalls.
+pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
+    worker::every(archive, "recall", move |archive| {
+        if archive.health().reason().is_some() || archive.tiers().cloud().is_none() {
+            return;
+        }
+        recalls(archive);
+        for restore in archive.tiers().wishes.due() {
+            if archive.stopping().load(Ordering::Relaxed) {
+                return;
+            }
+            if let Err(error) = archive.look_after(&restore) {
+                archive.tiers().failed(restore.pack, "restore", &error, archive.now_ms());
+            }
+        }
+    })
+}
+
+fn recalls(archive: &Arc<Archive>) {
+    let tiers = archive.tiers();
+    while !archive.stopping().load(Ordering::Relaxed) && !tiers.weather.rests() {
+        let Some(pack) = tiers.wishes.next(archive.now_ms()) else { return };
+        match archive.recall_now(pack) {
+            Ok(()) => tiers.failing.done(pack),
+            Err(TierError::Store(StoreError::Cold { fault: ColdFault::Archived, .. })) => {
+                tiers.want_restored(pack, archive.now_ms(), true);
+            }
+            Err(error) => {
+                if tiers.failed(pack, "recall", &error, archive.now_ms()) {
+                    tiers.wishes.recall(pack, Why::Wanted);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Archive {
+    fn recall_now(self: &Arc<Self>, pack: PackId) -> Result<(), TierError> {
+        match self.index().pack(pack)? {
+            Some(row) if !row.hot => self.tier_recall(&row),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks for an object, or finds that it can be read now.
+    fn look_after(&self, restore: &Restore) -> Result<(), TierError> {
+        let tiers: &Tiers = self.tiers();
+        let row = self.index().pack(restore.pack)?;
+        let (Some(row), Some(cloud)) = (row, tiers.cloud()) else { return self.over(restore.pack) };
+        let Some(copy) = row.cold.as_ref().filter(|_| !row.hot) else { return self.over(restore.pack) };
+        match cloud.availability(copy)? {
+            Availability::Restoring => Ok(()),
+            Availability::Archived => Ok(cloud.restore(copy, RESTORED_DAYS, RestoreTier::Standard)?),
+            Availability::Online | Availability::Restored { .. } => {
+                tracing::info!(pack = %name_of(&row).pack, "a pack is restored and can be read");
+                self.over(restore.pack)?;
+                if restore.hot {
+                    tiers.wishes.recall(restore.pack, Why::Wanted);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn over(&self, pack: PackId) -> Result<(), TierError> {
+        let failed =
+            |error: std::io::Error| TierError::Refused { what: format!("a restore is not struck out: {error}") };
+        self.tiers().wishes.restored(pack).map_err(failed)
+    }
+}

@@ -1,0 +1,273 @@
+//! The walk over all packs: what is due goes to the cloud or off the hot volumes, and everything is counted.
+//!
+//! New packs are looked at first. A walk takes its packs page by page in short turns, and after it there is a pause in
+//! proportion, so that it costs a small part of one processor however large the archive is.
+
+use super::policy::Action;
+use super::{Tally, Tiers};
+use crate::error::{OpenError, TierError};
+use crate::open::Archive;
+use crate::{packing, worker};
+use index::PackRow;
+use model::PackId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use store::hot::VolumeState;
+
+/// Packs taken from the index at once.
+const PAGE: usize = 256;
+/// Longest turn of the walk, but for a pack that is under way.
+const TURN: Duration = Duration::from_millis(100);
+/// The pause after a walk is this many times as long as the walk ...
+const PAUSE_TIMES: u32 = 20;
+/// ... and between these.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+/// How often the hot volumes are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Bytes moved off a draining volume in one turn.
+const DRAIN_BYTES: u64 = 64 << 20;
+/// Uploads that nobody knows are aborted when they began this long ago: younger ones may belong to another archive
+/// under the same prefix that is just starting.
+const STRAY_AFTER_MS: u64 = 86_400_000;
+
+/// What the last complete walk counted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Walked {
+    pub(crate) tally: Tally,
+    /// Packs a policy decided about, by its name.
+    pub(crate) policies: BTreeMap<String, u64>,
+    /// When it ended, milliseconds since 1970 UTC; 0 before the first.
+    pub(crate) at: u64,
+}
+
+/// A walk under way.
+struct Walk {
+    after: Option<PackId>,
+    counted: Walked,
+    began: Instant,
+    worked: Duration,
+    next_at: Instant,
+    looked: Option<Instant>,
+    swept: bool,
+    probed: bool,
+}
+
+/// Starts the thread that walks.
+pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
+    let now = Instant::now();
+    let mut walk = Walk {
+        after: None,
+        counted: Walked::default(),
+        began: now,
+        worked: Duration::ZERO,
+        next_at: now,
+        looked: None,
+        swept: false,
+        probed: false,
+    };
+    worker::every(archive, "tiers", move |archive| {
+        if archive.health().reason().is_none() {
+            walk.turn(archive);
+        }
+    })
+}
+
+impl Walk {
+    fn turn(&mut self, archive: &Arc<Archive>) {
+        self.look(archive);
+        if !self.swept {
+            self.swept = true;
+            match archive.sweep_released() {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "hot files that a stop had left are removed"),
+                Err(error) => tracing::warn!(%error, "the hot volumes cannot be swept"),
+            }
+        }
+        self.greet(archive.tiers(), archive.now_ms());
+        let turned = self.fresh(archive).and_then(|()| self.walk(archive));
+        if let Err(error) = turned {
+            tracing::warn!(%error, "packs cannot be looked up; trying again");
+        }
+        archive.tiers().reads.save(false);
+    }
+
+    /// Looks at the hot volumes and moves some packs off one that is drained.
+    fn look(&mut self, archive: &Archive) {
+        if self.looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
+            self.looked = Some(Instant::now());
+            for volume in archive.packs().hot().look() {
+                tracing::warn!(volume = %volume.dir.display(), state = ?volume.state, "a hot volume takes no packs");
+            }
+        }
+        let volumes = archive.packs().hot().volumes();
+        let gone = volumes.iter().any(|volume| volume.state == VolumeState::Gone);
+        archive.tiers().volume_gone.store(gone, Ordering::Relaxed);
+        for volume in volumes.iter().filter(|volume| volume.state == VolumeState::Draining) {
+            match archive.packs().hot().drain_some(&volume.dir, DRAIN_BYTES) {
+                Ok(moved) if moved.packs > 0 => {
+                    tracing::info!(volume = %volume.dir.display(), packs = moved.packs, empty = moved.empty, "drained");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(volume = %volume.dir.display(), %error, "a volume cannot be drained now"),
+            }
+        }
+    }
+
+    /// The first time the bucket answers, it is asked what it can do, and uploads that nobody knows are aborted.
+    fn greet(&mut self, tiers: &Tiers, now_ms: u64) {
+        let Some(cloud) = tiers.cloud.as_ref().filter(|_| !self.probed && !tiers.weather.rests()) else { return };
+        // With `worm` it was asked before the start.
+        let greeted = match cloud.options().worm {
+            true => Ok(()),
+            false => cloud.probe().map(drop),
+        };
+        match greeted.and_then(|()| cloud.sweep_uploads(now_ms.saturating_sub(STRAY_AFTER_MS))) {
+            Ok(aborted) => {
+                self.probed = true;
+                tiers.weather.answered();
+                if aborted > 0 {
+                    tracing::info!(aborted, "uploads that nobody knows are aborted");
+                }
+            }
+            Err(error) if tiers.weather.failed(&error, now_ms) => {}
+            Err(error) => {
+                self.probed = true;
+                tracing::warn!(%error, "the bucket does not say what it can do");
+            }
+        }
+    }
+
+    /// Packs that were just written.
+    fn fresh(&mut self, archive: &Arc<Archive>) -> Result<(), TierError> {
+        loop {
+            let next = archive.tiers().fresh.lock().pop_front();
+            let Some(pack) = next else { return Ok(()) };
+            if archive.stopping().load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            if let Some(row) = archive.index().pack(pack)? {
+                // It is counted by the walk.
+                archive.tier_step(&row, &mut Walked::default())?;
+            }
+        }
+    }
+
+    fn walk(&mut self, archive: &Arc<Archive>) -> Result<(), TierError> {
+        let hurried = archive.tiers().hurried.swap(false, Ordering::Relaxed);
+        if hurried {
+            self.next_at = Instant::now();
+        }
+        if Instant::now() < self.next_at {
+            return Ok(());
+        }
+        let turn = Instant::now();
+        if self.after.is_none() {
+            (self.counted, self.began, self.worked) = (Walked::default(), turn, Duration::ZERO);
+        }
+        while turn.elapsed() < TURN && !archive.stopping().load(Ordering::Relaxed) {
+            let page = archive.index().packs(self.after, PAGE)?;
+            for row in &page {
+                if archive.stopping().load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                let began = Instant::now();
+                let moved = archive.tier_step(row, &mut self.counted)?;
+                // What moves bytes is worth its time; only looking is bounded.
+                self.worked += if moved { Duration::ZERO } else { began.elapsed() };
+                self.after = Some(row.pack);
+            }
+            if page.len() < PAGE {
+                self.end(archive);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, archive: &Archive) {
+        self.after = None;
+        self.next_at = Instant::now() + self.worked.saturating_mul(PAUSE_TIMES).clamp(PAUSE_MIN, PAUSE_MAX);
+        self.counted.at = archive.now_ms();
+        *archive.tiers().walked.lock() = std::mem::take(&mut self.counted);
+    }
+}
+
+impl Archive {
+    /// What the policies say of a pack.
+    pub(super) fn tier_decision(&self, row: &PackRow) -> Result<(Action, Option<String>), TierError> {
+        let tiers = self.tiers();
+        // Only what is hot can move; nothing more need be looked up.
+        if !row.hot || tiers.cloud.is_none() {
+            return Ok((Action::Nothing, None));
+        }
+        let series = self.index().series(&row.series)?;
+        let facts = tiers.facts(row, series.as_ref(), self.now_ms());
+        Ok((tiers.policies.decide(&facts), tiers.policies.row(&facts).map(|row| row.name.clone())))
+    }
+
+    /// Looks at one pack, counts it and does what is due; tells whether it was moved.
+    fn tier_step(self: &Arc<Self>, row: &PackRow, counted: &mut Walked) -> Result<bool, TierError> {
+        let (mut action, policy) = self.tier_decision(row)?;
+        let mut row = row.clone();
+        if action != Action::Nothing {
+            // The page may be old by now: packs are merged, and what stood before this one may have taken hours.
+            let Some(now) = self.index().pack(row.pack)? else { return Ok(false) };
+            (action, _) = self.tier_decision(&now)?;
+            row = now;
+        }
+        if let Some(name) = policy {
+            *counted.policies.entry(name).or_insert(0) += 1;
+        }
+        let done = self.tier_act(&row, action);
+        if done {
+            let Some(now) = self.index().pack(row.pack)? else { return Ok(true) };
+            (row, action) = (now, Action::Nothing);
+        }
+        counted.tally.count(&row, action, self.tiers().wishes.is_restoring(row.pack));
+        Ok(done)
+    }
+
+    /// Whether the pack went into one with the other parts of its series.
+    fn merged(self: &Arc<Self>, row: &PackRow) -> bool {
+        match packing::merge(self, &row.series) {
+            Ok(merged) => merged && matches!(self.index().pack(row.pack), Ok(None)),
+            Err(error) => {
+                tracing::warn!(pack = %row.pack, %error, "the parts of a series are not merged; they are copied as they are");
+                false
+            }
+        }
+    }
+
+    fn tier_act(self: &Arc<Self>, row: &PackRow, action: Action) -> bool {
+        let tiers = self.tiers();
+        if action == Action::Nothing || tiers.failing.rests(row.pack) || tiers.weather.rests() {
+            return false;
+        }
+        if row.cold.is_none() && self.merged(row) {
+            // What took its place is newly written and comes next.
+            return true;
+        }
+        let (what, acted) = match (action, &row.cold) {
+            (Action::Copy, _) => ("copy", self.tier_copy(row).map(drop)),
+            (Action::Release, Some(copy)) => ("release", self.tier_release(row, copy)),
+            (Action::CopyThenRelease, _) => {
+                ("copy", self.tier_copy(row).and_then(|copy| self.tier_release(row, &copy)))
+            }
+            _ => return false,
+        };
+        match acted {
+            Ok(()) => {
+                tiers.failing.done(row.pack);
+                true
+            }
+            Err(error) => {
+                tiers.failed(row.pack, what, &error, self.now_ms());
+                false
+            }
+        }
+    }
+}

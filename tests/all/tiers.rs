@@ -1,0 +1,12 @@
+//! Hot and cold from end to end, over a real S3 server and through a relay that counts and breaks requests.
+
+#[path = "tiers/absence.rs"]
+mod absence;
+#[path = "tiers/cloud.rs"]
+mod cloud;
+#[path = "tiers/kill.rs"]
+mod kill;
+#[path = "tiers/moving.rs"]
+mod moving;
+#[path = "tiers/rig.rs"]
+mod rig;
