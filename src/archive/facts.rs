@@ -10,7 +10,7 @@ use crate::options::Options;
 use model::{Fact, Lsn};
 use std::sync::Arc;
 use store::journal::Image;
-use store::{Body, Journal, JournalOptions, RealDisk, Record, Replayed};
+use store::{Alarm, Body, Journal, JournalOptions, RealDisk, Record, Replayed};
 
 /// Size of a segment of facts in bytes.
 const SEGMENT_BYTES: u64 = 16 << 20;
@@ -72,6 +72,11 @@ impl Facts {
                 _ => Err(OpenError::Fact { lsn: replayed.lsn, what: "a kept fact has no number of its own".into() }),
             }
         })
+    }
+
+    /// Directories that failed while the other one goes on.
+    pub(crate) fn alarms(&self) -> Vec<Alarm> {
+        self.0.alarms()
     }
 
     /// What a copy of it consists of.

@@ -214,6 +214,7 @@ impl Archive {
             worker::start_quiet(&archive)?,
             worker::start_flusher(&archive)?,
             packing::start(&archive)?,
+            packing::start_sweep(&archive)?,
             segments::start(&archive)?,
             scrub::start(&archive)?,
             tier::start_walk(&archive)?,
@@ -251,7 +252,10 @@ impl Archive {
         }
         let alarm =
             |alarm: &store::Alarm| format!("journal directory {} failed: {}", alarm.dir.display(), alarm.reason);
-        reasons.extend(self.journal.alarms().iter().map(alarm));
+        reasons.extend(self.journal.alarms().iter().chain(&self.facts.alarms()).map(alarm));
+        if self.failing.is_full() {
+            reasons.push("no hot volume has room for packs: add one, or release packs to the bucket".into());
+        }
         let lost = self.scrub_report().alarms.len();
         if lost > 0 {
             reasons.push(format!("{lost} packs are damaged and have no sound copy: run khoanh scrub for their names"));
