@@ -67,6 +67,14 @@ impl ReadAt for Watched {
 }
 
 impl Tiers {
+    /// Drops what the cache holds of a pack whose bytes are wrong; false where there is no cache.
+    pub(crate) fn doubt(&self, pack: PackId) -> bool {
+        if let Some(cloud) = &self.cloud {
+            cloud.doubt(pack);
+        }
+        self.cloud.is_some()
+    }
+
     /// Refuses what is known to be on its way out of an archive class, without asking the bucket.
     pub(crate) fn is_coming(&self, row: &PackRow) -> Result<(), RetrieveError> {
         match self.wishes.is_restoring(row.pack) {
