@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Checks proofs of the archive's ledger, offline, with nothing but Python.
 
-    verify_proof.py [--trusted KEY] PROOF...
+    verify_proof.py [--trusted KEY] [--tombstone FILE] PROOF...
 
 PROOF is a JSON document from `khoanh ledger prove` (docs/FORMAT.md, "Ledger"). KEY is the ledger's public key, got
 from elsewhere than the proof: 64 hexadecimal digits or a PEM file (`openssl pkey -in KEYFILE -pubout`).
+FILE is the tombstone of a destroyed study: its SHA-256 must be the seal in one of the proven entries.
 Prints what was proven; exit 1 with the reason when anything does not hold.
 Merkle proofs: RFC 9162, section 2.1. Ed25519: RFC 8032, section 5.1.7.
 """
@@ -153,9 +154,8 @@ def check(document, trusted):
         index, entry = number(document["index"], "index"), document["entry"]
         demand(isinstance(entry, str), "the entry is not text")
         check_inclusion(index, size, sha256(b"\0", entry.encode()), path, root)
-        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in entry)
         return [f"PROVEN: entry {index} is in the ledger. / ĐÃ CHỨNG MINH: mục {index} có trong sổ cái.",
-                f"  entry / mục: {shown}", f"  head / mốc ký: {head}"]
+                f"  entry / mục: {printable(entry)}", f"  head / mốc ký: {head}"]
     demand(document["format"] == "khoanh ledger consistency 1", "the document is of an unknown format")
     first, old_root, old = check_head(document["first"], key)
     second, new_root, new = check_head(document["second"], key)
@@ -163,6 +163,24 @@ def check(document, trusted):
     return ["PROVEN: nothing under the older head was changed or removed up to the newer one.",
             "ĐÃ CHỨNG MINH: không mục nào dưới mốc ký cũ bị sửa hay xóa cho đến mốc ký mới.",
             f"  older head / mốc cũ: {old}", f"  newer head / mốc mới: {new}"]
+
+
+def printable(text):
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def check_tombstone(raw, entries):
+    """Sentences that say what was destroyed, when an entry holds the seal of this very text."""
+    seal = sha256(raw).hex()
+    proven = [json.loads(entry, object_pairs_hook=once) for entry in entries if seal in entry]
+    holds = any(entry.get("event") == "study-destroyed" and entry.get("seal") == seal for entry in proven)
+    demand(holds, f"no proven entry holds its seal {seal}: it was changed, or belongs to another proof")
+    stone = json.loads(raw, object_pairs_hook=once)
+    when = datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=number(stone["destroyed_at"], "time"))
+    study = printable(f"{stone['study']['facility']}/{stone['study']['study']}")
+    return [f"PROVEN: this is the tombstone of study {study}, destroyed {when:%Y-%m-%d %H:%M:%S} UTC.",
+            f"ĐÃ CHỨNG MINH: đây là dấu vết hủy của ca chụp {study}.",
+            f"  tombstone / dấu vết hủy: {printable(raw.decode())}"]
 
 
 def read_key(text):
@@ -179,17 +197,22 @@ def read_key(text):
 def main():
     parser = argparse.ArgumentParser(description="Check proofs of the ledger, offline.")
     parser.add_argument("--trusted", metavar="KEY", help="the ledger's public key: hexadecimal digits or a PEM file")
+    parser.add_argument("--tombstone", metavar="FILE", action="append", default=[], help="a tombstone and its seal")
     parser.add_argument("proofs", nargs="+", metavar="PROOF")
     options = parser.parse_args()
     sys.stdout.reconfigure(errors="backslashreplace")
     name = "--trusted"
     try:
-        trusted = None if options.trusted is None else read_key(options.trusted)
+        trusted, entries = None if options.trusted is None else read_key(options.trusted), []
         for name in options.proofs:
             with open(name, encoding="utf-8") as file:
                 print("\n".join(check(document := json.load(file, object_pairs_hook=once), trusted)))
+            entries.append(document.get("entry", ""))
             if trusted is None:
                 print(f"  The proof brings its own key {document['public_key']}: pin it with --trusted.")
+        for name in options.tombstone:
+            with open(name, "rb") as file:
+                print("\n".join(check_tombstone(file.read(), entries)))
     except (Refused, OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         why = f"missing {error}" if isinstance(error, KeyError) else error
         sys.exit(f"{name}: NOT PROVEN / KHÔNG CHỨNG MINH ĐƯỢC: {why}")

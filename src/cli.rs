@@ -1,13 +1,17 @@
 //! The command line: what can be asked of the program, and how it ends.
 
+mod backup;
 mod check_config;
 mod exit;
 mod import;
+mod ledger;
 mod progress;
 mod rebuild;
+mod scrub;
 mod sources;
 mod status;
 mod tiers;
+mod usage;
 mod verify;
 
 use crate::config::Config;
@@ -53,13 +57,26 @@ enum Command {
     Import(import::Import),
     /// Re-reads everything stored and compares every digest.
     Verify(Place),
-    /// Builds the index from the journal alone and proves it equal to the one before. The server must not run.
+    /// Shows what reading all packs again has found, and repairs from other copies (kiểm tra định kỳ).
+    #[command(after_help = scrub::HELP)]
+    Scrub(scrub::Scrub),
+    /// What is stored, by facility, modality, tier and month, and when the disks fill (dung lượng).
+    Usage(usage::Usage),
+    /// Copies what is not in the cloud into a directory, only what is new (sao lưu).
+    #[command(after_help = backup::HELP)]
+    Backup(backup::Backup),
+    /// Brings a backup back into an empty data directory and builds its index (khôi phục).
+    Restore(backup::Restore),
+    /// Builds the index from journal and packs alone and proves it equal to the one before. The server must not run.
     RebuildIndex(Place),
     /// Checks a configuration file and shows the values in force.
     CheckConfig(check_config::CheckConfig),
     /// Hospitals and the modalities that send for them (cơ sở y tế và nguồn gửi ảnh).
     #[command(subcommand, after_help = sources::HELP)]
     Sources(sources::Sources),
+    /// The signed log that proves what was stored, held and destroyed (sổ cái có chữ ký).
+    #[command(subcommand, after_help = ledger::HELP)]
+    Ledger(ledger::Ledger),
     /// What the archive holds and whether it is ready.
     Status(status::Status),
     /// Where packs lie, hot and cold, and what waits (ổ lưu nóng, kho lạnh).
@@ -146,9 +163,14 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         }
         Command::Import(wanted) => import::run(&wanted),
         Command::Verify(place) => verify::run(&place),
+        Command::Scrub(wanted) => scrub::run(&wanted),
+        Command::Usage(wanted) => usage::run(&wanted),
+        Command::Backup(wanted) => backup::run(&wanted),
+        Command::Restore(wanted) => backup::run_restore(&wanted),
         Command::RebuildIndex(place) => rebuild::run(&place),
         Command::CheckConfig(wanted) => check_config::run(&wanted),
         Command::Sources(wanted) => sources::run(&wanted),
+        Command::Ledger(wanted) => ledger::run(&wanted),
         Command::Status(wanted) => status::run(&wanted),
         Command::Tiers(wanted) => tiers::run(&wanted),
         Command::Conformance => show(&conformance::statement()),

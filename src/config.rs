@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) ingest: Ingest,
     /// What can be found.
     pub(crate) index: Index,
+    /// What can be proved.
+    pub(crate) ledger: Ledger,
     /// Series in their lasting form.
     pub(crate) packs: Packs,
     /// The bucket.
@@ -80,6 +82,20 @@ pub(crate) struct Index {
     pub(crate) flush_bytes: Size,
     pub(crate) flush_every: Span,
     pub(crate) quiet_after: Span,
+}
+
+/// `[ledger]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Ledger {
+    pub(crate) enabled: bool,
+    pub(crate) directory: PathBuf,
+    pub(crate) sign_every: Span,
+    pub(crate) key: PathBuf,
+    pub(crate) token_module: PathBuf,
+    pub(crate) token: String,
+    pub(crate) token_key: String,
+    pub(crate) token_pin_file: PathBuf,
 }
 
 /// `[dicom]`
@@ -222,6 +238,7 @@ impl Default for Config {
             journal: Journal::default(),
             ingest: Ingest::default(),
             index: Index::default(),
+            ledger: Ledger::default(),
             packs: Packs::default(),
             cold: Cold::default(),
             keys: Keys::default(),
@@ -268,6 +285,22 @@ impl Default for Index {
             flush_bytes: Size(options.flush_bytes),
             flush_every: Span(options.flush_every),
             quiet_after: Span(options.quiet_after),
+        }
+    }
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        let keeping = archive::proof::LedgerKeeping::default();
+        Self {
+            enabled: true,
+            directory: PathBuf::new(),
+            sign_every: Span(keeping.sign_every),
+            key: PathBuf::new(),
+            token_module: PathBuf::new(),
+            token: String::new(),
+            token_key: String::new(),
+            token_pin_file: PathBuf::new(),
         }
     }
 }

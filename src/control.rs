@@ -13,7 +13,7 @@ use crate::cli::{Exit, Failure};
 use crate::config::Config;
 use archive::Archive;
 use model::facility::CharsetHint;
-use model::{Facility, Source};
+use model::{Facility, FacilityCode, PackId, Source, Uid};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,8 +51,51 @@ pub(crate) enum Request {
     Import(ImportRequest),
     /// Re-reads everything stored.
     Verify,
+    /// What is stored where, and when the disks fill.
+    Usage,
+    /// Copies what is not in the cloud into a directory.
+    Backup {
+        /// Absolute path of the directory.
+        to: PathBuf,
+        /// Days after which backups are removed.
+        keep_days: u32,
+        /// Whether the index's digest is wanted with it.
+        digest: bool,
+    },
+    /// What scrubbing found; with a pass over all packs first, if wanted.
+    Scrub {
+        /// Whether to read all packs now.
+        now: bool,
+    },
     /// Hot and cold.
     Tiers(TierRequest),
+    /// Signs what waits and finds the ledger's entries of something.
+    Ledger(LedgerRequest),
+}
+
+/// Whose entries are looked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "kebab-case")]
+pub(crate) enum LedgerRequest {
+    /// A study.
+    Study {
+        /// Its facility.
+        facility: FacilityCode,
+        /// Study Instance UID.
+        uid: Uid,
+    },
+    /// An instance.
+    Instance {
+        /// Its facility.
+        facility: FacilityCode,
+        /// SOP Instance UID.
+        uid: Uid,
+    },
+    /// A pack.
+    Pack {
+        /// Its name.
+        pack: PackId,
+    },
 }
 
 /// What to adopt, for whom.
@@ -61,7 +104,7 @@ pub(crate) struct ImportRequest {
     /// Absolute paths of folders or files.
     pub(crate) paths: Vec<PathBuf>,
     /// Facility the objects belong to.
-    pub(crate) facility: model::FacilityCode,
+    pub(crate) facility: FacilityCode,
     /// Files read at one time.
     pub(crate) readers: usize,
     /// How text without a right character set is read.

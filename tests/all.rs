@@ -22,6 +22,8 @@ mod hostile_web;
 mod interop;
 #[path = "all/ledger.rs"]
 mod ledger;
+#[path = "all/ledger_service.rs"]
+mod ledger_service;
 #[path = "all/packs.rs"]
 mod packs;
 #[path = "all/roundtrip.rs"]

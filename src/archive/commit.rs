@@ -7,6 +7,7 @@
 use crate::error::IngestError;
 use crate::handoff::{Awaited, End, Promise, promise};
 use crate::incoming::StoredKind;
+use crate::proof::Feed;
 use crate::queue::FairQueue;
 use crate::sequence::Work;
 use index::{Entry, Index};
@@ -118,6 +119,8 @@ pub(crate) struct Settlement {
     /// Journaled bytes since start, for the flusher.
     pub(crate) bytes: Arc<AtomicU64>,
     pub(crate) health: Arc<Health>,
+    /// Where the ledger hears what was settled; none when it is off.
+    pub(crate) ledger: Option<Arc<Feed>>,
 }
 
 /// Settles batches while the sequencer appends the next.
@@ -150,6 +153,10 @@ impl Settlement {
         }
         for (ticket, answer) in batch.tickets {
             ticket.answer(Ok(answer));
+        }
+        // After the answers: nobody waits for the ledger.
+        if let Some(ledger) = &self.ledger {
+            ledger.push(&batch.entries);
         }
     }
 

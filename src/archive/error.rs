@@ -188,6 +188,18 @@ pub enum OpenError {
         /// Newest record in the journal.
         last: model::Lsn,
     },
+    /// The ledger has entries of records that the journal does not hold.
+    #[error(
+        "the journal ends at record {last}, the ledger knows record {entered}: journal files are missing. \
+         Bring back the missing directory or segment; only if it is lost for good, set the ledger's directory and \
+         key aside and keep them, what they prove stays proven, and start a new ledger with a new key"
+    )]
+    LedgerAhead {
+        /// Newest record in the ledger.
+        entered: model::Lsn,
+        /// Newest record in the journal.
+        last: model::Lsn,
+    },
     /// A thread could not be started, or died.
     #[error("{what}")]
     Thread {

@@ -9,6 +9,7 @@ use crate::error::OpenError;
 use crate::options::Options;
 use model::{Fact, Lsn};
 use std::sync::Arc;
+use store::journal::Image;
 use store::{Body, Journal, JournalOptions, RealDisk, Record, Replayed};
 
 /// Size of a segment of facts in bytes.
@@ -71,6 +72,11 @@ impl Facts {
                 _ => Err(OpenError::Fact { lsn: replayed.lsn, what: "a kept fact has no number of its own".into() }),
             }
         })
+    }
+
+    /// What a copy of it consists of.
+    pub(crate) fn image(&self) -> Result<Image<'_>, OpenError> {
+        Ok(self.0.image()?)
     }
 
     /// Ends with nothing left to move at the next start.

@@ -8,6 +8,7 @@
 //! one committer syncs the journal for everybody who waits, applies the facts to the index and only then
 //! lets the askers know.
 
+pub mod backup;
 pub mod budget;
 pub mod clock;
 mod commit;
@@ -26,14 +27,17 @@ mod options;
 mod packing;
 mod packs;
 mod pending;
+pub mod proof;
 mod queue;
 pub mod rebuild;
 mod registry;
 mod retrieve;
+pub mod scrub;
 mod segments;
 mod sequence;
 mod spool;
 pub mod tier;
+pub mod usage;
 pub mod verify;
 mod worker;
 
@@ -44,7 +48,7 @@ pub use index::{Cursor, CursorError, InstanceRow, Page, SeriesKey, SeriesRow, St
 pub use metadata::Metadata;
 pub use object::StoredFile;
 pub use open::{Archive, Readiness, Stats};
-pub use options::{Options, PackOptions};
+pub use options::{Options, PackOptions, ScrubOptions};
 pub use registry::{Knock, Unknown};
 pub use retrieve::{Selection, Target};
 

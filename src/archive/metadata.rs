@@ -6,6 +6,7 @@
 
 use crate::error::RetrieveError;
 use crate::open::Archive;
+use crate::packing;
 use crate::retrieve::Target;
 use dataset::json::{self, Parts, instance_json};
 use dataset::syntax::Syntax;
@@ -123,10 +124,32 @@ impl Archive {
         let kept = self.index().prepared(&row.key)?.filter(|kept| kept.through_seq == row.last_seq);
         let document = match kept {
             Some(kept) => Arc::new(kept.document),
-            None => Arc::new(self.document(&self.instances_of(&row.key)?)?),
+            None => Arc::new(match self.packed_document(row)? {
+                Some(document) => {
+                    self.index().put_prepared(&row.key, row.last_seq, document.clone())?;
+                    document
+                }
+                None => self.document(&self.instances_of(&row.key)?)?,
+            }),
         };
         self.prepared().documents.insert(key, Arc::clone(&document));
         Ok(document)
+    }
+
+    /// The document that lies in the pack of a series, when one pack holds all of it and can be read.
+    fn packed_document(&self, row: &SeriesRow) -> Result<Option<Vec<u8>>, RetrieveError> {
+        let packs = if row.packed == row.instances { self.index().packs_of(&row.key)? } else { Vec::new() };
+        let [pack] = packs.as_slice() else { return Ok(None) };
+        if pack.instances != row.instances {
+            return Ok(None);
+        }
+        let json = match self.packs().open_pack(self.index().as_ref(), pack).map(|pack| pack.series_json()) {
+            Ok(Ok(json)) => json,
+            // The instances' heads may still be readable, and if not, they say why.
+            Ok(Err(_)) | Err(_) => return Ok(None),
+        };
+        let failed = |error: std::io::Error| RetrieveError::Unavailable { what: format!("metadata: {error}") };
+        zstd::bulk::compress(&packing::with_base(&json, &row.key), LEVEL).map(Some).map_err(failed)
     }
 
     /// Prepares and keeps the document of a quiet series.

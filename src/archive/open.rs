@@ -13,8 +13,10 @@ use crate::options::Options;
 use crate::packing::Failing;
 use crate::packs::Packs;
 use crate::pending::Pending;
+use crate::proof::{self, Feed, Keeper};
 use crate::queue::FairQueue;
 use crate::registry::{Registry, demo};
+use crate::scrub::{self, Scrub};
 use crate::sequence::{Sequencer, Turns, Work};
 use crate::tier::{FarCloud, Tiers};
 use crate::{packing, rebuild, segments, tier, worker};
@@ -27,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use store::hot::VolumeState;
 use store::{DataDir, Journal, JournalOptions, RealDisk};
 
 /// Progress of a long start is said this often.
@@ -48,11 +51,14 @@ pub struct Archive {
     tiers: Arc<Tiers>,
     facts: Facts,
     failing: Failing,
+    scrub: Scrub,
+    rewriting: Mutex<()>,
     registry_change: Mutex<()>,
     health: Arc<Health>,
     draining: AtomicBool,
     stopping: Arc<AtomicBool>,
     journaled: Arc<AtomicU64>,
+    keeper: Option<Arc<Keeper>>,
     pipeline: Mutex<Vec<JoinHandle<()>>>,
     workers: Mutex<Vec<JoinHandle<()>>>,
     _directory: DataDir,
@@ -107,6 +113,7 @@ struct Bytes {
     journal: Arc<Journal>,
     facts: Facts,
     packs: Packs,
+    keeper: Option<Arc<Keeper>>,
     tiers: Arc<Tiers>,
 }
 
@@ -143,8 +150,8 @@ impl Archive {
             tracing::warn!(?torn, "an unfinished record at the end of the journal was cut; it was never acknowledged");
         }
         let tiers = Tiers::open(&options)?;
-        let far = FarCloud::behind(&tiers);
-        let (facts, packs) = (Facts::open(&options)?, Packs::open(&options, far)?);
+        let (facts, packs) = (Facts::open(&options)?, Packs::open(&options)?);
+        packs.connect(FarCloud::behind(&tiers));
         let index = level_index(&options, &rebuild::Sources { journal: &journal, facts: &facts, packs: &packs })?;
         let applied = index.applied();
         let from = rebuild::replay_from(applied, &recovery);
@@ -158,8 +165,9 @@ impl Archive {
             journal.sync()?;
         }
         tracing::info!(from, facts = met.facts, orphans, "the index is level with the journal");
-        let archive =
-            Self::start(options, directory, Bytes { journal: Arc::new(journal), facts, packs, tiers }, index)?;
+        let journal = Arc::new(journal);
+        let keeper = Keeper::open(&options, &journal)?;
+        let archive = Self::start(options, directory, Bytes { journal, facts, packs, keeper, tiers }, index)?;
         archive.seed()?;
         Ok(archive)
     }
@@ -170,12 +178,13 @@ impl Archive {
         bytes: Bytes,
         index: Arc<dyn Index>,
     ) -> Result<Arc<Self>, OpenError> {
-        let Bytes { journal, facts, packs, tiers } = bytes;
+        let Bytes { journal, facts, packs, keeper, tiers } = bytes;
         let queue = Arc::new(FairQueue::new());
         let health = Arc::new(Health::default());
         let journaled = Arc::new(AtomicU64::new(0));
         let (facilities, sources) = index.registry()?;
-        let (turns, pipeline) = start_pipeline(&options, &journal, &index, &queue, &health, &journaled)?;
+        let feed = keeper.as_ref().map(|keeper| keeper.feed());
+        let (turns, pipeline) = start_pipeline(&options, &journal, &index, &queue, &health, &journaled, feed)?;
         let archive = Arc::new(Self {
             budget: Budget::new(options.ingest_budget),
             prepared: Prepared::new(options.metadata_cache),
@@ -183,6 +192,8 @@ impl Archive {
             tiers,
             facts,
             failing: Failing::default(),
+            scrub: Scrub::default(),
+            rewriting: Mutex::new(()),
             registry_change: Mutex::new(()),
             journal,
             index,
@@ -193,19 +204,22 @@ impl Archive {
             draining: AtomicBool::new(false),
             stopping: Arc::new(AtomicBool::new(false)),
             journaled,
+            keeper,
             pipeline: Mutex::new(pipeline),
             workers: Mutex::new(Vec::new()),
             _directory: directory,
             options,
         });
-        let workers = vec![
+        let mut workers = vec![
             worker::start_quiet(&archive)?,
             worker::start_flusher(&archive)?,
             packing::start(&archive)?,
             segments::start(&archive)?,
+            scrub::start(&archive)?,
             tier::start_walk(&archive)?,
             tier::start_recalls(&archive)?,
         ];
+        workers.extend(proof::start(&archive)?);
         *archive.workers.lock() = workers;
         Ok(archive)
     }
@@ -238,6 +252,15 @@ impl Archive {
         let alarm =
             |alarm: &store::Alarm| format!("journal directory {} failed: {}", alarm.dir.display(), alarm.reason);
         reasons.extend(self.journal.alarms().iter().map(alarm));
+        let lost = self.scrub_report().alarms.len();
+        if lost > 0 {
+            reasons.push(format!("{lost} packs are damaged and have no sound copy: run khoanh scrub for their names"));
+        }
+        let volumes = self.packs.hot().volumes().into_iter();
+        let amiss = volumes.filter(|volume| matches!(volume.state, VolumeState::Gone | VolumeState::ReadOnly));
+        reasons.extend(amiss.map(|volume| format!("hot volume {} is {:?}", volume.dir.display(), volume.state)));
+        // The journal keeps what the ledger lacks.
+        reasons.extend(self.keeper.as_ref().and_then(|keeper| keeper.alarm()));
         Readiness { ready, reasons }
     }
 
@@ -275,6 +298,8 @@ impl Archive {
         join(&self.workers, deadline)?;
         self.queue.close();
         join(&self.pipeline, deadline)?;
+        // What cannot be signed now is said, and entered again by the next start.
+        let _ = self.sign_ledger();
         if self.health.reason().is_none() {
             self.journal.sync()?;
             self.journal.mark()?;
@@ -329,6 +354,15 @@ impl Archive {
         &self.failing
     }
 
+    /// Held by whoever writes or removes packs or releases segments, and by a backup while it copies them.
+    pub(crate) const fn rewriting(&self) -> &Mutex<()> {
+        &self.rewriting
+    }
+
+    pub(crate) const fn scrub(&self) -> &Scrub {
+        &self.scrub
+    }
+
     pub(crate) fn tiers(&self) -> &Tiers {
         &self.tiers
     }
@@ -347,6 +381,10 @@ impl Archive {
 
     pub(crate) fn journaled(&self) -> u64 {
         self.journaled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn keeper(&self) -> Option<&Arc<Keeper>> {
+        self.keeper.as_ref()
     }
 
     pub(crate) fn stopping(&self) -> Arc<AtomicBool> {
@@ -371,6 +409,7 @@ fn start_pipeline(
     queue: &Arc<FairQueue<Work>>,
     health: &Arc<Health>,
     journaled: &Arc<AtomicU64>,
+    ledger: Option<Arc<Feed>>,
 ) -> Result<(Arc<Turns>, Vec<JoinHandle<()>>), OpenError> {
     let (commit, batches) = handoff::line(BATCHES_AHEAD);
     let max_seq = index.max_seq();
@@ -380,6 +419,7 @@ fn start_pipeline(
         applied_seq: AtomicU64::new(max_seq),
         bytes: Arc::clone(journaled),
         health: Arc::clone(health),
+        ledger,
     });
     let sequencer = Sequencer {
         queue: Arc::clone(queue),

@@ -1,6 +1,7 @@
 //! What the archive is started with; every limit has a name and a default here.
 
 use crate::clock::{Clock, SystemClock};
+use crate::proof::LedgerKeeping;
 use crate::tier::policy::Policies;
 use crate::tier::{CloudOptions, KeyOptions};
 use model::AeTitle;
@@ -43,6 +44,8 @@ pub struct Options {
     pub metadata_cache: u64,
     /// How series become packs, and where those lie.
     pub packs: PackOptions,
+    /// How packs are read again to find damage.
+    pub scrub: ScrubOptions,
     /// The bucket of the cold tier; none, and nothing leaves the hot volumes.
     pub cold: Option<CloudOptions>,
     /// Where the keys of sealed copies lie.
@@ -53,8 +56,27 @@ pub struct Options {
     pub ae_titles: Vec<AeTitle>,
     /// Seeds one demo facility that accepts any AE title from loopback when the registry is empty.
     pub seed_demo: bool,
+    /// How the ledger is kept; none when it is off.
+    pub ledger: Option<LedgerKeeping>,
     /// Source of time.
     pub clock: Arc<dyn Clock>,
+}
+
+/// How packs are read again to find damage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScrubOptions {
+    /// Whether a thread does so by itself.
+    pub enabled: bool,
+    /// From the beginning of one pass to that of the next.
+    pub cycle: Duration,
+    /// Most bytes read in a second.
+    pub bytes_per_second: u64,
+}
+
+impl Default for ScrubOptions {
+    fn default() -> Self {
+        Self { enabled: true, cycle: Duration::from_secs(30 * 86_400), bytes_per_second: 32 << 20 }
+    }
 }
 
 /// How series become packs.
@@ -110,11 +132,13 @@ impl Options {
             index_cache: 512 << 20,
             metadata_cache: 32 << 20,
             packs: PackOptions::default(),
+            scrub: ScrubOptions::default(),
             cold: None,
             keys: KeyOptions::default(),
             policies: Policies::default(),
             ae_titles: AeTitle::parse("KHOANH").into_iter().collect(),
             seed_demo: true,
+            ledger: Some(LedgerKeeping::default()),
             clock: Arc::new(SystemClock),
         }
     }

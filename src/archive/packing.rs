@@ -10,7 +10,7 @@ use crate::metadata::BASE_PLACEHOLDER;
 use crate::open::Archive;
 use crate::worker;
 use dataset::syntax::{EXPLICIT_BE, Syntax};
-use index::{InstanceRow, SeriesKey, SeriesRow};
+use index::{InstanceRow, PackRow, SeriesKey, SeriesRow};
 use model::attribute::key;
 use model::pack::{PackFact, Packed};
 use model::{AttrKey, Fact, Home, PackId, Uid};
@@ -119,12 +119,22 @@ fn round(archive: &Arc<Archive>) -> Result<(), RetrieveError> {
     Ok(())
 }
 
-/// Packs everything of a series that is not yet in a pack.
+/// Packs everything of a series that is not yet in a pack, together with earlier parts that are small beside it.
 fn pack_series(archive: &Arc<Archive>, row: &SeriesRow) -> Result<(), RetrieveError> {
     let known = archive.index().packs_of(&row.key)?;
-    let mut part = known.iter().map(|pack| pack.part).max().unwrap_or(0);
     let mut rest = archive.instances_of(&row.key)?;
-    rest.retain(|instance| instance.home.journal().is_some());
+    let fresh = rest.iter().filter(|instance| instance.home.journal().is_some()).map(|instance| instance.file_len);
+    let absorbed = absorbed(&known, fresh.sum(), archive.options().packs.part_max);
+    let is_taken = |home: &Home| match home {
+        Home::Journal(_) => true,
+        Home::Pack { pack, .. } => absorbed.contains(pack),
+    };
+    rest.retain(|instance| is_taken(&instance.home));
+    let mut part = known.iter().map(|pack| pack.part).max().unwrap_or(0);
+    if !absorbed.is_empty() {
+        // All of it fits into one part.
+        return write_pack(archive, &row.key, part.saturating_add(1), &rest, absorbed).map(drop);
+    }
     for instances in parts(rest, archive.options().packs.part_max) {
         part = part.saturating_add(1);
         write_pack(archive, &row.key, part, &instances, Vec::new())?;
@@ -133,6 +143,42 @@ fn pack_series(archive: &Arc<Archive>, row: &SeriesRow) -> Result<(), RetrieveEr
         }
     }
     Ok(())
+}
+
+/// Earlier parts that are written anew with `fresh` bytes: those that are at most as long as everything younger, so
+/// that a series that grows by drops is written some logarithm of times and has few parts. Parts with a cold copy stay.
+fn absorbed(known: &[PackRow], fresh: u64, bytes_max: u64) -> Vec<PackId> {
+    let mut bytes = fresh;
+    let mut packs = Vec::new();
+    for row in known.iter().rev() {
+        let together = bytes.saturating_add(row.raw);
+        if row.cold.is_some() || !row.hot || row.raw > bytes || together > bytes_max {
+            break;
+        }
+        bytes = together;
+        packs.push(row.pack);
+    }
+    packs
+}
+
+/// Writes the parts of a series that lie hot alone as one, where they fit: before they go to the cloud, where they
+/// stay as they are. Tells whether anything changed.
+pub(crate) fn merge(archive: &Arc<Archive>, series: &SeriesKey) -> Result<bool, RetrieveError> {
+    let mut parts = archive.index().packs_of(series)?;
+    parts.retain(|row| row.hot && row.cold.is_none());
+    let mut bytes = 0u64;
+    parts.retain(|row| {
+        let together = bytes.saturating_add(row.raw);
+        let fits = together <= archive.options().packs.part_max;
+        bytes = if fits { together } else { bytes };
+        fits
+    });
+    let [first, _, ..] = parts.as_slice() else { return Ok(false) };
+    let names: Vec<PackId> = parts.iter().map(|row| row.pack).collect();
+    let mut instances = archive.instances_of(series)?;
+    instances.retain(|instance| matches!(instance.home, Home::Pack { pack, .. } if names.contains(&pack)));
+    write_pack(archive, series, first.part, &instances, names)?;
+    Ok(true)
 }
 
 /// Cuts a series into parts of at most so many bytes, each of at least one instance.
@@ -160,7 +206,11 @@ pub(crate) fn write_pack(
     instances: &[InstanceRow],
     replaces: Vec<PackId>,
 ) -> Result<PackId, RetrieveError> {
+    let _still = archive.rewriting().lock();
     let started = Instant::now();
+    for replaced in &replaces {
+        covers(archive, *replaced, instances)?;
+    }
     let pack = store::draw_pack_id(archive.now_ms())?;
     let raw: u64 = instances.iter().map(|instance| instance.file_len).sum();
     let count = u64::try_from(instances.len()).unwrap_or(u64::MAX);
@@ -210,6 +260,16 @@ pub(crate) fn write_pack(
     Ok(pack)
 }
 
+/// Refuses to replace a pack that holds an instance which the new one would not.
+fn covers(archive: &Arc<Archive>, replaced: PackId, instances: &[InstanceRow]) -> Result<(), RetrieveError> {
+    let inside = |row: &&InstanceRow| matches!(row.home, Home::Pack { pack, .. } if pack == replaced);
+    let count = u64::try_from(instances.iter().filter(inside).count()).unwrap_or(0);
+    match archive.index().pack(replaced)? {
+        Some(row) if row.instances == count => Ok(()),
+        _ => Err(RetrieveError::Unavailable { what: format!("pack {replaced} holds more than is written anew") }),
+    }
+}
+
 /// Writes the instances into a volume, durably, and reads the file back.
 fn fill(
     archive: &Arc<Archive>,
@@ -257,7 +317,9 @@ impl Heads {
         match &instance.home {
             Home::Journal(place) => {
                 let head = archive.journal().read_head(place)?;
-                serde_json::from_slice(&head).map_err(|error| unread(format!("a journal record: {error}")))
+                let unread = |error: serde_json::Error| unread(format!("a journal record: {error}"));
+                let (_, fact) = serde_json::from_slice::<Fact>(&head).map_err(unread)?.own(0);
+                serde_json::to_value(fact).map_err(unread)
             }
             Home::Pack { pack, slot } => {
                 if !self.manifests.contains_key(pack) {
@@ -315,21 +377,31 @@ fn document(archive: &Arc<Archive>, series: &SeriesKey, instances: &[InstanceRow
     let mut json = Vec::new();
     let decoder = zstd::stream::read::Decoder::new(coded.as_slice()).map_err(unread)?;
     std::io::Read::read_to_end(&mut std::io::Read::take(decoder, DOCUMENT_MAX), &mut json).map_err(unread)?;
-    Ok(without(&json, base_of(&series.study.study, &series.series).as_bytes()))
+    Ok(replaced(&json, base_of(&series.study.study, &series.series).as_bytes(), b""))
 }
 
+/// A relative BulkDataURI of a document in a pack, up to where it goes on with the instance's UID ...
+const RELATIVE: &[u8] = b"\"BulkDataURI\":\"instances/";
+
 /// What stands before `instances/` in the BulkDataURIs of a document that is served.
-pub(crate) fn base_of(study: &Uid, series: &Uid) -> String {
+fn base_of(study: &Uid, series: &Uid) -> String {
     format!("{BASE_PLACEHOLDER}/studies/{study}/series/{series}/")
 }
 
-/// The bytes without every occurrence of some others.
-fn without(bytes: &[u8], what: &[u8]) -> Vec<u8> {
+/// The document of a pack with its BulkDataURIs as they are kept for serving.
+pub(crate) fn with_base(json: &[u8], series: &SeriesKey) -> Vec<u8> {
+    let full = format!("\"BulkDataURI\":\"{}instances/", base_of(&series.study.study, &series.series));
+    replaced(json, RELATIVE, full.as_bytes())
+}
+
+/// The bytes with every occurrence of some replaced by others.
+fn replaced(bytes: &[u8], what: &[u8], by: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some(at) = memchr::memmem::find(rest, what) {
         let (before, behind) = rest.split_at_checked(at).unwrap_or((rest, &[]));
         out.extend_from_slice(before);
+        out.extend_from_slice(by);
         rest = behind.get(what.len()..).unwrap_or_default();
     }
     out.extend_from_slice(rest);
@@ -341,8 +413,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_is_left_out_everywhere_and_nothing_else() {
-        assert_eq!(without(b"abcabcxab", b"abc"), b"xab");
-        assert_eq!(without(b"", b"abc"), b"");
+    fn what_is_replaced_is_replaced_everywhere_and_nothing_else() {
+        assert_eq!(replaced(b"abcabcxab", b"abc", b""), b"xab");
+        assert_eq!(replaced(b"abcxab", b"abc", b"abcabc"), b"abcabcxab");
+        assert_eq!(replaced(b"", b"abc", b"d"), b"");
     }
 }

@@ -6,9 +6,10 @@ use crate::error::{OpenError, RetrieveError};
 use crate::options::Options;
 use index::{Index, PackRow};
 use model::PackId;
+use model::pack::ColdCopy;
 use moka::sync::Cache;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use store::hot::HotPacks;
 use store::pack::{Manifest, Pack, PackError};
 use store::{PackFile, ReadAt, RealDisk, StoreError};
@@ -29,12 +30,18 @@ pub(crate) type OpenPack = Pack<Arc<dyn ReadAt>>;
 pub(crate) trait Far: Send + Sync {
     /// The plain bytes of a pack.
     fn source(&self, row: &PackRow) -> Result<Arc<dyn ReadAt>, RetrieveError>;
+
+    /// Reads the whole copy there and compares its digest; [`RetrieveError::Damaged`] when it differs or is lost.
+    fn check(&self, row: &PackRow) -> Result<(), RetrieveError>;
+
+    /// Puts a verified copy of the plain bytes there.
+    fn put(&self, row: &PackRow, plain: Arc<dyn ReadAt>, now_ms: u64) -> Result<ColdCopy, RetrieveError>;
 }
 
 /// The packs of an archive.
 pub(crate) struct Packs {
     hot: HotPacks,
-    far: Option<Box<dyn Far>>,
+    far: OnceLock<Box<dyn Far>>,
     manifests: Cache<PackId, Arc<Manifest>>,
     sources: Cache<PackId, Arc<dyn ReadAt>>,
 }
@@ -50,7 +57,7 @@ impl Packs {
     ///
     /// # Errors
     /// A directory that holds something else. A volume that is gone is an alarm and no error.
-    pub(crate) fn open(options: &Options, far: Option<Box<dyn Far>>) -> Result<Self, OpenError> {
+    pub(crate) fn open(options: &Options) -> Result<Self, OpenError> {
         let dirs = volumes(options);
         let hot = HotPacks::open(Arc::new(RealDisk), &options.data.join("volumes"), &dirs, options.packs.reserve)?;
         let weigh = |_: &PackId, manifest: &Arc<Manifest>| {
@@ -58,7 +65,14 @@ impl Packs {
             u32::try_from(cost.sum::<usize>()).unwrap_or(u32::MAX)
         };
         let manifests = Cache::builder().max_capacity(MANIFEST_BYTES).weigher(weigh).build();
-        Ok(Self { hot, far, manifests, sources: Cache::new(OPEN_MAX) })
+        Ok(Self { hot, far: OnceLock::new(), manifests, sources: Cache::new(OPEN_MAX) })
+    }
+
+    /// Connects what lies afar; once, before anything is read.
+    pub(crate) fn connect(&self, far: Option<Box<dyn Far>>) {
+        if let Some(far) = far {
+            let _ = self.far.set(far);
+        }
     }
 
     /// The hot volumes.
@@ -77,12 +91,28 @@ impl Packs {
                 self.sources.insert(row.pack, Arc::clone(&file));
                 return Ok(file);
             }
-            Err(error) => match (&self.far, &row.cold) {
+            Err(error) => match (self.far.get(), &row.cold) {
                 (Some(far), Some(_)) => far.source(row)?,
                 _ => return Err(missing(error)),
             },
         };
         Ok(source)
+    }
+
+    /// The plain bytes of a pack from afar, past every hot volume.
+    pub(crate) fn far_source(&self, row: &PackRow) -> Result<Arc<dyn ReadAt>, RetrieveError> {
+        self.far.get().ok_or_else(no_far)?.source(row)
+    }
+
+    /// Reads the whole copy that lies afar; none when nothing can lie there.
+    pub(crate) fn check_far(&self, row: &PackRow) -> Option<Result<(), RetrieveError>> {
+        self.far.get().map(|far| far.check(row))
+    }
+
+    /// Puts a copy of the hot pack afar.
+    pub(crate) fn put_far(&self, row: &PackRow, now_ms: u64) -> Result<ColdCopy, RetrieveError> {
+        let hot = self.hot.read(PackFile::plain(row.pack)).map_err(missing)?;
+        self.far.get().ok_or_else(no_far)?.put(row, Arc::new(hot), now_ms)
     }
 
     /// A pack with its manifest, from memory or from what the index kept of it, else by reading its end.
@@ -134,6 +164,10 @@ impl Packs {
         pack.verify()?;
         Ok(Arc::clone(pack.manifest()))
     }
+}
+
+fn no_far() -> RetrieveError {
+    RetrieveError::Unavailable { what: "no bucket is configured".into() }
 }
 
 fn missing(error: StoreError) -> RetrieveError {

@@ -150,10 +150,13 @@ impl Sources<'_> {
     /// Every fact that is no instance, in the order it became true.
     fn each_fact(&self, each: &mut dyn FnMut(Lsn, Fact) -> Result<(), OpenError>) -> Result<(), OpenError> {
         self.facts.replay(each)?;
-        self.journal.replay(1, &mut |replayed: Replayed<'_>| match parse(replayed.lsn, replayed.head)? {
-            Fact::Instance(_) => Ok(()),
-            fact => each(replayed.lsn, fact),
-        })
+        self.journal.replay(
+            1,
+            &mut |replayed: Replayed<'_>| match parse(replayed.lsn, replayed.head)?.own(replayed.lsn) {
+                (_, Fact::Instance(_)) => Ok(()),
+                (lsn, fact) => each(lsn, fact),
+            },
+        )
     }
 
     /// The packs that count, with their cold copies: what was replaced does not.
@@ -186,7 +189,7 @@ impl Sources<'_> {
         }
         let (mut blobs, mut newest) = (HashSet::new(), None);
         self.journal.replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
-            let Fact::Instance(head) = parse(replayed.lsn, replayed.head)? else { return Ok(()) };
+            let (_, Fact::Instance(head)) = parse(replayed.lsn, replayed.head)?.own(0) else { return Ok(()) };
             blobs.extend(replayed.place.blob.clone());
             let seq = head.seq;
             newest = Some((replayed.lsn, head.clone(), replayed.place.clone()));
@@ -278,7 +281,8 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Report, O
     let _directory = DataDir::open(&options.data)?;
     let (journal, recovery) = open_journal(options)?;
     let tiers = Tiers::open(options)?;
-    let (facts, packs) = (Facts::open(options)?, Packs::open(options, FarCloud::behind(&tiers))?);
+    let (facts, packs) = (Facts::open(options)?, Packs::open(options)?);
+    packs.connect(FarCloud::behind(&tiers));
     let old = index_path(&options.data);
     let before = match old.exists().then(|| open_index(options, &old)) {
         Some(Ok(index)) if is_out_of_reach(index.applied(), &journal) => None,

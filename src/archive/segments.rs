@@ -74,14 +74,17 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
     })
 }
 
+/// An instance under its own number, and the record it lies in now.
+type Recorded = (Lsn, Box<InstanceHead>, Place);
+
 /// What a segment still holds.
 #[derive(Default)]
 struct Contents {
     facts: Vec<(Lsn, Fact)>,
     /// Instances that will not be packed.
-    leftovers: Vec<(Box<InstanceHead>, Place)>,
+    leftovers: Vec<Recorded>,
     /// Instances that are waiting to be packed, and their bytes.
-    waiting: Vec<(Box<InstanceHead>, Place)>,
+    waiting: Vec<Recorded>,
     waiting_bytes: u64,
     /// Files of bodies that nothing is read from.
     blobs: HashSet<String>,
@@ -117,7 +120,9 @@ fn release_oldest(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, Op
     let segments = archive.journal().segments();
     let [oldest, next, ..] = segments.as_slice() else { return rotate_when_idle(archive, known) };
     let behind = next.first_lsn;
-    if oldest.active || archive.index().applied().saturating_add(1) < behind {
+    // What the ledger has not entered yet, it enters from the journal.
+    let level = archive.index().applied().min(archive.ledger_floor());
+    if oldest.active || level.saturating_add(1) < behind {
         return Ok(false);
     }
     let crowded = segments.len() > WAITING_MAX;
@@ -136,7 +141,7 @@ fn release_oldest(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, Op
         known.rests_until = Some(Instant::now() + REST);
         return Ok(false);
     };
-    if let Some((head, place)) = contents.waiting.first().filter(|_| !crowded) {
+    if let Some((_, head, place)) = contents.waiting.first().filter(|_| !crowded) {
         known.blocker = Some(Blocker { segment: *oldest, head: head.clone(), place: place.clone() });
         return Ok(false);
     }
@@ -146,10 +151,11 @@ fn release_oldest(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, Op
 
 /// Copies forward what counts of a segment and lets it go.
 fn release(archive: &Arc<Archive>, oldest: &SegmentInfo, contents: Contents) -> Result<(), OpenError> {
+    let _still = archive.rewriting().lock();
     let Contents { facts, leftovers, waiting, blobs, .. } = contents;
     let (kept, moved) = (facts.len(), leftovers.len() + waiting.len());
     let mut blobs = blobs;
-    blobs.extend(leftovers.iter().chain(&waiting).filter_map(|(_, place)| place.blob.clone()));
+    blobs.extend(leftovers.iter().chain(&waiting).filter_map(|(_, _, place)| place.blob.clone()));
     archive.copy_forward(leftovers.into_iter().chain(waiting))?;
     archive.facts().keep(facts)?;
     archive.index().flush()?;
@@ -173,9 +179,11 @@ fn look(
         if archive.stopping().load(Ordering::Relaxed) {
             return Err(Walk::Enough);
         }
-        match parse(replayed.lsn, replayed.head).map_err(Walk::Failed)? {
-            Fact::Instance(head) => contents.instance(archive, head, replayed.place).map_err(Walk::Failed)?,
-            fact => contents.facts.extend(archive.current(replayed.lsn, fact).map_err(Walk::Failed)?),
+        match parse(replayed.lsn, replayed.head).map_err(Walk::Failed)?.own(replayed.lsn) {
+            (lsn, Fact::Instance(head)) => {
+                contents.instance(archive, (lsn, head, replayed.place)).map_err(Walk::Failed)?
+            }
+            (lsn, fact) => contents.facts.extend(archive.current(lsn, fact).map_err(Walk::Failed)?),
         }
         // Not crowded, the first one that waits is all that must be known.
         if contents.waiting_bytes > bytes_max { Err(Walk::Enough) } else { Ok(()) }
@@ -201,17 +209,17 @@ impl From<StoreError> for Walk {
 }
 
 impl Contents {
-    fn instance(&mut self, archive: &Archive, head: Box<InstanceHead>, place: Place) -> Result<(), OpenError> {
+    fn instance(&mut self, archive: &Archive, (lsn, head, place): Recorded) -> Result<(), OpenError> {
         let Some(row) = archive.lives_at(&head, &place)? else {
             self.blobs.extend(place.blob);
             self.dead += 1;
             return Ok(());
         };
         if row.outcome.copy > 0 || archive.failing().is_failing(&row.key) {
-            self.leftovers.push((head, place));
+            self.leftovers.push((lsn, head, place));
         } else {
             self.waiting_bytes = self.waiting_bytes.saturating_add(place.body_len.max(1));
-            self.waiting.push((head, place));
+            self.waiting.push((lsn, head, place));
         }
         Ok(())
     }
@@ -231,10 +239,6 @@ impl Archive {
 
     /// A fact if it still says something.
     fn current(&self, lsn: Lsn, fact: Fact) -> Result<Option<(Lsn, Fact)>, OpenError> {
-        let (lsn, fact) = match fact {
-            Fact::Forwarded { lsn, was } => (lsn, *was),
-            fact => (lsn, fact),
-        };
         let counts = match &fact {
             Fact::Instance(_) | Fact::Forwarded { .. } => false,
             Fact::Facility(facility) => self.sources().0.contains(facility),
@@ -261,17 +265,14 @@ impl Archive {
     }
 
     /// Appends instances anew at the journal's end, with the same heads and bodies.
-    fn copy_forward(
-        self: &Arc<Self>,
-        instances: impl Iterator<Item = (Box<InstanceHead>, Place)>,
-    ) -> Result<(), OpenError> {
+    fn copy_forward(self: &Arc<Self>, instances: impl Iterator<Item = Recorded>) -> Result<(), OpenError> {
         let failed = |error: IngestError| OpenError::Thread { what: format!("copying forward: {error}") };
         let (mut waiting, mut bytes) = (Vec::new(), 0u64);
-        for (head, place) in instances {
+        for (lsn, head, place) in instances {
             let body = self.body_again(&place)?;
             let (ticket, answer) = Ticket::new();
             bytes = bytes.saturating_add(place.body_len);
-            self.submit(LANE, Work::Again(head, body, place.body_len, ticket)).map_err(failed)?;
+            self.submit(LANE, Work::Again(lsn, head, body, place.body_len, ticket)).map_err(failed)?;
             waiting.push(answer);
             if bytes >= MOVE_BYTES {
                 settle(std::mem::take(&mut waiting)).map_err(failed)?;

@@ -13,7 +13,7 @@ use crate::incoming::StoredKind;
 use crate::pending::Pending;
 use crate::queue::{FairQueue, Weight};
 use index::{Entry, Identity, Index};
-use model::{Fact, Frames, Home, InstanceHead};
+use model::{Fact, Frames, Home, InstanceHead, Lsn};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,8 +28,8 @@ const SETTLE_AT_ONCE: u64 = 256 << 10;
 pub(crate) enum Work {
     /// An object, completely received.
     Object(Box<InstanceHead>, Body, u64, Ticket),
-    /// An object that is stored already, appended again so that its segment can go.
-    Again(Box<InstanceHead>, Body, u64, Ticket),
+    /// An object that is stored already, under an older number, appended again so that its segment can go.
+    Again(Lsn, Box<InstanceHead>, Body, u64, Ticket),
     /// A fact of the archive's own.
     Fact(Box<Fact>, Ticket),
 }
@@ -37,10 +37,10 @@ pub(crate) enum Work {
 impl Weight for Work {
     fn weight(&self) -> u64 {
         match self {
-            Self::Object(head, Body::Inline(_), bytes, _) | Self::Again(head, Body::Inline(_), bytes, _) => {
+            Self::Object(head, Body::Inline(_), bytes, _) | Self::Again(_, head, Body::Inline(_), bytes, _) => {
                 bytes.saturating_add(head_weight(head))
             }
-            Self::Object(head, ..) | Self::Again(head, ..) => head_weight(head),
+            Self::Object(head, ..) | Self::Again(_, head, ..) => head_weight(head),
             Self::Fact(..) => FACT_WEIGHT,
         }
     }
@@ -139,9 +139,9 @@ impl Sequencer {
                     records.push((*fact, Body::None));
                     batch.tickets.push((ticket, Answer { kind: StoredKind::New, flags: Vec::new() }));
                 }
-                Work::Again(head, body, bytes, ticket) => {
+                Work::Again(lsn, head, body, bytes, ticket) => {
                     batch.bytes += bytes;
-                    records.push((Fact::Instance(head), body));
+                    records.push((Fact::Forwarded { lsn, was: Box::new(Fact::Instance(head)) }, body));
                     batch.tickets.push((ticket, Answer { kind: StoredKind::Same, flags: Vec::new() }));
                 }
                 Work::Object(head, body, bytes, ticket) => {

@@ -54,7 +54,7 @@ impl Archive {
                 report.interrupted = true;
                 return Ok(());
             }
-            if let Fact::Instance(head) = parse(replayed.lsn, replayed.head)? {
+            if let (_, Fact::Instance(head)) = parse(replayed.lsn, replayed.head)?.own(0) {
                 self.verify_recorded(&head, &replayed.place, &mut report)?;
                 progress(&report);
             }

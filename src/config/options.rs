@@ -3,6 +3,7 @@
 //! Each crate receives its own group only; nobody below the root sees a [`Config`].
 
 use super::{Config, ConfigError, Size};
+use archive::proof::{LedgerKeeping, LedgerSigning};
 use std::path::{Path, PathBuf};
 
 /// Smallest segment that still holds many records.
@@ -23,6 +24,7 @@ impl Config {
     /// Checks what the types of the keys cannot.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.check_storage()?;
+        self.check_ledger()?;
         self.check_tiers()?;
         self.check_edges()?;
         let level = self.log.level.as_str();
@@ -57,6 +59,32 @@ impl Config {
         Ok(())
     }
 
+    fn check_ledger(&self) -> Result<(), ConfigError> {
+        let ledger = &self.ledger;
+        if ledger.sign_every.0.is_zero() {
+            return refuse("ledger.sign_every", "longer than nothing, for example \"10s\"");
+        }
+        if named(&ledger.token_module).is_none() {
+            if !ledger.token.is_empty() || !ledger.token_key.is_empty() || named(&ledger.token_pin_file).is_some() {
+                return refuse("ledger.token_module", "a token is named, so the library of its maker must be too");
+            }
+            return Ok(());
+        }
+        if ledger.token.is_empty() {
+            return refuse("ledger.token", "ledger.token_module is named, so the token's label must be too");
+        }
+        if ledger.token_key.is_empty() {
+            return refuse("ledger.token_key", "ledger.token_module is named, so the key's label must be too");
+        }
+        if named(&ledger.token_pin_file).is_none() {
+            return refuse("ledger.token_pin_file", "ledger.token_module is named, so the file of its PIN must be too");
+        }
+        if named(&ledger.key).is_some() {
+            return refuse("ledger.key", "either a key file or a token signs, not both");
+        }
+        Ok(())
+    }
+
     fn check_edges(&self) -> Result<(), ConfigError> {
         if self.dicom.ae_titles.is_empty() {
             return refuse("dicom.ae_titles", "name at least one AE title, for example [\"KHOANH\"]");
@@ -85,6 +113,21 @@ impl Config {
         Ok(())
     }
 
+    fn keeping(&self) -> Option<LedgerKeeping> {
+        let ledger = &self.ledger;
+        let signing = match named(&ledger.token_module) {
+            None => LedgerSigning::File(named(&ledger.key)),
+            Some(module) => LedgerSigning::Token {
+                module,
+                token: ledger.token.clone(),
+                key: ledger.token_key.clone(),
+                pin_file: ledger.token_pin_file.clone(),
+            },
+        };
+        let (directory, sign_every) = (named(&ledger.directory), ledger.sign_every.0);
+        ledger.enabled.then_some(LedgerKeeping { directory, signing, sign_every })
+    }
+
     /// Options of the archive.
     pub(crate) fn archive(&self) -> archive::Options {
         archive::Options {
@@ -108,6 +151,7 @@ impl Config {
             policies: self.tier.options(),
             ae_titles: self.dicom.ae_titles.clone(),
             seed_demo: self.dicom.demo_facility,
+            ledger: self.keeping(),
             ..archive::Options::new(&self.data)
         }
     }

@@ -1,8 +1,9 @@
 //! What a request does to the archive: the same whether it came through the socket or the command opened the
 //! data directory itself.
 
-use super::{Progress, Request, import, tiers};
+use super::{LedgerRequest, Progress, Request, import, tiers};
 use crate::cli::{Exit, Failure};
+use archive::proof::Wanted;
 use archive::{Archive, RegistryError};
 use model::{Caller, Facility, Source};
 use serde_json::{Value, json};
@@ -18,6 +19,10 @@ impl Request {
             Self::Register { .. } => "register",
             Self::Import(_) => "import",
             Self::Verify => "verify",
+            Self::Scrub { .. } => "scrub",
+            Self::Usage => "usage",
+            Self::Backup { .. } => "backup",
+            Self::Ledger(_) => "ledger",
             Self::Tiers(_) => "tiers",
         }
     }
@@ -39,6 +44,16 @@ pub(super) fn answer(
         Request::Register { facilities, sources } => register(archive, facilities, sources),
         Request::Import(wanted) => import::run(archive, wanted, stop, progress),
         Request::Verify => verify(archive, stop, progress),
+        Request::Usage => usage(archive, stop, progress),
+        Request::Backup { to, keep_days, digest } => {
+            let mut step = |report: &archive::backup::Report| {
+                let (done, bytes) = (report.files, report.bytes);
+                progress(Progress { done, total: done, bytes, trouble: 0 });
+            };
+            told(archive.backup(to, *keep_days, *digest, stop, &mut step))
+        }
+        Request::Scrub { now } => scrub(archive, *now, stop, progress),
+        Request::Ledger(wanted) => ledger(archive, wanted, stop, progress),
         Request::Tiers(request) => tiers::answer(archive, request),
     }
 }
@@ -98,6 +113,36 @@ fn register(archive: &Archive, facilities: &[Facility], sources: &[Source]) -> R
     Ok(json!({ "changed": changed, "facilities": facilities.len(), "sources": sources.len() }))
 }
 
+fn scrub(
+    archive: &Arc<Archive>,
+    now: bool,
+    stop: &AtomicBool,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Value, Failure> {
+    let mut step = |report: &archive::scrub::Report| {
+        let (done, bytes, trouble) = (report.packs, report.bytes, report.damaged);
+        progress(Progress { done, total: done, bytes, trouble });
+    };
+    match now {
+        true => told(archive.scrub_now(stop, &mut step)),
+        false => told::<_, std::convert::Infallible>(Ok(archive.scrub_report())),
+    }
+}
+
+fn usage(archive: &Archive, stop: &AtomicBool, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Value, Failure> {
+    let total = archive.stats().map_or(0, |stats| stats.index.total.studies);
+    let mut step = |sum: &archive::usage::Sum| {
+        progress(Progress { done: sum.studies, total: total.max(sum.studies), bytes: sum.raw, trouble: 0 });
+    };
+    told(archive.usage(stop, &mut step))
+}
+
+/// A report as the answer, or why there is none.
+fn told<T: serde::Serialize, E: std::fmt::Display>(report: Result<T, E>) -> Result<Value, Failure> {
+    let report = report.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    serde_json::to_value(report).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
+}
+
 fn verify(archive: &Archive, stop: &AtomicBool, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Value, Failure> {
     let stored = archive.stats().map(|stats| stats.index.total);
     let total = stored.map_or(0, |count| count.instances + count.conflicts);
@@ -107,4 +152,23 @@ fn verify(archive: &Archive, stop: &AtomicBool, progress: &mut (dyn FnMut(Progre
     };
     let report = archive.verify(stop, &mut step).map_err(|error| Failure::new(Exit::Findings, error.to_string()))?;
     serde_json::to_value(report).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
+}
+
+fn ledger(
+    archive: &Archive,
+    wanted: &LedgerRequest,
+    stop: &AtomicBool,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Value, Failure> {
+    let wanted = match wanted.clone() {
+        LedgerRequest::Study { facility, uid } => Wanted::Study(facility, uid),
+        LedgerRequest::Instance { facility, uid } => Wanted::Instance(facility, uid),
+        LedgerRequest::Pack { pack } => Wanted::Pack(pack),
+    };
+    let mut step = |done, total| progress(Progress { done, total, ..Progress::default() });
+    let found = archive
+        .find_in_ledger(&wanted, stop, &mut step)
+        .map_err(|error| Failure::open(&archive.options().data, error))?;
+    let missing = || Failure::new(Exit::Failed, "there is no ledger to look in: it is off, or being opened again");
+    serde_json::to_value(found.ok_or_else(missing)?).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
 }

@@ -58,3 +58,13 @@ pub enum Fact {
         was: Box<Fact>,
     },
 }
+
+impl Fact {
+    /// The fact itself and the number it was first recorded under, of a record that may be a copy forward.
+    pub fn own(self, lsn: Lsn) -> (Lsn, Self) {
+        match self {
+            Self::Forwarded { lsn, was } => (lsn, *was),
+            fact => (lsn, fact),
+        }
+    }
+}

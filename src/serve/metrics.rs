@@ -73,6 +73,7 @@ pub(super) fn render(handle: PrometheusHandle, archive: &Arc<Archive>) -> Render
 
 fn observe(archive: &Archive) {
     gauge!("khoanh_ready").set(if archive.readiness().ready { 1.0 } else { 0.0 });
+    observe_ledger(archive);
     let Ok(stats) = archive.stats() else { return };
     let total = &stats.index.total;
     gauge!("khoanh_studies").set(number(total.studies));
@@ -92,6 +93,18 @@ fn observe(archive: &Archive) {
     }
     for (source, waiting) in stats.waiting {
         gauge!("khoanh_queue_objects", "source" => source).set(u32::try_from(waiting).map_or(f64::MAX, f64::from));
+    }
+}
+
+fn observe_ledger(archive: &Archive) {
+    let Some(state) = archive.ledger_state() else { return };
+    gauge!("khoanh_ledger_uncovered_records").set(number(state.uncovered));
+    if let Some(size) = state.size {
+        gauge!("khoanh_ledger_entries").set(number(size));
+    }
+    if let Some(signed) = state.head_ms {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        gauge!("khoanh_ledger_head_age_seconds").set((now.as_secs_f64() - number(signed) / 1_000.0).max(0.0));
     }
 }
 

@@ -229,6 +229,11 @@ impl HotPacks {
 }
 
 impl HotFile {
+    /// Drops what the memory holds of it, so that the next reads ask the disk.
+    pub fn drop_cached(&self) {
+        self.file.start_writeback(0, self.len);
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path

@@ -11,6 +11,7 @@
 
 mod batch;
 mod head;
+mod image;
 mod layout;
 mod mirror;
 mod pair;
@@ -22,6 +23,7 @@ mod scan;
 mod survey;
 mod writer;
 
+pub use image::{Image, ImageFile};
 pub use mirror::Alarm;
 pub use recover::{Recovery, Torn};
 pub use replay::Replayed;
@@ -260,6 +262,7 @@ impl Journal {
 
     /// Removes files of large bodies whose instances are read from elsewhere, before their segment is released.
     pub fn remove_blobs(&self, names: &HashSet<String>) -> Result<(), StoreError> {
+        let _turn = self.release_turn.lock();
         crate::blob::remove_named(&self.shared, names)
     }
 

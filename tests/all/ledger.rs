@@ -4,6 +4,7 @@
 //! one that was changed, in any member.
 
 use serde_json::{Value, json};
+use sha2::Digest as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -91,14 +92,14 @@ fn verify(arguments: &[&str], proofs: &[PathBuf]) -> Output {
     command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; run scripts/prepare test"))
 }
 
-fn accept(arguments: &[&str], proofs: &[PathBuf]) -> String {
+pub(crate) fn accept(arguments: &[&str], proofs: &[PathBuf]) -> String {
     let output = verify(arguments, proofs);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
 
 /// The script must say no by itself, not fall over.
-fn refuse(arguments: &[&str], proof: PathBuf, what: &str) -> String {
+pub(crate) fn refuse(arguments: &[&str], proof: PathBuf, what: &str) -> String {
     let output = verify(arguments, &[proof]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{what} passes: {}", String::from_utf8_lossy(&output.stdout));
@@ -283,6 +284,38 @@ fn a_ledger_that_forgot_something_cannot_continue_the_old_head() {
     std::fs::write(&path, mixed.to_string()).expect("written");
     let said = refuse(&[], path, "an old head of another history");
     assert!(said.contains("does not lead to"), "{said}");
+}
+
+#[test]
+fn a_tombstone_is_proven_by_the_entry_with_its_seal_and_by_no_other() {
+    let folder = tempfile::tempdir().expect("folder");
+    let key = KeyFile::open_or_create(&folder.path().join("ledger.key")).expect("key");
+    let options = LedgerOptions::new(folder.path().join("ledger"));
+    let (ledger, _) = Ledger::open(Arc::new(RealDisk), options, Box::new(key)).expect("ledger");
+    let stone = json!({"study": {"facility": "56001", "study": "1.2.3"}, "destroyed_at": 6, "blind": "09"}).to_string();
+    let seal: String = sha2::Sha256::digest(&stone).iter().map(|byte| format!("{byte:02x}")).collect();
+    for (sequence, event) in [(1, "study-destroyed"), (2, "stored")] {
+        let entry = json!({"at": 6, "event": event, "record": sequence, "seal": seal}).to_string();
+        ledger.append(&[NewEntry { sequence, bytes: entry.as_bytes() }]).expect("append");
+    }
+    ledger.sync_and_sign(7).expect("sign");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path
+    };
+    let proofs: Vec<PathBuf> = [0, 1]
+        .map(|index| write(&format!("entry-{index}.json"), &ledger.view().proof_document(index).expect("proof")))
+        .into();
+    let path = write("tombstone.json", &stone).display().to_string();
+    let said = accept(&["--tombstone", &path], &proofs[..1]);
+    assert!(said.contains("tombstone of study 56001/1.2.3, destroyed 1970-01-01 00:00:00 UTC"), "{said}");
+    refuse(&["--tombstone", &path], proofs[1].clone(), "a seal in an entry of something else");
+    let changed = write("changed.json", &stone.replace("1.2.3", "1.2.4")).display().to_string();
+    let said = refuse(&["--tombstone", &changed], proofs[0].clone(), "a changed tombstone");
+    assert!(said.contains("no proven entry holds its seal"), "{said}");
+    let noise = write("noise", "\u{0}").display().to_string();
+    refuse(&["--tombstone", &noise], proofs[0].clone(), "no tombstone");
 }
 
 /// The layouts that FORMAT.md repeats stand in the modules that write them.

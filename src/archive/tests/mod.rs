@@ -1,5 +1,6 @@
 //! The archive as its users meet it, over a real journal and index in a folder of its own.
 
+mod backup;
 mod ingest;
 mod packs;
 mod recover;

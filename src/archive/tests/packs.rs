@@ -1,14 +1,19 @@
 //! From journal to pack and back: what is read, what is released, what a rebuild makes of it.
 
 use super::*;
+use crate::packs::Far;
 use crate::{RetrieveError, Target, rebuild};
-use index::InstanceRow;
-use model::{Caller, Home, Scope};
+use index::{InstanceRow, PackRow};
+use model::attribute::key;
+use model::pack::{ColdCopy, PackFact};
+use model::{Caller, Digest, Fact, Home, Scope};
+use sha2::Digest as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use store::ReadAt;
 
 /// An archive that packs at once and has small segments.
-fn packing() -> Bench {
+pub(crate) fn packing() -> Bench {
     Bench::with(|options| {
         options.quiet_after = Duration::from_millis(100);
         options.packs.after = Duration::ZERO;
@@ -18,7 +23,7 @@ fn packing() -> Bench {
     })
 }
 
-fn object(series: u32, number: u32) -> Object {
+pub(crate) fn object(series: u32, number: u32) -> Object {
     let name = format!("1.2.1.{series}");
     let pixels = if number.is_multiple_of(10) { 64 * 1024 } else { 4096 };
     let fill = u8::try_from(number % 251).expect("small");
@@ -26,16 +31,16 @@ fn object(series: u32, number: u32) -> Object {
     Object { series, number, pixels, fill, ..Object::new(&format!("{name}.{number}")) }
 }
 
-fn rows(bench: &Bench) -> Vec<InstanceRow> {
+pub(crate) fn rows(bench: &Bench) -> Vec<InstanceRow> {
     let study = Target::Study(uid("1.2.1"));
     bench.archive.select(&Caller::demo(), Scope::Shared, &study).expect("the study").instances
 }
 
-fn read(bench: &Bench, row: &InstanceRow) -> Result<Vec<u8>, RetrieveError> {
+pub(crate) fn read(bench: &Bench, row: &InstanceRow) -> Result<Vec<u8>, RetrieveError> {
     bench.archive.read(row, u64::from(row.meta_len)..row.file_len)
 }
 
-fn all_packed(bench: &Bench) -> bool {
+pub(crate) fn all_packed(bench: &Bench) -> bool {
     rows(bench).iter().all(|row| row.home.journal().is_none())
 }
 
@@ -202,4 +207,139 @@ fn a_series_is_cut_into_parts_by_size() {
         })
         .collect();
     assert!(homes.is_sorted(), "{homes:?}");
+}
+
+/// Somewhere else, as a bucket is: copies in a folder.
+struct Elsewhere(PathBuf);
+
+impl Elsewhere {
+    fn path(&self, row: &PackRow) -> PathBuf {
+        self.0.join(row.pack.to_string())
+    }
+
+    fn bytes(&self, row: &PackRow) -> Result<Vec<u8>, RetrieveError> {
+        let lost = |error: std::io::Error| RetrieveError::Damaged { what: error.to_string() };
+        std::fs::read(self.path(row)).map_err(lost)
+    }
+}
+
+impl Far for Elsewhere {
+    fn source(&self, row: &PackRow) -> Result<Arc<dyn ReadAt>, RetrieveError> {
+        Ok(Arc::new(self.bytes(row)?))
+    }
+
+    fn check(&self, row: &PackRow) -> Result<(), RetrieveError> {
+        let found = Digest(sha2::Sha256::digest(self.bytes(row)?).into());
+        let wanted = row.cold.as_ref().map(|copy| copy.sha256);
+        if wanted == Some(found) { Ok(()) } else { Err(RetrieveError::Damaged { what: "it differs".into() }) }
+    }
+
+    fn put(&self, row: &PackRow, plain: Arc<dyn ReadAt>, now_ms: u64) -> Result<ColdCopy, RetrieveError> {
+        let bytes = plain.read_at(0..plain.len()).expect("read");
+        let sha256 = Digest(sha2::Sha256::digest(&bytes).into());
+        std::fs::write(self.path(row), bytes).expect("written");
+        let (key, len) = (row.pack.to_string(), plain.len());
+        Ok(ColdCopy { key, version: None, len, sha256, sealed: false, class: None, locked_until: None, at: now_ms })
+    }
+}
+
+fn flip(path: &Path, rng: &mut fastrand::Rng) {
+    let mut bytes = std::fs::read(path).expect("the pack");
+    let at = rng.usize(..bytes.len());
+    bytes[at] ^= 1 << rng.u8(..8);
+    std::fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn scrubbing_finds_every_flipped_bit_and_repairs_it_from_the_other_copy() {
+    let bench = packing();
+    let folder = bench.folder.path().join("elsewhere");
+    std::fs::create_dir_all(&folder).expect("folder");
+    bench.archive.packs().connect(Some(Box::new(Elsewhere(folder.clone()))));
+    for series in 1..=20 {
+        for number in 1..=3 {
+            bench.store(&object(series, number)).expect("stored");
+        }
+    }
+    until("packed", || rows(&bench).len() == 60 && all_packed(&bench));
+    let packs = bench.archive.index().packs(None, 100).expect("packs");
+    for row in &packs {
+        let copy = bench.archive.packs().put_far(row, 1).expect("put");
+        let fact = PackFact::Tiered { pack: row.pack, copy };
+        bench.archive.record(Fact::Pack(Box::new(fact))).expect("recorded");
+    }
+    let stop = AtomicBool::new(false);
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let (mut found, mut repaired) = (0, 0);
+    for _ in 0..5 {
+        let hot = pack_files(&bench.options);
+        // Of every pack one copy, now here, now there: 100 flips in all.
+        for (at, row) in packs.iter().enumerate() {
+            let name = format!("{}.zip", row.pack);
+            let file = hot.iter().find(|path| path.ends_with(&name)).expect("hot");
+            if (at + found) % 2 == 0 {
+                flip(file, &mut rng)
+            } else {
+                flip(&folder.join(row.pack.to_string()), &mut rng)
+            }
+        }
+        let report = bench.archive.scrub_now(&stop, &mut |_| {}).expect("a pass");
+        assert!(report.alarms.is_empty() && report.ended.is_some(), "{report:?}");
+        found += usize::try_from(report.damaged).expect("few");
+        repaired += usize::try_from(report.repaired).expect("few");
+    }
+    assert_eq!((found, repaired), (100, 100), "seed {seed}");
+    let report = bench.archive.scrub_now(&stop, &mut |_| {}).expect("a pass");
+    assert_eq!((report.packs, report.damaged), (20, 0), "seed {seed}: {report:?}");
+    let verified = bench.archive.verify(&stop, &mut |_| {}).expect("verify");
+    assert_eq!((verified.instances, verified.damaged), (60, 0));
+}
+
+#[test]
+fn a_pack_without_a_sound_copy_is_an_alarm_that_names_the_study_until_it_is_mended() {
+    let bench = packing();
+    bench.store(&object(1, 1)).expect("stored");
+    until("packed", || rows(&bench).len() == 1 && all_packed(&bench));
+    let path = pack_files(&bench.options).pop().expect("a pack");
+    let whole = std::fs::read(&path).expect("the pack");
+    flip(&path, &mut fastrand::Rng::with_seed(3));
+    let stop = AtomicBool::new(false);
+    let report = bench.archive.scrub_now(&stop, &mut |_| {}).expect("a pass");
+    assert_eq!((report.damaged, report.repaired, report.alarms.len()), (1, 0, 1), "{report:?}");
+    assert_eq!(report.alarms[0].study, uid("1.2.1"));
+    let readiness = bench.archive.readiness();
+    assert!(readiness.ready && readiness.reasons.iter().any(|reason| reason.contains("khoanh scrub")), "{readiness:?}");
+    // The alarm outlives a restart, and ends with the damage.
+    let bench = bench.reopen();
+    assert_eq!(bench.archive.scrub_report().alarms.len(), 1);
+    std::fs::write(&path, whole).expect("mended");
+    let report = bench.archive.scrub_now(&stop, &mut |_| {}).expect("a pass");
+    assert_eq!((report.damaged, report.alarms.len()), (0, 0), "{report:?}");
+}
+
+#[test]
+fn parts_of_a_series_become_one_before_they_go_away() {
+    let bench = packing();
+    for number in 1..=12 {
+        bench.store(&object(1, number)).expect("stored");
+        let wanted = usize::try_from(number).expect("small");
+        until("packed", || rows(&bench).len() == wanted && all_packed(&bench));
+    }
+    let series = rows(&bench)[0].key.clone();
+    let before = bench.archive.index().packs_of(&series).expect("packs");
+    assert!(before.len() < 6, "{} parts of 12 late instances", before.len());
+    assert_eq!(crate::packing::merge(&bench.archive, &series).expect("merged"), before.len() > 1);
+    let after = bench.archive.index().packs_of(&series).expect("packs");
+    assert_eq!((after.len(), after[0].instances), (1, 12));
+    assert_eq!(pack_files(&bench.options).len(), 1, "files of replaced packs stay");
+    for row in rows(&bench) {
+        assert!(
+            read(&bench, &row).expect("read")
+                == object(1, row.attributes[&key::INSTANCE_NUMBER].parse().expect("n")).bytes()
+        );
+    }
+    let report = bench.archive.verify(&AtomicBool::new(false), &mut |_| {}).expect("verify");
+    assert_eq!((report.instances, report.damaged), (12, 0), "{report:?}");
 }

@@ -98,11 +98,7 @@ impl Cloud {
         };
         let cold = Arc::new(Cold::open(asked, Throttle::by_hour(options.upload_rates, hour))?);
         let epochs = Arc::new(Epochs::open(&keys.epochs, data)?);
-        let dirs = match keys.directories.as_slice() {
-            [one, other] => [one.clone(), other.clone()],
-            _ => [data.join("keys"), data.join("keys.copy")],
-        };
-        let keys = KeyStore::open(Arc::new(RealDisk), dirs, Arc::clone(&epochs) as _)?;
+        let keys = KeyStore::open(Arc::new(RealDisk), keys.copies(data), Arc::clone(&epochs) as _)?;
         let cache = options.cache.clone().unwrap_or_else(|| data.join("cache"));
         let cloud = Self {
             cold,

@@ -8,6 +8,7 @@ use crate::error::RetrieveError;
 use crate::packs::Far;
 use index::PackRow;
 use model::PackId;
+use model::pack::ColdCopy;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,6 +31,25 @@ impl Far for FarCloud {
         let (cloud, copy) = self.0.cloud.as_ref().zip(row.cold.as_ref()).ok_or_else(gone)?;
         let plain = cloud.source(&name_of(row), copy)?;
         Ok(Arc::new(Watched { tiers: Arc::clone(&self.0), pack: row.pack, plain }))
+    }
+
+    fn check(&self, row: &PackRow) -> Result<(), RetrieveError> {
+        let gone = || RetrieveError::Unavailable { what: format!("pack {} has no copy afar", row.pack) };
+        let (cloud, copy) = self.0.cloud.as_ref().zip(row.cold.as_ref()).ok_or_else(gone)?;
+        cloud.verify(copy).map_err(|error| match error.cold_fault() {
+            Some(ColdFault::Damaged | ColdFault::Missing) => RetrieveError::Damaged { what: error.to_string() },
+            _ => error.into(),
+        })
+    }
+
+    fn put(&self, row: &PackRow, plain: Arc<dyn ReadAt>, _now_ms: u64) -> Result<ColdCopy, RetrieveError> {
+        let gone = || RetrieveError::Unavailable { what: "there is no cold tier".into() };
+        let cloud = self.0.cloud.as_ref().ok_or_else(gone)?;
+        if let Some(copy) = &row.cold {
+            // It must not lie there and look like a copy.
+            cloud.withdraw(row.pack, copy)?;
+        }
+        Ok(cloud.put(&name_of(row), &plain, None)?)
     }
 }
 

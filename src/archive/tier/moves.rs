@@ -51,6 +51,8 @@ impl Archive {
         if Duration::from_millis(now.saturating_sub(copy.at)) > TRUSTED_FOR {
             self.still_there(row, copy)?;
         }
+        // A backup that copies the hot file must not lose it in the middle.
+        let _still = self.rewriting().lock();
         self.record_pack(PackFact::Released { pack: row.pack, at: now })?;
         self.packs().remove_hot(row.pack)?;
         self.tiers().reads.forget(row.pack);

@@ -2,7 +2,7 @@
 //!
 //! It deliberately holds no secret: that is read from its file when the bucket is opened.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::cold::LockMode;
 
@@ -56,6 +56,16 @@ pub struct KeyOptions {
     pub directories: Vec<PathBuf>,
     /// What holds the epoch keys.
     pub epochs: EpochOptions,
+}
+
+impl KeyOptions {
+    /// The two directories of the key store of a data directory.
+    pub(crate) fn copies(&self, data: &Path) -> [PathBuf; 2] {
+        match self.directories.as_slice() {
+            [one, other] => [one.clone(), other.clone()],
+            _ => [data.join("keys"), data.join("keys.copy")],
+        }
+    }
 }
 
 /// What holds the epoch keys that wrap the keys of packs.

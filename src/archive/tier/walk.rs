@@ -7,7 +7,7 @@ use super::policy::Action;
 use super::{Tally, Tiers};
 use crate::error::{OpenError, TierError};
 use crate::open::Archive;
-use crate::worker;
+use crate::{packing, worker};
 use index::PackRow;
 use model::PackId;
 use std::collections::BTreeMap;
@@ -210,7 +210,7 @@ impl Archive {
     }
 
     /// Looks at one pack, counts it and does what is due; tells whether it was moved.
-    fn tier_step(&self, row: &PackRow, counted: &mut Walked) -> Result<bool, TierError> {
+    fn tier_step(self: &Arc<Self>, row: &PackRow, counted: &mut Walked) -> Result<bool, TierError> {
         let (mut action, policy) = self.tier_decision(row)?;
         let mut row = row.clone();
         if action != Action::Nothing {
@@ -231,10 +231,25 @@ impl Archive {
         Ok(done)
     }
 
-    fn tier_act(&self, row: &PackRow, action: Action) -> bool {
+    /// Whether the pack went into one with the other parts of its series.
+    fn merged(self: &Arc<Self>, row: &PackRow) -> bool {
+        match packing::merge(self, &row.series) {
+            Ok(merged) => merged && matches!(self.index().pack(row.pack), Ok(None)),
+            Err(error) => {
+                tracing::warn!(pack = %row.pack, %error, "the parts of a series are not merged; they are copied as they are");
+                false
+            }
+        }
+    }
+
+    fn tier_act(self: &Arc<Self>, row: &PackRow, action: Action) -> bool {
         let tiers = self.tiers();
         if action == Action::Nothing || tiers.failing.rests(row.pack) || tiers.weather.rests() {
             return false;
+        }
+        if row.cold.is_none() && self.merged(row) {
+            // What took its place is newly written and comes next.
+            return true;
         }
         let (what, acted) = match (action, &row.cold) {
             (Action::Copy, _) => ("copy", self.tier_copy(row).map(drop)),

@@ -73,6 +73,11 @@ impl Writer {
         self.active.as_ref().map_or(0, |active| active.header.number)
     }
 
+    /// Number of the active segment and where its records end.
+    pub(crate) fn end(&self) -> (u32, u64) {
+        self.active.as_ref().map_or((0, 0), |active| (active.header.number, active.offset))
+    }
+
     /// Bytes left in the active segment.
     pub(crate) fn room(&self) -> u64 {
         self.active.as_ref().map_or(0, |active| active.capacity.saturating_sub(active.offset + 2 * ALIGN))

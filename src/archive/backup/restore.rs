@@ -1,0 +1,67 @@
+//! Bringing a backup back into an empty data directory.
+
+use super::copy::take_object;
+use super::{BackupError, Set, io_at, sets};
+use model::Lsn;
+use serde::Serialize;
+use std::fs;
+use std::path::{Component, Path};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What was restored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Restored {
+    /// Name of the backup.
+    pub set: String,
+    /// Number of the newest record in it.
+    pub last: Lsn,
+    /// When it was made, milliseconds since 1970 UTC.
+    pub at: u64,
+    /// Files brought back.
+    pub files: u64,
+    /// Bytes brought back.
+    pub bytes: u64,
+}
+
+/// Brings back a backup, the newest when none is named, into a directory that is empty or missing. The next start, or
+/// `khoanh rebuild-index`, builds the index.
+///
+/// # Errors
+/// [`BackupError::Refused`] for a directory that holds something, a backup that is not there, or a damaged object.
+pub fn restore(
+    from: &Path,
+    set: Option<&str>,
+    data: &Path,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(&Restored),
+) -> Result<Restored, BackupError> {
+    let refused = |what: String| BackupError::Refused { what };
+    if fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(refused(format!("{} is not empty: name a new directory", data.display())));
+    }
+    let mut known = sets(from)?;
+    let chosen = match set {
+        Some(name) => known.into_iter().find(|(known, _)| known == name),
+        None => known.pop(),
+    };
+    let Some((name, Set { files, last, at, .. })) = chosen else {
+        return Err(refused(format!("{} holds no such backup", from.display())));
+    };
+    fs::create_dir_all(data).map_err(io_at(data))?;
+    let mut restored = Restored { set: name, last, at, ..Restored::default() };
+    for entry in &files {
+        if stop.load(Ordering::Relaxed) {
+            return Err(BackupError::Interrupted);
+        }
+        // A set is a file like any other: it must not name a place outside.
+        let inside = |text: &str| Path::new(text).components().all(|part| matches!(part, Component::Normal(_)));
+        if !inside(&entry.path) || !inside(&entry.object) {
+            return Err(refused(format!("the backup names a place outside the data directory: {}", entry.path)));
+        }
+        take_object(&from.join("objects").join(&entry.object), &data.join(&entry.path), entry)?;
+        restored.files += 1;
+        restored.bytes = restored.bytes.saturating_add(entry.len);
+        progress(&restored);
+    }
+    Ok(restored)
+}
