@@ -46,8 +46,13 @@ impl Far for FarCloud {
         let gone = || RetrieveError::Unavailable { what: "there is no cold tier".into() };
         let cloud = self.0.cloud.as_ref().ok_or_else(gone)?;
         if let Some(copy) = &row.cold {
-            // It must not lie there and look like a copy.
-            cloud.withdraw(row.pack, copy)?;
+            // It must not lie there and look like a copy. What a lock keeps stays: the index will name the new version.
+            match cloud.withdraw(row.pack, copy) {
+                Err(error) if error.cold_fault() == Some(ColdFault::Locked) => {
+                    tracing::warn!(pack = %row.pack, "a lock keeps a damaged copy in the bucket beside the new one");
+                }
+                answer => drop(answer?),
+            }
         }
         Ok(cloud.put(&name_of(row), &plain, None)?)
     }
