@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) use tiers::{Cold, Keys, Packs, Tier};
+pub(crate) use tiers::{Cold, Keys, Packs, Scrub, Tier};
 pub(crate) use units::{Size, Span};
 
 /// The file that describes every key, as shipped.
@@ -36,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) ledger: Ledger,
     /// Series in their lasting form.
     pub(crate) packs: Packs,
+    /// Packs read again.
+    pub(crate) scrub: Scrub,
     /// The bucket.
     pub(crate) cold: Cold,
     /// Keys of sealed copies.
@@ -240,6 +242,7 @@ impl Default for Config {
             index: Index::default(),
             ledger: Ledger::default(),
             packs: Packs::default(),
+            scrub: Scrub::default(),
             cold: Cold::default(),
             keys: Keys::default(),
             tier: Tier::default(),

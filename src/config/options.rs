@@ -146,6 +146,7 @@ impl Config {
             index_cache: self.index.cache.in_memory(),
             metadata_cache: self.index.metadata_cache.0,
             packs: self.packs.options(self.journal.reserve),
+            scrub: self.scrub.options(),
             cold: self.cold.options(),
             keys: self.keys.options(),
             policies: self.tier.options(),

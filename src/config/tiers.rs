@@ -25,6 +25,29 @@ pub(crate) struct Packs {
     pub(crate) reserve: Size,
 }
 
+/// `[scrub]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Scrub {
+    pub(crate) enabled: bool,
+    pub(crate) cycle: Span,
+    pub(crate) rate: Size,
+}
+
+impl Default for Scrub {
+    fn default() -> Self {
+        let options = archive::ScrubOptions::default();
+        Self { enabled: options.enabled, cycle: Span(options.cycle), rate: Size(options.bytes_per_second) }
+    }
+}
+
+impl Scrub {
+    /// Options of the archive.
+    pub(super) fn options(&self) -> archive::ScrubOptions {
+        archive::ScrubOptions { enabled: self.enabled, cycle: self.cycle.0, bytes_per_second: self.rate.0 }
+    }
+}
+
 /// `[cold]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -1,11 +1,12 @@
 //! Which entries of the ledger tell of a study, an instance or a pack.
 //!
-//! An entry names no study, so the journal and the index say which record numbers, instances and packs belong to it;
+//! An entry names no study, so the journal, the facts kept of released segments, and the index say which record numbers, instances and packs belong to it;
 //! then every signed entry is read once. The ledger itself has no index: it is asked a few times in its life.
 //! Deliberately not here: proofs, which the ledger's view makes of the numbers found.
 
 use super::{LedgerReader, instance_name};
 use crate::error::OpenError;
+use crate::facts::parse;
 use crate::open::Archive;
 use index::{Cursor, IndexError, SeriesRow};
 use model::retention::hold::{HoldId, HoldTarget};
@@ -135,7 +136,7 @@ impl Archive {
         }
     }
 
-    /// What the journal says of a study: also one that the index has forgotten.
+    /// What was recorded of a study: also one that the index has forgotten.
     fn mark_recorded(
         &self,
         facility: FacilityCode,
@@ -143,53 +144,79 @@ impl Archive {
         stop: &AtomicBool,
         marks: &mut Marks,
     ) -> Result<(), OpenError> {
-        let ours = |named: &StudyRef| named.facility == facility && named.study == *study;
-        let mut of_plan: HashMap<PlanId, Vec<Lsn>> = HashMap::new();
-        let (mut plans, mut holds) = (HashSet::<PlanId>::new(), HashSet::<HoldId>::new());
-        self.journal().replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            let fact: Fact = serde_json::from_slice(replayed.head)
-                .map_err(|error| OpenError::Fact { lsn: replayed.lsn, what: error.to_string() })?;
-            // A forwarded fact was entered under its own number.
-            let (lsn, fact) = match fact {
-                Fact::Forwarded { lsn, was } => (lsn, *was),
-                fact => (replayed.lsn, fact),
-            };
-            match fact {
-                Fact::Instance(head) if head.facility == facility && head.study == *study => {
-                    marks.instances.insert(instance_name(facility, &head.sop_instance).to_string());
+        let mut recorded =
+            Recorded { facility, study, marks, of_plan: HashMap::new(), plans: HashSet::new(), holds: HashSet::new() };
+        {
+            // No segment may go between the two walks: what it held would be in neither.
+            let _still = self.rewriting().lock();
+            self.facts().replay(&mut |lsn, fact| {
+                if stop.load(Ordering::Relaxed) { Ok(()) } else { recorded.take(lsn, fact) }
+            })?;
+            self.journal().replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(());
                 }
-                Fact::Pack(fact) => {
-                    if let PackFact::Packed(packed) = fact.as_ref()
-                        && packed.facility == facility
-                        && packed.study == *study
-                    {
-                        marks.packs.insert(packed.pack.to_string());
-                    }
-                }
-                Fact::Retention(fact) => {
-                    if fact.study().is_some_and(ours) || holds_study(&fact, &ours, &mut holds) {
-                        marks.records.insert(lsn);
-                        plans.extend(plan_of(&fact).cloned());
-                    } else if let Some(plan) = plan_of(&fact) {
-                        of_plan.entry(plan.clone()).or_default().extend(fact.study().is_none().then_some(lsn));
-                    }
-                    if let RetentionFact::StudyDestroyed(tombstone) = fact.as_ref()
-                        && ours(&tombstone.study)
-                    {
-                        let text = serde_json::to_string(tombstone)
-                            .map_err(|error| OpenError::Fact { lsn, what: error.to_string() })?;
-                        marks.tombstones.insert(lsn, text);
-                    }
-                }
-                _ => {}
-            }
-            Ok(())
-        })?;
-        marks.records.extend(plans.iter().filter_map(|plan| of_plan.get(plan)).flatten());
+                // A forwarded fact was entered under its own number.
+                let (lsn, fact) = parse(replayed.lsn, replayed.head)?.own(replayed.lsn);
+                recorded.take(lsn, fact)
+            })?;
+        }
+        recorded.end();
         Ok(())
+    }
+}
+
+/// Gathers what concerns one study from facts in the order they became true.
+struct Recorded<'a> {
+    facility: FacilityCode,
+    study: &'a Uid,
+    marks: &'a mut Marks,
+    /// Records about whole plans.
+    of_plan: HashMap<PlanId, Vec<Lsn>>,
+    /// Plans the study is in.
+    plans: HashSet<PlanId>,
+    holds: HashSet<HoldId>,
+}
+
+impl Recorded<'_> {
+    fn take(&mut self, lsn: Lsn, fact: Fact) -> Result<(), OpenError> {
+        let (facility, study) = (self.facility, self.study);
+        let ours = |named: &StudyRef| named.facility == facility && named.study == *study;
+        match fact {
+            Fact::Instance(head) if head.facility == facility && head.study == *study => {
+                self.marks.instances.insert(instance_name(facility, &head.sop_instance).to_string());
+            }
+            Fact::Pack(fact) => {
+                if let PackFact::Packed(packed) = fact.as_ref()
+                    && packed.facility == facility
+                    && packed.study == *study
+                {
+                    self.marks.packs.insert(packed.pack.to_string());
+                }
+            }
+            Fact::Retention(fact) => {
+                if fact.study().is_some_and(ours) || holds_study(&fact, &ours, &mut self.holds) {
+                    self.marks.records.insert(lsn);
+                    self.plans.extend(plan_of(&fact).cloned());
+                } else if let Some(plan) = plan_of(&fact) {
+                    self.of_plan.entry(plan.clone()).or_default().extend(fact.study().is_none().then_some(lsn));
+                }
+                if let RetentionFact::StudyDestroyed(tombstone) = fact.as_ref()
+                    && ours(&tombstone.study)
+                {
+                    let text = serde_json::to_string(tombstone)
+                        .map_err(|error| OpenError::Fact { lsn, what: error.to_string() })?;
+                    self.marks.tombstones.insert(lsn, text);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Marks the plans the study is in.
+    fn end(self) {
+        self.marks.records.extend(self.plans.iter().filter_map(|plan| self.of_plan.get(plan)).flatten());
     }
 }
 

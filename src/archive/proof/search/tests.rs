@@ -186,3 +186,17 @@ fn a_forwarded_fact_is_found_under_its_own_number() {
     assert_eq!(events(&ledger, &found), ["plan-made p1", "plan-approved p1", "released 09"]);
     assert_eq!(search(&bench, &Wanted::Study(demo(), uid("1.2.1"))).entries, before.entries);
 }
+
+#[test]
+fn facts_of_released_segments_are_found() {
+    let bench = bench();
+    let pack = PackFact::Released { pack: PackId::new([9; 16]), at: 1 };
+    bench.archive.record(Fact::Pack(Box::new(pack))).expect("recorded");
+    let lsn = bench.archive.journal().last();
+    let fact = RetentionFact::StudyDestroyed(Box::new(tombstone("1.2.8")));
+    bench.archive.facts().keep(vec![(lsn, Fact::Retention(Box::new(fact)))]).expect("kept");
+    let found = search(&bench, &Wanted::Study(demo(), uid("1.2.8")));
+    let ledger = bench.archive.ledger().expect("a ledger");
+    assert_eq!(events(&ledger, &found), ["plan-made p1", "plan-approved p1", "released 09"]);
+    assert_eq!(found.tombstones.len(), 1);
+}
