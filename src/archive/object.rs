@@ -46,7 +46,16 @@ impl Archive {
     fn read_at_home(&self, home: &Home, range: Range<u64>) -> Result<Vec<u8>, RetrieveError> {
         match home {
             Home::Journal(place) => Ok(self.journal().read(place, range)?),
-            Home::Pack { pack, slot } => packs::range(&self.open_pack(*pack)?, *slot, range),
+            Home::Pack { pack, slot } => {
+                let read = || packs::range(&self.open_pack(*pack)?, *slot, range.clone());
+                match read() {
+                    // A piece may have been damaged on its way into the cache: it is fetched once more.
+                    Err(RetrieveError::Damaged { .. }) if self.tiers().doubt(*pack) => {
+                        read().inspect_err(|_| drop(self.tiers().doubt(*pack)))
+                    }
+                    answer => answer,
+                }
+            }
         }
     }
 

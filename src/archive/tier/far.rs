@@ -46,8 +46,13 @@ impl Far for FarCloud {
         let gone = || RetrieveError::Unavailable { what: "there is no cold tier".into() };
         let cloud = self.0.cloud.as_ref().ok_or_else(gone)?;
         if let Some(copy) = &row.cold {
-            // It must not lie there and look like a copy.
-            cloud.withdraw(row.pack, copy)?;
+            // It must not lie there and look like a copy. What a lock keeps stays: the index will name the new version.
+            match cloud.withdraw(row.pack, copy) {
+                Err(error) if error.cold_fault() == Some(ColdFault::Locked) => {
+                    tracing::warn!(pack = %row.pack, "a lock keeps a damaged copy in the bucket beside the new one");
+                }
+                answer => drop(answer?),
+            }
         }
         Ok(cloud.put(&name_of(row), &plain, None)?)
     }
@@ -87,6 +92,14 @@ impl ReadAt for Watched {
 }
 
 impl Tiers {
+    /// Drops what the cache holds of a pack whose bytes are wrong; false where there is no cache.
+    pub(crate) fn doubt(&self, pack: PackId) -> bool {
+        if let Some(cloud) = &self.cloud {
+            cloud.doubt(pack);
+        }
+        self.cloud.is_some()
+    }
+
     /// Refuses what is known to be on its way out of an archive class, without asking the bucket.
     pub(crate) fn is_coming(&self, row: &PackRow) -> Result<(), RetrieveError> {
         match self.wishes.is_restoring(row.pack) {

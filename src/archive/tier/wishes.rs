@@ -79,6 +79,11 @@ impl Wishes {
                 state.soon.retain(|(other, _)| *other != pack);
                 state.wanted.push_back(pack);
             }
+            if let Why::Soon(until) = why {
+                for (_, before) in state.soon.iter_mut().filter(|(other, _)| *other == pack) {
+                    *before = until.max(*before);
+                }
+            }
             return true;
         }
         match why {
@@ -192,9 +197,10 @@ mod tests {
         assert!(wishes.recall(pack(1), Why::Soon(10)) && wishes.recall(pack(2), Why::Soon(100)));
         assert!(wishes.recall(pack(3), Why::Wanted) && wishes.recall(pack(3), Why::Wanted));
         assert!(wishes.recall(pack(4), Why::Soon(100)) && wishes.recall(pack(4), Why::Wanted));
-        assert_eq!(wishes.waiting(), 4);
+        assert!(wishes.recall(pack(5), Why::Soon(10)) && wishes.recall(pack(5), Why::Soon(60)));
+        assert_eq!(wishes.waiting(), 5);
         let order: Vec<_> = std::iter::from_fn(|| wishes.next(50)).collect();
-        assert_eq!(order, [pack(3), pack(4), pack(2)]);
+        assert_eq!(order, [pack(3), pack(4), pack(2), pack(5)]);
         assert_eq!(wishes.waiting(), 0);
     }
 
