@@ -51,7 +51,9 @@ impl Archive {
                 match read() {
                     // A piece may have been damaged on its way into the cache: it is fetched once more.
                     Err(RetrieveError::Damaged { .. }) if self.tiers().doubt(*pack) => {
-                        read().inspect_err(|_| drop(self.tiers().doubt(*pack)))
+                        read().inspect_err(|_| {
+                            self.tiers().doubt(*pack);
+                        })
                     }
                     answer => answer,
                 }

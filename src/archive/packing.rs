@@ -252,20 +252,7 @@ pub(crate) fn write_pack(
     let summary = fill(archive, series, part, instances, writer)?;
     let proven = prove(archive, pack, &summary)
         .and_then(|manifest| Ok(archive.index().put_manifest(pack, &manifest.to_kept()?)?));
-    let packed = Packed {
-        pack,
-        facility: series.study.facility,
-        study: series.study.study.clone(),
-        patient: series.study.patient,
-        series: series.series.clone(),
-        part,
-        len: summary.len,
-        sha256: summary.sha256,
-        raw,
-        seqs: instances.iter().map(|instance| instance.seq).collect(),
-        replaces: replaces.clone(),
-        at: archive.now_ms(),
-    };
+    let packed = packed(archive, series, (pack, part), &summary, instances, replaces.clone());
     let recorded = proven.and_then(|()| {
         let failed = |error: crate::IngestError| RetrieveError::Unavailable { what: error.to_string() };
         archive.record(Fact::Pack(Box::new(PackFact::Packed(packed)))).map_err(failed)
@@ -291,6 +278,31 @@ pub(crate) fn write_pack(
     metrics::histogram!("khoanh_pack_seconds").record(started.elapsed());
     tracing::debug!(%pack, %series.series, instances = count, raw, len = summary.len, "packed");
     Ok(pack)
+}
+
+/// The fact about a pack that was proven.
+fn packed(
+    archive: &Arc<Archive>,
+    series: &SeriesKey,
+    (pack, part): (PackId, u32),
+    summary: &PackSummary,
+    instances: &[InstanceRow],
+    replaces: Vec<PackId>,
+) -> Packed {
+    Packed {
+        pack,
+        facility: series.study.facility,
+        study: series.study.study.clone(),
+        patient: series.study.patient,
+        series: series.series.clone(),
+        part,
+        len: summary.len,
+        sha256: summary.sha256,
+        raw: instances.iter().map(|instance| instance.file_len).sum(),
+        seqs: instances.iter().map(|instance| instance.seq).collect(),
+        replaces,
+        at: archive.now_ms(),
+    }
 }
 
 /// Refuses to replace a pack that holds an instance which the new one would not.
