@@ -7,7 +7,7 @@
 
 use crate::error::OpenError;
 use crate::options::Options;
-use model::{Fact, Lsn};
+use model::{Fact, InstanceHead, Lsn};
 use std::sync::Arc;
 use store::journal::Image;
 use store::{Alarm, Body, Journal, JournalOptions, RealDisk, Record, Replayed};
@@ -93,7 +93,20 @@ impl Facts {
     }
 }
 
+/// How the head of an instance's record begins.
+const INSTANCE: &[u8] = b"{\"fact\":\"instance\",";
+
+/// Whether a record is that of an instance, told by how its head begins.
+pub(crate) fn is_instance(head: &[u8]) -> bool {
+    head.starts_with(INSTANCE)
+}
+
 /// Reads the fact of a record.
 pub(crate) fn parse(lsn: Lsn, head: &[u8]) -> Result<Fact, OpenError> {
-    serde_json::from_slice(head).map_err(|error| OpenError::Fact { lsn, what: error.to_string() })
+    let unread = |error: serde_json::Error| OpenError::Fact { lsn, what: error.to_string() };
+    if is_instance(head) {
+        // Most records are instances. Read as what they are, without looking for the tag, they cost a third.
+        return Ok(Fact::Instance(Box::new(serde_json::from_slice::<InstanceHead>(head).map_err(unread)?)));
+    }
+    serde_json::from_slice(head).map_err(unread)
 }
