@@ -74,6 +74,8 @@ pub struct Cloud {
     /// Packs destroyed since start: whoever was just opening one does not bring it back.
     gone: Mutex<HashSet<PackId>>,
     probe: Mutex<Option<BucketProbe>>,
+    /// The clients of a probe under way, for a stop.
+    probing: Mutex<Option<Arc<Cold>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -108,6 +110,7 @@ impl Cloud {
             sources: moka::sync::Cache::builder().max_capacity(OPEN_PACKS).time_to_idle(OPEN_FOR).build(),
             gone: Mutex::default(),
             probe: Mutex::new(kept_probe(&work)),
+            probing: Mutex::default(),
             clock,
             options,
         };
@@ -129,7 +132,11 @@ impl Cloud {
             request_timeout: PROBE_ANSWER,
             ..self.cold.options().clone()
         };
-        let probe = Cold::open(asked, Throttle::unbounded())?.probe()?;
+        let clients = Arc::new(Cold::open(asked, Throttle::unbounded())?);
+        *self.probing.lock() = Some(Arc::clone(&clients));
+        let probe = clients.probe();
+        *self.probing.lock() = None;
+        let probe = probe?;
         for line in probe.to_string().lines() {
             tracing::info!("cold {line}");
         }
@@ -364,6 +371,9 @@ impl Cloud {
     /// Ends what waits for the bucket's hours and begins no put any more; notes of uploads stay.
     pub fn stop(&self) {
         self.cold.stop();
+        if let Some(clients) = &*self.probing.lock() {
+            clients.stop();
+        }
     }
 }
 

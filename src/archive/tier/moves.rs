@@ -32,7 +32,8 @@ impl Archive {
         let hot = self.packs().hot().read(PackFile::plain(row.pack))?;
         let copy = cloud.put(&name_of(row), &hot, None)?;
         tiers.weather.answered();
-        // Merged or destroyed meanwhile: nobody would know of the object.
+        // Merged or destroyed meanwhile: nobody would know of the object. Nor is it merged between here and the fact.
+        let _still = self.rewriting().lock();
         if self.index().pack(row.pack)?.is_none() {
             cloud.forget(row.pack, Some(&copy))?;
             return Err(TierError::Refused { what: "the pack is no more".into() });
