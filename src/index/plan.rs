@@ -120,19 +120,21 @@ impl Plan {
         self.facilities.as_ref().is_none_or(|list| list.binary_search(&facility).is_ok())
     }
 
-    /// Whether a study satisfies everything that is asked of studies.
+    /// Whether a study is shown and satisfies everything that is asked of studies.
     pub(crate) fn accepts_study(&self, row: &StudyRow) -> bool {
-        self.sees(row.key.facility) && self.all(&self.study, |key| row.value(key))
+        let shown = row.hidden_by.is_none() && row.served() > 0;
+        shown && self.sees(row.key.facility) && self.all(&self.study, |key| row.value(key))
     }
 
-    /// Whether a series satisfies everything that is asked of series.
+    /// Whether a series shows anything and satisfies everything that is asked of series.
     pub(crate) fn accepts_series(&self, row: &SeriesRow) -> bool {
-        self.all(&self.series, |key| row.value(key))
+        row.served() > 0 && self.all(&self.series, |key| row.value(key))
     }
 
-    /// Whether an instance satisfies everything that is asked of instances.
+    /// Whether an instance is shown and satisfies everything that is asked of instances.
     pub(crate) fn accepts_instance(&self, row: &InstanceRow) -> bool {
-        self.all(&self.instance, |key| row.value(key))
+        let shown = !row.rejected || self.depth() < Level::Instance;
+        shown && self.all(&self.instance, |key| row.value(key))
     }
 
     /// The level down to which rows must be read to decide and to answer.
