@@ -5,6 +5,7 @@ mod exit;
 mod import;
 mod progress;
 mod rebuild;
+mod retention;
 mod sources;
 mod status;
 mod verify;
@@ -61,6 +62,9 @@ enum Command {
     Sources(sources::Sources),
     /// What the archive holds and whether it is ready.
     Status(status::Status),
+    /// How long studies are kept, and how they go (thời hạn lưu trữ và hủy ca chụp).
+    #[command(subcommand, after_help = retention::HELP)]
+    Retention(retention::Retention),
     /// Writes the conformance statement of this build (docs/CONFORMANCE.md) to standard output.
     #[command(hide = true)]
     Conformance,
@@ -146,6 +150,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::CheckConfig(wanted) => check_config::run(&wanted),
         Command::Sources(wanted) => sources::run(&wanted),
         Command::Status(wanted) => status::run(&wanted),
+        Command::Retention(wanted) => retention::run(&wanted),
         Command::Conformance => show(&conformance::statement()),
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) ingest: Ingest,
     /// What can be found.
     pub(crate) index: Index,
+    /// How long studies are kept.
+    pub(crate) retention: Retention,
     /// The DICOM port.
     pub(crate) dicom: Dicom,
     /// The HTTP port.
@@ -70,6 +72,18 @@ pub(crate) struct Index {
     pub(crate) flush_bytes: Size,
     pub(crate) flush_every: Span,
     pub(crate) quiet_after: Span,
+}
+
+/// `[retention]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Retention {
+    pub(crate) rules: PathBuf,
+    pub(crate) undo_days: u16,
+    pub(crate) studies_per_second: u32,
+    /// The text of the file `rules`, read with the configuration.
+    #[serde(skip)]
+    pub(crate) text: Option<String>,
 }
 
 /// `[dicom]`
@@ -183,7 +197,7 @@ pub(crate) enum ConfigError {
 impl Config {
     /// Reads a file, or takes the defaults when there is none, and checks what the types cannot.
     pub(crate) fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let config = match path {
+        let mut config = match path {
             None => Self::default(),
             Some(path) => {
                 let read = |source| ConfigError::Read { path: path.into(), source };
@@ -192,6 +206,7 @@ impl Config {
             }
         };
         config.check()?;
+        config.read_rules()?;
         Ok(config)
     }
 
@@ -212,6 +227,7 @@ impl Default for Config {
             journal: Journal::default(),
             ingest: Ingest::default(),
             index: Index::default(),
+            retention: Retention::default(),
             dicom: Dicom::default(),
             http: Http::default(),
             log: Log::default(),
@@ -254,6 +270,18 @@ impl Default for Index {
             flush_bytes: Size(options.flush_bytes),
             flush_every: Span(options.flush_every),
             quiet_after: Span(options.quiet_after),
+        }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let options = archive::RetentionOptions::default();
+        Self {
+            rules: PathBuf::new(),
+            undo_days: options.undo_days,
+            studies_per_second: options.studies_per_second,
+            text: None,
         }
     }
 }

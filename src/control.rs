@@ -5,6 +5,7 @@
 
 mod client;
 mod import;
+mod retention;
 mod server;
 mod work;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+pub(crate) use retention::{RetentionRequest, Target};
 pub(crate) use server::Server;
 
 /// Longest request or answer line in bytes.
@@ -49,6 +51,8 @@ pub(crate) enum Request {
     Import(ImportRequest),
     /// Re-reads everything stored.
     Verify,
+    /// How long studies are kept, and how they go.
+    Retention(Box<RetentionRequest>),
 }
 
 /// What to adopt, for whom.

@@ -24,6 +24,8 @@ mod interop;
 mod ledger;
 #[path = "all/packs.rs"]
 mod packs;
+#[path = "all/retention.rs"]
+mod retention;
 #[path = "all/roundtrip.rs"]
 mod roundtrip;
 #[path = "all/running.rs"]

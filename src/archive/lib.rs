@@ -29,6 +29,7 @@ mod pending;
 mod queue;
 pub mod rebuild;
 mod registry;
+pub mod retain;
 mod retrieve;
 mod segments;
 mod sequence;
@@ -43,7 +44,7 @@ pub use index::{Cursor, CursorError, InstanceRow, Page, SeriesKey, SeriesRow, St
 pub use metadata::Metadata;
 pub use object::StoredFile;
 pub use open::{Archive, Readiness, Stats};
-pub use options::{Options, PackOptions};
+pub use options::{Options, PackOptions, RetentionOptions};
 pub use registry::{Knock, Unknown};
 pub use retrieve::{Selection, Target};
 

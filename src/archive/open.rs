@@ -15,6 +15,7 @@ use crate::packs::Packs;
 use crate::pending::Pending;
 use crate::queue::FairQueue;
 use crate::registry::{Registry, demo};
+use crate::retain::{self, Retention};
 use crate::sequence::{Sequencer, Turns, Work};
 use crate::{packing, rebuild, segments, worker};
 use index::{Index, Rocks, RocksOptions};
@@ -46,6 +47,7 @@ pub struct Archive {
     packs: Packs,
     facts: Facts,
     failing: Failing,
+    retention: Retention,
     registry_change: Mutex<()>,
     health: Arc<Health>,
     draining: AtomicBool,
@@ -176,6 +178,7 @@ impl Archive {
             packs,
             facts,
             failing: Failing::default(),
+            retention: Retention::load(index.as_ref())?,
             registry_change: Mutex::new(()),
             journal,
             index,
@@ -196,6 +199,7 @@ impl Archive {
             worker::start_flusher(&archive)?,
             packing::start(&archive)?,
             segments::start(&archive)?,
+            retain::start(&archive)?,
         ];
         *archive.workers.lock() = workers;
         Ok(archive)
@@ -317,6 +321,10 @@ impl Archive {
 
     pub(crate) const fn failing(&self) -> &Failing {
         &self.failing
+    }
+
+    pub(crate) const fn retention(&self) -> &Retention {
+        &self.retention
     }
 
     pub(crate) const fn packs(&self) -> &Packs {

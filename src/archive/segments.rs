@@ -62,6 +62,7 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
             return;
         }
         while !archive.stopping().load(Ordering::Relaxed) {
+            let _turn = archive.retention().releasing.lock();
             match release_oldest(archive, &mut oldest) {
                 Ok(true) => {}
                 Ok(false) => return,
@@ -142,6 +143,66 @@ fn release_oldest(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, Op
     }
     release(archive, oldest, contents)?;
     Ok(true)
+}
+
+/// Releases every segment with a record of something that was destroyed, and those before it. What still counts of
+/// them is copied forward, also what only waits to be packed.
+pub(crate) fn release_destroyed(archive: &Arc<Archive>) -> Result<(), OpenError> {
+    let _turn = archive.retention().releasing.lock();
+    let segments = archive.journal().segments();
+    let mut newest = None;
+    for (segment, behind) in segments.iter().zip(ends(&segments)) {
+        if holds_destroyed(archive, segment, behind)? {
+            newest = Some(segment.first_lsn);
+        }
+    }
+    let Some(newest) = newest else { return Ok(()) };
+    if segments.iter().any(|segment| segment.active && segment.first_lsn <= newest) {
+        archive.journal().rotate()?;
+    }
+    let segments = archive.journal().segments();
+    for (segment, behind) in segments.iter().zip(ends(&segments)) {
+        if segment.active || segment.first_lsn > newest {
+            break;
+        }
+        // What is not applied would look like something that nobody reads.
+        while archive.index().applied().saturating_add(1) < behind {
+            if let Some(what) = archive.health().reason() {
+                return Err(OpenError::Thread { what });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let mut contents = Contents::default();
+        archive.journal().replay_until(segment.first_lsn, behind, &mut |replayed: Replayed<'_>| match parse(
+            replayed.lsn,
+            replayed.head,
+        )? {
+            Fact::Instance(head) => contents.instance(archive, head, replayed.place),
+            fact => {
+                contents.facts.extend(archive.current(replayed.lsn, fact)?);
+                Ok(())
+            }
+        })?;
+        release(archive, segment, contents)?;
+    }
+    Ok(())
+}
+
+/// Where each segment ends: the number of the first record behind it.
+fn ends(segments: &[SegmentInfo]) -> Vec<Lsn> {
+    segments.iter().skip(1).map(|next| next.first_lsn).chain([Lsn::MAX]).collect()
+}
+
+fn holds_destroyed(archive: &Arc<Archive>, segment: &SegmentInfo, behind: Lsn) -> Result<bool, OpenError> {
+    let mut holds = false;
+    archive.journal().replay_until(segment.first_lsn, behind, &mut |replayed: Replayed<'_>| {
+        if !holds && let Fact::Instance(head) = parse(replayed.lsn, replayed.head)? {
+            let buried = archive.index().buried(head.facility, &head.study)?;
+            holds = buried.iter().any(|known| known.patient == head.outcome.patient && head.seq <= known.through);
+        }
+        Ok::<_, OpenError>(())
+    })?;
+    Ok(holds)
 }
 
 /// Copies forward what counts of a segment and lets it go.
@@ -257,7 +318,7 @@ impl Archive {
     /// Whether a pack is still known; what happened to one that was replaced or destroyed need not be.
     fn pack_counts(&self, fact: &PackFact) -> Result<bool, OpenError> {
         let pack: PackId = fact.pack();
-        Ok(self.index().pack(pack)?.is_some())
+        Ok(self.index().pack(pack)?.is_some() || self.index().is_doomed(pack)?)
     }
 
     /// Appends instances anew at the journal's end, with the same heads and bodies.

@@ -1,7 +1,7 @@
 //! What a request does to the archive: the same whether it came through the socket or the command opened the
 //! data directory itself.
 
-use super::{Progress, Request, import};
+use super::{Progress, Request, import, retention};
 use crate::cli::{Exit, Failure};
 use archive::{Archive, RegistryError};
 use model::{Caller, Facility, Source};
@@ -18,6 +18,7 @@ impl Request {
             Self::Register { .. } => "register",
             Self::Import(_) => "import",
             Self::Verify => "verify",
+            Self::Retention(_) => "retention",
         }
     }
 }
@@ -38,6 +39,7 @@ pub(super) fn answer(
         Request::Register { facilities, sources } => register(archive, facilities, sources),
         Request::Import(wanted) => import::run(archive, wanted, stop, progress),
         Request::Verify => verify(archive, stop, progress),
+        Request::Retention(wanted) => retention::answer(archive, wanted, stop, progress),
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Plan {
     pub(crate) series: Vec<Check>,
     pub(crate) instance: Vec<Check>,
     pub(crate) fuzzy: bool,
+    /// Whether hidden studies and rejected instances are in the answer.
+    pub(crate) hidden: bool,
 }
 
 /// Attributes whose exact value selects few studies, best first.
@@ -98,6 +100,7 @@ pub fn plan(query: &Query, facilities: Option<&[FacilityCode]>) -> Plan {
         series: checks(Level::Series),
         instance: checks(Level::Instance),
         fuzzy: query.fuzzy,
+        hidden: false,
     };
     plan.dates = plan.date_bounds();
     plan.driver = plan.choose();
@@ -108,6 +111,12 @@ impl Plan {
     /// What a row of the answer is.
     pub fn level(&self) -> Level {
         self.level
+    }
+
+    /// The same with hidden studies and rejected instances: for holds, which keep those too.
+    #[must_use]
+    pub fn with_hidden(self) -> Self {
+        Self { hidden: true, ..self }
     }
 
     /// The table the answer is read from.
@@ -122,18 +131,18 @@ impl Plan {
 
     /// Whether a study is shown and satisfies everything that is asked of studies.
     pub(crate) fn accepts_study(&self, row: &StudyRow) -> bool {
-        let shown = row.hidden_by.is_none() && row.served() > 0;
+        let shown = self.hidden || (row.hidden_by.is_none() && row.served() > 0);
         shown && self.sees(row.key.facility) && self.all(&self.study, |key| row.value(key))
     }
 
     /// Whether a series shows anything and satisfies everything that is asked of series.
     pub(crate) fn accepts_series(&self, row: &SeriesRow) -> bool {
-        row.served() > 0 && self.all(&self.series, |key| row.value(key))
+        (self.hidden || row.served() > 0) && self.all(&self.series, |key| row.value(key))
     }
 
     /// Whether an instance is shown and satisfies everything that is asked of instances.
     pub(crate) fn accepts_instance(&self, row: &InstanceRow) -> bool {
-        let shown = !row.rejected || self.depth() < Level::Instance;
+        let shown = self.hidden || !row.rejected || self.depth() < Level::Instance;
         shown && self.all(&self.instance, |key| row.value(key))
     }
 

@@ -310,6 +310,13 @@ impl Journal {
         self.sync().map(|_| ())
     }
 
+    /// Cuts the files of released segments that are kept for reuse, so that nothing of their records stays in them.
+    pub fn clear_spares(&self) -> Result<(), StoreError> {
+        let _turn = self.release_turn.lock();
+        self.shared.refuse_when_poisoned()?;
+        self.writer.lock().clear_spares(&self.shared)
+    }
+
     /// Gives a segment's space back for reuse. Its records are gone from replay and reads when this returns.
     ///
     /// The caller has copied what still counts elsewhere and synced it. The active segment cannot go.

@@ -3,6 +3,7 @@
 mod ingest;
 mod packs;
 mod recover;
+mod retain;
 mod see;
 
 use crate::{Archive, Form, IngestError, Options, Stored};

@@ -6,10 +6,10 @@
 use super::apply::{Applier, Mark, instance_row};
 use super::cells::SeriesCell;
 use super::keys;
-use super::lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
+use super::lists::{Listed, PatientEntry, SeriesEntry};
 use super::packs::{doomed_key, value_of};
 use super::read::{Reader, conflict, get_now, handle};
-use super::tables::{Table, UidKind, bad_key, engine, number, pair, uid_key, uid_prefix, unlogged, unpair};
+use super::tables::{Table, UidKind, engine, number, uid_key, unlogged, unpair};
 use crate::codec::Encoder;
 use crate::retention::{Buried, RetentionChange, is_general};
 use crate::row::{InstanceRow, PackRow, SeriesKey, StudyKey, StudyRow};
@@ -20,6 +20,11 @@ use rocksdb::{BottommostLevelCompaction, CompactOptions, DB};
 
 /// Part of the files with large values that every compaction rewrites, as RocksDB has it by default.
 const BLOBS_USUAL: &str = "0.25";
+
+/// Length of the key that makes the list of files grow, in bytes.
+const LIST_KEY: usize = 60 << 10;
+/// Files with that key at most.
+const LIST_ROUNDS: usize = 400;
 
 /// The key of a copy in conflict under the study it names.
 pub(super) fn conflict_key(study: &StudyKey, seq: u64) -> Vec<u8> {
@@ -328,6 +333,28 @@ pub(super) fn purge(db: &DB) -> Result<(), IndexError> {
         db.compact_range_cf_opt(handle, None::<&[u8]>, None::<&[u8]>, &options);
         if blobs {
             cutoff(BLOBS_USUAL)?;
+        }
+    }
+    rewrite_list(db)
+}
+
+/// Has the list of the database's files written anew: it names first and last keys of files that are gone, and keys
+/// hold words of names. It is rewritten when it has grown enough, so it is made to grow, by files of one long key in a
+/// table that nobody uses. What does not grow enough is rewritten at the next start.
+fn rewrite_list(db: &DB) -> Result<(), IndexError> {
+    let failed = engine("rewrite the list of files");
+    let unused =
+        db.cf_handle("default").ok_or(IndexError::Damaged { table: "default", what: "the table is missing" })?;
+    let current = || std::fs::read(db.path().join("CURRENT")).unwrap_or_default();
+    let (before, long) = (current(), vec![0; LIST_KEY]);
+    for _ in 0..LIST_ROUNDS {
+        let rewritten = current() != before;
+        db.delete_cf_opt(unused, &long, &unlogged()).map_err(&failed)?;
+        db.flush_cf(unused).map_err(&failed)?;
+        db.compact_range_cf(unused, None::<&[u8]>, None::<&[u8]>);
+        // Once more after it was rewritten: the old one goes with the next files that go.
+        if rewritten {
+            break;
         }
     }
     Ok(())

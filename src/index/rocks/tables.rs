@@ -188,6 +188,8 @@ pub(super) fn open(path: &Path, options: &RocksOptions) -> Result<DB, IndexError
     whole.set_keep_log_file_num(4);
     whole.set_max_log_file_size(4 << 20);
     whole.set_log_level(LogLevel::Warn);
+    // Small, because it names keys of files that are gone; see `purge`.
+    whole.set_max_manifest_file_size(256 << 10);
     let cache = Cache::new_lru_cache(options.block_cache_bytes);
     let mut tables: Vec<_> =
         Table::ALL.map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(table, options, &cache))).into();

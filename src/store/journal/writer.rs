@@ -322,6 +322,17 @@ impl Writer {
         Ok(header)
     }
 
+    /// Leaves nothing but its header in the file of every free segment.
+    pub(crate) fn clear_spares(&self, shared: &Shared) -> Result<(), StoreError> {
+        // One that was never begun has no records and perhaps no file.
+        for (number, _) in self.free.iter().filter(|(_, generation)| *generation > 0) {
+            let files = shared.mirror.open(&segment_name(*number), Open::Write, false)?;
+            shared.mirror.set_len(&files, BLOCK)?;
+            shared.mirror.sync(&files)?;
+        }
+        Ok(())
+    }
+
     /// Takes a segment whose header says durably that it is free.
     pub(crate) fn release(&mut self, shared: &Shared, header: &SegmentHeader) -> Result<(), StoreError> {
         let number = header.number;
