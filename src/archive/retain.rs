@@ -84,6 +84,12 @@ impl From<IngestError> for RetainError {
     }
 }
 
+impl From<store::StoreError> for RetainError {
+    fn from(error: store::StoreError) -> Self {
+        Self::Unavailable { what: error.to_string() }
+    }
+}
+
 impl From<RetrieveError> for RetainError {
     fn from(error: RetrieveError) -> Self {
         Self::Unavailable { what: error.to_string() }

@@ -74,7 +74,7 @@ impl Archive {
             self.may_adopt(&rules)?;
         }
         let folder = self.plans_folder()?;
-        let draft = folder.join(format!("{}.draft", store::draw_pack_id(self.now_ms()).map_err(io_of)?));
+        let draft = folder.join(format!("{}.draft", store::draw_pack_id(self.now_ms())?));
         let made = self.write_plan(wanted, &rules, &draft, stop, progress);
         let finished = made.and_then(|summary| self.finish_plan(wanted, (&rules, text), summary, &draft));
         if finished.is_err() {
@@ -263,10 +263,6 @@ impl Archive {
             }
         }
     }
-}
-
-fn io_of(error: store::StoreError) -> RetainError {
-    RetainError::Unavailable { what: error.to_string() }
 }
 
 /// SHA-256 of a plan's text as it lies there.
