@@ -150,7 +150,9 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
         if archive.health().reason().is_some() {
             return;
         }
-        if let Err(error) = archive.execute_plans() {
+        if let Err(error) = archive.execute_plans()
+            && error != RetainError::Interrupted
+        {
             tracing::warn!(%error, "a retention plan does not go on; trying again");
         }
         rest.sweep(archive);

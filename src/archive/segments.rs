@@ -141,18 +141,21 @@ fn release_oldest(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, Op
         known.blocker = Some(Blocker { segment: *oldest, head: head.clone(), place: place.clone() });
         return Ok(false);
     }
-    release(archive, oldest, contents)?;
+    release(archive, oldest, contents, false)?;
     Ok(true)
 }
 
 /// Releases every segment with a record of something that was destroyed, and those before it. What still counts of
-/// them is copied forward, also what only waits to be packed.
+/// them is copied forward, also what only waits to be packed. A file that was used before may have old records behind
+/// the new ones: such segments go, too.
 pub(crate) fn release_destroyed(archive: &Arc<Archive>) -> Result<(), OpenError> {
     let _turn = archive.retention().releasing.lock();
+    // From now on no segment is begun in a file with old records.
+    archive.journal().clear_spares()?;
     let segments = archive.journal().segments();
     let mut newest = None;
     for (segment, behind) in segments.iter().zip(ends(&segments)) {
-        if holds_destroyed(archive, segment, behind)? {
+        if segment.generation > 1 || holds_destroyed(archive, segment, behind)? {
             newest = Some(segment.first_lsn);
         }
     }
@@ -183,7 +186,7 @@ pub(crate) fn release_destroyed(archive: &Arc<Archive>) -> Result<(), OpenError>
                 Ok(())
             }
         })?;
-        release(archive, segment, contents)?;
+        release(archive, segment, contents, true)?;
     }
     Ok(())
 }
@@ -206,7 +209,7 @@ fn holds_destroyed(archive: &Arc<Archive>, segment: &SegmentInfo, behind: Lsn) -
 }
 
 /// Copies forward what counts of a segment and lets it go.
-fn release(archive: &Arc<Archive>, oldest: &SegmentInfo, contents: Contents) -> Result<(), OpenError> {
+fn release(archive: &Arc<Archive>, oldest: &SegmentInfo, contents: Contents, clean: bool) -> Result<(), OpenError> {
     let Contents { facts, leftovers, waiting, blobs, .. } = contents;
     let (kept, moved) = (facts.len(), leftovers.len() + waiting.len());
     let mut blobs = blobs;
@@ -215,7 +218,11 @@ fn release(archive: &Arc<Archive>, oldest: &SegmentInfo, contents: Contents) -> 
     archive.facts().keep(facts)?;
     archive.index().flush()?;
     archive.journal().remove_blobs(&blobs)?;
-    archive.journal().release(oldest.number)?;
+    if clean {
+        archive.journal().release_cleanly(oldest.number)?;
+    } else {
+        archive.journal().release(oldest.number)?;
+    }
     metrics::counter!("khoanh_segments_released_total").increment(1);
     tracing::debug!(segment = oldest.number, kept, moved, "a segment is released");
     Ok(())

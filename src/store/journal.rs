@@ -321,6 +321,15 @@ impl Journal {
     ///
     /// The caller has copied what still counts elsewhere and synced it. The active segment cannot go.
     pub fn release(&self, segment: u32) -> Result<(), StoreError> {
+        self.give_back(segment, false)
+    }
+
+    /// The same, and nothing of its records stays in the file, even when it is kept for reuse.
+    pub fn release_cleanly(&self, segment: u32) -> Result<(), StoreError> {
+        self.give_back(segment, true)
+    }
+
+    fn give_back(&self, segment: u32, clean: bool) -> Result<(), StoreError> {
         let _turn = self.release_turn.lock();
         self.sync()?;
         // What the segment held must be proven by what stays, or the next start takes the gap for a loss.
@@ -329,6 +338,6 @@ impl Journal {
         // Durably free before it can be used again: otherwise a crash could bring its records back.
         // Appends go on meanwhile: nothing else writes to a segment that is neither active nor free.
         self.shared.mirror.put_header(&SegmentHeader { in_use: false, ..header })?;
-        self.writer.lock().release(&self.shared, &header)
+        self.writer.lock().release(&self.shared, &header, clean)
     }
 }

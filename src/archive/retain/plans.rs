@@ -168,7 +168,8 @@ impl Archive {
         let mut out = BufWriter::new(file);
         let mut sink =
             |_: &PlanLine, line: &str| -> Result<(), RetainError> { writeln!(out, "{line}").map_err(&failed) };
-        let (holds, plan) = (self.retention().state.read().holds.clone(), self.name_plan(wanted)?);
+        let holds = self.retention().state.read().holds.clone();
+        let plan = self.name_plan(wanted)?;
         let head = PlanHead {
             form: PlanHead::FORM,
             plan,

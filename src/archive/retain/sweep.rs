@@ -8,6 +8,7 @@ use super::RetainError;
 use crate::open::Archive;
 use crate::segments;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Packs taken at once.
@@ -43,6 +44,7 @@ impl Rest {
                 tracing::warn!(left, "packs of destroyed studies cannot be removed now; trying again");
                 self.0 = Some(Instant::now() + REST);
             }
+            Err(RetainError::Interrupted) => {}
             Err(error) => {
                 tracing::warn!(%error, "bytes of destroyed studies cannot be removed now; trying again");
                 self.0 = Some(Instant::now() + REST);
@@ -64,6 +66,7 @@ impl Archive {
             return Ok(Sweep { done: true, ..sweep });
         }
         for row in doomed {
+            self.go_on()?;
             match self.packs().destroy(&row) {
                 Ok(()) => {
                     self.index().forget_pack(row.pack)?;
@@ -77,8 +80,9 @@ impl Archive {
         }
         let Some(due) = due else { return Ok(Sweep { done: sweep.left == 0, ..sweep }) };
         self.prepared().forget();
+        self.go_on()?;
         segments::release_destroyed(self)?;
-        self.journal().clear_spares()?;
+        self.go_on()?;
         self.index().purge()?;
         if sweep.left == 0 && self.index().doomed(1)?.is_empty() {
             self.index().swept(due)?;
@@ -87,5 +91,9 @@ impl Archive {
             tracing::info!(packs = sweep.packs, "bytes of destroyed studies are removed");
         }
         Ok(sweep)
+    }
+    /// Whether the archive does not stop: what is left is done after the next start.
+    fn go_on(&self) -> Result<(), RetainError> {
+        if self.stopping().load(Ordering::Relaxed) { Err(RetainError::Interrupted) } else { Ok(()) }
     }
 }

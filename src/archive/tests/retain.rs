@@ -227,7 +227,7 @@ fn goes_to_the_last_byte(packs: bool) {
     assert!(bench.archive.conflicts(&Caller::demo(), None, 10).expect("list").rows.is_empty());
     // The days to undo are not over.
     hand.0.fetch_add(29 * DAY_MS, Ordering::Relaxed);
-    bench.archive.execute_now();
+    bench.archive.execute_now().expect("executes");
     assert_eq!(progress(&bench, &plan).hidden, 1);
     hand.0.fetch_add(DAY_MS, Ordering::Relaxed);
     until("destroyed", || progress(&bench, &plan).destroyed == 1);

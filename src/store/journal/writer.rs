@@ -334,10 +334,10 @@ impl Writer {
     }
 
     /// Takes a segment whose header says durably that it is free.
-    pub(crate) fn release(&mut self, shared: &Shared, header: &SegmentHeader) -> Result<(), StoreError> {
+    pub(crate) fn release(&mut self, shared: &Shared, header: &SegmentHeader, clean: bool) -> Result<(), StoreError> {
         let number = header.number;
         shared.segments.write().remove(&number);
-        if self.free.len() < shared.options.spare_segments {
+        if self.free.len() < shared.options.spare_segments && !clean {
             self.free.push((number, header.generation));
             return Ok(());
         }
