@@ -155,7 +155,7 @@ pub(crate) fn release_destroyed(archive: &Arc<Archive>) -> Result<(), OpenError>
     let segments = archive.journal().segments();
     let mut newest = None;
     for (segment, behind) in segments.iter().zip(ends(&segments)) {
-        if segment.generation > 1 || holds_destroyed(archive, segment, behind)? {
+        if (segment.generation > 1 && !segment.active) || holds_destroyed(archive, segment, behind)? {
             newest = Some(segment.first_lsn);
         }
     }

@@ -310,7 +310,8 @@ impl Journal {
         self.sync().map(|_| ())
     }
 
-    /// Cuts the files of released segments that are kept for reuse, so that nothing of their records stays in them.
+    /// Cuts the files of released segments that are kept for reuse, so that nothing of their records stays in them; what
+    /// stands behind the records of the active one goes, too.
     pub fn clear_spares(&self) -> Result<(), StoreError> {
         let _turn = self.release_turn.lock();
         self.shared.refuse_when_poisoned()?;

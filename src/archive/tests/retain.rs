@@ -270,7 +270,9 @@ fn opened_again(bench: &Bench, name: &str) -> Bench {
     options.data = folder.path().join(name);
     copy(&bench.options.data, &options.data);
     // Volumes are known by their path.
-    std::fs::remove_file(options.data.join("volumes")).expect("the list of volumes");
+    let (list, path) = (options.data.join("volumes"), |data: &Path| data.to_str().expect("UTF-8").to_owned());
+    let known = std::fs::read_to_string(&list).expect("the list of volumes");
+    std::fs::write(&list, known.replace(&path(&bench.options.data), &path(&options.data))).expect("the list");
     let archive = Archive::open(options.clone()).expect("opens");
     Bench { archive, options, folder }
 }

@@ -322,15 +322,20 @@ impl Writer {
         Ok(header)
     }
 
-    /// Leaves nothing but its header in the file of every free segment.
-    pub(crate) fn clear_spares(&self, shared: &Shared) -> Result<(), StoreError> {
+    /// Leaves nothing but its header in the file of every free segment, and nothing behind the records of the active one.
+    pub(crate) fn clear_spares(&mut self, shared: &Shared) -> Result<(), StoreError> {
         // One that was never begun has no records and perhaps no file.
         for (number, _) in self.free.iter().filter(|(_, generation)| *generation > 0) {
             let files = shared.mirror.open(&segment_name(*number), Open::Write, false)?;
             shared.mirror.set_len(&files, BLOCK)?;
             shared.mirror.sync(&files)?;
         }
-        Ok(())
+        let Some(active) = self.active.as_mut().filter(|active| active.header.generation > 1) else { return Ok(()) };
+        let end = active.offset.next_multiple_of(PAGE).min(active.capacity);
+        shared.mirror.set_len(&active.files, end)?;
+        active.written_to = end.min(active.written_to);
+        shared.mirror.preallocate(&active.files, active.capacity)?;
+        shared.mirror.sync(&active.files)
     }
 
     /// Takes a segment whose header says durably that it is free.
