@@ -7,6 +7,7 @@ mod import;
 mod ledger;
 mod progress;
 mod rebuild;
+mod retention;
 mod scrub;
 mod sources;
 mod status;
@@ -82,6 +83,9 @@ enum Command {
     /// Where packs lie, hot and cold, and what waits (ổ lưu nóng, kho lạnh).
     #[command(subcommand, after_help = tiers::HELP)]
     Tiers(tiers::Tiers),
+    /// How long studies are kept, and how they go (thời hạn lưu trữ và hủy ca chụp).
+    #[command(subcommand, after_help = retention::HELP)]
+    Retention(retention::Retention),
     /// Writes the conformance statement of this build (docs/CONFORMANCE.md) to standard output.
     #[command(hide = true)]
     Conformance,
@@ -173,6 +177,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Ledger(wanted) => ledger::run(&wanted),
         Command::Status(wanted) => status::run(&wanted),
         Command::Tiers(wanted) => tiers::run(&wanted),
+        Command::Retention(wanted) => retention::run(&wanted),
         Command::Conformance => show(&conformance::statement()),
     }
 }

@@ -5,6 +5,7 @@
 
 mod client;
 mod import;
+mod retention;
 mod server;
 mod tiers;
 mod work;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+pub(crate) use retention::{RetentionRequest, Target};
 pub(crate) use server::Server;
 pub(crate) use tiers::TierRequest;
 
@@ -67,6 +69,8 @@ pub(crate) enum Request {
         /// Whether to read all packs now.
         now: bool,
     },
+    /// How long studies are kept, and how they go.
+    Retention(Box<RetentionRequest>),
     /// Hot and cold.
     Tiers(TierRequest),
     /// Signs what waits and finds the ledger's entries of something.

@@ -16,6 +16,7 @@ use crate::pending::Pending;
 use crate::proof::{self, Feed, Keeper};
 use crate::queue::FairQueue;
 use crate::registry::{Registry, demo};
+use crate::retain::{self, Retention};
 use crate::scrub::{self, Scrub};
 use crate::sequence::{Sequencer, Turns, Work};
 use crate::tier::{FarCloud, Tiers};
@@ -53,6 +54,7 @@ pub struct Archive {
     failing: Failing,
     scrub: Scrub,
     rewriting: Mutex<()>,
+    retention: Retention,
     registry_change: Mutex<()>,
     health: Arc<Health>,
     draining: AtomicBool,
@@ -194,6 +196,7 @@ impl Archive {
             failing: Failing::default(),
             scrub: Scrub::default(),
             rewriting: Mutex::new(()),
+            retention: Retention::load(index.as_ref())?,
             registry_change: Mutex::new(()),
             journal,
             index,
@@ -219,6 +222,7 @@ impl Archive {
             scrub::start(&archive)?,
             tier::start_walk(&archive)?,
             tier::start_recalls(&archive)?,
+            retain::start(&archive)?,
         ];
         workers.extend(proof::start(&archive)?);
         *archive.workers.lock() = workers;
@@ -369,6 +373,10 @@ impl Archive {
 
     pub(crate) fn tiers(&self) -> &Tiers {
         &self.tiers
+    }
+
+    pub(crate) const fn retention(&self) -> &Retention {
+        &self.retention
     }
 
     pub(crate) const fn packs(&self) -> &Packs {

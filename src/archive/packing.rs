@@ -264,6 +264,12 @@ pub(crate) fn write_pack(
         }
         return Err(error);
     }
+    if archive.index().pack(pack)?.is_none() {
+        // The study was destroyed while its pack was written.
+        archive.packs().remove_hot(pack)?;
+        archive.index().forget_pack(pack)?;
+        return Ok(pack);
+    }
     for replaced in replaces {
         archive.packs().remove_hot(replaced)?;
     }
@@ -413,7 +419,8 @@ fn instance_in(
 /// The DICOM JSON of the instances with BulkDataURIs relative to the series.
 fn document(archive: &Arc<Archive>, series: &SeriesKey, instances: &[InstanceRow]) -> Result<Vec<u8>, RetrieveError> {
     let row = archive.index().series(series)?;
-    let whole = row.filter(|row| row.instances == u64::try_from(instances.len()).unwrap_or(u64::MAX));
+    let whole =
+        row.filter(|row| row.rejected == 0 && row.instances == u64::try_from(instances.len()).unwrap_or(u64::MAX));
     let coded = match whole {
         Some(row) => archive.series_document(&row)?,
         None => Arc::new(archive.document(instances)?),
