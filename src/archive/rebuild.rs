@@ -4,8 +4,10 @@
 //! in the manifests of their packs, the others in the journal. Then it applies every other fact in the order it became
 //! true. That gives the rows of the first time, because what depends on order is the order among instances.
 
+mod spooled;
+
 use crate::error::OpenError;
-use crate::facts::{Facts, parse};
+use crate::facts::{Facts, is_instance, parse};
 use crate::open::{index_path, open_index, open_journal};
 use crate::options::Options;
 use crate::packs::Packs;
@@ -14,8 +16,7 @@ use crate::tier::{FarCloud, Tiers};
 use index::{Entry, Index, PackRow, StudyKey};
 use model::pack::{PackFact, Packed};
 use model::retention::RetentionFact;
-use model::{Digest, Fact, Home, InstanceHead, Lsn, PackId, Place};
-use serde::{Deserialize, Serialize};
+use model::{Digest, Fact, Home, Lsn, PackId};
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -26,6 +27,11 @@ use store::{DataDir, Journal, Recovery, Replayed};
 const BATCH: usize = 1_000;
 /// ... and the bytes of their heads, which a single fact may exceed.
 const BATCH_BYTES: usize = 4 << 20;
+
+/// Batches read ahead of the index.
+const BATCHES_AHEAD: usize = 2;
+/// Threads that read packs.
+const READERS_MAX: usize = 4;
 
 /// What a rebuild found.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -136,28 +142,19 @@ pub(crate) struct Sources<'a> {
     pub(crate) packs: &'a Packs,
 }
 
-/// An instance on its way through the spool.
-#[derive(Serialize, Deserialize)]
-struct Spooled {
-    /// Which pack it lies in, and in which slot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pack: Option<(PackId, u32)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    place: Option<Place>,
-    head: Box<InstanceHead>,
-}
-
 impl Sources<'_> {
     /// Every fact that is no instance, in the order it became true.
     fn each_fact(&self, each: &mut dyn FnMut(Lsn, Fact) -> Result<(), OpenError>) -> Result<(), OpenError> {
         self.facts.replay(each)?;
-        self.journal.replay(
-            1,
-            &mut |replayed: Replayed<'_>| match parse(replayed.lsn, replayed.head)?.own(replayed.lsn) {
+        self.journal.replay(1, &mut |replayed: Replayed<'_>| {
+            if is_instance(replayed.head) {
+                return Ok(());
+            }
+            match parse(replayed.lsn, replayed.head)?.own(replayed.lsn) {
                 (_, Fact::Instance(_)) => Ok(()),
                 (lsn, fact) => each(lsn, fact),
-            },
-        )
+            }
+        })
     }
 
     /// Tells the index first what was destroyed, so that nothing of it comes back; gives the studies, and the newest
@@ -204,38 +201,18 @@ impl Sources<'_> {
         folder: &Path,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Met, OpenError> {
-        let failed = |error: std::io::Error| OpenError::Thread { what: format!("{}: {error}", folder.display()) };
-        let mut spool = Spool::new(folder).map_err(failed)?;
+        let mut spool = Spool::new(folder).map_err(|error| sorting(&error))?;
         let buried = self.bury(index)?;
         let (rows, doomed) = self.known_packs(&buried)?;
-        for row in rows.values() {
-            self.spool_pack(index, row, &mut spool)?;
-        }
+        self.spool_packs(&rows.values().collect::<Vec<_>>(), &mut spool)?;
         // Whether their bytes are gone nobody knows without the old index.
         doomed.iter().try_for_each(|row| index.doom(row))?;
-        let (mut blobs, mut newest) = (HashSet::new(), None);
-        self.journal.replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
-            let (_, Fact::Instance(head)) = parse(replayed.lsn, replayed.head)?.own(0) else { return Ok(()) };
-            blobs.extend(replayed.place.blob.clone());
-            let seq = head.seq;
-            newest = Some((replayed.lsn, head.clone(), replayed.place.clone()));
-            push(&mut spool, seq, &Spooled { pack: None, place: Some(replayed.place), head })
-        })?;
+        let (blobs, newest) = self.spool_journal(&mut spool)?;
         let mut batch = Batch::new(index, progress);
-        let mut before = None;
-        let drained = spool.drain(&mut |seq, item| -> Result<(), Drained> {
-            // An instance that lies in a pack may still stand in the journal: its pack was spooled first.
-            let again = before.replace(seq) == Some(seq);
-            if again { Ok(()) } else { Ok(apply(&mut batch, &item)?) }
-        });
-        drained.map_err(|error| match error {
-            Drained::Open(error) => *error,
-            Drained::Io(error) => failed(error),
-        })?;
-        batch.flush()?;
+        apply_spooled(spool, &mut batch)?;
         // Nothing new, but the index then stands at the journal's end.
-        if let Some((lsn, head, place)) = newest {
-            batch.push(Entry { lsn, fact: Fact::Instance(head), home: Some(Home::Journal(place)) }, 0)?;
+        if let Some(entry) = newest {
+            batch.push(entry, 0)?;
             batch.flush()?;
         }
         self.each_fact(&mut |lsn, fact| batch.push(Entry { lsn, fact, home: None }, 256))?;
@@ -243,18 +220,60 @@ impl Sources<'_> {
         Ok(Met { blobs, packs: u64::try_from(rows.len()).unwrap_or(u64::MAX), ..met })
     }
 
-    /// The heads of a pack's instances, from its manifest, which the index keeps for reading.
-    fn spool_pack(&self, index: &dyn Index, row: &PackRow, spool: &mut Spool) -> Result<(), OpenError> {
+    /// Every instance of the journal; gives the names of the files of large bodies, and the newest instance.
+    fn spool_journal(&self, spool: &mut Spool) -> Result<(HashSet<String>, Option<Entry>), OpenError> {
+        let (mut blobs, mut newest) = (HashSet::new(), None);
+        self.journal.replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
+            let (_, Fact::Instance(head)) = parse(replayed.lsn, replayed.head)?.own(0) else { return Ok(()) };
+            blobs.extend(replayed.place.blob.clone());
+            let (seq, home) = (head.seq, Home::Journal(replayed.place));
+            let json = serde_json::to_vec(&head).map_err(|error| sorting(&error))?;
+            let item = spooled::write(&home, &json)?;
+            newest = Some(Entry { lsn: replayed.lsn, fact: Fact::Instance(head), home: Some(home) });
+            spool.push(seq, item).map_err(|error| sorting(&error))
+        })?;
+        Ok((blobs, newest))
+    }
+
+    /// The instances of packs, read by several threads.
+    fn spool_packs(&self, rows: &[&PackRow], spool: &mut Spool) -> Result<(), OpenError> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX);
+        std::thread::scope(|scope| {
+            let (to, from) = crossbeam_channel::bounded(READERS_MAX * 4);
+            for share in rows.chunks(rows.len().div_ceil(threads).max(1)) {
+                let to = to.clone();
+                scope.spawn(move || {
+                    for row in share {
+                        let read = self.heads_of(row);
+                        let failed = read.is_err();
+                        if to.send(read).is_err() || failed {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(to);
+            for items in from {
+                for (seq, item) in items? {
+                    spool.push(seq, item).map_err(|error| sorting(&error))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The heads of a pack's instances, from its manifest.
+    fn heads_of(&self, row: &PackRow) -> Result<Vec<(u64, Vec<u8>)>, OpenError> {
         let pack = Pack::open(self.packs.source(row)?).map_err(crate::RetrieveError::from)?;
-        let manifest = pack.manifest();
-        index.put_manifest(row.pack, &manifest.to_kept().map_err(crate::RetrieveError::from)?)?;
-        for (slot, instance) in (0..).zip(manifest.instances()) {
+        let mut items = Vec::with_capacity(pack.manifest().instances().len());
+        for (slot, instance) in (0..).zip(pack.manifest().instances()) {
             let unread = |what: String| OpenError::Thread { what: format!("pack {}, slot {slot}: {what}", row.pack) };
-            let fact: Fact = Deserialize::deserialize(&instance.head).map_err(|error| unread(format!("{error}")))?;
-            let Fact::Instance(head) = fact else { return Err(unread("its head is no instance".into())) };
-            push(spool, head.seq, &Spooled { pack: Some((row.pack, slot)), place: None, head })?;
+            let seq = instance.head.get("seq").and_then(serde_json::Value::as_u64);
+            let seq = seq.ok_or_else(|| unread("its head is no instance".into()))?;
+            let json = serde_json::to_vec(&instance.head).map_err(|error| unread(error.to_string()))?;
+            items.push((seq, spooled::write(&Home::Pack { pack: row.pack, slot }, &json)?));
         }
-        Ok(())
+        Ok(items)
     }
 }
 
@@ -264,39 +283,37 @@ fn note(rows: &mut HashMap<PackId, PackRow>, packed: &Packed) {
     rows.entry(packed.pack).or_insert_with(|| PackRow::of(packed));
 }
 
-/// Why draining a spool ended.
-enum Drained {
-    Open(Box<OpenError>),
-    Io(std::io::Error),
+fn sorting(error: &dyn std::fmt::Display) -> OpenError {
+    OpenError::Thread { what: format!("sorting the instances: {error}") }
 }
 
-impl From<std::io::Error> for Drained {
-    fn from(error: std::io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<OpenError> for Drained {
-    fn from(error: OpenError) -> Self {
-        Self::Open(Box::new(error))
-    }
-}
-
-fn push(spool: &mut Spool, seq: u64, item: &Spooled) -> Result<(), OpenError> {
-    let failed = |what: String| OpenError::Thread { what: format!("sorting the instances: {what}") };
-    let bytes = serde_json::to_vec(item).map_err(|error| failed(error.to_string()))?;
-    spool.push(seq, bytes).map_err(|error| failed(error.to_string()))
-}
-
-fn apply(batch: &mut Batch<'_>, item: &[u8]) -> Result<(), OpenError> {
-    let spooled: Spooled = serde_json::from_slice(item)
-        .map_err(|error| OpenError::Thread { what: format!("sorting the instances: {error}") })?;
-    let home = match (spooled.pack, spooled.place) {
-        (Some((pack, slot)), _) => Some(Home::Pack { pack, slot }),
-        (None, place) => place.map(Home::Journal),
-    };
-    // The number of the record does not matter: the facts that follow stand behind it.
-    batch.push(Entry { lsn: 0, fact: Fact::Instance(spooled.head), home }, item.len())
+/// Applies the instances of a spool in order; they are read by another thread meanwhile.
+fn apply_spooled(spool: Spool, batch: &mut Batch<'_>) -> Result<(), OpenError> {
+    std::thread::scope(|scope| {
+        let (to, from) = crossbeam_channel::bounded(BATCHES_AHEAD);
+        scope.spawn(move || {
+            let (mut before, mut entries) = (None, Vec::with_capacity(BATCH));
+            let drained = spool.drain(&mut |seq, item| -> Result<(), std::io::Error> {
+                // An instance that lies in a pack may still stand in the journal: its pack was spooled first.
+                if before.replace(seq) == Some(seq) {
+                    return Ok(());
+                }
+                entries.push((spooled::read(&item).map_err(std::io::Error::other)?, item.len()));
+                // When nobody takes them any more, another error is on its way already.
+                if entries.len() >= BATCH && to.send(Ok(std::mem::take(&mut entries))).is_err() {
+                    return Err(std::io::ErrorKind::BrokenPipe.into());
+                }
+                Ok(())
+            });
+            let _ = to.send(drained.map(|()| entries).map_err(|error| sorting(&error)));
+        });
+        for entries in from {
+            for (entry, bytes) in entries? {
+                batch.push(entry, bytes)?;
+            }
+        }
+        batch.flush()
+    })
 }
 
 /// Builds the index of a data directory anew and puts it in the old one's place.

@@ -67,8 +67,12 @@ impl Applier {
             };
             let Some(mut row) = row else { continue };
             moved += u64::from(under != 0 && row.home.journal().is_some());
-            row.home = Home::Pack { pack: packed.pack, slot };
-            self.put_row(db, &row, under)?;
+            let home = Home::Pack { pack: packed.pack, slot };
+            // After a rebuild it lies there already.
+            if row.home != home {
+                row.home = home;
+                self.put_row(db, &row, under)?;
+            }
         }
         if let Some(cell) = self.series.get_mut(&series) {
             cell.row.packed += moved;
