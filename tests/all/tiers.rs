@@ -8,5 +8,7 @@ mod cloud;
 mod kill;
 #[path = "tiers/moving.rs"]
 mod moving;
+#[path = "tiers/rebuild.rs"]
+mod rebuild;
 #[path = "tiers/rig.rs"]
 mod rig;

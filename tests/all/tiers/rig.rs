@@ -108,6 +108,16 @@ impl Rig {
         Server::start(Path::new(KHOANH), &self.data(), &["--config", config]).expect("starts")
     }
 
+    /// What a command says that must succeed without a server.
+    pub(crate) fn done(&self, arguments: &[&str]) -> String {
+        let config = self.config.to_str().expect("a path");
+        let arguments = [arguments, &["--config", config]].concat();
+        let output = testkit::server::command(Path::new(KHOANH), &self.data(), &arguments).expect("runs");
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {out}{err}");
+        out.into_owned()
+    }
+
     /// A client of the bucket past the relay.
     pub(crate) fn bucket(&self, work: &Path) -> Cold {
         Cold::open(s3().options(&s3().bucket, &self.prefix, work, None), Throttle::unbounded()).expect("opens")
