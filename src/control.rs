@@ -5,6 +5,7 @@
 
 mod client;
 mod import;
+mod keys;
 mod server;
 mod tiers;
 mod work;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+pub(crate) use keys::KeyRequest;
 pub(crate) use server::Server;
 pub(crate) use tiers::TierRequest;
 
@@ -69,6 +71,8 @@ pub(crate) enum Request {
     },
     /// Hot and cold.
     Tiers(TierRequest),
+    /// Keys of sealed packs.
+    Keys(KeyRequest),
     /// Signs what waits and finds the ledger's entries of something.
     Ledger(LedgerRequest),
 }
