@@ -8,6 +8,7 @@ mod keys;
 mod ledger;
 mod progress;
 mod rebuild;
+mod retention;
 mod scrub;
 mod sources;
 mod status;
@@ -86,6 +87,9 @@ enum Command {
     /// Where packs lie, hot and cold, and what waits (ổ lưu nóng, kho lạnh).
     #[command(subcommand, after_help = tiers::HELP)]
     Tiers(tiers::Tiers),
+    /// How long studies are kept, and how they go (thời hạn lưu trữ và hủy ca chụp).
+    #[command(subcommand, after_help = retention::HELP)]
+    Retention(retention::Retention),
     /// Writes the conformance statement of this build (docs/CONFORMANCE.md) to standard output.
     #[command(hide = true)]
     Conformance,
@@ -178,6 +182,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Status(wanted) => status::run(&wanted),
         Command::Keys(wanted) => keys::run(&wanted),
         Command::Tiers(wanted) => tiers::run(&wanted),
+        Command::Retention(wanted) => retention::run(&wanted),
         Command::Conformance => show(&conformance::statement()),
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) keys: Keys,
     /// What lies where.
     pub(crate) tier: Tier,
+    /// How long studies are kept.
+    pub(crate) retention: Retention,
     /// The DICOM port.
     pub(crate) dicom: Dicom,
     /// The HTTP port.
@@ -98,6 +100,18 @@ pub(crate) struct Ledger {
     pub(crate) token: String,
     pub(crate) token_key: String,
     pub(crate) token_pin_file: PathBuf,
+}
+
+/// `[retention]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Retention {
+    pub(crate) rules: PathBuf,
+    pub(crate) undo_days: u16,
+    pub(crate) studies_per_second: u32,
+    /// The text of the file `rules`, read with the configuration.
+    #[serde(skip)]
+    pub(crate) text: Option<String>,
 }
 
 /// `[dicom]`
@@ -211,7 +225,7 @@ pub(crate) enum ConfigError {
 impl Config {
     /// Reads a file, or takes the defaults when there is none, and checks what the types cannot.
     pub(crate) fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let config = match path {
+        let mut config = match path {
             None => Self::default(),
             Some(path) => {
                 let read = |source| ConfigError::Read { path: path.into(), source };
@@ -220,6 +234,7 @@ impl Config {
             }
         };
         config.check()?;
+        config.read_rules()?;
         Ok(config)
     }
 
@@ -246,6 +261,7 @@ impl Default for Config {
             cold: Cold::default(),
             keys: Keys::default(),
             tier: Tier::default(),
+            retention: Retention::default(),
             dicom: Dicom::default(),
             http: Http::default(),
             log: Log::default(),
@@ -304,6 +320,18 @@ impl Default for Ledger {
             token: String::new(),
             token_key: String::new(),
             token_pin_file: PathBuf::new(),
+        }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let options = archive::RetentionOptions::default();
+        Self {
+            rules: PathBuf::new(),
+            undo_days: options.undo_days,
+            studies_per_second: options.studies_per_second,
+            text: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod client;
 mod import;
 mod keys;
+mod retention;
 mod server;
 mod tiers;
 mod work;
@@ -22,6 +23,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub(crate) use keys::KeyRequest;
+pub(crate) use retention::{RetentionRequest, Target};
 pub(crate) use server::Server;
 pub(crate) use tiers::TierRequest;
 
@@ -69,6 +71,8 @@ pub(crate) enum Request {
         /// Whether to read all packs now.
         now: bool,
     },
+    /// How long studies are kept, and how they go.
+    Retention(Box<RetentionRequest>),
     /// Hot and cold.
     Tiers(TierRequest),
     /// Keys of sealed packs.

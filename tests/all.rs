@@ -26,6 +26,8 @@ mod ledger;
 mod ledger_service;
 #[path = "all/packs.rs"]
 mod packs;
+#[path = "all/retention.rs"]
+mod retention;
 #[path = "all/roundtrip.rs"]
 mod roundtrip;
 #[path = "all/running.rs"]

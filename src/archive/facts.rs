@@ -7,10 +7,10 @@
 
 use crate::error::OpenError;
 use crate::options::Options;
-use model::{Fact, Lsn};
+use model::{Fact, InstanceHead, Lsn};
 use std::sync::Arc;
 use store::journal::Image;
-use store::{Body, Journal, JournalOptions, RealDisk, Record, Replayed};
+use store::{Alarm, Body, Journal, JournalOptions, RealDisk, Record, Replayed};
 
 /// Size of a segment of facts in bytes.
 const SEGMENT_BYTES: u64 = 16 << 20;
@@ -74,6 +74,11 @@ impl Facts {
         })
     }
 
+    /// Directories that failed while the other one goes on.
+    pub(crate) fn alarms(&self) -> Vec<Alarm> {
+        self.0.alarms()
+    }
+
     /// What a copy of it consists of.
     pub(crate) fn image(&self) -> Result<Image<'_>, OpenError> {
         Ok(self.0.image()?)
@@ -88,7 +93,20 @@ impl Facts {
     }
 }
 
+/// How the head of an instance's record begins.
+const INSTANCE: &[u8] = b"{\"fact\":\"instance\",";
+
+/// Whether a record is that of an instance, told by how its head begins.
+pub(crate) fn is_instance(head: &[u8]) -> bool {
+    head.starts_with(INSTANCE)
+}
+
 /// Reads the fact of a record.
 pub(crate) fn parse(lsn: Lsn, head: &[u8]) -> Result<Fact, OpenError> {
-    serde_json::from_slice(head).map_err(|error| OpenError::Fact { lsn, what: error.to_string() })
+    let unread = |error: serde_json::Error| OpenError::Fact { lsn, what: error.to_string() };
+    if is_instance(head) {
+        // Most records are instances. Read as what they are, without looking for the tag, they cost a third.
+        return Ok(Fact::Instance(Box::new(serde_json::from_slice::<InstanceHead>(head).map_err(unread)?)));
+    }
+    serde_json::from_slice(head).map_err(unread)
 }

@@ -113,7 +113,7 @@ impl Archive {
             return Ok(*chosen == Some(key.facility));
         }
         let mut rows = self.index().studies(&key.study)?;
-        rows.retain(|study| caller.may_see(study.key.facility));
+        rows.retain(|study| caller.may_see(study.key.facility) && study.hidden_by.is_none());
         let answering = preferred(caller, &rows);
         chosen.insert(key.study.clone(), answering);
         Ok(answering == Some(key.facility))

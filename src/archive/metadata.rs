@@ -48,7 +48,7 @@ const PREPARED_HEAD_MAX: u64 = 64 << 20;
 
 /// Documents in memory, bounded by bytes, and the turns to make new ones.
 pub(crate) struct Prepared {
-    documents: Cache<(SeriesKey, u64), Arc<Vec<u8>>>,
+    documents: Cache<(SeriesKey, u64, u64), Arc<Vec<u8>>>,
     making: Mutex<usize>,
     done: Condvar,
 }
@@ -65,11 +65,17 @@ impl Drop for Turn<'_> {
 
 impl Prepared {
     pub(crate) fn new(bytes: u64) -> Self {
-        let weigh = |_: &(SeriesKey, u64), document: &Arc<Vec<u8>>| {
+        let weigh = |_: &(SeriesKey, u64, u64), document: &Arc<Vec<u8>>| {
             u32::try_from(document.len()).unwrap_or(u32::MAX).saturating_add(256)
         };
         let documents = Cache::builder().max_capacity(bytes).weigher(weigh).build();
         Self { documents, making: Mutex::new(0), done: Condvar::new() }
+    }
+
+    /// Forgets every document.
+    pub(crate) fn forget(&self) {
+        self.documents.invalidate_all();
+        self.documents.run_pending_tasks();
     }
 
     fn turn(&self) -> Turn<'_> {
@@ -108,20 +114,21 @@ impl Archive {
         };
         let facility = first.key.facility;
         let document = |row: &SeriesRow| -> Result<Metadata, RetrieveError> {
-            let etag = format!("s{}-{}", row.last_seq, row.instances);
+            let etag = format!("s{}-{}", row.last_seq, row.served());
             Ok(Metadata { etag, json_zstd: self.series_document(row)?, facility, notes: notes.clone() })
         };
-        let documents = series.iter().filter(|row| row.instances > 0).map(document).collect::<Result<Vec<_>, _>>()?;
+        let documents = series.iter().filter(|row| row.served() > 0).map(document).collect::<Result<Vec<_>, _>>()?;
         if documents.is_empty() { Err(RetrieveError::NotFound) } else { Ok(documents) }
     }
 
     /// The document of a series: from memory, else as prepared, else put together now.
     pub(crate) fn series_document(self: &Arc<Self>, row: &SeriesRow) -> Result<Arc<Vec<u8>>, RetrieveError> {
-        let key = (row.key.clone(), row.last_seq);
+        let key = (row.key.clone(), row.last_seq, row.rejected);
         if let Some(document) = self.prepared().documents.get(&key) {
             return Ok(document);
         }
-        let kept = self.index().prepared(&row.key)?.filter(|kept| kept.through_seq == row.last_seq);
+        let kept =
+            self.index().prepared(&row.key)?.filter(|kept| row.rejected == 0 && kept.through_seq == row.last_seq);
         let document = match kept {
             Some(kept) => Arc::new(kept.document),
             None => Arc::new(match self.packed_document(row)? {
@@ -129,7 +136,7 @@ impl Archive {
                     self.index().put_prepared(&row.key, row.last_seq, document.clone())?;
                     document
                 }
-                None => self.document(&self.instances_of(&row.key)?)?,
+                None => self.document(&self.served_of(&row.key)?)?,
             }),
         };
         self.prepared().documents.insert(key, Arc::clone(&document));
@@ -155,7 +162,7 @@ impl Archive {
     /// Prepares and keeps the document of a quiet series.
     pub(crate) fn prepare(self: &Arc<Self>, row: &SeriesRow) -> Result<(), RetrieveError> {
         let head = |row: &InstanceRow| row.pixel.map_or(row.dataset_len, |pixel| pixel.header);
-        if self.instances_of(&row.key)?.iter().any(|row| head(row) > PREPARED_HEAD_MAX) {
+        if row.rejected > 0 || self.instances_of(&row.key)?.iter().any(|row| head(row) > PREPARED_HEAD_MAX) {
             return Ok(());
         }
         let document = self.series_document(row)?;

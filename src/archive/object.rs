@@ -53,9 +53,9 @@ impl Archive {
                 let read = || packs::range(&self.open_pack(*pack)?, *slot, range.clone());
                 match read() {
                     // A piece may have been damaged on its way into the cache: it is fetched once more.
-                    Err(RetrieveError::Damaged { .. }) if self.tiers().doubt(*pack) => {
-                        read().inspect_err(|_| drop(self.tiers().doubt(*pack)))
-                    }
+                    Err(RetrieveError::Damaged { .. }) if self.tiers().doubt(*pack) => read().inspect_err(|_| {
+                        self.tiers().doubt(*pack);
+                    }),
                     answer => answer,
                 }
             }

@@ -16,6 +16,7 @@ use crate::pending::Pending;
 use crate::proof::{self, Feed, Keeper};
 use crate::queue::FairQueue;
 use crate::registry::{Registry, demo};
+use crate::retain::{self, Retention};
 use crate::scrub::{self, Scrub};
 use crate::sequence::{Sequencer, Turns, Work};
 use crate::tier::{FarCloud, Tiers};
@@ -53,6 +54,7 @@ pub struct Archive {
     failing: Failing,
     scrub: Scrub,
     rewriting: Mutex<()>,
+    retention: Retention,
     registry_change: Mutex<()>,
     health: Arc<Health>,
     draining: AtomicBool,
@@ -194,6 +196,7 @@ impl Archive {
             failing: Failing::default(),
             scrub: Scrub::default(),
             rewriting: Mutex::new(()),
+            retention: Retention::load(index.as_ref())?,
             registry_change: Mutex::new(()),
             journal,
             index,
@@ -214,10 +217,12 @@ impl Archive {
             worker::start_quiet(&archive)?,
             worker::start_flusher(&archive)?,
             packing::start(&archive)?,
+            packing::start_sweep(&archive)?,
             segments::start(&archive)?,
             scrub::start(&archive)?,
             tier::start_walk(&archive)?,
             tier::start_recalls(&archive)?,
+            retain::start(&archive)?,
         ];
         workers.extend(proof::start(&archive)?);
         *archive.workers.lock() = workers;
@@ -251,7 +256,10 @@ impl Archive {
         }
         let alarm =
             |alarm: &store::Alarm| format!("journal directory {} failed: {}", alarm.dir.display(), alarm.reason);
-        reasons.extend(self.journal.alarms().iter().map(alarm));
+        reasons.extend(self.journal.alarms().iter().chain(&self.facts.alarms()).map(alarm));
+        if self.failing.is_full() {
+            reasons.push("no hot volume has room for packs: add one, or release packs to the bucket".into());
+        }
         let lost = self.scrub_report().alarms.len();
         if lost > 0 {
             reasons.push(format!("{lost} packs are damaged and have no sound copy: run khoanh scrub for their names"));
@@ -365,6 +373,10 @@ impl Archive {
 
     pub(crate) fn tiers(&self) -> &Tiers {
         &self.tiers
+    }
+
+    pub(crate) const fn retention(&self) -> &Retention {
+        &self.retention
     }
 
     pub(crate) const fn packs(&self) -> &Packs {

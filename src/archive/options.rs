@@ -52,6 +52,8 @@ pub struct Options {
     pub keys: KeyOptions,
     /// Which packs go to the bucket, and which leave the hot volumes.
     pub policies: Policies,
+    /// How long studies are kept, and how they are destroyed.
+    pub retention: RetentionOptions,
     /// AE titles the archive answers to besides those of its sources.
     pub ae_titles: Vec<AeTitle>,
     /// Seeds one demo facility that accepts any AE title from loopback when the registry is empty.
@@ -107,6 +109,28 @@ impl Default for PackOptions {
     }
 }
 
+/// How long studies are kept, and how they are destroyed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetentionOptions {
+    /// Text of the rule file that plans go by.
+    pub rules: String,
+    /// Days between hiding a study and destroying it.
+    pub undo_days: u16,
+    /// Most studies hidden or destroyed in a second.
+    pub studies_per_second: u32,
+}
+
+impl RetentionOptions {
+    /// The rules delivered with the program.
+    pub const BUILT_IN: &'static str = include_str!("../../config/retention.toml");
+}
+
+impl Default for RetentionOptions {
+    fn default() -> Self {
+        Self { rules: Self::BUILT_IN.into(), undo_days: 30, studies_per_second: 20 }
+    }
+}
+
 impl Options {
     /// The journal directories, named or not.
     pub(crate) fn journal_dirs(&self) -> Vec<PathBuf> {
@@ -136,6 +160,7 @@ impl Options {
             cold: None,
             keys: KeyOptions::default(),
             policies: Policies::default(),
+            retention: RetentionOptions::default(),
             ae_titles: AeTitle::parse("KHOANH").into_iter().collect(),
             seed_demo: true,
             ledger: Some(LedgerKeeping::default()),

@@ -7,7 +7,7 @@
 
 use crate::error::{OpenError, RetrieveError};
 use crate::metadata::BASE_PLACEHOLDER;
-use crate::open::Archive;
+use crate::open::{self, Archive};
 use crate::worker;
 use dataset::syntax::{EXPLICIT_BE, Syntax};
 use index::{InstanceRow, PackRow, SeriesKey, SeriesRow};
@@ -20,11 +20,11 @@ use std::io::BufWriter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::Instant;
-use store::PackFile;
+use std::time::{Duration, Instant};
 use store::coding::PixelLayout;
 use store::hot::HotWriter;
 use store::pack::{FramePlaces, InstanceIn, Manifest, PackAbout, PackSummary, PackWriter};
+use store::{PackFile, StoreError};
 
 /// Series taken per round.
 const ROUND: usize = 64;
@@ -37,46 +37,65 @@ const PAUSE_MAX: u64 = 600;
 /// Longest prepared metadata taken into a pack, decoded.
 const DOCUMENT_MAX: u64 = 1 << 30;
 
+/// Pause after no hot volume had room.
+const FULL_PAUSE: Duration = Duration::from_secs(30);
+
 /// Series that could not be packed, and when to try again.
 #[derive(Default)]
-pub(crate) struct Failing(Mutex<HashMap<SeriesKey, (u32, Instant)>>);
+pub(crate) struct Failing {
+    series: Mutex<HashMap<SeriesKey, (u32, Instant)>>,
+    /// No hot volume had room for a pack: nothing is tried before this.
+    full_until: Mutex<Option<Instant>>,
+}
 
 impl Failing {
     /// Whether the series should be left alone now.
     fn rests(&self, key: &SeriesKey) -> bool {
-        self.0.lock().get(key).is_some_and(|(_, until)| *until > Instant::now())
+        self.series.lock().get(key).is_some_and(|(_, until)| *until > Instant::now())
     }
 
     fn failed(&self, key: &SeriesKey) {
-        let mut failing = self.0.lock();
+        let mut failing = self.series.lock();
         let (times, until) = failing.entry(key.clone()).or_insert((0, Instant::now()));
         let pause = 1u64.checked_shl(*times).unwrap_or(PAUSE_MAX).min(PAUSE_MAX);
-        (*times, *until) = (times.saturating_add(1), Instant::now() + std::time::Duration::from_secs(pause));
+        (*times, *until) = (times.saturating_add(1), Instant::now() + Duration::from_secs(pause));
     }
 
     fn done(&self, key: &SeriesKey) {
-        self.0.lock().remove(key);
+        self.series.lock().remove(key);
     }
 
     /// Whether packing the series failed.
     pub(crate) fn is_failing(&self, key: &SeriesKey) -> bool {
-        self.0.lock().contains_key(key)
+        self.series.lock().contains_key(key)
+    }
+
+    /// Whether no hot volume had room a moment ago.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full_until.lock().is_some_and(|until| until > Instant::now())
+    }
+
+    /// Notes that no hot volume has room, aloud the first time.
+    fn full(&self, error: &StoreError) {
+        let before = self.full_until.lock().replace(Instant::now() + FULL_PAUSE);
+        if before.is_none() {
+            tracing::error!(%error, "no hot volume has room: nothing is packed until one has");
+        }
+    }
+
+    fn has_room(&self) {
+        *self.full_until.lock() = None;
     }
 
     /// How many series cannot be packed now.
     pub(crate) fn count(&self) -> usize {
-        self.0.lock().len()
+        self.series.lock().len()
     }
 }
 
 /// Starts the thread that packs what is quiet.
 pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
-    let mut swept = false;
     worker::every(archive, "packer", move |archive| {
-        if !swept {
-            swept = true;
-            sweep(archive);
-        }
         if archive.health().reason().is_none()
             && archive.options().packs.enabled
             && let Err(error) = round(archive)
@@ -86,7 +105,12 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
     })
 }
 
-/// Removes hot packs that no fact names: what a kill left between writing and recording.
+/// Starts the thread that once removes hot packs that no fact names: what a kill left between writing and recording.
+pub(crate) fn start_sweep(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
+    let archive = Arc::clone(archive);
+    open::spawn("sweeper", move || sweep(&archive))
+}
+
 fn sweep(archive: &Arc<Archive>) {
     let known = |file: PackFile| !matches!(archive.index().pack(file.pack), Ok(None));
     match archive.packs().hot().sweep(&known) {
@@ -104,11 +128,15 @@ fn round(archive: &Arc<Archive>) -> Result<(), RetrieveError> {
         if archive.stopping().load(Ordering::Relaxed) {
             return Ok(());
         }
+        if failing.is_full() {
+            return Ok(());
+        }
         if failing.rests(&row.key) {
             continue;
         }
         match pack_series(archive, &row) {
             Ok(()) => failing.done(&row.key),
+            Err(_) if failing.is_full() => {}
             Err(error) => {
                 metrics::counter!("khoanh_pack_failures_total").increment(1);
                 tracing::error!(series = %row.key.series, %error, "a series cannot be packed; trying again later");
@@ -215,24 +243,16 @@ pub(crate) fn write_pack(
     let raw: u64 = instances.iter().map(|instance| instance.file_len).sum();
     let count = u64::try_from(instances.len()).unwrap_or(u64::MAX);
     let room = raw.saturating_add(count.saturating_add(1).saturating_mul(BESIDE_BYTES));
-    let writer = archive.packs().hot().create(PackFile::plain(pack), room)?;
+    let writer = archive.packs().hot().create(PackFile::plain(pack), room).inspect_err(|error| {
+        if matches!(error, StoreError::NoVolume { .. }) {
+            archive.failing().full(error);
+        }
+    })?;
+    archive.failing().has_room();
     let summary = fill(archive, series, part, instances, writer)?;
     let proven = prove(archive, pack, &summary)
         .and_then(|manifest| Ok(archive.index().put_manifest(pack, &manifest.to_kept()?)?));
-    let packed = Packed {
-        pack,
-        facility: series.study.facility,
-        study: series.study.study.clone(),
-        patient: series.study.patient,
-        series: series.series.clone(),
-        part,
-        len: summary.len,
-        sha256: summary.sha256,
-        raw,
-        seqs: instances.iter().map(|instance| instance.seq).collect(),
-        replaces: replaces.clone(),
-        at: archive.now_ms(),
-    };
+    let packed = packed(archive, series, (pack, part), &summary, instances, replaces.clone());
     let recorded = proven.and_then(|()| {
         let failed = |error: crate::IngestError| RetrieveError::Unavailable { what: error.to_string() };
         archive.record(Fact::Pack(Box::new(PackFact::Packed(packed)))).map_err(failed)
@@ -243,6 +263,12 @@ pub(crate) fn write_pack(
             archive.packs().remove_hot(pack)?;
         }
         return Err(error);
+    }
+    if archive.index().pack(pack)?.is_none() {
+        // The study was destroyed while its pack was written.
+        archive.packs().remove_hot(pack)?;
+        archive.index().forget_pack(pack)?;
+        return Ok(pack);
     }
     for replaced in replaces {
         archive.packs().remove_hot(replaced)?;
@@ -258,6 +284,31 @@ pub(crate) fn write_pack(
     metrics::histogram!("khoanh_pack_seconds").record(started.elapsed());
     tracing::debug!(%pack, %series.series, instances = count, raw, len = summary.len, "packed");
     Ok(pack)
+}
+
+/// The fact about a pack that was proven.
+fn packed(
+    archive: &Arc<Archive>,
+    series: &SeriesKey,
+    (pack, part): (PackId, u32),
+    summary: &PackSummary,
+    instances: &[InstanceRow],
+    replaces: Vec<PackId>,
+) -> Packed {
+    Packed {
+        pack,
+        facility: series.study.facility,
+        study: series.study.study.clone(),
+        patient: series.study.patient,
+        series: series.series.clone(),
+        part,
+        len: summary.len,
+        sha256: summary.sha256,
+        raw: instances.iter().map(|instance| instance.file_len).sum(),
+        seqs: instances.iter().map(|instance| instance.seq).collect(),
+        replaces,
+        at: archive.now_ms(),
+    }
 }
 
 /// Refuses to replace a pack that holds an instance which the new one would not.
@@ -368,7 +419,8 @@ fn instance_in(
 /// The DICOM JSON of the instances with BulkDataURIs relative to the series.
 fn document(archive: &Arc<Archive>, series: &SeriesKey, instances: &[InstanceRow]) -> Result<Vec<u8>, RetrieveError> {
     let row = archive.index().series(series)?;
-    let whole = row.filter(|row| row.instances == u64::try_from(instances.len()).unwrap_or(u64::MAX));
+    let whole =
+        row.filter(|row| row.rejected == 0 && row.instances == u64::try_from(instances.len()).unwrap_or(u64::MAX));
     let coded = match whole {
         Some(row) => archive.series_document(&row)?,
         None => Arc::new(archive.document(instances)?),

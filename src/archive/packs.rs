@@ -36,6 +36,10 @@ pub(crate) trait Far: Send + Sync {
 
     /// Puts a verified copy of the plain bytes there.
     fn put(&self, row: &PackRow, plain: Arc<dyn ReadAt>, now_ms: u64) -> Result<ColdCopy, RetrieveError>;
+
+    /// Destroys every copy of a pack whose study is destroyed, every version of it, and its key. What is gone already
+    /// is no error: it is asked again after a failure.
+    fn forget(&self, row: &PackRow) -> Result<(), RetrieveError>;
 }
 
 /// The packs of an archive.
@@ -127,6 +131,10 @@ impl Packs {
             None => {
                 let pack = Pack::open(source)?;
                 index.put_manifest(row.pack, &pack.manifest().to_kept()?)?;
+                if index.pack(row.pack)?.is_none() {
+                    // Destroyed meanwhile: nothing of it may be kept.
+                    index.forget_pack(row.pack)?;
+                }
                 pack
             }
         };
@@ -144,6 +152,22 @@ impl Packs {
     pub(crate) fn remove_hot(&self, pack: PackId) -> Result<(), StoreError> {
         self.forget(pack);
         self.hot.remove(PackFile::plain(pack)).map(drop)
+    }
+
+    /// Destroys every copy of a pack, hot and far.
+    pub(crate) fn destroy(&self, row: &PackRow) -> Result<(), RetrieveError> {
+        self.forget(row.pack);
+        let removed = self.hot.remove(PackFile::plain(row.pack))?;
+        if removed.gone > 0 {
+            return Err(RetrieveError::Unavailable { what: format!("{} hot volumes are gone", removed.gone) });
+        }
+        match (self.far.get(), &row.cold) {
+            (Some(far), _) => far.forget(row),
+            (None, Some(_)) => {
+                Err(RetrieveError::Unavailable { what: "the cloud store of a cold copy is not configured".into() })
+            }
+            (None, None) => Ok(()),
+        }
     }
 
     /// Checks every byte of a pack wherever it is read from, against its own manifest and what was recorded of it.

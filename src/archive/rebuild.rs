@@ -11,8 +11,9 @@ use crate::options::Options;
 use crate::packs::Packs;
 use crate::spool::Spool;
 use crate::tier::{FarCloud, Tiers};
-use index::{Entry, Index, PackRow};
+use index::{Entry, Index, PackRow, StudyKey};
 use model::pack::{PackFact, Packed};
+use model::retention::RetentionFact;
 use model::{Digest, Fact, Home, InstanceHead, Lsn, PackId, Place};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -159,8 +160,28 @@ impl Sources<'_> {
         )
     }
 
-    /// The packs that count, with their cold copies: what was replaced does not.
-    fn known_packs(&self) -> Result<HashMap<PackId, PackRow>, OpenError> {
+    /// Tells the index first what was destroyed, so that nothing of it comes back; gives the studies, and the newest
+    /// instance that went with each.
+    fn bury(&self, index: &dyn Index) -> Result<HashMap<StudyKey, u64>, OpenError> {
+        let mut buried = HashMap::new();
+        self.each_fact(&mut |lsn, fact| {
+            if let Fact::Retention(retention) = &fact
+                && let RetentionFact::StudyDestroyed(tombstone) = retention.as_ref()
+            {
+                let through = buried.entry(StudyKey::from(&tombstone.study)).or_insert(0);
+                *through = tombstone.version.through.max(*through);
+                index.apply(&[Entry { lsn: 0, fact: Fact::Forwarded { lsn, was: Box::new(fact) }, home: None }])?;
+            }
+            Ok(())
+        })?;
+        Ok(buried)
+    }
+
+    /// The packs that count, with their cold copies, and those of destroyed studies: what was replaced does not count.
+    fn known_packs(
+        &self,
+        buried: &HashMap<StudyKey, u64>,
+    ) -> Result<(HashMap<PackId, PackRow>, Vec<PackRow>), OpenError> {
         let mut rows: HashMap<PackId, PackRow> = HashMap::new();
         self.each_fact(&mut |_, fact| {
             if let Fact::Pack(fact) = fact {
@@ -171,7 +192,9 @@ impl Sources<'_> {
             }
             Ok(())
         })?;
-        Ok(rows)
+        let gone = |row: &PackRow| buried.get(&row.series.study).is_some_and(|through| row.last_seq <= *through);
+        let doomed = rows.extract_if(|_, row| gone(row)).map(|(_, row)| row).collect();
+        Ok((rows, doomed))
     }
 
     /// Builds an index from nothing.
@@ -183,10 +206,13 @@ impl Sources<'_> {
     ) -> Result<Met, OpenError> {
         let failed = |error: std::io::Error| OpenError::Thread { what: format!("{}: {error}", folder.display()) };
         let mut spool = Spool::new(folder).map_err(failed)?;
-        let rows = self.known_packs()?;
+        let buried = self.bury(index)?;
+        let (rows, doomed) = self.known_packs(&buried)?;
         for row in rows.values() {
             self.spool_pack(index, row, &mut spool)?;
         }
+        // Whether their bytes are gone nobody knows without the old index.
+        doomed.iter().try_for_each(|row| index.doom(row))?;
         let (mut blobs, mut newest) = (HashSet::new(), None);
         self.journal.replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
             let (_, Fact::Instance(head)) = parse(replayed.lsn, replayed.head)?.own(0) else { return Ok(()) };

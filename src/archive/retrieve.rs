@@ -76,15 +76,14 @@ impl Archive {
                     notes.push("this Study Instance UID holds another patient's series; they are not included".into());
                 }
                 for series in self.series_of(first)? {
-                    instances.extend(self.instances_of(&series.key)?);
+                    instances.extend(self.served_of(&series.key)?);
                 }
             }
-            Target::Series { series, .. } => {
-                instances = self.instances_of(&self.series_named(&studies, series)?.key)?
-            }
+            Target::Series { series, .. } => instances = self.served_of(&self.series_named(&studies, series)?.key)?,
             Target::Instance { series, instance, .. } => {
                 let wanted = |row: &InstanceRow| {
                     row.outcome.copy == 0
+                        && !row.rejected
                         && row.key.series == *series
                         && studies.iter().any(|study| study.key == row.key.study)
                 };
@@ -111,7 +110,7 @@ impl Archive {
                 Scope::Facility(facility) => row.key.facility == facility,
                 Scope::Shared => true,
             };
-            in_scope && caller.may_see(row.key.facility)
+            in_scope && caller.may_see(row.key.facility) && row.hidden_by.is_none()
         });
         let Some(chosen) = preferred(caller, &rows) else { return Ok((Vec::new(), Vec::new())) };
         let mut notes = Vec::new();
@@ -139,7 +138,14 @@ impl Archive {
         Ok(rows)
     }
 
-    /// Every served instance of a series, by instance number, then by arrival.
+    /// Every instance of a series that may be retrieved, in the same order.
+    pub(crate) fn served_of(&self, series: &SeriesKey) -> Result<Vec<InstanceRow>, RetrieveError> {
+        let mut rows = self.instances_of(series)?;
+        rows.retain(|row| !row.rejected);
+        Ok(rows)
+    }
+
+    /// Every instance of a series, rejected ones too, by instance number, then by arrival.
     pub(crate) fn instances_of(&self, series: &SeriesKey) -> Result<Vec<InstanceRow>, RetrieveError> {
         let mut rows = Vec::new();
         let mut cursor = None;

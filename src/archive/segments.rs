@@ -62,6 +62,7 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
             return;
         }
         while !archive.stopping().load(Ordering::Relaxed) {
+            let _turn = archive.retention().releasing.lock();
             match release_oldest(archive, &mut oldest) {
                 Ok(true) => {}
                 Ok(false) => return,
@@ -145,12 +146,77 @@ fn release_oldest(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, Op
         known.blocker = Some(Blocker { segment: *oldest, head: head.clone(), place: place.clone() });
         return Ok(false);
     }
-    release(archive, oldest, contents)?;
+    release(archive, oldest, contents, false)?;
     Ok(true)
 }
 
+/// Releases every segment with a record of something that was destroyed, and those before it. What still counts of
+/// them is copied forward, also what only waits to be packed. A file that was used before may have old records behind
+/// the new ones: such segments go, too.
+pub(crate) fn release_destroyed(archive: &Arc<Archive>) -> Result<(), OpenError> {
+    let _turn = archive.retention().releasing.lock();
+    // From now on no segment is begun in a file with old records.
+    archive.journal().clear_spares()?;
+    let segments = archive.journal().segments();
+    let mut newest = None;
+    for (segment, behind) in segments.iter().zip(ends(&segments)) {
+        if (segment.generation > 1 && !segment.active) || holds_destroyed(archive, segment, behind)? {
+            newest = Some(segment.first_lsn);
+        }
+    }
+    let Some(newest) = newest else { return Ok(()) };
+    if segments.iter().any(|segment| segment.active && segment.first_lsn <= newest) {
+        archive.journal().rotate()?;
+    }
+    // What the ledger has not entered yet, it enters from the journal.
+    archive.sign_ledger()?;
+    let segments = archive.journal().segments();
+    for (segment, behind) in segments.iter().zip(ends(&segments)) {
+        if segment.active || segment.first_lsn > newest {
+            break;
+        }
+        if archive.ledger_floor().saturating_add(1) < behind {
+            return Err(OpenError::Thread { what: "the ledger lags behind; bytes go when it has caught up".into() });
+        }
+        // What is not applied would look like something that nobody reads.
+        while archive.index().applied().saturating_add(1) < behind {
+            if let Some(what) = archive.health().reason() {
+                return Err(OpenError::Thread { what });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let mut contents = Contents::default();
+        archive.journal().replay_until(segment.first_lsn, behind, &mut |replayed: Replayed<'_>| {
+            match parse(replayed.lsn, replayed.head)?.own(replayed.lsn) {
+                (lsn, Fact::Instance(head)) => contents.instance(archive, (lsn, head, replayed.place))?,
+                (lsn, fact) => contents.facts.extend(archive.current(lsn, fact)?),
+            }
+            Ok::<_, OpenError>(())
+        })?;
+        release(archive, segment, contents, true)?;
+    }
+    Ok(())
+}
+
+/// Where each segment ends: the number of the first record behind it.
+fn ends(segments: &[SegmentInfo]) -> Vec<Lsn> {
+    segments.iter().skip(1).map(|next| next.first_lsn).chain([Lsn::MAX]).collect()
+}
+
+fn holds_destroyed(archive: &Arc<Archive>, segment: &SegmentInfo, behind: Lsn) -> Result<bool, OpenError> {
+    let mut holds = false;
+    archive.journal().replay_until(segment.first_lsn, behind, &mut |replayed: Replayed<'_>| {
+        if !holds && let (_, Fact::Instance(head)) = parse(replayed.lsn, replayed.head)?.own(0) {
+            let buried = archive.index().buried(head.facility, &head.study)?;
+            holds = buried.iter().any(|known| known.patient == head.outcome.patient && head.seq <= known.through);
+        }
+        Ok::<_, OpenError>(())
+    })?;
+    Ok(holds)
+}
+
 /// Copies forward what counts of a segment and lets it go.
-fn release(archive: &Arc<Archive>, oldest: &SegmentInfo, contents: Contents) -> Result<(), OpenError> {
+fn release(archive: &Arc<Archive>, oldest: &SegmentInfo, contents: Contents, clean: bool) -> Result<(), OpenError> {
     let _still = archive.rewriting().lock();
     let Contents { facts, leftovers, waiting, blobs, .. } = contents;
     let (kept, moved) = (facts.len(), leftovers.len() + waiting.len());
@@ -160,7 +226,11 @@ fn release(archive: &Arc<Archive>, oldest: &SegmentInfo, contents: Contents) -> 
     archive.facts().keep(facts)?;
     archive.index().flush()?;
     archive.journal().remove_blobs(&blobs)?;
-    archive.journal().release(oldest.number)?;
+    if clean {
+        archive.journal().release_cleanly(oldest.number)?;
+    } else {
+        archive.journal().release(oldest.number)?;
+    }
     metrics::counter!("khoanh_segments_released_total").increment(1);
     tracing::debug!(segment = oldest.number, kept, moved, "a segment is released");
     Ok(())
@@ -261,7 +331,7 @@ impl Archive {
     /// Whether a pack is still known; what happened to one that was replaced or destroyed need not be.
     fn pack_counts(&self, fact: &PackFact) -> Result<bool, OpenError> {
         let pack: PackId = fact.pack();
-        Ok(self.index().pack(pack)?.is_some())
+        Ok(self.index().pack(pack)?.is_some() || self.index().is_doomed(pack)?)
     }
 
     /// Appends instances anew at the journal's end, with the same heads and bodies.

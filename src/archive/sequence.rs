@@ -12,11 +12,13 @@ use crate::handoff::Front;
 use crate::incoming::StoredKind;
 use crate::pending::Pending;
 use crate::queue::{FairQueue, Weight};
-use index::{Entry, Identity, Index};
+use index::{Entry, Identity, Index, StudyKey};
+use model::retention::{RetentionFact, StudyRef, Tombstone};
 use model::{Fact, Frames, Home, InstanceHead, Lsn};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use store::{Body, Journal, Record};
 
 /// Weight of a fact without bytes.
@@ -53,6 +55,17 @@ fn head_weight(head: &InstanceHead) -> u64 {
         Frames::None | Frames::Native { .. } => 0,
     };
     fragments.saturating_mul(32).saturating_add(FACT_WEIGHT)
+}
+
+/// The tombstone of a fact that destroys a study.
+fn destroyed(fact: &Fact) -> Option<&Tombstone> {
+    match fact {
+        Fact::Retention(fact) => match fact.as_ref() {
+            RetentionFact::StudyDestroyed(tombstone) => Some(tombstone),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Who sequences now: the sequencer's thread or an asker, never two.
@@ -116,6 +129,47 @@ impl Sequencer {
     /// Takes one batch on its way; false when nobody settles any more.
     fn step(&mut self) -> bool {
         let works = self.queue.take(self.batch_objects_max, self.batch_bytes_max);
+        if works.is_empty() {
+            return true;
+        }
+        let mut group = Vec::with_capacity(works.len());
+        for work in works {
+            match work {
+                Work::Fact(fact, ticket) if destroyed(&fact).is_some() => {
+                    if !self.take_on(std::mem::take(&mut group)) {
+                        return false;
+                    }
+                    self.destroy(*fact, ticket);
+                }
+                work => group.push(work),
+            }
+        }
+        self.take_on(group)
+    }
+
+    /// Destroys a study as it was when the fact was made: everything that came before is known to the index, and
+    /// nothing comes in meanwhile. What comes later finds no trace of it.
+    fn destroy(&mut self, fact: Fact, ticket: Ticket) {
+        while !self.commit.is_idle() && self.health.reason().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let Some(tombstone) = destroyed(&fact) else { return };
+        match self.index.version(&StudyKey::from(&tombstone.study)) {
+            Ok(now) if now == Some(tombstone.version) => {}
+            Ok(_) => {
+                let what = "the study changed while it was to be destroyed".into();
+                return ticket.answer(Err(IngestError::Mismatch { what }));
+            }
+            Err(error) => return ticket.answer(Err(IngestError::Unavailable { what: error.to_string() })),
+        }
+        let first_seq = self.next_seq;
+        if let Some(batch) = self.append(vec![Work::Fact(Box::new(fact), ticket)], first_seq) {
+            self.settlement.settle(batch);
+        }
+    }
+
+    /// Appends works and has them settled; false when nobody settles any more.
+    fn take_on(&mut self, works: Vec<Work>) -> bool {
         if works.is_empty() {
             return true;
         }
@@ -188,9 +242,26 @@ impl Sequencer {
                 let kind = if outcome.copy == 0 { StoredKind::New } else { StoredKind::Conflict };
                 batch.tickets.push((ticket, Answer { kind, flags: head.flags.clone() }));
                 batch.bytes += bytes;
+                let late = self.late(&head);
                 records.push((Fact::Instance(Box::new(head)), body));
+                records.extend(late.map(|fact| (Fact::Retention(Box::new(fact)), Body::None)));
             }
         }
+    }
+
+    /// What is to be noted of an instance whose study was destroyed.
+    fn late(&self, head: &InstanceHead) -> Option<RetentionFact> {
+        let buried = match self.index.buried(head.facility, &head.study) {
+            Ok(buried) => buried,
+            Err(error) => {
+                tracing::warn!(%error, "whether a study was destroyed before is not known");
+                return None;
+            }
+        };
+        let destroyed_at = buried.last()?.at;
+        let (facility, study, patient) = (head.facility, head.study.clone(), head.outcome.patient);
+        let study = StudyRef { facility, study, patient };
+        Some(RetentionFact::LateInstance { study, seq: head.seq, destroyed_at, at: head.received })
     }
 
     fn write(&mut self, records: Vec<(Fact, Body)>, batch: &mut Batch) -> Result<(), IngestError> {

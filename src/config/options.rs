@@ -53,6 +53,9 @@ impl Config {
         if self.journal.blob_above.0 > self.journal.segment.0 / 2 {
             return refuse("journal.blob_above", "at most half of journal.segment, or an object does not fit into one");
         }
+        if self.retention.studies_per_second == 0 {
+            return refuse("retention.studies_per_second", "at least 1");
+        }
         if self.ingest.copies_max == 0 || self.ingest.batch_objects_max == 0 {
             return refuse("ingest.copies_max", "limits of ingest are at least 1");
         }
@@ -128,6 +131,17 @@ impl Config {
         ledger.enabled.then_some(LedgerKeeping { directory, signing, sign_every })
     }
 
+    /// Reads the rule file, if one is named.
+    pub(super) fn read_rules(&mut self) -> Result<(), ConfigError> {
+        let Some(path) = named(&self.retention.rules) else { return Ok(()) };
+        let wrong =
+            |what: String| ConfigError::Value { key: "retention.rules", what: format!("{}: {what}", path.display()) };
+        let text = std::fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
+        model::retention::RuleSet::parse(&text).map_err(|error| wrong(error.to_string()))?;
+        self.retention.text = Some(text);
+        Ok(())
+    }
+
     /// Options of the archive.
     pub(crate) fn archive(&self) -> archive::Options {
         archive::Options {
@@ -150,6 +164,11 @@ impl Config {
             cold: self.cold.options(),
             keys: self.keys.options(),
             policies: self.tier.options(),
+            retention: archive::RetentionOptions {
+                rules: self.retention.text.clone().unwrap_or_else(|| archive::RetentionOptions::BUILT_IN.into()),
+                undo_days: self.retention.undo_days,
+                studies_per_second: self.retention.studies_per_second,
+            },
             ae_titles: self.dicom.ae_titles.clone(),
             seed_demo: self.dicom.demo_facility,
             ledger: self.keeping(),

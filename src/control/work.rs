@@ -1,7 +1,7 @@
 //! What a request does to the archive: the same whether it came through the socket or the command opened the
 //! data directory itself.
 
-use super::{LedgerRequest, Progress, Request, import, keys, tiers};
+use super::{LedgerRequest, Progress, Request, import, keys, retention, tiers};
 use crate::cli::{Exit, Failure};
 use archive::proof::Wanted;
 use archive::{Archive, RegistryError};
@@ -25,6 +25,7 @@ impl Request {
             Self::Ledger(_) => "ledger",
             Self::Tiers(_) => "tiers",
             Self::Keys(_) => "keys",
+            Self::Retention(_) => "retention",
         }
     }
 }
@@ -57,6 +58,7 @@ pub(super) fn answer(
         Request::Ledger(wanted) => ledger(archive, wanted, stop, progress),
         Request::Tiers(request) => tiers::answer(archive, request),
         Request::Keys(request) => keys::answer(archive, request, progress),
+        Request::Retention(wanted) => retention::answer(archive, wanted, stop, progress),
     }
 }
 

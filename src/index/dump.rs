@@ -1,13 +1,16 @@
 //! The logical dump: what every engine must agree on, row by row.
 //!
 //! Order: facilities by code, sources by name, then every study by first `seq`, each followed by its series by first
-//! `seq`, each followed by its instances by `seq`, then copies in conflict by `seq`, then packs by name.
+//! `seq`, each followed by its instances by `seq`, then copies in conflict by `seq`, then packs by name, then retention
+//! facts by number.
 //! Each record is a letter, the length of the row and the row as in [`crate::encode`], without places in the journal.
 
+use crate::IndexError;
 use crate::codec::Encoder;
 use crate::encode;
 use crate::row::{InstanceRow, PackRow, SeriesRow, StudyRow};
-use model::{Facility, Home, Layout, Source};
+use model::retention::RetentionFact;
+use model::{Facility, Home, Layout, Lsn, Source};
 
 /// An instance without its place in the journal; a pack is part of what is known of it.
 fn put_instance(out: &mut Encoder, row: &InstanceRow) {
@@ -69,6 +72,15 @@ impl<'a> Writer<'a> {
         out.raw(row.pack.as_bytes());
         encode::put_pack(&mut out, row);
         self.record(b'p', &out.bytes);
+    }
+
+    pub(crate) fn retention(&mut self, lsn: Lsn, fact: &RetentionFact) -> Result<(), IndexError> {
+        let unfit = |_| IndexError::Unfit { lsn, what: "a retention fact that is no JSON" };
+        let mut out = Encoder::default();
+        out.number(lsn);
+        out.raw(&serde_json::to_vec(fact).map_err(unfit)?);
+        self.record(b'r', &out.bytes);
+        Ok(())
     }
 
     fn record(&mut self, kind: u8, row: &[u8]) {

@@ -102,7 +102,8 @@ pub(crate) fn facility(row: &mut Decoder<'_>) -> Result<FacilityCode, IndexError
 }
 
 /// Version, key, attributes, modalities (number, texts), SOP classes (number, UIDs), series, busy series, instances,
-/// bytes, first `seq`, last `seq`, last receipt, complete through (optional).
+/// bytes, first `seq`, last `seq`, last receipt, complete through (optional); from version 2 on rejected instances,
+/// the plan that hides it (empty for none), number of the newest fact that made it another version.
 pub(crate) fn put_study(out: &mut Encoder, row: &StudyRow) {
     out.byte(VERSION);
     put_study_key(out, &row.key);
@@ -117,12 +118,15 @@ pub(crate) fn put_study(out: &mut Encoder, row: &StudyRow) {
         out.number(number);
     }
     out.option(row.complete_through);
+    out.number(row.rejected);
+    out.text(row.hidden_by.as_deref().unwrap_or(""));
+    out.number(row.version_fact);
 }
 
 /// Reads a study.
 pub(crate) fn study(bytes: &[u8]) -> Result<StudyRow, IndexError> {
     let row = &mut Decoder::new("studies", bytes);
-    version(row)?;
+    let version = version(row)?;
     let key = study_key(row)?;
     let attributes = attributes(row)?;
     let modalities = (0..row.number()?).map(|_| row.text().map(str::to_owned)).collect::<Result<_, _>>()?;
@@ -140,11 +144,18 @@ pub(crate) fn study(bytes: &[u8]) -> Result<StudyRow, IndexError> {
         last_seq: row.number()?,
         last_received: row.number()?,
         complete_through: row.option()?,
+        rejected: if version >= 2 { row.number()? } else { 0 },
+        hidden_by: if version >= 2 {
+            Some(row.text()?).filter(|plan| !plan.is_empty()).map(str::to_owned)
+        } else {
+            None
+        },
+        version_fact: if version >= 2 { row.number()? } else { 0 },
     })
 }
 
 /// Version, Series Instance UID, number of the study under it, attributes, instances, bytes, first `seq`, last `seq`,
-/// last receipt, quiet through (optional), packed (from version 2). The study is known from the table's key.
+/// last receipt, quiet through (optional), packed and rejected (from version 2). The study is known from the table's key.
 pub(crate) fn put_series(out: &mut Encoder, row: &SeriesRow) {
     out.byte(VERSION);
     out.uid(&row.key.series);
@@ -155,6 +166,7 @@ pub(crate) fn put_series(out: &mut Encoder, row: &SeriesRow) {
     }
     out.option(row.quiet_through);
     out.number(row.packed);
+    out.number(row.rejected);
 }
 
 /// Reads a series of a study.
@@ -172,13 +184,14 @@ pub(crate) fn series(study: &StudyKey, bytes: &[u8]) -> Result<SeriesRow, IndexE
         last_received: row.number()?,
         quiet_through: row.option()?,
         packed: if version >= 2 { row.number()? } else { 0 },
+        rejected: if version >= 2 { row.number()? } else { 0 },
     })
 }
 
 /// Everything of an instance but its place: version, SOP Instance UID, SOP Class UID, transfer syntax UID, `seq`,
 /// receipt, way in, source, digest (32 bytes), meta digest (32 bytes), loose CRC (4 bytes, big endian), meta length,
 /// file length, attributes, flags (number, codes), copy, difference (code, 0 for none), patient, study, pixel data,
-/// frames in short, data set length.
+/// frames in short, data set length; from version 2 on whether it was rejected (1 or 0).
 pub(crate) fn put_instance_facts(out: &mut Encoder, row: &InstanceRow) {
     out.byte(VERSION);
     out.uid(&row.sop_instance);
@@ -214,6 +227,7 @@ pub(crate) fn put_instance_facts(out: &mut Encoder, row: &InstanceRow) {
         }
     }
     out.number(row.dataset_len);
+    out.byte(u8::from(row.rejected));
 }
 
 /// [`put_instance_facts`], then the home: from version 2 on 0 for a journal record or 1 for a pack; then segment,
@@ -274,6 +288,7 @@ pub(crate) fn instance(key: &SeriesKey, bytes: &[u8]) -> Result<InstanceRow, Ind
             _ => return Err(row.damaged("an enumeration has an unknown code")),
         },
         dataset_len: row.number()?,
+        rejected: version >= 2 && row.byte()? != 0,
         home: home(version, row)?,
     })
 }

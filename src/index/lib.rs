@@ -14,6 +14,7 @@ mod error;
 mod oracle;
 mod plan;
 mod position;
+mod retention;
 mod rocks;
 mod row;
 mod stats;
@@ -22,6 +23,7 @@ pub use error::IndexError;
 pub use oracle::Oracle;
 pub use plan::{Driver, Plan, Word, plan};
 pub use position::{Cursor, CursorError, Page};
+pub use retention::Buried;
 pub use rocks::{Rocks, RocksOptions};
 pub use row::{
     Found, FrameSummary, Identity, InstanceRow, KnownCopy, KnownPatient, KnownStudy, PackRow, Prepared, SeriesKey,
@@ -29,6 +31,7 @@ pub use row::{
 };
 pub use stats::{Count, Stats};
 
+use model::retention::{RetentionFact, StudyVersion};
 use model::{Facility, FacilityCode, Fact, Home, Layout, Lsn, PackId, Source, Uid};
 
 /// One journal record as the index sees it.
@@ -60,12 +63,15 @@ impl Entry {
 /// - Copies in conflict (`outcome.copy > 0`) change no study or series row and no count; they are listed by
 ///   [`Index::conflicts`], [`Index::instance`] and [`Index::identity`].
 /// - A "quiet" or "complete" fact that covers no instance of its series or study changes nothing.
+/// - A hidden study and a rejected instance are in no answer of [`Index::find`] and in every other one.
+/// - Nothing that a destroyed study held comes back, whichever fact about it is applied again.
 /// - The order of every answer is study date descending, study time descending, then order of arrival.
 pub trait Index: Send + Sync {
-    /// Applies a batch atomically, with its journal position; facts about packs are batches of their own, so after an
-    /// error what stands before one may be applied. Applying facts again changes nothing, except that an
+    /// Applies a batch atomically, with its journal position; facts about packs, rejections and destructions are batches of
+    /// their own, so after an error what stands before one may be applied. Applying facts again changes nothing, except that an
     /// instance that is known under (facility, SOP Instance UID, `seq`) takes the home named now; once it lies in a
-    /// pack no journal record takes it back. Facts about packs may be applied again only with all that follow them.
+    /// pack no journal record takes it back. Facts about packs and retention may be applied again only with all that
+    /// follow them.
     fn apply(&self, batch: &[Entry]) -> Result<(), IndexError>;
 
     /// Number of the last record applied, in memory or on disk; 0 when there is none.
@@ -156,6 +162,40 @@ pub trait Index: Send + Sync {
 
     /// Totals.
     fn stats(&self) -> Result<Stats, IndexError>;
+
+    /// What a study is now: its newest instance, copies in conflict included, and the newest fact that made it another
+    /// version; none when there is no row of it.
+    fn version(&self, key: &StudyKey) -> Result<Option<StudyVersion>, IndexError>;
+
+    /// What was destroyed under a Study Instance UID of a facility, whoever the patient, in order.
+    fn buried(&self, facility: FacilityCode, study: &Uid) -> Result<Vec<Buried>, IndexError>;
+
+    /// Retention facts that are about no one study, and late instances, after a record number, in order.
+    fn retention_facts(&self, after: Lsn, limit: usize) -> Result<Vec<(Lsn, RetentionFact)>, IndexError>;
+
+    /// Every retention fact about one study, in order; also when it was destroyed.
+    fn retention_of(&self, study: &StudyKey) -> Result<Vec<(Lsn, RetentionFact)>, IndexError>;
+
+    /// Packs of destroyed studies whose bytes may still lie somewhere.
+    fn doomed(&self, limit: usize) -> Result<Vec<PackRow>, IndexError>;
+
+    /// Whether a pack is among the doomed.
+    fn is_doomed(&self, pack: PackId) -> Result<bool, IndexError>;
+
+    /// Adds a pack to the doomed: one that a rebuild met.
+    fn doom(&self, row: &PackRow) -> Result<(), IndexError>;
+
+    /// Nothing of a doomed or unknown pack lies anywhere any more: what is kept of its manifest goes, too.
+    fn forget_pack(&self, pack: PackId) -> Result<(), IndexError>;
+
+    /// Number of the newest destruction after which files were not yet purged.
+    fn sweep_due(&self) -> Result<Option<Lsn>, IndexError>;
+
+    /// Rewrites the index's own files so that nothing stands in them that was deleted. Readers and the applier go on.
+    fn purge(&self) -> Result<(), IndexError>;
+
+    /// Files were purged of everything that destructions up to this record removed.
+    fn swept(&self, through: Lsn) -> Result<(), IndexError>;
 
     /// Writes everything that can be found, in an order and form that depend on the facts alone: equal for every
     /// engine and after a rebuild. Ordinals, places in the journal, caches and the journal position are not in it.

@@ -2,15 +2,17 @@
 //!
 //! It scans everything for every query. Use it in tests and as the measure of faster engines.
 
-use crate::attributes::absorb;
+mod derive;
+mod retention;
+
 use crate::position::Position;
-use crate::row::{series_key, study_key};
+use crate::row::study_key;
 use crate::{
-    Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, KnownCopy, KnownPatient, KnownStudy, PackRow, Page,
-    Plan, Prepared, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, dump,
+    Buried, Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, KnownCopy, KnownPatient, KnownStudy,
+    PackRow, Page, Plan, Prepared, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, dump,
 };
-use model::attribute::key;
 use model::pack::PackFact;
+use model::retention::{RetentionFact, StudyVersion};
 use model::{Facility, FacilityCode, Fact, Home, InstanceHead, Layout, Level, Lsn, PackId, Source, Uid};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +27,7 @@ pub struct Oracle {
 #[derive(Debug, Default)]
 struct State {
     applied: Lsn,
+    max_seq: u64,
     instances: BTreeMap<u64, Stored>,
     facilities: BTreeMap<FacilityCode, (Lsn, Facility)>,
     sources: BTreeMap<String, (Lsn, Source)>,
@@ -33,6 +36,16 @@ struct State {
     prepared: BTreeMap<SeriesKey, Prepared>,
     packs: BTreeMap<PackId, PackRow>,
     manifests: BTreeMap<PackId, Vec<u8>>,
+    /// Every retention fact.
+    retention: BTreeMap<Lsn, RetentionFact>,
+    buried: BTreeMap<(FacilityCode, Uid), Vec<Buried>>,
+    hidden: BTreeMap<StudyKey, String>,
+    version_facts: BTreeMap<StudyKey, Lsn>,
+    doomed: BTreeMap<PackId, PackRow>,
+    sweep: Option<Lsn>,
+    /// When the last instance came in at a facility and from a source, whatever became of it.
+    received: BTreeMap<FacilityCode, u64>,
+    received_from: BTreeMap<String, u64>,
     /// Derived: the served instances of every study.
     of_study: BTreeMap<StudyKey, BTreeSet<u64>>,
     /// Derived from `of_study`.
@@ -74,7 +87,10 @@ impl State {
                         Arc::make_mut(&mut known.row).home = home;
                         touched.insert(study_key(head));
                     }
-                } else {
+                } else if !self.is_buried(&study_key(head), |buried| head.seq <= buried.through) {
+                    self.max_seq = self.max_seq.max(head.seq);
+                    raise(self.received.entry(head.facility).or_default(), head.received);
+                    raise(self.received_from.entry(head.source.clone()).or_default(), head.received);
                     if head.outcome.copy == 0 {
                         self.of_study.entry(study_key(head)).or_default().insert(head.seq);
                         touched.insert(study_key(head));
@@ -99,9 +115,10 @@ impl State {
                     touched.insert(key);
                 }
             }
-            // Kept in the journal; no row is made of them yet.
             Fact::Pack(fact) => self.pack(fact, touched),
-            Fact::Retention(_) | Fact::Forwarded { .. } => {}
+            Fact::Retention(fact) => self.retention(lsn, fact, touched),
+            // A forwarded fact never holds another one.
+            Fact::Forwarded { .. } => {}
         }
         self.applied = self.applied.max(entry.lsn);
         Ok(())
@@ -115,7 +132,8 @@ impl State {
             return;
         };
         let row = PackRow::of(packed);
-        if !self.served(&row.series.study).any(|known| known.row.key == row.series) {
+        let gone = self.is_buried(&row.series.study, |buried| row.last_seq <= buried.through);
+        if gone || !self.served(&row.series.study).any(|known| known.row.key == row.series) {
             return;
         }
         for (slot, seq) in (0..).zip(&packed.seqs) {
@@ -130,40 +148,6 @@ impl State {
 
     fn served(&self, key: &StudyKey) -> impl Iterator<Item = &Stored> {
         self.of_study.get(key).into_iter().flatten().filter_map(|seq| self.instances.get(seq))
-    }
-
-    /// Derives a study and its series from all their instances, in order of arrival.
-    fn derive(&mut self, key: &StudyKey) {
-        let mut study: Option<StudyRow> = None;
-        let mut series: BTreeMap<SeriesKey, SeriesRow> = BTreeMap::new();
-        for Stored { head, row: stored } in self.served(key) {
-            let row = study.get_or_insert_with(|| new_study(key, head));
-            absorb(&mut row.attributes, &head.attributes, Level::Study);
-            row.sop_classes.insert(head.sop_class.clone());
-            row.instances += 1;
-            row.bytes += head.file_len;
-            row.last_seq = head.seq;
-            row.last_received = row.last_received.max(head.received);
-            let row = series.entry(series_key(head)).or_insert_with_key(|key| new_series(key, head));
-            absorb(&mut row.attributes, &head.attributes, Level::Series);
-            row.instances += 1;
-            row.packed += u64::from(stored.home.journal().is_none());
-            row.bytes += head.file_len;
-            row.last_seq = head.seq;
-            row.last_received = row.last_received.max(head.received);
-        }
-        let Some(mut study) = study else { return };
-        study.complete_through = self.complete.get(key).copied();
-        for row in series.values_mut() {
-            row.quiet_through = self.quiet.get(&row.key).copied();
-            study.series += 1;
-            study.busy_series += u64::from(row.is_busy());
-            study.modalities.extend(row.attributes.get(&key::MODALITY).filter(|m| !m.is_empty()).cloned());
-        }
-        self.studies.insert(key.clone(), Arc::new(study));
-        let mut series: Vec<_> = series.into_values().map(Arc::new).collect();
-        series.sort_by_key(|row| row.first_seq);
-        self.series.insert(key.clone(), series);
     }
 
     fn series_of(&self, key: &StudyKey) -> Vec<Arc<SeriesRow>> {
@@ -224,38 +208,6 @@ fn keep_newest<K: Ord, V: Clone>(map: &mut BTreeMap<K, (Lsn, V)>, key: K, lsn: L
     }
 }
 
-fn new_study(key: &StudyKey, first: &InstanceHead) -> StudyRow {
-    StudyRow {
-        key: key.clone(),
-        attributes: BTreeMap::new(),
-        modalities: BTreeSet::new(),
-        sop_classes: BTreeSet::new(),
-        series: 0,
-        busy_series: 0,
-        instances: 0,
-        bytes: 0,
-        first_seq: first.seq,
-        last_seq: first.seq,
-        last_received: 0,
-        complete_through: None,
-    }
-}
-
-fn new_series(key: &SeriesKey, first: &InstanceHead) -> SeriesRow {
-    SeriesRow {
-        key: key.clone(),
-        study_rank: first.outcome.study,
-        attributes: BTreeMap::new(),
-        instances: 0,
-        bytes: 0,
-        first_seq: first.seq,
-        last_seq: first.seq,
-        last_received: 0,
-        quiet_through: None,
-        packed: 0,
-    }
-}
-
 /// Cuts one page out of all rows.
 fn page<T>(all: impl IntoIterator<Item = (Cursor, T)>, after: Option<&Cursor>, limit: usize) -> Page<T> {
     let limit = limit.max(1);
@@ -289,7 +241,7 @@ impl Index for Oracle {
     }
 
     fn max_seq(&self) -> u64 {
-        self.state.lock().instances.last_key_value().map_or(0, |(seq, _)| *seq)
+        self.state.lock().max_seq
     }
 
     fn identity(
@@ -445,24 +397,7 @@ impl Index for Oracle {
     }
 
     fn stats(&self) -> Result<Stats, IndexError> {
-        let state = self.state.lock();
-        let mut stats = Stats::default();
-        for Stored { head, .. } in state.instances.values() {
-            let conflict = head.outcome.copy > 0;
-            let facility = stats.facilities.entry(head.facility).or_default();
-            facility.instance(head.file_len, head.received, conflict);
-            let source = stats.sources.entry(head.source.clone()).or_default();
-            source.instance(head.file_len, head.received, conflict);
-        }
-        for row in state.studies.values() {
-            let facility = stats.facilities.entry(row.key.facility).or_default();
-            facility.studies += 1;
-            facility.series += row.series;
-        }
-        for count in stats.facilities.values() {
-            stats.total.add(count);
-        }
-        Ok(stats)
+        Ok(self.state.lock().stats())
     }
 
     fn dump(&self, out: &mut dyn FnMut(&[u8])) -> Result<(), IndexError> {
@@ -486,6 +421,58 @@ impl Index for Oracle {
             dump.conflict(&known.row, &known.head.layout);
         }
         state.packs.values().for_each(|row| dump.pack(row));
+        state.retention.iter().try_for_each(|(lsn, fact)| dump.retention(*lsn, fact))
+    }
+
+    fn version(&self, key: &StudyKey) -> Result<Option<StudyVersion>, IndexError> {
+        Ok(self.state.lock().version(key))
+    }
+
+    fn buried(&self, facility: FacilityCode, study: &Uid) -> Result<Vec<Buried>, IndexError> {
+        Ok(self.state.lock().buried.get(&(facility, study.clone())).cloned().unwrap_or_default())
+    }
+
+    fn retention_facts(&self, after: Lsn, limit: usize) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
+        Ok(self.state.lock().general(after, limit))
+    }
+
+    fn retention_of(&self, study: &StudyKey) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
+        Ok(self.state.lock().of_one(study))
+    }
+
+    fn doomed(&self, limit: usize) -> Result<Vec<PackRow>, IndexError> {
+        Ok(self.state.lock().doomed.values().take(limit).cloned().collect())
+    }
+
+    fn is_doomed(&self, pack: PackId) -> Result<bool, IndexError> {
+        Ok(self.state.lock().doomed.contains_key(&pack))
+    }
+
+    fn doom(&self, row: &PackRow) -> Result<(), IndexError> {
+        self.state.lock().doomed.insert(row.pack, row.clone());
+        Ok(())
+    }
+
+    fn forget_pack(&self, pack: PackId) -> Result<(), IndexError> {
+        let mut state = self.state.lock();
+        state.doomed.remove(&pack);
+        if !state.packs.contains_key(&pack) {
+            state.manifests.remove(&pack);
+        }
+        Ok(())
+    }
+
+    fn sweep_due(&self) -> Result<Option<Lsn>, IndexError> {
+        Ok(self.state.lock().sweep)
+    }
+
+    fn purge(&self) -> Result<(), IndexError> {
+        Ok(())
+    }
+
+    fn swept(&self, through: Lsn) -> Result<(), IndexError> {
+        let mut state = self.state.lock();
+        state.sweep = state.sweep.filter(|due| *due > through);
         Ok(())
     }
 }

@@ -58,6 +58,8 @@ pub struct Plan {
     pub(crate) series: Vec<Check>,
     pub(crate) instance: Vec<Check>,
     pub(crate) fuzzy: bool,
+    /// Whether hidden studies and rejected instances are in the answer.
+    pub(crate) hidden: bool,
 }
 
 /// Attributes whose exact value selects few studies, best first.
@@ -98,6 +100,7 @@ pub fn plan(query: &Query, facilities: Option<&[FacilityCode]>) -> Plan {
         series: checks(Level::Series),
         instance: checks(Level::Instance),
         fuzzy: query.fuzzy,
+        hidden: false,
     };
     plan.dates = plan.date_bounds();
     plan.driver = plan.choose();
@@ -110,6 +113,12 @@ impl Plan {
         self.level
     }
 
+    /// The same with hidden studies and rejected instances: for holds, which keep those too.
+    #[must_use]
+    pub fn with_hidden(self) -> Self {
+        Self { hidden: true, ..self }
+    }
+
     /// The table the answer is read from.
     pub fn driver(&self) -> &Driver {
         &self.driver
@@ -120,19 +129,21 @@ impl Plan {
         self.facilities.as_ref().is_none_or(|list| list.binary_search(&facility).is_ok())
     }
 
-    /// Whether a study satisfies everything that is asked of studies.
+    /// Whether a study is shown and satisfies everything that is asked of studies.
     pub(crate) fn accepts_study(&self, row: &StudyRow) -> bool {
-        self.sees(row.key.facility) && self.all(&self.study, |key| row.value(key))
+        let shown = self.hidden || (row.hidden_by.is_none() && row.served() > 0);
+        shown && self.sees(row.key.facility) && self.all(&self.study, |key| row.value(key))
     }
 
-    /// Whether a series satisfies everything that is asked of series.
+    /// Whether a series shows anything and satisfies everything that is asked of series.
     pub(crate) fn accepts_series(&self, row: &SeriesRow) -> bool {
-        self.all(&self.series, |key| row.value(key))
+        (self.hidden || row.served() > 0) && self.all(&self.series, |key| row.value(key))
     }
 
-    /// Whether an instance satisfies everything that is asked of instances.
+    /// Whether an instance is shown and satisfies everything that is asked of instances.
     pub(crate) fn accepts_instance(&self, row: &InstanceRow) -> bool {
-        self.all(&self.instance, |key| row.value(key))
+        let shown = self.hidden || !row.rejected || self.depth() < Level::Instance;
+        shown && self.all(&self.instance, |key| row.value(key))
     }
 
     /// The level down to which rows must be read to decide and to answer.

@@ -11,6 +11,7 @@ mod keys;
 mod lists;
 mod packs;
 mod read;
+mod retention;
 mod streams;
 mod tables;
 
@@ -18,12 +19,13 @@ pub use tables::RocksOptions;
 
 use crate::row::{KnownCopy, KnownPatient, KnownStudy};
 use crate::{
-    Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, PackRow, Page, Plan, Prepared, SeriesKey,
+    Buried, Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, PackRow, Page, Plan, Prepared, SeriesKey,
     SeriesRow, Stats, StudyKey, StudyRow, dump, encode,
 };
 use apply::{Applier, Mark};
 use cells::{For, Waits};
 use lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
+use model::retention::{RetentionFact, StudyVersion};
 use model::{Facility, FacilityCode, Fact, Layout, Lsn, PackId, Source, Uid};
 use parking_lot::Mutex;
 use read::{Reader, get_now, handle, number_after_kind};
@@ -69,6 +71,12 @@ impl Rocks {
             }
             Some(found) if found > u64::from(FORMAT) => {
                 return Err(IndexError::Newer { found: u32::try_from(found).unwrap_or(u32::MAX), known: FORMAT });
+            }
+            Some(found) if found < u64::from(FORMAT) => {
+                retention::upgrade(&db)?;
+                let write =
+                    db.put_cf_opt(handle(&db, Table::Meta)?, b"format", u64::from(FORMAT).to_be_bytes(), &unlogged());
+                write.map_err(engine("write the format"))?;
             }
             Some(_) => {}
         }
@@ -128,8 +136,15 @@ impl Rocks {
     }
 }
 
-fn is_of_pack(entry: &Entry) -> bool {
-    matches!(entry.own().1, Fact::Pack(_))
+/// Whether a fact is a batch of its own, so that rows are read as they are stored.
+fn stands_alone(entry: &Entry) -> bool {
+    match entry.own().1 {
+        Fact::Pack(_) => true,
+        Fact::Retention(fact) => {
+            matches!(**fact, RetentionFact::StudyDestroyed(_) | RetentionFact::InstanceRejected { .. })
+        }
+        _ => false,
+    }
 }
 
 /// The end of all keys under a number.
@@ -150,7 +165,7 @@ fn page<T>(rows: Vec<T>, limit: usize, seq: impl Fn(&T) -> u64) -> Page<T> {
 impl Index for Rocks {
     fn apply(&self, batch: &[Entry]) -> Result<(), IndexError> {
         let mut applier = self.applier.lock();
-        batch.chunk_by(|one, other| !is_of_pack(one) && !is_of_pack(other)).try_for_each(|run| {
+        batch.chunk_by(|one, other| !stands_alone(one) && !stands_alone(other)).try_for_each(|run| {
             let before = Mark { applied: self.applied(), max_seq: self.max_seq(), waits: [u64::MAX; 2] };
             let mark = applier.apply(&self.db, run, before)?;
             // After the write: a walk that began before it must not raise the second.
@@ -335,6 +350,8 @@ impl Index for Rocks {
     }
 
     fn put_prepared(&self, key: &SeriesKey, through_seq: u64, document: Vec<u8>) -> Result<(), IndexError> {
+        // Not while a destruction is applied: nothing would ever remove the document.
+        let _applier = self.applier.lock();
         let Some((_, series)) = self.reader().locate(key)? else { return Ok(()) };
         let value = [through_seq.to_be_bytes().as_slice(), &document].concat();
         let table = handle(&self.db, Table::Prepared)?;
@@ -398,8 +415,60 @@ impl Index for Rocks {
             rows.iter().for_each(|row| dump.pack(row));
             after = rows.last().map(|row| row.pack);
             if after.is_none() {
-                return Ok(());
+                break;
             }
         }
+        reader.each_retention(&mut |lsn, fact| dump.retention(lsn, fact))
+    }
+
+    fn version(&self, key: &StudyKey) -> Result<Option<StudyVersion>, IndexError> {
+        self.reader().version(key)
+    }
+
+    fn buried(&self, facility: FacilityCode, study: &Uid) -> Result<Vec<Buried>, IndexError> {
+        self.reader().buried(facility, study)
+    }
+
+    fn retention_facts(&self, after: Lsn, limit: usize) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
+        self.reader().general(after, limit)
+    }
+
+    fn retention_of(&self, study: &StudyKey) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
+        self.reader().of_one(study)
+    }
+
+    fn doomed(&self, limit: usize) -> Result<Vec<PackRow>, IndexError> {
+        self.reader().doomed(limit)
+    }
+
+    fn is_doomed(&self, pack: PackId) -> Result<bool, IndexError> {
+        get_now(&self.db, Table::Packs, &packs::doomed_key(pack), |_| Ok(())).map(|found| found.is_some())
+    }
+
+    fn doom(&self, row: &PackRow) -> Result<(), IndexError> {
+        retention::doom(&self.db, row)
+    }
+
+    fn forget_pack(&self, pack: PackId) -> Result<(), IndexError> {
+        let _applier = self.applier.lock();
+        retention::forget_pack(&self.db, pack, self.reader().pack(pack)?.is_some())
+    }
+
+    fn sweep_due(&self) -> Result<Option<Lsn>, IndexError> {
+        get_now(&self.db, Table::Meta, b"sweep", |bytes| number(Table::Meta, bytes))
+    }
+
+    fn purge(&self) -> Result<(), IndexError> {
+        self.flush()?;
+        retention::purge(&self.db)
+    }
+
+    fn swept(&self, through: Lsn) -> Result<(), IndexError> {
+        let _applier = self.applier.lock();
+        if self.sweep_due()?.is_some_and(|due| due <= through) {
+            let delete = self.db.delete_cf_opt(handle(&self.db, Table::Meta)?, b"sweep", &unlogged());
+            delete.map_err(engine("note what was purged"))?;
+        }
+        Ok(())
     }
 }

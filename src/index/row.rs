@@ -3,7 +3,7 @@
 use model::attribute::key;
 use model::pack::{ColdCopy, PackFact, Packed};
 use model::{
-    AttrKey, Attributes, Digest, FacilityCode, Flag, Frames, Home, InstanceHead, Layout, Level, Outcome, PackId,
+    AttrKey, Attributes, Digest, FacilityCode, Flag, Frames, Home, InstanceHead, Layout, Level, Lsn, Outcome, PackId,
     PixelSpan, Uid, Via,
 };
 use std::borrow::Cow;
@@ -57,6 +57,12 @@ pub struct StudyRow {
     pub last_received: u64,
     /// The newest `seq` that a "complete" fact covers.
     pub complete_through: Option<u64>,
+    /// Number of instances that were rejected: counted above, found and retrieved by nobody.
+    pub rejected: u64,
+    /// The retention plan that hides it: then it is found and retrieved by nobody.
+    pub hidden_by: Option<String>,
+    /// Record number of the newest fact that made it another version; 0 for none.
+    pub version_fact: Lsn,
 }
 
 /// What is known of a series.
@@ -82,6 +88,8 @@ pub struct SeriesRow {
     pub quiet_through: Option<u64>,
     /// Number of instances that are read from packs.
     pub packed: u64,
+    /// Number of instances that were rejected.
+    pub rejected: u64,
 }
 
 /// The frames of an instance in short; [`crate::Index::layout`] has their places.
@@ -168,6 +176,8 @@ pub struct InstanceRow {
     pub frames: FrameSummary,
     /// Length of the data set as scanned.
     pub dataset_len: u64,
+    /// Whether it was rejected: then it is found and retrieved by nobody.
+    pub rejected: bool,
 }
 
 impl StudyRow {
@@ -179,11 +189,16 @@ impl StudyRow {
             key::MODALITIES_IN_STUDY => joined(self.modalities.iter().map(String::as_str).collect()),
             key::SOP_CLASSES_IN_STUDY => joined(self.sop_classes.iter().map(Uid::as_str).collect()),
             key::NUMBER_OF_STUDY_RELATED_SERIES => Some(self.series.to_string().into()),
-            key::NUMBER_OF_STUDY_RELATED_INSTANCES => Some(self.instances.to_string().into()),
+            key::NUMBER_OF_STUDY_RELATED_INSTANCES => Some(self.served().to_string().into()),
             // PS3.3 C.4.23.1.1: everything is on fast media.
             key::INSTANCE_AVAILABILITY => Some("ONLINE".into()),
             other => self.attributes.get(&other).map(|value| value.as_str().into()),
         }
+    }
+
+    /// Number of instances that may be found.
+    pub const fn served(&self) -> u64 {
+        self.instances.saturating_sub(self.rejected)
     }
 
     /// Whether every series is quiet but no "complete" fact covers the newest instance.
@@ -197,9 +212,14 @@ impl SeriesRow {
     pub fn value(&self, wanted: AttrKey) -> Option<Cow<'_, str>> {
         match wanted {
             key::SERIES_INSTANCE_UID => Some(self.key.series.as_str().into()),
-            key::NUMBER_OF_SERIES_RELATED_INSTANCES => Some(self.instances.to_string().into()),
+            key::NUMBER_OF_SERIES_RELATED_INSTANCES => Some(self.served().to_string().into()),
             other => self.attributes.get(&other).map(|value| value.as_str().into()),
         }
+    }
+
+    /// Number of instances that may be found.
+    pub const fn served(&self) -> u64 {
+        self.instances.saturating_sub(self.rejected)
     }
 
     /// Whether the newest instance is not covered by a "quiet" fact.
@@ -238,6 +258,7 @@ impl InstanceRow {
             pixel: head.layout.pixel,
             frames: FrameSummary::of(&head.layout.frames),
             dataset_len: head.layout.dataset_len,
+            rejected: false,
         }
     }
 

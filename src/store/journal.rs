@@ -313,10 +313,27 @@ impl Journal {
         self.sync().map(|_| ())
     }
 
+    /// Cuts the files of released segments that are kept for reuse, so that nothing of their records stays in them; what
+    /// stands behind the records of the active one goes, too.
+    pub fn clear_spares(&self) -> Result<(), StoreError> {
+        let _turn = self.release_turn.lock();
+        self.shared.refuse_when_poisoned()?;
+        self.writer.lock().clear_spares(&self.shared)
+    }
+
     /// Gives a segment's space back for reuse. Its records are gone from replay and reads when this returns.
     ///
     /// The caller has copied what still counts elsewhere and synced it. The active segment cannot go.
     pub fn release(&self, segment: u32) -> Result<(), StoreError> {
+        self.give_back(segment, false)
+    }
+
+    /// The same, and nothing of its records stays in the file, even when it is kept for reuse.
+    pub fn release_cleanly(&self, segment: u32) -> Result<(), StoreError> {
+        self.give_back(segment, true)
+    }
+
+    fn give_back(&self, segment: u32, clean: bool) -> Result<(), StoreError> {
         let _turn = self.release_turn.lock();
         self.sync()?;
         // What the segment held must be proven by what stays, or the next start takes the gap for a loss.
@@ -325,6 +342,6 @@ impl Journal {
         // Durably free before it can be used again: otherwise a crash could bring its records back.
         // Appends go on meanwhile: nothing else writes to a segment that is neither active nor free.
         self.shared.mirror.put_header(&SegmentHeader { in_use: false, ..header })?;
-        self.writer.lock().release(&self.shared, &header)
+        self.writer.lock().release(&self.shared, &header, clean)
     }
 }

@@ -82,6 +82,14 @@ impl std::fmt::Debug for DataKey {
     }
 }
 
+/// 32 bytes that nobody can know.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn draw_random() -> Result<[u8; 32], StoreError> {
+    random()
+}
+
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];
     let filled = SystemRandom::new().fill(&mut bytes);

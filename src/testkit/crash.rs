@@ -3,6 +3,7 @@
 //! Every round first checks what the round before got acknowledged, then sends over many associations
 //! and kills the server at a random moment. What was sent without an answer is sent again in the next round:
 //! a sender cannot know, and the archive must take it either way.
+//! Series are packed as soon as they are quiet and segments are small, so that kills also hit packing and release.
 
 use crate::association::Association;
 use crate::element::{DataSet, file_meta};
@@ -46,6 +47,8 @@ pub struct Summary {
     pub lost: Vec<String>,
     /// Whatever else went wrong: statuses, commands that failed.
     pub problems: Vec<String>,
+    /// Packs that lie in the hot volume at the end.
+    pub packs: u64,
     /// Bytes of the acknowledged data sets.
     pub bytes: u64,
     /// Wall time.
@@ -63,11 +66,13 @@ impl Summary {
     /// One line for people and logs.
     pub fn line(&self) -> String {
         format!(
-            "rounds {}, acknowledged {} ({} MB), unanswered and sent again {}, lost {}, problems {}, seed {}, {:.0} s",
+            "rounds {}, acknowledged {} ({} MB), unanswered and sent again {}, packs {}, lost {}, problems {}, seed {}, \
+             {:.0} s",
             self.rounds,
             self.acknowledged,
             self.bytes / 1_000_000,
             self.unanswered,
+            self.packs,
             self.lost.len(),
             self.problems.len(),
             self.seed,
@@ -101,11 +106,12 @@ pub fn run(how: &Crashing) -> io::Result<Summary> {
     let mut rng = Rng::with_seed(how.seed);
     let mut summary = Summary { seed: how.seed, ..Summary::default() };
     let data = how.folder.join("data");
+    let config = write_config(&how.folder)?;
     let mut promises: Vec<Promise> = Vec::new();
     let mut unchecked = 0;
     let mut again: Vec<Vec<Object>> = vec![Vec::new(); how.streams];
     for round in 0..how.rounds {
-        let server = Server::start(&how.executable, &data, &[])?;
+        let server = Server::start(&how.executable, &data, &["--config", &config])?;
         check(&server, promises.get(unchecked..).unwrap_or_default(), &mut summary);
         unchecked = promises.len();
         let queues = queues(how, round, &mut again);
@@ -125,28 +131,54 @@ pub fn run(how: &Crashing) -> io::Result<Summary> {
         summary.rounds += 1;
     }
     summary.acknowledged = u64::try_from(promises.len()).unwrap_or(0);
-    finish(how, &promises, &mut summary)?;
+    finish(how, &config, &promises, &mut summary)?;
     summary.elapsed = started.elapsed();
     Ok(summary)
 }
 
 /// Everything once more, then the program's own two proofs, then everything again over the rebuilt index.
-fn finish(how: &Crashing, promises: &[Promise], summary: &mut Summary) -> io::Result<()> {
+fn finish(how: &Crashing, config: &str, promises: &[Promise], summary: &mut Summary) -> io::Result<()> {
     let data = how.folder.join("data");
-    let server = Server::start(&how.executable, &data, &[])?;
+    let server = Server::start(&how.executable, &data, &["--config", config])?;
     check(&server, promises, summary);
     server.stop(Duration::from_secs(60))?;
+    summary.packs = packs(&data.join("packs/packs"));
     for command in ["verify", "rebuild-index"] {
-        let output = server::command(&how.executable, &data, &[command])?;
+        let output = server::command(&how.executable, &data, &[command, "--config", config])?;
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr).into_owned();
             summary.problems.push(format!("khoanh {command}: {}: {}", output.status, text.trim()));
         }
     }
-    let server = Server::start(&how.executable, &data, &[])?;
+    let server = Server::start(&how.executable, &data, &["--config", config])?;
     check(&server, promises, summary);
     server.stop(Duration::from_secs(60))?;
     Ok(())
+}
+
+/// Everything that moves bytes after the acknowledgement happens soon and often.
+const CONFIG: &str = r#"
+[journal]
+segment = "16MiB"
+blob_above = "4MiB"
+[index]
+quiet_after = "100ms"
+[packs]
+after = "0s"
+[ledger]
+sign_every = "500ms"
+"#;
+
+fn write_config(folder: &std::path::Path) -> io::Result<String> {
+    let path = folder.join("crash.toml");
+    std::fs::write(&path, CONFIG)?;
+    path.into_os_string().into_string().map_err(|_| io::Error::other("the folder's name is not UTF-8"))
+}
+
+/// Number of files in a folder and those below.
+fn packs(folder: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| if entry.path().is_dir() { packs(&entry.path()) } else { 1 }).sum()
 }
 
 /// What each stream sends in a round: first what went unanswered, then new objects, now and then a large one.

@@ -16,5 +16,6 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     let summary = run(&how).unwrap_or_else(|error| panic!("seed {}: {error}", how.seed));
     println!("{}", summary.line());
     assert!(summary.is_clean(), "{}\n{:#?}\n{:#?}", summary.line(), summary.lost, summary.problems);
+    assert!(summary.packs > 0, "nothing was packed: {}", summary.line());
     assert!(summary.acknowledged > 0, "no object was ever acknowledged: {}", summary.line());
 }

@@ -19,6 +19,8 @@ fn restore(from: &Path, set: Option<&str>, data: &Path) -> Result<backup::Restor
 /// Opens what was restored.
 fn reopened(bench: &Bench, data: &Path) -> Bench {
     let options = Options { data: data.to_owned(), ..bench.options.clone() };
+    // The ledger's key is kept apart from the backups and brought by hand.
+    std::fs::copy(bench.options.data.join("ledger.pem"), data.join("ledger.pem")).expect("the ledger's key");
     let archive = Archive::open(options.clone()).expect("open what was restored");
     Bench { archive, options, folder: tempfile::tempdir().expect("folder") }
 }

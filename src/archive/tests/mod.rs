@@ -4,6 +4,7 @@ mod backup;
 mod ingest;
 mod packs;
 mod recover;
+mod retain;
 mod see;
 
 use crate::{Archive, Form, IngestError, Options, Stored};

@@ -228,6 +228,11 @@ impl Far for Elsewhere {
         Ok(Arc::new(self.bytes(row)?))
     }
 
+    fn forget(&self, row: &PackRow) -> Result<(), RetrieveError> {
+        let _ = std::fs::remove_file(self.path(row));
+        Ok(())
+    }
+
     fn check(&self, row: &PackRow) -> Result<(), RetrieveError> {
         let found = Digest(sha2::Sha256::digest(self.bytes(row)?).into());
         let wanted = row.cold.as_ref().map(|copy| copy.sha256);

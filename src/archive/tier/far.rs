@@ -33,6 +33,13 @@ impl Far for FarCloud {
         Ok(Arc::new(Watched { tiers: Arc::clone(&self.0), pack: row.pack, plain }))
     }
 
+    fn forget(&self, row: &PackRow) -> Result<(), RetrieveError> {
+        self.0.forget(row.pack);
+        let Some(cloud) = &self.0.cloud else { return Ok(()) };
+        cloud.forget(row.pack, row.cold.as_ref())?;
+        Ok(())
+    }
+
     fn check(&self, row: &PackRow) -> Result<(), RetrieveError> {
         let gone = || RetrieveError::Unavailable { what: format!("pack {} has no copy afar", row.pack) };
         let (cloud, copy) = self.0.cloud.as_ref().zip(row.cold.as_ref()).ok_or_else(gone)?;

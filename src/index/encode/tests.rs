@@ -33,6 +33,9 @@ fn study_sample() -> StudyRow {
         last_seq: 1511,
         last_received: 1_706_700_000_123,
         complete_through: Some(1400),
+        rejected: 0,
+        hidden_by: None,
+        version_fact: 0,
     }
 }
 
@@ -48,6 +51,7 @@ fn series_sample() -> SeriesRow {
         last_received: 1_706_700_000_123,
         quiet_through: None,
         packed: 0,
+        rejected: 0,
     }
 }
 
@@ -90,6 +94,7 @@ fn instance_sample() -> InstanceRow {
         pixel: layout_sample().pixel,
         frames: FrameSummary::of(&layout_sample().frames),
         dataset_len: 1542,
+        rejected: false,
     }
 }
 
@@ -125,7 +130,7 @@ fn rows_of_version_1_are_read_for_ever() {
 /// A row of version 2 as it is written now.
 fn packed_sample() -> InstanceRow {
     let home = Home::Pack { pack: PackId::new([0x5a; 16]), slot: 300 };
-    InstanceRow { home, ..instance_sample() }
+    InstanceRow { home, rejected: true, ..instance_sample() }
 }
 
 fn pack_sample(cold: bool) -> PackRow {
@@ -157,9 +162,10 @@ fn pack_sample(cold: bool) -> PackRow {
 
 #[test]
 fn rows_are_written_in_the_newest_version_and_come_back() {
-    let counted = SeriesRow { packed: 3, ..series_sample() };
+    let counted = SeriesRow { packed: 3, rejected: 1, ..series_sample() };
+    let hidden = StudyRow { rejected: 1, hidden_by: Some("2036-q1".into()), version_fact: 700, ..study_sample() };
     let rows = [
-        ("study", encoded(|out| put_study(out, &study_sample()))),
+        ("study", encoded(|out| put_study(out, &hidden))),
         ("series", encoded(|out| put_series(out, &counted))),
         ("instance", encoded(|out| put_instance(out, &instance_sample()))),
         ("packed", encoded(|out| put_instance(out, &packed_sample()))),
@@ -171,7 +177,7 @@ fn rows_are_written_in_the_newest_version_and_come_back() {
     // Holds while version 2 is the newest; a new version gets a fixture of its own.
     assert!(now == ROWS_2, "the rows are now written as\n{now}");
     let row = |name: &str| fixture_of(ROWS_2, name);
-    assert_eq!(study(&row("study")).expect("study"), study_sample());
+    assert_eq!(study(&row("study")).expect("study"), hidden);
     assert_eq!(series(&study_sample().key, &row("series")).expect("series"), counted);
     assert_eq!(instance(&series_sample().key, &row("instance")).expect("instance"), instance_sample());
     assert_eq!(instance(&series_sample().key, &row("packed")).expect("instance"), packed_sample());

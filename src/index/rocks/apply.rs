@@ -6,6 +6,7 @@
 use super::cells::{CopyCells, CountCells, For, ListCells, SeriesCell, StudyCell};
 use super::lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
 use super::read::{get_now, handle};
+use super::retention::conflict_key;
 use super::tables::{Table, UidKind, engine, pair, uid_key, unlogged};
 use crate::attributes::{absorb, absorbs};
 use crate::codec::Encoder;
@@ -22,12 +23,12 @@ const ROWS_KEPT: usize = 2048;
 /// The one applier of an index.
 #[derive(Default)]
 pub(super) struct Applier {
-    studies: HashMap<u64, StudyCell>,
+    pub(super) studies: HashMap<u64, StudyCell>,
     pub(super) series: HashMap<u64, SeriesCell>,
-    patients: ListCells<PatientEntry>,
+    pub(super) patients: ListCells<PatientEntry>,
     pub(super) series_lists: ListCells<SeriesEntry>,
-    copies: CopyCells,
-    counts: CountCells,
+    pub(super) copies: CopyCells,
+    pub(super) counts: CountCells,
     pub(super) batch: WriteBatch,
 }
 
@@ -44,7 +45,8 @@ impl Applier {
     /// Applies a batch atomically. After an error nothing of it is written and nothing of it is remembered.
     pub(super) fn apply(&mut self, db: &DB, entries: &[Entry], before: Mark) -> Result<Mark, IndexError> {
         let result = self.collect(db, entries, before).and_then(|mark| self.commit(db, mark));
-        if result.is_err() || self.studies.len() + self.series.len() > ROWS_KEPT {
+        let rewrote = entries.iter().any(super::stands_alone);
+        if result.is_err() || rewrote || self.studies.len() + self.series.len() > ROWS_KEPT {
             *self = Self::default();
         }
         result
@@ -74,9 +76,10 @@ impl Applier {
                 Fact::StudyComplete { facility, study, patient, through, .. } => {
                     self.complete(db, *facility, study, *patient, *through)?;
                 }
-                // Kept in the journal; no row is made of them yet.
                 Fact::Pack(fact) => self.pack(db, fact)?,
-                Fact::Retention(_) | Fact::Forwarded { .. } => {}
+                Fact::Retention(fact) => self.retention(db, lsn, fact, &mut mark)?,
+                // A forwarded fact never holds another one.
+                Fact::Forwarded { .. } => {}
             }
             mark.applied = mark.applied.max(entry.lsn);
         }
@@ -89,6 +92,9 @@ impl Applier {
         if let Some(known) = copies.iter().find(|copy| copy.seq == head.seq) {
             let (study, series) = (known.study, known.series);
             return self.move_instance(db, head, home, (study, series));
+        }
+        if self.is_buried(db, &study_key(head), |buried| head.seq <= buried.through)? {
+            return Ok(());
         }
         let (study, series) = if head.outcome.copy == 0 { self.serve(db, head)? } else { self.note(db, head)? };
         self.copies.push(key, CopyEntry::of(head, study, series));
@@ -182,6 +188,7 @@ impl Applier {
     /// Remembers whom and what a copy in conflict names, without touching rows.
     fn note(&mut self, db: &DB, head: &InstanceHead) -> Result<(u64, u64), IndexError> {
         self.patient(db, head, false)?;
+        self.batch.put_cf(handle(db, Table::Uids)?, conflict_key(&study_key(head), head.seq), []);
         let key = uid_key(UidKind::Series, &head.series, head.facility);
         let wanted = series_key(head);
         let list = self.series_lists.load(db, &key)?;
@@ -246,7 +253,7 @@ impl Applier {
         Ok((new, series))
     }
 
-    fn load_study(&mut self, db: &DB, study: u64) -> Result<(), IndexError> {
+    pub(super) fn load_study(&mut self, db: &DB, study: u64) -> Result<(), IndexError> {
         if !self.studies.contains_key(&study)
             && let Some(row) = get_now(db, Table::Studies, &study.to_be_bytes(), encode::study)?
         {
@@ -333,9 +340,14 @@ impl Applier {
             }
         }
         let uids = handle(db, Table::Uids)?;
-        self.patients.write(|key, list| batch.put_cf(uids, key, PatientEntry::encode(list)));
-        self.series_lists.write(|key, list| batch.put_cf(uids, key, SeriesEntry::encode(list)));
-        self.copies.write(|key, list| batch.put_cf(uids, key, CopyEntry::encode(list)));
+        let mut put = |key: &[u8], list: Option<Vec<u8>>| match list {
+            Some(list) => batch.put_cf(uids, key, list),
+            None => batch.delete_cf(uids, key),
+        };
+        let listed = |empty: bool, list: Vec<u8>| (!empty).then_some(list);
+        self.patients.write(|key, list| put(key, listed(list.is_empty(), PatientEntry::encode(list))));
+        self.series_lists.write(|key, list| put(key, listed(list.is_empty(), SeriesEntry::encode(list))));
+        self.copies.write(|key, list| put(key, listed(list.is_empty(), CopyEntry::encode(list))));
         let meta = handle(db, Table::Meta)?;
         self.counts.write(|key, value| batch.put_cf(meta, key, value));
         batch.put_cf(meta, b"applied", mark.applied.to_be_bytes());

@@ -5,7 +5,7 @@ use super::lists::{CopyEntry, Listed};
 use super::read::{get_now, handle};
 use super::tables::{Table, number, pair};
 use crate::codec::{Decoder, Encoder};
-use crate::row::{SeriesKey, SeriesRow, StudyKey, StudyRow};
+use crate::row::{InstanceRow, SeriesKey, SeriesRow, StudyKey, StudyRow};
 use crate::stats::Count;
 use crate::{IndexError, encode};
 use model::{FacilityCode, InstanceHead, Lsn};
@@ -37,6 +37,9 @@ impl StudyCell {
             last_seq: first_seq,
             last_received: 0,
             complete_through: None,
+            rejected: 0,
+            hidden_by: None,
+            version_fact: 0,
         };
         Self { row, dirty: true, stored_keys: Some(Vec::new()), waits: false }
     }
@@ -129,6 +132,7 @@ impl SeriesCell {
             last_received: 0,
             quiet_through: None,
             packed: 0,
+            rejected: 0,
         };
         Self { row, dirty: true, study, counted_busy: false, waits: None }
     }
@@ -260,6 +264,14 @@ impl CopyCells {
         self.cells.load(db, key).map(|list| list.as_slice())
     }
 
+    /// Takes an instance off the copies under its UID; gives what is left.
+    pub(super) fn remove(&mut self, db: &DB, key: &[u8], seq: u64) -> Result<&[CopyEntry], IndexError> {
+        let list = self.cells.load(db, key)?;
+        list.retain(|copy| copy.seq != seq);
+        self.cells.touch(key.to_vec());
+        Ok(self.cells.lists.get(key).map_or(&[], Vec::as_slice))
+    }
+
     pub(super) fn push(&mut self, key: Vec<u8>, entry: CopyEntry) {
         self.cells.lists.entry(key.clone()).or_default().push(entry);
         self.cells.touch(key);
@@ -291,6 +303,19 @@ impl CountCells {
         self.facility(db, head.facility)?.instance(head.file_len, head.received, conflict);
         let source = self.count(db, [b"U".as_slice(), head.source.as_bytes()].concat())?;
         source.instance(head.file_len, head.received, conflict);
+        Ok(())
+    }
+
+    /// Takes an instance off the counts of its facility and source.
+    pub(super) fn take_off(&mut self, db: &DB, row: &InstanceRow) -> Result<(), IndexError> {
+        let source = [b"U".as_slice(), row.source.as_bytes()].concat();
+        let facility = [b"T".as_slice(), row.key.study.facility.as_bytes()].concat();
+        for key in [facility, source] {
+            let count = self.count(db, key)?;
+            let number = if row.outcome.copy > 0 { &mut count.conflicts } else { &mut count.instances };
+            *number = number.saturating_sub(1);
+            count.bytes = count.bytes.saturating_sub(row.file_len);
+        }
         Ok(())
     }
 

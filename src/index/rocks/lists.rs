@@ -6,6 +6,7 @@
 use super::tables::Table;
 use crate::IndexError;
 use crate::codec::{Decoder, Encoder};
+use crate::retention::Buried;
 use crate::row::{KnownCopy, KnownPatient, KnownStudy};
 use model::{Digest, InstanceHead, Uid};
 
@@ -142,5 +143,19 @@ impl Listed for CopyEntry {
             loose_crc: u32::from_be_bytes(row.array()?),
             transfer_syntax: row.uid()?,
         })
+    }
+}
+
+/// What was destroyed under a Study Instance UID: number of the patient, newest `seq`, record number, time.
+impl Listed for Buried {
+    fn put(&self, out: &mut Encoder) {
+        out.number(self.patient);
+        out.number(self.through);
+        out.number(self.lsn);
+        out.number(self.at);
+    }
+
+    fn take(row: &mut Decoder<'_>) -> Result<Self, IndexError> {
+        Ok(Self { patient: row.narrow()?, through: row.number()?, lsn: row.number()?, at: row.number()? })
     }
 }

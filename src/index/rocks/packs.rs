@@ -51,6 +51,10 @@ impl Applier {
     fn packed(&mut self, db: &DB, packed: &Packed) -> Result<(), IndexError> {
         let study = StudyKey { facility: packed.facility, study: packed.study.clone(), patient: packed.patient };
         let key = SeriesKey { study, series: packed.series.clone() };
+        let last_seq = packed.seqs.iter().copied().max().unwrap_or(0);
+        if self.is_buried(db, &key.study, |buried| last_seq <= buried.through)? {
+            return Ok(());
+        }
         let list = self.series_lists.load(db, &uid_key(UidKind::Series, &key.series, key.study.facility))?;
         let Some(entry) = list.iter().find(|entry| entry.is(&key) && entry.series != 0) else { return Ok(()) };
         let (study, series) = (entry.study, entry.series);
@@ -83,17 +87,47 @@ impl Applier {
     }
 
     fn put_pack(&mut self, db: &DB, series: u64, row: &PackRow) -> Result<(), IndexError> {
-        let mut out = crate::codec::Encoder::with_capacity(256);
-        out.raw(&series.to_be_bytes());
-        encode::put_pack(&mut out, row);
         let table = handle(db, Table::Packs)?;
-        self.batch.put_cf(table, row_key(row.pack), &out.bytes);
+        self.batch.put_cf(table, row_key(row.pack), value_of(series, row));
         self.batch.put_cf(table, series_entry(series, row.pack), []);
         Ok(())
     }
 }
 
+/// The key of a pack among those of destroyed studies.
+pub(super) fn doomed_key(pack: PackId) -> Vec<u8> {
+    [b"D".as_slice(), pack.as_bytes()].concat()
+}
+
+/// A pack's row with the ordinal of its series before it.
+pub(super) fn value_of(series: u64, row: &PackRow) -> Vec<u8> {
+    let mut out = crate::codec::Encoder::with_capacity(256);
+    out.raw(&series.to_be_bytes());
+    encode::put_pack(&mut out, row);
+    out.bytes
+}
+
+impl Applier {
+    /// Takes the packs of a series out of the tables, into those that are to be destroyed.
+    pub(super) fn doom_packs(&mut self, db: &DB, series: u64) -> Result<(), IndexError> {
+        for row in Reader::new(db).packs_of(series)? {
+            let table = handle(db, Table::Packs)?;
+            self.batch.delete_cf(table, row_key(row.pack));
+            self.batch.delete_cf(table, series_entry(series, row.pack));
+            self.batch.put_cf(table, doomed_key(row.pack), value_of(0, &row));
+            self.batch.delete_cf(handle(db, Table::Manifests)?, row.pack.as_bytes());
+        }
+        Ok(())
+    }
+}
+
 impl Reader<'_> {
+    /// Packs of destroyed studies.
+    pub(super) fn doomed(&self, limit: usize) -> Result<Vec<PackRow>, IndexError> {
+        let run = self.prefix(Table::Packs, b"D")?;
+        run.collect(limit, |key, value| decode(name(key, 1)?, value).map(|(_, row)| row))
+    }
+
     pub(super) fn pack(&self, pack: PackId) -> Result<Option<PackRow>, IndexError> {
         self.get(Table::Packs, &row_key(pack), |value| decode(pack, value).map(|(_, row)| row))
     }

@@ -2,7 +2,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | `format`, `applied`, `max_seq` | a number, 8 bytes |
+//! | `meta` | `format`, `applied`, `max_seq`, `sweep` | a number, 8 bytes |
 //! | | `F` facility code; `S` source name | record number (8 bytes), entry as JSON |
 //! | | `T` facility code; `U` source name | counts |
 //! | `studies` | study (8) | study row |
@@ -13,6 +13,7 @@
 //! | `uids` | `P`, packed Study Instance UID, facility | patients ([`super::lists`]) |
 //! | | `S`, packed Series Instance UID, facility | series |
 //! | | `I`, packed SOP Instance UID, facility | copies |
+//! | | `C`, packed Study Instance UID, facility, patient (2), `seq` (8) | empty: a copy in conflict names this study |
 //! | `keys` | see [`super::keys`] | |
 //! | `pending` | `B`, second of last receipt (8), series (8) | study (8): the series is busy |
 //! | | `Q`, second of last receipt (8), series (8) | study (8): it is quiet, and some instance is in no pack |
@@ -20,7 +21,12 @@
 //! | `prepared` | series (8) | newest `seq` covered (8), document |
 //! | `packs` | `I`, pack (16) | series (8), pack row |
 //! | | `S`, series (8), pack (16) | empty |
+//! | | `D`, pack (16) | zeros (8), pack row: its study is destroyed, its bytes may still lie somewhere |
 //! | `manifests` | pack (16) | whatever the archive keeps of the manifest |
+//! | `tombstones` | packed Study Instance UID, facility | what was destroyed ([`super::lists`]) |
+//! | `retention` | `L`, record number (8) | retention fact as JSON |
+//! | | `G`, record number (8) | empty: it is about no one study, or a late instance |
+//! | | `S`, packed Study Instance UID, facility, patient (2), record number (8) | empty |
 //!
 //! The ordinal of a study or series is the `seq` of its first instance: unique, short, ascending, and the same
 //! after a rebuild. It is never visible outside.
@@ -35,7 +41,7 @@ use rocksdb::{
 use std::path::Path;
 
 /// Newest format of keys and tables; rows have versions of their own.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// A table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +58,12 @@ pub(super) enum Table {
     Prepared,
     Packs,
     Manifests,
+    Tombstones,
+    Retention,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Meta,
         Self::Studies,
         Self::Series,
@@ -68,6 +76,8 @@ impl Table {
         Self::Prepared,
         Self::Packs,
         Self::Manifests,
+        Self::Tombstones,
+        Self::Retention,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -84,6 +94,8 @@ impl Table {
             Self::Prepared => "prepared",
             Self::Packs => "packs",
             Self::Manifests => "manifests",
+            Self::Tombstones => "tombstones",
+            Self::Retention => "retention",
         }
     }
 }
@@ -94,6 +106,8 @@ pub(super) enum UidKind {
     Study,
     Series,
     Instance,
+    /// Copies in conflict, by the study they name.
+    Conflict,
 }
 
 /// The beginning of all keys of a UID, whatever the facility.
@@ -103,6 +117,7 @@ pub(super) fn uid_prefix(kind: UidKind, uid: &Uid) -> Vec<u8> {
         UidKind::Study => b'P',
         UidKind::Series => b'S',
         UidKind::Instance => b'I',
+        UidKind::Conflict => b'C',
     });
     key.uid(uid);
     key.bytes
@@ -173,6 +188,8 @@ pub(super) fn open(path: &Path, options: &RocksOptions) -> Result<DB, IndexError
     whole.set_keep_log_file_num(4);
     whole.set_max_log_file_size(4 << 20);
     whole.set_log_level(LogLevel::Warn);
+    // Small, because it names keys of files that are gone; see `purge`.
+    whole.set_max_manifest_file_size(256 << 10);
     let cache = Cache::new_lru_cache(options.block_cache_bytes);
     let mut tables: Vec<_> =
         Table::ALL.map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(table, options, &cache))).into();
@@ -193,7 +210,8 @@ fn table_options(table: Table, options: &RocksOptions, cache: &Cache) -> Options
     blocks.set_pin_top_level_index_and_filter(true);
     blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
     // The tables that are asked for keys that are not there, on the way to every acknowledgement.
-    if matches!(table, Table::Uids | Table::Layouts | Table::Meta | Table::Packs | Table::Manifests) {
+    let asked = matches!(table, Table::Uids | Table::Layouts | Table::Meta | Table::Packs | Table::Manifests);
+    if asked || table == Table::Tombstones {
         blocks.set_bloom_filter(10.0, false);
     }
     let mut of_table = Options::default();

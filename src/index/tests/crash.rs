@@ -16,7 +16,11 @@ fn copy(from: &Path, to: &Path) {
     for file in fs::read_dir(from).expect("folder") {
         let file = file.expect("entry");
         if file.file_name() != "LOCK" && file.file_type().expect("type").is_file() {
-            fs::copy(file.path(), to.join(file.file_name())).expect("copy");
+            match fs::copy(file.path(), to.join(file.file_name())) {
+                // One that nobody needs any more went meanwhile.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                copied => drop(copied.expect("copy")),
+            }
         }
     }
 }
@@ -67,12 +71,13 @@ fn a_batch_that_cannot_be_applied_changes_nothing() {
     let mut world = World::new(1, 20);
     let folder = tempfile::tempdir().expect("folder");
     let index = open(folder.path());
-    index.apply(&world.batch(30)).expect("apply");
+    let first = world.batch(30);
+    index.apply(&first).expect("apply");
     let before = world::dump(&index);
     let applied = index.applied();
     let mut batch: Vec<_> = (0..10).flat_map(|_| world.batch(5)).collect();
-    // Facts about packs are batches of their own.
-    batch.retain(|entry| !matches!(entry.own().1, model::Fact::Pack(_)));
+    // Facts about packs and retention may be batches of their own.
+    batch.retain(|entry| !matches!(entry.own().1, model::Fact::Pack(_) | model::Fact::Retention(_)));
     let instance = batch.iter().rposition(|entry| entry.home.is_some()).expect("an instance");
     let home = batch[instance].home.take();
     assert!(matches!(index.apply(&batch), Err(IndexError::Unfit { .. })));
@@ -81,14 +86,10 @@ fn a_batch_that_cannot_be_applied_changes_nothing() {
     batch[instance].home = home;
     index.apply(&batch).expect("apply");
     assert!(world::dump(&index) != before);
-    assert!(world::dump(&index) == world::dump(&rebuilt(&world)));
-}
-
-/// The same facts applied one by one to an index in memory.
-fn rebuilt(world: &World) -> index::Oracle {
+    // The same facts applied one by one to an index in memory.
     let oracle = index::Oracle::new();
-    world.history.iter().for_each(|entry| oracle.apply(std::slice::from_ref(entry)).expect("apply"));
-    oracle
+    first.iter().chain(&batch).for_each(|entry| oracle.apply(std::slice::from_ref(entry)).expect("apply"));
+    assert!(world::dump(&index) == world::dump(&oracle));
 }
 
 #[test]

@@ -327,11 +327,27 @@ impl Writer {
         Ok(header)
     }
 
+    /// Leaves nothing but its header in the file of every free segment, and nothing behind the records of the active one.
+    pub(crate) fn clear_spares(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        // One that was never begun has no records and perhaps no file.
+        for (number, _) in self.free.iter().filter(|(_, generation)| *generation > 0) {
+            let files = shared.mirror.open(&segment_name(*number), Open::Write, false)?;
+            shared.mirror.set_len(&files, BLOCK)?;
+            shared.mirror.sync(&files)?;
+        }
+        let Some(active) = self.active.as_mut().filter(|active| active.header.generation > 1) else { return Ok(()) };
+        let end = active.offset.next_multiple_of(PAGE).min(active.capacity);
+        shared.mirror.set_len(&active.files, end)?;
+        active.written_to = end.min(active.written_to);
+        shared.mirror.preallocate(&active.files, active.capacity)?;
+        shared.mirror.sync(&active.files)
+    }
+
     /// Takes a segment whose header says durably that it is free.
-    pub(crate) fn release(&mut self, shared: &Shared, header: &SegmentHeader) -> Result<(), StoreError> {
+    pub(crate) fn release(&mut self, shared: &Shared, header: &SegmentHeader, clean: bool) -> Result<(), StoreError> {
         let number = header.number;
         shared.segments.write().remove(&number);
-        if self.free.len() < shared.options.spare_segments {
+        if self.free.len() < shared.options.spare_segments && !clean {
             self.free.push((number, header.generation));
             return Ok(());
         }

@@ -13,6 +13,8 @@ use model::{
 };
 use std::collections::HashMap;
 
+mod retention;
+
 const NAMES: [&str; 14] = [
     "NGUYEN^VAN AN",
     "Nguyễn^Văn^An",
@@ -34,6 +36,9 @@ const DESCRIPTIONS: [&str; 5] = ["CT sọ não", "MRI cột sống", "Siêu âm 
 const CLASSES: [&str; 3] = ["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.6.1"];
 const SYNTAXES: [&str; 2] = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.70"];
 
+/// A copy under a SOP Instance UID: its digest, its number, its series.
+type Copy = (Digest, u16, SeriesKey);
+
 /// What happened so far and what can happen next.
 pub(crate) struct World {
     seed: u64,
@@ -43,7 +48,7 @@ pub(crate) struct World {
     pub(crate) clock: u64,
     pub(crate) history: Vec<Entry>,
     studies: u32,
-    copies: HashMap<(FacilityCode, Uid), Vec<(Digest, u16)>>,
+    copies: HashMap<(FacilityCode, Uid), Vec<Copy>>,
     patients: HashMap<(FacilityCode, Uid), Vec<String>>,
     series: HashMap<(FacilityCode, Uid), Vec<Uid>>,
     quietable: Vec<(SeriesKey, u64)>,
@@ -113,9 +118,10 @@ impl World {
                 10..=13 => self.complete(),
                 17..=20 => self.pack(),
                 21 => self.of_pack(),
+                22..=23 => self.retention(),
                 14..=16 if !self.history.is_empty() => {
                     let mut old = self.history[self.rng.usize(..self.history.len())].clone();
-                    if matches!(old.own().1, Fact::Pack(_)) {
+                    if matches!(old.own().1, Fact::Pack(_) | Fact::Retention(_)) {
                         continue; // these are told again only with everything behind them
                     }
                     if let Some(Home::Journal(place)) = &mut old.home {
@@ -233,18 +239,20 @@ impl World {
         let patient_id = format!("P{}", number / 3 * 10 + u32::from(self.one_in(15)));
         let digest = Digest([self.rng.u8(..3); 32]);
         let copies = self.copies.entry((facility, sop_instance.clone())).or_default();
-        if copies.iter().any(|(known, _)| *known == digest) {
+        if copies.iter().any(|(known, ..)| *known == digest) {
             return None;
         }
-        let copy = u16::try_from(copies.len()).expect("few copies");
-        copies.push((digest, copy));
+        let copy = copies.iter().map(|(_, copy, _)| copy + 1).max().unwrap_or(0);
         let patient = rank(self.patients.entry((facility, study.clone())).or_default(), &patient_id);
         let study_rank = rank(self.series.entry((facility, series.clone())).or_default(), &study);
         self.seq += 1;
         let outcome =
             Outcome { copy, difference: (copy > 0).then_some(Difference::Content), patient, study: study_rank };
         let key = StudyKey { facility, study: study.clone(), patient };
-        self.quietable.push((SeriesKey { study: key, series: series.clone() }, self.seq));
+        let key = SeriesKey { study: key, series: series.clone() };
+        let copies = self.copies.entry((facility, sop_instance.clone())).or_default();
+        copies.push((digest, copy, key.clone()));
+        self.quietable.push((key, self.seq));
         let head = InstanceHead {
             seq: self.seq,
             facility,

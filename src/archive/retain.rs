@@ -1,0 +1,177 @@
+//! Retention at work: holds, plans, approval, and the destruction of what a plan names.
+//!
+//! What may happen is said by [`model::retention`]; here studies are found, facts recorded, and bytes destroyed. Every
+//! step is a fact before it is done, so a kill anywhere leaves either nothing or something that the next start goes on
+//! with. Whatever may keep a study (a hold, a link, an approval) takes the same turn as the destruction of a study, so
+//! neither overtakes the other; arrivals are held off by the sequencer.
+//! Deliberately not here: the rules themselves, and who may call this.
+
+mod candidate;
+mod dates;
+mod execute;
+mod holding;
+mod plans;
+mod state;
+mod sweep;
+
+use crate::error::{IngestError, OpenError, RetrieveError};
+use crate::open::Archive;
+use crate::worker;
+use index::{Index, IndexError, StudyKey};
+use model::Fact;
+use model::retention::{HoldError, PlanId, Refusal, RetentionFact};
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+
+pub use execute::PlanProgress;
+pub use holding::Held;
+pub use plans::{PlanFile, PlanQuestion};
+pub use state::{Known, PlanView};
+pub use sweep::Sweep;
+
+use state::State;
+
+/// Why something of retention is not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RetainError {
+    /// The rules of retention refuse it.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// A hold or its release is refused.
+    #[error("{0}")]
+    Hold(HoldError),
+    /// What was asked cannot be meant.
+    #[error("{what}")]
+    Invalid {
+        /// What is wrong and how to mend it.
+        what: String,
+    },
+    /// It could not be done now.
+    #[error("not available: {what}")]
+    Unavailable {
+        /// Why.
+        what: String,
+    },
+    /// Ended before its end, as asked.
+    #[error("interrupted; nothing was recorded")]
+    Interrupted,
+}
+
+impl From<Refusal> for RetainError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<HoldError> for RetainError {
+    fn from(error: HoldError) -> Self {
+        Self::Hold(error)
+    }
+}
+
+impl From<IndexError> for RetainError {
+    fn from(error: IndexError) -> Self {
+        Self::Unavailable { what: error.to_string() }
+    }
+}
+
+impl From<IngestError> for RetainError {
+    fn from(error: IngestError) -> Self {
+        Self::Unavailable { what: error.to_string() }
+    }
+}
+
+impl From<store::StoreError> for RetainError {
+    fn from(error: store::StoreError) -> Self {
+        Self::Unavailable { what: error.to_string() }
+    }
+}
+
+impl From<RetrieveError> for RetainError {
+    fn from(error: RetrieveError) -> Self {
+        Self::Unavailable { what: error.to_string() }
+    }
+}
+
+impl From<OpenError> for RetainError {
+    fn from(error: OpenError) -> Self {
+        Self::Unavailable { what: error.to_string() }
+    }
+}
+
+pub(crate) fn invalid(what: impl Into<String>) -> RetainError {
+    RetainError::Invalid { what: what.into() }
+}
+
+/// When an executing plan is to be looked at again.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    /// Something may be due at this time, milliseconds since 1970.
+    at: u64,
+    /// Changes there had been when it was last looked at.
+    changes: u64,
+}
+
+/// What retention keeps in memory.
+pub(crate) struct Retention {
+    state: RwLock<State>,
+    /// Held from the look at a study or plan to the recorded fact.
+    change: Mutex<()>,
+    /// Held while segments of the journal are released.
+    pub(crate) releasing: Mutex<()>,
+    /// Held while bytes are destroyed.
+    pub(crate) sweeping: Mutex<()>,
+    turns: Mutex<HashMap<PlanId, Turn>>,
+    /// Facts recorded by this process: whatever waits looks again.
+    changes: AtomicU64,
+}
+
+impl Retention {
+    /// Reads every fact that is about no one study.
+    pub(crate) fn load(index: &dyn Index) -> Result<Self, IndexError> {
+        Ok(Self {
+            state: RwLock::new(State::load(index)?),
+            change: Mutex::new(()),
+            releasing: Mutex::new(()),
+            sweeping: Mutex::new(()),
+            turns: Mutex::default(),
+            changes: AtomicU64::new(0),
+        })
+    }
+}
+
+/// Starts the thread that executes plans and destroys bytes.
+pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
+    let mut rest = sweep::Rest::default();
+    worker::every(archive, "retention", move |archive| {
+        if archive.health().reason().is_some() {
+            return;
+        }
+        if let Err(error) = archive.execute_plans()
+            && error != RetainError::Interrupted
+        {
+            tracing::warn!(%error, "a retention plan does not go on; trying again");
+        }
+        rest.sweep(archive);
+    })
+}
+
+impl Archive {
+    /// Records a fact and takes it in.
+    fn retain(&self, fact: RetentionFact) -> Result<(), RetainError> {
+        self.record(Fact::Retention(Box::new(fact.clone())))?;
+        let retention = self.retention();
+        retention.state.write().take(&fact);
+        retention.changes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The study rows under a Study Instance UID of a facility, hidden ones too.
+    fn study_named(&self, study: &model::retention::StudyRef) -> Result<index::StudyRow, RetainError> {
+        let unknown = || invalid(format!("there is no study {study}"));
+        self.index().study(&StudyKey::from(study))?.ok_or_else(unknown)
+    }
+}

@@ -1,0 +1,179 @@
+//! A study as retention sees it: everything the rules look at, gathered from the index.
+
+use super::dates::Work;
+use super::state::State;
+use index::{Index, IndexError, StudyKey, StudyRow};
+use model::attribute::key;
+use model::date::Date;
+use model::retention::{
+    Candidate, Decision, LinkedRecord, PatientRef, PlanEntry, PlanId, RetentionFact, RuleSet, StudyFacts, StudyNow,
+    StudyRef, StudyState, StudyVersion, TierBytes,
+};
+
+/// What is known of a study.
+pub(super) struct Study {
+    pub(super) row: StudyRow,
+    pub(super) study: StudyRef,
+    pub(super) patients: Vec<PatientRef>,
+    pub(super) version: StudyVersion,
+    pub(super) bytes: TierBytes,
+    modalities: Vec<String>,
+    work_ended: Option<Date>,
+    received_first: Date,
+    linked: Vec<LinkedRecord>,
+    died: Option<Date>,
+    destroyed_before: Option<Date>,
+    earlier: Option<Decision>,
+    facts: Vec<RetentionFact>,
+}
+
+impl Study {
+    /// From its row alone: by this no study is due too late, and few too early.
+    pub(super) fn quick(state: &State, row: StudyRow) -> Self {
+        let patients = patients(&row);
+        let received_first = Date::of_ms(row.last_received);
+        Self {
+            study: StudyRef::from(&row.key),
+            version: StudyVersion { through: row.last_seq, fact: row.version_fact },
+            bytes: TierBytes::default(),
+            modalities: row.modalities.iter().cloned().collect(),
+            work_ended: None,
+            received_first,
+            linked: Vec::new(),
+            died: state.died(&patients),
+            destroyed_before: None,
+            earlier: None,
+            facts: Vec::new(),
+            patients,
+            row,
+        }
+    }
+
+    /// With everything.
+    pub(super) fn whole(index: &dyn Index, state: &State, row: StudyRow) -> Result<Self, IndexError> {
+        let mut study = Self::quick(state, row);
+        let mut work = Work::of(index, &study.row)?;
+        work.read_instances(index, &study.row)?;
+        (study.work_ended, study.received_first) = (work.ended(), work.received_first);
+        study.version = index.version(&study.row.key)?.unwrap_or(study.version);
+        study.facts = index.retention_of(&study.row.key)?.into_iter().map(|(_, fact)| fact).collect();
+        let buried = index.buried(study.row.key.facility, &study.row.key.study)?;
+        study.destroyed_before = buried.last().map(|buried| Date::of_ms(buried.at));
+        // What was said of an earlier study under this name does not count for this one.
+        let reborn = |fact: &RetentionFact| matches!(fact, RetentionFact::StudyDestroyed(_));
+        let since = study.facts.iter().rposition(reborn).map_or(0, |at| at + 1);
+        for fact in study.facts.iter().skip(since) {
+            match fact {
+                RetentionFact::RecordLinked { record, .. } => study.linked.push(record.clone()),
+                RetentionFact::RecordUnlinked { class, .. } => study.linked.retain(|record| record.class != *class),
+                RetentionFact::Decided { decision, .. } => study.earlier = Some((**decision).clone()),
+                _ => {}
+            }
+        }
+        study.bytes = bytes(index, &study.row)?;
+        Ok(study)
+    }
+
+    /// One study by name.
+    pub(super) fn named(index: &dyn Index, state: &State, study: &StudyRef) -> Result<Option<Self>, IndexError> {
+        let row = index.study(&StudyKey::from(study))?;
+        row.map(|row| Self::whole(index, state, row)).transpose()
+    }
+
+    pub(super) fn facts(&self, as_of: Date) -> StudyFacts<'_> {
+        StudyFacts {
+            facility: self.row.key.facility,
+            modalities: &self.modalities,
+            attributes: &self.row.attributes,
+            work_ended: self.work_ended,
+            received_first: self.received_first,
+            received_last: Date::of_ms(self.row.last_received),
+            linked: &self.linked,
+            died: self.died,
+            destroyed_before: self.destroyed_before,
+            as_of,
+        }
+    }
+
+    pub(super) fn decide(&self, rules: &RuleSet, as_of: Date) -> Decision {
+        rules.decide(&self.facts(as_of), self.earlier.as_ref())
+    }
+
+    pub(super) fn earlier(&self) -> Option<&Decision> {
+        self.earlier.as_ref()
+    }
+
+    pub(super) fn candidate(&self, as_of: Date) -> Candidate<'_> {
+        Candidate {
+            study: &self.study,
+            patients: &self.patients,
+            version: self.version,
+            facts: self.facts(as_of),
+            earlier: self.earlier.as_ref(),
+            hidden: self.row.hidden_by.is_some(),
+            instances: self.row.instances,
+            bytes: self.bytes,
+        }
+    }
+
+    /// What it is at the moment of a step.
+    pub(super) fn now(&self, state: &State, rules: &RuleSet, today: Date) -> StudyNow {
+        let hidden_by = self.row.hidden_by.as_deref().and_then(PlanId::parse);
+        let holds = state.holds.held_by(&self.study, &self.patients);
+        StudyNow::new(self.version, &self.decide(rules, today), holds, hidden_by)
+    }
+}
+
+/// How far a study of a plan is, from the facts about it.
+pub(super) fn state_of(index: &dyn Index, plan: &PlanId, entry: &PlanEntry) -> Result<StudyState, IndexError> {
+    let mut state = StudyState::Planned;
+    for (_, fact) in index.retention_of(&StudyKey::from(&entry.study))? {
+        match fact {
+            RetentionFact::StudyHidden { plan: by, at, .. } if by == *plan => state = StudyState::Hidden { since: at },
+            RetentionFact::StudyRestored { plan: by, .. } if by == *plan => state = StudyState::Restored,
+            RetentionFact::StudyTakenOut { plan: by, why, .. } if by == *plan => state = StudyState::TakenOut(why),
+            RetentionFact::StudyDestroyed(tombstone) if tombstone.plan == *plan => {
+                state = StudyState::Destroyed { at: tombstone.destroyed_at };
+            }
+            _ => {}
+        }
+    }
+    Ok(state)
+}
+
+/// Every identifier of a study's patient. Where no issuer is named, the facility is it; a hold that names the facility
+/// counts in any case.
+fn patients(row: &StudyRow) -> Vec<PatientRef> {
+    let value = |key| row.attributes.get(&key).map_or("", |text| text.trim());
+    let issuers = [value(key::ISSUER_OF_PATIENT_ID), row.key.facility.as_str()];
+    let ids = [key::PATIENT_ID, key::OTHER_PATIENT_IDS].into_iter().flat_map(|key| value(key).split('\\'));
+    let ids: Vec<&str> = ids.map(str::trim).filter(|id| !id.is_empty()).collect();
+    let of_issuer = |issuer: &&str| !issuer.is_empty();
+    let all = issuers
+        .iter()
+        .filter(|issuer| of_issuer(issuer))
+        .flat_map(|issuer| ids.iter().map(|id| PatientRef { issuer: (*issuer).to_owned(), id: (*id).to_owned() }));
+    let mut all: Vec<PatientRef> = all.collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn bytes(index: &dyn Index, row: &StudyRow) -> Result<TierBytes, IndexError> {
+    let mut bytes = TierBytes { journal: row.bytes, ..TierBytes::default() };
+    let mut cursor = None;
+    loop {
+        let page = index.series_of(&row.key, cursor.as_ref(), 500)?;
+        for series in page.rows {
+            for pack in index.packs_of(&series.key)? {
+                bytes.journal = bytes.journal.saturating_sub(pack.raw);
+                bytes.hot = bytes.hot.saturating_add(if pack.hot { pack.len } else { 0 });
+                bytes.cold = bytes.cold.saturating_add(pack.cold.as_ref().map_or(0, |copy| copy.len));
+            }
+        }
+        cursor = page.cursor;
+        if cursor.is_none() {
+            return Ok(bytes);
+        }
+    }
+}

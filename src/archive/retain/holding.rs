@@ -1,0 +1,187 @@
+//! What keeps a study, and what is learned of it: holds, linked records, deaths, rejections.
+
+use super::candidate::Study;
+use super::plans::rules_of;
+use super::{RetainError, invalid};
+use crate::open::Archive;
+use index::{Cursor, StudyKey, plan};
+use model::date::Date;
+use model::query::Query;
+use model::retention::record::RejectReason;
+use model::retention::{
+    ClassId, Hold, HoldId, HoldRelease, HoldTarget, LinkedRecord, PatientRef, Person, RetentionFact, StudyRef,
+};
+use model::{FacilityCode, Level, Uid};
+
+/// Studies asked of the index at once.
+const PAGE: usize = 500;
+/// Most studies one hold names.
+const STUDIES_MAX: usize = 100_000;
+
+/// A hold with its end, for people and programs.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Held {
+    /// The hold.
+    pub hold: Hold,
+    /// Its end, if it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<HoldRelease>,
+}
+
+impl Archive {
+    /// Every hold, by number.
+    pub fn holds(&self) -> Vec<Held> {
+        let state = self.retention().state.read();
+        let held =
+            |(hold, release): (&Hold, Option<&HoldRelease>)| Held { hold: hold.clone(), release: release.cloned() };
+        state.holds.all().map(held).collect()
+    }
+
+    /// Makes a hold.
+    ///
+    /// # Errors
+    /// [`RetainError::Hold`]: its number is taken, it has no reason, or nothing to hold.
+    pub fn make_hold(&self, hold: Hold) -> Result<(), RetainError> {
+        let _turn = self.retention().change.lock();
+        self.retention().state.read().holds.check(&hold)?;
+        self.retain(RetentionFact::HoldMade(Box::new(hold)))
+    }
+
+    /// The studies a query answers now, hidden ones too, as the target of a hold.
+    ///
+    /// # Errors
+    /// When there are too many, or the index does not answer.
+    pub fn hold_target(&self, query: &Query, text: String) -> Result<HoldTarget, RetainError> {
+        let query = Query { level: Level::Study, ..query.clone() };
+        let plan = plan(&query, None).with_hidden();
+        let (mut cursor, mut studies): (Option<Cursor>, Vec<StudyRef>) = (None, Vec::new());
+        loop {
+            let page = self.index().find(&plan, cursor.as_ref(), PAGE)?;
+            studies.extend(page.rows.iter().map(|found| StudyRef::from(&found.study.key)));
+            if studies.len() > STUDIES_MAX {
+                return Err(invalid(format!("the query answers more than {STUDIES_MAX} studies; narrow it")));
+            }
+            cursor = page.cursor;
+            if cursor.is_none() {
+                return Ok(HoldTarget::Studies { query: text, studies });
+            }
+        }
+    }
+
+    /// Ends a hold.
+    ///
+    /// # Errors
+    /// [`RetainError::Hold`]: unknown, released before, or without a reason.
+    pub fn release_hold(&self, hold: HoldId, by: Person, reason: String) -> Result<(), RetainError> {
+        let _turn = self.retention().change.lock();
+        let release = HoldRelease { hold, by, reason, at: self.now_ms() };
+        self.retention().state.read().holds.check_release(&release)?;
+        self.retain(RetentionFact::HoldReleased(release))
+    }
+
+    /// Links a study to a record of a class, and keeps the decision this leads to.
+    ///
+    /// # Errors
+    /// When there is no such study.
+    pub fn link_record(
+        &self,
+        study: &StudyRef,
+        record: LinkedRecord,
+        by: Person,
+        reason: String,
+    ) -> Result<(), RetainError> {
+        let _turn = self.retention().change.lock();
+        self.study_named(study)?;
+        let at = self.now_ms();
+        self.retain(RetentionFact::RecordLinked { study: study.clone(), record, by, reason, at })?;
+        self.keep_decision(study)
+    }
+
+    /// Takes a link back; what it raised stays raised.
+    ///
+    /// # Errors
+    /// When there is no such study.
+    pub fn unlink_record(
+        &self,
+        study: &StudyRef,
+        class: ClassId,
+        by: Person,
+        reason: String,
+    ) -> Result<(), RetainError> {
+        let _turn = self.retention().change.lock();
+        self.study_named(study)?;
+        // Judged before and after: a row may have come into force since.
+        self.keep_decision(study)?;
+        let at = self.now_ms();
+        self.retain(RetentionFact::RecordUnlinked { study: study.clone(), class, by, reason, at })?;
+        self.keep_decision(study)
+    }
+
+    /// Records the day a patient died.
+    ///
+    /// # Errors
+    /// A day that has not come.
+    pub fn record_death(&self, patient: PatientRef, on: Date, by: Person) -> Result<(), RetainError> {
+        let _turn = self.retention().change.lock();
+        if on > Date::of_ms(self.now_ms()).plus_days(1) {
+            return Err(invalid(format!("{on} has not come")));
+        }
+        self.retain(RetentionFact::DeathRecorded { patient, on, by, at: self.now_ms() })
+    }
+
+    /// Rejects an instance: from now on it is found and retrieved by nobody; it goes with its study.
+    ///
+    /// # Errors
+    /// When there is no such instance.
+    pub fn reject_instance(
+        &self,
+        facility: FacilityCode,
+        (study, series, sop_instance): (&Uid, &Uid, &Uid),
+        reason: RejectReason,
+        by: Person,
+    ) -> Result<(), RetainError> {
+        let _turn = self.retention().change.lock();
+        let rows = self.index().instance(sop_instance)?;
+        let named = |row: &&index::InstanceRow| {
+            let of = &row.key.study;
+            of.facility == facility && of.study == *study && row.key.series == *series && row.outcome.copy == 0
+        };
+        let row = rows.iter().find(named).ok_or_else(|| invalid("there is no such instance"))?;
+        if row.rejected {
+            return Err(invalid("the instance is rejected already"));
+        }
+        let (series, sop_instance, copy) = (series.clone(), sop_instance.clone(), row.outcome.copy);
+        let (study, at) = (StudyRef::from(&row.key.study), self.now_ms());
+        self.retain(RetentionFact::InstanceRejected { study, series, sop_instance, copy, reason, by, at })
+    }
+
+    /// Instances that came in for studies that were destroyed before, in order.
+    ///
+    /// # Errors
+    /// When the index does not answer.
+    pub fn late_instances(&self) -> Result<Vec<RetentionFact>, RetainError> {
+        let (mut after, mut late) = (0, Vec::new());
+        loop {
+            let facts = self.index().retention_facts(after, PAGE)?;
+            let Some((last, _)) = facts.last() else { return Ok(late) };
+            after = *last;
+            let wanted = |fact: &RetentionFact| matches!(fact, RetentionFact::LateInstance { .. });
+            late.extend(facts.into_iter().map(|(_, fact)| fact).filter(wanted));
+        }
+    }
+
+    /// Judges a study by the rules in use and keeps the outcome when it is news.
+    fn keep_decision(&self, study: &StudyRef) -> Result<(), RetainError> {
+        let at = self.now_ms();
+        let fact = {
+            let state = self.retention().state.read();
+            let Ok(rules) = rules_of(&state) else { return Ok(()) };
+            let row = self.index().study(&StudyKey::from(study))?.ok_or_else(|| invalid("the study is gone"))?;
+            let found = Study::whole(self.index().as_ref(), &state, row)?;
+            let decision = found.decide(&rules, Date::of_ms(at));
+            let news = found.earlier().is_none_or(|earlier| decision.is_news_after(earlier));
+            news.then(|| RetentionFact::Decided { study: study.clone(), decision: Box::new(decision), at })
+        };
+        fact.map_or(Ok(()), |fact| self.retain(fact))
+    }
+}

@@ -1,0 +1,162 @@
+//! Holds, plans, deaths and rules as the facts tell them. Memory grows with their number, not with that of studies.
+
+use index::{Index, IndexError};
+use model::date::Date;
+use model::retention::{
+    Holds, PatientRef, PlanApproval, PlanId, PlanRecord, PlanState, RetentionFact, RuleSet, RuleVersion,
+};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Facts read at once.
+const PAGE: usize = 1_000;
+
+/// A plan and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// As far as it is.
+    pub record: PlanRecord,
+    /// When it was made, milliseconds since 1970.
+    pub made_at: u64,
+    /// Studies that may go.
+    pub due: u64,
+    /// Studies that were due and stay.
+    pub held: u64,
+    /// Studies destroyed and studies spared, once it is executed.
+    pub ended: Option<(u64, u64)>,
+}
+
+/// A plan for people and programs.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PlanView {
+    /// Name.
+    pub plan: String,
+    /// The day it looks at.
+    pub as_of: Date,
+    /// `planned`, `approved`, `executing`, `executed` or `withdrawn`.
+    pub state: String,
+    /// Who made it.
+    pub made_by: String,
+    /// When, milliseconds since 1970.
+    pub made_at: u64,
+    /// Digest of its text.
+    pub digest: String,
+    /// The rule set.
+    pub rules: String,
+    /// Days between hiding and destroying.
+    pub undo_days: u16,
+    /// Studies that may go.
+    pub due: u64,
+    /// Studies that were due and stay.
+    pub held: u64,
+    /// Who approved it, with the remark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<(String, String)>,
+    /// Who began its execution, and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<(String, u64)>,
+    /// Studies destroyed and studies spared, once it is executed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<(u64, u64)>,
+}
+
+impl Known {
+    /// For people and programs.
+    pub fn view(&self) -> PlanView {
+        let PlanRecord { head, digest, state } = &self.record;
+        let (word, approval, begun): (_, Option<&PlanApproval>, _) = match state {
+            PlanState::Planned => ("planned", None, None),
+            PlanState::Approved(approval) => ("approved", Some(approval), None),
+            PlanState::Executing(approval, begun) => ("executing", Some(approval), Some(begun)),
+            PlanState::Executed(approval, begun) => ("executed", Some(approval), Some(begun)),
+            PlanState::Withdrawn(_) => ("withdrawn", None, None),
+        };
+        PlanView {
+            plan: head.plan.to_string(),
+            as_of: head.as_of,
+            state: word.into(),
+            made_by: head.made_by.to_string(),
+            made_at: self.made_at,
+            digest: digest.to_string(),
+            rules: head.rules.to_string(),
+            undo_days: head.undo_days,
+            due: self.due,
+            held: self.held,
+            approved_by: approval.map(|approval| (approval.by.to_string(), approval.remark.clone())),
+            begun: begun.map(|begun| (begun.by.to_string(), begun.at)),
+            ended: self.ended,
+        }
+    }
+}
+
+/// Everything about no one study.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) holds: Holds,
+    pub(super) plans: BTreeMap<PlanId, Known>,
+    deaths: HashMap<PatientRef, Date>,
+    rules: Option<Arc<RuleSet>>,
+}
+
+impl State {
+    pub(super) fn load(index: &dyn Index) -> Result<Self, IndexError> {
+        let mut state = Self::default();
+        let mut after = 0;
+        loop {
+            let facts = index.retention_facts(after, PAGE)?;
+            let Some((last, _)) = facts.last() else { return Ok(state) };
+            after = *last;
+            facts.iter().for_each(|(_, fact)| state.take(fact));
+        }
+    }
+
+    /// Takes a recorded fact in. Facts about one study are asked of the index when that study is looked at.
+    pub(super) fn take(&mut self, fact: &RetentionFact) {
+        match fact {
+            RetentionFact::RulesAdopted { text, .. } => match RuleSet::parse(text) {
+                Ok(rules) => self.rules = Some(Arc::new(rules)),
+                Err(error) => tracing::error!(%error, "a recorded rule set is not understood"),
+            },
+            RetentionFact::DeathRecorded { patient, on, .. } => drop(self.deaths.insert(patient.clone(), *on)),
+            RetentionFact::HoldMade(hold) => self.holds.apply((**hold).clone()),
+            RetentionFact::HoldReleased(release) => self.holds.apply_release(release.clone()),
+            RetentionFact::PlanMade { head, digest, due, held, at } => {
+                let (due, held, made_at) = (*due, *held, *at);
+                let record = PlanRecord::new(head.clone(), *digest);
+                self.plans.entry(head.plan.clone()).or_insert(Known { record, made_at, due, held, ended: None });
+            }
+            RetentionFact::PlanApproved(approval) => self.step(&approval.plan, |record| record.approve(approval).ok()),
+            RetentionFact::PlanWithdrawn { plan, by, .. } => self.step(plan, |record| record.withdraw(by).ok()),
+            RetentionFact::PlanBegun(begun) => self.step(&begun.plan, |record| record.begin(begun).ok()),
+            RetentionFact::PlanFinished { plan, destroyed, spared, .. } => {
+                self.step(plan, |record| record.finish().ok());
+                if let Some(known) = self.plans.get_mut(plan) {
+                    known.ended = Some((*destroyed, *spared));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn step(&mut self, plan: &PlanId, next: impl FnOnce(&PlanRecord) -> Option<PlanState>) {
+        if let Some(known) = self.plans.get_mut(plan)
+            && let Some(state) = next(&known.record)
+        {
+            known.record.state = state;
+        }
+    }
+
+    /// The rule set in use.
+    pub(super) fn rules(&self) -> Option<Arc<RuleSet>> {
+        self.rules.clone()
+    }
+
+    pub(super) fn rule_version(&self) -> Option<RuleVersion> {
+        self.rules.as_ref().map(|rules| rules.version())
+    }
+
+    /// The day a patient died, under any identifier.
+    pub(super) fn died(&self, patients: &[PatientRef]) -> Option<Date> {
+        patients.iter().filter_map(|patient| self.deaths.get(patient)).copied().max()
+    }
+}

@@ -1,0 +1,99 @@
+//! After a destruction: the bytes. Packs in every tier, caches, journal, files of large bodies, the index's own files.
+//!
+//! What is to be swept is known from the index, which knows it from the facts; done again it changes nothing. It ends
+//! only when everything is gone: a volume or a cloud that does not answer is asked again later.
+//! Deliberately not here: backups, and blocks that the file system or the disk itself has given up.
+
+use super::RetainError;
+use crate::open::Archive;
+use crate::segments;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Packs taken at once.
+const ROUND: usize = 10_000;
+/// Pause after something was not gone.
+const REST: Duration = Duration::from_secs(20);
+
+/// What a sweep came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Sweep {
+    /// Packs that are gone.
+    pub packs: u64,
+    /// Packs that are not, because a volume or the cloud does not answer.
+    pub left: u64,
+    /// Whether nothing is left to do.
+    pub done: bool,
+}
+
+/// When the thread sweeps next.
+#[derive(Default)]
+pub(super) struct Rest(Option<Instant>);
+
+impl Rest {
+    /// Sweeps if something waits and the last try is long enough ago.
+    pub(super) fn sweep(&mut self, archive: &Arc<Archive>) {
+        if self.0.is_some_and(|until| until > Instant::now()) {
+            return;
+        }
+        self.0 = None;
+        match archive.sweep() {
+            Ok(Sweep { left: 0, .. }) => {}
+            Ok(Sweep { left, .. }) => {
+                tracing::warn!(left, "packs of destroyed studies cannot be removed now; trying again");
+                self.0 = Some(Instant::now() + REST);
+            }
+            Err(RetainError::Interrupted) => {}
+            Err(error) => {
+                tracing::warn!(%error, "bytes of destroyed studies cannot be removed now; trying again");
+                self.0 = Some(Instant::now() + REST);
+            }
+        }
+    }
+}
+
+impl Archive {
+    /// Removes what is left of destroyed studies.
+    ///
+    /// # Errors
+    /// When journal or index do not allow it now; what was done is done.
+    pub fn sweep(self: &Arc<Self>) -> Result<Sweep, RetainError> {
+        let _turn = self.retention().sweeping.lock();
+        let (due, doomed) = (self.index().sweep_due()?, self.index().doomed(ROUND)?);
+        let mut sweep = Sweep::default();
+        if due.is_none() && doomed.is_empty() {
+            return Ok(Sweep { done: true, ..sweep });
+        }
+        for row in doomed {
+            self.go_on()?;
+            match self.packs().destroy(&row) {
+                Ok(()) => {
+                    self.index().forget_pack(row.pack)?;
+                    sweep.packs += 1;
+                }
+                Err(error) => {
+                    tracing::warn!(pack = %row.pack, %error, "a pack of a destroyed study is not gone");
+                    sweep.left += 1;
+                }
+            }
+        }
+        let Some(due) = due else { return Ok(Sweep { done: sweep.left == 0, ..sweep }) };
+        self.prepared().forget();
+        self.go_on()?;
+        segments::release_destroyed(self)?;
+        self.go_on()?;
+        self.index().purge()?;
+        if sweep.left == 0 && self.index().doomed(1)?.is_empty() {
+            self.index().swept(due)?;
+            self.index().flush()?;
+            sweep.done = true;
+            tracing::info!(packs = sweep.packs, "bytes of destroyed studies are removed");
+        }
+        Ok(sweep)
+    }
+    /// Whether the archive does not stop: what is left is done after the next start.
+    fn go_on(&self) -> Result<(), RetainError> {
+        if self.stopping().load(Ordering::Relaxed) { Err(RetainError::Interrupted) } else { Ok(()) }
+    }
+}

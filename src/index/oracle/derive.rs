@@ -1,0 +1,119 @@
+//! Rows of studies and series from the instances they have.
+//!
+//! Deliberately not here: which instances those are.
+
+use super::{State, Stored};
+use crate::attributes::absorb;
+use crate::row::series_key;
+use crate::{SeriesKey, SeriesRow, Stats, StudyKey, StudyRow};
+use model::attribute::key;
+use model::{InstanceHead, Level};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+impl State {
+    /// Totals of everything.
+    pub(super) fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        for Stored { head, .. } in self.instances.values() {
+            let conflict = head.outcome.copy > 0;
+            let facility = stats.facilities.entry(head.facility).or_default();
+            facility.instance(head.file_len, head.received, conflict);
+            let source = stats.sources.entry(head.source.clone()).or_default();
+            source.instance(head.file_len, head.received, conflict);
+        }
+        for (code, received) in &self.received {
+            stats.facilities.entry(*code).or_default().last_received = *received;
+        }
+        for (source, received) in &self.received_from {
+            stats.sources.entry(source.clone()).or_default().last_received = *received;
+        }
+        for row in self.studies.values() {
+            let facility = stats.facilities.entry(row.key.facility).or_default();
+            facility.studies += 1;
+            facility.series += row.series;
+        }
+        for count in stats.facilities.values() {
+            stats.total.add(count);
+        }
+        stats
+    }
+
+    /// Derives a study and its series from all their instances, in order of arrival.
+    pub(super) fn derive(&mut self, key: &StudyKey) {
+        let mut study: Option<StudyRow> = None;
+        let mut series: BTreeMap<SeriesKey, SeriesRow> = BTreeMap::new();
+        for Stored { head, row: stored } in self.served(key) {
+            let row = study.get_or_insert_with(|| new_study(key, head));
+            absorb(&mut row.attributes, &head.attributes, Level::Study);
+            row.sop_classes.insert(head.sop_class.clone());
+            row.instances += 1;
+            row.bytes += head.file_len;
+            row.last_seq = head.seq;
+            row.last_received = row.last_received.max(head.received);
+            let row = series.entry(series_key(head)).or_insert_with_key(|key| new_series(key, head));
+            absorb(&mut row.attributes, &head.attributes, Level::Series);
+            row.instances += 1;
+            row.packed += u64::from(stored.home.journal().is_none());
+            row.rejected += u64::from(stored.rejected);
+            row.bytes += head.file_len;
+            row.last_seq = head.seq;
+            row.last_received = row.last_received.max(head.received);
+        }
+        let Some(mut study) = study else {
+            self.studies.remove(key);
+            self.series.remove(key);
+            return;
+        };
+        study.complete_through = self.complete.get(key).copied();
+        study.hidden_by = self.hidden.get(key).cloned();
+        study.version_fact = self.version_facts.get(key).copied().unwrap_or(0);
+        for row in series.values_mut() {
+            row.quiet_through = self.quiet.get(&row.key).copied();
+            study.series += 1;
+            study.busy_series += u64::from(row.is_busy());
+            study.rejected += row.rejected;
+            study.modalities.extend(row.attributes.get(&key::MODALITY).filter(|m| !m.is_empty()).cloned());
+        }
+        self.studies.insert(key.clone(), Arc::new(study));
+        let mut series: Vec<_> = series.into_values().map(Arc::new).collect();
+        series.sort_by_key(|row| row.first_seq);
+        self.series.insert(key.clone(), series);
+    }
+}
+
+fn new_study(key: &StudyKey, first: &InstanceHead) -> StudyRow {
+    StudyRow {
+        key: key.clone(),
+        attributes: BTreeMap::new(),
+        modalities: BTreeSet::new(),
+        sop_classes: BTreeSet::new(),
+        series: 0,
+        busy_series: 0,
+        instances: 0,
+        bytes: 0,
+        first_seq: first.seq,
+        last_seq: first.seq,
+        last_received: 0,
+        complete_through: None,
+        rejected: 0,
+        hidden_by: None,
+        version_fact: 0,
+    }
+}
+
+fn new_series(key: &SeriesKey, first: &InstanceHead) -> SeriesRow {
+    SeriesRow {
+        key: key.clone(),
+        study_rank: first.outcome.study,
+        attributes: BTreeMap::new(),
+        instances: 0,
+        bytes: 0,
+        first_seq: first.seq,
+        last_seq: first.seq,
+        last_received: 0,
+        quiet_through: None,
+        packed: 0,
+        rejected: 0,
+    }
+}

@@ -1,0 +1,104 @@
+//! What retention facts do to studies: hide, restore, reject, destroy.
+//!
+//! Deliberately not here: whether any of it is allowed.
+
+use super::State;
+use crate::retention::{Buried, RetentionChange, is_general};
+use crate::row::{StudyKey, study_key};
+use model::Lsn;
+use model::retention::{RetentionFact, StudyVersion, Tombstone};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+impl State {
+    pub(super) fn retention(&mut self, lsn: Lsn, fact: &RetentionFact, touched: &mut BTreeSet<StudyKey>) {
+        self.retention.insert(lsn, fact.clone());
+        let Some(key) = fact.study().map(StudyKey::from) else { return };
+        if let RetentionFact::StudyDestroyed(tombstone) = fact {
+            return self.destroy(lsn, key, tombstone, touched);
+        }
+        let change = RetentionChange::of(fact);
+        let first = self.served(&key).next().map(|known| known.head.seq);
+        if change == RetentionChange::None || self.is_buried(&key, |buried| lsn < buried.lsn) {
+            return;
+        }
+        match change {
+            RetentionChange::None => {}
+            RetentionChange::Hide { plan, through } => {
+                if first.is_some_and(|first| first <= through) {
+                    self.hidden.insert(key.clone(), plan.to_owned());
+                }
+            }
+            RetentionChange::Show => drop(self.hidden.remove(&key)),
+            RetentionChange::Reject { series, sop_instance, copy } => {
+                let found = self.instances.values_mut().find(|known| {
+                    let row = &known.row;
+                    let named = row.key.series == *series && row.sop_instance == *sop_instance;
+                    named && row.key.study == key && row.outcome.copy == copy
+                });
+                let Some(found) = found else { return };
+                let row = Arc::make_mut(&mut found.row);
+                row.rejected = true;
+                let series = row.key.clone();
+                self.prepared.remove(&series);
+                if first.is_some() {
+                    let newest = self.version_facts.entry(key.clone()).or_default();
+                    *newest = lsn.max(*newest);
+                }
+            }
+        }
+        touched.insert(key);
+    }
+
+    fn destroy(&mut self, lsn: Lsn, key: StudyKey, tombstone: &Tombstone, touched: &mut BTreeSet<StudyKey>) {
+        let through = tombstone.version.through;
+        self.max_seq = self.max_seq.max(through);
+        let list = self.buried.entry((key.facility, key.study.clone())).or_default();
+        if list.iter().any(|buried| buried.lsn == lsn) {
+            return;
+        }
+        list.push(Buried { patient: key.patient, through, lsn, at: tombstone.destroyed_at });
+        self.sweep = self.sweep.max(Some(lsn));
+        self.instances.retain(|seq, known| *seq > through || study_key(&known.head) != key);
+        if let Some(seqs) = self.of_study.get_mut(&key) {
+            seqs.retain(|seq| *seq > through);
+        }
+        self.quiet.retain(|series, _| series.study != key);
+        self.prepared.retain(|series, _| series.study != key);
+        self.complete.remove(&key);
+        self.hidden.remove(&key);
+        self.version_facts.remove(&key);
+        let gone = self.packs.extract_if(.., |_, row| row.series.study == key && row.last_seq <= through);
+        let gone: Vec<_> = gone.collect();
+        for (pack, row) in gone {
+            self.manifests.remove(&pack);
+            self.doomed.insert(pack, row);
+        }
+        touched.insert(key);
+    }
+
+    pub(super) fn is_buried(&self, key: &StudyKey, wanted: impl Fn(&Buried) -> bool) -> bool {
+        let list = self.buried.get(&(key.facility, key.study.clone()));
+        list.into_iter().flatten().any(|buried| buried.patient == key.patient && wanted(buried))
+    }
+
+    pub(super) fn version(&self, key: &StudyKey) -> Option<StudyVersion> {
+        self.studies.get(key)?;
+        let of_study = self.instances.values().filter(|known| study_key(&known.head) == *key);
+        let through = of_study.map(|known| known.head.seq).max()?;
+        Some(StudyVersion { through, fact: self.version_facts.get(key).copied().unwrap_or(0) })
+    }
+
+    /// Facts about no one study, and late instances.
+    pub(super) fn general(&self, after: Lsn, limit: usize) -> Vec<(Lsn, RetentionFact)> {
+        let behind = self.retention.range(after.saturating_add(1)..);
+        let general = behind.filter(|(_, fact)| is_general(fact));
+        general.take(limit).map(|(lsn, fact)| (*lsn, fact.clone())).collect()
+    }
+
+    pub(super) fn of_one(&self, key: &StudyKey) -> Vec<(Lsn, RetentionFact)> {
+        let of_study =
+            self.retention.iter().filter(|(_, fact)| fact.study().is_some_and(|s| StudyKey::from(s) == *key));
+        of_study.map(|(lsn, fact)| (*lsn, fact.clone())).collect()
+    }
+}

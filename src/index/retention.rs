@@ -1,0 +1,61 @@
+//! What the index makes of retention facts, the same for every engine.
+//!
+//! Deliberately not here: rules, plans and holds; the index keeps their facts and does not read them.
+
+use crate::row::StudyKey;
+use model::retention::{RetentionFact, StudyRef};
+use model::{Lsn, Uid};
+
+impl From<&StudyRef> for StudyKey {
+    fn from(study: &StudyRef) -> Self {
+        Self { facility: study.facility, study: study.study.clone(), patient: study.patient }
+    }
+}
+
+impl From<&StudyKey> for StudyRef {
+    fn from(key: &StudyKey) -> Self {
+        Self { facility: key.facility, study: key.study.clone(), patient: key.patient }
+    }
+}
+
+/// That a study was destroyed, as the index remembers it. No patient data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Buried {
+    /// Which patient under the Study Instance UID it was.
+    pub patient: u16,
+    /// Instances up to this `seq` are no more.
+    pub through: u64,
+    /// Number of the record that says so.
+    pub lsn: Lsn,
+    /// When, milliseconds since 1970.
+    pub at: u64,
+}
+
+/// What a retention fact does to the rows of its study, destruction apart.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum RetentionChange<'a> {
+    None,
+    Hide { plan: &'a str, through: u64 },
+    Show,
+    Reject { series: &'a Uid, sop_instance: &'a Uid, copy: u16 },
+}
+
+impl<'a> RetentionChange<'a> {
+    pub(crate) fn of(fact: &'a RetentionFact) -> Self {
+        match fact {
+            RetentionFact::StudyHidden { plan, version, .. } => {
+                Self::Hide { plan: plan.as_str(), through: version.through }
+            }
+            RetentionFact::StudyRestored { .. } | RetentionFact::StudyTakenOut { .. } => Self::Show,
+            RetentionFact::InstanceRejected { series, sop_instance, copy, .. } => {
+                Self::Reject { series, sop_instance, copy: *copy }
+            }
+            _ => Self::None,
+        }
+    }
+}
+
+/// Whether a retention fact is listed among those about no one study: late instances are, for the archivist.
+pub(crate) fn is_general(fact: &RetentionFact) -> bool {
+    fact.study().is_none() || matches!(fact, RetentionFact::LateInstance { .. })
+}

@@ -1,0 +1,374 @@
+//! The tables `retention` and `tombstones`, and what retention facts do to rows.
+//!
+//! A destruction removes everything the study has in any table; what it leaves is where bytes may still lie, until the
+//! archive says that they are gone. The tombstone keeps facts that are applied again from bringing anything back.
+
+use super::apply::{Applier, Mark, instance_row};
+use super::cells::SeriesCell;
+use super::keys;
+use super::lists::{Listed, PatientEntry, SeriesEntry};
+use super::packs::{doomed_key, value_of};
+use super::read::{Reader, conflict, get_now, handle};
+use super::tables::{Table, UidKind, engine, number, uid_key, unlogged, unpair};
+use crate::codec::Encoder;
+use crate::retention::{Buried, RetentionChange, is_general};
+use crate::row::{InstanceRow, PackRow, SeriesKey, StudyKey, StudyRow};
+use crate::{IndexError, encode};
+use model::retention::{RetentionFact, StudyVersion, Tombstone};
+use model::{FacilityCode, Lsn, PackId, Uid};
+use rocksdb::{BottommostLevelCompaction, CompactOptions, DB};
+
+/// Part of the files with large values that every compaction rewrites, as RocksDB has it by default.
+const BLOBS_USUAL: &str = "0.25";
+
+/// Length of the key that makes the list of files grow, in bytes.
+const LIST_KEY: usize = 60 << 10;
+/// Files with that key at most.
+const LIST_ROUNDS: usize = 400;
+
+/// The key of a copy in conflict under the study it names.
+pub(super) fn conflict_key(study: &StudyKey, seq: u64) -> Vec<u8> {
+    [study_prefix(UidKind::Conflict, study).as_slice(), &seq.to_be_bytes()].concat()
+}
+
+fn study_prefix(kind: UidKind, key: &StudyKey) -> Vec<u8> {
+    [uid_key(kind, &key.study, key.facility).as_slice(), &key.patient.to_be_bytes()].concat()
+}
+
+fn fact_key(lsn: Lsn) -> Vec<u8> {
+    [b"L".as_slice(), &lsn.to_be_bytes()].concat()
+}
+
+fn general_key(lsn: Lsn) -> Vec<u8> {
+    [b"G".as_slice(), &lsn.to_be_bytes()].concat()
+}
+
+/// Keys of this table begin with `S` where those of the table `uids` begin with `C`.
+fn facts_of(key: &StudyKey) -> Vec<u8> {
+    study_prefix(UidKind::Series, key)
+}
+
+fn grave_key(facility: FacilityCode, study: &Uid) -> Vec<u8> {
+    let mut key = Encoder::with_capacity(40);
+    key.uid(study);
+    key.raw(facility.as_bytes());
+    key.bytes
+}
+
+fn fact(bytes: &[u8]) -> Result<RetentionFact, IndexError> {
+    let table = Table::Retention.name();
+    serde_json::from_slice(bytes).map_err(|_| IndexError::Damaged { table, what: "a retention fact is malformed" })
+}
+
+fn last_number(key: &[u8]) -> Result<u64, IndexError> {
+    number(Table::Retention, key.last_chunk::<8>().map(<[u8; 8]>::as_slice).unwrap_or_default())
+}
+
+impl Applier {
+    /// Keeps a fact and does what it says to rows.
+    pub(super) fn retention(
+        &mut self,
+        db: &DB,
+        lsn: Lsn,
+        fact: &RetentionFact,
+        mark: &mut Mark,
+    ) -> Result<(), IndexError> {
+        let table = handle(db, Table::Retention)?;
+        let unfit = |_| IndexError::Unfit { lsn, what: "a retention fact that is no JSON" };
+        self.batch.put_cf(table, fact_key(lsn), serde_json::to_vec(fact).map_err(unfit)?);
+        if is_general(fact) {
+            self.batch.put_cf(table, general_key(lsn), []);
+        }
+        let Some(key) = fact.study().map(StudyKey::from) else { return Ok(()) };
+        self.batch.put_cf(table, [facts_of(&key).as_slice(), &lsn.to_be_bytes()].concat(), []);
+        if let RetentionFact::StudyDestroyed(tombstone) = fact {
+            mark.max_seq = mark.max_seq.max(tombstone.version.through);
+            return self.destroy(db, lsn, &key, tombstone);
+        }
+        let change = RetentionChange::of(fact);
+        if change == RetentionChange::None || self.is_buried(db, &key, |buried| lsn < buried.lsn)? {
+            return Ok(());
+        }
+        let ordinal = self.ordinal(db, &key)?;
+        if let RetentionChange::Reject { series, sop_instance, copy } = change {
+            let series = SeriesKey { study: key, series: series.clone() };
+            return self.reject(db, lsn, ordinal, &series, (sop_instance, copy));
+        }
+        let Some(ordinal) = ordinal else { return Ok(()) };
+        self.load_study(db, ordinal)?;
+        if let Some(cell) = self.studies.get_mut(&ordinal) {
+            match change {
+                RetentionChange::Hide { plan, through } if ordinal <= through => {
+                    cell.row.hidden_by = Some(plan.to_owned());
+                }
+                RetentionChange::Show => cell.row.hidden_by = None,
+                _ => {}
+            }
+            cell.dirty = true;
+        }
+        Ok(())
+    }
+
+    fn ordinal(&mut self, db: &DB, key: &StudyKey) -> Result<Option<u64>, IndexError> {
+        let list = self.patients.load(db, &uid_key(UidKind::Study, &key.study, key.facility))?;
+        let found = list.iter().find(|entry| entry.known.rank == key.patient && entry.study != 0);
+        Ok(found.map(|entry| entry.study))
+    }
+
+    /// Whether something of a study was destroyed that is wanted.
+    pub(super) fn is_buried(
+        &self,
+        db: &DB,
+        key: &StudyKey,
+        wanted: impl Fn(&Buried) -> bool,
+    ) -> Result<bool, IndexError> {
+        let list = get_now(db, Table::Tombstones, &grave_key(key.facility, &key.study), Buried::decode)?;
+        Ok(list.into_iter().flatten().any(|buried| buried.patient == key.patient && wanted(&buried)))
+    }
+
+    /// Marks a copy of an instance as rejected. Rows are read as they are stored: the fact is a batch of its own.
+    fn reject(
+        &mut self,
+        db: &DB,
+        lsn: Lsn,
+        study: Option<u64>,
+        key: &SeriesKey,
+        (sop_instance, copy): (&Uid, u16),
+    ) -> Result<(), IndexError> {
+        let copies = self.copies.load(db, &uid_key(UidKind::Instance, sop_instance, key.study.facility))?;
+        let Some(entry) = copies.iter().find(|entry| entry.copy == copy).cloned() else { return Ok(()) };
+        let Some(row) = instance_row(db, key, entry.series, entry.seq)?.filter(|row| row.key == *key) else {
+            return Ok(());
+        };
+        let news = u64::from(!row.rejected);
+        self.put_row(db, &InstanceRow { rejected: true, ..row }, entry.series)?;
+        let Some(study) = study else { return Ok(()) };
+        self.load_study(db, study)?;
+        if entry.series != 0 {
+            self.load_series(db, study, entry.series)?;
+            self.batch.delete_cf(handle(db, Table::Prepared)?, entry.series.to_be_bytes());
+            if let Some(cell) = self.series.get_mut(&entry.series) {
+                cell.row.rejected += news;
+                cell.dirty = true;
+            }
+        }
+        if let Some(cell) = self.studies.get_mut(&study) {
+            cell.row.rejected += if entry.series == 0 { 0 } else { news };
+            cell.row.version_fact = cell.row.version_fact.max(lsn);
+            cell.dirty = true;
+        }
+        Ok(())
+    }
+
+    /// Removes everything of a study. Rows are read as they are stored: the fact is a batch of its own.
+    fn destroy(&mut self, db: &DB, lsn: Lsn, key: &StudyKey, tombstone: &Tombstone) -> Result<(), IndexError> {
+        let through = tombstone.version.through;
+        let grave = grave_key(key.facility, &key.study);
+        let mut list = get_now(db, Table::Tombstones, &grave, Buried::decode)?.unwrap_or_default();
+        if list.iter().any(|buried| buried.lsn == lsn) {
+            return Ok(());
+        }
+        list.push(Buried { patient: key.patient, through, lsn, at: tombstone.destroyed_at });
+        self.batch.put_cf(handle(db, Table::Tombstones)?, grave, Buried::encode(&list));
+        self.batch.put_cf(handle(db, Table::Meta)?, b"sweep", lsn.to_be_bytes());
+        let patients = uid_key(UidKind::Study, &key.study, key.facility);
+        let entry = self.patients.load(db, &patients)?.iter().find(|entry| entry.known.rank == key.patient).cloned();
+        // An ordinal is the first seq: what came later is another study under the same UID.
+        let Some(entry) = entry.filter(|entry| entry.study <= through) else { return Ok(()) };
+        if let Some(row) = get_now(db, Table::Studies, &entry.study.to_be_bytes(), encode::study)? {
+            self.remove_study(db, entry.study, &row)?;
+        }
+        self.remove_conflicts(db, key)?;
+        self.patients.load(db, &patients)?.retain(|entry| entry.known.rank != key.patient);
+        self.patients.touch(patients);
+        Ok(())
+    }
+
+    fn remove_study(&mut self, db: &DB, ordinal: u64, row: &StudyRow) -> Result<(), IndexError> {
+        let reader = Reader::new(db);
+        let mut run = reader.prefix(Table::Series, &ordinal.to_be_bytes())?;
+        while let Some((key, value)) = run.here()? {
+            let (_, series) = unpair(Table::Series, key)?;
+            let cell = SeriesCell::stored(ordinal, encode::series(&row.key, value)?);
+            if let Some(waits) = cell.waits() {
+                self.batch.delete_cf(handle(db, Table::Pending)?, waits.key(series));
+            }
+            self.batch.delete_cf(handle(db, Table::Series)?, key);
+            self.batch.delete_cf(handle(db, Table::Prepared)?, series.to_be_bytes());
+            self.doom_packs(db, series)?;
+            let mut instances = reader.prefix(Table::Instances, &series.to_be_bytes())?;
+            while let Some((key, value)) = instances.here()? {
+                self.remove_instance(db, &encode::instance(&cell.row.key, value)?)?;
+                self.batch.delete_cf(handle(db, Table::Instances)?, key);
+                instances.step();
+            }
+            self.forget_series(db, &cell.row.key)?;
+            let count = self.counts.facility(db, row.key.facility)?;
+            count.series = count.series.saturating_sub(1);
+            run.step();
+        }
+        for (key, _) in keys::emit(row) {
+            self.batch.delete_cf(handle(db, Table::Keys)?, key);
+        }
+        let waits = [b"C".as_slice(), &ordinal.to_be_bytes()].concat();
+        self.batch.delete_cf(handle(db, Table::Pending)?, waits);
+        self.batch.delete_cf(handle(db, Table::Studies)?, ordinal.to_be_bytes());
+        let count = self.counts.facility(db, row.key.facility)?;
+        count.studies = count.studies.saturating_sub(1);
+        Ok(())
+    }
+
+    fn remove_conflicts(&mut self, db: &DB, key: &StudyKey) -> Result<(), IndexError> {
+        let reader = Reader::new(db);
+        let mut run = reader.prefix(Table::Uids, &study_prefix(UidKind::Conflict, key))?;
+        while let Some((listed, _)) = run.here()? {
+            let seq = last_number(listed)?.to_be_bytes();
+            if let Some(row) = get_now(db, Table::Conflicts, &seq, conflict)? {
+                self.remove_instance(db, &row)?;
+                self.forget_series(db, &row.key)?;
+                self.batch.delete_cf(handle(db, Table::Conflicts)?, seq);
+            }
+            self.batch.delete_cf(handle(db, Table::Uids)?, listed);
+            run.step();
+        }
+        Ok(())
+    }
+
+    fn remove_instance(&mut self, db: &DB, row: &InstanceRow) -> Result<(), IndexError> {
+        let key = uid_key(UidKind::Instance, &row.sop_instance, row.key.study.facility);
+        self.copies.remove(db, &key, row.seq)?;
+        self.batch.delete_cf(handle(db, Table::Layouts)?, row.seq.to_be_bytes());
+        self.counts.take_off(db, row)
+    }
+
+    fn forget_series(&mut self, db: &DB, series: &SeriesKey) -> Result<(), IndexError> {
+        let key = uid_key(UidKind::Series, &series.series, series.study.facility);
+        let list: &mut Vec<SeriesEntry> = self.series_lists.load(db, &key)?;
+        list.retain(|entry| !entry.is(series));
+        self.series_lists.touch(key);
+        Ok(())
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn buried(&self, facility: FacilityCode, study: &Uid) -> Result<Vec<Buried>, IndexError> {
+        Ok(self.get(Table::Tombstones, &grave_key(facility, study), Buried::decode)?.unwrap_or_default())
+    }
+
+    /// Newest instance, conflicts included, and newest fact of a study.
+    pub(super) fn version(&self, key: &StudyKey) -> Result<Option<StudyVersion>, IndexError> {
+        let list = self.get(Table::Uids, &uid_key(UidKind::Study, &key.study, key.facility), PatientEntry::decode)?;
+        let entry = list.into_iter().flatten().find(|entry| entry.known.rank == key.patient && entry.study != 0);
+        let Some(row) = entry.map(|entry| self.study(entry.study)).transpose()?.flatten() else { return Ok(None) };
+        let run = self.prefix(Table::Uids, &study_prefix(UidKind::Conflict, key))?;
+        let conflicts = run.collect(usize::MAX, |key, _| last_number(key))?;
+        let through = conflicts.into_iter().chain([row.last_seq]).max().unwrap_or(row.last_seq);
+        Ok(Some(StudyVersion { through, fact: row.version_fact }))
+    }
+
+    pub(super) fn general(&self, after: Lsn, limit: usize) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
+        let from = general_key(after.saturating_add(1));
+        let run = self.run(Table::Retention, &from, Some(b"H".to_vec()))?;
+        self.facts(run.collect(limit, |key, _| last_number(key))?)
+    }
+
+    pub(super) fn of_one(&self, key: &StudyKey) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
+        let run = self.prefix(Table::Retention, &facts_of(key))?;
+        self.facts(run.collect(usize::MAX, |key, _| last_number(key))?)
+    }
+
+    fn facts(&self, numbers: Vec<Lsn>) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
+        let mut facts = Vec::with_capacity(numbers.len());
+        for lsn in numbers {
+            facts.extend(self.get(Table::Retention, &fact_key(lsn), fact)?.map(|fact| (lsn, fact)));
+        }
+        Ok(facts)
+    }
+
+    /// Every fact in order.
+    pub(super) fn each_retention(
+        &self,
+        each: &mut dyn FnMut(Lsn, &RetentionFact) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
+        let mut run = self.prefix(Table::Retention, b"L")?;
+        while let Some((key, value)) = run.here()? {
+            each(last_number(key)?, &fact(value)?)?;
+            run.step();
+        }
+        Ok(())
+    }
+}
+
+/// Puts a pack among the doomed.
+pub(super) fn doom(db: &DB, row: &PackRow) -> Result<(), IndexError> {
+    let write = db.put_cf_opt(handle(db, Table::Packs)?, doomed_key(row.pack), value_of(0, row), &unlogged());
+    write.map_err(engine("note a pack to be destroyed"))
+}
+
+/// Forgets a doomed pack, and its manifest when the pack is not known.
+pub(super) fn forget_pack(db: &DB, pack: PackId, known: bool) -> Result<(), IndexError> {
+    let failed = engine("forget a pack");
+    db.delete_cf_opt(handle(db, Table::Packs)?, doomed_key(pack), &unlogged()).map_err(&failed)?;
+    if known {
+        return Ok(());
+    }
+    db.delete_cf_opt(handle(db, Table::Manifests)?, pack.as_bytes(), &unlogged()).map_err(failed)
+}
+
+/// Rewrites every table without what was deleted.
+pub(super) fn purge(db: &DB) -> Result<(), IndexError> {
+    let mut options = CompactOptions::default();
+    options.set_exclusive_manual_compaction(false);
+    options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+    for table in Table::ALL {
+        let handle = handle(db, table)?;
+        let blobs = matches!(table, Table::Prepared | Table::Manifests);
+        let cutoff = |part: &str| {
+            let set = db.set_options_cf(handle, &[("blob_garbage_collection_age_cutoff", part)]);
+            set.map_err(engine("choose files to rewrite"))
+        };
+        if blobs {
+            cutoff("1.0")?;
+        }
+        db.compact_range_cf_opt(handle, None::<&[u8]>, None::<&[u8]>, &options);
+        if blobs {
+            cutoff(BLOBS_USUAL)?;
+        }
+    }
+    rewrite_list(db)
+}
+
+/// Has the list of the database's files written anew: it names first and last keys of files that are gone, and keys
+/// hold words of names. It is rewritten when it has grown enough, so it is made to grow, by files of one long key in a
+/// table that nobody uses. What does not grow enough is rewritten at the next start.
+fn rewrite_list(db: &DB) -> Result<(), IndexError> {
+    let failed = engine("rewrite the list of files");
+    let unused =
+        db.cf_handle("default").ok_or(IndexError::Damaged { table: "default", what: "the table is missing" })?;
+    let current = || std::fs::read(db.path().join("CURRENT")).unwrap_or_default();
+    let (before, long) = (current(), vec![0; LIST_KEY]);
+    for _ in 0..LIST_ROUNDS {
+        let rewritten = current() != before;
+        db.delete_cf_opt(unused, &long, &unlogged()).map_err(&failed)?;
+        db.flush_cf(unused).map_err(&failed)?;
+        db.compact_range_cf(unused, None::<&[u8]>, None::<&[u8]>);
+        // Once more after it was rewritten: the old one goes with the next files that go.
+        if rewritten {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Adds what a database of the first format lacks: copies in conflict by the study they name.
+pub(super) fn upgrade(db: &DB) -> Result<(), IndexError> {
+    let reader = Reader::new(db);
+    let mut run = reader.prefix(Table::Conflicts, b"")?;
+    while let Some((_, value)) = run.here()? {
+        let row = conflict(value)?;
+        let key = conflict_key(&row.key.study, row.seq);
+        db.put_cf_opt(handle(db, Table::Uids)?, key, [], &unlogged()).map_err(engine("upgrade the index"))?;
+        run.step();
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! What retention does to the studies of a world.
+
+use super::World;
+use index::StudyKey;
+use model::retention::decision::{Basis, CountedFrom};
+use model::retention::record::{RejectReason, Tombstone};
+use model::retention::{ClassId, Person, PlanId, Refusal, RetentionFact, RuleId, RuleVersion, StudyRef, StudyVersion};
+use model::{Digest, Fact, Home, Uid};
+
+impl World {
+    /// Hides, restores, rejects or destroys something.
+    pub(super) fn retention(&mut self) -> Option<(Fact, Option<Home>)> {
+        let known = self.rng.usize(..self.quietable.len().max(1));
+        let (key, seq) = self.quietable.get(known)?.clone();
+        let (plan, study, at) = (PlanId::parse("2036-q1")?, StudyRef::from(&key.study), self.clock);
+        let by = Person::parse("lan").ok()?;
+        let fact = match self.rng.u32(..12) {
+            0..=3 => {
+                // Now and then of a time before the study came back.
+                let through = if self.one_in(4) { seq / 2 } else { self.seq };
+                RetentionFact::StudyHidden { plan, study, version: StudyVersion { through, fact: 0 }, at }
+            }
+            4 => RetentionFact::StudyRestored { plan, study, by, reason: "asked".into(), at },
+            5 => RetentionFact::StudyTakenOut { plan, study, why: Refusal::Unclear, at },
+            6..=8 => self.reject(&key.study, study, by, at)?,
+            9 => RetentionFact::LateInstance { study, seq, destroyed_at: at, at },
+            10 => RetentionFact::PlanWithdrawn { plan, by, reason: "wrong".into(), at },
+            _ => self.destroy(&key.study, plan, by)?,
+        };
+        Some((Fact::Retention(Box::new(fact)), None))
+    }
+
+    fn reject(&mut self, key: &StudyKey, study: StudyRef, by: Person, at: u64) -> Option<RetentionFact> {
+        let of_study = self.copies.iter().flat_map(|((_, sop), copies)| copies.iter().map(move |copy| (sop, copy)));
+        let mut of_study: Vec<(Uid, u16, Uid)> = of_study
+            .filter(|(_, (_, _, of))| of.study == *key)
+            .map(|(sop, (_, copy, of))| (sop.clone(), *copy, of.series.clone()))
+            .collect();
+        of_study.sort();
+        let chosen = self.rng.usize(..of_study.len().max(1));
+        let (sop_instance, copy, series) = of_study.get(chosen)?.clone();
+        let reason = RejectReason::Quality;
+        Some(RetentionFact::InstanceRejected { study, series, sop_instance, copy, reason, by, at })
+    }
+
+    fn destroy(&mut self, key: &StudyKey, plan: PlanId, by: Person) -> Option<RetentionFact> {
+        for copies in self.copies.values_mut() {
+            copies.retain(|(_, _, of)| of.study != *key);
+        }
+        self.quietable.retain(|(series, _)| series.study != *key);
+        self.packs.retain(|(series, _)| series.study != *key);
+        let day = model::date::Date::new(2030, 12, 31)?;
+        Some(RetentionFact::StudyDestroyed(Box::new(Tombstone {
+            study: key.into(),
+            version: StudyVersion { through: self.seq, fact: 0 },
+            plan,
+            plan_digest: Digest([1; 32]),
+            approved_by: by,
+            class: ClassId::parse("USUAL").ok()?,
+            rule: RuleId::parse("default").ok()?,
+            rules: RuleVersion { number: 1, digest: Digest([2; 32]) },
+            counted_from: CountedFrom { date: day, basis: Basis::StudyDate },
+            due: day,
+            instances: 1,
+            bytes: Default::default(),
+            hidden_at: self.clock,
+            destroyed_at: self.clock,
+            blind: Digest([3; 32]),
+        })))
+    }
+}
