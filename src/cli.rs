@@ -4,6 +4,7 @@ mod backup;
 mod check_config;
 mod exit;
 mod import;
+mod keys;
 mod ledger;
 mod progress;
 mod rebuild;
@@ -80,6 +81,9 @@ enum Command {
     Ledger(ledger::Ledger),
     /// What the archive holds and whether it is ready.
     Status(status::Status),
+    /// Keys of sealed packs: rehearsal, rotation, destruction (khóa mã hóa).
+    #[command(subcommand, after_help = keys::HELP)]
+    Keys(keys::Keys),
     /// Where packs lie, hot and cold, and what waits (ổ lưu nóng, kho lạnh).
     #[command(subcommand, after_help = tiers::HELP)]
     Tiers(tiers::Tiers),
@@ -176,6 +180,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Sources(wanted) => sources::run(&wanted),
         Command::Ledger(wanted) => ledger::run(&wanted),
         Command::Status(wanted) => status::run(&wanted),
+        Command::Keys(wanted) => keys::run(&wanted),
         Command::Tiers(wanted) => tiers::run(&wanted),
         Command::Retention(wanted) => retention::run(&wanted),
         Command::Conformance => show(&conformance::statement()),

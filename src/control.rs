@@ -5,6 +5,7 @@
 
 mod client;
 mod import;
+mod keys;
 mod retention;
 mod server;
 mod tiers;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+pub(crate) use keys::KeyRequest;
 pub(crate) use retention::{RetentionRequest, Target};
 pub(crate) use server::Server;
 pub(crate) use tiers::TierRequest;
@@ -73,6 +75,8 @@ pub(crate) enum Request {
     Retention(Box<RetentionRequest>),
     /// Hot and cold.
     Tiers(TierRequest),
+    /// Keys of sealed packs.
+    Keys(KeyRequest),
     /// Signs what waits and finds the ledger's entries of something.
     Ledger(LedgerRequest),
 }

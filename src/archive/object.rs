@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// Bytes read from the store at once.
 const WINDOW: u64 = 512 * 1024;
+/// The same where they come from the cloud: each read is a request there.
+const FAR_WINDOW: u64 = 8 << 20;
 /// Longest part of a data set that is read at once: every usual frame is one read, wherever it lies.
 const PART: u64 = 16 << 20;
 
@@ -22,6 +24,7 @@ pub struct StoredFile {
     base: u64,
     len: u64,
     position: u64,
+    /// Bytes read at once; 0 until the first reading.
     step: u64,
     window: Vec<u8>,
     window_at: u64,
@@ -141,8 +144,17 @@ impl Archive {
     /// # Errors
     /// As [`Archive::reach`].
     pub fn reach_files(&self, instances: &[InstanceRow]) -> Result<(), RetrieveError> {
-        let first = instances.first().map_or(0, |instance| instance.file_len.min(WINDOW));
+        let first = instances.first().map_or(0, |instance| instance.file_len.min(self.step_of(instance)));
         self.reach(instances, 0..first)
+    }
+
+    /// Bytes of a whole object to be read at once.
+    fn step_of(&self, instance: &InstanceRow) -> u64 {
+        let far = |pack: PackId| matches!(self.index().pack(pack), Ok(Some(row)) if !row.hot);
+        match &instance.home {
+            Home::Pack { pack, .. } if self.tiers().cloud().is_some() && far(*pack) => FAR_WINDOW,
+            _ => WINDOW,
+        }
     }
 
     fn open_from(self: &Arc<Self>, instance: &InstanceRow, base: u64) -> StoredFile {
@@ -152,7 +164,7 @@ impl Archive {
             instance: instance.clone(),
             base,
             position: 0,
-            step: WINDOW,
+            step: 0,
             window: Vec::new(),
             window_at: 0,
         }
@@ -177,6 +189,9 @@ impl StoredFile {
             (skip < this.window.len()).then_some(skip)
         };
         if inside(self).is_none() {
+            if self.step == 0 {
+                self.step = self.archive.step_of(&self.instance);
+            }
             let end = self.len.min(self.position.saturating_add(self.step));
             let range = self.base + self.position..self.base + end;
             self.window = self.archive.read(&self.instance, range).map_err(io::Error::other)?;

@@ -10,6 +10,7 @@ mod availability;
 pub mod cloud;
 mod epochs;
 mod far;
+mod keeping;
 mod moves;
 mod options;
 pub mod policy;
@@ -21,6 +22,7 @@ mod walk;
 mod weather;
 mod wishes;
 
+pub use keeping::{KeyState, Rotated};
 pub use options::{CloudOptions, EpochOptions, KeyOptions};
 pub use prefetch::{Prefetch, Prefetched};
 pub use status::{CloudStatus, Lying, Tally, TierStatus, VolumeStatus};

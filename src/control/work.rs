@@ -1,7 +1,7 @@
 //! What a request does to the archive: the same whether it came through the socket or the command opened the
 //! data directory itself.
 
-use super::{LedgerRequest, Progress, Request, import, retention, tiers};
+use super::{LedgerRequest, Progress, Request, import, keys, retention, tiers};
 use crate::cli::{Exit, Failure};
 use archive::proof::Wanted;
 use archive::{Archive, RegistryError};
@@ -24,6 +24,7 @@ impl Request {
             Self::Backup { .. } => "backup",
             Self::Ledger(_) => "ledger",
             Self::Tiers(_) => "tiers",
+            Self::Keys(_) => "keys",
             Self::Retention(_) => "retention",
         }
     }
@@ -56,6 +57,7 @@ pub(super) fn answer(
         Request::Scrub { now } => scrub(archive, *now, stop, progress),
         Request::Ledger(wanted) => ledger(archive, wanted, stop, progress),
         Request::Tiers(request) => tiers::answer(archive, request),
+        Request::Keys(request) => keys::answer(archive, request, progress),
         Request::Retention(wanted) => retention::answer(archive, wanted, stop, progress),
     }
 }

@@ -353,6 +353,11 @@ impl Cloud {
         &self.keys
     }
 
+    /// The holder of the epoch keys.
+    pub(super) fn epochs(&self) -> &Epochs {
+        &self.epochs
+    }
+
     /// The bucket.
     pub fn cold(&self) -> &Arc<Cold> {
         &self.cold

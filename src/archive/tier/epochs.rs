@@ -61,6 +61,31 @@ impl Epochs {
         Ok(())
     }
 
+    /// Makes the next epoch key of a facility, which wraps from now on; answers its number.
+    pub(super) fn begin(&self, facility: FacilityCode, now: u64) -> Result<u32, StoreError> {
+        let _turn = self.beginning.lock();
+        match &self.holder {
+            Holder::File(file) => file.begin_epoch(facility, now),
+            Holder::Token(token) => token.begin_epoch(facility),
+        }
+    }
+
+    /// Notes that nothing is wrapped by older epoch keys of a facility any more. A token keeps no dates.
+    pub(super) fn retire_older(&self, facility: FacilityCode, now: u64) -> Result<(), StoreError> {
+        match &self.holder {
+            Holder::File(file) => file.retire_older(facility, now),
+            Holder::Token(_) => Ok(()),
+        }
+    }
+
+    /// Destroys epoch keys that were retired before `before`; none where a token holds them, which knows no dates.
+    pub(super) fn destroy_retired(&self, before: u64) -> Result<Option<Vec<(FacilityCode, u32)>>, StoreError> {
+        match &self.holder {
+            Holder::File(file) => file.destroy_retired(before).map(Some),
+            Holder::Token(_) => Ok(None),
+        }
+    }
+
     fn keys(&self) -> &dyn EpochKeys {
         match &self.holder {
             Holder::File(file) => file,

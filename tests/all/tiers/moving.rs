@@ -54,6 +54,37 @@ fn everything_is_read_equal_from_the_cloud_after_the_hot_packs_went() {
 }
 
 #[test]
+fn keys_are_rehearsed_rotated_and_exported_and_nothing_is_uploaded_again() {
+    let rig = Rig::new("keys", TO_COLD);
+    let server = rig.start();
+    let objects: Vec<Object> = Study::draw(38, 1, Kind::Mr, 30).objects().collect();
+    store(&server, &objects);
+    let packs = all_cold(&server, series(&objects));
+    let keys = |arguments: &[&str]| {
+        let arguments: Vec<&str> = std::iter::once("keys").chain(arguments.iter().copied()).collect();
+        let output = server.command(&arguments).expect("runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        said
+    };
+    assert!(keys(&["check"]).contains(&format!("facility DEMO0 epoch 1: {packs} keys")));
+    assert!(keys(&["rotate", "DEMO0"]).contains("nothing was changed"));
+    rig.proxy.plan(|_, _| Fault::None);
+    assert!(keys(&["rotate", "DEMO0", "--yes"]).contains(&format!("epoch 2 of DEMO0: {packs} keys wrapped anew")));
+    assert!(keys(&["destroy", "--retired-for", "0", "--yes"]).contains("1 epoch keys destroyed"));
+    assert!(keys(&["check"]).contains(&format!("facility DEMO0 epoch 2: {packs} keys")));
+    let put = rig.proxy.seen().iter().filter(|request| request.method == "PUT").count();
+    assert_eq!(put, 0, "something was uploaded again");
+    let unknown = server.command(&["keys", "export", &"0".repeat(32)]).expect("runs");
+    assert_eq!(unknown.status.code(), Some(1));
+    stop(server);
+    std::fs::remove_dir_all(rig.data().join("cache")).expect("an empty cache");
+    let server = rig.start();
+    assert_equal(&server, &objects);
+    stop(server);
+}
+
+#[test]
 fn one_frame_from_the_cloud_is_exactly_one_ranged_get() {
     let rig = Rig::new("one-get", TO_COLD);
     let server = rig.start();
