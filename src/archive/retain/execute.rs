@@ -244,12 +244,8 @@ impl Archive {
                 tally.spared += 1;
                 Ok(Some(RetentionFact::StudyTakenOut { plan, study, why, at }))
             }
-            (Err(Refusal::UndoWindow { until }), _, _) => {
-                tally.wait(until);
-                Ok(None)
-            }
-            (Err(_), _, _) => {
-                tally.wait(u64::MAX);
+            (Err(why), _, _) => {
+                tally.wait(if let Refusal::UndoWindow { until } = why { until } else { u64::MAX });
                 Ok(None)
             }
         }

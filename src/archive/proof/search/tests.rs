@@ -37,11 +37,11 @@ fn rules() -> RuleVersion {
     RuleVersion { number: 3, digest: Digest([3; 32]) }
 }
 
-fn tombstone(of: &str) -> Tombstone {
+fn tombstone(of: &str, version: StudyVersion) -> Tombstone {
     let due = Date::parse(DAY).expect("day");
     Tombstone {
         study: study(of),
-        version: StudyVersion::default(),
+        version,
         plan: plan("p1"),
         plan_digest: Digest([4; 32]),
         approved_by: person(),
@@ -107,7 +107,8 @@ fn bench() -> Bench {
         let version = StudyVersion::default();
         record(&bench, RetentionFact::StudyHidden { plan: plan(name), study: study(of), version, at: 5 });
     }
-    record(&bench, RetentionFact::StudyDestroyed(Box::new(tombstone("1.2.1"))));
+    let version = bench.archive.index().version(&StudyKey::from(&study("1.2.1"))).expect("index").expect("a study");
+    record(&bench, RetentionFact::StudyDestroyed(Box::new(tombstone("1.2.1", version))));
     bench
 }
 
