@@ -3,6 +3,7 @@
 use super::*;
 use crate::proof::LedgerReader;
 use crate::tests::{Bench, Object, uid};
+use index::StudyKey;
 use model::pack::Packed;
 use model::retention::class::ClassId;
 use model::retention::decision::{Basis, CountedFrom};
@@ -178,7 +179,7 @@ fn a_forwarded_fact_is_found_under_its_own_number() {
     let pack = PackFact::Released { pack: PackId::new([9; 16]), at: 1 };
     bench.archive.record(Fact::Pack(Box::new(pack))).expect("recorded");
     let lsn = bench.archive.journal().last();
-    let fact = RetentionFact::StudyDestroyed(Box::new(tombstone("1.2.8")));
+    let fact = RetentionFact::StudyDestroyed(Box::new(tombstone("1.2.8", StudyVersion::default())));
     let was = Box::new(Fact::Retention(Box::new(fact)));
     bench.archive.record(Fact::Forwarded { lsn, was }).expect("recorded");
     let found = search(&bench, &Wanted::Study(demo(), uid("1.2.8")));
@@ -194,7 +195,7 @@ fn facts_of_released_segments_are_found() {
     let pack = PackFact::Released { pack: PackId::new([9; 16]), at: 1 };
     bench.archive.record(Fact::Pack(Box::new(pack))).expect("recorded");
     let lsn = bench.archive.journal().last();
-    let fact = RetentionFact::StudyDestroyed(Box::new(tombstone("1.2.8")));
+    let fact = RetentionFact::StudyDestroyed(Box::new(tombstone("1.2.8", StudyVersion::default())));
     bench.archive.facts().keep(vec![(lsn, Fact::Retention(Box::new(fact)))]).expect("kept");
     let found = search(&bench, &Wanted::Study(demo(), uid("1.2.8")));
     let ledger = bench.archive.ledger().expect("a ledger");
