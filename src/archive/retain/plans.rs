@@ -235,8 +235,8 @@ impl Archive {
     fn name_plan(&self, wanted: &PlanQuestion) -> Result<PlanId, RetainError> {
         let state = self.retention().state.read();
         let free = |plan: &PlanId| !state.plans.contains_key(plan) && !self.plan_path(plan).exists();
-        let names = (1..=u32::MAX).filter_map(|number| PlanId::parse(&format!("{}-{number}", wanted.as_of)));
-        names.into_iter().find(free).ok_or_else(|| invalid("no name is left for a plan of that day"))
+        let mut names = (1..=u32::MAX).filter_map(|number| PlanId::parse(&format!("{}-{number}", wanted.as_of)));
+        names.find(free).ok_or_else(|| invalid("no name is left for a plan of that day"))
     }
 
     /// Gives every study, how many were given and how many there may be.
