@@ -145,7 +145,11 @@ impl Archive {
 
     /// The document that lies in the pack of a series, when one pack holds all of it and can be read.
     fn packed_document(&self, row: &SeriesRow) -> Result<Option<Vec<u8>>, RetrieveError> {
-        let packs = if row.packed == row.instances { self.index().packs_of(&row.key)? } else { Vec::new() };
+        let packs = if row.packed == row.instances && row.rejected == 0 {
+            self.index().packs_of(&row.key)?
+        } else {
+            Vec::new()
+        };
         let [pack] = packs.as_slice() else { return Ok(None) };
         if pack.instances != row.instances {
             return Ok(None);
