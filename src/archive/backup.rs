@@ -147,7 +147,7 @@ impl Archive {
         let now = self.now_ms();
         let mut making = Making { to, stop, progress, set: Vec::new(), report: Report::default(), once: now };
         // From here on packs and segments stay as they are.
-        let _still = self.rewriting().lock();
+        let _still = self.rewriting().write();
         let data = self.options().data.clone();
         making.all(small_files(&data, &["FORMAT", "retention"])?)?;
         if let Some(keeping) = &self.options().ledger {

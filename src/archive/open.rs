@@ -53,7 +53,7 @@ pub struct Archive {
     facts: Facts,
     failing: Failing,
     scrub: Scrub,
-    rewriting: Mutex<()>,
+    rewriting: RwLock<()>,
     retention: Retention,
     registry_change: Mutex<()>,
     health: Arc<Health>,
@@ -195,7 +195,7 @@ impl Archive {
             facts,
             failing: Failing::default(),
             scrub: Scrub::default(),
-            rewriting: Mutex::new(()),
+            rewriting: RwLock::new(()),
             retention: Retention::load(index.as_ref())?,
             registry_change: Mutex::new(()),
             journal,
@@ -216,7 +216,8 @@ impl Archive {
         let mut workers = vec![
             worker::start_quiet(&archive)?,
             worker::start_flusher(&archive)?,
-            packing::start(&archive)?,
+            packing::start(&archive, 0)?,
+            packing::start(&archive, 1)?,
             packing::start_sweep(&archive)?,
             segments::start(&archive)?,
             scrub::start(&archive)?,
@@ -362,8 +363,8 @@ impl Archive {
         &self.failing
     }
 
-    /// Held by whoever writes or removes packs or releases segments, and by a backup while it copies them.
-    pub(crate) const fn rewriting(&self) -> &Mutex<()> {
+    /// Shared by those who write or remove packs or release segments; a backup that copies them has it alone.
+    pub(crate) const fn rewriting(&self) -> &RwLock<()> {
         &self.rewriting
     }
 

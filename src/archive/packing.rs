@@ -15,7 +15,7 @@ use model::attribute::key;
 use model::pack::{PackFact, Packed};
 use model::{AttrKey, Fact, Home, PackId, Uid};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::BufWriter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -46,6 +46,8 @@ pub(crate) struct Failing {
     series: Mutex<HashMap<SeriesKey, (u32, Instant)>>,
     /// No hot volume had room for a pack: nothing is tried before this.
     full_until: Mutex<Option<Instant>>,
+    /// Series that are being packed or merged.
+    turns: Mutex<HashSet<SeriesKey>>,
 }
 
 impl Failing {
@@ -93,12 +95,13 @@ impl Failing {
     }
 }
 
-/// Starts the thread that packs what is quiet.
-pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
-    worker::every(archive, "packer", move |archive| {
+/// Starts one of the threads that pack what is quiet: while one waits for the disk the other codes.
+pub(crate) fn start(archive: &Arc<Archive>, number: usize) -> Result<JoinHandle<()>, OpenError> {
+    let name = if number == 0 { "packer" } else { "packer-2" };
+    worker::every(archive, name, move |archive| {
         if archive.health().reason().is_none()
             && archive.options().packs.enabled
-            && let Err(error) = round(archive)
+            && let Err(error) = round(archive, number)
         {
             tracing::warn!(%error, "quiet series cannot be looked up; trying again");
         }
@@ -120,11 +123,16 @@ fn sweep(archive: &Arc<Archive>) {
     }
 }
 
-fn round(archive: &Arc<Archive>) -> Result<(), RetrieveError> {
+fn round(archive: &Arc<Archive>, number: usize) -> Result<(), RetrieveError> {
     let after = u64::try_from(archive.options().packs.after.as_millis()).unwrap_or(u64::MAX);
     let before = archive.now_ms().saturating_sub(after);
     let failing = archive.failing();
-    for row in archive.index().unpacked(before, ROUND + failing.count())? {
+    let mut rows = archive.index().unpacked(before, ROUND + failing.count())?;
+    // The threads begin at different ends.
+    if number > 0 {
+        rows.reverse();
+    }
+    for row in rows {
         if archive.stopping().load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -147,8 +155,24 @@ fn round(archive: &Arc<Archive>) -> Result<(), RetrieveError> {
     Ok(())
 }
 
+/// A series that somebody packs or merges; nobody else does meanwhile.
+struct Turn<'a>(&'a Failing, SeriesKey);
+
+impl Failing {
+    fn turn(&self, key: &SeriesKey) -> Option<Turn<'_>> {
+        self.turns.lock().insert(key.clone()).then(|| Turn(self, key.clone()))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.turns.lock().remove(&self.1);
+    }
+}
+
 /// Packs everything of a series that is not yet in a pack, together with earlier parts that are small beside it.
 fn pack_series(archive: &Arc<Archive>, row: &SeriesRow) -> Result<(), RetrieveError> {
+    let Some(_turn) = archive.failing().turn(&row.key) else { return Ok(()) };
     let known = archive.index().packs_of(&row.key)?;
     let mut rest = archive.instances_of(&row.key)?;
     let fresh = rest.iter().filter(|instance| instance.home.journal().is_some()).map(|instance| instance.file_len);
@@ -192,6 +216,7 @@ fn absorbed(known: &[PackRow], fresh: u64, bytes_max: u64) -> Vec<PackId> {
 /// Writes the parts of a series that lie hot alone as one, where they fit: before they go to the cloud, where they
 /// stay as they are. Tells whether anything changed.
 pub(crate) fn merge(archive: &Arc<Archive>, series: &SeriesKey) -> Result<bool, RetrieveError> {
+    let Some(_turn) = archive.failing().turn(series) else { return Ok(false) };
     let mut parts = archive.index().packs_of(series)?;
     parts.retain(|row| row.hot && row.cold.is_none());
     let mut bytes = 0u64;
@@ -234,7 +259,7 @@ pub(crate) fn write_pack(
     instances: &[InstanceRow],
     replaces: Vec<PackId>,
 ) -> Result<PackId, RetrieveError> {
-    let _still = archive.rewriting().lock();
+    let _still = archive.rewriting().read();
     let started = Instant::now();
     for replaced in &replaces {
         covers(archive, *replaced, instances)?;

@@ -214,7 +214,7 @@ fn repair_hot(archive: &Arc<Archive>, row: &PackRow, other_is_sound: bool) -> Re
     if !other_is_sound {
         return Err(RetrieveError::Unavailable { what: "no other sound copy is at hand".into() });
     }
-    let _still = archive.rewriting().lock();
+    let _still = archive.rewriting().read();
     let source = archive.packs().far_source(row)?;
     let failed = |what: String| RetrieveError::Unavailable { what };
     let file = PackFile::plain(row.pack);
@@ -243,7 +243,7 @@ fn repair_cold(archive: &Arc<Archive>, row: &PackRow, other_is_sound: bool) -> R
     if !other_is_sound {
         return Err(RetrieveError::Unavailable { what: "no other sound copy is at hand".into() });
     }
-    let _still = archive.rewriting().lock();
+    let _still = archive.rewriting().read();
     let copy = archive.packs().put_far(row, archive.now_ms())?;
     let fact = PackFact::Tiered { pack: row.pack, copy };
     let failed = |error: crate::IngestError| RetrieveError::Unavailable { what: error.to_string() };

@@ -217,7 +217,7 @@ fn holds_destroyed(archive: &Arc<Archive>, segment: &SegmentInfo, behind: Lsn) -
 
 /// Copies forward what counts of a segment and lets it go.
 fn release(archive: &Arc<Archive>, oldest: &SegmentInfo, contents: Contents, clean: bool) -> Result<(), OpenError> {
-    let _still = archive.rewriting().lock();
+    let _still = archive.rewriting().read();
     let Contents { facts, leftovers, waiting, blobs, .. } = contents;
     let (kept, moved) = (facts.len(), leftovers.len() + waiting.len());
     let mut blobs = blobs;

@@ -148,7 +148,7 @@ impl Archive {
             Recorded { facility, study, marks, of_plan: HashMap::new(), plans: HashSet::new(), holds: HashSet::new() };
         {
             // No segment may go between the two walks: what it held would be in neither.
-            let _still = self.rewriting().lock();
+            let _still = self.rewriting().write();
             self.facts().replay(&mut |lsn, fact| {
                 if stop.load(Ordering::Relaxed) { Ok(()) } else { recorded.take(lsn, fact) }
             })?;

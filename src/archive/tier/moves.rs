@@ -33,7 +33,7 @@ impl Archive {
         let copy = cloud.put(&name_of(row), &hot, None)?;
         tiers.weather.answered();
         // Merged or destroyed meanwhile: nobody would know of the object. Nor is it merged between here and the fact.
-        let _still = self.rewriting().lock();
+        let _still = self.rewriting().read();
         if self.index().pack(row.pack)?.is_none() {
             cloud.forget(row.pack, Some(&copy))?;
             return Err(TierError::Refused { what: "the pack is no more".into() });
@@ -53,7 +53,7 @@ impl Archive {
             self.still_there(row, copy)?;
         }
         // A backup that copies the hot file must not lose it in the middle.
-        let _still = self.rewriting().lock();
+        let _still = self.rewriting().read();
         self.record_pack(PackFact::Released { pack: row.pack, at: now })?;
         self.packs().remove_hot(row.pack)?;
         self.tiers().reads.forget(row.pack);
