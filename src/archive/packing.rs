@@ -292,8 +292,7 @@ pub(crate) fn write_pack(
     if archive.index().pack(pack)?.is_none() {
         // The study was destroyed while its pack was written.
         archive.packs().remove_hot(pack)?;
-        archive.index().forget_pack(pack)?;
-        return Ok(pack);
+        return archive.index().forget_pack(pack).map(|()| pack).map_err(RetrieveError::from);
     }
     for replaced in replaces {
         archive.packs().remove_hot(replaced)?;

@@ -1,7 +1,7 @@
 //! What the journal records: facts, in the order they became true.
 
-use crate::retention::RetentionFact;
 use crate::pack::PackFact;
+use crate::retention::RetentionFact;
 use crate::{Facility, FacilityCode, InstanceHead, Source, Uid};
 use serde::{Deserialize, Serialize};
 

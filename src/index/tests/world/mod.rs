@@ -36,8 +36,8 @@ const DESCRIPTIONS: [&str; 5] = ["CT sọ não", "MRI cột sống", "Siêu âm 
 const CLASSES: [&str; 3] = ["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.6.1"];
 const SYNTAXES: [&str; 2] = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.70"];
 
-/// A copy under a SOP Instance UID: its digest, its number, its series.
-type Copy = (Digest, u16, SeriesKey);
+/// A copy under a SOP Instance UID: its digest, its number and its series.
+type Copied = (Digest, u16, SeriesKey);
 
 /// What happened so far and what can happen next.
 pub(crate) struct World {
@@ -48,7 +48,7 @@ pub(crate) struct World {
     pub(crate) clock: u64,
     pub(crate) history: Vec<Entry>,
     studies: u32,
-    copies: HashMap<(FacilityCode, Uid), Vec<Copy>>,
+    copies: HashMap<(FacilityCode, Uid), Vec<Copied>>,
     patients: HashMap<(FacilityCode, Uid), Vec<String>>,
     series: HashMap<(FacilityCode, Uid), Vec<Uid>>,
     quietable: Vec<(SeriesKey, u64)>,
