@@ -10,6 +10,7 @@ mod candidate;
 mod dates;
 mod execute;
 mod holding;
+mod lock;
 mod plans;
 mod state;
 mod sweep;

@@ -462,3 +462,13 @@ fn a_rejected_instance_is_hidden_at_once_and_counts_no_more() {
     store(&bench, &object("1.2.1", GOES, 2, 4096));
     assert_eq!(rows(&bench, "1.2.1").len(), 3);
 }
+
+#[test]
+fn a_lock_lasts_to_the_end_of_the_last_day_by_the_rules() {
+    let (bench, hand) = archive(false);
+    fill(&bench, &hand);
+    let key = |name: &str| index::StudyKey::from(&study(name));
+    assert_eq!(bench.archive.kept_until(&key("1.2.1")).expect("rules"), day("2037-01-01").start_ms());
+    assert_eq!(bench.archive.kept_until(&key("1.2.22")).expect("rules"), day("2047-01-01").start_ms());
+    assert!(bench.archive.kept_until(&key("1.2.99")).is_err(), "a study that is not there");
+}

@@ -61,7 +61,9 @@ impl Far for FarCloud {
                 answer => drop(answer?),
             }
         }
-        Ok(cloud.put(&name_of(row), &plain, None)?)
+        // Never shorter than it was locked before.
+        let lock_until = row.cold.as_ref().and_then(|copy| copy.locked_until);
+        Ok(cloud.put(&name_of(row), &plain, lock_until)?)
     }
 }
 

@@ -30,7 +30,9 @@ impl Archive {
         let (tiers, started) = (self.tiers(), Instant::now());
         let cloud = tiers.cloud.as_ref().ok_or_else(no_cloud)?;
         let hot = self.packs().hot().read(PackFile::plain(row.pack))?;
-        let copy = cloud.put(&name_of(row), &hot, None)?;
+        // A lock is never shorter than the rules keep the study now.
+        let lock_until = if cloud.options().worm { Some(self.lock_date(row)?) } else { None };
+        let copy = cloud.put(&name_of(row), &hot, lock_until)?;
         tiers.weather.answered();
         // Merged or destroyed meanwhile: nobody would know of the object. Nor is it merged between here and the fact.
         let _still = self.rewriting().read();
@@ -44,6 +46,10 @@ impl Archive {
         metrics::histogram!("khoanh_tier_copy_seconds").record(started.elapsed());
         tracing::debug!(pack = %row.pack, bytes = copy.len, "copied to the cloud");
         Ok(copy)
+    }
+
+    fn lock_date(&self, row: &PackRow) -> Result<u64, TierError> {
+        self.kept_until(&row.series.study).map_err(|error| TierError::Refused { what: error.to_string() })
     }
 
     /// Takes a pack off the hot volumes; `copy` is its verified copy.
