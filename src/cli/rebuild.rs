@@ -1,4 +1,4 @@
-//! `khoanh rebuild-index`: the index from the journal alone, proved equal to the one before.
+//! `khoanh rebuild-index`: the index from journal and packs alone, proved equal to the one before.
 
 use super::progress::Shown;
 use super::{Exit, Failure, Place, show};
