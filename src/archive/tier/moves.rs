@@ -132,22 +132,6 @@ impl Archive {
         Ok(())
     }
 
-    /// Destroys a pack in every tier: hot files and what is in memory, its key, pieces in the cache, objects. Only whoever
-    /// executes a retention plan calls this (DESIGN section 2, law 4); recording it is the caller's, before.
-    ///
-    /// # Errors
-    /// Ask again. [`ColdFault::Locked`] where a lock keeps an object in the bucket: everything else is gone by then,
-    /// and a sealed object opens no more.
-    pub fn destroy_pack(&self, row: &PackRow) -> Result<(), TierError> {
-        let tiers = self.tiers();
-        tiers.forget(row.pack);
-        self.packs().remove_hot(row.pack)?;
-        if let Some(cloud) = &tiers.cloud {
-            cloud.forget(row.pack, row.cold.as_ref())?;
-        }
-        Ok(())
-    }
-
     /// Removes hot files that a kill left behind: released ones, and recalled ones that were not recorded. What no
     /// fact names at all, the packing side sweeps.
     pub(super) fn sweep_released(&self) -> Result<usize, TierError> {
