@@ -429,6 +429,13 @@ fn a_late_instance_of_a_destroyed_study_is_stored_listed_and_kept_by_its_own_rec
     assert_eq!(bench.archive.retention_plan(&other).expect("plan").due, 0, "it is due as if it had come in 2026");
     let bench = bench.reopen();
     assert_eq!(rows(&bench, "1.2.1").len(), 1);
+    // The late one grows quiet, complete and packed, which is recorded: only then the index stands still.
+    until("settled", || {
+        let index = bench.archive.index();
+        let busy = index.busy_series(u64::MAX, 10).expect("index");
+        let incomplete = index.incomplete_studies(10).expect("index");
+        busy.is_empty() && incomplete.is_empty() && all_packed(&bench)
+    });
     let before = rebuild::dump_digest(bench.archive.index().as_ref()).expect("dump");
     let Bench { archive, options, folder: _folder } = bench;
     archive.close(Duration::from_secs(20)).expect("close");
