@@ -172,7 +172,7 @@ impl Plan {
                 Test::Range(from, to) => {
                     (from.as_deref().map_or(1, date_number), to.as_deref().map_or(u32::MAX, date_number))
                 }
-                Test::Any | Test::OneOf(_) | Test::Wildcard(_) => continue,
+                _ => continue,
             };
             let (low, high) = bounds.unwrap_or((1, u32::MAX));
             bounds = Some((low.max(from), high.min(to)));
@@ -244,7 +244,7 @@ impl Plan {
                 };
                 pattern.split(' ').filter_map(part).collect()
             }
-            Test::Any | Test::OneOf(_) | Test::Range(..) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! QIDO-RS parameters and C-FIND identifiers both become a [`Query`].
 //! [`Test::accepts`] is the definition of what matches; an index may only be faster, never different.
-//! Deliberately not here: combined date-time matching, empty-value matching, sequences other than by nested key.
+//! Deliberately not here: combined date-time matching, sequences other than by nested key.
 
 use crate::attribute::{Attribute, Matching};
 use crate::{AttrKey, Level, Uid, name};
@@ -29,6 +29,19 @@ pub enum Test {
     Wildcard(String),
     /// From–to, both inclusive; an open end is `None`.
     Range(Option<String>, Option<String>),
+    /// No value: absent or of no length (empty value matching, PS3.4 C.2.2.2.7).
+    Empty,
+    /// Any of several conditions (multiple value matching, PS3.4 C.2.2.2.8).
+    AnyOf(Vec<Test>),
+}
+
+/// Kinds of matching that an asker has to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extended {
+    /// A key of two quotation marks matches an attribute without a value (PS3.4 C.2.2.2.7).
+    pub empty_value: bool,
+    /// Values separated by a backslash are alternatives, whatever the attribute (PS3.4 C.2.2.2.8).
+    pub multiple_value: bool,
 }
 
 /// A query at one level.
@@ -117,11 +130,38 @@ impl Test {
         }
     }
 
+    /// Parses a key as [`Test::parse`] does, with the kinds of matching that were asked for.
+    ///
+    /// # Errors
+    /// As [`Test::parse`], for any of several values.
+    pub fn parse_extended(attribute: &Attribute, text: &str, asked: Extended) -> Result<Self, QueryError> {
+        let trimmed = text.trim_matches(|c: char| c == ' ' || c == '\0');
+        if asked.empty_value && trimmed == EMPTY_VALUE && attribute.matching != Matching::ReturnOnly {
+            return Ok(Self::Empty);
+        }
+        let listed = matches!(attribute.matching, Matching::Uid | Matching::ReturnOnly);
+        if !asked.multiple_value || listed || !trimmed.contains('\\') {
+            return Self::parse(attribute, text);
+        }
+        let values = trimmed.split('\\').take(Self::LIST_MAX + 1);
+        let single = Extended { multiple_value: false, ..asked };
+        let tests =
+            values.map(|value| Self::parse_extended(attribute, value, single)).collect::<Result<Vec<_>, _>>()?;
+        match tests.len() > Self::LIST_MAX {
+            true => Err(QueryError::TooLong { keyword: attribute.keyword }),
+            false if tests.contains(&Self::Any) => Ok(Self::Any),
+            false => Ok(alternatives(attribute, tests)),
+        }
+    }
+
     /// Whether the value of the attribute satisfies the condition. An absent attribute has the value `""`;
     /// of several values (joined by a backslash) one is enough, but of dates and times only the first counts.
     pub fn accepts(&self, attribute: &Attribute, value: &str, fuzzy: bool) -> bool {
-        if *self == Self::Any {
-            return true;
+        match self {
+            Self::Any => return true,
+            Self::Empty => return value.split(['\\', '=', '^']).all(|part| part.trim().is_empty()),
+            Self::AnyOf(tests) => return tests.iter().any(|test| test.accepts(attribute, value, fuzzy)),
+            _ => {}
         }
         match attribute.matching {
             Matching::ReturnOnly => true,
@@ -140,7 +180,7 @@ impl Test {
     /// A pattern must match a whole name, or each of its words a word of the name, in any order.
     pub fn accepts_folded(&self, folded: &str, fuzzy: bool) -> bool {
         if folded.is_empty() {
-            return *self == Self::Any;
+            return matches!(self, Self::Any | Self::Empty);
         }
         folded.split(name::GROUP).any(|group| match self {
             Self::Any => true,
@@ -150,7 +190,8 @@ impl Test {
             Self::Wildcard(pattern) => {
                 glob(pattern, group) || pattern.split(' ').all(|part| group.split(' ').any(|word| glob(part, word)))
             }
-            Self::OneOf(_) | Self::Range(..) => false,
+            Self::AnyOf(tests) => tests.iter().any(|test| test.accepts_folded(group, fuzzy)),
+            Self::OneOf(_) | Self::Range(..) | Self::Empty => false,
         })
     }
 
@@ -164,6 +205,8 @@ impl Test {
             Self::Range(from, to) => {
                 from.as_deref().is_none_or(|from| from <= value) && to.as_deref().is_none_or(|to| value <= to)
             }
+            // Answered by [`Test::accepts`], which sees the whole value.
+            Self::Empty | Self::AnyOf(_) => false,
         }
     }
 
@@ -175,6 +218,27 @@ impl Test {
             false => Self::Equal(folded),
         }
     }
+}
+
+/// The key that asks for an attribute without a value (PS3.4 C.2.2.2.7).
+const EMPTY_VALUE: &str = "\"\"";
+
+/// Exact codes become one list, which an index can look up; everything else stays a choice of conditions.
+fn alternatives(attribute: &Attribute, mut tests: Vec<Test>) -> Test {
+    if tests.len() == 1 {
+        return tests.pop().unwrap_or(Test::Any);
+    }
+    let codes = |test: &Test| match test {
+        Test::Equal(one) | Test::Wildcard(one) => Some(vec![one.clone()]),
+        Test::OneOf(list) => Some(list.clone()),
+        _ => None,
+    };
+    if attribute.matching == Matching::Code
+        && let Some(lists) = tests.iter().map(codes).collect::<Option<Vec<_>>>()
+    {
+        return Test::OneOf(lists.concat());
+    }
+    Test::AnyOf(tests)
 }
 
 /// A date as `YYYYMMDD`; also reads the form `YYYY.MM.DD` of old objects. None when it is no date.

@@ -6,7 +6,7 @@
 use crate::options::Options;
 use crate::problem::{Kind, Problem};
 use model::attribute::{ATTRIBUTES, Attribute, attribute, key};
-use model::query::{Condition, Query, Test};
+use model::query::{Condition, Extended, Query, Test};
 use model::{AttrKey, Level, Uid};
 use std::collections::BTreeSet;
 
@@ -87,22 +87,59 @@ pub(crate) fn parse(
         question.query.conditions.push(Condition { key, test: Test::Equal(uid.as_str().to_owned()) });
         question.scoped_levels.push(level);
     }
+    let extended = extended(parameters)?;
+    let path = question.query.conditions.len();
     for (name, value) in parameters {
         match name.to_ascii_lowercase().as_str() {
             "limit" => limit(&mut question, number(name, value)?, options),
             "offset" => question.offset = offset(number(name, value)?, options)?,
             "fuzzymatching" => question.query.fuzzy = boolean(name, value)?,
             "includefield" => include(&mut question, value)?,
-            "emptyvaluematching" | "multiplevaluematching" => {
-                if boolean(name, value)? {
-                    question.notes.push(format!("The {name} parameter is not supported and was ignored."));
-                }
-            }
-            "accept" | "charset" => {}
-            _ => condition(&mut question, name, value, options)?,
+            "emptyvaluematching" | "multiplevaluematching" | "accept" | "charset" => {}
+            _ => condition(&mut question, name, value, options, extended)?,
         }
     }
+    join_repeated(&mut question.query.conditions, path);
     Ok(question)
+}
+
+/// Which kinds of matching the parameters ask for; they may stand behind the keys they are about.
+fn extended(parameters: &[(String, String)]) -> Result<Extended, Problem> {
+    let mut extended = Extended::default();
+    for (name, value) in parameters {
+        match name.to_ascii_lowercase().as_str() {
+            "emptyvaluematching" => extended.empty_value = boolean(name, value)?,
+            "multiplevaluematching" => extended.multiple_value = boolean(name, value)?,
+            _ => {}
+        }
+    }
+    Ok(extended)
+}
+
+/// A UID key that is given several times means any of its values, as one list would: viewers write lists so.
+/// Those of the path come first, stand alone and always hold.
+fn join_repeated(conditions: &mut Vec<Condition>, path: usize) {
+    let uids = |condition: &Condition| -> Option<Vec<String>> {
+        attribute(condition.key).filter(|row| row.matching == model::attribute::Matching::Uid)?;
+        match &condition.test {
+            Test::Equal(uid) => Some(vec![uid.clone()]),
+            Test::OneOf(list) => Some(list.clone()),
+            _ => None,
+        }
+    };
+    let mut at = path;
+    while let Some(condition) = conditions.get(at).cloned() {
+        let earlier = conditions.iter().take(at).skip(path).position(|known| known.key == condition.key);
+        let known = earlier.and_then(|back| conditions.get_mut(path.saturating_add(back)));
+        match known.and_then(|known| Some((uids(known)?, uids(&condition)?, known))) {
+            Some((mut list, more, known)) => {
+                list.extend(more.into_iter().filter(|uid| !list.contains(uid)).collect::<Vec<_>>());
+                known.test = Test::OneOf(list);
+                conditions.remove(at);
+            }
+            None => at += 1,
+        }
+    }
 }
 
 fn bad(detail: String, place: &str) -> Problem {
@@ -165,7 +202,13 @@ fn note_once(question: &mut Question, note: &str) {
     }
 }
 
-fn condition(question: &mut Question, name: &str, value: &str, options: &Options) -> Result<(), Problem> {
+fn condition(
+    question: &mut Question,
+    name: &str,
+    value: &str,
+    options: &Options,
+    extended: Extended,
+) -> Result<(), Problem> {
     let place = format!("query parameter {}", name.chars().take(80).collect::<String>());
     let row = match address(name) {
         Named::Kept(found) if found.len() == 1 => found.first().copied(),
@@ -183,7 +226,7 @@ fn condition(question: &mut Question, name: &str, value: &str, options: &Options
     if question.query.conditions.len() >= options.find_conditions_max {
         return Err(bad(format!("more than {} conditions", options.find_conditions_max), "query"));
     }
-    let test = Test::parse(row, value).map_err(|error| bad(error.to_string(), &place))?;
+    let test = Test::parse_extended(row, value, extended).map_err(|error| bad(error.to_string(), &place))?;
     question.fields.named.insert(row.key);
     if test != Test::Any {
         question.query.conditions.push(Condition { key: row.key, test });

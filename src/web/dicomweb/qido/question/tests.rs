@@ -80,3 +80,33 @@ fn a_plus_is_a_space_and_the_path_scopes() {
     assert_eq!(scoped.scoped_levels, [Level::Study, Level::Series]);
     assert_eq!(scoped.query.conditions.len(), 2);
 }
+
+#[test]
+fn empty_and_several_values_match_only_where_they_are_asked_for() {
+    let test = |query: &str| ask(query).expect(query).query.conditions.first().map(|c| c.test.clone());
+    assert_eq!(test("AccessionNumber=%22%22&emptyvaluematching=true"), Some(Test::Empty));
+    assert_eq!(test("AccessionNumber=%22%22"), Some(Test::Equal("\"\"".into())));
+    let several = test("multiplevaluematching=true&PatientName=An%5CB%C3%ACnh").expect("a condition");
+    assert!(matches!(&several, Test::AnyOf(tests) if tests.len() == 2), "{several:?}");
+    let row = attribute(key::PATIENT_NAME).expect("kept");
+    for (name, fits) in [("Trần^Bình", true), ("Lê^An", true), ("Lê^Cường", false), ("", false)] {
+        assert_eq!(several.accepts(row, name, false), fits, "{name}");
+    }
+    let codes = test("PatientID=1%5C2*&multiplevaluematching=true");
+    assert_eq!(codes, Some(Test::OneOf(vec!["1".into(), "2*".into()])));
+    let empty = attribute(key::ACCESSION_NUMBER).expect("kept");
+    for (value, fits) in [("", true), (" ", true), ("A1", false)] {
+        assert_eq!(Test::Empty.accepts(empty, value, false), fits, "{value:?}");
+    }
+}
+
+#[test]
+fn a_uid_that_is_given_twice_means_either() {
+    let question = ask("StudyInstanceUID=1.2&StudyInstanceUID=1.3,1.2&PatientID=7").expect("readable");
+    let tests: Vec<Test> = question.query.conditions.iter().map(|c| c.test.clone()).collect();
+    assert_eq!(tests, [Test::OneOf(vec!["1.2".into(), "1.3".into()]), Test::Equal("7".into())]);
+    let uid = Uid::parse("1.2").expect("uid");
+    let other = split_query("StudyInstanceUID=1.3").expect("query");
+    let scoped = parse(Level::Series, &[uid], &other, &Options::default()).expect("scoped");
+    assert_eq!(scoped.query.conditions.len(), 2, "the path's own study always holds");
+}
