@@ -3,6 +3,7 @@
 mod backup;
 mod check_config;
 mod exit;
+mod export;
 mod import;
 mod keys;
 mod ledger;
@@ -69,6 +70,9 @@ enum Command {
     Backup(backup::Backup),
     /// Brings a backup back into an empty data directory and builds its index (khôi phục).
     Restore(backup::Restore),
+    /// Writes studies as a DICOM file-set with DICOMDIR into a folder, a ZIP file or a disc image (xuất ra đĩa).
+    #[command(after_help = export::HELP)]
+    Export(export::Export),
     /// Builds the index from journal and packs alone and proves it equal to the one before. The server must not run.
     RebuildIndex(Place),
     /// Checks a configuration file and shows the values in force.
@@ -121,6 +125,9 @@ struct Serve {
     /// Address for HTTP, before the one in the configuration; port 0 takes a free one.
     #[arg(long, value_name = "ADDR:PORT")]
     http: Option<SocketAddr>,
+    /// Folder of the viewer (scripts/viewer), before the one in the configuration.
+    #[arg(long, value_name = "DIR")]
+    viewer: Option<PathBuf>,
     /// Says on standard error what to try next.
     #[arg(long)]
     hints: bool,
@@ -166,6 +173,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
             let mut config = wanted.place.config()?;
             config.dicom.listen = wanted.dicom.unwrap_or(config.dicom.listen);
             config.http.listen = wanted.http.unwrap_or(config.http.listen);
+            config.http.viewer = wanted.viewer.unwrap_or(config.http.viewer);
             config.check()?;
             serve::run(&config, wanted.hints)
         }
@@ -175,6 +183,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Usage(wanted) => usage::run(&wanted),
         Command::Backup(wanted) => backup::run(&wanted),
         Command::Restore(wanted) => backup::run_restore(&wanted),
+        Command::Export(wanted) => export::run(&wanted),
         Command::RebuildIndex(place) => rebuild::run(&place),
         Command::CheckConfig(wanted) => check_config::run(&wanted),
         Command::Sources(wanted) => sources::run(&wanted),

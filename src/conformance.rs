@@ -82,11 +82,7 @@ fn sop_classes(out: &mut String) {
 fn routes(out: &mut String) {
     let _ = writeln!(out, "### Resources\n\n| method | path | answers | role | |\n|---|---|---|---|---|");
     for route in routes::ROUTES {
-        let verb = match route.verb {
-            routes::Verb::Get => "GET",
-            routes::Verb::Post => "POST",
-            routes::Verb::Put => "PUT",
-        };
+        let verb = route.verb.name();
         let role = match route.access {
             routes::Access::Public => "anybody",
             routes::Access::Role(Role::Reader) => "reader",

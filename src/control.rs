@@ -4,6 +4,7 @@
 //! It serves the operator of this machine only: the socket lies in the data directory and belongs to its owner.
 
 mod client;
+mod export;
 mod import;
 mod keys;
 mod retention;
@@ -66,6 +67,8 @@ pub(crate) enum Request {
         /// Whether the index's digest is wanted with it.
         digest: bool,
     },
+    /// Writes studies as a DICOM file-set.
+    Export(ExportRequest),
     /// What scrubbing found; with a pass over all packs first, if wanted.
     Scrub {
         /// Whether to read all packs now.
@@ -79,6 +82,31 @@ pub(crate) enum Request {
     Keys(KeyRequest),
     /// Signs what waits and finds the ledger's entries of something.
     Ledger(LedgerRequest),
+}
+
+/// How a file-set is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ExportForm {
+    /// Files below a folder.
+    Folder,
+    /// One ZIP file.
+    Zip,
+}
+
+/// Which studies go where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ExportRequest {
+    /// Absolute path of the folder or file.
+    pub(crate) to: PathBuf,
+    /// Form.
+    pub(crate) form: ExportForm,
+    /// Study Instance UIDs.
+    pub(crate) studies: Vec<Uid>,
+    /// Keywords and values that studies must have.
+    pub(crate) matching: Vec<(String, String)>,
+    /// Only this facility's copies.
+    pub(crate) facility: Option<FacilityCode>,
 }
 
 /// Whose entries are looked for.

@@ -14,6 +14,7 @@ pub mod clock;
 mod commit;
 mod decide;
 mod error;
+pub mod export;
 mod facts;
 mod find;
 mod handoff;
@@ -41,6 +42,7 @@ pub mod tier;
 pub mod usage;
 pub mod verify;
 mod worker;
+pub mod zip;
 
 pub use error::{FindError, IngestError, OpenError, RegistryError, RetrieveError, TierError};
 pub use find::{Found, FoundRow};

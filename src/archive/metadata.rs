@@ -221,7 +221,9 @@ impl Archive {
         let layout = self.layout(instance)?;
         let pixel = layout.pixel;
         let prefix = bulk_prefix(instance);
-        let options = json::Options { hint: self.charset_of(&instance.source), ..json::Options::new(&prefix) };
+        let hint = self.charset_of(&instance.source);
+        let available = Some(instance.transfer_syntax.as_str());
+        let options = json::Options { hint, available, ..json::Options::new(&prefix) };
         let (head_end, tail_start) = pixel.map_or((layout.dataset_len, layout.dataset_len), |p| (p.value.at, p.end));
         let (before, after) = if Syntax::of(instance.transfer_syntax.as_str()).deflated {
             let inflated = self.inflated(instance)?;

@@ -109,6 +109,14 @@ impl Config {
             let what = "without a token file everybody would be let in: name one, or listen on a loopback address";
             return refuse("http.tokens", what);
         }
+        let origin =
+            |text: &&String| text.as_str() != "*" && (!text.contains("://") || text.ends_with('/') || !text.is_ascii());
+        if let Some(wrong) = self.http.cors_origins.iter().find(origin) {
+            return refuse(
+                "http.cors_origins",
+                format!("{wrong:?} is no origin such as https://viewer.example.vn, nor *"),
+            );
+        }
         let base = &self.http.base_url;
         if !base.is_empty() && !base.starts_with("http://") && !base.starts_with("https://") {
             return refuse("http.base_url", "begin with http:// or https://");
@@ -209,6 +217,9 @@ impl Config {
             tokens: named(&http.tokens),
             public_url: (!http.base_url.is_empty()).then(|| http.base_url.trim_end_matches('/').to_owned()),
             trust_forwarded: http.trust_forwarded,
+            viewer: named(&http.viewer),
+            cors_origins: http.cors_origins.clone(),
+            stow_extensions: http.stow_extensions,
             connections_max: http.connections_max,
             connections_per_address_max: http.connections_per_address_max,
             header_timeout: http.header_limit.0,
@@ -217,6 +228,7 @@ impl Config {
             header_bytes_max: http.header_max.in_memory(),
             body_bytes_max: http.body_max.in_memory(),
             stow_parts_max: http.stow_parts_max,
+            stow_described_max: http.stow_described_max.0,
             stow_window: http.stow_window,
             find_limit_default: http.find_limit,
             find_limit_max: http.find_limit_max,

@@ -165,7 +165,7 @@ fn hold(
     Ok(json!({ "hold": id, "studies": studies }))
 }
 
-fn query(conditions: &[(String, String)]) -> Result<Query, Failure> {
+pub(super) fn query(conditions: &[(String, String)]) -> Result<Query, Failure> {
     let wrong = |what: String| Failure::new(Exit::Usage, what);
     let condition = |(name, value): &(String, String)| {
         let tag = AttrKey::parse(name);

@@ -1,7 +1,7 @@
 //! What a request does to the archive: the same whether it came through the socket or the command opened the
 //! data directory itself.
 
-use super::{LedgerRequest, Progress, Request, import, keys, retention, tiers};
+use super::{LedgerRequest, Progress, Request, export, import, keys, retention, tiers};
 use crate::cli::{Exit, Failure};
 use archive::proof::Wanted;
 use archive::{Archive, RegistryError};
@@ -22,6 +22,7 @@ impl Request {
             Self::Scrub { .. } => "scrub",
             Self::Usage => "usage",
             Self::Backup { .. } => "backup",
+            Self::Export(_) => "export",
             Self::Ledger(_) => "ledger",
             Self::Tiers(_) => "tiers",
             Self::Keys(_) => "keys",
@@ -54,6 +55,7 @@ pub(super) fn answer(
             };
             told(archive.backup(to, *keep_days, *digest, stop, &mut step))
         }
+        Request::Export(wanted) => export::run(archive, wanted, stop, progress),
         Request::Scrub { now } => scrub(archive, *now, stop, progress),
         Request::Ledger(wanted) => ledger(archive, wanted, stop, progress),
         Request::Tiers(request) => tiers::answer(archive, request),

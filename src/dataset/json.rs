@@ -26,6 +26,7 @@ use model::{PixelSpan, Uid};
 use std::io::Write;
 
 const SPECIFIC_CHARACTER_SET: u32 = 0x0008_0005;
+const AVAILABLE_TRANSFER_SYNTAX: u32 = 0x0008_3002;
 
 /// The bytes of a data set without the value of its pixel data; inflated where the syntax is deflated.
 #[derive(Debug, Clone, Copy)]
@@ -48,12 +49,15 @@ pub struct Options<'a> {
     pub bulk_over: u64,
     /// How text without a right label is to be read.
     pub hint: CharsetHint,
+    /// Value of Available Transfer Syntax UID (0008,3002), whatever the data set says itself: a viewer tells a video
+    /// by it before it asks for frames. None leaves the attribute as it is.
+    pub available: Option<&'a str>,
 }
 
 impl<'a> Options<'a> {
     /// The usual threshold of 1,024 bytes, text by its label.
     pub fn new(prefix: &'a str) -> Self {
-        Self { prefix, bulk_over: 1024, hint: CharsetHint::Auto }
+        Self { prefix, bulk_over: 1024, hint: CharsetHint::Auto, available: None }
     }
 }
 
@@ -70,6 +74,7 @@ pub fn instance_json(
     out.push(b'{');
     let mut writer = Writer::new(options, out);
     let result = write_parts(parts, coding, &mut writer);
+    writer.available(u32::MAX);
     out.push(b'}');
     if result.is_err() {
         out.truncate(start);
@@ -111,6 +116,8 @@ struct Writer<'a> {
     element: Option<(Element, Vr)>,
     value: Vec<u8>,
     pixel_seen: bool,
+    /// The transfer syntax that is still to be written.
+    available: Option<&'a str>,
 }
 
 impl<'a> Writer<'a> {
@@ -126,11 +133,30 @@ impl<'a> Writer<'a> {
             element: None,
             value: Vec::new(),
             pixel_seen: false,
+            available: options.available,
         }
+    }
+
+    /// Writes Available Transfer Syntax UID before the first root member behind it.
+    fn available(&mut self, next: u32) {
+        if next <= AVAILABLE_TRANSFER_SYNTAX || !self.sequences.is_empty() {
+            return;
+        }
+        if let Some(syntax) = self.available.take() {
+            self.member(AVAILABLE_TRANSFER_SYNTAX, Vr::UI);
+            value::text(syntax, Vr::UI, self.out);
+            self.out.push(b'}');
+        }
+    }
+
+    /// Whether the data set's own value is left out.
+    fn replaced(&self, tag: u32) -> bool {
+        tag == AVAILABLE_TRANSFER_SYNTAX && self.options.available.is_some() && self.sequences.is_empty()
     }
 
     /// Begins a member: `"GGGGEEEE":{"vr":"XX"`.
     fn member(&mut self, tag: u32, vr: Vr) {
+        self.available(tag);
         if let Some(scope) = self.scopes.last_mut() {
             if scope.comma {
                 self.out.push(b',');
@@ -173,7 +199,7 @@ impl Sink for Writer<'_> {
         self.element = None;
         if element.pixel {
             self.pixel(element.tag, element.vr);
-        } else if element.tag & 0xFFFF != 0 {
+        } else if element.tag & 0xFFFF != 0 && !self.replaced(element.tag) {
             let vr = self.resolver.vr(element);
             self.element = Some((*element, vr));
         }

@@ -6,6 +6,8 @@
 
 pub mod bulk;
 mod charset;
+pub mod compose;
+pub mod dicomdir;
 mod dictionary;
 mod error;
 #[cfg(test)]
@@ -22,6 +24,7 @@ pub mod transcode;
 mod vr;
 mod walk;
 pub mod xml;
+pub mod xml_read;
 
 pub use charset::{Charset, Notes};
 pub use dictionary::{keyword, lookup as dictionary_vr};

@@ -1,17 +1,20 @@
-//! The Native DICOM Model (PS3.19 Annex A) of an answer row, for `application/dicom+xml`.
+//! The Native DICOM Model (PS3.19 Annex A), for `application/dicom+xml`: of an answer row, and of a whole data set.
 //!
-//! Only decoded values are written here; whole data sets are answered as DICOM JSON.
+//! A data set is written from its DICOM JSON, so that both say the same; bytes are never read here.
 
 use crate::dictionary::keyword;
 use crate::json::{Node, gather};
 use crate::vr::Vr;
 use model::AttrKey;
+use serde_json::{Map, Value};
 use std::fmt::Write;
+
+const START: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+                     <NativeDicomModel xmlns=\"http://dicom.nema.org/PS3.19/models/NativeDICOM\">";
 
 /// Appends one XML document with the attributes in order of tag; values as for [`crate::json::attributes_json`].
 pub fn attributes_xml(attributes: &[(AttrKey, &str, &str)], out: &mut String) {
-    out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    out.push_str("<NativeDicomModel xmlns=\"http://dicom.nema.org/PS3.19/models/NativeDICOM\">");
+    out.push_str(START);
     for (tag, node) in gather(attributes) {
         match node {
             Node::Value(vr, text) => element(tag, vr, text, out),
@@ -26,6 +29,82 @@ pub fn attributes_xml(attributes: &[(AttrKey, &str, &str)], out: &mut String) {
         }
     }
     out.push_str("</NativeDicomModel>\n");
+}
+
+/// Appends one XML document for a DICOM JSON object (PS3.18 Annex F); members that are none are left out.
+pub fn document_xml(document: &Map<String, Value>, out: &mut String) {
+    out.push_str(START);
+    data_set(document, out);
+    out.push_str("</NativeDicomModel>\n");
+}
+
+fn data_set(members: &Map<String, Value>, out: &mut String) {
+    for (name, member) in members {
+        let Ok(tag) = u32::from_str_radix(name, 16) else { continue };
+        let vr = member.get("vr").and_then(Value::as_str).filter(|vr| vr.len() == 2).unwrap_or("UN");
+        let _ = write!(out, "<DicomAttribute tag=\"{tag:08X}\" vr=\"");
+        escape(vr, out);
+        out.push('"');
+        if let Some(keyword) = keyword(tag) {
+            let _ = write!(out, " keyword=\"{keyword}\"");
+        }
+        if let Some(creator) = private_creator(members, tag) {
+            out.push_str(" privateCreator=\"");
+            escape(creator, out);
+            out.push('"');
+        }
+        out.push('>');
+        if let Some(uri) = member.get("BulkDataURI").and_then(Value::as_str) {
+            out.push_str("<BulkData uri=\"");
+            escape(uri, out);
+            out.push_str("\"/>");
+        } else if let Some(binary) = member.get("InlineBinary").and_then(Value::as_str) {
+            out.push_str("<InlineBinary>");
+            escape(binary, out);
+            out.push_str("</InlineBinary>");
+        } else {
+            values(vr, member.get("Value").and_then(Value::as_array).map_or(&[], Vec::as_slice), out);
+        }
+        out.push_str("</DicomAttribute>");
+    }
+}
+
+/// The creator of the block a private element lies in (PS3.5 section 7.8.1).
+fn private_creator(members: &Map<String, Value>, tag: u32) -> Option<&str> {
+    let (group, element) = (tag >> 16, tag & 0xFFFF);
+    if group.is_multiple_of(2) || element < 0x1000 {
+        return None;
+    }
+    let owner = format!("{group:04X}{:04X}", element >> 8);
+    members.get(&owner)?.pointer("/Value/0")?.as_str()
+}
+
+fn values(vr: &str, values: &[Value], out: &mut String) {
+    for (value, number) in values.iter().zip(1u32..) {
+        match value {
+            Value::Null => {}
+            Value::Object(item) if vr == "SQ" => {
+                let _ = write!(out, "<Item number=\"{number}\">");
+                data_set(item, out);
+                out.push_str("</Item>");
+            }
+            Value::Object(name) => {
+                let _ = write!(out, "<PersonName number=\"{number}\">");
+                for group in ["Alphabetic", "Ideographic", "Phonetic"] {
+                    person(name.get(group).and_then(Value::as_str).unwrap_or_default(), group, out);
+                }
+                out.push_str("</PersonName>");
+            }
+            Value::String(text) => value_text(number, text, out),
+            other => value_text(number, &other.to_string(), out),
+        }
+    }
+}
+
+fn value_text(number: u32, text: &str, out: &mut String) {
+    let _ = write!(out, "<Value number=\"{number}\">");
+    escape(text, out);
+    out.push_str("</Value>");
 }
 
 fn open(tag: u32, vr: Vr, out: &mut String) {

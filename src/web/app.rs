@@ -6,16 +6,18 @@ use crate::options::Options;
 use crate::problem::{Kind, Problem};
 use crate::routes::{Access, Endpoint, ROUTES, Route, Verb};
 use crate::server::Peer;
-use crate::{admin, base_url, dicomweb, observe, openapi, start_page};
+use crate::viewer::Viewer;
+use crate::{admin, base_url, capabilities, cors, dicomweb, observe, openapi, session, start_page, viewer};
 use archive::Archive;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use model::{Caller, FacilityCode, Scope};
 use moka::sync::Cache;
 use parking_lot::Mutex;
@@ -34,6 +36,7 @@ pub struct App {
     pub(crate) documents: Cache<String, Bytes>,
     pub(crate) transcodes: Arc<Semaphore>,
     pub(crate) openapi: Bytes,
+    pub(crate) viewer: Option<Viewer>,
 }
 
 impl App {
@@ -45,7 +48,8 @@ impl App {
         let documents = Cache::builder().max_capacity(options.metadata_cache).weigher(weigh).build();
         let transcodes = Arc::new(Semaphore::new(options.transcodes_max.clamp(1, Semaphore::MAX_PERMITS)));
         let openapi = Bytes::from(openapi::document().to_string());
-        Arc::new(Self { archive, options, tokens, documents, transcodes, openapi })
+        let viewer = options.viewer.as_deref().and_then(Viewer::open);
+        Arc::new(Self { archive, options, tokens, documents, transcodes, openapi, viewer })
     }
 }
 
@@ -84,12 +88,24 @@ impl Call {
         accept::ranges(&self.parts.headers, self.query_value("accept"))
     }
 
-    /// URL of the DICOMweb root that was asked, as the client sees it, without a trailing slash.
-    pub(crate) fn service_root(&self) -> String {
+    /// URL of the service as the client sees it, without a trailing slash.
+    pub(crate) fn base_url(&self) -> String {
         let options = &self.app.options;
         let peer = self.parts.extensions.get::<Peer>();
         let (uri, headers) = (&self.parts.uri, &self.parts.headers);
-        let base = base_url::base_url(options.public_url.as_deref(), options.trust_forwarded, peer, uri, headers);
+        base_url::base_url(options.public_url.as_deref(), options.trust_forwarded, peer, uri, headers)
+    }
+
+    /// Path in front of the service's own paths as the client sees them, without a trailing slash; mostly empty.
+    pub(crate) fn base_path(&self) -> String {
+        let base = self.base_url();
+        let rest = base.split_once("://").map_or("", |(_, rest)| rest);
+        rest.split_once('/').map_or_else(String::new, |(_, path)| format!("/{path}"))
+    }
+
+    /// URL of the DICOMweb root that was asked, as the client sees it, without a trailing slash.
+    pub(crate) fn service_root(&self) -> String {
+        let base = self.base_url();
         match self.scope {
             Scope::Shared => format!("{base}{}", crate::routes::SHARED_ROOT),
             Scope::Facility(code) => format!("{base}/facilities/{code}/dicom-web"),
@@ -115,22 +131,27 @@ pub fn router(app: Arc<App>) -> Router {
                 Verb::Get => MethodFilter::GET,
                 Verb::Post => MethodFilter::POST,
                 Verb::Put => MethodFilter::PUT,
+                Verb::Delete => MethodFilter::DELETE,
             };
             let app = Arc::clone(&app);
             let handler = move |parameters: RawPathParams, request: Request| answer(app, route, parameters, request);
             router = router.route(&template, on(filter, handler));
         }
     }
+    let (described, allowed) = (Arc::clone(&app), Arc::new(cors::Allowed::new(&app.options.cors_origins)));
     router
         .fallback(|| async { Problem::new(Kind::NotFound, "no service at this path").at("path").into_response() })
         .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+            capabilities::options(Arc::clone(&described), request, next)
+        }))
+        .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+            cors::apply(Arc::clone(&allowed), request, next)
+        }))
         .layer(axum::middleware::from_fn(observe::finish))
 }
 
 async fn wrong_method(request: Request) -> Response {
-    if request.method() == Method::OPTIONS {
-        return StatusCode::NO_CONTENT.into_response();
-    }
     let detail = format!("{} is not allowed on this path", request.method());
     Problem::new(Kind::MethodNotAllowed, detail).at("method").into_response()
 }
@@ -153,7 +174,7 @@ fn prepare(app: Arc<App>, route: &Route, parameters: &RawPathParams, request: Re
     let caller = match route.access {
         Access::Public => Caller::demo(),
         Access::Role(role) => {
-            let caller = app.tokens.caller(&parts.headers, now)?;
+            let caller = app.tokens.caller(&parts.method, &parts.headers, now)?;
             auth::require(&caller, role)?;
             caller
         }
@@ -179,7 +200,14 @@ fn facility(code: &str, caller: &Caller) -> Result<FacilityCode, Problem> {
 
 async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
     match endpoint {
-        Endpoint::StartPage => Ok(page()),
+        Endpoint::StartPage => Ok(start_page::page(&call)),
+        Endpoint::PageFile => start_page::file(&call),
+        Endpoint::Viewer | Endpoint::ViewerPage | Endpoint::ViewerFile => viewer::answer(endpoint, &call),
+        Endpoint::Session => session::show(&call).await,
+        Endpoint::BeginSession => session::begin(&call),
+        Endpoint::EndSession => Ok(session::end(&call)),
+        Endpoint::Capabilities => capabilities::answer(&call.parts.headers, call.query_value("accept"), call.scope),
+        Endpoint::WadoUri => dicomweb::wado_uri::retrieve(call).await,
         Endpoint::Live => Ok("live\n".into_response()),
         Endpoint::Ready => Ok(admin::ready(&call).await),
         Endpoint::Metrics => Ok(admin::metrics(&call)),
@@ -204,16 +232,18 @@ async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         }
         Endpoint::Frames => dicomweb::wado::frames::retrieve(call).await,
         Endpoint::BulkData => dicomweb::wado::bulkdata::retrieve(call).await,
+        Endpoint::StudyPixels | Endpoint::SeriesPixels | Endpoint::InstancePixels => {
+            dicomweb::wado::pixeldata::retrieve(endpoint, call).await
+        }
+        Endpoint::StudyBulkData | Endpoint::SeriesBulkData | Endpoint::InstanceBulkData => {
+            dicomweb::wado::every_value::retrieve(endpoint, call).await
+        }
+        Endpoint::Media => dicomweb::wado::media_set::retrieve(call).await,
+        Endpoint::RenderedInstance => dicomweb::wado::rendered::retrieve(call).await,
+        Endpoint::RejectStudy | Endpoint::RejectSeries | Endpoint::RejectInstance => {
+            dicomweb::reject::reject(endpoint, call).await
+        }
     }
-}
-
-fn page() -> Response {
-    let mut response = start_page::PAGE.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    let policy = HeaderValue::from_static(start_page::CONTENT_SECURITY_POLICY);
-    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    response
 }
 
 /// A JSON answer.

@@ -5,13 +5,15 @@
 //! this module decides who asks, never what the archive answers.
 
 use crate::problem::{Kind, Problem};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use model::{Caller, Digest, FacilityCode, Role};
 use serde::Deserialize;
 use sha2::Digest as _;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+/// Name of the cookie that keeps a browser's token.
+pub(crate) const COOKIE: &str = "khoanh-token";
 const DAY: u64 = 86_400_000;
 const CHALLENGE: &str = "Bearer realm=\"khoanh\"";
 const CHALLENGE_INVALID: &str = "Bearer realm=\"khoanh\", error=\"invalid_token\"";
@@ -116,18 +118,19 @@ impl Tokens {
     }
 
     /// The caller of a request, at a time in milliseconds since 1970 UTC.
-    pub fn caller(&self, headers: &HeaderMap, now: u64) -> Result<Caller, Problem> {
+    ///
+    /// The cookie of a browser counts for reading only, so that no other site can make a browser change anything.
+    pub fn caller(&self, method: &Method, headers: &HeaderMap, now: u64) -> Result<Caller, Problem> {
         let Some(tokens) = &self.by_digest else { return Ok(Caller::demo()) };
-        let Some(value) = headers.get(header::AUTHORIZATION) else {
-            return Err(Problem::unauthorized("the request has no Authorization header", CHALLENGE));
-        };
-        let secret = value
-            .to_str()
-            .ok()
-            .and_then(|text| text.split_once(' '))
-            .and_then(|(scheme, secret)| scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim()));
-        let Some(secret) = secret else {
-            return Err(Problem::unauthorized("the Authorization header is not of the form 'Bearer TOKEN'", CHALLENGE));
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        let secret = match headers.get(header::AUTHORIZATION) {
+            Some(value) => bearer(value).ok_or_else(|| {
+                Problem::unauthorized("the Authorization header is not of the form 'Bearer TOKEN'", CHALLENGE)
+            })?,
+            None => match cookie(headers).filter(|_| reads) {
+                Some(secret) => secret,
+                None => return Err(Problem::unauthorized("the request has no Authorization header", CHALLENGE)),
+            },
         };
         let digest: [u8; 32] = sha2::Sha256::digest(secret.as_bytes()).into();
         match tokens.get(&digest) {
@@ -138,6 +141,19 @@ impl Tokens {
             Some(token) => Ok(token.caller.clone()),
         }
     }
+}
+
+/// The token of an Authorization header.
+pub(crate) fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, secret) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
+}
+
+/// The token in the cookie that a session set.
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let texts = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.split_once('='));
+    pairs.find(|(name, _)| name.trim() == COOKIE).map(|(_, value)| value.trim())
 }
 
 /// Refuses a caller below the role a route asks for.
@@ -227,16 +243,27 @@ mod tests {
         let tokens =
             Tokens::parse(&file("facilities = [\"56001\"]\nhome = \"56001\"\nexpires = 2030-01-31")).expect("file");
         let last = expiry("2030-01-31").expect("date");
-        let caller = tokens.caller(&bearer("bearer s3cret"), last - 1).expect("valid");
+        let caller = tokens.caller(&Method::GET, &bearer("bearer s3cret"), last - 1).expect("valid");
         assert_eq!((caller.name.as_str(), caller.role), ("viewer", Role::Reader));
         assert!(!caller.may_see(FacilityCode::DEMO));
-        let late = tokens.caller(&bearer("Bearer s3cret"), last).expect_err("expired");
+        let late = tokens.caller(&Method::GET, &bearer("Bearer s3cret"), last).expect_err("expired");
         assert_eq!(late.kind, Kind::Unauthorized);
         for bad in ["Bearer wrong", "Basic s3cret", "s3cret"] {
-            assert_eq!(tokens.caller(&bearer(bad), 0).expect_err(bad).kind, Kind::Unauthorized);
+            assert_eq!(tokens.caller(&Method::GET, &bearer(bad), 0).expect_err(bad).kind, Kind::Unauthorized);
         }
-        assert!(tokens.caller(&HeaderMap::new(), 0).is_err());
+        assert!(tokens.caller(&Method::GET, &HeaderMap::new(), 0).is_err());
         assert!(require(&caller, Role::Sender).is_err() && require(&caller, Role::Reader).is_ok());
+    }
+
+    #[test]
+    fn a_cookie_reads_and_changes_nothing() {
+        let tokens = Tokens::parse(&file("facilities = \"all\"")).expect("file");
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, "a=b; khoanh-token=s3cret; c=d".parse().expect("header"));
+        assert!(tokens.caller(&Method::GET, &headers, 0).is_ok() && tokens.caller(&Method::HEAD, &headers, 0).is_ok());
+        for method in [Method::POST, Method::PUT, Method::DELETE] {
+            assert_eq!(tokens.caller(&method, &headers, 0).expect_err("a change").kind, Kind::Unauthorized);
+        }
     }
 
     #[test]
@@ -253,7 +280,7 @@ mod tests {
         }
         let twice = format!("{}\n{}", file("facilities = \"all\""), file("facilities = \"all\""));
         assert!(Tokens::parse(&twice).is_err());
-        assert!(Tokens::parse("").expect("empty file").caller(&bearer("Bearer s3cret"), 0).is_err());
+        assert!(Tokens::parse("").expect("empty file").caller(&Method::GET, &bearer("Bearer s3cret"), 0).is_err());
     }
 
     #[test]

@@ -3,8 +3,10 @@
 pub mod media;
 pub(crate) mod multipart;
 pub mod qido;
+pub(crate) mod reject;
 pub mod stow;
 pub(crate) mod wado;
+pub(crate) mod wado_uri;
 
 use crate::problem::{Kind, Problem};
 use axum::response::Response;

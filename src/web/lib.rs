@@ -9,6 +9,9 @@ mod app;
 mod auth;
 mod base_url;
 mod body;
+mod capabilities;
+mod conditional;
+mod cors;
 pub mod dicomweb;
 mod observe;
 pub mod openapi;
@@ -18,7 +21,9 @@ pub mod routes;
 mod server;
 #[cfg(test)]
 mod service_tests;
+mod session;
 mod start_page;
+mod viewer;
 
 pub use app::{App, router};
 pub use auth::{TokenFileError, Tokens};

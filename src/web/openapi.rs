@@ -36,16 +36,19 @@ fn verb(verb: Verb) -> &'static str {
         Verb::Get => "get",
         Verb::Post => "post",
         Verb::Put => "put",
+        Verb::Delete => "delete",
     }
 }
 
 fn operation(route: &Route, template: &str) -> Value {
     let facility_root = template.starts_with("/facilities/");
+    // The one service that also answers outside any DICOMweb root, where old clients look for it.
+    let suffix = if route.endpoint == Endpoint::WadoUri && route.mount == Mount::Plain { "Plain" } else { "" };
     let mut responses = Map::new();
     for status in route.statuses {
         let answer = match status {
             200 | 202 | 206 => json!({"description": "The answer.", "content": content(route.produces)}),
-            204 | 304 => json!({"description": "No body."}),
+            204 | 304 | 308 => json!({"description": "No body."}),
             _ => problem(),
         };
         responses.insert(status.to_string(), answer);
@@ -61,7 +64,7 @@ fn operation(route: &Route, template: &str) -> Value {
         responses.entry(status.to_owned()).or_insert_with(problem);
     }
     let mut operation = json!({
-        "operationId": format!("{:?}{}", route.endpoint, if facility_root { "OfFacility" } else { "" }),
+        "operationId": format!("{:?}{}", route.endpoint, if facility_root { "OfFacility" } else { suffix }),
         "summary": route.summary,
         "tags": [if route.mount == Mount::Dicomweb { "DICOMweb" } else { "Archive" }],
         "parameters": parameters(template),

@@ -43,6 +43,8 @@ pub struct Options {
     pub body_bytes_max: usize,
     /// Most parts in one STOW-RS request.
     pub stow_parts_max: usize,
+    /// Most bytes of a STOW-RS request that carries metadata and bulk data apart: it is put together in memory.
+    pub stow_described_max: u64,
     /// Instances of one STOW-RS request that wait for their sync at the same time.
     pub stow_window: usize,
     /// Rows of a QIDO-RS answer when the client names no `limit`.
@@ -59,6 +61,12 @@ pub struct Options {
     pub metadata_cache: u64,
     /// Answers that re-encode on the way out at the same time; each holds one thread.
     pub transcodes_max: usize,
+    /// Folder of the viewer as `scripts/viewer` sets it up; without it there is no `/viewer/`.
+    pub viewer: Option<PathBuf>,
+    /// Origins whose pages may call the service (CORS), `*` for any; empty means only pages of the service itself.
+    pub cors_origins: Vec<String>,
+    /// Whether STOW-RS also takes a bare `application/dicom` body, which the standard does not name.
+    pub stow_extensions: bool,
     /// Renders `/metrics`.
     pub metrics: RenderMetrics,
 }
@@ -78,6 +86,7 @@ impl Default for Options {
             header_bytes_max: 32 << 10,
             body_bytes_max: 1 << 20,
             stow_parts_max: 100_000,
+            stow_described_max: 512 << 20,
             stow_window: 16,
             find_limit_default: 1_000,
             find_limit_max: 5_000,
@@ -86,6 +95,9 @@ impl Default for Options {
             frames_max: 100_000,
             metadata_cache: 48 << 20,
             transcodes_max: 64,
+            viewer: None,
+            cors_origins: Vec::new(),
+            stow_extensions: false,
             metrics: Arc::new(String::new),
         }
     }

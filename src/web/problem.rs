@@ -3,6 +3,7 @@
 //! One table gives each kind its status, title and advice; nothing else in the crate chooses a status for an error.
 //! Details never hold patient data: only names of parameters, UIDs, limits and media types.
 
+use archive::export::ExportError;
 use archive::{FindError, IngestError, RegistryError, RetrieveError};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -48,6 +49,8 @@ kinds! {
     Conflict "conflict" CONFLICT "None of the instances was stored" "See the failure reason of each instance.";
     /// A body beyond the limit.
     TooLarge "too-large" PAYLOAD_TOO_LARGE "The body is too large" "Send a smaller body.";
+    /// A range behind the end of the body.
+    RangeNotSatisfiable "range-not-satisfiable" RANGE_NOT_SATISFIABLE "The range lies behind the end" "Ask for a range inside the length the Content-Range header names.";
     /// A request target beyond the limit.
     UriTooLong "uri-too-long" URI_TOO_LONG "The request target is too long" "Ask for less in one request.";
     /// A body type the service does not take.
@@ -173,6 +176,17 @@ impl From<RetrieveError> for Problem {
                 let detail = "these objects lie in an archive class and are being restored";
                 Self::new(Kind::Unavailable, detail).header(header::RETRY_AFTER, HeaderValue::from(after))
             }
+        }
+    }
+}
+
+impl From<ExportError> for Problem {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Retrieve(error) => error.into(),
+            ExportError::Refused { what } => Self::new(Kind::BadRequest, what),
+            ExportError::Io { source, .. } => Self::new(Kind::Damaged, source.to_string()),
+            ExportError::Interrupted => Self::new(Kind::Unavailable, "the archive is stopping"),
         }
     }
 }

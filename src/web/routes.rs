@@ -11,6 +11,20 @@ pub enum Verb {
     Post,
     /// Adds or replaces.
     Put,
+    /// Rejects or ends.
+    Delete,
+}
+
+impl Verb {
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
 }
 
 /// Who may use a route.
@@ -36,6 +50,13 @@ pub enum Mount {
 #[allow(missing_docs)]
 pub enum Endpoint {
     StartPage,
+    PageFile,
+    Viewer,
+    ViewerPage,
+    ViewerFile,
+    Session,
+    BeginSession,
+    EndSession,
     Live,
     Ready,
     Metrics,
@@ -65,6 +86,19 @@ pub enum Endpoint {
     InstanceMetadata,
     Frames,
     BulkData,
+    StudyPixels,
+    SeriesPixels,
+    InstancePixels,
+    StudyBulkData,
+    SeriesBulkData,
+    InstanceBulkData,
+    RejectStudy,
+    RejectSeries,
+    RejectInstance,
+    RenderedInstance,
+    Media,
+    Capabilities,
+    WadoUri,
 }
 
 /// One row of the table.
@@ -105,12 +139,16 @@ impl Route {
 
 const JSON: &[&str] = &["application/json"];
 const FOUND: &[&str] = &["application/dicom+json", "multipart/related; type=\"application/dicom+xml\""];
-const OBJECTS: &[&str] = &["multipart/related; type=\"application/dicom\"", "application/dicom"];
-const METADATA: &[&str] = &["application/dicom+json"];
+const OBJECTS: &[&str] = &["multipart/related; type=\"application/dicom\"", "application/zip"];
+const OBJECT: &[&str] = &["multipart/related; type=\"application/dicom\"", "application/dicom", "application/zip"];
+const METADATA: &[&str] = FOUND;
+const RENDERED: &[&str] = &["text/html", "application/pdf", "video/mp4", "video/mpeg"];
+const WADL: &[&str] = &["application/vnd.sun.wadl+xml", "application/json"];
 const STORED: &[&str] = &["application/dicom+json", "application/dicom+xml"];
 const BULK: &[&str] = &["multipart/related", "application/octet-stream", "image/*", "video/*"];
 const FIND: &[u16] = &[200, 204, 400, 406, 414, 503];
-const RETRIEVE: &[u16] = &[200, 206, 400, 406, 503];
+const RETRIEVE: &[u16] = &[200, 206, 304, 400, 406, 416, 503];
+const REJECT: &[u16] = &[200, 400, 409, 503];
 const DOCUMENT: &[u16] = &[200, 304, 400, 406, 503];
 const STORE: &[u16] = &[200, 202, 400, 406, 408, 409, 413, 415, 503, 507];
 const READER: Access = Access::Role(Role::Reader);
@@ -129,6 +167,13 @@ macro_rules! table {
 
 table! {
     Get Plain "/" StartPage Access::Public, &["text/html"], &[200], "What is where, for people.";
+    Get Plain "/page/{*file}" PageFile Access::Public, &["text/css", "text/javascript"], &[200, 304], "Files of the start page.";
+    Get Plain "/viewer" Viewer Access::Public, &["text/html"], &[308], "Leads to the viewer.";
+    Get Plain "/viewer/" ViewerPage Access::Public, &["text/html"], &[200], "The viewer, where it is set up.";
+    Get Plain "/viewer/{*file}" ViewerFile Access::Public, &["text/html", "text/javascript", "application/wasm"], &[200, 304], "Files of the viewer; every other path below answers its page.";
+    Get Plain "/api/session" Session READER, JSON, &[200], "Who the caller is and which facilities it may see.";
+    Post Plain "/api/session" BeginSession READER, JSON, &[200], "Keeps the bearer token in a cookie for reading in a browser.";
+    Delete Plain "/api/session" EndSession Access::Public, JSON, &[200], "Forgets the cookie.";
     Get Plain "/health/live" Live Access::Public, &["text/plain"], &[200], "The process answers.";
     Get Plain "/health/ready" Ready Access::Public, JSON, &[200, 503], "Whether objects can be stored durably and found now, and why not.";
     Get Plain "/metrics" Metrics READER, &["text/plain; version=0.0.4"], &[200], "Metrics in the Prometheus text format.";
@@ -152,10 +197,24 @@ table! {
     Post Dicomweb "/studies/{study}" StoreStudy SENDER, STORED, STORE, "STOW-RS: stores instances of one study.";
     Get Dicomweb "/studies/{study}" RetrieveStudy READER, OBJECTS, RETRIEVE, "WADO-RS: retrieves a study.";
     Get Dicomweb "/studies/{study}/series/{series}" RetrieveSeries READER, OBJECTS, RETRIEVE, "WADO-RS: retrieves a series.";
-    Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}" RetrieveInstance READER, OBJECTS, RETRIEVE, "WADO-RS: retrieves an instance.";
+    Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}" RetrieveInstance READER, OBJECT, RETRIEVE, "WADO-RS: retrieves an instance.";
     Get Dicomweb "/studies/{study}/metadata" StudyMetadata READER, METADATA, DOCUMENT, "WADO-RS: metadata of a study.";
     Get Dicomweb "/studies/{study}/series/{series}/metadata" SeriesMetadata READER, METADATA, DOCUMENT, "WADO-RS: metadata of a series.";
     Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/metadata" InstanceMetadata READER, METADATA, DOCUMENT, "WADO-RS: metadata of an instance.";
     Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/frames/{frames}" Frames READER, BULK, RETRIEVE, "WADO-RS: frames by number, separated by commas, from 1.";
     Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/bulkdata/{*path}" BulkData READER, BULK, RETRIEVE, "WADO-RS: one value by the path its BulkDataURI names.";
+    Get Dicomweb "/studies/{study}/pixeldata" StudyPixels READER, BULK, RETRIEVE, "WADO-RS: pixel data of a study.";
+    Get Dicomweb "/studies/{study}/series/{series}/pixeldata" SeriesPixels READER, BULK, RETRIEVE, "WADO-RS: pixel data of a series.";
+    Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/pixeldata" InstancePixels READER, BULK, RETRIEVE, "WADO-RS: pixel data of an instance.";
+    Get Dicomweb "/studies/{study}/bulkdata" StudyBulkData READER, BULK, RETRIEVE, "WADO-RS: every bulk data value of a study.";
+    Get Dicomweb "/studies/{study}/series/{series}/bulkdata" SeriesBulkData READER, BULK, RETRIEVE, "WADO-RS: every bulk data value of a series.";
+    Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/bulkdata" InstanceBulkData READER, BULK, RETRIEVE, "WADO-RS: every bulk data value of an instance.";
+    Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/rendered" RenderedInstance READER, RENDERED, RETRIEVE, "WADO-RS: a document or video as it is, a structured report as a page.";
+    Get Dicomweb "/studies/{study}/media" Media READER, &["application/zip"], &[200, 400, 406, 503], "A DICOM file-set with DICOMDIR as a ZIP file (PS3.10, PS3.11); parameter studies names more of them.";
+    Delete Dicomweb "/studies/{study}" RejectStudy ADMIN, JSON, REJECT, "Rejects every instance of a study; nothing is destroyed. Parameter: reason.";
+    Delete Dicomweb "/studies/{study}/series/{series}" RejectSeries ADMIN, JSON, REJECT, "Rejects every instance of a series; nothing is destroyed. Parameter: reason.";
+    Delete Dicomweb "/studies/{study}/series/{series}/instances/{instance}" RejectInstance ADMIN, JSON, REJECT, "Rejects an instance; nothing is destroyed. Parameter: reason.";
+    Get Dicomweb "/capabilities" Capabilities Access::Public, WADL, &[200, 406], "What this service can do (PS3.18 section 8.9), as OPTIONS on its root answers.";
+    Get Dicomweb "/wado" WadoUri READER, OBJECT, RETRIEVE, "WADO-URI: one object by query parameters.";
+    Get Plain "/wado" WadoUri READER, OBJECT, RETRIEVE, "WADO-URI on the shared root.";
 }

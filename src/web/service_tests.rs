@@ -2,6 +2,7 @@
 
 mod administration;
 mod corpus;
+mod resources;
 mod retrieving;
 mod sockets;
 mod storing;

@@ -1,35 +1,47 @@
-//! The page at `/`: what is where, for people, in Vietnamese and English.
+//! The page at `/`: finding studies and opening them, for people, in Vietnamese and English.
+//!
+//! Three files, kept in the program; the page asks the same services as every other client and holds no data itself.
+
+use crate::app::Call;
+use crate::conditional;
+use crate::problem::{Kind, Problem};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, header};
+use sha2::{Digest, Sha256};
+
+const PAGE: &str = include_str!("start_page/index.html");
+const STYLE: &str = include_str!("start_page/style.css");
+const SCRIPT: &str = include_str!("start_page/page.js");
+const WORDS: &str = include_str!("start_page/words.js");
+/// The page's own files and nothing else.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data: blob:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page.
-pub(crate) const PAGE: &str = r#"<!doctype html>
-<html lang="vi">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Kho ảnh · Khoanh</title>
-<style>
-body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#1b2733}
-h1{font-size:1.5rem}dt{margin-top:.8rem}dd{margin:0;color:#44525f}code{background:#eef2f5;padding:.1rem .3rem;border-radius:.2rem}
-</style>
-</head>
-<body>
-<h1>Kho ảnh <small>Khoanh, the image archive</small></h1>
-<p>Máy chủ lưu trữ ảnh y khoa DICOM đang chạy.<br><span lang="en">The DICOM image archive is running.</span></p>
-<dl>
-<dt><code>/dicom-web</code></dt>
-<dd>DICOMweb: tìm (QIDO-RS), tải (WADO-RS), gửi (STOW-RS). <span lang="en">Find, retrieve, store; set this as the root in your viewer.</span></dd>
-<dt><code>/facilities/{mã cơ sở}/dicom-web</code></dt>
-<dd>Riêng từng cơ sở khám chữa bệnh. <span lang="en">The same for one facility only.</span></dd>
-<dt><a href="/health/ready"><code>/health/ready</code></a></dt>
-<dd>Sẵn sàng nhận ảnh hay chưa, và vì sao. <span lang="en">Whether images can be stored now, and why not.</span></dd>
-<dt><a href="/metrics"><code>/metrics</code></a></dt>
-<dd>Số liệu vận hành. <span lang="en">Figures for Prometheus.</span></dd>
-<dt><a href="/api/openapi.json"><code>/api/openapi.json</code></a></dt>
-<dd>Mô tả mọi đường dẫn. <span lang="en">Description of every path.</span></dd>
-</dl>
-</body>
-</html>
-"#;
+pub(crate) fn page(call: &Call) -> Response {
+    let mut response = answer(call, PAGE, "text/html; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
+}
 
-/// Allows the page's own style and nothing else.
-pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+/// A file of the page.
+pub(crate) fn file(call: &Call) -> Result<Response, Problem> {
+    match call.parameter("file") {
+        "style.css" => Ok(answer(call, STYLE, "text/css; charset=utf-8")),
+        "page.js" => Ok(answer(call, SCRIPT, "text/javascript; charset=utf-8")),
+        "words.js" => Ok(answer(call, WORDS, "text/javascript; charset=utf-8")),
+        _ => Err(Problem::new(Kind::NotFound, "the page has no such file").at("path")),
+    }
+}
+
+fn answer(call: &Call, text: &'static str, media: &'static str) -> Response {
+    let digest = Sha256::digest(text);
+    let etag = digest.iter().take(8).fold(String::from("\""), |tag, byte| format!("{tag}{byte:02x}")) + "\"";
+    if conditional::is_known(&call.parts.headers, &etag) {
+        return conditional::not_modified(&etag);
+    }
+    let mut response = text.into_response();
+    conditional::tag(&mut response, &etag);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}

@@ -193,7 +193,7 @@ fn little_endian(stored: &str) -> Option<bool> {
     }
 }
 
-fn type_covers(range: &str, media: &str) -> bool {
+pub(crate) fn type_covers(range: &str, media: &str) -> bool {
     let Some((range_main, range_sub)) = range.split_once('/') else { return false };
     let Some((main, sub)) = media.split_once('/') else { return false };
     let fits = |range: &str, part: &str| range == "*" || range.eq_ignore_ascii_case(part);

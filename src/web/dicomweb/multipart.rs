@@ -47,6 +47,18 @@ impl Multipart {
         self.parts += 1;
     }
 
+    /// The boundary, for who frames parts itself.
+    pub(crate) fn boundary(&self) -> &str {
+        &self.boundary
+    }
+
+    /// Adds parts that frame themselves: each after the first part of the answer begins with a line end.
+    pub(crate) fn written(&mut self, open: impl FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'static) {
+        self.length = None;
+        self.pieces.later(open);
+        self.parts += 1;
+    }
+
     /// The answer; `inner` is the media type of its parts.
     pub(crate) fn respond(mut self, inner: &str) -> Response {
         let close = format!("\r\n--{}--\r\n", self.boundary);
@@ -64,15 +76,6 @@ impl Multipart {
         self.length = self.length.map(|sum| sum.saturating_add(added));
         self.pieces.memory(text);
     }
-}
-
-/// A whole body of one media type read from a source.
-pub(crate) fn single(content_type: &str, source: Box<dyn Read + Send>, length: Option<u64>) -> Response {
-    let mut response = Response::new(Body::new(ReaderBody::new(source, length)));
-    if let Ok(value) = HeaderValue::from_str(content_type) {
-        response.headers_mut().insert(header::CONTENT_TYPE, value);
-    }
-    response
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
-//! STOW-RS (PS3.18 section 10.5): storing instances sent as `application/dicom`.
+//! STOW-RS (PS3.18 section 10.5): storing instances sent as `application/dicom`, or as metadata with bulk data.
 //!
 //! Parts stream to the archive as they arrive; memory is bounded whatever the sizes. Every instance has its own
 //! result, and success is reported only when the archive says durable and findable.
 
+mod described;
 pub mod parts;
 mod report;
 mod upload;
 
 use crate::accept::{self, MediaRange};
 use crate::app::Call;
+use crate::options::Options;
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
 use axum::body::Body;
@@ -30,8 +32,10 @@ const DISCARD_WAIT: Duration = Duration::from_secs(20);
 enum Carrier {
     /// One object is the whole body.
     Single(PartHeaders),
-    /// Parts between boundaries.
+    /// Objects between boundaries.
     Multipart(Box<Splitter>),
+    /// Metadata and bulk data between boundaries.
+    Described(Box<Splitter>, described::Form),
 }
 
 /// Answers a store.
@@ -39,7 +43,7 @@ pub(crate) async fn store(endpoint: Endpoint, call: Call) -> Result<Response, Pr
     let mut body = std::mem::take(&mut *call.body.lock());
     match prepare(endpoint, &call) {
         Ok((form, carrier, study, mut upload)) => {
-            let broken = receive(&mut body, carrier, &mut upload, call.app.options.stall_timeout).await;
+            let broken = receive(&mut body, carrier, &mut upload, &call.app.options).await;
             let report = Report::new(upload.finish().await, study, call.service_root());
             match broken {
                 Some(problem) if report.is_empty() => {
@@ -103,27 +107,41 @@ fn carrier(call: &Call) -> Result<Carrier, Problem> {
     let text = call.parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let Some(text) = text else { return Err(unsupported("the request has no Content-Type")) };
     let media = accept::content_type(text).map_err(|what| unsupported(&what))?;
-    if (media.main.as_str(), media.sub.as_str()) == ("application", "dicom") {
-        return Ok(Carrier::Single(PartHeaders { content_type: Some(text.to_owned()), encoding: None }));
+    let bare = (media.main.as_str(), media.sub.as_str()) == ("application", "dicom");
+    if bare && call.app.options.stow_extensions {
+        return Ok(Carrier::Single(PartHeaders { content_type: Some(text.to_owned()), ..PartHeaders::default() }));
     }
     if (media.main.as_str(), media.sub.as_str()) != ("multipart", "related") {
-        return Err(unsupported("instances are sent as multipart/related or application/dicom"));
+        return Err(unsupported(
+            "instances are sent as multipart/related; other forms only where http.stow_extensions says so",
+        ));
     }
-    if media.parameter("type").is_some_and(|inner| !inner.eq_ignore_ascii_case("application/dicom")) {
-        return Err(unsupported("the type parameter must be application/dicom; metadata with bulk data is not taken"));
+    let inner = media.parameter("type").unwrap_or("application/dicom").to_ascii_lowercase();
+    let described = described::Form::of(&inner);
+    if inner != "application/dicom" && described.is_none() {
+        let detail = "the type parameter is application/dicom, application/dicom+json or application/dicom+xml";
+        return Err(unsupported(detail));
     }
     let boundary = media.parameter("boundary").unwrap_or_default();
     let splitter = Splitter::new(boundary).map_err(|_| {
         let detail = format!("the boundary parameter is missing or longer than {BOUNDARY_MAX} characters");
         Problem::new(Kind::BadMultipart, detail).at("header Content-Type")
     })?;
-    Ok(Carrier::Multipart(Box::new(splitter)))
+    let splitter = Box::new(splitter);
+    Ok(match described {
+        None => Carrier::Multipart(splitter),
+        Some(form) => Carrier::Described(splitter, form),
+    })
 }
 
 /// Feeds the body to the upload; what broke it off, if anything did.
-async fn receive(body: &mut Body, carrier: Carrier, upload: &mut Upload, stall: Duration) -> Option<Problem> {
+async fn receive(body: &mut Body, carrier: Carrier, upload: &mut Upload, options: &Options) -> Option<Problem> {
+    let stall = options.stall_timeout;
     let mut splitter = match carrier {
         Carrier::Multipart(splitter) => splitter,
+        Carrier::Described(splitter, form) => {
+            return described::receive(body, splitter, form, upload, options).await.err();
+        }
         Carrier::Single(headers) => return receive_single(body, &headers, upload, stall).await.err(),
     };
     let outcome = async {

@@ -2,33 +2,84 @@
 
 pub(crate) mod bulkdata;
 mod encoding;
+pub(crate) mod every_value;
 pub(crate) mod frames;
 pub(crate) mod instances;
+pub(crate) mod media_set;
 pub(crate) mod metadata;
+mod metadata_xml;
+pub(crate) mod pixeldata;
+pub(crate) mod rendered;
+mod report_page;
+mod spans;
 
 use crate::app::Call;
+use crate::conditional;
+use crate::dicomweb::multipart::Multipart;
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
-use archive::{InstanceRow, Target};
+use archive::{InstanceRow, Selection, Target};
+use axum::response::Response;
+use http::HeaderMap;
+use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
 
 /// What the path of a request names.
-fn target(endpoint: Endpoint, call: &Call) -> Result<Target, Problem> {
+pub(super) fn target(endpoint: Endpoint, call: &Call) -> Result<Target, Problem> {
     Ok(match endpoint {
-        Endpoint::RetrieveStudy | Endpoint::StudyMetadata => Target::Study(call.uid("study")?),
-        Endpoint::RetrieveSeries | Endpoint::SeriesMetadata => {
-            Target::Series { study: call.uid("study")?, series: call.uid("series")? }
-        }
+        Endpoint::RetrieveStudy
+        | Endpoint::StudyMetadata
+        | Endpoint::StudyPixels
+        | Endpoint::StudyBulkData
+        | Endpoint::RejectStudy => Target::Study(call.uid("study")?),
+        Endpoint::RetrieveSeries
+        | Endpoint::SeriesMetadata
+        | Endpoint::SeriesPixels
+        | Endpoint::SeriesBulkData
+        | Endpoint::RejectSeries => Target::Series { study: call.uid("study")?, series: call.uid("series")? },
         _ => {
             Target::Instance { study: call.uid("study")?, series: call.uid("series")?, instance: call.uid("instance")? }
         }
     })
 }
 
+/// The instances of a target for the caller.
+pub(super) async fn select(call: &Call, target: Target) -> Result<Selection, Problem> {
+    let (caller, scope) = (call.caller.clone(), call.scope);
+    call.blocking(move |archive| Ok(archive.select(&caller, scope, &target)?)).await
+}
+
+/// Tag of what is stored and how it goes out, with its quotes.
+fn etag<'a>(rows: impl IntoIterator<Item = &'a InstanceRow>, how: &str) -> String {
+    let mut digest = Sha256::new();
+    for row in rows {
+        digest.update(row.digest.0);
+        digest.update(row.meta_digest.0);
+    }
+    digest.update(how);
+    let mut tag = String::from("\"");
+    for byte in digest.finalize().iter().take(12) {
+        // Writing to a String cannot fail.
+        let _ = write!(tag, "{byte:02x}");
+    }
+    tag.push('"');
+    tag
+}
+
+/// A multipart answer with its tag, or that the client has it already. The boundary differs each time, the parts
+/// do not: the tag is a weak one.
+fn multipart(headers: &HeaderMap, answer: Multipart, inner: &str, tag: &str) -> Response {
+    if conditional::is_known(headers, tag) {
+        return conditional::not_modified(&format!("W/{tag}"));
+    }
+    let mut response = answer.respond(inner);
+    conditional::tag(&mut response, &format!("W/{tag}"));
+    response
+}
+
 /// The one instance of a path, and the texts for the Warning header.
 async fn instance(call: &Call) -> Result<(InstanceRow, Vec<String>), Problem> {
-    let target = target(Endpoint::RetrieveInstance, call)?;
-    let (caller, scope) = (call.caller.clone(), call.scope);
-    let selection = call.blocking(move |archive| Ok(archive.select(&caller, scope, &target)?)).await?;
+    let selection = select(call, target(Endpoint::RetrieveInstance, call)?).await?;
     let notes = selection.notes;
     let row = selection.instances.into_iter().next();
     row.map(|row| (row, notes)).ok_or_else(|| Problem::new(Kind::NotFound, "the archive has no such instance"))

@@ -101,7 +101,7 @@ async fn whole_series_and_studies_stream_out() {
     assert!(usual.iter().all(|part| part.0 == "application/dicom; transfer-syntax=1.2.840.10008.1.2.1"));
     for (accept, status) in [
         ("application/dicom", 406),
-        ("application/zip", 406),
+        ("application/zip", 200),
         ("multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2.4.80", 406),
         ("multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2", 200),
         ("text/html, multipart/related; q=0.1", 200),

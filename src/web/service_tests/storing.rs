@@ -70,7 +70,8 @@ async fn bodies_that_break_the_rules_get_the_right_status() {
         (typed(""), 400),
         (typed(&format!("; boundary={}", "x".repeat(71))), 400),
         (typed("; boundary=another"), 400),
-        (format!("multipart/related; type=\"application/dicom+json\"; boundary={BOUNDARY}"), 415),
+        (format!("multipart/related; type=\"application/dicom+json\"; boundary={BOUNDARY}"), 400),
+        (format!("multipart/related; type=\"image/jpeg\"; boundary={BOUNDARY}"), 415),
         (format!("multipart/form-data; boundary={BOUNDARY}"), 415),
         ("application/json".into(), 415),
         ("nonsense".into(), 415),
@@ -86,7 +87,10 @@ async fn bodies_that_break_the_rules_get_the_right_status() {
     assert_eq!(service.post(path, &content_type, unclosed).await.status, StatusCode::BAD_REQUEST);
     let found = service.get("/dicom-web/instances", "").await.json();
     assert_eq!(found, serde_json::json!([]), "nothing of these bodies is stored");
-    assert_eq!(service.post(path, "application/dicom", file).await.status, StatusCode::OK, "one bare object");
+    let bare = service.post(path, "application/dicom", file.clone()).await;
+    assert_eq!(bare.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "an extension that is off by default");
+    let extended = Service::with(Tokens::open(), Options { stow_extensions: true, ..Options::default() });
+    assert_eq!(extended.post(path, "application/dicom", file).await.status, StatusCode::OK, "one bare object");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,7 +127,7 @@ async fn a_draining_archive_answers_503_and_others_read_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn results_come_in_xml_too() {
-    let service = Service::open();
+    let service = Service::with(Tokens::open(), Options { stow_extensions: true, ..Options::default() });
     let request = Request::post("/dicom-web/studies")
         .header(header::CONTENT_TYPE, "application/dicom")
         .header(header::ACCEPT, "application/dicom+xml")
@@ -132,4 +136,30 @@ async fn results_come_in_xml_too() {
     let answer = service.send(request).await;
     assert_eq!((answer.status, answer.content_type()), (StatusCode::OK, "application/dicom+xml"));
     assert!(String::from_utf8_lossy(&answer.body).contains("keyword=\"ReferencedSOPSequence\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_and_bulk_data_become_one_instance() {
+    let service = Service::open();
+    let metadata = r#"[{"00080016":{"vr":"UI","Value":["1.2.840.10008.5.1.4.1.1.7"]},
+        "00080018":{"vr":"UI","Value":["1.2.3.3"]},"0020000D":{"vr":"UI","Value":["1.2.3.1"]},
+        "0020000E":{"vr":"UI","Value":["1.2.3.2"]},"00100010":{"vr":"PN","Value":[{"Alphabetic":"Nguyễn^An"}]},
+        "00280010":{"vr":"US","Value":[2]},"00280011":{"vr":"US","Value":[2]},"00280100":{"vr":"US","Value":[8]},
+        "00280002":{"vr":"US","Value":[1]},"7FE00010":{"vr":"OB","BulkDataURI":"pixels"}},
+        {"00080016":{"vr":"UI","Value":["1.2.840.10008.5.1.4.1.1.7"]},"00080018":{"vr":"UI","Value":["1.2.3.4"]},
+        "7FE00010":{"vr":"OB","BulkDataURI":"missing"}}]"#;
+    let body = format!(
+        "--{BOUNDARY}\r\nContent-Type: application/dicom+json\r\n\r\n{metadata}\r\n--{BOUNDARY}\r\n\
+         Content-Type: application/octet-stream\r\nContent-Location: pixels\r\n\r\nabcd\r\n--{BOUNDARY}--\r\n"
+    );
+    let content_type = format!("multipart/related; type=\"application/dicom+json\"; boundary={BOUNDARY}");
+    let answer = service.post("/dicom-web/studies", &content_type, body.clone()).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "one is stored, one has no bulk data: {:?}", answer.body);
+    let frame = "/dicom-web/studies/1.2.3.1/series/1.2.3.2/instances/1.2.3.3/frames/1";
+    assert_eq!(service.get(frame, "application/octet-stream").await.body.as_ref(), b"abcd");
+    let found = service.get("/dicom-web/studies?PatientName=nguyen", "").await.json();
+    assert_eq!(found.as_array().map(Vec::len), Some(1));
+    let small = Service::with(Tokens::open(), Options { stow_described_max: 100, ..Options::default() });
+    let refused = small.post("/dicom-web/studies", &content_type, body).await;
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
 }

@@ -57,6 +57,8 @@ pub struct PartHeaders {
     pub content_type: Option<String>,
     /// Content-Transfer-Encoding.
     pub encoding: Option<String>,
+    /// Content-Location.
+    pub location: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +179,7 @@ impl Splitter {
             match name.trim().to_ascii_lowercase().as_str() {
                 "content-type" => headers.content_type = value,
                 "content-transfer-encoding" => headers.encoding = value,
+                "content-location" => headers.location = value,
                 _ => {}
             }
         }

@@ -180,6 +180,22 @@ impl Upload {
         }
     }
 
+    /// Stores a whole object that was put together here.
+    pub(super) async fn whole(&mut self, file: Vec<u8>) {
+        let headers = PartHeaders { content_type: Some("application/dicom".into()), ..PartHeaders::default() };
+        if self.begin(&headers).is_ok() {
+            self.write(&file).await;
+            self.end().await;
+        }
+    }
+
+    /// Notes an instance that was refused before it became an object.
+    pub(super) fn refuse(&mut self, sop_class: Option<Uid>, sop_instance: Option<Uid>, what: String) {
+        self.begun += 1;
+        let outcome = Outcome::Refused { sop_class, sop_instance, reason: NOT_DICOM, what };
+        self.slots.push_back(Slot::Done(outcome));
+    }
+
     /// The current part will never be complete: nothing of it is kept.
     pub(super) fn abandon(&mut self) {
         self.current = None;
@@ -289,7 +305,7 @@ mod tests {
     use super::*;
 
     fn headers(content_type: &str, encoding: Option<&str>) -> PartHeaders {
-        PartHeaders { content_type: Some(content_type.into()), encoding: encoding.map(str::to_owned) }
+        PartHeaders { content_type: Some(content_type.into()), encoding: encoding.map(str::to_owned), location: None }
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(super) fn inflated(app: &Arc<App>, row: &InstanceRow) -> io::Result<Source> 
 }
 
 /// What a thread of its own writes, as the client reads it.
-fn written_by(write: impl FnOnce(&mut Sending) -> io::Result<()> + Send + 'static) -> io::Result<Source> {
+pub(super) fn written_by(write: impl FnOnce(&mut Sending) -> io::Result<()> + Send + 'static) -> io::Result<Source> {
     let (sender, receiver) = sync_channel(AHEAD);
     std::thread::Builder::new().name("khoanh-reencode".into()).spawn(move || {
         let mut writer = Sending { sender, piece: Vec::with_capacity(PIECE) };
@@ -97,7 +97,7 @@ impl<T> Read for Held<T> {
     }
 }
 
-struct Sending {
+pub(super) struct Sending {
     sender: SyncSender<Message>,
     piece: Vec<u8>,
 }

@@ -1,18 +1,22 @@
 //! Frames by number (PS3.18 section 10.4.1.1.6), read from where the scanner saw them.
 
 use super::encoding::{self, Exactly, Source, Swapped, skip};
-use super::{instance, instance_url, not_acceptable};
+use super::spans::{self, Spans};
+use super::{etag, instance, instance_url, multipart, not_acceptable};
 use crate::app::{App, Call};
+use crate::conditional::{self, Whole};
 use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition};
-use crate::dicomweb::multipart::{Multipart, single};
+use crate::dicomweb::multipart::Multipart;
 use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
 use archive::{Archive, InstanceRow};
 use axum::response::Response;
 use dataset::frames::{FramePlace, place};
+use http::HeaderMap;
 use model::{Frames, Layout, PixelSpan, Span};
 use parking_lot::Mutex;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -52,7 +56,8 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
         media::DEFLATED_LE => Some(encoding::permit(&call.app).await?),
         _ => None,
     };
-    let mut response = answer(&call.app, pixels, places, &rendition, &location, permit)?;
+    let headers = &call.parts.headers;
+    let mut response = answer(&call.app, headers, pixels, places, &rendition, &location, permit)?;
     warn(&mut response, &notes);
     Ok(response)
 }
@@ -103,6 +108,17 @@ impl Pixels {
         matches!(self.frames, Frames::Native { .. } | Frames::None)
     }
 
+    /// Every frame, one after the other; of native data the value itself.
+    pub(super) fn all(self, app: &Arc<App>, swap: bool) -> io::Result<Source> {
+        let spans = match self.is_native() {
+            true => vec![self.span.value],
+            false => (1..=self.count()).filter_map(|number| self.frame(number).ok()).flat_map(|f| f.spans).collect(),
+        };
+        let bits = spans.iter().map(|span| span.len).fold(0u64, u64::saturating_add).saturating_mul(8);
+        let whole = FramePlace { spans, skip_bits: 0, bits };
+        FrameReader::new(app, self, swap, None).open(&whole)
+    }
+
     /// Where a frame (from 1) lies; 404 beyond the last.
     pub(super) fn frame(&self, number: u32) -> Result<FramePlace, Problem> {
         place(&self.span, &self.frames, number.saturating_sub(1)).ok_or_else(|| {
@@ -115,6 +131,7 @@ impl Pixels {
 /// The answer for frames of one instance.
 pub(super) fn answer(
     app: &Arc<App>,
+    headers: &HeaderMap,
     pixels: Pixels,
     places: Vec<(u32, FramePlace)>,
     rendition: &FrameRendition,
@@ -122,13 +139,13 @@ pub(super) fn answer(
     permit: Option<OwnedSemaphorePermit>,
 ) -> Result<Response, Problem> {
     let content_type = format!("{}; transfer-syntax={}", rendition.media, rendition.syntax);
+    let asked = places.iter().map(|(number, _)| number.to_string()).collect::<Vec<_>>().join(",");
+    let tag = etag([&pixels.row], &format!("frames {asked} {content_type} {:?}", rendition.wrapping));
     let reader = Arc::new(FrameReader::new(app, pixels, rendition.swap, permit));
     if rendition.wrapping == Wrapping::Single {
         let first = places.into_iter().next().ok_or_else(|| Problem::new(Kind::NotFound, "no frame was asked"))?;
-        let length = length(&first.1);
-        let mut pieces = crate::body::Pieces::default();
-        pieces.later(move || reader.open(&first.1));
-        return Ok(single(&content_type, Box::new(pieces), Some(length)));
+        let whole = Whole { content_type, etag: tag, length: Some(length(&first.1)) };
+        return Ok(conditional::respond(headers, &whole, move |range| reader.part(&first.1, range)));
     }
     let mut answer = Multipart::new();
     for (number, place) in places {
@@ -136,7 +153,7 @@ pub(super) fn answer(
         let length = Some(length(&place));
         answer.part(&content_type, Some(&format!("{location}/{number}")), length, move || reader.open(&place));
     }
-    Ok(answer.respond(rendition.media))
+    Ok(multipart(headers, answer, rendition.media, &tag))
 }
 
 /// Bytes of a frame as it goes out.
@@ -163,11 +180,26 @@ impl FrameReader {
         Self { app: Arc::clone(app), pixels, swap, inflated: Mutex::new(None), _permit: permit }
     }
 
-    fn open(&self, place: &FramePlace) -> io::Result<Source> {
-        let mut whole: Source = Box::new(io::empty());
-        for span in &place.spans {
-            whole = Box::new(whole.chain(self.span(*span)?));
+    /// Some bytes of a frame.
+    fn part(&self, place: &FramePlace, range: Range<u64>) -> io::Result<Source> {
+        let plain = place.skip_bits == 0 && place.bits.is_multiple_of(8) && !self.swap && !self.is_deflated();
+        if plain {
+            return Ok(Box::new(Spans::new(&self.app, &self.pixels.row, spans::inside(&place.spans, &range))));
         }
+        let mut whole = self.open(place)?;
+        skip(&mut whole, range.start)?;
+        Ok(Box::new(Exactly::new(whole, range.end.saturating_sub(range.start))))
+    }
+
+    fn is_deflated(&self) -> bool {
+        self.pixels.row.transfer_syntax.as_str() == media::DEFLATED_LE
+    }
+
+    fn open(&self, place: &FramePlace) -> io::Result<Source> {
+        let whole: Source = match place.spans.as_slice() {
+            [span] if self.is_deflated() => self.inflated_span(*span)?,
+            spans => Box::new(Spans::new(&self.app, &self.pixels.row, spans.to_vec())),
+        };
         if place.skip_bits > 0 || !place.bits.is_multiple_of(8) {
             let mut bytes = Vec::new();
             whole.take(SHIFTED_MAX).read_to_end(&mut bytes)?;
@@ -179,15 +211,6 @@ impl FrameReader {
             return Ok(Box::new(Swapped::new(whole, width)));
         }
         Ok(whole)
-    }
-
-    fn span(&self, span: Span) -> io::Result<Source> {
-        if self.pixels.row.transfer_syntax.as_str() == media::DEFLATED_LE {
-            return self.inflated_span(span);
-        }
-        let part = span.at..span.at.saturating_add(span.len);
-        let file = self.app.archive.data_set_part(&self.pixels.row, part);
-        Ok(Box::new(Exactly::new(file, span.len)))
     }
 
     fn inflated_span(&self, span: Span) -> io::Result<Source> {

@@ -1,35 +1,45 @@
-//! Whole objects: a study, a series or an instance as `application/dicom`.
+//! Whole objects: a study, a series or an instance as `application/dicom`, or all of them in a ZIP file.
 
 use super::encoding::{self, Source};
-use super::{instance_url, not_acceptable, target};
+use super::{etag, instance_url, multipart, not_acceptable, target};
 use crate::accept::MediaRange;
 use crate::app::{App, Call};
+use crate::body::ReaderBody;
+use crate::conditional::{self, Whole};
 use crate::dicomweb::media::{Rendition, Wrapping, dicom_wrapping, instance_rendition};
-use crate::dicomweb::multipart::{Multipart, single};
+use crate::dicomweb::multipart::Multipart;
 use crate::dicomweb::warn;
 use crate::problem::Problem;
 use crate::routes::Endpoint;
-use archive::{Archive, InstanceRow};
+use archive::zip::Zip;
+use archive::{Archive, InstanceRow, Target};
+use axum::body::Body;
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use model::Flag;
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 const OFFERED: &str = "objects are answered as multipart/related; type=\"application/dicom\" (an instance also as \
-                       application/dicom), with transfer-syntax=* for the stored bytes";
+                       application/dicom) or application/zip, with transfer-syntax=* for the stored bytes";
 
 /// Answers a retrieve of whole objects.
 pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
     let ranges = call.accepts()?;
     let target = target(endpoint, &call)?;
     let one = endpoint == Endpoint::RetrieveInstance;
-    let takes: Vec<(Wrapping, Option<&str>)> = ranges.iter().filter_map(|range| wanted(range, one)).collect();
+    answer(&call, &ranges, target, one).await
+}
+
+/// Answers with the objects of a target in the form the ranges prefer; a bare object only where `one` is true.
+pub(crate) async fn answer(call: &Call, ranges: &[MediaRange], target: Target, one: bool) -> Result<Response, Problem> {
+    let takes: Vec<(Packing, Option<&str>)> = ranges.iter().filter_map(|range| wanted(range, one)).collect();
     if takes.is_empty() {
         return Err(not_acceptable(OFFERED));
     }
+    let name = target.study().to_string();
     let (caller, scope) = (call.caller.clone(), call.scope);
     let select = move |archive: &Arc<Archive>| {
         let selection = archive.select(&caller, scope, &target)?;
@@ -38,7 +48,7 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     };
     let selection = call.blocking(select).await?;
     let mut notes = selection.notes;
-    let (mut chosen, mut refused, mut wrapping) = (Vec::new(), BTreeSet::new(), Wrapping::Multipart);
+    let (mut chosen, mut refused, mut wrapping) = (Vec::new(), BTreeSet::new(), Packing::Multipart);
     for row in selection.instances {
         let fit = takes.iter().find_map(|(wrapping, syntax)| {
             let rendition = instance_rendition(row.transfer_syntax.as_str(), *syntax)?;
@@ -65,11 +75,16 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
         true => Some(Arc::new(encoding::permit(&call.app).await?)),
         false => None,
     };
+    let headers = &call.parts.headers;
+    let how: Vec<String> = chosen.iter().map(|(_, rendition)| format!("{rendition:?}")).collect();
+    let tag = etag(chosen.iter().map(|(row, _)| row), &format!("{wrapping:?} {} {root}", how.join(",")));
     let mut response = match wrapping {
-        Wrapping::Single => bare(&call.app, chosen, permit)?,
-        Wrapping::Multipart => multipart(&call.app, chosen, &root, permit),
+        Packing::Single => bare(&call.app, headers, chosen, tag, permit)?,
+        Packing::Multipart => parts(&call.app, headers, chosen, &root, &tag, permit),
+        Packing::Zip if conditional::is_known(headers, &tag) => conditional::not_modified(&tag),
+        Packing::Zip => zip(&call.app, chosen, &name, &tag, permit),
     };
-    if !stored.is_empty() {
+    if !stored.is_empty() && response.status() == StatusCode::OK {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         notes.push(format!(
             "Instances stored in {} are left out: their transfer syntax does not fit the Accept header.",
@@ -87,18 +102,36 @@ fn completed(row: &InstanceRow, rendition: Rendition) -> Rendition {
     if bare { Rendition::WithMeta } else { rendition }
 }
 
+/// How objects are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    Multipart,
+    Single,
+    Zip,
+}
+
 /// How a range wants objects; a bare object only where the path names one instance.
-fn wanted(range: &MediaRange, one: bool) -> Option<(Wrapping, Option<&str>)> {
-    match dicom_wrapping(range)? {
-        Wrapping::Single if !one => None,
-        wrapping => Some((wrapping, range.transfer_syntax())),
-    }
+fn wanted(range: &MediaRange, one: bool) -> Option<(Packing, Option<&str>)> {
+    let packing = match dicom_wrapping(range) {
+        Some(Wrapping::Single) if one => Packing::Single,
+        Some(Wrapping::Multipart) => Packing::Multipart,
+        _ if range.covers("application", "zip") => Packing::Zip,
+        _ => return None,
+    };
+    Some((packing, range.transfer_syntax()))
 }
 
 /// A place among the answers that re-encode, given back with the last object.
 type Permit = Option<Arc<OwnedSemaphorePermit>>;
 
-fn multipart(app: &Arc<App>, chosen: Vec<(InstanceRow, Rendition)>, root: &str, permit: Permit) -> Response {
+fn parts(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    chosen: Vec<(InstanceRow, Rendition)>,
+    root: &str,
+    tag: &str,
+    permit: Permit,
+) -> Response {
     let mut answer = Multipart::new();
     for (row, rendition) in chosen {
         let location = instance_url(root, &row);
@@ -106,16 +139,51 @@ fn multipart(app: &Arc<App>, chosen: Vec<(InstanceRow, Rendition)>, root: &str, 
         let (app, permit) = (Arc::clone(app), permit.clone());
         answer.part(&content_type, Some(&location), length, move || open(&app, &row, rendition, permit));
     }
-    answer.respond("application/dicom")
+    multipart(headers, answer, "application/dicom", tag)
 }
 
-fn bare(app: &Arc<App>, chosen: Vec<(InstanceRow, Rendition)>, permit: Permit) -> Result<Response, Problem> {
+/// A ZIP file, one object open at a time, whatever the size of the study.
+fn zip(app: &Arc<App>, chosen: Vec<(InstanceRow, Rendition)>, name: &str, tag: &str, permit: Permit) -> Response {
+    let mut file = Zip::new();
+    for (row, rendition) in chosen {
+        let entry = format!("{}/{}.dcm", row.key.series, row.sop_instance);
+        let (_, length) = described(&row, rendition);
+        let (app, permit) = (Arc::clone(app), permit.clone());
+        file.add(&entry, length, move || open(&app, &row, rendition, permit));
+    }
+    let length = file.length();
+    let mut response = Response::new(Body::new(ReaderBody::new(Box::new(file), length)));
+    conditional::tag(&mut response, tag);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/zip"));
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.zip\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, value);
+    }
+    response
+}
+
+fn bare(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    chosen: Vec<(InstanceRow, Rendition)>,
+    tag: String,
+    permit: Permit,
+) -> Result<Response, Problem> {
     let (row, rendition) = chosen.into_iter().next().ok_or_else(|| not_acceptable(OFFERED))?;
     let (content_type, length) = described(&row, rendition);
-    let mut pieces = crate::body::Pieces::default();
+    let whole = Whole { content_type, etag: tag, length };
     let app = Arc::clone(app);
-    pieces.later(move || open(&app, &row, rendition, permit));
-    Ok(single(&content_type, Box::new(pieces), length))
+    Ok(conditional::respond(headers, &whole, move |range| {
+        let wanted = range.end.saturating_sub(range.start);
+        if rendition == Rendition::Stored {
+            let mut file = app.archive.file(&row);
+            file.seek(SeekFrom::Start(range.start))?;
+            return Ok(Box::new(file.take(wanted)));
+        }
+        let mut source = open(&app, &row, rendition, permit)?;
+        encoding::skip(&mut source, range.start)?;
+        Ok(Box::new(source.take(wanted)))
+    }))
 }
 
 fn described(row: &InstanceRow, rendition: Rendition) -> (String, Option<u64>) {

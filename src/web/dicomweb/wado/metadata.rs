@@ -3,6 +3,7 @@
 use super::{not_acceptable, target};
 use crate::accept::{self, MediaRange};
 use crate::app::Call;
+use crate::conditional;
 use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
@@ -41,17 +42,18 @@ impl Coding {
 
 /// Answers a retrieve of metadata.
 pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
-    let media = media(&call.accepts()?)?;
+    let form = form(&call.accepts()?)?;
+    let Form::Json(media) = form else { return super::metadata_xml::retrieve(target(endpoint, &call)?, call).await };
     let target = target(endpoint, &call)?;
     let coding = coding(&call.parts.headers);
     let (caller, scope, root) = (call.caller.clone(), call.scope, call.service_root());
-    let known = call.parts.headers.get(header::IF_NONE_MATCH).cloned();
+    let asked = call.parts.headers.clone();
     let documents = call.app.documents.clone();
     let mut response = call
         .blocking(move |archive| {
-            let (parts, tag, notes) = fetch(archive, &caller, scope, &target, (&root, coding))?;
+            let (parts, tag, notes) = fetch(archive, &caller, scope, &target, (&root, coding.name()))?;
             let etag = format!("\"{tag}\"");
-            if known.is_some_and(|known| matches(&known, &etag)) {
+            if conditional::is_known(&asked, &etag) {
                 return Ok(finish(StatusCode::NOT_MODIFIED.into_response(), &etag, &notes));
             }
             let bytes = match documents.get(&tag) {
@@ -76,16 +78,16 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
 }
 
 /// The documents of a target, the tag of their rendition, and the texts for the Warning header.
-fn fetch(
+pub(super) fn fetch(
     archive: &Arc<Archive>,
     caller: &Caller,
     scope: Scope,
     target: &Target,
-    (root, coding): (&str, Coding),
+    (root, how): (&str, &str),
 ) -> Result<(Vec<Metadata>, String, Vec<String>), Problem> {
     let parts = archive.metadata(caller, scope, target)?;
     let mut digest = Sha256::new();
-    for text in [root, coding.name(), &format!("{target:?}")] {
+    for text in [root, how, &format!("{target:?}")] {
         digest.update(text);
         digest.update([0]);
     }
@@ -112,10 +114,27 @@ fn finish(mut response: Response, etag: &str, notes: &[String]) -> Response {
     response
 }
 
-fn media(ranges: &[MediaRange]) -> Result<&'static str, Problem> {
-    let offered = ["application/dicom+json", "application/json"];
-    let chosen = ranges.iter().find_map(|range| offered.into_iter().find(|media| range.covers_type(media)));
-    chosen.ok_or_else(|| not_acceptable("metadata is answered as application/dicom+json"))
+/// How a document is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// One JSON array, under this media type.
+    Json(&'static str),
+    /// One part of XML per instance.
+    Xml,
+}
+
+fn form(ranges: &[MediaRange]) -> Result<Form, Problem> {
+    let chosen = ranges.iter().find_map(|range| {
+        let json = ["application/dicom+json", "application/json"].into_iter().find(|media| range.covers_type(media));
+        let inner = range.parameter("type").unwrap_or("application/dicom+xml");
+        let xml = range.covers("multipart", "related") && inner.eq_ignore_ascii_case("application/dicom+xml");
+        json.map(Form::Json).or(xml.then_some(Form::Xml))
+    });
+    chosen.ok_or_else(|| {
+        not_acceptable(
+            "metadata is answered as application/dicom+json or multipart/related; type=\"application/dicom+xml\"",
+        )
+    })
 }
 
 /// The coding the client prefers among ours; of equal weight zstd, then gzip (RFC 9110 section 12.5.3).
@@ -139,12 +158,6 @@ fn coding(headers: &HeaderMap) -> Coding {
     consider(weight("gzip").or_else(|| weight("x-gzip")).unwrap_or(0), Coding::Gzip);
     consider(weight("identity").unwrap_or(0), Coding::Identity);
     best.1
-}
-
-/// Whether an If-None-Match header names the tag (weak comparison, RFC 9110 section 13.1.2).
-fn matches(known: &HeaderValue, etag: &str) -> bool {
-    let Ok(known) = known.to_str() else { return false };
-    known.trim() == "*" || known.split(',').any(|one| one.trim().trim_start_matches("W/") == etag)
 }
 
 /// One JSON array out of the documents, with the client's URLs, in a coding.
@@ -179,6 +192,15 @@ fn encode(plain: Vec<u8>, coding: Coding) -> std::io::Result<Vec<u8>> {
             encoder.finish()
         }
     }
+}
+
+/// The document of one series or instance, with the client's URLs.
+pub(super) fn plain(part: &Metadata, root: &str) -> std::io::Result<Vec<u8>> {
+    let mut document = Vec::new();
+    zstd::stream::Decoder::new(part.json_zstd.as_slice())?.take(DOCUMENT_MAX).read_to_end(&mut document)?;
+    let mut based = Vec::with_capacity(document.len());
+    rebase(&document, root, &mut based);
+    Ok(based)
 }
 
 /// Copies a document with the service root in place of its placeholder.

@@ -1,0 +1,87 @@
+//! Pixel data resources (PS3.18 section 10.4.1.1.7): the pixel data of an instance, or of all instances below a
+//! study or series, without the rest of the data set.
+
+use super::bulkdata::pixel_data;
+use super::frames::Pixels;
+use super::{encoding, etag, instance_url, multipart, not_acceptable, select, target};
+use crate::app::{App, Call};
+use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition};
+use crate::dicomweb::multipart::Multipart;
+use crate::dicomweb::warn;
+use crate::problem::{Kind, Problem};
+use crate::routes::Endpoint;
+use archive::{Archive, InstanceRow};
+use axum::response::Response;
+use http::StatusCode;
+use std::io::{self, Read};
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Answers a retrieve of pixel data.
+pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
+    let ranges = call.accepts()?;
+    let selection = select(&call, target(endpoint, &call)?).await?;
+    let root = call.service_root();
+    let deflated = |row: &InstanceRow| row.transfer_syntax.as_str() == media::DEFLATED_LE;
+    let permit = match selection.instances.iter().any(deflated) {
+        true => Some(encoding::permit(&call.app).await?),
+        false => None,
+    };
+    if endpoint == Endpoint::InstancePixels {
+        let row = selection.instances.into_iter().next();
+        let row = row.ok_or_else(|| Problem::new(Kind::NotFound, "the archive has no such instance"))?;
+        let location = format!("{}/pixeldata", instance_url(&root, &row));
+        let open = move |archive: &Arc<Archive>| Pixels::open(row, |row| Ok(archive.layout(row)?));
+        let pixels = call.blocking(open).await?;
+        let mut response = pixel_data(&call, pixels, &ranges, location, permit).await?;
+        warn(&mut response, &selection.notes);
+        return Ok(response);
+    }
+    let rows: Vec<InstanceRow> = selection.instances.into_iter().filter(|row| row.pixel.is_some()).collect();
+    if rows.is_empty() {
+        return Err(Problem::new(Kind::NotFound, "none of the instances has pixel data"));
+    }
+    let (mut chosen, mut left_out) = (Vec::new(), false);
+    for row in rows {
+        match frame_rendition(row.transfer_syntax.as_str(), &ranges) {
+            Some(rendition) if rendition.wrapping == Wrapping::Multipart => chosen.push((row, rendition)),
+            _ => left_out = true,
+        }
+    }
+    let Some((_, first)) = chosen.first() else {
+        return Err(not_acceptable(
+            "pixel data of several instances is answered as multipart/related of stored frames",
+        ));
+    };
+    let inner = first.media;
+    let tag = etag(chosen.iter().map(|(row, _)| row), "pixeldata");
+    let mut response = multipart(&call.parts.headers, parts(&call.app, chosen, &root, permit), inner, &tag);
+    if left_out && response.status() == StatusCode::OK {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    warn(&mut response, &selection.notes);
+    Ok(response)
+}
+
+/// One part per instance: its frames one after the other, as each is stored, read when its turn comes.
+fn parts(
+    app: &Arc<App>,
+    chosen: Vec<(InstanceRow, FrameRendition)>,
+    root: &str,
+    permit: Option<OwnedSemaphorePermit>,
+) -> Multipart {
+    let permit = permit.map(Arc::new);
+    let mut answer = Multipart::new();
+    for (row, rendition) in chosen {
+        let location = format!("{}/pixeldata", instance_url(root, &row));
+        let content_type = format!("{}; transfer-syntax={}", rendition.media, rendition.syntax);
+        let (app, permit) = (Arc::clone(app), permit.clone());
+        answer.part(&content_type, Some(&location), None, move || {
+            let failed = |problem: Problem| io::Error::other(problem.detail);
+            let pixels = Pixels::open(row, |row| Ok(app.archive.layout(row)?)).map_err(failed)?;
+            let source: Box<dyn Read + Send> = pixels.all(&app, rendition.swap)?;
+            Ok(encoding::held(source, permit))
+        });
+    }
+    answer
+}

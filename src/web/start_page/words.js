@@ -1,0 +1,38 @@
+// What the page says, in Vietnamese and English.
+'use strict';
+const WORDS = {
+  vi: {
+    title: 'Kho ảnh', skip: 'Đến danh sách', leave: 'Thoát', enter: 'Đăng nhập',
+    enterHelp: 'Nhập mã truy cập do quản trị viên cấp.', token: 'Mã truy cập', enterNow: 'Vào',
+    enterWrong: 'Mã truy cập không đúng hoặc đã hết hạn.', find: 'Tìm ca chụp', name: 'Họ tên',
+    id: 'Mã người bệnh', accession: 'Số phiếu chỉ định', period: 'Thời gian', anyTime: 'Mọi lúc', today: 'Hôm nay',
+    yesterday: 'Từ hôm qua', week: '7 ngày', month: '30 ngày', year: '1 năm', days: 'Chọn ngày…', from: 'Từ ngày',
+    to: 'Đến ngày', modality: 'Loại chụp', anyModality: 'Tất cả', facility: 'Cơ sở', anyFacility: 'Tất cả cơ sở',
+    search: 'Tìm', clear: 'Xóa', more: 'Xem thêm', ready: 'Tình trạng', timeline: 'Các lần chụp', save: 'Tải về',
+    studies: 'Ca chụp', keys: 'Phím tắt: / tìm · ↑ ↓ chọn · Enter mở · T các lần chụp',
+    looking: 'Đang tìm…', none: 'Không tìm thấy ca chụp nào.', failed: 'Không tải được danh sách. Thử lại sau.',
+    found: (n, more) => `${n}${more ? '+' : ''} ca chụp`, noName: 'Không có tên', noDate: 'Không rõ ngày',
+    images: n => `${n} ảnh`, series: n => `${n} loạt`, born: 'sinh', male: 'nam', female: 'nữ', age: n => `${n} tuổi`,
+    ONLINE: 'Sẵn sàng', NEARLINE: 'Kho gần', OFFLINE: 'Kho xa', UNAVAILABLE: 'Không có sẵn',
+    nearHelp: 'Mở được sau ít giây', farHelp: 'Cần thời gian lấy về', thisOne: 'ca này', only: 'Chưa có lần chụp nào khác.',
+    noId: 'Ca này không có mã người bệnh nên không xem được các lần chụp khác.', other: 'English', otherCode: 'EN',
+    openStudy: 'Mở', timelineOf: n => `${n} lần chụp của người bệnh này`,
+  },
+  en: {
+    title: 'Kho ảnh', skip: 'To the list', leave: 'Sign out', enter: 'Sign in',
+    enterHelp: 'Enter the access token the administrator gave you.', token: 'Access token', enterNow: 'Enter',
+    enterWrong: 'The token is wrong or has expired.', find: 'Find studies', name: 'Name', id: 'Patient ID',
+    accession: 'Accession number', period: 'Period', anyTime: 'Any time', today: 'Today', yesterday: 'Since yesterday',
+    week: '7 days', month: '30 days', year: '1 year', days: 'Choose days…', from: 'From', to: 'To',
+    modality: 'Modality', anyModality: 'All', facility: 'Facility', anyFacility: 'All facilities', search: 'Search',
+    clear: 'Clear', more: 'Show more', ready: 'Status', timeline: 'Timeline', save: 'Download', studies: 'Studies',
+    keys: 'Keys: / search · ↑ ↓ choose · Enter open · T timeline', looking: 'Searching…', none: 'No study was found.',
+    failed: 'The list could not be loaded. Try again later.', found: (n, more) => `${n}${more ? '+' : ''} studies`,
+    noName: 'No name', noDate: 'No date', images: n => `${n} images`, series: n => `${n} series`, born: 'born',
+    male: 'male', female: 'female', age: n => `${n} y`, ONLINE: 'Ready', NEARLINE: 'Nearline', OFFLINE: 'Far',
+    UNAVAILABLE: 'Not available', nearHelp: 'Opens after some seconds', farHelp: 'Takes time to bring back',
+    thisOne: 'this study', only: 'There is no other study yet.',
+    noId: 'This study has no patient ID, so other studies cannot be told.', other: 'Tiếng Việt', otherCode: 'VI',
+    openStudy: 'Open', timelineOf: n => `${n} studies of this patient`,
+  },
+};
