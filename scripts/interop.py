@@ -160,6 +160,11 @@ class Reading:
         document = self.client.retrieve_instance_metadata(
             ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID
         )
+        # The archive's own word on how the instance is stored, which is not in the file.
+        stored = document.pop("00083002", {}).get("Value")
+        if ds.file_meta.get("TransferSyntaxUID", stored[0] if stored else None) not in (stored or []):
+            differences.add("metadata/00083002", f"{stored} is not the file's transfer syntax")
+        ds.pop(0x00083002, None)
         self.check_json(ds, document, differences, "metadata")
 
     def check_json(self, ds, document, differences, path):
