@@ -30,7 +30,9 @@ mod tests;
 use filter::{Filter, Shape};
 use predict::Predictor;
 use sample::Rooms;
+use std::io::Cursor;
 use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::{CParameter, ParamSwitch};
 
 /// Form of bytes without filter.
 const PLAIN: u8 = 1;
@@ -44,6 +46,8 @@ const DIFFERENCES: u8 = 16;
 const CHANNELS_MAX: u8 = 4;
 /// zstd level of pixels: higher ones gain little on distances and cost the most time.
 const PIXEL_LEVEL: i32 = 1;
+/// Bytes from one place where zstd looks for a repetition to the next, about.
+const PIXEL_STEP: u32 = 6;
 /// zstd level of everything else.
 const OTHER_LEVEL: i32 = 3;
 
@@ -146,10 +150,14 @@ impl Coder {
     }
 }
 
-/// zstd for distances: they repeat seldom and never for short, so only long repetitions are worth looking for.
+/// zstd for distances: they repeat seldom and never for short, so only long repetitions are worth looking for, and not
+/// at every byte. What zstd would do without being told, leave out the coding of single bytes when it looks so seldom,
+/// is the opposite of what distances need.
 fn pixel_compressor() -> std::io::Result<Compressor<'static>> {
     let mut compressor = Compressor::new(PIXEL_LEVEL)?;
-    compressor.set_parameter(zstd::zstd_safe::CParameter::MinMatch(7))?;
+    compressor.set_parameter(CParameter::MinMatch(7))?;
+    compressor.set_parameter(CParameter::TargetLength(PIXEL_STEP))?;
+    compressor.set_parameter(CParameter::LiteralCompressionMode(ParamSwitch::Enable))?;
     Ok(compressor)
 }
 
@@ -206,11 +214,7 @@ impl Decoder {
         let (form, rest) = coded.split_first().ok_or(CodingError::Damaged("no bytes"))?;
         let before = out.len();
         let decoded = match *form {
-            PLAIN => {
-                out.resize(before + raw_len, 0);
-                let target = out.get_mut(before..).unwrap_or_default();
-                inflate(&mut self.zstd, rest, target)
-            }
+            PLAIN => inflate(&mut self.zstd, rest, raw_len, out),
             FILTERED => self.filtered(rest, raw_len, out),
             form => Err(CodingError::Unknown(form)),
         };
@@ -224,15 +228,20 @@ impl Decoder {
         let (header, body) = rest.split_first_chunk::<7>().ok_or(CodingError::Damaged("no header"))?;
         let (shape, filter) = parse(*header).ok_or(CodingError::Damaged("the header is no layout"))?;
         shape.extent(raw_len).ok_or(CodingError::Damaged("the layout is larger than the bytes"))?;
-        self.filtered.resize(raw_len, 0);
-        inflate(&mut self.zstd, body, &mut self.filtered)?;
+        self.filtered.clear();
+        inflate(&mut self.zstd, body, raw_len, &mut self.filtered)?;
         let undone = filter::undo(&self.filtered, &shape, filter, &mut self.rooms, out);
         undone.ok_or(CodingError::Damaged("the layout does not fit the bytes"))
     }
 }
 
-/// Fills `target` with exactly what the zstd frame holds.
-fn inflate(zstd: &mut Decompressor<'_>, frame: &[u8], target: &mut [u8]) -> Result<(), CodingError> {
-    let written = zstd.decompress_to_buffer(frame, target).map_err(|_| CodingError::Damaged("zstd refuses them"))?;
-    if written == target.len() { Ok(()) } else { Err(CodingError::Damaged("fewer bytes than were coded")) }
+/// Appends the `len` bytes that the zstd frame holds to `out`.
+fn inflate(zstd: &mut Decompressor<'_>, frame: &[u8], len: usize, out: &mut Vec<u8>) -> Result<(), CodingError> {
+    let before = out.len();
+    out.reserve(len);
+    let mut target = Cursor::new(out);
+    target.set_position(before as u64);
+    let written =
+        zstd.decompress_to_buffer(frame, &mut target).map_err(|_| CodingError::Damaged("zstd refuses them"))?;
+    if written == len { Ok(()) } else { Err(CodingError::Damaged("another number of bytes than were coded")) }
 }

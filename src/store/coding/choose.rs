@@ -119,17 +119,12 @@ fn cost(part: &[u8], shape: &Shape, filter: Filter, rooms: &mut Rooms) -> Option
 
 fn cost_of<T: Sample>(part: &[u8], shape: &Shape, filter: Filter, rooms: &mut Rooms) -> Option<u64> {
     let extent = shape.extent(part.len())?;
-    let room = T::room(rooms);
-    filter::channels(part.get(..extent.whole)?, shape, &extent, filter.differences, room);
-    room.row.resize(extent.columns, T::default());
+    let (room, _) = T::room(rooms);
     let mut cost = 0;
-    for channel in room.apart.chunks_exact(extent.columns * extent.rows) {
-        let mut above: &[T] = &[];
-        for row in channel.chunks_exact(extent.columns) {
-            predict::distances(filter.predictor, above, row, &mut room.row);
-            cost += room.row.iter().map(|distance| u64::from(distance.bits())).sum::<u64>();
-            above = row;
-        }
-    }
+    let whole = part.get(..extent.whole)?;
+    filter::each_row(whole, shape, &extent, filter.differences, room, |_, above, row, distances| {
+        predict::distances(filter.predictor, above, row, distances);
+        cost += distances.iter().map(|distance| u64::from(distance.bits())).sum::<u64>();
+    });
     Some(cost)
 }

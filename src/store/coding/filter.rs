@@ -5,6 +5,9 @@
 use super::predict::{self, Predictor};
 use super::sample::{Room, Rooms, Sample};
 
+/// Most channels that are told apart.
+const CHANNELS: usize = super::CHANNELS_MAX as usize;
+
 /// How the bytes of a frame are looked at. It may be wrong about them: the filter is exact all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Shape {
@@ -76,31 +79,88 @@ pub(super) fn undo(filtered: &[u8], shape: &Shape, filter: Filter, rooms: &mut R
     }
 }
 
+/// Row by row, so that what is worked on stays in the nearest cache.
 fn apply_to<T: Sample>(raw: &[u8], shape: &Shape, filter: Filter, rooms: &mut Rooms, out: &mut Vec<u8>) -> Option<()> {
     let extent = shape.extent(raw.len())?;
     let (whole, rest) = raw.split_at_checked(extent.whole)?;
-    let room = T::room(rooms);
-    channels(whole, shape, &extent, filter.differences, room);
-    out.resize(extent.whole, 0);
-    let mut planes = planes_mut(out, T::BYTES, extent.whole / T::BYTES);
-    room.row.resize(extent.columns, T::default());
-    for channel in room.apart.chunks_exact(extent.columns * extent.rows) {
-        let mut above: &[T] = &[];
-        for row in channel.chunks_exact(extent.columns) {
-            predict::distances(filter.predictor, above, row, &mut room.row);
-            let rows = planes.each_mut().map(|plane| {
-                let (row, others) = std::mem::take(plane).split_at_mut_checked(extent.columns).unwrap_or_default();
-                *plane = others;
-                row
-            });
-            T::split(&room.row, rows);
-            above = row;
-        }
-    }
-    out.extend_from_slice(rest);
+    let (room, _) = T::room(rooms);
+    out.resize(raw.len(), 0);
+    let (filtered, kept) = out.split_at_mut_checked(extent.whole)?;
+    kept.copy_from_slice(rest);
+    let mut places = channel_planes(planes_mut(filtered, T::BYTES, extent.whole / T::BYTES), &extent);
+    each_row(whole, shape, &extent, filter.differences, room, |channel, above, row, distances| {
+        predict::distances(filter.predictor, above, row, distances);
+        let Some(places) = places.get_mut(channel) else { return };
+        T::split(distances, places.each_mut().map(|place| cut(place, extent.columns)));
+    });
     Some(())
 }
 
+/// The part of each byte plane that belongs to a channel.
+fn channel_planes<'a>(planes: [&'a mut [u8]; 4], extent: &Extent) -> [[&'a mut [u8]; 4]; CHANNELS] {
+    let mut parts: [[&mut [u8]; 4]; CHANNELS] = Default::default();
+    for (byte, plane) in planes.into_iter().enumerate() {
+        for (part, chunk) in parts.iter_mut().zip(plane.chunks_exact_mut(extent.columns * extent.rows)) {
+            part[byte] = chunk;
+        }
+    }
+    parts
+}
+
+/// The first `len` bytes of `place`, which keeps the others.
+fn cut<'a>(place: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
+    let (first, others) = std::mem::take(place).split_at_mut_checked(len).unwrap_or_default();
+    *place = others;
+    first
+}
+
+/// Calls `each` with every row of every channel: the channel's number, the row above (empty above the first), the row,
+/// and room for as many samples.
+pub(super) fn each_row<T: Sample>(
+    whole: &[u8],
+    shape: &Shape,
+    extent: &Extent,
+    differences: bool,
+    room: &mut Room<T>,
+    mut each: impl FnMut(usize, &[T], &[T], &mut [T]),
+) {
+    let across = extent.columns * extent.channels;
+    let Room { above, lines, mixed, row: spare } = room;
+    grow(above, across);
+    grow(lines, across);
+    grow(mixed, across);
+    grow(spare, extent.columns);
+    let (Some(spare), Some(mixed)) = (spare.get_mut(..extent.columns), mixed.get_mut(..across)) else { return };
+    for (number, bytes) in whole.chunks_exact(across * T::BYTES).enumerate() {
+        let Some(line) = lines.get_mut(..across) else { return };
+        if extent.channels == 1 {
+            T::load(bytes, shape.big_endian, line);
+        } else {
+            T::load(bytes, shape.big_endian, mixed);
+            for (channel, samples) in line.chunks_exact_mut(extent.columns).enumerate() {
+                let places = mixed.iter().skip(channel).step_by(extent.channels);
+                samples.iter_mut().zip(places).for_each(|(sample, place)| *sample = *place);
+            }
+            if differences {
+                against_second(line, extent.columns, T::minus);
+            }
+        }
+        for (channel, row) in line.chunks_exact(extent.columns).enumerate() {
+            let upper = above.get(channel * extent.columns..).and_then(|rest| rest.get(..extent.columns));
+            each(channel, upper.filter(|_| number > 0).unwrap_or_default(), row, spare);
+        }
+        std::mem::swap(above, lines);
+    }
+}
+
+/// Makes room for `len` samples; what is in them does not matter.
+fn grow<T: Sample>(room: &mut Vec<T>, len: usize) {
+    if room.len() < len {
+        room.resize(len, T::default());
+    }
+}
+
+/// Band by band, for the same reason; the bytes are appended to `out`.
 fn undo_to<T: Sample>(
     filtered: &[u8],
     shape: &Shape,
@@ -110,54 +170,57 @@ fn undo_to<T: Sample>(
 ) -> Option<()> {
     let extent = shape.extent(filtered.len())?;
     let (whole, rest) = filtered.split_at_checked(extent.whole)?;
-    let (count, plane) = (extent.whole / T::BYTES, extent.columns * extent.rows);
-    let room = T::room(rooms);
-    room.apart.resize(count, T::default());
-    T::join(planes(whole, T::BYTES, count), &mut room.apart);
-    if filter.predictor != Predictor::Nothing {
-        room.apart.iter_mut().for_each(|sample| *sample = sample.unfold());
-        room.apart.chunks_exact_mut(plane).for_each(|channel| {
-            predict::restore(filter.predictor, extent.columns, channel);
-        });
-    }
-    if filter.differences {
-        against_second(&mut room.apart, plane, T::plus);
-    }
-    let start = out.len();
-    out.resize(start + extent.whole, 0);
-    let target = out.get_mut(start..)?;
-    if extent.channels == 1 {
-        T::store(&room.apart, shape.big_endian, target);
-    } else {
-        room.mixed.resize(count, T::default());
-        for (number, channel) in room.apart.chunks_exact(plane).enumerate() {
-            let places = room.mixed.iter_mut().skip(number).step_by(extent.channels);
-            places.zip(channel).for_each(|(place, sample)| *place = *sample);
+    let (room, bytes) = T::room(rooms);
+    let (columns, plane) = (extent.columns, extent.columns * extent.rows);
+    let planes = planes(whole, T::BYTES, extent.whole / T::BYTES);
+    out.reserve(filtered.len());
+    let Room { above, lines, mixed, .. } = room;
+    grow(above, columns * extent.channels);
+    let most = columns * extent.channels * predict::BAND.min(extent.rows);
+    grow(lines, most);
+    grow(mixed, most);
+    let mut done = 0;
+    while done < extent.rows {
+        // The first row has none above it and goes alone.
+        let rows = if done == 0 { 1 } else { predict::BAND.min(extent.rows - done) };
+        let band = lines.get_mut(..columns * extent.channels * rows)?;
+        for (channel, samples) in band.chunks_exact_mut(columns * rows).enumerate() {
+            let start = channel * plane + done * columns;
+            let mut parts: [&[u8]; 4] = Default::default();
+            for (part, plane) in parts.iter_mut().zip(&planes) {
+                *part = plane.get(start..start + columns * rows).unwrap_or_default();
+            }
+            T::join(parts, samples);
+            let above = above.get_mut(channel * columns..(channel + 1) * columns)?;
+            if filter.predictor != Predictor::Nothing {
+                samples.iter_mut().for_each(|sample| *sample = sample.unfold());
+                predict::restore(filter.predictor, if done == 0 { &[] } else { above }, columns, samples);
+            }
+            above.copy_from_slice(samples.rchunks_exact(columns).next()?);
         }
-        T::store(&room.mixed, shape.big_endian, target);
+        if filter.differences {
+            against_second(band, columns * rows, T::plus);
+        }
+        let stored: &[T] = if extent.channels == 1 {
+            band
+        } else {
+            let mixed = mixed.get_mut(..band.len())?;
+            for (channel, samples) in band.chunks_exact(columns * rows).enumerate() {
+                let places = mixed.iter_mut().skip(channel).step_by(extent.channels);
+                places.zip(samples).for_each(|(place, sample)| *place = *sample);
+            }
+            mixed
+        };
+        if bytes.len() < stored.len() * T::BYTES {
+            bytes.resize(stored.len() * T::BYTES, 0);
+        }
+        let stored_bytes = bytes.get_mut(..stored.len() * T::BYTES)?;
+        T::store(stored, shape.big_endian, stored_bytes);
+        out.extend_from_slice(stored_bytes);
+        done += rows;
     }
     out.extend_from_slice(rest);
     Some(())
-}
-
-/// The samples of whole rows, one channel after the other, in `room.apart`.
-pub(super) fn channels<T: Sample>(whole: &[u8], shape: &Shape, extent: &Extent, differences: bool, room: &mut Room<T>) {
-    let count = whole.len() / T::BYTES;
-    room.apart.resize(count, T::default());
-    if extent.channels == 1 {
-        T::load(whole, shape.big_endian, &mut room.apart);
-        return;
-    }
-    room.mixed.resize(count, T::default());
-    T::load(whole, shape.big_endian, &mut room.mixed);
-    let plane = extent.columns * extent.rows;
-    for (number, channel) in room.apart.chunks_exact_mut(plane).enumerate() {
-        let places = room.mixed.iter().skip(number).step_by(extent.channels);
-        channel.iter_mut().zip(places).for_each(|(sample, place)| *sample = *place);
-    }
-    if differences {
-        against_second(&mut room.apart, plane, T::minus);
-    }
 }
 
 /// Changes the first and the third channel by the second.

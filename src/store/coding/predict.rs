@@ -117,22 +117,23 @@ fn distances_by<T: Sample>(expect: impl Fn(T, T, T) -> T, above_row: Above<'_, T
     }
 }
 
-/// Turns the unfolded distances of a channel, rows of `columns` samples, back into samples.
-pub(super) fn restore<T: Sample>(predictor: Predictor, columns: usize, samples: &mut [T]) {
+/// Turns unfolded distances, at most [`BAND`] rows of `columns` samples, back into samples. `above_row` is the row above
+/// them, empty for the first row of an image, which is restored alone.
+pub(super) fn restore<T: Sample>(predictor: Predictor, above_row: &[T], columns: usize, samples: &mut [T]) {
     match predictor {
         Predictor::Nothing => {}
-        Predictor::Left => restore_rows(left, columns, samples),
-        Predictor::Above => restore_rows(above, columns, samples),
-        Predictor::Average => restore_by(average, average, columns, samples),
-        Predictor::Plane => restore_rows(plane, columns, samples),
-        Predictor::Median => restore_by(median, median, columns, samples),
+        Predictor::Left => restore_rows(left, above_row, columns, samples),
+        Predictor::Above => restore_rows(above, above_row, columns, samples),
+        Predictor::Average => restore_by(average, average, above_row, columns, samples),
+        Predictor::Plane => restore_rows(plane, above_row, columns, samples),
+        Predictor::Median => restore_by(median, median, above_row, columns, samples),
     }
 }
 
 /// Row after row.
 #[inline(always)]
-fn restore_rows<T: Sample>(expect: impl Fn(T, T, T) -> T + Copy, columns: usize, samples: &mut [T]) {
-    let mut above_row: &[T] = &[];
+fn restore_rows<T: Sample>(expect: impl Fn(T, T, T) -> T + Copy, above_row: &[T], columns: usize, samples: &mut [T]) {
+    let mut above_row = above_row;
     for row in samples.chunks_exact_mut(columns) {
         restore_part(expect, above_row, row, 0);
         above_row = row;
@@ -175,31 +176,24 @@ fn restore_part<T: Sample>(expect: impl Fn(T, T, T) -> T, above_row: &[T], row: 
 
 /// Rows restored together. A sample waits for its left neighbour, so one row alone leaves the processor idle; with each
 /// row one column behind the row above, the rows of a band do not wait for each other and fill a vector.
-const BAND: usize = 8;
+pub(super) const BAND: usize = 8;
 
 /// One sample of each row of a band.
 type Lanes<T> = [T; BAND];
 
-/// Bands of rows, each row of a band one column behind the one above it.
+/// A whole band together, each row one column behind the one above it; fewer rows one after the other.
 #[inline(always)]
 fn restore_by<T: Sample>(
     expect: impl Fn(T, T, T) -> T + Copy,
     expect_wide: impl Fn(T::Wide, T::Wide, T::Wide) -> T::Wide + Copy,
+    above_row: &[T],
     columns: usize,
     samples: &mut [T],
 ) {
-    let Some((first, mut rest)) = samples.split_at_mut_checked(columns) else { return };
-    restore_part(expect, &[], first, 0);
-    let mut above_row: &[T] = first;
-    while columns > 2 * BAND && rest.len() / BAND >= columns {
-        let (band, others) = std::mem::take(&mut rest).split_at_mut(columns * BAND);
-        restore_band(expect, expect_wide, above_row, columns, band);
-        above_row = band.rchunks_exact(columns).next().unwrap_or_default();
-        rest = others;
-    }
-    for row in rest.chunks_exact_mut(columns) {
-        restore_part(expect, above_row, row, 0);
-        above_row = row;
+    if columns > 2 * BAND && samples.len() / BAND == columns && !above_row.is_empty() {
+        restore_band(expect, expect_wide, above_row, columns, samples);
+    } else {
+        restore_rows(expect, above_row, columns, samples);
     }
 }
 

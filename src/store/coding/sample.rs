@@ -10,14 +10,17 @@ pub(super) struct Rooms {
     bytes: Room<u8>,
     words: Room<i16>,
     doubles: Room<i32>,
+    stored: Vec<u8>,
 }
 
-/// Memory for samples of one width.
+/// Memory for samples of one width: a row, or a band of them, of each channel.
 #[derive(Debug, Default)]
 pub(super) struct Room<T> {
-    /// One channel after the other.
-    pub(super) apart: Vec<T>,
-    /// Side by side, as they are stored.
+    /// The rows above, one channel after the other.
+    pub(super) above: Vec<T>,
+    /// The rows worked on, one channel after the other.
+    pub(super) lines: Vec<T>,
+    /// The same side by side, as they are stored.
     pub(super) mixed: Vec<T>,
     /// Distances of one row.
     pub(super) row: Vec<T>,
@@ -38,8 +41,8 @@ pub(super) trait Sample: Copy + Default + 'static {
     fn wrap(wide: Self::Wide) -> Self::Wide;
     /// The sample of a wide number.
     fn narrow(wide: Self::Wide) -> Self;
-    /// The memory for samples of this width.
-    fn room(rooms: &mut Rooms) -> &mut Room<Self>;
+    /// The memory for samples of this width, and for their bytes.
+    fn room(rooms: &mut Rooms) -> (&mut Room<Self>, &mut Vec<u8>);
     /// `self + other`, wrapping.
     fn plus(self, other: Self) -> Self;
     /// `self - other`, wrapping.
@@ -70,8 +73,8 @@ macro_rules! numbers {
     ($kind:ty, $room:ident) => {
         const BYTES: usize = size_of::<$kind>();
 
-        fn room(rooms: &mut Rooms) -> &mut Room<Self> {
-            &mut rooms.$room
+        fn room(rooms: &mut Rooms) -> (&mut Room<Self>, &mut Vec<u8>) {
+            (&mut rooms.$room, &mut rooms.stored)
         }
 
         #[inline(always)]
