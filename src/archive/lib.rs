@@ -25,6 +25,7 @@ pub mod metadata;
 mod object;
 mod open;
 mod options;
+mod order;
 mod packing;
 mod packs;
 mod pending;

@@ -8,6 +8,7 @@
 use crate::error::{OpenError, RetrieveError};
 use crate::metadata::BASE_PLACEHOLDER;
 use crate::open::{self, Archive};
+use crate::order;
 use crate::worker;
 use dataset::syntax::{EXPLICIT_BE, Syntax};
 use index::{InstanceRow, PackRow, SeriesKey, SeriesRow};
@@ -182,6 +183,7 @@ fn pack_series(archive: &Arc<Archive>, row: &SeriesRow) -> Result<(), RetrieveEr
         Home::Pack { pack, .. } => absorbed.contains(pack),
     };
     rest.retain(|instance| is_taken(&instance.home));
+    order::by_view(archive, &mut rest)?;
     let mut part = known.iter().map(|pack| pack.part).max().unwrap_or(0);
     if !absorbed.is_empty() {
         // All of it fits into one part.
@@ -230,6 +232,7 @@ pub(crate) fn merge(archive: &Arc<Archive>, series: &SeriesKey) -> Result<bool, 
     let names: Vec<PackId> = parts.iter().map(|row| row.pack).collect();
     let mut instances = archive.instances_of(series)?;
     instances.retain(|instance| matches!(instance.home, Home::Pack { pack, .. } if names.contains(&pack)));
+    order::by_view(archive, &mut instances)?;
     write_pack(archive, series, first.part, &instances, names)?;
     Ok(true)
 }

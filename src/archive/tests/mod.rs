@@ -2,6 +2,7 @@
 
 mod backup;
 mod ingest;
+mod order;
 mod packs;
 mod recover;
 mod retain;
@@ -27,9 +28,12 @@ pub(crate) struct Object {
     pub(crate) series: &'static str,
     pub(crate) sop: String,
     pub(crate) patient: (&'static str, &'static str),
+    /// Instance Number; left out when 0.
     pub(crate) number: u32,
     pub(crate) pixels: usize,
     pub(crate) fill: u8,
+    /// Image Position and Image Orientation (Patient).
+    pub(crate) geometry: Option<(String, &'static str)>,
 }
 
 impl Object {
@@ -42,6 +46,7 @@ impl Object {
             number: 1,
             pixels: 128,
             fill: 7,
+            geometry: None,
         }
     }
 
@@ -66,7 +71,13 @@ impl Object {
         text((0x10, 0x20), b"LO", self.patient.0);
         text((0x20, 0x0d), b"UI", self.study);
         text((0x20, 0x0e), b"UI", self.series);
-        text((0x20, 0x13), b"IS", &self.number.to_string());
+        if self.number > 0 {
+            text((0x20, 0x13), b"IS", &self.number.to_string());
+        }
+        if let Some((position, orientation)) = &self.geometry {
+            text((0x20, 0x32), b"DS", position);
+            text((0x20, 0x37), b"DS", orientation);
+        }
         let rows = u16::try_from(self.pixels / 64).expect("rows");
         for (element, value) in [(2u16, 1u16), (0x10, rows), (0x11, 64), (0x100, 8), (0x101, 8), (0x102, 7)] {
             out.extend(0x28u16.to_le_bytes());
