@@ -223,6 +223,7 @@ impl Archive {
             scrub::start(&archive)?,
             tier::start_walk(&archive)?,
             tier::start_recalls(&archive)?,
+            tier::start_locks(&archive)?,
             retain::start(&archive)?,
         ];
         workers.extend(proof::start(&archive)?);

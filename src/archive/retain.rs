@@ -19,6 +19,7 @@ use crate::error::{IngestError, OpenError, RetrieveError};
 use crate::open::Archive;
 use crate::worker;
 use index::{Index, IndexError, StudyKey};
+pub(crate) use lock::Kept;
 use model::Fact;
 use model::retention::{HoldError, PlanId, Refusal, RetentionFact};
 use parking_lot::{Mutex, RwLock};
@@ -166,6 +167,7 @@ impl Archive {
         self.record(Fact::Retention(Box::new(fact.clone())))?;
         let retention = self.retention();
         retention.state.write().take(&fact);
+        self.lock_after(&fact);
         retention.changes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok(())
     }

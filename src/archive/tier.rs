@@ -11,6 +11,7 @@ pub mod cloud;
 mod epochs;
 mod far;
 mod keeping;
+mod locks;
 mod moves;
 mod options;
 pub mod policy;
@@ -23,12 +24,15 @@ mod weather;
 mod wishes;
 
 pub use keeping::{KeyState, Rotated};
+pub use locks::LockTally;
 pub use options::{CloudOptions, EpochOptions, KeyOptions};
 pub use prefetch::{Prefetch, Prefetched};
 pub use status::{CloudStatus, Lying, Tally, TierStatus, VolumeStatus};
 pub use weather::Away;
 
+pub(crate) use epochs::secret;
 pub(crate) use far::FarCloud;
+pub(crate) use locks::start as start_locks;
 pub(crate) use prefetch::Promises;
 pub(crate) use recall::start as start_recalls;
 pub(crate) use walk::start as start_walk;
@@ -38,6 +42,7 @@ use crate::open::Archive;
 use crate::options::Options;
 use cloud::{Cloud, PackName};
 use index::{PackRow, SeriesRow};
+use locks::Locks;
 use model::PackId;
 use model::attribute::key;
 use moka::sync::Cache;
@@ -67,6 +72,7 @@ pub(crate) struct Tiers {
     weather: Weather,
     failing: Resting<PackId>,
     reads: Reads,
+    locks: Locks,
     wishes: Wishes,
     promises: Promises,
     asked: Cache<PackId, ()>,
@@ -97,6 +103,7 @@ impl Tiers {
             weather: Weather::default(),
             failing: Resting::default(),
             reads: Reads::open(options.data.join("reads")),
+            locks: Locks::default(),
             wishes,
             promises: Promises::default(),
             asked: Cache::builder().max_capacity(ASKED_MAX).time_to_live(ASKED_FOR).build(),
@@ -109,6 +116,11 @@ impl Tiers {
     /// The cloud, where there is one.
     pub(crate) fn cloud(&self) -> Option<&Arc<Cloud>> {
         self.cloud.as_ref()
+    }
+
+    /// Locks that may have to follow the rules.
+    pub(crate) fn locks(&self) -> &Locks {
+        &self.locks
     }
 
     /// A pack was written: it is looked at before its turn.
@@ -140,6 +152,7 @@ impl Tiers {
     pub(crate) fn hurry(&self) {
         self.weather.hurry();
         self.failing.hurry();
+        self.locks.again();
         self.hurried.store(true, Ordering::Relaxed);
     }
 

@@ -183,6 +183,17 @@ fn cloud_lines(out: &mut String, cloud: &Value) {
         (None, false) => "answers".to_owned(),
     };
     let _ = writeln!(out, "cloud          {bucket}: {state}");
+    if let Some(locks) = cloud.get("locks").filter(|locks| !locks.is_null()) {
+        let null = Value::Null;
+        for (title, key) in
+            [("locked", "locked"), ("held", "held"), ("lock changed", "changed"), ("LOCK TOO SHORT", "short")]
+        {
+            let _ = writeln!(out, "{title:15}{}", lying(locks.get(key).unwrap_or(&null)));
+        }
+        let waiting = HumanCount(number(cloud, "locks_waiting"));
+        let note = if number(locks, "counted") == 0 { "; the first walk over all locks is under way" } else { "" };
+        let _ = writeln!(out, "locks wait     {:>12} studies{note}", waiting.to_string());
+    }
     let (hits, misses) = (number(cloud, "cache_hits"), number(cloud, "cache_misses"));
     let bytes = HumanBytes(number(cloud, "cache_bytes"));
     let _ = writeln!(out, "cache          {bytes}, {} hits, {} misses", HumanCount(hits), HumanCount(misses));
@@ -198,13 +209,17 @@ mod tests {
         let answer = json!({
             "tally": { "copy_due": { "packs": 1_200, "bytes": 3_u64 << 30 } },
             "counted": 5,
-            "cloud": { "bucket": "archive", "away": { "since": 1, "why": "no route" }, "closed": false },
+            "cloud": {
+                "bucket": "archive", "away": { "since": 1, "why": "no route" }, "closed": false,
+                "locks": { "locked": { "packs": 77, "bytes": 5 }, "short": { "packs": 3, "bytes": 1 }, "counted": 4 },
+            },
             "volumes": [{ "directory": "/hot/a", "state": "draining", "free": 1_u64 << 30 }],
         });
         let text = status(&answer);
         let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned();
         assert!(line("to be copied").contains("1,200") && line("to be copied").contains("3.00 GiB"), "{text}");
         assert!(line("cloud").contains("AWAY: no route"), "{text}");
+        assert!(line("locked").contains("77") && line("LOCK TOO SHORT").contains('3'), "{text}");
         assert!(line("volume").contains("draining") && line("volume").contains("/hot/a"), "{text}");
         assert!(status(&json!({})).contains("not counted yet"));
     }

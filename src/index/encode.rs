@@ -416,7 +416,7 @@ fn encapsulated(row: &mut Decoder<'_>) -> Result<Frames, IndexError> {
 
 /// Version, study key, Series Instance UID, part, length, SHA-256 (32 bytes), bytes of the files, instances, first
 /// `seq`, last `seq`, time of packing, hot (1 or 0), cold (1 or 0); for a cold copy its key, version (empty for none),
-/// length, SHA-256 (32 bytes), sealed (1 or 0), class (empty for none), locked until (optional), time.
+/// length, SHA-256 (32 bytes), 1 when sealed + 2 when held, class (empty for none), locked until (optional), time.
 /// The name is known from the table's key.
 pub(crate) fn put_pack(out: &mut Encoder, row: &PackRow) {
     out.byte(VERSION);
@@ -430,12 +430,12 @@ pub(crate) fn put_pack(out: &mut Encoder, row: &PackRow) {
     }
     out.byte(u8::from(row.hot));
     out.byte(u8::from(row.cold.is_some()));
-    let Some(ColdCopy { key, version, len, sha256, sealed, class, locked_until, at }) = &row.cold else { return };
+    let Some(ColdCopy { key, version, len, sha256, sealed, class, locked_until, held, at }) = &row.cold else { return };
     out.text(key);
     out.text(version.as_deref().unwrap_or(""));
     out.number(*len);
     out.raw(&sha256.0);
-    out.byte(u8::from(*sealed));
+    out.byte(u8::from(*sealed) | u8::from(*held) << 1);
     out.text(class.as_deref().unwrap_or(""));
     out.option(*locked_until);
     out.number(*at);
@@ -463,16 +463,11 @@ pub(crate) fn pack(pack: PackId, bytes: &[u8]) -> Result<PackRow, IndexError> {
 
 fn cold(row: &mut Decoder<'_>) -> Result<ColdCopy, IndexError> {
     let named = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    Ok(ColdCopy {
-        key: row.text()?.to_owned(),
-        version: named(row.text()?),
-        len: row.number()?,
-        sha256: Digest(row.array()?),
-        sealed: row.byte()? != 0,
-        class: named(row.text()?),
-        locked_until: row.option()?,
-        at: row.number()?,
-    })
+    let (key, version) = (row.text()?.to_owned(), named(row.text()?));
+    let (len, sha256) = (row.number()?, Digest(row.array()?));
+    let form = row.byte()?;
+    let (class, locked_until, at) = (named(row.text()?), row.option()?, row.number()?);
+    Ok(ColdCopy { key, version, len, sha256, sealed: form & 1 != 0, class, locked_until, held: form & 2 != 0, at })
 }
 
 #[cfg(test)]

@@ -110,6 +110,9 @@ pub struct ColdCopy {
     /// Until when Object Lock keeps it, milliseconds since 1970 UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locked_until: Option<u64>,
+    /// Whether a legal hold of this archive lies on it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     /// When it was read back, milliseconds since 1970 UTC.
     pub at: u64,
 }
@@ -120,7 +123,7 @@ pub struct ColdCopy {
 pub enum PackFact {
     /// It was written to a hot volume and verified. From now on its instances are read from it.
     Packed(Packed),
-    /// A verified copy lies in the cloud.
+    /// A verified copy lies in the cloud. Recorded again when its lock was lengthened or its legal hold changed.
     Tiered {
         /// The pack.
         pack: PackId,

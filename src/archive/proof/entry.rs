@@ -112,6 +112,7 @@ fn pack(lsn: Lsn, fact: &PackFact) -> String {
         PackFact::Tiered { pack, copy } => Text::at(copy.at)
             .with("bytes", copy.len)
             .with("event", "tiered")
+            .with_some("held", copy.held.then_some(true))
             .with_some("locked_until", copy.locked_until)
             .with("pack", pack)
             .with("record", lsn)

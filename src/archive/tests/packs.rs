@@ -244,7 +244,17 @@ impl Far for Elsewhere {
         let sha256 = Digest(sha2::Sha256::digest(&bytes).into());
         std::fs::write(self.path(row), bytes).expect("written");
         let (key, len) = (row.pack.to_string(), plain.len());
-        Ok(ColdCopy { key, version: None, len, sha256, sealed: false, class: None, locked_until: None, at: now_ms })
+        Ok(ColdCopy {
+            key,
+            version: None,
+            len,
+            sha256,
+            sealed: false,
+            class: None,
+            locked_until: None,
+            held: false,
+            at: now_ms,
+        })
     }
 }
 

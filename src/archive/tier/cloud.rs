@@ -52,6 +52,15 @@ pub struct PackName {
     pub sha256: Digest,
 }
 
+/// How long a copy must be kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// The end of it, milliseconds since 1970 UTC.
+    pub until: Option<u64>,
+    /// Whether a legal hold stands.
+    pub held: bool,
+}
+
 /// What destroying a pack in the cloud came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Forgotten {
@@ -92,13 +101,8 @@ impl Cloud {
         data: &Path,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        let asked = client(&options, data)?;
-        let work = asked.work.clone();
-        let hour = {
-            let (clock, offset) = (Arc::clone(&clock), options.utc_offset);
-            Arc::new(move || hour_of(clock.now_ms(), offset))
-        };
-        let cold = Arc::new(Cold::open(asked, Throttle::by_hour(options.upload_rates, hour))?);
+        let work = data.join("cold").join(fingerprint(&options));
+        let cold = Arc::new(connect(&options, work.clone(), Arc::clone(&clock))?);
         let epochs = Arc::new(Epochs::open(&keys.epochs, data)?);
         let keys = KeyStore::open(Arc::new(RealDisk), keys.copies(data), Arc::clone(&epochs) as _)?;
         let cache = options.cache.clone().unwrap_or_else(|| data.join("cache"));
@@ -166,20 +170,21 @@ impl Cloud {
         }
     }
 
-    /// Puts a pack and reads it back; `lock_until` in milliseconds since 1970 UTC, lengthened to what the options
-    /// ask for. After any failure ask again: what arrived is not sent again.
+    /// Puts a pack and reads it back; kept until, in milliseconds since 1970 UTC, what is asked for or what the options
+    /// ask for, whichever is later. After any failure ask again: what arrived is not sent again.
     ///
     /// # Errors
     /// [`StoreError::ReadBack`] where the source is not the pack: it is not sent. [`StoreError::KeyDestroyed`];
     /// those of keys and bucket.
-    pub fn put(&self, name: &PackName, source: &dyn ReadAt, lock_until: Option<u64>) -> Result<ColdCopy, StoreError> {
+    pub fn put(&self, name: &PackName, source: &dyn ReadAt, keep: Keep) -> Result<ColdCopy, StoreError> {
         // The digest stands in for the bytes in the envelope: sealing others under it would give two texts one nonce.
         if source.len() != name.len || digest(source)? != name.sha256.0 {
             return Err(StoreError::ReadBack { path: PathBuf::from(PackFile::plain(name.pack).to_string()) });
         }
         let mut options = PutOptions {
             storage_class: self.options.storage_class.clone(),
-            lock: self.lock(lock_until),
+            lock: self.lock(keep.until),
+            hold: self.options.worm && keep.held,
             ..PutOptions::default()
         };
         let put = if self.options.sealed {
@@ -198,6 +203,7 @@ impl Cloud {
             sealed: self.options.sealed,
             class: options.storage_class,
             locked_until: put.lock.map(|lock| lock.until.saturating_mul(1_000)),
+            held: put.hold,
             at: self.clock.now_ms(),
         })
     }
@@ -219,6 +225,20 @@ impl Cloud {
         let least = self.clock.now_ms().saturating_add(least);
         let until = until.map_or(least, |until| until.max(least));
         Some(Lock { mode: self.options.lock_mode, until: until.div_ceil(1_000) })
+    }
+
+    /// Lengthens the lock of a copy, and lays a legal hold on it or takes ours away; the bucket is asked afterwards what
+    /// stands. Gives the copy as it is now.
+    ///
+    /// # Errors
+    /// What the bucket says; [`ColdFault::Refused`] where it does not show what it took.
+    pub fn follow(&self, copy: &ColdCopy, keep: Keep) -> Result<ColdCopy, StoreError> {
+        let later = keep.until.filter(|until| copy.locked_until.is_none_or(|locked| *until > locked));
+        let lock = later.map(|until| Lock { mode: self.options.lock_mode, until: until.div_ceil(1_000) });
+        let hold = (keep.held != copy.held).then_some(keep.held);
+        let state = self.cold.keep(&copy.key, copy.version.as_deref(), lock, hold)?;
+        let stands = state.lock.map(|lock| lock.until.saturating_mul(1_000));
+        Ok(ColdCopy { locked_until: stands.or(copy.locked_until), held: keep.held, ..copy.clone() })
     }
 
     /// The plain bytes of a pack out of its copy: nothing is fetched before the first read, and then each range
@@ -417,11 +437,20 @@ fn of_length(name: &PackName, plain: &dyn ReadAt) -> Result<(), StoreError> {
     }
 }
 
-fn client(options: &CloudOptions, data: &Path) -> Result<ColdOptions, OpenError> {
+/// Clients of a bucket that keep to the rates and hours of the options; uploads note their parts in `work`.
+///
+/// # Errors
+/// Options that cannot be used.
+pub(crate) fn connect(options: &CloudOptions, work: PathBuf, clock: Arc<dyn Clock>) -> Result<Cold, OpenError> {
+    let offset = options.utc_offset;
+    let hour = Arc::new(move || hour_of(clock.now_ms(), offset));
+    Ok(Cold::open(client(options, work)?, Throttle::by_hour(options.upload_rates, hour))?)
+}
+
+fn client(options: &CloudOptions, work: PathBuf) -> Result<ColdOptions, OpenError> {
     let failed =
         |source| StoreError::Io { action: "read the secret key in", path: options.secret_key_file.clone(), source };
     let secret_key = secret(&options.secret_key_file).map_err(failed)?;
-    let work = data.join("cold").join(fingerprint(options));
     let mut cold = ColdOptions::new(options.endpoint.as_deref(), &options.region, &options.bucket, work)
         .with_credentials(&options.access_key, &secret_key);
     cold.prefix.clone_from(&options.prefix);
@@ -466,23 +495,4 @@ fn digest(source: &dyn ReadAt) -> Result<[u8; 32], StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hours_are_those_of_the_place() {
-        for (now, offset, hour) in [(0, 7, 7), (0, 0, 0), (0, -1, 23), (23 * 3_600_000, 7, 6), (3_599_999, 7, 7)] {
-            assert_eq!(hour_of(now, offset), hour, "{now} {offset}");
-        }
-    }
-
-    #[test]
-    fn buckets_keep_their_notes_apart() {
-        let one = CloudOptions::new("one");
-        let elsewhere = CloudOptions { endpoint: Some("http://10.0.0.1".into()), ..one.clone() };
-        let other = CloudOptions { prefix: "x".into(), ..one.clone() };
-        let names: HashSet<_> = [&one, &elsewhere, &other].map(fingerprint).into();
-        assert_eq!(names.len(), 3);
-        assert_eq!(fingerprint(&one), fingerprint(&one.clone()));
-    }
-}
+mod tests;

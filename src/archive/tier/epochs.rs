@@ -115,7 +115,7 @@ impl EpochKeys for Epochs {
 }
 
 /// The first line of a file that not everybody may read.
-pub(super) fn secret(path: &Path) -> io::Result<String> {
+pub(crate) fn secret(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     if file.metadata()?.permissions().mode() & 0o007 != 0 {
         let what = "everybody on this machine may read or change it: chmod 600";

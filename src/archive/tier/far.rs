@@ -3,6 +3,7 @@
 //! What a reading shows is not lost: an object in an archive class begins to be restored, a bucket that does not
 //! answer is away, bytes that are wrong leave the cache. It deliberately retries nothing that the cloud does not.
 
+use super::cloud::Keep;
 use super::{Tiers, name_of};
 use crate::error::RetrieveError;
 use crate::packs::Far;
@@ -62,8 +63,8 @@ impl Far for FarCloud {
             }
         }
         // Never shorter than it was locked before.
-        let lock_until = row.cold.as_ref().and_then(|copy| copy.locked_until);
-        Ok(cloud.put(&name_of(row), &plain, lock_until)?)
+        let before = row.cold.as_ref().map(|copy| Keep { until: copy.locked_until, held: copy.held });
+        Ok(cloud.put(&name_of(row), &plain, before.unwrap_or_default())?)
     }
 }
 

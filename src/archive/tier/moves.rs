@@ -1,9 +1,11 @@
 //! One pack at a time from tier to tier: bytes, then the fact, then what is not needed any more.
 
+use super::cloud::Keep;
 use super::{Tiers, name_of};
 use crate::error::TierError;
 use crate::open::Archive;
-use index::PackRow;
+use crate::retain::Kept;
+use index::{PackRow, StudyKey};
 use model::Fact;
 use model::PackId;
 use model::pack::{ColdCopy, PackFact};
@@ -21,7 +23,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(3_600);
 const STEP: u64 = 8 << 20;
 
 impl Archive {
-    fn record_pack(&self, fact: PackFact) -> Result<(), TierError> {
+    pub(super) fn record_pack(&self, fact: PackFact) -> Result<(), TierError> {
         Ok(self.record(Fact::Pack(Box::new(fact)))?)
     }
 
@@ -31,8 +33,8 @@ impl Archive {
         let cloud = tiers.cloud.as_ref().ok_or_else(no_cloud)?;
         let hot = self.packs().hot().read(PackFile::plain(row.pack))?;
         // A lock is never shorter than the rules keep the study now.
-        let lock_until = if cloud.options().worm { Some(self.lock_date(row)?) } else { None };
-        let copy = cloud.put(&name_of(row), &hot, lock_until)?;
+        let keep = if cloud.options().worm { self.keep_of(&row.series.study)?.now() } else { Keep::default() };
+        let copy = cloud.put(&name_of(row), &hot, keep)?;
         tiers.weather.answered();
         // Merged or destroyed meanwhile: nobody would know of the object. Nor is it merged between here and the fact.
         let _still = self.rewriting().read();
@@ -41,6 +43,8 @@ impl Archive {
             return Err(TierError::Refused { what: "the pack is no more".into() });
         }
         self.record_pack(PackFact::Tiered { pack: row.pack, copy: copy.clone() })?;
+        // What came late may keep the study longer, and with it what went up before.
+        tiers.locks.named([row.series.study.clone()]);
         metrics::counter!("khoanh_tier_copied_packs_total").increment(1);
         metrics::counter!("khoanh_tier_copied_bytes_total").increment(copy.len);
         metrics::histogram!("khoanh_tier_copy_seconds").record(started.elapsed());
@@ -48,8 +52,9 @@ impl Archive {
         Ok(copy)
     }
 
-    fn lock_date(&self, row: &PackRow) -> Result<u64, TierError> {
-        self.kept_until(&row.series.study).map_err(|error| TierError::Refused { what: error.to_string() })
+    /// How long the rules in force, and holds, keep a study.
+    pub(super) fn keep_of(&self, study: &StudyKey) -> Result<Kept, TierError> {
+        self.kept(study).map_err(|error| TierError::Refused { what: error.to_string() })
     }
 
     /// Takes a pack off the hot volumes; `copy` is its verified copy.
@@ -161,7 +166,7 @@ impl Tiers {
     }
 }
 
-fn no_cloud() -> TierError {
+pub(super) fn no_cloud() -> TierError {
     TierError::Refused { what: "there is no cold tier".into() }
 }
 

@@ -35,6 +35,8 @@ pub struct CloudOptions {
     pub part_bytes: u64,
     /// Parts under way at once.
     pub parallel: usize,
+    /// Packs that go up at once, each with so many parts. All share the rates.
+    pub uploads: usize,
     /// Bytes a second by hour of the day: none unbounded, 0 nothing goes up.
     pub upload_rates: [Option<u64>; 24],
     /// Hours by which the place is ahead of UTC, for those rates.
@@ -118,6 +120,7 @@ impl CloudOptions {
             lock_for: Duration::ZERO,
             part_bytes: 16 << 20,
             parallel: 4,
+            uploads: 2,
             upload_rates: [None; 24],
             utc_offset: 7,
             cache_bytes: 10 << 30,

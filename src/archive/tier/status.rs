@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use store::cold::BucketProbe;
 use store::hot::VolumeState;
 
+use super::locks::LockTally;
 use super::wishes::Why;
 
 /// Packs and their bytes.
@@ -53,6 +54,10 @@ pub struct CloudStatus {
     pub closed: bool,
     /// What the bucket can do, where it was asked.
     pub probe: Option<BucketProbe>,
+    /// What Object Lock keeps, where `worm` is on.
+    pub locks: Option<LockTally>,
+    /// Studies whose locks are compared with the rules before their turn.
+    pub locks_waiting: usize,
     /// Bytes in the local cache of what was read.
     pub cache_bytes: u64,
     /// Ranges answered by it since start.
@@ -116,7 +121,7 @@ impl Tally {
 }
 
 impl Lying {
-    fn add(&mut self, row: &PackRow) {
+    pub(super) fn add(&mut self, row: &PackRow) {
         self.packs += 1;
         self.bytes = self.bytes.saturating_add(row.len);
     }
@@ -142,6 +147,8 @@ impl Archive {
                 away: tiers.weather.away(),
                 closed: tiers.weather.is_closed(),
                 probe: cloud.last_probe(),
+                locks: cloud.options().worm.then(|| tiers.locks.tally()),
+                locks_waiting: tiers.locks.waiting(),
                 cache_bytes: cache.bytes,
                 cache_hits: cache.hits,
                 cache_misses: cache.misses,

@@ -8,8 +8,9 @@ use super::{Tally, Tiers};
 use crate::error::{OpenError, TierError};
 use crate::open::Archive;
 use crate::{packing, worker};
-use index::PackRow;
+use index::{PackRow, SeriesKey};
 use model::PackId;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -144,15 +145,22 @@ impl Walk {
     /// Packs that were just written.
     fn fresh(&mut self, archive: &Arc<Archive>) -> Result<(), TierError> {
         loop {
-            let next = archive.tiers().fresh.lock().pop_front();
-            let Some(pack) = next else { return Ok(()) };
-            if archive.stopping().load(Ordering::Relaxed) {
+            let next: Vec<PackId> = {
+                let mut fresh = archive.tiers().fresh.lock();
+                let count = fresh.len().min(PAGE);
+                fresh.drain(..count).collect()
+            };
+            if next.is_empty() || archive.stopping().load(Ordering::Relaxed) {
                 return Ok(());
             }
-            if let Some(row) = archive.index().pack(pack)? {
-                // It is counted by the walk.
-                archive.tier_step(&row, &mut Walked::default())?;
+            let mut due = Vec::new();
+            for pack in next {
+                if let Some(row) = archive.index().pack(pack)? {
+                    // It is counted by the walk.
+                    due.extend(archive.tier_look(&row, &mut Walked::default())?);
+                }
             }
+            archive.tier_move(due, &mut Walked::default())?;
         }
     }
 
@@ -170,16 +178,20 @@ impl Walk {
         }
         while turn.elapsed() < TURN && !archive.stopping().load(Ordering::Relaxed) {
             let page = archive.index().packs(self.after, PAGE)?;
-            for row in &page {
-                if archive.stopping().load(Ordering::Relaxed) {
-                    return Ok(());
-                }
-                let began = Instant::now();
-                let moved = archive.tier_step(row, &mut self.counted)?;
-                // What moves bytes is worth its time; only looking is bounded.
-                self.worked += if moved { Duration::ZERO } else { began.elapsed() };
-                self.after = Some(row.pack);
+            if archive.stopping().load(Ordering::Relaxed) {
+                return Ok(());
             }
+            let (began, mut due) = (Instant::now(), Vec::new());
+            for row in &page {
+                due.extend(archive.tier_look(row, &mut self.counted)?);
+            }
+            // What moves bytes is worth its time; only looking is bounded.
+            self.worked += began.elapsed();
+            archive.tier_move(due, &mut self.counted)?;
+            if archive.stopping().load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            self.after = page.last().map(|row| row.pack);
             if page.len() < PAGE {
                 self.end(archive);
                 return Ok(());
@@ -209,26 +221,65 @@ impl Archive {
         Ok((tiers.policies.decide(&facts), tiers.policies.row(&facts).map(|row| row.name.clone())))
     }
 
-    /// Looks at one pack, counts it and does what is due; tells whether it was moved.
-    fn tier_step(self: &Arc<Self>, row: &PackRow, counted: &mut Walked) -> Result<bool, TierError> {
-        let (mut action, policy) = self.tier_decision(row)?;
-        let mut row = row.clone();
-        if action != Action::Nothing {
-            // The page may be old by now: packs are merged, and what stood before this one may have taken hours.
-            let Some(now) = self.index().pack(row.pack)? else { return Ok(false) };
-            (action, _) = self.tier_decision(&now)?;
-            row = now;
-        }
+    /// Looks at one pack: counts it when nothing is due, else gives it back.
+    fn tier_look(&self, row: &PackRow, counted: &mut Walked) -> Result<Option<PackRow>, TierError> {
+        let (action, policy) = self.tier_decision(row)?;
         if let Some(name) = policy {
             *counted.policies.entry(name).or_insert(0) += 1;
         }
-        let done = self.tier_act(&row, action);
-        if done {
-            let Some(now) = self.index().pack(row.pack)? else { return Ok(true) };
-            (row, action) = (now, Action::Nothing);
+        if action != Action::Nothing {
+            return Ok(Some(row.clone()));
         }
-        counted.tally.count(&row, action, self.tiers().wishes.is_restoring(row.pack));
-        Ok(done)
+        self.tier_count(row, action, counted);
+        Ok(None)
+    }
+
+    fn tier_count(&self, row: &PackRow, due: Action, counted: &mut Walked) {
+        counted.tally.count(row, due, self.tiers().wishes.is_restoring(row.pack));
+    }
+
+    /// Does what is due for some packs, several at a time, and counts them as they are then. The packs of one series
+    /// stay together, one after the other: they may be merged.
+    fn tier_move(self: &Arc<Self>, due: Vec<PackRow>, counted: &mut Walked) -> Result<(), TierError> {
+        let mut series: BTreeMap<SeriesKey, Vec<PackRow>> = BTreeMap::new();
+        for row in due {
+            series.entry(row.series.clone()).or_default().push(row);
+        }
+        let at_once = self.tiers().cloud.as_ref().map_or(1, |cloud| cloud.options().uploads);
+        let workers = at_once.clamp(1, series.len().max(1));
+        let (waiting, ended) = (Mutex::new(series.into_values()), Mutex::new(Vec::new()));
+        let work = || {
+            loop {
+                let Some(rows) = waiting.lock().next() else { return Ok(()) };
+                for row in rows {
+                    if self.stopping().load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
+                    ended.lock().extend(self.tier_step(&row)?);
+                }
+            }
+        };
+        let done: Result<(), TierError> = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            let died = |_| Err(TierError::Refused { what: "a thread that moves packs died".into() });
+            others.into_iter().map(|other| other.join().unwrap_or_else(died)).fold(own, Result::and)
+        });
+        for (row, action) in ended.into_inner() {
+            self.tier_count(&row, action, counted);
+        }
+        done
+    }
+
+    /// Does what is due for one pack; gives it as it is then, with what is still due, or nothing when it is no more.
+    fn tier_step(self: &Arc<Self>, row: &PackRow) -> Result<Option<(PackRow, Action)>, TierError> {
+        // The page may be old by now: packs are merged, and what stood before this one may have taken hours.
+        let Some(now) = self.index().pack(row.pack)? else { return Ok(None) };
+        let (action, _) = self.tier_decision(&now)?;
+        if !self.tier_act(&now, action) {
+            return Ok(Some((now, action)));
+        }
+        Ok(self.index().pack(row.pack)?.map(|row| (row, Action::Nothing)))
     }
 
     /// Whether the pack went into one with the other parts of its series.

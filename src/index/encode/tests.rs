@@ -142,6 +142,7 @@ fn pack_sample(cold: bool) -> PackRow {
         sealed: true,
         class: None,
         locked_until: Some(1_900_000_000_000),
+        held: true,
         at: 1_706_700_000_009,
     };
     PackRow {

@@ -97,6 +97,33 @@ impl Cold {
         })
     }
 
+    /// Brings retention and legal hold of a version to what is asked for and asks the bucket whether they stand: a
+    /// retention is lengthened and never shortened; a hold of `None` stays as it is.
+    ///
+    /// # Errors
+    /// [`ColdFault::Refused`] where the bucket takes it and does not show it; what it says otherwise.
+    pub fn keep(
+        &self,
+        key: &str,
+        version: Option<&str>,
+        lock: Option<Lock>,
+        hold: Option<bool>,
+    ) -> Result<LockState, StoreError> {
+        let state = self.lock_state(key, version)?;
+        if let Some(lock) = lock.filter(|lock| !covers(state.lock, *lock)) {
+            self.set_lock(key, version, lock)?;
+        }
+        if let Some(hold) = hold.filter(|hold| *hold != state.hold) {
+            self.set_hold(key, version, hold)?;
+        }
+        let state = self.lock_state(key, version)?;
+        if lock.is_some_and(|lock| !covers(state.lock, lock)) || hold.is_some_and(|hold| hold != state.hold) {
+            let what = "the bucket took the lock but does not show it";
+            return Err(StoreError::cold(ColdFault::Refused, "lock", key, what));
+        }
+        Ok(state)
+    }
+
     /// Sets what the options ask for and asks the bucket whether it stands.
     pub(super) fn secure(
         &self,
@@ -107,21 +134,7 @@ impl Cold {
         if options.lock.is_none() && !options.hold {
             return Ok(LockState::default());
         }
-        let mut state = self.lock_state(key, version)?;
-        if let Some(lock) = options.lock
-            && !covers(state.lock, lock)
-        {
-            self.set_lock(key, version, lock)?;
-        }
-        if options.hold && !state.hold {
-            self.set_hold(key, version, true)?;
-        }
-        state = self.lock_state(key, version)?;
-        if options.lock.is_some_and(|lock| !covers(state.lock, lock)) || (options.hold && !state.hold) {
-            let what = "the bucket took the lock but does not show it";
-            return Err(StoreError::cold(ColdFault::Refused, "lock", key, what));
-        }
-        Ok(state)
+        self.keep(key, version, options.lock, options.hold.then_some(true))
     }
 }
 

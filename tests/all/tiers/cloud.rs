@@ -4,7 +4,7 @@ use crate::cold::proxy::{Fault, Proxy};
 use crate::cold::server::s3;
 use crate::cold::{drawn, fault_of, sha256};
 use archive::clock::{Clock, SystemClock};
-use archive::tier::cloud::{Cloud, PackName};
+use archive::tier::cloud::{Cloud, Keep, PackName};
 use archive::tier::{CloudOptions, KeyOptions};
 use model::pack::ColdCopy;
 use model::{Digest, FacilityCode};
@@ -66,7 +66,7 @@ fn a_pack_goes_up_sealed_or_plain_and_comes_back_the_same() {
         for (number, len) in [(1, 1), (2, 70_000), (3, 6 << 20)] {
             let bytes = drawn(number.into(), len);
             let name = named(number, &bytes);
-            let copy = cloud.put(&name, &bytes, None).expect("put");
+            let copy = cloud.put(&name, &bytes, Keep::default()).expect("put");
             assert_eq!((copy.sealed, copy.locked_until), (sealed, None));
             let there = cloud.cold().get(&copy.key, copy.version.as_deref()).expect("there");
             assert_eq!(sha256(&there), copy.sha256.0, "what is recorded is what lies there");
@@ -85,7 +85,7 @@ fn a_frame_is_one_ranged_get_and_the_second_time_none() {
     let proxy = Proxy::start(&s3().endpoint);
     let bytes = drawn(4, 9 << 20);
     let name = named(4, &bytes);
-    let copy = open(&folder, "cloud-frame", None).put(&name, &bytes, None).expect("put");
+    let copy = open(&folder, "cloud-frame", None).put(&name, &bytes, Keep::default()).expect("put");
     // Opened anew, as after a start: nothing is known but the row.
     let cloud = open(&folder, "cloud-frame", Some(proxy.endpoint()));
     proxy.plan(|_, _| Fault::None);
@@ -116,7 +116,7 @@ fn a_flipped_bit_is_fetched_again_and_never_served_or_kept() {
     let cloud = open(&folder, "cloud-flip", Some(proxy.endpoint()));
     let bytes = drawn(5, 3 << 20);
     let name = named(5, &bytes);
-    let copy = cloud.put(&name, &bytes, None).expect("put");
+    let copy = cloud.put(&name, &bytes, Keep::default()).expect("put");
     let source = cloud.source(&name, &copy).expect("opened");
     // Once on the way: the second fetch is right.
     proxy.plan(|_, number| if number == 0 { Fault::Flip(1_000) } else { Fault::None });
@@ -139,7 +139,8 @@ fn a_source_that_is_not_the_pack_is_not_sent() {
     let mut flipped = bytes.clone();
     flipped[77_777] ^= 1;
     for wrong in [flipped, drawn(6, 99_999)] {
-        let error = cloud.put(&named(6, &bytes), &wrong, None).expect_err("another text under the same nonce");
+        let error =
+            cloud.put(&named(6, &bytes), &wrong, Keep::default()).expect_err("another text under the same nonce");
         assert!(matches!(error, StoreError::ReadBack { .. }), "{error}");
     }
     assert_eq!(proxy.seen(), []);
@@ -156,11 +157,11 @@ fn a_put_that_broke_off_goes_on_with_the_same_key() {
         false => Fault::None,
     });
     let cloud = open(&folder, "cloud-broken", Some(proxy.endpoint()));
-    assert_eq!(fault_of(cloud.put(&name, &bytes, None)), ColdFault::Denied);
+    assert_eq!(fault_of(cloud.put(&name, &bytes, Keep::default())), ColdFault::Denied);
     drop(cloud);
     proxy.plan(|_, _| Fault::None);
     let cloud = open(&folder, "cloud-broken", Some(proxy.endpoint()));
-    let copy = cloud.put(&name, &bytes, None).expect("goes on");
+    let copy = cloud.put(&name, &bytes, Keep::default()).expect("goes on");
     let parts = proxy.seen().iter().filter(|request| request.target.contains("partNumber=1&")).count();
     assert_eq!(parts, 0, "the first part was sent twice: {:?}", proxy.seen());
     let source = cloud.source(&name, &copy).expect("opened");
@@ -173,7 +174,7 @@ fn a_destroyed_pack_leaves_neither_object_nor_piece_nor_key() {
     let cloud = open(&folder, "cloud-destroyed", None);
     let bytes = drawn(8, 300_000);
     let name = named(8, &bytes);
-    let copy = cloud.put(&name, &bytes, None).expect("put");
+    let copy = cloud.put(&name, &bytes, Keep::default()).expect("put");
     let source = cloud.source(&name, &copy).expect("opened");
     source.read_at(0..1_000).expect("read, and cached");
     let sealed = cloud.cold().get(&copy.key, None).expect("a backup of the object");
@@ -182,7 +183,7 @@ fn a_destroyed_pack_leaves_neither_object_nor_piece_nor_key() {
     assert_eq!(fault_of(cloud.cold().get(&copy.key, None)), ColdFault::Missing);
     assert_eq!(fs::read_dir(folder.path().join("data/cache")).expect("cache").count(), 0);
     assert!(matches!(cloud.source(&name, &copy).err(), Some(StoreError::KeyDestroyed { .. })));
-    assert!(matches!(cloud.put(&name, &bytes, None), Err(StoreError::KeyDestroyed { .. })), "it came back");
+    assert!(matches!(cloud.put(&name, &bytes, Keep::default()), Err(StoreError::KeyDestroyed { .. })), "it came back");
     // Also to whoever puts the object back.
     cloud.cold().put(&copy.key, &sealed.to_vec(), &store::cold::PutOptions::default()).expect("put back");
     let cloud = open(&folder, "cloud-destroyed", None);
@@ -210,14 +211,31 @@ fn worm_locks_every_copy_and_refuses_a_bucket_that_does_not_keep_it() {
     let cloud = open_with(&folder, worm("cloud-worm")).expect("opens");
     let bytes = drawn(9, 1_000);
     let now = SystemClock.now_ms();
-    let copy = cloud.put(&named(9, &bytes), &bytes, None).expect("put");
+    let copy = cloud.put(&named(9, &bytes), &bytes, Keep::default()).expect("put");
     let least = now + 3_600_000;
     assert!(copy.locked_until.is_some_and(|until| (least..least + 60_000).contains(&until)), "{copy:?}");
-    let longer = cloud.put(&named(10, &bytes), &bytes, Some(now + 7_200_000)).expect("put");
+    let keep = |until: u64, held: bool| Keep { until: Some(until), held };
+    let longer = cloud.put(&named(10, &bytes), &bytes, keep(now + 7_200_000, false)).expect("put");
     assert!(longer.locked_until.is_some_and(|until| until >= now + 7_200_000), "{longer:?}");
+    follows(&cloud, &longer, now);
     // The key goes although the lock keeps the object.
     assert_eq!(fault_of(cloud.forget(PackId::new([9; 16]), Some(&copy))), ColdFault::Locked);
     assert!(matches!(cloud.source(&named(9, &bytes), &copy).err(), Some(StoreError::KeyDestroyed { .. })));
+}
+
+/// A lock of two hours is lengthened and never shortened, and a hold comes and goes; the bucket says so itself.
+fn follows(cloud: &Cloud, copy: &ColdCopy, now: u64) {
+    let stands = || cloud.cold().lock_state(&copy.key, copy.version.as_deref()).expect("asked");
+    let hours = |count: u64| (now + count * 3_600_000).div_ceil(1_000);
+    let shorter = cloud.follow(copy, Keep { until: Some(now + 3_600_000), held: true }).expect("held");
+    assert!(shorter.held && shorter.locked_until == copy.locked_until, "{shorter:?}");
+    assert!(stands().hold && stands().lock.is_some_and(|lock| lock.until == hours(2)), "{:?}", stands());
+    let longer = cloud.follow(&shorter, Keep { until: Some(now + 3 * 3_600_000), held: false }).expect("longer");
+    assert_eq!((longer.held, longer.locked_until), (false, Some(hours(3) * 1_000)));
+    assert!(!stands().hold && stands().lock.is_some_and(|lock| lock.until == hours(3)), "{:?}", stands());
+    // Whoever still holds the older copy shortens nothing either.
+    cloud.follow(copy, Keep { until: Some(now + 2 * 3_600_000 + 1), held: false }).expect("nothing to do");
+    assert!(stands().lock.is_some_and(|lock| lock.until == hours(3)), "{:?}", stands());
 }
 
 /// The proxy's address stays the same while the server behind it goes away.
@@ -236,7 +254,7 @@ fn a_start_while_the_bucket_is_away_counts_its_last_answer() {
     let cloud = open_with(&folder, worm()).expect("opens all the same");
     assert_eq!(cloud.last_probe(), Some(probe));
     let bytes = drawn(11, 10);
-    let error = cloud.put(&named(11, &bytes), &bytes, None).expect_err("away");
+    let error = cloud.put(&named(11, &bytes), &bytes, Keep::default()).expect_err("away");
     assert!(error.cold_fault().is_some_and(ColdFault::passes), "{error}");
     // Without worm nothing is asked at all.
     let other = CloudOptions { worm: false, prefix: "never".into(), ..worm() };
@@ -260,7 +278,7 @@ fn objects_lie_under_the_name_of_the_pack() {
     let folder = folder();
     let cloud = open(&folder, "cloud-named", None);
     let bytes = drawn(12, 10);
-    let copy: ColdCopy = cloud.put(&named(12, &bytes), &bytes, None).expect("put");
+    let copy: ColdCopy = cloud.put(&named(12, &bytes), &bytes, Keep::default()).expect("put");
     let file = PackFile::sealed(PackId::new([12; 16]));
     assert_eq!(copy.key, format!("cloud-named/packs/{}", file.path()));
 }

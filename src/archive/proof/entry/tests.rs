@@ -180,6 +180,7 @@ fn facts() -> Vec<(Fact, Option<&'static str>)> {
         sealed: true,
         class: Some(SECRET.into()),
         locked_until: Some(99),
+        held: true,
         at: 21,
     };
     let boxed = |fact| Fact::Pack(Box::new(fact));

@@ -217,7 +217,9 @@ impl World {
                 let (key, class) = (format!("packs/{pack}"), self.rng.bool().then(|| "COLD".to_owned()));
                 let (len, sealed, locked_until) = (77, self.rng.bool(), self.rng.bool().then_some(at + 5));
                 let sha256 = Digest([8; 32]);
-                PackFact::Tiered { pack, copy: ColdCopy { key, version, len, sha256, sealed, class, locked_until, at } }
+                let held = locked_until.is_some() && self.rng.bool();
+                let copy = ColdCopy { key, version, len, sha256, sealed, class, locked_until, held, at };
+                PackFact::Tiered { pack, copy }
             }
             1 => PackFact::Released { pack, at },
             2 => PackFact::Recalled { pack, at },
