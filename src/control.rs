@@ -58,10 +58,12 @@ pub(crate) enum Request {
     Verify,
     /// What is stored where, and when the disks fill.
     Usage,
-    /// Copies what is not in the cloud into a directory.
+    /// Copies what is not in the cloud somewhere else.
     Backup {
-        /// Absolute path of the directory.
-        to: PathBuf,
+        /// `s3://BUCKET/PREFIX`, or the absolute path of a directory.
+        to: String,
+        /// Absolute path of the file with the key backups are sealed by.
+        key_file: Option<PathBuf>,
         /// Days after which backups are removed.
         keep_days: u32,
         /// Whether the index's digest is wanted with it.

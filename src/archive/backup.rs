@@ -2,35 +2,39 @@
 //! without a verified copy in the cloud. The index is not in it: it is rebuilt.
 //!
 //! ```text
-//! DIR/objects/<name>        zstd of a file's bytes; written once, never changed
-//! DIR/sets/<time>.json      a backup: every file with its object, lengths and SHA-256; written last
+//! PLACE/objects/<name>.<sha256>    zstd of a file's bytes; written once, never changed
+//! PLACE/sets/<time>.json           a backup: every file with its object, lengths and SHA-256; written last
 //! ```
 //!
+//! PLACE is a directory or a bucket under a prefix. With a key file both are sealed, and `.khe` follows their names.
 //! A backup is a consistent moment: the ledger is copied before the journal, which fills it up again when it is opened,
-//! and the keys after it, so that every sealed pack the journal knows has its key. Meanwhile objects are taken, packs
-//! are neither written nor removed and no segment goes. What is in DIR already is not copied again.
-//! Deliberately not here: encryption; DIR must be as well guarded as the data directory.
+//! and the keys after it, so that every sealed pack the journal knows has its key. What is large and lasts is copied
+//! ahead, while the archive works; only for what is new since then are packs neither written nor removed and no segment
+//! goes. Meanwhile objects are taken. What is in PLACE already is not copied again.
 
 mod copy;
 mod restore;
+mod shelf;
+mod vault;
 
 use crate::error::{OpenError, RetrieveError};
 use crate::open::Archive;
 use crate::rebuild::dump_digest;
-use copy::{Copied, Source, put_object, small_files, under, write_durably};
+use copy::{Copied, Source, small_files, under};
 use model::{Digest, Lsn};
 pub use restore::{Restored, restore};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
-use std::fs;
+use shelf::Shelf;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use store::PackFile;
 use store::journal::Image;
+pub use vault::BackupPlace;
 
 /// Version of the sets.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Packs asked of the index at once.
 const PAGE: usize = 1_000;
 const DAY_MS: u64 = 86_400_000;
@@ -58,12 +62,6 @@ pub enum BackupError {
     /// Told to stop; nothing of this backup counts, the next one goes on with what is copied.
     #[error("interrupted; what is copied already is not copied again")]
     Interrupted,
-}
-
-impl From<store::StoreError> for BackupError {
-    fn from(error: store::StoreError) -> Self {
-        Self::Open(error.into())
-    }
 }
 
 impl From<index::IndexError> for BackupError {
@@ -122,32 +120,70 @@ pub struct Report {
     pub removed_sets: u64,
     /// Objects removed that no backup names any more.
     pub removed_objects: u64,
+    /// Backups and objects that should go and that a lock of the bucket keeps.
+    pub locked: u64,
     /// Digest of the index's logical dump at the backup's moment, when it was wanted and nothing came in meanwhile.
     pub index: Option<Digest>,
 }
 
+/// What a backup is to be.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// Where it goes.
+    pub to: &'a BackupPlace,
+    /// File with the key it is sealed by; plain without one.
+    pub key_file: Option<&'a Path>,
+    /// Backups older than so many days are removed, but for this one.
+    pub keep_days: u32,
+    /// Whether it says what the index of the restored archive must be.
+    pub digest: bool,
+}
+
 impl Archive {
-    /// Makes a backup in a directory and removes backups older than `keep_days`, but for this one. With `digest` it also
-    /// says what the index of the restored archive must be.
+    /// Makes a backup and removes older ones.
     ///
     /// # Errors
     /// [`BackupError`]; earlier backups stand in any case.
     pub fn backup(
         &self,
-        to: &Path,
-        keep_days: u32,
-        digest: bool,
+        wanted: &Wanted<'_>,
         stop: &AtomicBool,
         progress: &mut dyn FnMut(&Report),
     ) -> Result<Report, BackupError> {
-        for dir in ["objects", "sets"] {
-            let dir = to.join(dir);
-            fs::create_dir_all(&dir).map_err(io_at(&dir))?;
-        }
+        let data = self.options().data.clone();
+        let clock = Arc::clone(&self.options().clock);
+        let shelf = Shelf::open(wanted.to, wanted.key_file, &data.join("backup"), clock, true)?;
+        // Whether the key is theirs is found out before anything is copied.
+        shelf.sets()?;
         let now = self.now_ms();
-        let mut making = Making { to, stop, progress, set: Vec::new(), report: Report::default(), once: now };
+        let mut making = Making { shelf, stop, progress, set: Vec::new(), report: Report::default(), once: now };
+        self.packs_into(&mut making, true)?;
+        making.set.clear();
+        let ahead = std::mem::take(&mut making.report);
         // From here on packs and segments stay as they are.
-        let _still = self.rewriting().write();
+        let still = self.rewriting().write();
+        let last = self.all_into(&mut making)?;
+        let set = Set { version: VERSION, at: now, last, files: std::mem::take(&mut making.set) };
+        let Making { shelf, mut report, .. } = making;
+        if wanted.digest && self.index().applied() == set.last {
+            let found = dump_digest(self.index().as_ref())?;
+            report.index = Some(found).filter(|_| self.index().applied() == set.last);
+        }
+        drop(still);
+        report.copied += ahead.copied;
+        report.copied_bytes += ahead.copied_bytes;
+        report.set = format!("{now:015}");
+        report.last = set.last;
+        shelf.put_set(&report.set, &set)?;
+        shelf.prune(now.saturating_sub(u64::from(wanted.keep_days) * DAY_MS), &mut report)?;
+        if report.locked > 0 {
+            tracing::warn!(locked = report.locked, "the bucket locks backups that should go: they stay until it ends");
+        }
+        Ok(report)
+    }
+
+    /// Everything that a backup holds; gives the number of the newest record in it.
+    fn all_into(&self, making: &mut Making<'_>) -> Result<Lsn, BackupError> {
         let data = self.options().data.clone();
         making.all(small_files(&data, &["FORMAT", "retention"])?)?;
         if let Some(keeping) = &self.options().ledger {
@@ -164,27 +200,17 @@ impl Archive {
             // All packs come back into one volume; this is its note.
             making.all(small_files(&volume.dir, &["VOLUME"])?.into_iter().map(Source::in_packs).collect())?;
         }
-        self.packs_into(&mut making)?;
+        self.packs_into(making, false)?;
         for (dir, name) in self.options().keys.copies(&data).iter().zip(["keys", "keys.copy"]) {
             making.all(under(dir, name)?)?;
         }
         making.all(small_files(&data, &["scrub.json", "restores.json"])?)?;
-        let set = Set { version: VERSION, at: now, last: image.last, files: making.set };
-        let mut report = making.report;
-        if digest && self.index().applied() == set.last {
-            let found = dump_digest(self.index().as_ref())?;
-            report.index = Some(found).filter(|_| self.index().applied() == set.last);
-        }
-        report.set = format!("{now:015}");
-        report.last = set.last;
-        let text = serde_json::to_vec(&set).map_err(|error| BackupError::Refused { what: error.to_string() })?;
-        write_durably(&to.join("sets").join(format!("{}.json", report.set)), &text)?;
-        prune(to, now.saturating_sub(u64::from(keep_days) * DAY_MS), &mut report)?;
-        Ok(report)
+        Ok(image.last)
     }
 
-    /// Hot packs that have no copy in the cloud.
-    fn packs_into(&self, making: &mut Making<'_>) -> Result<(), BackupError> {
+    /// Hot packs that have no copy in the cloud. Ahead of the backup's moment one may go while it is copied: it is
+    /// looked for again then.
+    fn packs_into(&self, making: &mut Making<'_>, ahead: bool) -> Result<(), BackupError> {
         let mut after = None;
         loop {
             let rows = self.index().packs(after, PAGE)?;
@@ -192,14 +218,21 @@ impl Archive {
             after = Some(last.pack);
             for row in rows.iter().filter(|row| row.hot && row.cold.is_none()) {
                 let file = PackFile::plain(row.pack);
-                let hot = self.packs().hot().read(file)?;
-                making.add(&Source {
+                let hot = match self.packs().hot().read(file) {
+                    Err(_) if ahead => continue,
+                    answer => answer?,
+                };
+                let added = making.add(&Source {
                     path: hot.path().to_owned(),
                     name: format!("packs/packs/{}", file.path()),
                     len: row.len,
                     size: row.len,
                     lasting: Some(format!("pack-{}", row.pack)),
-                })?;
+                });
+                match added {
+                    Err(BackupError::Io { .. }) if ahead && matches!(self.index().pack(row.pack), Ok(None)) => {}
+                    answer => answer?,
+                }
             }
         }
     }
@@ -207,7 +240,7 @@ impl Archive {
 
 /// A backup on its way.
 struct Making<'a> {
-    to: &'a Path,
+    shelf: Shelf,
     stop: &'a AtomicBool,
     progress: &'a mut dyn FnMut(&Report),
     set: Vec<Entry>,
@@ -233,10 +266,11 @@ impl Making<'_> {
 
     fn add(&mut self, source: &Source) -> Result<(), BackupError> {
         if self.stop.load(Ordering::Relaxed) {
+            self.shelf.stop();
             return Err(BackupError::Interrupted);
         }
-        let object = source.lasting.clone().unwrap_or_else(|| format!("once-{}-{}", self.once, self.set.len()));
-        let Copied { sha256, fresh } = put_object(&self.to.join("objects").join(&object), source)?;
+        let once = format!("once-{}-{}", self.once, self.set.len());
+        let Copied { object, sha256, fresh } = self.shelf.put(source.lasting.as_deref(), &once, source)?;
         self.report.files += 1;
         self.report.bytes += source.len;
         if fresh {
@@ -248,52 +282,6 @@ impl Making<'_> {
         (self.progress)(&self.report);
         Ok(())
     }
-}
-
-/// The backups of a directory, oldest first.
-pub(crate) fn sets(from: &Path) -> Result<Vec<(String, Set)>, BackupError> {
-    let dir = from.join("sets");
-    let mut sets = Vec::new();
-    for entry in fs::read_dir(&dir).map_err(io_at(&dir))? {
-        let path = entry.map_err(io_at(&dir))?.path();
-        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let text = fs::read(&path).map_err(io_at(&path))?;
-        let refused = |what: String| BackupError::Refused { what: format!("{}: {what}", path.display()) };
-        let set: Set = serde_json::from_slice(&text).map_err(|error| refused(format!("no backup: {error}")))?;
-        if set.version != VERSION {
-            return Err(refused(format!("version {}, this program knows {VERSION}", set.version)));
-        }
-        sets.push((name, set));
-    }
-    sets.sort_by(|one, other| one.0.cmp(&other.0));
-    Ok(sets)
-}
-
-/// Removes backups made before a time, and objects that no backup names.
-fn prune(to: &Path, before: u64, report: &mut Report) -> Result<(), BackupError> {
-    let mut wanted = HashSet::new();
-    for (name, set) in sets(to)? {
-        if set.at < before && name != report.set {
-            let path = to.join("sets").join(format!("{name}.json"));
-            fs::remove_file(&path).map_err(io_at(&path))?;
-            report.removed_sets += 1;
-        } else {
-            wanted.extend(set.files.into_iter().map(|file| file.object));
-        }
-    }
-    let dir = to.join("objects");
-    for entry in fs::read_dir(&dir).map_err(io_at(&dir))? {
-        let entry = entry.map_err(io_at(&dir))?;
-        let known = entry.file_name().to_str().is_some_and(|name| wanted.contains(name.trim_end_matches(".sha256")));
-        if !known {
-            fs::remove_file(entry.path()).map_err(io_at(&entry.path()))?;
-            report.removed_objects += 1;
-        }
-    }
-    Ok(())
 }
 
 impl From<RetrieveError> for BackupError {

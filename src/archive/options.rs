@@ -48,6 +48,8 @@ pub struct Options {
     pub scrub: ScrubOptions,
     /// The bucket of the cold tier; none, and nothing leaves the hot volumes.
     pub cold: Option<CloudOptions>,
+    /// How a bucket for backups is reached: everything but its name and prefix counts.
+    pub backups: Option<CloudOptions>,
     /// Where the keys of sealed copies lie.
     pub keys: KeyOptions,
     /// Which packs go to the bucket, and which leave the hot volumes.
@@ -158,6 +160,7 @@ impl Options {
             packs: PackOptions::default(),
             scrub: ScrubOptions::default(),
             cold: None,
+            backups: None,
             keys: KeyOptions::default(),
             policies: Policies::default(),
             retention: RetentionOptions::default(),

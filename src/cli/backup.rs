@@ -3,7 +3,7 @@
 use super::progress::{Shown, stop_flag};
 use super::{Exit, Failure, Place, show};
 use crate::control::{Door, Progress, Request};
-use archive::backup;
+use archive::backup::{self, BackupPlace};
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
 use model::Digest;
@@ -15,16 +15,21 @@ use std::time::{Duration, Instant};
 
 pub(super) const HELP: &str = "\
 A backup holds journal, facts, ledger, keys, plans, and packs without a copy in the bucket; the index is rebuilt.
-Only what is new is copied. Keep the epoch key file and the ledger's key apart from it, and guard it like the archive:
-it holds images and names. Rehearse a restore often: khoanh backup --to DIR --rehearse EMPTY_DIR.";
+Only what is new is copied. It goes to a directory or to s3://BUCKET/PREFIX, at the endpoint and with the credentials of
+[cold]. With --key it is sealed (mã hóa): without that file nobody can restore it, so keep it, the epoch key file and the
+ledger's key apart from it. Without --key guard it like the archive: it holds images and names.
+Rehearse a restore often: khoanh backup --to PLACE --rehearse EMPTY_DIR.";
 
 #[derive(Debug, Args)]
 pub(super) struct Backup {
     #[command(flatten)]
     place: Place,
-    /// Directory of the backups, best on another machine's disk.
-    #[arg(long, value_name = "DIR")]
-    to: PathBuf,
+    /// Directory of the backups, best on another machine's disk, or s3://BUCKET/PREFIX.
+    #[arg(long, value_name = "PLACE")]
+    to: String,
+    /// File whose first line is the key that backups are sealed by: 64 hexadecimal digits (openssl rand -hex 32).
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// Backups older than so many days are removed; the newest stays.
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     keep: u32,
@@ -35,9 +40,12 @@ pub(super) struct Backup {
 
 #[derive(Debug, Args)]
 pub(super) struct Restore {
-    /// Directory of the backups.
-    #[arg(long, value_name = "DIR")]
-    from: PathBuf,
+    /// Directory of the backups, or s3://BUCKET/PREFIX.
+    #[arg(long, value_name = "PLACE")]
+    from: String,
+    /// File with the key they are sealed by.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// Which backup; the newest when none is named.
     #[arg(long, value_name = "NAME")]
     set: Option<String>,
@@ -58,20 +66,23 @@ struct Report {
     copied: u64,
     copied_bytes: u64,
     removed_sets: u64,
+    locked: u64,
     index: Option<Digest>,
 }
 
 pub(super) fn run(wanted: &Backup) -> Result<Exit, Failure> {
     let config = wanted.place.config()?;
     let stop = stop_flag()?;
-    let to = absolute(&wanted.to)?;
+    let to = place(&wanted.to)?;
+    let key_file = wanted.key.as_deref().map(absolute).transpose()?;
     let mut shown = Shown::new("files");
-    let request = Request::Backup { to: to.clone(), keep_days: wanted.keep, digest: wanted.rehearse.is_some() };
+    let (keep_days, digest) = (wanted.keep, wanted.rehearse.is_some());
+    let request = Request::Backup { to: to.clone(), key_file: key_file.clone(), keep_days, digest };
     let answer = Door::open_existing(&config)?.ask(&request, &stop, &mut |step| shown.step(step, ""));
     shown.end();
     let report: Report = serde_json::from_value(answer?)
         .map_err(|error| Failure::new(Exit::Failed, format!("the report is not understood: {error}")))?;
-    let Report { set, files, bytes, copied, copied_bytes, removed_sets, index } = report;
+    let Report { set, files, bytes, copied, copied_bytes, removed_sets, locked, index } = report;
     show(&format!(
         "backup {set}: {} files, {}; copied now {} files, {}; {removed_sets} older backups removed\n",
         HumanCount(files),
@@ -79,23 +90,36 @@ pub(super) fn run(wanted: &Backup) -> Result<Exit, Failure> {
         HumanCount(copied),
         HumanBytes(copied_bytes)
     ))?;
+    if locked > 0 {
+        let locked = HumanCount(locked);
+        show(&format!("{locked} old files should go and stay: the bucket locks them (bị khóa)\n"))?;
+    }
     match &wanted.rehearse {
-        Some(scratch) => rehearse(&config, &to, &set, scratch, index, &stop),
+        Some(scratch) => {
+            let from = From { place: &to, key_file: key_file.as_deref(), set: Some(&set) };
+            rehearse(&config, &from, scratch, index, &stop)
+        }
         None => Ok(Exit::Done),
     }
+}
+
+/// What is brought back.
+struct From<'a> {
+    place: &'a str,
+    key_file: Option<&'a Path>,
+    set: Option<&'a str>,
 }
 
 /// Restores, rebuilds and compares.
 fn rehearse(
     config: &crate::config::Config,
-    from: &Path,
-    set: &str,
+    from: &From<'_>,
     scratch: &Path,
     index: Option<Digest>,
     stop: &Arc<AtomicBool>,
 ) -> Result<Exit, Failure> {
     let begun = Instant::now();
-    bring_back(from, Some(set), scratch, stop)?;
+    bring_back(config, from, scratch, stop)?;
     let restored = begun.elapsed();
     let after = rebuild(config, scratch)?;
     let minutes = |time: Duration| time.as_secs_f64() / 60.0;
@@ -118,7 +142,8 @@ pub(super) fn run_restore(wanted: &Restore) -> Result<Exit, Failure> {
     let config = Place { config: wanted.config.clone(), data: Some(wanted.data.clone()) }.config()?;
     let stop = stop_flag()?;
     let begun = Instant::now();
-    bring_back(&wanted.from, wanted.set.as_deref(), &wanted.data, &stop)?;
+    let from = From { place: &wanted.from, key_file: wanted.key.as_deref(), set: wanted.set.as_deref() };
+    bring_back(&config, &from, &wanted.data, &stop)?;
     rebuild(&config, &wanted.data)?;
     show(&format!(
         "restored with its index in {:.1} min; now run khoanh verify\n",
@@ -126,15 +151,22 @@ pub(super) fn run_restore(wanted: &Restore) -> Result<Exit, Failure> {
     ))
 }
 
-fn bring_back(from: &Path, set: Option<&str>, data: &Path, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+fn bring_back(
+    config: &crate::config::Config,
+    from: &From<'_>,
+    data: &Path,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), Failure> {
+    let failed = |error: backup::BackupError| Failure::new(Exit::Failed, error.to_string());
+    let place = BackupPlace::parse(from.place, config.archive().backups.as_ref()).map_err(failed)?;
     let mut shown = Shown::new("files");
     let mut step = |restored: &backup::Restored| {
         let (done, bytes) = (restored.files, restored.bytes);
         shown.step(Progress { done, total: done, bytes, trouble: 0 }, "");
     };
-    let restored = backup::restore(from, set, data, stop, &mut step);
+    let restored = backup::restore(&place, from.key_file, from.set, data, stop, &mut step);
     shown.end();
-    let restored = restored.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let restored = restored.map_err(failed)?;
     let (files, bytes) = (HumanCount(restored.files), HumanBytes(restored.bytes));
     show(&format!("backup {} brought back: {files} files, {bytes}\n", restored.set)).map(drop)
 }
@@ -151,6 +183,14 @@ fn rebuild(config: &crate::config::Config, data: &Path) -> Result<Digest, Failur
     let report = archive::rebuild::run(&options, &mut step);
     shown.end();
     report.map(|report| report.after).map_err(|error| Failure::open(data, error))
+}
+
+/// The server has another working directory.
+fn place(text: &str) -> Result<String, Failure> {
+    match text.starts_with("s3://") {
+        true => Ok(text.to_owned()),
+        false => absolute(Path::new(text)).map(|path| path.display().to_string()),
+    }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {

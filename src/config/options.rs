@@ -170,6 +170,7 @@ impl Config {
             packs: self.packs.options(self.journal.reserve),
             scrub: self.scrub.options(),
             cold: self.cold.options(),
+            backups: self.cold.backups(),
             keys: self.keys.options(),
             policies: self.tier.options(),
             retention: archive::RetentionOptions {

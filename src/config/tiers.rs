@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use store::cold::LockMode;
 
+/// Most packs that go up at once: each holds its parts in memory.
+const UPLOADS_MAX: usize = 64;
 /// Smallest part of an upload that S3 takes.
 const PART_MIN: Size = Size(5 << 20);
 /// Smallest pack: below it every series would fall apart.
@@ -65,6 +67,7 @@ pub(crate) struct Cold {
     pub(crate) lock_for: Span,
     pub(crate) part: Size,
     pub(crate) parallel: usize,
+    pub(crate) uploads: usize,
     pub(crate) upload_rate: Size,
     pub(crate) utc_offset: i8,
     pub(crate) cache: Size,
@@ -167,6 +170,7 @@ impl Default for Cold {
             lock_for: Span(options.lock_for),
             part: Size(options.part_bytes),
             parallel: options.parallel,
+            uploads: options.uploads,
             upload_rate: Size(0),
             utc_offset: options.utc_offset,
             cache: Size(options.cache_bytes),
@@ -200,11 +204,20 @@ impl Packs {
 impl Cold {
     /// The cold tier; none without a bucket.
     pub(super) fn options(&self) -> Option<CloudOptions> {
+        (!self.bucket.is_empty()).then(|| self.reached())
+    }
+
+    /// How any bucket of this server is reached; none without credentials.
+    pub(super) fn backups(&self) -> Option<CloudOptions> {
+        (!self.access_key.is_empty() && named(&self.secret_key_file).is_some()).then(|| self.reached())
+    }
+
+    fn reached(&self) -> CloudOptions {
         let text = |text: &String| (!text.is_empty()).then(|| text.clone());
-        Some(CloudOptions {
+        CloudOptions {
             endpoint: text(&self.endpoint),
             region: self.region.clone(),
-            bucket: text(&self.bucket)?,
+            bucket: self.bucket.clone(),
             prefix: self.prefix.clone(),
             access_key: self.access_key.clone(),
             secret_key_file: self.secret_key_file.clone(),
@@ -215,13 +228,14 @@ impl Cold {
             lock_for: self.lock_for.0,
             part_bytes: self.part.0,
             parallel: self.parallel,
+            uploads: self.uploads,
             upload_rates: self.rates(),
             utc_offset: self.utc_offset,
             cache_bytes: self.cache.0,
             cache: named(&self.cache_directory),
             sealed: self.sealed,
             storage_class: text(&self.storage_class),
-        })
+        }
     }
 
     /// Bytes a second in each hour: none unbounded. The last row that names an hour decides about it.
@@ -258,6 +272,9 @@ impl Cold {
         }
         if self.part.0 < PART_MIN.0 || self.parallel == 0 {
             return refuse("cold.part", format!("at least {PART_MIN}, and cold.parallel at least 1"));
+        }
+        if !(1..=UPLOADS_MAX).contains(&self.uploads) {
+            return refuse("cold.uploads", format!("between 1 and {UPLOADS_MAX}"));
         }
         if self.worm && self.lock_for.0.is_zero() {
             return refuse(

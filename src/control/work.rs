@@ -3,6 +3,7 @@
 
 use super::{LedgerRequest, Progress, Request, export, import, keys, retention, tiers};
 use crate::cli::{Exit, Failure};
+use archive::backup::{BackupPlace, Wanted as WantedBackup};
 use archive::proof::Wanted;
 use archive::{Archive, RegistryError};
 use model::{Caller, Facility, Source};
@@ -48,12 +49,15 @@ pub(super) fn answer(
         Request::Import(wanted) => import::run(archive, wanted, stop, progress),
         Request::Verify => verify(archive, stop, progress),
         Request::Usage => usage(archive, stop, progress),
-        Request::Backup { to, keep_days, digest } => {
+        Request::Backup { to, key_file, keep_days, digest } => {
+            let failed = |error: archive::backup::BackupError| Failure::new(Exit::Failed, error.to_string());
+            let to = &BackupPlace::parse(to, archive.options().backups.as_ref()).map_err(failed)?;
+            let wanted = WantedBackup { to, key_file: key_file.as_deref(), keep_days: *keep_days, digest: *digest };
             let mut step = |report: &archive::backup::Report| {
                 let (done, bytes) = (report.files, report.bytes);
                 progress(Progress { done, total: done, bytes, trouble: 0 });
             };
-            told(archive.backup(to, *keep_days, *digest, stop, &mut step))
+            told(archive.backup(&wanted, stop, &mut step))
         }
         Request::Export(wanted) => export::run(archive, wanted, stop, progress),
         Request::Scrub { now } => scrub(archive, *now, stop, progress),

@@ -33,6 +33,7 @@
 //! It deliberately remembers no unwrapped key, and does not know where epoch keys come from (see [`EpochKeys`]).
 
 mod epoch;
+mod master;
 mod record;
 mod shard;
 #[cfg(test)]
@@ -40,6 +41,7 @@ mod tests;
 mod token;
 
 pub use epoch::{EpochKeys, KeyFile, Wrapped};
+pub use master::MasterKey;
 pub use token::{EpochTokenOptions, TokenKeys};
 
 use crate::{Disk, PackId, StoreError};

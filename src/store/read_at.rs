@@ -2,8 +2,11 @@
 //!
 //! It deliberately has no position of its own, so any number of readers share one.
 
+use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 /// Something of a known length whose bytes can be read in any order, by several threads at once.
 pub trait ReadAt: Send + Sync {
@@ -54,6 +57,39 @@ impl ReadAt for Vec<u8> {
 
     fn len(&self) -> u64 {
         self.as_slice().len() as u64
+    }
+}
+
+/// A file on a disk that nobody changes meanwhile.
+#[derive(Debug)]
+pub struct FileAt {
+    file: File,
+    len: u64,
+}
+
+impl FileAt {
+    /// The file as it is now.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        Ok(Self { file, len })
+    }
+}
+
+impl ReadAt for FileAt {
+    fn read_at(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        within(&range, self.len)?;
+        let len = usize::try_from(range.end - range.start).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+        let mut bytes = vec![0; len];
+        self.file.read_exact_at(&mut bytes, range.start)?;
+        Ok(bytes)
+    }
+
+    fn len(&self) -> u64 {
+        self.len
     }
 }
 

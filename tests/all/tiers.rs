@@ -12,3 +12,5 @@ mod moving;
 mod rebuild;
 #[path = "tiers/rig.rs"]
 mod rig;
+#[path = "tiers/safe.rs"]
+mod safe;

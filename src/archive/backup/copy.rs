@@ -4,7 +4,7 @@ use super::{BackupError, io_at};
 use model::Digest;
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// zstd level of an object: what is not pixels is mostly zeros and JSON.
@@ -32,6 +32,8 @@ impl Source {
 
 /// What came of copying.
 pub(super) struct Copied {
+    /// Whole name of the object.
+    pub(super) object: String,
     pub(super) sha256: Digest,
     /// It was not there before.
     pub(super) fresh: bool,
@@ -72,18 +74,12 @@ pub(super) fn under(dir: &Path, name: &str) -> Result<Vec<Source>, BackupError> 
     Ok(files)
 }
 
-/// Copies a file into an object, unless the object is there. Its digest lies beside it.
-pub(super) fn put_object(object: &Path, source: &Source) -> Result<Copied, BackupError> {
-    let note = object.with_file_name(format!("{}.sha256", object.file_name().unwrap_or_default().to_string_lossy()));
-    // The note is written last: with it the object is whole.
-    if let Some(sha256) = fs::read_to_string(&note).ok().and_then(|text| Digest::parse(text.trim())) {
-        return Ok(Copied { sha256, fresh: false });
-    }
+/// Writes the zstd form of a file's bytes; gives the SHA-256 of the bytes, and that of what was written.
+pub(super) fn spool(source: &Source, to: &Path) -> Result<(Digest, [u8; 32]), BackupError> {
     let from = File::open(&source.path).map_err(io_at(&source.path))?;
-    let beside = object.with_extension("tmp");
-    let failed = io_at(&beside);
-    let file = File::create(&beside).map_err(&failed)?;
-    let mut out = zstd::stream::Encoder::new(file, LEVEL).map_err(&failed)?;
+    let failed = io_at(to);
+    let out = Summed { file: File::create(to).map_err(&failed)?, hasher: Sha256::new() };
+    let mut out = zstd::stream::Encoder::new(out, LEVEL).map_err(&failed)?;
     let (mut from, mut step, mut left) = (from.take(source.len), vec![0; STEP], source.len);
     let mut hasher = Sha256::new();
     while left > 0 {
@@ -95,11 +91,26 @@ pub(super) fn put_object(object: &Path, source: &Source) -> Result<Copied, Backu
         out.write_all(bytes).map_err(&failed)?;
         left = left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));
     }
-    out.finish().and_then(|file| file.sync_all()).map_err(&failed)?;
-    fs::rename(&beside, object).map_err(&failed)?;
-    let sha256 = Digest(hasher.finalize().into());
-    write_durably(&note, format!("{sha256}\n").as_bytes())?;
-    Ok(Copied { sha256, fresh: true })
+    let out = out.finish().map_err(&failed)?;
+    Ok((Digest(hasher.finalize().into()), out.hasher.finalize().into()))
+}
+
+/// A file and the digest of what was written to it.
+struct Summed {
+    file: File,
+    hasher: Sha256,
+}
+
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(bytes.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Writes a file whole: beside, synced, then under its name, the name synced too.
@@ -113,25 +124,24 @@ pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), BackupError
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_at(folder))
 }
 
-/// Brings a file back from its object; its bytes must have the digest that was noted.
-pub(super) fn take_object(object: &Path, to: &Path, entry: &super::Entry) -> Result<(), BackupError> {
+/// Writes a file from the stream of its object; its bytes must have the digest that was noted.
+pub(super) fn pour(from: impl Read, object: &str, to: &Path, entry: &super::Entry) -> Result<(), BackupError> {
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder).map_err(io_at(folder))?;
     }
-    let failed = io_at(to);
-    let from = File::open(object).map_err(io_at(object))?;
-    let mut from = zstd::stream::Decoder::with_buffer(BufReader::new(from)).map_err(io_at(object))?;
+    let (failed, unread) = (io_at(to), io_at(Path::new(object)));
+    let mut from = zstd::stream::Decoder::new(from).map_err(&unread)?;
     let mut file = File::create_new(to).map_err(&failed)?;
     let (mut hasher, mut step, mut len) = (Sha256::new(), vec![0; STEP], 0u64);
     loop {
-        let read = from.read(&mut step).map_err(io_at(object))?;
+        let read = from.read(&mut step).map_err(&unread)?;
         let Some(bytes) = step.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
         hasher.update(bytes);
         file.write_all(bytes).map_err(&failed)?;
         len = len.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
     }
     if Digest(hasher.finalize().into()) != entry.sha256 || len != entry.len {
-        let what = format!("{} of the backup is damaged: take an older one (--set)", object.display());
+        let what = format!("{object} of the backup is damaged: take an older one (--set)");
         return Err(BackupError::Refused { what });
     }
     file.set_len(entry.size).and_then(|()| file.sync_all()).map_err(&failed)

@@ -1,11 +1,14 @@
 //! Bringing a backup back into an empty data directory.
 
-use super::copy::take_object;
-use super::{BackupError, Set, io_at, sets};
+use super::shelf::Shelf;
+use super::vault::BackupPlace;
+use super::{BackupError, Set, io_at};
+use crate::clock::SystemClock;
 use model::Lsn;
 use serde::Serialize;
 use std::fs;
 use std::path::{Component, Path};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What was restored.
@@ -23,13 +26,14 @@ pub struct Restored {
     pub bytes: u64,
 }
 
-/// Brings back a backup, the newest when none is named, into a directory that is empty or missing. The next start, or
+/// Brings back a backup, the newest when none is named, with its key file where it is sealed, into a directory that is empty or missing. The next start, or
 /// `khoanh rebuild-index`, builds the index.
 ///
 /// # Errors
 /// [`BackupError::Refused`] for a directory that holds something, a backup that is not there, or a damaged object.
 pub fn restore(
-    from: &Path,
+    from: &BackupPlace,
+    key_file: Option<&Path>,
     set: Option<&str>,
     data: &Path,
     stop: &AtomicBool,
@@ -39,13 +43,32 @@ pub fn restore(
     if fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(refused(format!("{} is not empty: name a new directory", data.display())));
     }
-    let mut known = sets(from)?;
+    // Beside it, since it must be empty.
+    let mut work = data.as_os_str().to_owned();
+    work.push(".restoring");
+    let work = Path::new(&work);
+    let shelf = Shelf::open(from, key_file, work, Arc::new(SystemClock), false)?;
+    let restored = bring(&shelf, set, data, stop, progress);
+    drop(shelf);
+    let _ = fs::remove_dir_all(work);
+    restored
+}
+
+fn bring(
+    shelf: &Shelf,
+    set: Option<&str>,
+    data: &Path,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(&Restored),
+) -> Result<Restored, BackupError> {
+    let refused = |what: String| BackupError::Refused { what };
+    let mut known = shelf.sets()?;
     let chosen = match set {
         Some(name) => known.into_iter().find(|(known, _)| known == name),
         None => known.pop(),
     };
     let Some((name, Set { files, last, at, .. })) = chosen else {
-        return Err(refused(format!("{} holds no such backup", from.display())));
+        return Err(refused(format!("{} holds no such backup", shelf.name())));
     };
     fs::create_dir_all(data).map_err(io_at(data))?;
     let mut restored = Restored { set: name, last, at, ..Restored::default() };
@@ -58,7 +81,7 @@ pub fn restore(
         if !inside(&entry.path) || !inside(&entry.object) {
             return Err(refused(format!("the backup names a place outside the data directory: {}", entry.path)));
         }
-        take_object(&from.join("objects").join(&entry.object), &data.join(&entry.path), entry)?;
+        shelf.take(entry, &data.join(&entry.path))?;
         restored.files += 1;
         restored.bytes = restored.bytes.saturating_add(entry.len);
         progress(&restored);

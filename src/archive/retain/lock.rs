@@ -11,6 +11,9 @@ use std::sync::Arc;
 
 /// For so many days a copy is locked whose end no rule can name yet: kept for ever, or until years after a death.
 const NO_END_DAYS: u64 = 36_525;
+/// No lock is asked to last longer, 1 January 2106 in milliseconds since 1970 UTC: servers that keep the date in 32 bits
+/// (Ceph 16 for one) would take a later one for a day long past.
+const LAST_MS: u64 = 4_291_747_200_000;
 /// A lock without end is lengthened when it is shorter by so many days than one that is set today.
 const RENEWED_DAYS: u64 = 365;
 
@@ -86,7 +89,7 @@ impl Archive {
         let now = self.now_ms();
         let last = found.decide(&rules, Date::of_ms(now)).due.last_day();
         let no_end = now.saturating_add(NO_END_DAYS * DAY_MS);
-        let until = last.map_or(no_end, |last| last.start_ms().saturating_add(DAY_MS));
+        let until = last.map_or(no_end, |last| last.start_ms().saturating_add(DAY_MS)).min(LAST_MS);
         let held = !state.holds.held_by(&named, &found.patients).is_empty();
         Ok(Kept { until, endless: last.is_none(), held })
     }

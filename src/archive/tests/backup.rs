@@ -2,18 +2,48 @@
 
 use super::packs::{all_packed, object, packing, read, rows};
 use super::*;
-use crate::backup::{self, BackupError};
+use crate::backup::{self, BackupError, BackupPlace, Wanted};
 use crate::rebuild;
+use model::Digest;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 fn back_up(bench: &Bench, to: &Path) -> backup::Report {
+    try_back_up(bench, to, None).expect("a backup")
+}
+
+fn try_back_up(bench: &Bench, to: &Path, key_file: Option<&Path>) -> Result<backup::Report, BackupError> {
     let stop = AtomicBool::new(false);
-    bench.archive.backup(to, 30, true, &stop, &mut |_| {}).expect("a backup")
+    let to = &BackupPlace::Directory(to.to_owned());
+    let wanted = Wanted { to, key_file, keep_days: 30, digest: true };
+    bench.archive.backup(&wanted, &stop, &mut |_| {})
 }
 
 fn restore(from: &Path, set: Option<&str>, data: &Path) -> Result<backup::Restored, BackupError> {
-    backup::restore(from, set, data, &AtomicBool::new(false), &mut |_| {})
+    restore_with(from, None, set, data)
+}
+
+fn restore_with(
+    from: &Path,
+    key_file: Option<&Path>,
+    set: Option<&str>,
+    data: &Path,
+) -> Result<backup::Restored, BackupError> {
+    let from = BackupPlace::Directory(from.to_owned());
+    backup::restore(&from, key_file, set, data, &AtomicBool::new(false), &mut |_| {})
+}
+
+/// A backup of a moment at which nothing came in, so that it says what the index must be.
+fn settled(bench: &Bench, to: &Path, key_file: Option<&Path>) -> (backup::Report, Digest) {
+    let mut report = None;
+    until("a backup of a quiet moment", || {
+        report = Some(try_back_up(bench, to, key_file).expect("a backup"));
+        report.as_ref().is_some_and(|report| report.index.is_some())
+    });
+    let report = report.expect("a backup");
+    let index = report.index.expect("a digest");
+    (report, index)
 }
 
 /// Opens what was restored.
@@ -43,14 +73,15 @@ fn a_backup_restored_on_an_empty_machine_is_the_same_archive() {
     for number in [21, 30] {
         bench.store(&object(2, number)).expect("stored");
     }
-    let second = back_up(&bench, &to);
+    until("packed", || all_packed(&bench));
+    let (second, index) = settled(&bench, &to, None);
     assert!(second.copied < second.files, "everything is copied again: {second:?}");
     let data = bench.folder.path().join("restored");
     let restored = restore(&to, None, &data).expect("restored");
     assert_eq!((restored.set.as_str(), restored.files), (second.set.as_str(), second.files));
     let options = Options { data: data.clone(), ..bench.options.clone() };
     let report = rebuild::run(&options, &mut |_| {}).expect("rebuilt");
-    assert!(second.index.is_none_or(|index| index == report.after), "{second:?} {report:?}");
+    assert_eq!(index, report.after, "{second:?} {report:?}");
     let again = reopened(&bench, &data);
     assert_eq!(rows(&again).len(), 42);
     for row in rows(&again) {
@@ -86,4 +117,60 @@ fn a_damaged_backup_and_a_directory_in_use_are_refused() {
     bytes[at] ^= 1;
     std::fs::write(&path, bytes).expect("written");
     restore(&to, None, &bench.folder.path().join("new")).expect_err("damaged");
+}
+
+/// A key file for its owner.
+fn key_file(bench: &Bench, name: &str, digit: &str) -> std::path::PathBuf {
+    let path = bench.folder.path().join(name);
+    std::fs::write(&path, format!("{}\n", digit.repeat(64))).expect("written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("for its owner");
+    path
+}
+
+/// Whether any file below a folder holds these bytes.
+fn holds(folder: &Path, bytes: &[u8]) -> bool {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+        let path = entry.path();
+        match path.is_dir() {
+            true => holds(&path, bytes),
+            false => {
+                let file = std::fs::read(&path).expect("a file");
+                let plain = zstd::decode_all(file.as_slice()).unwrap_or_default();
+                memchr::memmem::find(&file, bytes).is_some() || memchr::memmem::find(&plain, bytes).is_some()
+            }
+        }
+    })
+}
+
+#[test]
+fn a_sealed_backup_comes_back_with_its_key_and_says_nothing_without_it() {
+    let bench = packing();
+    let (plain, sealed) = (bench.folder.path().join("plain"), bench.folder.path().join("sealed"));
+    let (key, other) = (key_file(&bench, "key", "a"), key_file(&bench, "other", "b"));
+    for number in 1..=5 {
+        bench.store(&object(1, number)).expect("stored");
+    }
+    until("packed", || rows(&bench).len() == 5 && all_packed(&bench));
+    back_up(&bench, &plain);
+    let (first, index) = settled(&bench, &sealed, Some(&key));
+    let again = try_back_up(&bench, &sealed, Some(&key)).expect("a backup");
+    assert!(again.copied < first.files, "what lasts is copied again: {again:?}");
+    // What is searched for is found where it lies open.
+    let name = b"NGUYEN^VAN AN";
+    assert!(holds(&plain, name) && !holds(&sealed, name));
+    let new = |name: &str| bench.folder.path().join(name);
+    for wrong in [None, Some(other.as_path())] {
+        restore_with(&sealed, wrong, None, &new("refused")).expect_err("the wrong key, or none");
+        try_back_up(&bench, &sealed, wrong).expect_err("another key than the earlier ones");
+    }
+    restore_with(&sealed, Some(&key), Some(&first.set), &new("restored")).expect("restored");
+    let options = Options { data: new("restored"), ..bench.options.clone() };
+    assert_eq!(rebuild::run(&options, &mut |_| {}).expect("rebuilt").after, index);
+    for row in rows(&reopened(&bench, &new("restored"))) {
+        let number = row.sop_instance.as_str().rsplit('.').next().expect("number").parse().expect("number");
+        assert!(read(&bench, &row).expect("read") == object(1, number).bytes(), "{}", row.sop_instance);
+    }
+    // A key that everybody may read is none.
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).expect("for everybody");
+    try_back_up(&bench, &sealed, Some(&key)).expect_err("a key for everybody");
 }

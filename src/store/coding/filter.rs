@@ -201,16 +201,7 @@ fn undo_to<T: Sample>(
         if filter.differences {
             against_second(band, columns * rows, T::plus);
         }
-        let stored: &[T] = if extent.channels == 1 {
-            band
-        } else {
-            let mixed = mixed.get_mut(..band.len())?;
-            for (channel, samples) in band.chunks_exact(columns * rows).enumerate() {
-                let places = mixed.iter_mut().skip(channel).step_by(extent.channels);
-                places.zip(samples).for_each(|(place, sample)| *place = *sample);
-            }
-            mixed
-        };
+        let stored = side_by_side(band, extent.channels, mixed)?;
         if bytes.len() < stored.len() * T::BYTES {
             bytes.resize(stored.len() * T::BYTES, 0);
         }
@@ -221,6 +212,19 @@ fn undo_to<T: Sample>(
     }
     out.extend_from_slice(rest);
     Some(())
+}
+
+/// The samples of a band, which stand one channel after the other, as they are stored.
+fn side_by_side<'a, T: Sample>(band: &'a [T], channels: usize, mixed: &'a mut [T]) -> Option<&'a [T]> {
+    if channels == 1 {
+        return Some(band);
+    }
+    let mixed = mixed.get_mut(..band.len())?;
+    for (channel, samples) in band.chunks_exact(band.len() / channels).enumerate() {
+        let places = mixed.iter_mut().skip(channel).step_by(channels);
+        places.zip(samples).for_each(|(place, sample)| *place = *sample);
+    }
+    Some(mixed)
 }
 
 /// Changes the first and the third channel by the second.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::time::{Duration, Instant};
 use store::cold::{Cold, Throttle};
 use tempfile::TempDir;
@@ -104,15 +105,25 @@ impl Rig {
 
     /// Starts the program.
     pub(crate) fn start(&self) -> Server {
+        self.start_at(&self.data())
+    }
+
+    /// Starts it on another data directory.
+    pub(crate) fn start_at(&self, data: &Path) -> Server {
         let config = self.config.to_str().expect("a path");
-        Server::start(Path::new(KHOANH), &self.data(), &["--config", config]).expect("starts")
+        Server::start(Path::new(KHOANH), data, &["--config", config]).expect("starts")
+    }
+
+    /// A command without a server, on a data directory.
+    pub(crate) fn run_at(&self, data: &Path, arguments: &[&str]) -> Output {
+        let config = self.config.to_str().expect("a path");
+        let arguments = [arguments, &["--config", config]].concat();
+        testkit::server::command(Path::new(KHOANH), data, &arguments).expect("runs")
     }
 
     /// What a command says that must succeed without a server.
     pub(crate) fn done(&self, arguments: &[&str]) -> String {
-        let config = self.config.to_str().expect("a path");
-        let arguments = [arguments, &["--config", config]].concat();
-        let output = testkit::server::command(Path::new(KHOANH), &self.data(), &arguments).expect("runs");
+        let output = self.run_at(&self.data(), arguments);
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{arguments:?}: {out}{err}");
         out.into_owned()
