@@ -17,6 +17,7 @@ mod inflate;
 pub mod json;
 mod limits;
 pub mod part10;
+pub mod pixels;
 mod resolve;
 pub mod scan;
 pub mod syntax;
