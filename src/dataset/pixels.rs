@@ -3,6 +3,8 @@
 //! Meant as the one form that every decoder produces and that rendering, transcoding and comparisons read.
 //! Deliberately without meaning: rescale, windows and colours belong to rendering, compression to the codecs.
 
+pub mod native;
+
 use std::fmt;
 
 /// How sample values become a picture: Photometric Interpretation, PS3.3 C.7.6.3.1.2.
