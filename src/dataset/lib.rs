@@ -18,6 +18,7 @@ pub mod json;
 mod limits;
 pub mod part10;
 pub mod pixels;
+pub mod render;
 mod resolve;
 pub mod scan;
 pub mod syntax;

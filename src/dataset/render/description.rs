@@ -1,0 +1,154 @@
+//! What the attributes of an image say of its display: format, transformations, padding, palette, frame time.
+//!
+//! Values of a frame's own functional groups go before shared ones, those before the root's (PS3.3 C.7.6.16).
+
+use super::grey::{Grey, Modality, Voi};
+use super::lut::Lut;
+use super::palette::Palette;
+use super::tree::{self, Node};
+use super::window::{Function, Window};
+use crate::error::ScanError;
+use crate::json::Parts;
+use crate::pixels::{Photometric, PixelFormat};
+use crate::syntax::Syntax;
+use model::Uid;
+use std::time::Duration;
+
+const SHARED: u32 = 0x5200_9229;
+const PER_FRAME: u32 = 0x5200_9230;
+const FRAME_VOI: u32 = 0x0028_9132;
+const FRAME_VALUES: u32 = 0x0028_9145;
+const MODALITY_LUT: u32 = 0x0028_3000;
+const VOI_LUT: u32 = 0x0028_3010;
+const PRESENTATION_LUT: u32 = 0x2050_0010;
+const PRESENTATION_SHAPE: u32 = 0x2050_0020;
+
+/// The attributes of an image that its display follows.
+#[derive(Debug, Clone)]
+pub struct Description {
+    root: Node,
+}
+
+impl Description {
+    /// Reads a scanned data set.
+    ///
+    /// # Errors
+    /// Where the bytes are not those that were scanned.
+    pub fn read(parts: &Parts<'_>, transfer_syntax: &Uid) -> Result<Self, ScanError> {
+        Ok(Self { root: tree::read(parts, Syntax::of(transfer_syntax.as_str()).coding)? })
+    }
+
+    pub(crate) fn root(&self) -> &Node {
+        &self.root
+    }
+
+    /// The Image Pixel module; nothing where a part of it is missing or of no known kind.
+    #[must_use]
+    pub fn format(&self) -> Option<PixelFormat> {
+        let byte = |tag: u32| u8::try_from(self.root.word(tag)?).ok();
+        let allocated = byte(0x0028_0100)?;
+        let stored = byte(0x0028_0101).unwrap_or(allocated);
+        let samples = byte(0x0028_0002).unwrap_or(1);
+        // Early images name nothing: grey ones then are MONOCHROME2.
+        let term = self.root.text(0x0028_0004).unwrap_or_else(|| "MONOCHROME2".into());
+        Some(PixelFormat {
+            rows: self.root.word(0x0028_0010)?,
+            columns: self.root.word(0x0028_0011)?,
+            samples,
+            allocated,
+            stored,
+            high: byte(0x0028_0102).unwrap_or(stored.saturating_sub(1)),
+            signed: self.root.word(0x0028_0103) == Some(1),
+            planar: self.root.word(0x0028_0006) == Some(1),
+            photometric: Photometric::parse(&term)?,
+        })
+    }
+
+    /// Time from one frame to the next, where the image says it (Recommended Display Frame Rate, Frame Time, Cine Rate).
+    #[must_use]
+    pub fn frame_time(&self) -> Option<Duration> {
+        let rate = |tag: u32| self.root.decimal(tag).filter(|rate| *rate > 0.0).map(|rate| 1000.0 / rate);
+        let vector = || self.root.value(0x0018_1065)?.decimals().get(1).copied();
+        let time = rate(0x0008_2144)
+            .or_else(|| self.root.decimal(0x0018_1063))
+            .or_else(|| rate(0x0018_0040))
+            .or_else(vector)
+            .filter(|milliseconds| (1.0..=60_000.0).contains(milliseconds))?;
+        Some(Duration::from_millis(u64::from(super::numbers::whole(time))))
+    }
+
+    /// The image's own ICC profile (0028,2000).
+    pub(crate) fn profile(&self) -> Option<&[u8]> {
+        self.root.value(0x0028_2000).map(|value| value.bytes.as_slice())
+    }
+
+    /// The palette of a PALETTE COLOR image.
+    pub(crate) fn palette(&self, signed: bool) -> Option<Palette> {
+        Palette::of(&self.root, signed)
+    }
+
+    /// The first item of a functional group of a frame (from 0), of the shared ones, or the root itself.
+    fn group(&self, frame: u32, tag: u32) -> &Node {
+        let own = usize::try_from(frame).ok().and_then(|at| self.root.items(PER_FRAME).get(at)?.item(tag));
+        own.or_else(|| self.root.item(SHARED)?.item(tag)).unwrap_or(&self.root)
+    }
+
+    /// How grey values of a frame (from 0) are displayed.
+    pub(crate) fn grey(&self, frame: u32, photometric: Photometric, signed: bool) -> Grey {
+        let modality = self.modality(self.group(frame, FRAME_VALUES), signed);
+        let signed_output = modality.may_be_negative(signed);
+        let group = self.group(frame, FRAME_VOI);
+        let voi = voi_of(group, signed_output).or_else(|| voi_of(&self.root, signed_output)).unwrap_or(Voi::Range);
+        let shape = self.root.text(PRESENTATION_SHAPE);
+        let presentation = self.root.item(PRESENTATION_LUT).and_then(|item| Lut::of_item(item, false));
+        let inverse = photometric == Photometric::Monochrome1 || shape.as_deref() == Some("INVERSE");
+        Grey { modality, voi, inverse, presentation, padding: self.padding(signed) }
+    }
+
+    fn modality(&self, group: &Node, signed: bool) -> Modality {
+        if self.keeps_stored_values() {
+            return Modality::Identity;
+        }
+        Modality::of(group, signed).or_else(|| Modality::of(&self.root, signed)).unwrap_or(Modality::Identity)
+    }
+
+    /// X-ray angiography gives its transformation for measuring, not for display (PS3.3 C.8.7.1.1.2).
+    fn keeps_stored_values(&self) -> bool {
+        let class = self.root.text(0x0008_0016).unwrap_or_default();
+        let angiography = class.starts_with("1.2.840.10008.5.1.4.1.1.12.1") || class == "1.2.840.10008.5.1.4.1.1.12.2";
+        angiography && matches!(self.root.text(0x0028_1040).as_deref(), Some("LOG" | "DISP"))
+    }
+
+    /// Stored values that stand for no pixel (0028,0120) and (0028,0121).
+    fn padding(&self, signed: bool) -> Option<(i64, i64)> {
+        let read = |word: u16| if signed { i64::from(word.cast_signed()) } else { i64::from(word) };
+        let one = self.root.word(0x0028_0120).map(read)?;
+        let other = self.root.word(0x0028_0121).map_or(one, read);
+        Some((one.min(other), one.max(other)))
+    }
+}
+
+impl Modality {
+    /// The transformation of a root or an item; nothing where it has none.
+    pub(crate) fn of(node: &Node, signed: bool) -> Option<Self> {
+        if let Some(lut) = node.item(MODALITY_LUT).and_then(|item| Lut::of_item(item, signed)) {
+            return Some(Self::Lut(lut));
+        }
+        let slope = node.decimal(0x0028_1053).filter(|slope| *slope != 0.0);
+        let intercept = node.decimal(0x0028_1052);
+        if slope.is_none() && intercept.is_none() {
+            return None;
+        }
+        Some(Self::Linear { slope: slope.unwrap_or(1.0), intercept: intercept.unwrap_or(0.0) })
+    }
+}
+
+/// The first VOI transformation of a root or an item: a table goes before windows, which are its approximation.
+pub(super) fn voi_of(node: &Node, signed: bool) -> Option<Voi> {
+    if let Some(lut) = node.item(VOI_LUT).and_then(|item| Lut::of_item(item, signed)) {
+        return Some(Voi::Lut(lut));
+    }
+    let function = node.text(0x0028_1056).map_or(Function::Linear, |term| Function::of_attribute(&term));
+    let window = Window::new(node.decimal(0x0028_1050)?, node.decimal(0x0028_1051)?, function);
+    window.ok().map(Voi::Window)
+}

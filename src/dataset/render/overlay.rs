@@ -1,0 +1,94 @@
+//! Overlay planes (PS3.3 C.9.2): drawn in white over a picture, where a request asks for annotations.
+//!
+//! Planes in unused bits of the pixel data (retired in 2004) are not drawn.
+
+use super::Picture;
+use super::tree::Node;
+
+/// Groups a plane can have.
+const GROUPS: std::ops::RangeInclusive<u32> = 0x6000..=0x601E;
+
+/// Draws every plane of a data set over the picture of a frame (from 0).
+pub(super) fn draw(picture: &mut Picture, root: &Node, frame: u32) {
+    for group in GROUPS.step_by(2) {
+        if let Some(plane) = Plane::of(root, group, frame) {
+            plane.draw(picture);
+        }
+    }
+}
+
+/// One plane for one frame.
+struct Plane<'a> {
+    rows: u32,
+    columns: u32,
+    /// Row and column of its upper left pixel, from 0.
+    origin: (i64, i64),
+    bits: &'a [u8],
+    /// First bit.
+    start: u64,
+}
+
+impl<'a> Plane<'a> {
+    fn of(root: &'a Node, group: u32, frame: u32) -> Option<Self> {
+        let tag = |element: u32| group << 16 | element;
+        let (rows, columns) = (u32::from(root.word(tag(0x10))?), u32::from(root.word(tag(0x11))?));
+        let bits = root.value(tag(0x3000))?.bytes.as_slice();
+        let frames = root.decimal(tag(0x15)).map_or(1, super::numbers::whole).max(1);
+        let first = u32::from(root.word(tag(0x51)).unwrap_or(1).max(1)) - 1;
+        // A single plane without a first frame lies over all of them.
+        let number = match root.word(tag(0x51)) {
+            None if frames == 1 => 0,
+            _ => frame.checked_sub(first).filter(|number| *number < frames)?,
+        };
+        let origin = root.value(tag(0x50)).map(|value| value.words()).unwrap_or_default();
+        let edge = |at: usize| origin.get(at).map_or(0, |word| i64::from(word.cast_signed()) - 1);
+        let start = u64::from(number).checked_mul(u64::from(rows) * u64::from(columns))?;
+        Some(Self { rows, columns, origin: (edge(0), edge(1)), bits, start })
+    }
+
+    fn draw(&self, picture: &mut Picture) {
+        let width = usize::try_from(picture.width).unwrap_or(0);
+        let samples = if picture.colour { 3 } else { 1 };
+        for row in 0..self.rows {
+            let Ok(y) = usize::try_from(i64::from(row) + self.origin.0) else { continue };
+            for column in 0..self.columns {
+                let Ok(x) = usize::try_from(i64::from(column) + self.origin.1) else { continue };
+                if x >= width || !self.is_set(row, column) {
+                    continue;
+                }
+                let at = (y * width + x) * samples;
+                if let Some(pixel) = picture.bytes.get_mut(at..at + samples) {
+                    pixel.fill(u8::MAX);
+                }
+            }
+        }
+    }
+
+    fn is_set(&self, row: u32, column: u32) -> bool {
+        let bit = self.start + u64::from(row) * u64::from(self.columns) + u64::from(column);
+        let byte = usize::try_from(bit / 8).ok().and_then(|at| self.bits.get(at)).copied().unwrap_or(0);
+        byte >> (bit % 8) & 1 == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plane_is_drawn_at_its_origin_and_cut_at_the_edges() {
+        let origin: Vec<u8> = [0_i16, 2].iter().flat_map(|edge| edge.to_le_bytes()).collect();
+        let root = Node::default()
+            .with(0x6000_0010, &[2, 0])
+            .with(0x6000_0011, &[3, 0])
+            .with(0x6000_0050, &origin)
+            .with(0x6000_3000, &[0b0010_1111, 0]);
+        let mut picture = Picture { width: 3, height: 2, colour: false, bytes: vec![0; 6], profile: None };
+        draw(&mut picture, &root, 5);
+        // The plane's first row lies above the picture, its third column right of it.
+        assert_eq!(picture.bytes, [0, 255, 0, 0, 0, 0]);
+        let mut colour = Picture { width: 3, height: 1, colour: true, bytes: vec![0; 9], profile: None };
+        draw(&mut colour, &root.with(0x6000_0051, &[7, 0]), 0);
+        assert_eq!(colour.bytes, [0; 9], "it belongs to the seventh frame");
+    }
+}
