@@ -129,6 +129,9 @@ pub(crate) struct Retention {
     turns: Mutex<HashMap<PlanId, Turn>>,
     /// Facts recorded by this process: whatever waits looks again.
     changes: AtomicU64,
+    /// A test takes every step itself.
+    #[cfg(test)]
+    pub(crate) paused: std::sync::atomic::AtomicBool,
 }
 
 impl Retention {
@@ -141,6 +144,8 @@ impl Retention {
             sweeping: Mutex::new(()),
             turns: Mutex::default(),
             changes: AtomicU64::new(0),
+            #[cfg(test)]
+            paused: std::sync::atomic::AtomicBool::new(false),
         })
     }
 }
@@ -149,6 +154,10 @@ impl Retention {
 pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
     let mut rest = sweep::Rest::default();
     worker::every(archive, "retention", move |archive| {
+        #[cfg(test)]
+        if archive.retention().paused.load(std::sync::atomic::Ordering::Relaxed) {
+            return;
+        }
         if archive.health().reason().is_some() {
             return;
         }

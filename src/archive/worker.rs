@@ -46,7 +46,8 @@ pub(crate) fn start_quiet(archive: &Arc<Archive>) -> Result<JoinHandle<()>, Open
     })
 }
 
-fn quiet_round(archive: &Arc<Archive>) -> Result<(), RetrieveError> {
+/// Records what has grown quiet and complete.
+pub(crate) fn quiet_round(archive: &Arc<Archive>) -> Result<(), RetrieveError> {
     let quiet_ms = u64::try_from(archive.options().quiet_after.as_millis()).unwrap_or(u64::MAX);
     let before = archive.now_ms().saturating_sub(quiet_ms);
     let failed = |error: crate::IngestError| RetrieveError::Unavailable { what: error.to_string() };
@@ -58,6 +59,8 @@ fn quiet_round(archive: &Arc<Archive>) -> Result<(), RetrieveError> {
         archive.record(series_quiet(&row, archive.now_ms())).map_err(failed)?;
     }
     for row in archive.index().incomplete_studies(ROUND)? {
+        // First what was decided of it: a kill in between leaves the study incomplete, and it is looked at again.
+        archive.keep_promise(&row).map_err(|error| RetrieveError::Unavailable { what: error.to_string() })?;
         let fact = Fact::StudyComplete {
             facility: row.key.facility,
             study: row.key.study.clone(),

@@ -23,8 +23,17 @@ pub(super) struct Study {
     linked: Vec<LinkedRecord>,
     died: Option<Date>,
     destroyed_before: Option<Date>,
+    recorded: Option<Decision>,
     earlier: Option<Decision>,
-    facts: Vec<RetentionFact>,
+}
+
+/// What is known of a study's records and decisions from the facts about it.
+#[derive(Default)]
+struct Past {
+    linked: Vec<LinkedRecord>,
+    recorded: Option<Decision>,
+    /// The records that were linked at the end of a day, for the days on which that changed.
+    evenings: Vec<(Date, Vec<LinkedRecord>)>,
 }
 
 impl Study {
@@ -42,42 +51,62 @@ impl Study {
             linked: Vec::new(),
             died: state.died(&patients),
             destroyed_before: None,
+            recorded: None,
             earlier: None,
-            facts: Vec::new(),
             patients,
             row,
         }
     }
 
-    /// With everything.
-    pub(super) fn whole(index: &dyn Index, state: &State, row: StudyRow) -> Result<Self, IndexError> {
+    /// With everything. What it was promised on earlier days counts, whether it was recorded then or not.
+    pub(super) fn whole(
+        index: &dyn Index,
+        state: &State,
+        (rules, as_of): (&RuleSet, Date),
+        row: StudyRow,
+    ) -> Result<Self, IndexError> {
         let mut study = Self::quick(state, row);
         let mut work = Work::of(index, &study.row)?;
         work.read_instances(index, &study.row)?;
         (study.work_ended, study.received_first) = (work.ended(), work.received_first);
         study.version = index.version(&study.row.key)?.unwrap_or(study.version);
-        study.facts = index.retention_of(&study.row.key)?.into_iter().map(|(_, fact)| fact).collect();
         let buried = index.buried(study.row.key.facility, &study.row.key.study)?;
         study.destroyed_before = buried.last().map(|buried| Date::of_ms(buried.at));
-        // What was said of an earlier study under this name does not count for this one.
-        let reborn = |fact: &RetentionFact| matches!(fact, RetentionFact::StudyDestroyed(_));
-        let since = study.facts.iter().rposition(reborn).map_or(0, |at| at + 1);
-        for fact in study.facts.iter().skip(since) {
-            match fact {
-                RetentionFact::RecordLinked { record, .. } => study.linked.push(record.clone()),
-                RetentionFact::RecordUnlinked { class, .. } => study.linked.retain(|record| record.class != *class),
-                RetentionFact::Decided { decision, .. } => study.earlier = Some((**decision).clone()),
-                _ => {}
+        let past = Past::of(index.retention_of(&study.row.key)?.into_iter().map(|(_, fact)| fact));
+        study.earlier = past.recorded.clone();
+        for (day, linked) in past.days_to_judge(&state.last_days(rules, as_of)) {
+            if day < study.received_first {
+                continue;
             }
+            study.linked = linked;
+            let then = state.rules_on(day).unwrap_or(rules);
+            study.earlier = Some(then.decide(&study.facts(day), study.earlier.as_ref()));
         }
+        (study.linked, study.recorded) = (past.linked, past.recorded);
         study.bytes = bytes(index, &study.row)?;
         Ok(study)
     }
 
+    /// Whether images that come later may make fewer rules fit.
+    pub(super) fn may_fall(&self, rules: &RuleSet) -> bool {
+        rules.may_fall(&self.facts(Date::of_ms(self.row.last_received)))
+    }
+
+    /// Whether a look at the row alone may take it for due later than it is.
+    pub(super) fn may_be_due_earlier(&self, index: &dyn Index, rules: &RuleSet) -> Result<bool, IndexError> {
+        let today = Date::of_ms(self.row.last_received);
+        Ok(rules.hinges_on_days(&self.facts(today)) || !index.retention_of(&self.row.key)?.is_empty())
+    }
+
     /// One study by name.
-    pub(super) fn named(index: &dyn Index, state: &State, study: &StudyRef) -> Result<Option<Self>, IndexError> {
+    pub(super) fn named(
+        index: &dyn Index,
+        state: &State,
+        judged: (&RuleSet, Date),
+        study: &StudyRef,
+    ) -> Result<Option<Self>, IndexError> {
         let row = index.study(&StudyKey::from(study))?;
-        row.map(|row| Self::whole(index, state, row)).transpose()
+        row.map(|row| Self::whole(index, state, judged, row)).transpose()
     }
 
     pub(super) fn facts(&self, as_of: Date) -> StudyFacts<'_> {
@@ -99,8 +128,9 @@ impl Study {
         rules.decide(&self.facts(as_of), self.earlier.as_ref())
     }
 
-    pub(super) fn earlier(&self) -> Option<&Decision> {
-        self.earlier.as_ref()
+    /// The newest decision that was recorded.
+    pub(super) fn recorded(&self) -> Option<&Decision> {
+        self.recorded.as_ref()
     }
 
     pub(super) fn candidate(&self, as_of: Date) -> Candidate<'_> {
@@ -121,6 +151,45 @@ impl Study {
         let hidden_by = self.row.hidden_by.as_deref().and_then(PlanId::parse);
         let holds = state.holds.held_by(&self.study, &self.patients);
         StudyNow::new(self.version, &self.decide(rules, today), holds, hidden_by)
+    }
+}
+
+impl Past {
+    fn of(facts: impl Iterator<Item = RetentionFact>) -> Self {
+        let mut past = Self::default();
+        for fact in facts {
+            match fact {
+                // What was said of an earlier study under this name does not count for this one.
+                RetentionFact::StudyDestroyed(_) => past = Self::default(),
+                RetentionFact::RecordLinked { record, at, .. } => {
+                    past.evening(Date::of_ms(at).plus_days(-1));
+                    past.linked.push(record);
+                }
+                RetentionFact::RecordUnlinked { class, at, .. } => {
+                    past.evening(Date::of_ms(at));
+                    past.linked.retain(|record| record.class != class);
+                }
+                RetentionFact::Decided { decision, .. } => past.recorded = Some(*decision),
+                _ => {}
+            }
+        }
+        past
+    }
+
+    fn evening(&mut self, day: Date) {
+        self.evenings.push((day, self.linked.clone()));
+    }
+
+    /// The days on which the study must be judged as it was, with the records linked then: before a link changed, and
+    /// before other rules came into use. Without this a class that nobody had asked for yet would be forgotten.
+    fn days_to_judge(&self, last_days: &[Date]) -> Vec<(Date, Vec<LinkedRecord>)> {
+        let mut days = self.evenings.clone();
+        for day in last_days {
+            let after = self.evenings.iter().find(|(evening, _)| evening >= day);
+            days.push((*day, after.map_or_else(|| self.linked.clone(), |(_, linked)| linked.clone())));
+        }
+        days.sort_by_key(|(day, _)| *day);
+        days
     }
 }
 

@@ -204,7 +204,7 @@ impl Archive {
         let today = Date::of_ms(at);
         let retention = self.retention().state.read();
         let rules = rules_of(&retention)?;
-        let found = Study::named(self.index().as_ref(), &retention, &entry.study)?;
+        let found = Study::named(self.index().as_ref(), &retention, (&rules, today), &entry.study)?;
         let now = found.as_ref().map(|found| found.now(&retention, &rules, today));
         let study = entry.study.clone();
         let judged = match state {

@@ -170,6 +170,19 @@ impl Archive {
         }
     }
 
+    /// Keeps the decision about a study that has come in wholly, if images that come later could make another of it.
+    pub(crate) fn keep_promise(&self, row: &index::StudyRow) -> Result<(), RetainError> {
+        let may_fall = {
+            let state = self.retention().state.read();
+            rules_of(&state).is_ok_and(|rules| Study::quick(&state, row.clone()).may_fall(&rules))
+        };
+        if !may_fall {
+            return Ok(());
+        }
+        let _turn = self.retention().change.lock();
+        self.keep_decision(&StudyRef::from(&row.key))
+    }
+
     /// Judges a study by the rules in use and keeps the outcome when it is news.
     fn keep_decision(&self, study: &StudyRef) -> Result<(), RetainError> {
         let at = self.now_ms();
@@ -177,9 +190,9 @@ impl Archive {
             let state = self.retention().state.read();
             let Ok(rules) = rules_of(&state) else { return Ok(()) };
             let row = self.index().study(&StudyKey::from(study))?.ok_or_else(|| invalid("the study is gone"))?;
-            let found = Study::whole(self.index().as_ref(), &state, row)?;
+            let found = Study::whole(self.index().as_ref(), &state, (&rules, Date::of_ms(at)), row)?;
             let decision = found.decide(&rules, Date::of_ms(at));
-            let news = found.earlier().is_none_or(|earlier| decision.is_news_after(earlier));
+            let news = found.recorded().is_none_or(|earlier| decision.is_news_after(earlier));
             news.then(|| RetentionFact::Decided { study: study.clone(), decision: Box::new(decision), at })
         };
         fact.map_or(Ok(()), |fact| self.retain(fact))

@@ -85,8 +85,9 @@ impl Archive {
             None => configured().map_err(|error| unavailable(format!("retention rules: {error}")))?,
         };
         let named = StudyRef { facility: study.facility, study: study.study.clone(), patient: study.patient };
-        let found = Study::named(self.index().as_ref(), &state, &named)?.ok_or(RetrieveError::NotFound)?;
         let now = self.now_ms();
+        let judged = (rules.as_ref(), Date::of_ms(now));
+        let found = Study::named(self.index().as_ref(), &state, judged, &named)?.ok_or(RetrieveError::NotFound)?;
         let last = found.decide(&rules, Date::of_ms(now)).due.last_day();
         let no_end = now.saturating_add(NO_END_DAYS * DAY_MS);
         let until = last.map_or(no_end, |last| last.start_ms().saturating_add(DAY_MS)).min(LAST_MS);

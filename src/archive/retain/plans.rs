@@ -179,17 +179,20 @@ impl Archive {
             rules: rules.version(),
         };
         let mut planner = Planner::begin(head, rules, &holds, &mut sink)?;
+        let shortest = shortest_term(rules);
         self.each_study(wanted.facility, &mut |row, looked, total| {
             if stop.load(Ordering::Relaxed) {
                 return Err(RetainError::Interrupted);
             }
             progress(looked, total);
+            let index = self.index();
             let mut study = Study::quick(&self.retention().state.read(), row);
-            let shortest = shortest_term(rules);
             let due = shortest.is_some_and(|years| may_be_due(&study.row, years, wanted.as_of))
-                && study.decide(rules, wanted.as_of).due.passed(wanted.as_of);
+                && (study.decide(rules, wanted.as_of).due.passed(wanted.as_of)
+                    || study.may_be_due_earlier(index.as_ref(), rules)?);
             if due {
-                study = Study::whole(self.index().as_ref(), &self.retention().state.read(), study.row)?;
+                let state = self.retention().state.read();
+                study = Study::whole(index.as_ref(), &state, (rules, wanted.as_of), study.row)?;
             }
             planner.look(&study.candidate(wanted.as_of), &mut sink)
         })?;

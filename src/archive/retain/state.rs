@@ -95,7 +95,8 @@ pub(super) struct State {
     pub(super) holds: Holds,
     pub(super) plans: BTreeMap<PlanId, Known>,
     deaths: HashMap<PatientRef, Date>,
-    rules: Option<Arc<RuleSet>>,
+    /// Every rule set with the day it came into use, in that order.
+    rules: Vec<(Date, Arc<RuleSet>)>,
 }
 
 impl State {
@@ -113,8 +114,8 @@ impl State {
     /// Takes a recorded fact in. Facts about one study are asked of the index when that study is looked at.
     pub(super) fn take(&mut self, fact: &RetentionFact) {
         match fact {
-            RetentionFact::RulesAdopted { text, .. } => match RuleSet::parse(text) {
-                Ok(rules) => self.rules = Some(Arc::new(rules)),
+            RetentionFact::RulesAdopted { text, at, .. } => match RuleSet::parse(text) {
+                Ok(rules) => self.rules.push((Date::of_ms(*at), Arc::new(rules))),
                 Err(error) => tracing::error!(%error, "a recorded rule set is not understood"),
             },
             RetentionFact::DeathRecorded { patient, on, .. } => drop(self.deaths.insert(patient.clone(), *on)),
@@ -148,11 +149,24 @@ impl State {
 
     /// The rule set in use.
     pub(super) fn rules(&self) -> Option<Arc<RuleSet>> {
-        self.rules.clone()
+        self.rules.last().map(|(_, rules)| rules.clone())
+    }
+
+    /// The rule set that was in use in the evening of a day; before the first one, that.
+    pub(super) fn rules_on(&self, day: Date) -> Option<&RuleSet> {
+        let used = self.rules.iter().rev().find(|(from, _)| *from <= day).or_else(|| self.rules.first());
+        used.map(|(_, rules)| rules.as_ref())
+    }
+
+    /// The last days on which rule sets were in use that are not any more when `rules` judge on a day.
+    pub(super) fn last_days(&self, rules: &RuleSet, as_of: Date) -> Vec<Date> {
+        let begun = self.rules.iter().skip(1).map(|(from, _)| *from);
+        let other = self.rules.last().is_some_and(|(_, used)| used.version() != rules.version());
+        begun.chain(other.then_some(as_of)).map(|from| from.plus_days(-1)).collect()
     }
 
     pub(super) fn rule_version(&self) -> Option<RuleVersion> {
-        self.rules.as_ref().map(|rules| rules.version())
+        self.rules.last().map(|(_, rules)| rules.version())
     }
 
     /// The day a patient died, under any identifier.

@@ -37,7 +37,7 @@ term = "30 years"
 "#;
 
 /// A clock that stands until it is turned.
-struct Hand(AtomicU64);
+pub(super) struct Hand(pub(super) AtomicU64);
 
 impl Clock for Hand {
     fn now_ms(&self) -> u64 {
@@ -49,7 +49,7 @@ fn day(text: &str) -> Date {
     Date::parse(text).expect("a day")
 }
 
-fn person(name: &str) -> Person {
+pub(super) fn person(name: &str) -> Person {
     Person::parse(name).expect("a name")
 }
 
@@ -132,7 +132,7 @@ fn all_packed(bench: &Bench) -> bool {
     })
 }
 
-fn study(name: &str) -> StudyRef {
+pub(super) fn study(name: &str) -> StudyRef {
     StudyRef { facility: FacilityCode::DEMO, study: uid(name), patient: 0 }
 }
 

@@ -92,6 +92,15 @@ impl Term {
             _ => Err(bad()),
         }
     }
+
+    /// For comparing terms: years, those after a death above all plain ones, for ever above everything.
+    pub(super) fn length(self) -> (u8, u16) {
+        match self {
+            Self::Years(years) => (0, years),
+            Self::AfterDeath(years) => (1, years),
+            Self::Permanent => (2, 0),
+        }
+    }
 }
 
 impl fmt::Display for Term {

@@ -7,6 +7,7 @@
 //!   of judgement: what was once promised is kept, what is new also holds for what is here.
 //! - The longest applies (article 15.4), and nothing that once applied is forgotten: a decision carries every class of
 //!   the one before. So a class can only rise. A mistaken rise is not undone; later decisions say that it is carried.
+//! - The default holds for every day on which nothing else gave a class, also when nobody judged the study on that day.
 //!
 //! Deliberately not here: patient data. A decision keeps dates of the study, class and rule names, nothing of the person.
 
@@ -186,12 +187,14 @@ impl Decision {
 /// The study's own dates, judged once for all classes.
 struct Calendar {
     counted_from: CountedFrom,
-    /// The day the study counts as made on.
-    made: Date,
+    /// The day the study counts as made on. Without a date of its own that may be any day of its receipt: a rule that
+    /// fitted when the first image came must not cease to fit when the last one does.
+    made: (Date, Date),
     /// Days on which a row or rule must have been in force, both ends included.
     from: Date,
     to: Date,
-    age: Option<u16>,
+    /// On the first and the last of those days.
+    age: Option<(u16, u16)>,
     died: Option<Date>,
     study_date: Option<Date>,
     birth_known: bool,
@@ -206,13 +209,18 @@ impl RuleSet {
         let mut notes = Vec::new();
         let calendar = Calendar::of(study, &mut notes);
         let mut fresh = Vec::new();
+        // First day on which something gave a class.
+        let mut classed: Option<Date> = None;
         for record in study.linked {
             let counted = calendar.record_end(study, record, &mut notes);
             let rule = RuleId::reserved(RuleId::LINKED);
             if self.rows(&record.class).next().is_none() {
                 notes.push(Note::UnknownClass { class: record.class.clone() });
-            } else if !self.propose(&record.class, &rule, counted, &calendar, &mut fresh) {
-                notes.push(Note::ClassNotInForce { class: record.class.clone() });
+                continue;
+            }
+            match self.propose((&record.class, &rule), counted, calendar.life(), calendar.died, &mut fresh) {
+                Some(since) => classed = Some(classed.map_or(since, |first| first.min(since))),
+                None => notes.push(Note::ClassNotInForce { class: record.class.clone() }),
             }
         }
         for rule in self.rules.iter().filter(|rule| rule.valid.touches(calendar.from, calendar.to)) {
@@ -223,34 +231,40 @@ impl RuleSet {
             if fit == Fit::AgeUnknown {
                 notes.push(Note::AgeUnknown { rule: rule.id.clone() });
             }
-            if !self.propose(&rule.class, &rule.id, calendar.counted_from, &calendar, &mut fresh) {
-                notes.push(Note::ClassNotInForce { class: rule.class.clone() });
+            let named = (&rule.class, &rule.id);
+            match self.propose(named, calendar.counted_from, calendar.life(), calendar.died, &mut fresh) {
+                Some(since) => {
+                    let since = rule.valid.from.map_or(since, |from| from.max(since));
+                    classed = Some(classed.map_or(since, |first| first.min(since)));
+                }
+                None => notes.push(Note::ClassNotInForce { class: rule.class.clone() }),
             }
         }
-        if fresh.is_empty() {
+        if let Some(bare) = calendar.days_without_class(study.received_first, classed) {
             let rule = RuleId::reserved(RuleId::DEFAULT);
-            self.propose(&self.default, &rule, calendar.counted_from, &calendar, &mut fresh);
+            self.propose((&self.default, &rule), calendar.counted_from, bare, calendar.died, &mut fresh);
         }
         self.conclude(study, earlier, &calendar, notes, fresh)
     }
 
-    /// Adds the rows of a class that were in force; says whether there was one.
+    /// Adds the rows of a class that were in force on a day of a span; tells the first such day.
     fn propose(
         &self,
-        class: &ClassId,
-        rule: &RuleId,
+        (class, rule): (&ClassId, &RuleId),
         counted_from: CountedFrom,
-        calendar: &Calendar,
+        (from, to): (Date, Date),
+        died: Option<Date>,
         reasons: &mut Vec<Reason>,
-    ) -> bool {
-        let mut found = false;
-        for row in self.rows(class).filter(|row| row.valid.touches(calendar.from, calendar.to)) {
-            found = true;
-            let due = due(row.term, counted_from.date, calendar.died);
+    ) -> Option<Date> {
+        let mut first: Option<Date> = None;
+        for row in self.rows(class).filter(|row| row.valid.touches(from, to)) {
+            let since = row.valid.from.map_or(from, |begin| begin.max(from));
+            first = Some(first.map_or(since, |known| known.min(since)));
+            let due = due(row.term, counted_from.date, died);
             let (class, rule, version) = (class.clone(), rule.clone(), self.version);
             keep_longest(reasons, Reason { class, rule, version, term: row.term, counted_from, due });
         }
-        found
+        first
     }
 
     fn conclude(
@@ -336,16 +350,17 @@ impl Calendar {
         let written = crate::query::first(text(key::STUDY_DATE));
         let own = own_date(written, birth, study);
         let received = CountedFrom { date: study.received_last, basis: Basis::Receipt };
+        let receipt = (study.received_first, study.received_last.max(study.received_first));
         let (made, mut counted_from) = match (study.destroyed_before, own) {
             (Some(_), _) => {
                 notes.push(Note::AfterDestruction);
-                (study.received_last, received)
+                (receipt, received)
             }
             (None, Err(note)) => {
                 notes.push(note);
-                (study.received_last, received)
+                (receipt, received)
             }
-            (None, Ok(date)) => (date, CountedFrom { date, basis: Basis::StudyDate }),
+            (None, Ok(date)) => ((date, date), CountedFrom { date, basis: Basis::StudyDate }),
         };
         match study.work_ended {
             Some(ended) if ended > latest => notes.push(Note::WorkEndedIgnored),
@@ -356,10 +371,26 @@ impl Calendar {
         if died != study.died {
             notes.push(Note::DeathDateIgnored);
         }
-        let age = birth.map(|birth| birth.years_until(made)).or_else(|| age_in_years(text(key::PATIENT_AGE)));
-        let from = made.min(study.received_first);
+        let age = birth.map(|birth| (birth.years_until(made.0), birth.years_until(made.1)));
+        let age = age.or_else(|| age_in_years(text(key::PATIENT_AGE)).map(|age| (age, age)));
+        let from = made.0.min(study.received_first);
         let to = study.as_of.max(from);
         Self { counted_from, made, from, to, age, died, study_date: Date::parse_da(written), birth_known }
+    }
+
+    /// The days on which a row or rule must have been in force, both ends included.
+    fn life(&self) -> (Date, Date) {
+        (self.from, self.to)
+    }
+
+    /// The days since the receipt on which nothing had given a class yet; once something has, it is never without one.
+    fn days_without_class(&self, received: Date, classed: Option<Date>) -> Option<(Date, Date)> {
+        let from = received.max(self.from).min(self.to);
+        match classed {
+            None => Some((from, self.to)),
+            Some(first) if first > from => Some((from, first.plus_days(-1))),
+            Some(_) => None,
+        }
     }
 
     /// What a linked record's class is counted from: the day the record was closed, when that is later.

@@ -4,6 +4,7 @@
 //! Deliberately not here: negation and attributes that identify a patient (see [`usable`]).
 
 use super::class::ClassId;
+use super::rules::RuleSet;
 use super::subject::StudyFacts;
 use crate::attribute::{ATTRIBUTES, Attribute, Level, Matching, key};
 use crate::date::Date;
@@ -57,31 +58,72 @@ impl Conditions {
         *self == Self::default()
     }
 
-    /// How a study meets the conditions, its age (if known) and the day it counts as made on given.
-    pub fn fit(&self, study: &StudyFacts<'_>, age: Option<u16>, made: Date) -> Fit {
-        let one = |listed: bool, found: bool| listed || found;
-        let fits = one(self.facilities.is_empty(), self.facilities.contains(&study.facility))
-            && one(self.modalities.is_empty(), study.modalities.iter().any(|m| self.modalities.contains(m)))
-            && one(self.linked.is_empty(), study.linked.iter().any(|record| self.linked.contains(&record.class)))
-            && self.made_from.is_none_or(|first| first <= made)
-            && self.made_to.is_none_or(|last| made <= last)
-            && self.attributes.iter().all(|test| test.holds(study));
-        if !fits {
+    /// How a study meets the conditions. Of the day it counts as made on, and of the age on it (none when unknown), the
+    /// earliest and the latest that may be meant are given: one that fits between them is enough.
+    pub fn fit(&self, study: &StudyFacts<'_>, age: Option<(u16, u16)>, made: (Date, Date)) -> Fit {
+        let made_then =
+            self.made_from.is_none_or(|first| first <= made.1) && self.made_to.is_none_or(|last| made.0 <= last);
+        if !made_then || !self.fits_beside_age(study) {
             return Fit::No;
         }
         match (self.age_from.is_some() || self.age_below.is_some(), age) {
             (false, _) => Fit::Yes,
             (true, None) => Fit::AgeUnknown,
-            (true, Some(age)) => {
-                let within =
-                    self.age_from.is_none_or(|from| age >= from) && self.age_below.is_none_or(|below| age < below);
+            (true, Some((youngest, oldest))) => {
+                let within = self.age_from.is_none_or(|from| oldest >= from)
+                    && self.age_below.is_none_or(|below| youngest < below);
                 if within { Fit::Yes } else { Fit::No }
             }
         }
     }
+
+    /// Whether everything fits but for the age and the day made, which are not looked at.
+    fn fits_beside_age(&self, study: &StudyFacts<'_>) -> bool {
+        self.may_fit(study)
+            && (self.modalities.is_empty() || study.modalities.iter().any(|m| self.modalities.contains(m)))
+            && self.attributes.iter().all(|test| test.holds(study))
+    }
+
+    /// Whether the study fits, or may come to by images that are yet to arrive: they bring modalities and fill
+    /// attributes that are empty. Links are not counted among what arrives.
+    fn may_fit(&self, study: &StudyFacts<'_>) -> bool {
+        (self.facilities.is_empty() || self.facilities.contains(&study.facility))
+            && (self.linked.is_empty() || study.linked.iter().any(|record| self.linked.contains(&record.class)))
+            && self.attributes.iter().all(|test| test.is_open(study) || test.holds(study))
+    }
+
+    fn asks_age_or_day(&self) -> bool {
+        self.age_from.is_some() || self.age_below.is_some() || self.made_from.is_some() || self.made_to.is_some()
+    }
+}
+
+impl RuleSet {
+    /// Whether a rule that asks for the age or the day made concerns this study: then what is known of its row alone
+    /// does not settle which rules fit.
+    pub fn hinges_on_days(&self, study: &StudyFacts<'_>) -> bool {
+        self.rules().iter().any(|rule| rule.when.asks_age_or_day() && rule.when.fits_beside_age(study))
+    }
+
+    /// Whether images that arrive later could take a class away that the study has today: by another age or day made,
+    /// or by a rule that fits then and gives less than the default. Such a study's decision must be recorded before
+    /// they come; that of any other can be made again at any time.
+    pub fn may_fall(&self, study: &StudyFacts<'_>) -> bool {
+        let longest = self.rows(self.default_class()).map(|row| row.term.length()).max();
+        let shorter = |class: &ClassId| self.rows(class).any(|row| Some(row.term.length()) < longest);
+        self.hinges_on_days(study)
+            || self
+                .rules()
+                .iter()
+                .any(|rule| shorter(&rule.class) && rule.when.may_fit(study) && !rule.when.fits_beside_age(study))
+    }
 }
 
 impl AttributeTest {
+    /// Whether the attribute has no value yet.
+    fn is_open(&self, study: &StudyFacts<'_>) -> bool {
+        study.attributes.get(&self.key).is_none_or(|value| value.trim().is_empty())
+    }
+
     /// A condition on an attribute: one of its values equals one of `equals` or begins with one of `prefix`.
     /// Descriptions are compared without case, marks and punctuation, codes exactly.
     /// None when nothing would be left to compare with.

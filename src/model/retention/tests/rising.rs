@@ -16,6 +16,66 @@ fn a_mistaken_rise_stays_and_is_recorded_as_carried() {
 }
 
 #[test]
+fn the_default_of_days_without_a_class_is_kept_though_nobody_judged_on_them() {
+    let row =
+        "[[class]]\nid = \"N\"\nvi = \"n\"\nen = \"n\"\nlaw = \"n\"\nterm = \"2 years\"\nvalid_from = \"2025-07-01\"\n";
+    let rule = |valid: &str| {
+        rules(&format!(
+            "{TABLE}{row}[[rule]]\nid = \"r\"\nclass = \"N\"\nvi = \"v\"\nen = \"e\"\nmodality = [\"CT\"]\n{valid}"
+        ))
+    };
+    let case = |received: &str| {
+        let mut case = Case::new().with(key::STUDY_DATE, "20240305").judged_on("2030-01-01");
+        case.received = (date(received), date(received));
+        case
+    };
+    let due = |case: Case, rules: &RuleSet| {
+        let decision = case.decide(rules);
+        (decision.class.as_str().to_owned(), decision.due)
+    };
+    let (bare, short) = (("B".to_owned(), due_on("2034-12-31")), ("N".to_owned(), due_on("2026-12-31")));
+    assert_eq!(due(case("2025-06-30"), &rule("")), bare, "a day before the row it had nothing but the default");
+    assert_eq!(due(case("2025-07-01"), &rule("")), short);
+    assert_eq!(due(case("2025-07-02"), &rule("valid_from = \"2025-07-03\"")), bare, "a day before the rule");
+    assert_eq!(due(case("2025-07-03"), &rule("valid_from = \"2025-07-03\"")), short);
+    assert_eq!(due(case("2025-06-30").linked("N"), &rules(&format!("{TABLE}{row}"))), bare, "linked, not in force");
+    assert_eq!(
+        due(case("2025-06-30").linked("N").linked("A"), &rule("")),
+        ("A".into(), short.1),
+        "another class was there all along"
+    );
+}
+
+#[test]
+fn a_rule_that_fits_on_any_day_of_the_receipt_fits() {
+    let rules = rules_with("age_below = 16");
+    let mut case = Case::new().with(key::STUDY_DATE, "").with(key::PATIENT_BIRTH_DATE, "20110101");
+    assert_eq!(case.decide(&rules).class, class("C"), "fifteen years old");
+    case.received.1 = date("2028-05-01");
+    assert_eq!(case.decide(&rules).class, class("C"), "fifteen when the first image came");
+    let whole = Case::new().with(key::PATIENT_BIRTH_DATE, "20110101");
+    let facts = |case: &Case| (rules.may_fall(&case.facts()), rules.hinges_on_days(&case.facts()));
+    assert_eq!(facts(&whole), (true, true));
+    let short = rules_with("modality = [\"US\"]");
+    assert!(!short.may_fall(&whole.facts()), "it could only give more than the default");
+}
+
+#[test]
+fn what_later_images_may_take_away_is_told() {
+    let text = |conditions: &str| {
+        let rule = "[[rule]]\nid = \"r\"\nclass = \"A\"\nvi = \"v\"\nen = \"e\"\n";
+        rules(&format!("{TABLE}{rule}{conditions}\n"))
+    };
+    let by_service = text("attribute = [{ name = \"RequestingService\", equals = [\"check\"] }]");
+    assert!(by_service.may_fall(&Case::new().facts()), "the service may yet be named");
+    let named = |value: &str| Case::new().with(key::REQUESTING_SERVICE, value);
+    assert!(!by_service.may_fall(&named("ward").facts()), "what is named stays");
+    assert!(!by_service.may_fall(&named("check").facts()), "it fits already");
+    assert!(text("modality = [\"US\"]").may_fall(&Case::new().facts()));
+    assert!(!text("modality = [\"US\"]\nfacility = [\"56001\"]").may_fall(&Case::new().facts()));
+}
+
+#[test]
 fn a_new_rule_set_does_not_shorten_and_the_old_one_stays_named() {
     let old = rules(TABLE);
     let new = rules(&TABLE.replace("version = 1", "version = 2").replace("30 years", "3 years"));

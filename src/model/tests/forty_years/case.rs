@@ -96,27 +96,28 @@ impl Case {
 
     /// The rules that fit, as the archivist reads them: class, first and last day in force.
     pub(crate) fn rules(&self, study: &Study, person: &Person) -> Vec<(&'static str, Day, Day)> {
+        // Without a good date it may have been made on any day of its receipt.
         let made = match study.made {
-            Some(made) if self.destroyed_before.is_none() => wall(made),
-            _ => wall(self.received.1),
+            Some(made) if self.destroyed_before.is_none() => (wall(made), wall(made)),
+            _ => (wall(self.received.0), wall(self.received.1)),
         };
         let birth = person.birth.map(wall).filter(|birth| *birth <= wall(self.received.0));
-        let age = birth.map(|birth| made.saturating_sub(birth) / 10_000);
+        let age = |made: Day| birth.map(|birth| made.saturating_sub(birth) / 10_000);
         let mut rules = Vec::new();
         if study.description.starts_with('T') {
             rules.push(("PSY_ACC", 0, 99999999));
         }
-        if study.facility == "56001" && study.modality == "RTPLAN" && age.is_none_or(|age| age < 16) {
+        if study.facility == "56001" && study.modality == "RTPLAN" && age(made.0).is_none_or(|age| age < 16) {
             rules.push(("DEATH", 20260101, 99999999));
         }
         if study.service == "Khám sức khỏe" {
             rules.push(("HEALTHCHECK", 0, 99999999));
         }
-        if study.facility == "56002" && study.modality == "MG" && age.is_none_or(|age| age >= 40) {
+        if study.facility == "56002" && study.modality == "MG" && age(made.1).is_none_or(|age| age >= 40) {
             rules.push(("COSMETIC", 20280101, 20331231));
         }
         let accident = self.sheet.records.iter().any(|(class, _)| *class == "PSY_ACC");
-        if accident && study.facility == "56001" && made >= 20300101 {
+        if accident && study.facility == "56001" && made.1 >= 20300101 {
             rules.push(("DEATH", 0, 99999999));
         }
         rules
