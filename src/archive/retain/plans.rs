@@ -250,7 +250,8 @@ impl Archive {
     ) -> Result<(), RetainError> {
         let query = Query { level: Level::Study, conditions: Vec::new(), fuzzy: false };
         let wanted = facility.map(|code| [code]);
-        let plan = plan(&query, wanted.as_ref().map(<[FacilityCode; 1]>::as_slice));
+        // Hidden ones, too: a study of nothing but rejected images is found by nobody, and goes in its time all the same.
+        let plan = plan(&query, wanted.as_ref().map(<[FacilityCode; 1]>::as_slice)).with_hidden();
         let stats = self.index().stats()?;
         let total =
             facility.map_or(stats.total.studies, |code| stats.facilities.get(&code).map_or(0, |count| count.studies));
