@@ -207,8 +207,7 @@ fn holds_destroyed(archive: &Arc<Archive>, segment: &SegmentInfo, behind: Lsn) -
     let mut holds = false;
     archive.journal().replay_until(segment.first_lsn, behind, &mut |replayed: Replayed<'_>| {
         if !holds && let (_, Fact::Instance(head)) = parse(replayed.lsn, replayed.head)?.own(0) {
-            let buried = archive.index().buried(head.facility, &head.study)?;
-            holds = buried.iter().any(|known| known.patient == head.outcome.patient && head.seq <= known.through);
+            holds = archive.is_destroyed(&head)?;
         }
         Ok::<_, OpenError>(())
     })?;
@@ -305,6 +304,12 @@ impl Archive {
             home.journal().is_some_and(|now| now == place || (place.blob.is_some() && now.blob == place.blob))
         };
         Ok(row.filter(|row| lives(&row.home)))
+    }
+
+    /// Whether an instance belongs to what was destroyed of its study.
+    pub(crate) fn is_destroyed(&self, head: &InstanceHead) -> Result<bool, OpenError> {
+        let buried = self.index().buried(head.facility, &head.study)?;
+        Ok(buried.iter().any(|known| known.patient == head.outcome.patient && head.seq <= known.through))
     }
 
     /// A fact if it still says something.

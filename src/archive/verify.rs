@@ -1,10 +1,13 @@
-//! Re-reads every stored object and compares its digests (`khoanh verify`).
+//! Re-reads every stored object and compares its digests (`khoanh verify`), and asks the index for every object of the
+//! journal: what it does not know, or knows otherwise, nobody finds.
+//!
+//! It changes nothing; an index that disagrees is made anew by `khoanh rebuild-index`.
 
 use crate::error::OpenError;
 use crate::facts::parse;
 use crate::open::Archive;
-use index::PackRow;
-use model::{Fact, InstanceHead, Place};
+use index::{InstanceRow, PackRow};
+use model::{Fact, InstanceHead, Lsn, Place};
 use sha2::{Digest as _, Sha256};
 use std::sync::atomic::{AtomicBool, Ordering};
 use store::Replayed;
@@ -23,7 +26,8 @@ pub struct Report {
     pub instances: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// Objects whose bytes do not match their digests, or cannot be read.
+    /// Objects whose bytes do not match their digests or cannot be read, and those of the journal that the index does
+    /// not know, or knows with other digests or in another place.
     pub damaged: u64,
     /// The first of them: SOP Instance UID, facility and what is wrong.
     pub named: Vec<String>,
@@ -41,7 +45,8 @@ impl Report {
 }
 
 impl Archive {
-    /// Verifies everything: every pack from end to end, and every object that is still read from the journal.
+    /// Verifies everything: every pack from end to end, every object that is still read from the journal, and that the
+    /// index knows every object of the journal with its digests.
     /// `progress` hears the report so far, `stop` ends it early.
     ///
     /// # Errors
@@ -55,7 +60,7 @@ impl Archive {
                 return Ok(());
             }
             if let (_, Fact::Instance(head)) = parse(replayed.lsn, replayed.head)?.own(0) {
-                self.verify_recorded(&head, &replayed.place, &mut report)?;
+                self.verify_recorded(replayed.lsn, &head, &replayed.place, &mut report)?;
                 progress(&report);
             }
             Ok(())
@@ -76,18 +81,55 @@ impl Archive {
         }
     }
 
-    /// An object in the journal, if it is still read from there.
-    fn verify_recorded(&self, head: &InstanceHead, place: &Place, report: &mut Report) -> Result<(), OpenError> {
-        if self.lives_at(head, place)?.is_none() {
+    /// A record of the journal: the index knows its object, and the bytes hold if they are still read from there.
+    fn verify_recorded(
+        &self,
+        lsn: Lsn,
+        head: &InstanceHead,
+        place: &Place,
+        report: &mut Report,
+    ) -> Result<(), OpenError> {
+        // Before the index is asked: what is applied later may be in the journal only.
+        let applied = self.index().applied();
+        let named = || format!("{} of facility {}", head.sop_instance, head.facility);
+        let Some(row) = self.row_of(head)? else {
+            if lsn <= applied && !self.is_destroyed(head)? {
+                report.damage(1, format!("{}: in the journal, and the index does not know it", named()));
+            }
             return Ok(());
+        };
+        if let Some(what) = disagreement(&row, head) {
+            report.damage(1, format!("{}: {what} in the index than in the journal", named()));
+        }
+        if self.lives_at(head, place)?.is_none() {
+            return self.verify_moved(head, report);
         }
         report.instances += 1;
         report.bytes += head.file_len;
         if let Err(what) = self.check(head, place) {
             // Released meanwhile: the pack it went to is looked at later.
             if self.lives_at(head, place)?.is_some() {
-                report.damage(1, format!("{} of facility {}: {what}", head.sop_instance, head.facility));
+                report.damage(1, format!("{}: {what}", named()));
             }
+        }
+        Ok(())
+    }
+
+    fn row_of(&self, head: &InstanceHead) -> Result<Option<InstanceRow>, OpenError> {
+        let rows = self.index().instance(&head.sop_instance)?;
+        Ok(rows.into_iter().find(|row| row.seq == head.seq && row.key.study.facility == head.facility))
+    }
+
+    /// An object that is read from elsewhere: where the index names another record, that record must be its own.
+    fn verify_moved(&self, head: &InstanceHead, report: &mut Report) -> Result<(), OpenError> {
+        let row = self.row_of(head)?;
+        let Some(now) = row.as_ref().and_then(|row| row.home.journal()) else { return Ok(()) };
+        let there = self.journal().read_head(now).map_err(OpenError::from).and_then(|head| parse(0, &head));
+        let own = there.is_ok_and(|fact| matches!(fact.own(0), (_, Fact::Instance(there)) if there.seq == head.seq));
+        // Moved on meanwhile, it is met where it went.
+        if !own && self.row_of(head)?.is_some_and(|later| later.home.journal() == Some(now)) {
+            let what = format!("{} of facility {}", head.sop_instance, head.facility);
+            report.damage(1, format!("{what}: the index names a record of the journal that is not its own"));
         }
         Ok(())
     }
@@ -129,4 +171,16 @@ impl Archive {
             Err("the data set differs from its digest".into())
         }
     }
+}
+
+/// What the index says otherwise of an object than its record.
+fn disagreement(row: &InstanceRow, head: &InstanceHead) -> Option<&'static str> {
+    if row.digest != head.digest || row.meta_digest != head.meta_digest {
+        return Some("another digest");
+    }
+    if row.file_len != head.file_len || row.meta_len != head.meta_len {
+        return Some("another length");
+    }
+    let same = row.key.series == head.series && row.key.study.study == head.study;
+    (!same).then_some("another study or series")
 }

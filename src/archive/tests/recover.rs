@@ -162,6 +162,63 @@ fn a_flipped_bit_is_found_by_verify() {
     assert!(report.named[0].contains("1.2.1.1.1"));
 }
 
+/// The newest instance's record: its number, head and place.
+fn newest_instance(archive: &Archive) -> (model::Lsn, model::InstanceHead, model::Place) {
+    let mut newest = None;
+    let each = &mut |replayed: store::Replayed<'_>| -> Result<(), crate::OpenError> {
+        if let model::Fact::Instance(head) = crate::facts::parse(replayed.lsn, replayed.head)? {
+            newest = Some((replayed.lsn, *head, replayed.place));
+        }
+        Ok(())
+    };
+    archive.journal().replay(1, each).expect("replay");
+    newest.expect("an instance")
+}
+
+/// Writes an instance's record behind the index's back; the next object takes the index past its number.
+fn append_unseen(archive: &Archive, head: model::InstanceHead) {
+    let head = serde_json::to_vec(&model::Fact::Instance(Box::new(head))).expect("head");
+    archive.journal().append(&[store::Record { head, body: store::Body::None }]).expect("appended");
+}
+
+#[test]
+fn verify_asks_the_index_for_every_object_of_the_journal() {
+    let damage = |bench: &Bench| {
+        let report = bench.archive.verify(&AtomicBool::new(false), &mut |_| {}).expect("verify");
+        assert_eq!(report.damaged, report.named.len() as u64, "{report:?}");
+        report.named
+    };
+    let bench = Bench::new();
+    bench.store(&Object::new("1.2.1.1.1")).expect("stored");
+    assert_eq!(damage(&bench), Vec::<String>::new());
+    let (_, head, _) = newest_instance(&bench.archive);
+    append_unseen(&bench.archive, model::InstanceHead { seq: 90, sop_instance: uid("1.2.1.1.90"), ..head.clone() });
+    assert_eq!(damage(&bench), Vec::<String>::new(), "the index has not come so far");
+    bench.store(&Object::new("1.2.1.1.2")).expect("stored");
+    let found = damage(&bench);
+    assert!(
+        matches!(found.as_slice(), [one] if one.contains("1.2.1.1.90") && one.contains("does not know")),
+        "{found:?}"
+    );
+
+    let bench = Bench::new();
+    bench.store(&Object::new("1.2.1.1.1")).expect("stored");
+    let (lsn, head, place) = newest_instance(&bench.archive);
+    append_unseen(&bench.archive, model::InstanceHead { digest: model::Digest([7; 32]), ..head.clone() });
+    bench.store(&Object::new("1.2.1.1.2")).expect("stored");
+    let found = damage(&bench);
+    assert!(matches!(found.as_slice(), [one] if one.contains("another digest")), "{found:?}");
+
+    let bench = Bench::new();
+    bench.store(&Object::new("1.2.1.1.1")).expect("stored");
+    let aside = model::Place { offset: place.offset + 64, ..place };
+    let fact = model::Fact::Instance(Box::new(head));
+    let entry = index::Entry { lsn, fact, home: Some(model::Home::Journal(aside)) };
+    bench.archive.index().apply(&[entry]).expect("applied");
+    let found = damage(&bench);
+    assert!(matches!(found.as_slice(), [one] if one.contains("not its own")), "{found:?}");
+}
+
 #[derive(Default)]
 struct Heard(Vec<Imported>);
 
