@@ -1,8 +1,10 @@
 //! Bearer tokens: who a request comes from.
 //!
-//! Tokens are kept as SHA-256 only, in a TOML file that is read once at start.
+//! Tokens are kept as SHA-256 only, in a TOML file that is read at start and again when it changes ([`watched`]).
 //! Without the file the service binds loopback only and everybody is the demo caller;
 //! this module decides who asks, never what the archive answers.
+
+mod watched;
 
 use crate::problem::{Kind, Problem};
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -11,6 +13,8 @@ use serde::Deserialize;
 use sha2::Digest as _;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
+use watched::Watched;
 
 /// Name of the cookie that keeps a browser's token.
 pub(crate) const COOKIE: &str = "khoanh-token";
@@ -79,10 +83,22 @@ struct Token {
     expires: Option<u64>,
 }
 
+/// The tokens of one reading, by digest.
+type Known = HashMap<[u8; 32], Token>;
+
 /// The tokens of the service, or none when everybody on loopback is the demo caller.
 #[derive(Debug, Default)]
 pub struct Tokens {
-    by_digest: Option<HashMap<[u8; 32], Token>>,
+    kept: Kept,
+}
+
+/// Where the tokens come from.
+#[derive(Debug, Default)]
+enum Kept {
+    #[default]
+    Open,
+    Fixed(Arc<Known>),
+    File(Watched),
 }
 
 impl Tokens {
@@ -91,37 +107,36 @@ impl Tokens {
         Self::default()
     }
 
-    /// Reads a token file.
+    /// Reads a token file, and reads it again whenever it changes: within a second or two of the first request
+    /// after the change. A file that cannot be used any more changes nothing and is logged.
     pub fn load(path: &Path) -> Result<Self, TokenFileError> {
-        let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| TokenFileError::Read { path: name.clone(), error })?;
-        Self::parse(&text).map_err(|what| TokenFileError::Form { path: name, what })
+        Ok(Self { kept: Kept::File(Watched::read(path)?) })
     }
 
     /// Parses the text of a token file.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let file: TokenFile = toml::from_str(text).map_err(|error| error.to_string())?;
-        let mut by_digest = HashMap::new();
-        for entry in file.token {
-            let name = entry.name.clone();
-            let (digest, token) = entry.check().map_err(|what| format!("token {name:?}: {what}"))?;
-            if by_digest.insert(digest, token).is_some() {
-                return Err(format!("token {name:?}: another token has the same sha256"));
-            }
-        }
-        Ok(Self { by_digest: Some(by_digest) })
+        Ok(Self { kept: Kept::Fixed(Arc::new(known(text)?)) })
     }
 
     /// Whether requests need a token.
     pub fn required(&self) -> bool {
-        self.by_digest.is_some()
+        !matches!(self.kept, Kept::Open)
+    }
+
+    /// The tokens as of now; none when nobody needs one.
+    fn now(&self) -> Option<Arc<Known>> {
+        match &self.kept {
+            Kept::Open => None,
+            Kept::Fixed(known) => Some(Arc::clone(known)),
+            Kept::File(file) => Some(file.now()),
+        }
     }
 
     /// The caller of a request, at a time in milliseconds since 1970 UTC.
     ///
     /// The cookie of a browser counts for reading only, so that no other site can make a browser change anything.
     pub fn caller(&self, method: &Method, headers: &HeaderMap, now: u64) -> Result<Caller, Problem> {
-        let Some(tokens) = &self.by_digest else { return Ok(Caller::demo()) };
+        let Some(tokens) = self.now() else { return Ok(Caller::demo()) };
         let reads = matches!(*method, Method::GET | Method::HEAD);
         let secret = match headers.get(header::AUTHORIZATION) {
             Some(value) => bearer(value).ok_or_else(|| {
@@ -141,6 +156,20 @@ impl Tokens {
             Some(token) => Ok(token.caller.clone()),
         }
     }
+}
+
+/// The tokens in the text of a token file.
+fn known(text: &str) -> Result<Known, String> {
+    let file: TokenFile = toml::from_str(text).map_err(|error| error.to_string())?;
+    let mut by_digest = HashMap::new();
+    for entry in file.token {
+        let name = entry.name.clone();
+        let (digest, token) = entry.check().map_err(|what| format!("token {name:?}: {what}"))?;
+        if by_digest.insert(digest, token).is_some() {
+            return Err(format!("token {name:?}: another token has the same sha256"));
+        }
+    }
+    Ok(by_digest)
 }
 
 /// The token of an Authorization header.

@@ -1,0 +1,188 @@
+//! The token file as it is now: read again when it changed, so that a token is given or taken without a restart.
+//!
+//! Looked at when a request comes, at most once a second; nothing runs while nobody asks.
+//! A file that is gone, cannot be read or is no token file leaves the tokens of the last good reading: a slip of an editor
+//! must not lock out every viewer. That is logged, once for each state of the file, and shows as a metric.
+
+use super::{Known, TokenFileError, known};
+use parking_lot::{Mutex, RwLock};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+/// Shortest time between two looks at the file.
+const LOOK: Duration = Duration::from_secs(1);
+/// A file changed this short a time ago may change once more without showing it: file systems count in ticks.
+const SETTLED: Duration = Duration::from_secs(2);
+
+const UNUSABLE: &str = "khoanh_http_token_file_unusable";
+
+/// The file, and what it said when it last could be read.
+#[derive(Debug)]
+pub(super) struct Watched {
+    path: PathBuf,
+    known: RwLock<Arc<Known>>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    stamp: Option<Stamp>,
+    /// What was read, whether it could be used or not.
+    text: Option<String>,
+    /// When it was last looked at; none makes the next request look.
+    at: Option<Instant>,
+}
+
+/// What tells one state of the file from another. The change time moves with every writing, whatever the modification
+/// time was set to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// None when there is no file to look at.
+    fn of(path: &Path) -> Option<Self> {
+        let meta = std::fs::metadata(path).ok()?;
+        Some(Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            len: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        })
+    }
+
+    fn is_settled(&self) -> bool {
+        let changed = u64::try_from(self.changed.0).ok().map(|at| UNIX_EPOCH + Duration::from_secs(at));
+        changed.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > SETTLED)
+    }
+}
+
+impl Watched {
+    /// Reads the file for the first time; then it must be usable.
+    pub(super) fn read(path: &Path) -> Result<Self, TokenFileError> {
+        metrics::describe_gauge!(UNUSABLE, "1 while the token file cannot be used and older tokens hold");
+        // The stamp first: what is written after it is seen as a change.
+        let stamp = Stamp::of(path);
+        let text = text_of(path)?;
+        let known = Arc::new(parsed(path, &text)?);
+        let seen = Mutex::new(Seen { stamp, text: Some(text), at: Some(Instant::now()) });
+        Ok(Self { path: path.to_owned(), known: RwLock::new(known), seen })
+    }
+
+    /// The tokens as of now.
+    pub(super) fn now(&self) -> Arc<Known> {
+        // Whoever comes while another looks takes what there is.
+        if let Some(mut seen) = self.seen.try_lock()
+            && seen.at.is_none_or(|at| at.elapsed() >= LOOK)
+        {
+            seen.at = Some(Instant::now());
+            self.look(&mut seen);
+        }
+        Arc::clone(&self.known.read())
+    }
+
+    fn look(&self, seen: &mut Seen) {
+        let stamp = Stamp::of(&self.path);
+        if stamp == seen.stamp && stamp.is_none_or(|stamp| stamp.is_settled()) {
+            return;
+        }
+        seen.stamp = stamp;
+        let before = seen.text.take();
+        let read = text_of(&self.path).and_then(|text| {
+            let known = if before.as_ref() == Some(&text) { None } else { Some(parsed(&self.path, &text)) };
+            seen.text = Some(text);
+            known.transpose()
+        });
+        match read {
+            Ok(None) => {}
+            Ok(Some(known)) => {
+                tracing::info!(file = %self.path.display(), tokens = known.len(), "the token file was read again");
+                metrics::gauge!(UNUSABLE).set(0.0);
+                *self.known.write() = Arc::new(known);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the token file cannot be used; the tokens of its last good reading hold");
+                metrics::gauge!(UNUSABLE).set(1.0);
+            }
+        }
+    }
+}
+
+fn text_of(path: &Path) -> Result<String, TokenFileError> {
+    std::fs::read_to_string(path).map_err(|error| TokenFileError::Read { path: path.display().to_string(), error })
+}
+
+fn parsed(path: &Path, text: &str) -> Result<Known, TokenFileError> {
+    known(text).map_err(|what| TokenFileError::Form { path: path.display().to_string(), what })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Tokens;
+    use super::*;
+    use http::{HeaderMap, Method, header};
+    use sha2::Digest as _;
+
+    fn write(path: &Path, secret: &str) {
+        let digest = model::Digest(sha2::Sha256::digest(secret).into());
+        let text =
+            format!("[[token]]\nname = \"{secret}\"\nsha256 = \"{digest}\"\nfacilities = \"all\"\nrole = \"reader\"\n");
+        std::fs::write(path, text).expect("token file");
+    }
+
+    /// Who holds a secret, with the file looked at however short ago the last look was.
+    fn name(tokens: &Tokens, secret: &str) -> Option<String> {
+        if let super::super::Kept::File(file) = &tokens.kept {
+            file.seen.lock().at = None;
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, format!("Bearer {secret}").parse().expect("header"));
+        tokens.caller(&Method::GET, &headers, 0).ok().map(|caller| caller.name)
+    }
+
+    #[test]
+    fn a_changed_file_holds_at_the_next_look_and_a_spoilt_one_changes_nothing() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("tokens.toml");
+        assert!(Tokens::load(&path).is_err(), "the first reading must succeed");
+        write(&path, "one");
+        let tokens = Tokens::load(&path).expect("tokens");
+        assert_eq!(name(&tokens, "one").as_deref(), Some("one"));
+        write(&path, "two");
+        assert_eq!((name(&tokens, "one"), name(&tokens, "two").as_deref()), (None, Some("two")), "written over");
+        let aside = folder.path().join("aside");
+        write(&aside, "six");
+        std::fs::rename(&aside, &path).expect("renamed");
+        assert_eq!((name(&tokens, "two"), name(&tokens, "six").as_deref()), (None, Some("six")), "replaced");
+        std::fs::write(&path, "[[token]").expect("spoilt");
+        assert_eq!(name(&tokens, "six").as_deref(), Some("six"), "spoilt");
+        std::fs::remove_file(&path).expect("removed");
+        assert_eq!(name(&tokens, "six").as_deref(), Some("six"), "gone");
+        write(&path, "ten");
+        assert_eq!((name(&tokens, "six"), name(&tokens, "ten").as_deref()), (None, Some("ten")), "back");
+        std::fs::write(&path, "").expect("emptied");
+        assert_eq!(name(&tokens, "ten"), None, "an empty file is a file without tokens");
+    }
+
+    #[test]
+    fn a_request_soon_after_the_last_look_asks_no_disk() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("tokens.toml");
+        write(&path, "one");
+        let file = Watched::read(&path).expect("tokens");
+        file.seen.lock().at = Some(Instant::now() + Duration::from_secs(3_600));
+        write(&path, "two");
+        let known = |secret: &str| file.now().contains_key::<[u8; 32]>(&sha2::Sha256::digest(secret).into());
+        assert!(known("one") && !known("two"));
+        file.seen.lock().at = Instant::now().checked_sub(LOOK);
+        assert!(!known("one") && known("two"));
+    }
+}
