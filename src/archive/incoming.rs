@@ -13,7 +13,7 @@ use dataset::{Limits, ScanError};
 use model::{Digest, Flag, InstanceHead, Outcome, Source, Uid, Via};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-use store::{BlobWriter, Body};
+use store::{BlobWriter, Body, ChunkSums};
 
 /// JPIP referenced syntaxes carry no pixels: an archive cannot keep what is not there.
 const JPIP: [&str; 4] =
@@ -262,13 +262,15 @@ impl Expected {
 struct Sink {
     archive: Arc<Archive>,
     chunks: Vec<Chunk>,
+    /// Over the chunks, while they are at hand.
+    sums: ChunkSums,
     blob: Option<BlobWriter>,
     len: u64,
 }
 
 impl Sink {
     fn new(archive: &Arc<Archive>) -> Self {
-        Self { archive: Arc::clone(archive), chunks: Vec::new(), blob: None, len: 0 }
+        Self { archive: Arc::clone(archive), chunks: Vec::new(), sums: ChunkSums::default(), blob: None, len: 0 }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), IngestError> {
@@ -284,6 +286,7 @@ impl Sink {
         if self.len > options.blob_above {
             return self.spill(bytes);
         }
+        self.sums.update(bytes);
         let mut rest = bytes;
         if let Some(last) = self.chunks.last_mut() {
             rest = last.fill(rest);
@@ -310,7 +313,7 @@ impl Sink {
     fn finish(self) -> Result<(Body, u64), IngestError> {
         let body = match self.blob {
             Some(blob) => Body::Blob(blob.finish()?),
-            None => Body::Inline(self.chunks.into_iter().map(Chunk::freeze).collect()),
+            None => Body::Summed(self.chunks.into_iter().map(Chunk::freeze).collect(), self.sums),
         };
         Ok((body, self.len))
     }

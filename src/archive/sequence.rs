@@ -39,10 +39,10 @@ pub(crate) enum Work {
 impl Weight for Work {
     fn weight(&self) -> u64 {
         match self {
-            Self::Object(head, Body::Inline(_), bytes, _) | Self::Again(_, head, Body::Inline(_), bytes, _) => {
-                bytes.saturating_add(head_weight(head))
+            Self::Object(head, body, bytes, _) | Self::Again(_, head, body, bytes, _) => {
+                let inline = if body.pieces().is_some() { *bytes } else { 0 };
+                inline.saturating_add(head_weight(head))
             }
-            Self::Object(head, ..) | Self::Again(_, head, ..) => head_weight(head),
             Self::Fact(..) => FACT_WEIGHT,
         }
     }

@@ -3,7 +3,10 @@
 //! A trait because there are two: the machine's, and the simulated one of the tests that loses what was
 //! not synced. It deliberately offers nothing the journal does not use.
 
+mod direct;
+
 use crate::StoreError;
+use direct::Direct;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, statvfs};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
@@ -86,7 +89,8 @@ impl Disk for RealDisk {
                 options.write(true).create(true).truncate(false);
             }
         }
-        Ok(Arc::new(RealFile(options.open(path)?)))
+        let direct = (how != Open::Read).then(|| Direct::new(path.to_owned()));
+        Ok(Arc::new(RealFile { file: options.open(path)?, direct }))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -127,7 +131,11 @@ impl Disk for RealDisk {
     }
 }
 
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    /// For large writes.
+    direct: Option<Direct>,
+}
 
 /// Most slices the kernel takes in one call (IOV_MAX).
 const SLICES_MAX: usize = 1024;
@@ -138,7 +146,7 @@ impl DiskFile for RealFile {
         while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let position =
                 u64::try_from(done).ok().and_then(|done| at.checked_add(done)).ok_or(io::ErrorKind::InvalidInput)?;
-            match self.0.read_at(rest, position) {
+            match self.file.read_at(rest, position) {
                 Ok(0) => break,
                 Ok(n) => done += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -151,9 +159,13 @@ impl DiskFile for RealFile {
     fn write_at(&self, slices: &mut [IoSlice<'_>], mut at: u64) -> io::Result<()> {
         let mut rest = slices;
         IoSlice::advance_slices(&mut rest, 0);
+        if let Some(direct) = &self.direct {
+            let went = direct.write(&self.file, &mut rest, at)?;
+            at = at.checked_add(went).ok_or(io::ErrorKind::InvalidInput)?;
+        }
         while !rest.is_empty() {
             let some = rest.get(..SLICES_MAX).unwrap_or(rest);
-            match rustix::io::pwritev(&self.0, some, at) {
+            match rustix::io::pwritev(&self.file, some, at) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     at = at.checked_add(n as u64).ok_or(io::ErrorKind::InvalidInput)?;
@@ -167,19 +179,19 @@ impl DiskFile for RealFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn preallocate(&self, len: u64) -> io::Result<()> {
-        match fallocate(&self.0, FallocateFlags::empty(), 0, len) {
+        match fallocate(&self.file, FallocateFlags::empty(), 0, len) {
             Ok(()) => Ok(()),
             // A file system without fallocate gets the zeros themselves.
             Err(rustix::io::Errno::OPNOTSUPP) => {
                 let zeros = [0u8; 1 << 16];
-                let mut at = self.0.metadata()?.len();
+                let mut at = self.file.metadata()?.len();
                 while at < len {
                     let n = usize::try_from((len - at).min(zeros.len() as u64)).unwrap_or(zeros.len());
-                    self.0.write_all_at(zeros.get(..n).unwrap_or(&zeros), at)?;
+                    self.file.write_all_at(zeros.get(..n).unwrap_or(&zeros), at)?;
                     at += n as u64;
                 }
                 Ok(())
@@ -189,18 +201,18 @@ impl DiskFile for RealFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn start_writeback(&self, at: u64, len: u64) {
         // Linux starts asynchronous writeback of dirty pages in the range before it drops clean ones.
         // A hint: nothing depends on it.
         if let Some(len) = NonZeroU64::new(len) {
-            let _ = fadvise(&self.0, at, Some(len), Advice::DontNeed);
+            let _ = fadvise(&self.file, at, Some(len), Advice::DontNeed);
         }
     }
 }

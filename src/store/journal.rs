@@ -28,7 +28,7 @@ pub use mirror::Alarm;
 pub use recover::{Recovery, Torn};
 pub use replay::Replayed;
 
-pub(crate) use layout::ChunkSums;
+pub use layout::ChunkSums;
 pub(crate) use mirror::{BLOB_DIR, Files, Mirror};
 
 use crate::{BlobWriter, Disk, FinishedBlob, StoreError};
@@ -101,8 +101,20 @@ pub enum Body {
     None,
     /// Bytes that go into the segment.
     Inline(Vec<Bytes>),
+    /// The same, summed up already: while they arrived they were at hand.
+    Summed(Vec<Bytes>, ChunkSums),
     /// Bytes already synced in their own file.
     Blob(FinishedBlob),
+}
+
+impl Body {
+    /// The bytes that go into the segment; none when the body lies elsewhere.
+    pub fn pieces(&self) -> Option<&[Bytes]> {
+        match self {
+            Self::Inline(pieces) | Self::Summed(pieces, _) => Some(pieces),
+            Self::None | Self::Blob(_) => None,
+        }
+    }
 }
 
 /// A segment in use.
@@ -127,7 +139,33 @@ pub(crate) struct Shared {
     pub(crate) next_lsn: AtomicU64,
     /// Bytes left in the active segment, known without waiting for the writer.
     pub(crate) room: AtomicU64,
+    /// What the next sync is for. Not the writer's: a sync must not wait for an append that goes straight to the disk.
+    pub(crate) unsynced: Mutex<Unsynced>,
     poisoned: AtomicBool,
+}
+
+/// What was written and not synced.
+#[derive(Default)]
+pub(crate) struct Unsynced {
+    /// The newest record of which everything is written.
+    pub(crate) last: Lsn,
+    /// The files to sync, in the order of their records.
+    files: Vec<Arc<Files>>,
+}
+
+impl Unsynced {
+    /// Something in the file was written.
+    pub(crate) fn add(&mut self, files: &Arc<Files>) {
+        if !self.files.last().is_some_and(|last| Arc::ptr_eq(last, files)) {
+            self.files.push(Arc::clone(files));
+        }
+    }
+
+    /// Everything was synced otherwise, up to this record.
+    pub(crate) fn settle(&mut self, last: Lsn) {
+        self.files.clear();
+        self.last = last;
+    }
 }
 
 impl Shared {
@@ -178,6 +216,7 @@ impl Journal {
             segments: RwLock::default(),
             next_lsn: AtomicU64::new(0),
             room: AtomicU64::new(0),
+            unsynced: Mutex::default(),
             poisoned: AtomicBool::new(false),
         });
         let (writer, recovery) = recover::recover(&shared, &pair)?;
@@ -205,7 +244,10 @@ impl Journal {
     pub fn sync(&self) -> Result<Lsn, StoreError> {
         let _turn = self.sync_turn.lock();
         self.shared.refuse_when_poisoned()?;
-        let (target, dirty) = self.writer.lock().take_dirty();
+        let (target, dirty) = {
+            let mut unsynced = self.shared.unsynced.lock();
+            (unsynced.last, std::mem::take(&mut unsynced.files))
+        };
         if !dirty.is_empty() {
             let start = std::time::Instant::now();
             for files in &dirty {

@@ -24,7 +24,7 @@ pub mod read_at;
 pub use blob::{BlobWriter, FinishedBlob};
 pub use disk::{Disk, DiskFile, Open, RealDisk};
 pub use error::StoreError;
-pub use journal::{Alarm, Body, Journal, JournalOptions, Record, Recovery, Replayed, SegmentInfo, Torn};
+pub use journal::{Alarm, Body, ChunkSums, Journal, JournalOptions, Record, Recovery, Replayed, SegmentInfo, Torn};
 pub use ledger::{Ledger, LedgerOptions, LedgerView};
 pub use lock::DataDir;
 pub use model::pack::{NotPackId, PackId};

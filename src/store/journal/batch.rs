@@ -10,6 +10,7 @@ use super::layout::{
 };
 use super::{Body, Record};
 use crate::StoreError;
+use bytes::Bytes;
 use std::io::IoSlice;
 
 /// What can be worked out of a record before its place is known.
@@ -37,13 +38,12 @@ fn prepare_one(record: &Record) -> Result<Prepared, StoreError> {
     let stored = coded.as_ref().map_or(record.head.len(), Vec::len);
     let (body, body_len, sums, name) = match &record.body {
         Body::None => (BODY_NONE, 0, Vec::new(), Vec::new()),
-        Body::Inline(pieces) => {
-            let mut sums = ChunkSums::default();
-            let mut len = 0u64;
-            for piece in pieces {
-                sums.update(piece);
-                len += piece.len() as u64;
-            }
+        Body::Inline(pieces) | Body::Summed(pieces, _) => {
+            let len: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+            let sums = match &record.body {
+                Body::Summed(_, sums) if sums.len() == len => sums.clone(),
+                _ => sum_up(pieces),
+            };
             (BODY_INLINE, len, sums.finish(), Vec::new())
         }
         Body::Blob(blob) => (BODY_BLOB, blob.len(), blob.sums().to_vec(), blob.name().as_bytes().to_vec()),
@@ -61,6 +61,14 @@ fn prepare_one(record: &Record) -> Result<Prepared, StoreError> {
         ..RecordHeader::default()
     };
     Ok(Prepared { header, coded, sums, name })
+}
+
+fn sum_up(pieces: &[Bytes]) -> ChunkSums {
+    let mut sums = ChunkSums::default();
+    for piece in pieces {
+        sums.update(piece);
+    }
+    sums
 }
 
 enum Piece<'a> {
@@ -112,10 +120,7 @@ impl<'a> Batch<'a> {
             tail.extend_from_slice(&if inline { salt.over(*sum) } else { *sum }.to_le_bytes());
         }
         let header = RecordHeader { lsn, synced, ..prepared.header };
-        let pieces = match &record.body {
-            Body::Inline(pieces) => pieces.as_slice(),
-            Body::None | Body::Blob(_) => &[],
-        };
+        let pieces = record.body.pieces().unwrap_or(&[]);
         self.raw(salt, header, head, pieces.iter().map(|piece| piece.as_ref()), &tail)
     }
 

@@ -301,15 +301,16 @@ impl RecordHeader {
 }
 
 /// The plain CRC of every chunk of a body that comes in pieces.
-#[derive(Debug, Default)]
-pub(crate) struct ChunkSums {
+#[derive(Debug, Default, Clone)]
+pub struct ChunkSums {
     done: Vec<u32>,
     crc: u32,
     filled: usize,
 }
 
 impl ChunkSums {
-    pub(crate) fn update(&mut self, mut data: &[u8]) {
+    /// Adds the next bytes.
+    pub fn update(&mut self, mut data: &[u8]) {
         while !data.is_empty() {
             let (now, later) = data.split_at_checked(CHUNK - self.filled).unwrap_or((data, &[]));
             self.crc = crc32c_append(self.crc, now);
@@ -321,6 +322,11 @@ impl ChunkSums {
             }
             data = later;
         }
+    }
+
+    /// Bytes so far.
+    pub(crate) fn len(&self) -> u64 {
+        self.done.len() as u64 * CHUNK as u64 + self.filled as u64
     }
 
     pub(crate) fn finish(mut self) -> Vec<u32> {

@@ -68,7 +68,6 @@ pub(crate) fn recover(shared: &Shared, pair: &Pair) -> Result<(Writer, Recovery)
         serial: survey.serial,
         highest: survey.highest,
         free: survey.free.clone(),
-        dirty: Vec::new(),
         marked: survey.last,
     };
     let recovery = Recovery {
@@ -85,6 +84,8 @@ pub(crate) fn recover(shared: &Shared, pair: &Pair) -> Result<(Writer, Recovery)
     shared.mirror.hold_on_to(None);
     shared.synced.store(survey.last, Ordering::Release);
     shared.next_lsn.store(writer.next_lsn, Ordering::Release);
+    // What was written above was synced there.
+    shared.unsynced.lock().settle(survey.last);
     writer.marked = 0;
     if survey.tail.is_empty() {
         // Only what was proven is claimed again.
@@ -208,7 +209,6 @@ fn move_tail(shared: &Shared, survey: &Survey, writer: &mut Writer) -> Result<()
     let header = active.header;
     shared.mirror.write(&active.files, &[IoSlice::new(&header.encode())], 0)?;
     shared.mirror.sync(&active.files)?;
-    writer.dirty.clear();
     Ok(())
 }
 

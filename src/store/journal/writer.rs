@@ -60,7 +60,6 @@ pub(crate) struct Writer {
     pub(crate) highest: u32,
     /// Number and last generation of free segments.
     pub(crate) free: Vec<(u32, u32)>,
-    pub(crate) dirty: Vec<Arc<Files>>,
     pub(crate) marked: Lsn,
 }
 
@@ -83,11 +82,6 @@ impl Writer {
         self.active.as_ref().map_or(0, |active| active.capacity.saturating_sub(active.offset + 2 * ALIGN))
     }
 
-    /// The newest number appended and the files to sync for it, in the order of their records.
-    pub(crate) fn take_dirty(&mut self) -> (Lsn, Vec<Arc<Files>>) {
-        (self.next_lsn - 1, std::mem::take(&mut self.dirty))
-    }
-
     pub(crate) fn append(
         &mut self,
         shared: &Shared,
@@ -105,6 +99,7 @@ impl Writer {
             }
         }
         let places = written.map_err(|error| shared.poison(error))?;
+        shared.unsynced.lock().last = self.next_lsn - 1;
         shared.next_lsn.store(self.next_lsn, Ordering::Release);
         shared.room.store(self.room(), Ordering::Relaxed);
         metrics::counter!("khoanh_journal_records_total").increment(records.len() as u64);
@@ -198,9 +193,7 @@ impl Writer {
         }
         active.offset = end;
         metrics::counter!("khoanh_journal_bytes_total").increment(batch.len());
-        if !self.dirty.last().is_some_and(|last| Arc::ptr_eq(last, &active.files)) {
-            self.dirty.push(Arc::clone(&active.files));
-        }
+        shared.unsynced.lock().add(&active.files);
         Ok(())
     }
 
@@ -425,7 +418,7 @@ fn roster_total(shared: &Shared, more: usize) -> u64 {
 fn place(segment: &SegmentHeader, offset: u64, header: &RecordHeader, body: &Body) -> Place {
     let blob = match body {
         Body::Blob(blob) => Some(blob.name().to_owned()),
-        Body::None | Body::Inline(_) => None,
+        Body::None | Body::Inline(_) | Body::Summed(..) => None,
     };
     Place {
         segment: segment.number,

@@ -1,5 +1,5 @@
 //! The journal under everything a machine can do to it: power loss at every operation, failed syncs, flipped
-//! bits, torn tails, full disks and broken directories, all on a simulated disk.
+//! bits, torn tails, full disks and broken directories, on a simulated disk; and large writes on the real one.
 
 // The disk's source is shared with the test kit, whose other parts this crate does not need.
 #[path = "../../../testkit/disk.rs"]
@@ -8,6 +8,7 @@ mod disk;
 
 mod blob;
 mod corruption;
+mod direct;
 mod full;
 mod mirror;
 mod power;
