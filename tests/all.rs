@@ -10,6 +10,8 @@ mod conformance;
 mod corpus;
 #[path = "all/crash.rs"]
 mod crash;
+#[path = "all/dimse.rs"]
+mod dimse;
 #[path = "all/documents.rs"]
 mod documents;
 #[path = "all/hostile.rs"]

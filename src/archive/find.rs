@@ -42,8 +42,17 @@ pub struct FoundRow {
     pub attributes: Attributes,
 }
 
-/// Which facility answers for each Study Instance UID met.
-type Chosen = HashMap<Uid, Option<FacilityCode>>;
+/// Which facility answers for each Study Instance UID met: a cache.
+pub(crate) type Chosen = HashMap<Uid, Option<FacilityCode>>;
+
+/// The facilities whose rows may be in an answer; none means every one.
+pub(crate) fn visible(caller: &Caller, scope: Scope) -> Option<Vec<FacilityCode>> {
+    match scope {
+        Scope::Facility(facility) if caller.may_see(facility) => Some(vec![facility]),
+        Scope::Facility(_) => Some(Vec::new()),
+        Scope::Shared => caller.facilities.as_ref().map(|set| set.iter().copied().collect()),
+    }
+}
 
 impl Archive {
     /// Finds studies, series or instances.
@@ -62,11 +71,10 @@ impl Archive {
         limit: usize,
     ) -> Result<Found, FindError> {
         let mut found = Found { rows: Vec::new(), more: false, notes: Vec::new() };
-        let facilities = match scope {
-            Scope::Facility(facility) if caller.may_see(facility) => Some(vec![facility]),
-            Scope::Facility(_) => return Ok(found),
-            Scope::Shared => caller.facilities.as_ref().map(|set| set.iter().copied().collect()),
-        };
+        let facilities = visible(caller, scope);
+        if facilities.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(found);
+        }
         let plan = plan(query, facilities.as_deref());
         let mut chosen = Chosen::new();
         let (mut skip, mut cursor) = (offset, None::<Cursor>);
@@ -98,7 +106,7 @@ impl Archive {
     }
 
     /// Whether this row is the copy that answers on this root.
-    fn answers(
+    pub(crate) fn answers(
         &self,
         caller: &Caller,
         scope: Scope,
@@ -120,7 +128,7 @@ impl Archive {
     }
 
     /// The match with every attribute of its level and the levels above.
-    fn complete(&self, level: Level, row: &index::Found) -> Result<FoundRow, FindError> {
+    pub(crate) fn complete(&self, level: Level, row: &index::Found) -> Result<FoundRow, FindError> {
         let wanted = ATTRIBUTES.iter().filter(|attribute| attribute.level <= level);
         let attributes = wanted.filter_map(|attribute| Some((attribute.key, row.value(attribute.key)?.into_owned())));
         let mut attributes: Attributes = attributes.collect();

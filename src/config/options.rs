@@ -193,6 +193,8 @@ impl Config {
             pdu_bytes_max: u32::try_from(dicom.pdu_max.0).unwrap_or(u32::MAX),
             request_bytes_max: u32::try_from(dicom.request_max.0).unwrap_or(u32::MAX),
             command_bytes_max: dicom.command_max.in_memory(),
+            identifier_bytes_max: dicom.identifier_max.in_memory(),
+            identifier_keys_max: dicom.identifier_keys_max,
             artim: dicom.artim.0,
             half_open_max: dicom.half_open_max,
             half_open_per_address_max: dicom.half_open_per_address_max,

@@ -25,6 +25,12 @@ pub struct Notes {
     pub unknown: bool,
 }
 
+/// A text in the character set of a label, for what is written; none where the set does not hold every character
+/// or is one of several values, whose escapes nobody needs any more.
+pub(crate) fn encode(label: &str, text: &str) -> Option<Vec<u8>> {
+    Set::named(label.trim())?.encode(text)
+}
+
 /// The character sets of a data set or item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charset {

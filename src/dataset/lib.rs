@@ -13,6 +13,7 @@ mod error;
 #[cfg(test)]
 mod fixture;
 pub mod frames;
+pub mod identifier;
 mod inflate;
 pub mod json;
 mod limits;

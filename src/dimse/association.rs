@@ -3,7 +3,7 @@
 //! Messages are gathered here and handed to the services; what a service does with one is not known here.
 //! We never ask for a release, so a release collision (PS3.8 section 9.2.2.4) cannot arise on our side.
 
-use crate::command::{C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, CommandError, Request};
+use crate::command::{C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_STORE_RQ, CommandError, Request};
 use crate::listener::{Shared, encode};
 use crate::meter;
 use crate::negotiate::{self, AmbiguousContexts, Context, Negotiated, Rejection};
@@ -70,6 +70,7 @@ impl End {
                 Self::Violation(AbortReason::UnexpectedPdu, "a data set without a command")
             }
             Piece::ReleaseRequest => Self::Released,
+            Piece::ReleaseReply => Self::Violation(AbortReason::UnexpectedPdu, "PDU out of place"),
             Piece::Abort => Self::PeerAborted,
             Piece::Closed => Self::Vanished,
         }
@@ -121,7 +122,7 @@ pub(crate) fn serve<R: Receiver>(
     mut slot: Slot,
 ) -> Option<TcpStream> {
     let mut socket = Socket::new(stream, Arc::clone(&shared.phase), &shared.options).ok()?;
-    let (source, negotiated) = match admit(shared, peer, request, &mut slot) {
+    let (source, called, negotiated) = match admit(shared, peer, request, &mut slot) {
         Ok(admitted) => admitted,
         Err(Refused { reply, label, detail }) => {
             tracing::info!(%peer, reason = label, detail, "association refused");
@@ -146,6 +147,7 @@ pub(crate) fn serve<R: Receiver>(
         options: &shared.options,
         contexts: negotiated.contexts,
         peer_pdu_bytes_max: negotiated.peer.pdu_bytes_max,
+        called,
         source,
         command: Vec::new(),
     };
@@ -180,7 +182,7 @@ fn admit<R: Receiver>(
     peer: SocketAddr,
     request: &[u8],
     slot: &mut Slot,
-) -> Result<(Source, Negotiated), Refused> {
+) -> Result<(Source, AeTitle, Negotiated), Refused> {
     let request = request::parse(request).map_err(Refused::malformed)?;
     if shared.phase.is_draining() {
         return Err(Rejection::ClosingDown.into());
@@ -195,7 +197,7 @@ fn admit<R: Receiver>(
     }
     let negotiated = accept(&request, &shared.options)?;
     tracing::debug!(%peer, %called, %calling, source = source.id, "association negotiated");
-    Ok((source, negotiated))
+    Ok((source, called, negotiated))
 }
 
 fn accept(request: &AssociationRQ, options: &Options) -> Result<Negotiated, Refused> {
@@ -218,7 +220,9 @@ pub(crate) struct Association<'a, R> {
     pub(crate) receiver: R,
     pub(crate) options: &'a Options,
     contexts: BTreeMap<u8, Context>,
-    peer_pdu_bytes_max: u32,
+    pub(crate) peer_pdu_bytes_max: u32,
+    /// The title the peer called us by: where what it finds is retrieved from.
+    pub(crate) called: AeTitle,
     pub(crate) source: Source,
     /// The command being gathered; kept for its memory.
     command: Vec<u8>,
@@ -247,6 +251,8 @@ impl<R: Receiver> Association<'_, R> {
         let request = Request::parse(&self.command)?;
         match request.field {
             C_STORE_RQ => self.store(id, &context, &request),
+            C_FIND_RQ => self.find(id, &context, &request),
+            // What it cancels was answered before.
             C_CANCEL_RQ => Ok(()),
             C_ECHO_RQ => {
                 self.discard_data_set(id, &request)?;
@@ -300,6 +306,52 @@ impl<R: Receiver> Association<'_, R> {
                 }
                 other => return Err(End::of(&other)),
             }
+        }
+    }
+
+    /// Reads the identifier of a query or retrieve; one beyond its limit is read away.
+    pub(crate) fn gather_identifier(&mut self, id: u8, request: &Request) -> Result<Result<Vec<u8>, Failure>, End> {
+        if !request.has_data_set {
+            return Ok(Err(Failure::new(status::DATA_SET_MISMATCH, "a request without an identifier")));
+        }
+        let mut bytes = Vec::new();
+        loop {
+            match self.wire.next_piece()? {
+                Piece::Fragment { context, kind: Kind::DataSet, data, last } if context == id => {
+                    if bytes.len().saturating_add(data.len()) > self.options.identifier_bytes_max {
+                        let limit = self.options.identifier_bytes_max;
+                        if !last {
+                            self.discard_data_set(id, request)?;
+                        }
+                        let comment = format!("an identifier longer than {limit} bytes");
+                        return Ok(Err(Failure::new(status::OUT_OF_RESOURCES, comment)));
+                    }
+                    bytes.extend_from_slice(data);
+                    if last {
+                        return Ok(Ok(bytes));
+                    }
+                }
+                other => return Err(End::of(&other)),
+            }
+        }
+    }
+
+    /// Whether the peer asks for the end of the request that is being answered. Does not wait.
+    ///
+    /// # Errors
+    /// When the association ends, or anything else comes: one operation at a time was negotiated.
+    pub(crate) fn is_cancelled(&mut self, request: &Request) -> Result<bool, End> {
+        if self.wire.source().is_stopped() {
+            return Err(End::GaveUp(GaveUp::ClosingDown));
+        }
+        if !self.wire.has_read_ahead() && !self.wire.source().is_readable().map_err(End::Lost)? {
+            return Ok(false);
+        }
+        self.gather_command()?;
+        let interruption = Request::parse(&self.command)?;
+        match interruption.field {
+            C_CANCEL_RQ => Ok(interruption.message_id == request.message_id),
+            _ => Err(End::Violation(AbortReason::UnexpectedPdu, "a request before the last one was answered")),
         }
     }
 

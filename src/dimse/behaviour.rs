@@ -1,8 +1,9 @@
 //! What peers meet on the wire: a listener on a free port, spoken to byte by byte.
 
 mod bad_input;
+mod finding;
 mod limits;
 mod memory;
 mod messages;
 mod peer;
-mod server;
+pub(crate) mod server;

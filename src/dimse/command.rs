@@ -29,6 +29,8 @@ const COMMENT_CHARS_MAX: usize = 64;
 
 /// C-STORE-RQ.
 pub(crate) const C_STORE_RQ: u16 = 0x0001;
+/// C-FIND-RQ.
+pub(crate) const C_FIND_RQ: u16 = 0x0020;
 /// C-ECHO-RQ.
 pub(crate) const C_ECHO_RQ: u16 = 0x0030;
 /// C-CANCEL-RQ.
@@ -39,7 +41,7 @@ pub(crate) const C_CANCEL_RQ: u16 = 0x0FFF;
 pub(crate) struct Request {
     /// Command Field (0000,0100).
     pub(crate) field: u16,
-    /// Message ID (0000,0110); zero for C-CANCEL-RQ, which names another message instead.
+    /// Message ID (0000,0110); for C-CANCEL-RQ that of the message to be cancelled (0000,0120).
     pub(crate) message_id: u16,
     /// Affected SOP Class UID (0000,0002), without padding, as far as it is ASCII.
     pub(crate) sop_class: Option<String>,
@@ -70,7 +72,7 @@ impl Request {
     /// Reads a command set.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, CommandError> {
         let (mut field, mut message_id, mut data_set_type) = (None, None, None);
-        let (mut sop_class, mut sop_instance) = (None, None);
+        let (mut sop_class, mut sop_instance, mut responded_to) = (None, None, None);
         let mut rest = bytes;
         while !rest.is_empty() {
             let at = bytes.len() - rest.len();
@@ -81,6 +83,7 @@ impl Request {
             match element.number {
                 COMMAND_FIELD => field = short(value),
                 MESSAGE_ID => message_id = short(value),
+                RESPONDED_TO => responded_to = short(value),
                 DATA_SET_TYPE => data_set_type = short(value),
                 AFFECTED_SOP_CLASS => sop_class = Some(text(value)),
                 AFFECTED_SOP_INSTANCE => sop_instance = Some(text(value)),
@@ -94,11 +97,11 @@ impl Request {
         }
         let message_id = match message_id {
             Some(id) => id,
-            None if field == C_CANCEL_RQ => 0,
+            None if field == C_CANCEL_RQ => responded_to.unwrap_or(0),
             None => return Err(CommandError::Missing(MESSAGE_ID)),
         };
-        // A peer that leaves the data set type out of a C-STORE still sends the data set.
-        let has_data_set = data_set_type.map_or(field == C_STORE_RQ, |kind| kind != NO_DATA_SET);
+        // A peer that leaves the data set type out of a request that has one still sends the data set.
+        let has_data_set = data_set_type.map_or(matches!(field, C_STORE_RQ | C_FIND_RQ), |kind| kind != NO_DATA_SET);
         Ok(Self { field, message_id, sop_class, sop_instance, has_data_set })
     }
 
@@ -106,13 +109,22 @@ impl Request {
     ///
     /// `comment` is cut to 64 characters and must hold no patient data: it ends in the peer's log.
     pub(crate) fn response(&self, status: u16, comment: &str) -> Vec<u8> {
+        self.answer(status, comment, NO_DATA_SET)
+    }
+
+    /// The response to this request that carries a data set: a match.
+    pub(crate) fn pending(&self, status: u16) -> Vec<u8> {
+        self.answer(status, "", 0)
+    }
+
+    fn answer(&self, status: u16, comment: &str, data_set: u16) -> Vec<u8> {
         let mut elements = Vec::with_capacity(256);
         if let Some(uid) = &self.sop_class {
             push_uid(&mut elements, AFFECTED_SOP_CLASS, uid);
         }
         push(&mut elements, COMMAND_FIELD, &(self.field | RESPONSE).to_le_bytes());
         push(&mut elements, RESPONDED_TO, &self.message_id.to_le_bytes());
-        push(&mut elements, DATA_SET_TYPE, &NO_DATA_SET.to_le_bytes());
+        push(&mut elements, DATA_SET_TYPE, &data_set.to_le_bytes());
         push(&mut elements, STATUS, &status.to_le_bytes());
         if !comment.is_empty() {
             push(&mut elements, ERROR_COMMENT, &long_string(comment));
@@ -120,12 +132,17 @@ impl Request {
         if let Some(uid) = &self.sop_instance {
             push_uid(&mut elements, AFFECTED_SOP_INSTANCE, uid);
         }
-        let length = u32::try_from(elements.len()).unwrap_or(u32::MAX);
-        let mut command = Vec::with_capacity(elements.len() + 12);
-        push(&mut command, 0x0000, &length.to_le_bytes());
-        command.extend_from_slice(&elements);
-        command
+        finished(&elements)
     }
+}
+
+/// A command set with its group length.
+fn finished(elements: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(elements.len()).unwrap_or(u32::MAX);
+    let mut command = Vec::with_capacity(elements.len() + 12);
+    push(&mut command, 0x0000, &length.to_le_bytes());
+    command.extend_from_slice(elements);
+    command
 }
 
 struct Element {

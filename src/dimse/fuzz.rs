@@ -4,6 +4,8 @@
 
 use crate::command::{CommandError, Request};
 use crate::pdu::{Kind, Piece, Splitter, command_pdus};
+use crate::query_class::{Extended, Root};
+use crate::question::{self, Reading};
 use crate::{listener, negotiate, request};
 use std::io::{self, Read};
 
@@ -37,7 +39,7 @@ fn told(bytes: &[u8], size: usize) -> (Vec<Told>, String) {
                 }
                 _ => told.push((context, kind, data.to_vec(), last)),
             },
-            Ok(Piece::ReleaseRequest) => told.push((0, Kind::Command, Vec::new(), true)),
+            Ok(Piece::ReleaseRequest | Piece::ReleaseReply) => told.push((0, Kind::Command, Vec::new(), true)),
             Ok(end) => return (told, format!("{end:?}")),
             Err(error) => return (told, error.to_string()),
         }
@@ -64,6 +66,23 @@ pub fn command(data: &[u8]) {
         for limit in [0, 1, 64, 16_384] {
             let pdus = command_pdus(1, &response, limit);
             assert_eq!(told(&pdus, usize::MAX).0, [(1, Kind::Command, response.clone(), true)], "limit {limit}");
+        }
+    }
+}
+
+/// Reads `data` as the identifier of a C-FIND in every model and coding; what is refused names no value.
+pub fn identifier(data: &[u8]) {
+    let all = Extended { relational: true, fuzzy: true, empty_value: true, multiple_value: true };
+    for transfer_syntax in ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"] {
+        for root in [Root::Patient, Root::Study, Root::PatientStudyOnly] {
+            for extended in [all, Extended::default()] {
+                let hint = model::facility::CharsetHint::Auto;
+                let reading = Reading { root, extended, transfer_syntax, hint, keys_max: 256 };
+                if let Ok(question) = question::parse(data, &reading) {
+                    assert!(question.wanted.query.conditions.len() <= 512, "more conditions than keys");
+                    assert!(!question.returned.is_empty(), "an answer without its unique key");
+                }
+            }
         }
     }
 }

@@ -1,13 +1,14 @@
-//! The DICOM wire: associations, C-ECHO and C-STORE as a provider (PS3.7, PS3.8).
+//! The DICOM wire: associations, C-ECHO, C-STORE and C-FIND as a provider (PS3.4, PS3.7, PS3.8).
 //!
 //! An association request is read by a small task, checked against the registry of sources and answered; an
 //! accepted association gets a thread that streams its objects into the archive and answers when they are
 //! durable. Every limit has a name in [`Options`].
 //!
-//! This crate looks into no data set, keeps nothing, and never touches the journal or the index.
+//! This crate looks into no stored data set, keeps nothing, and never touches the journal or the index.
 
 mod association;
 mod command;
+mod find_scp;
 pub mod fuzz;
 mod half_open;
 mod listener;
@@ -15,6 +16,8 @@ mod meter;
 mod negotiate;
 mod options;
 mod pdu;
+mod query_class;
+mod question;
 mod receiver;
 mod request;
 mod slots;
@@ -30,6 +33,7 @@ mod behaviour;
 pub use listener::{ListenError, Listener};
 pub use negotiate::VERIFICATION;
 pub use options::Options;
+pub use query_class::{Operation, QueryClass, Root, query_classes};
 pub use status::{STATUSES, Status};
 pub use storage_sop_class::{StorageSopClass, storage_sop_classes};
 pub use transfer_syntax::{Fidelity, TransferSyntax, transfer_syntaxes};

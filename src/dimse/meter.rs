@@ -14,6 +14,9 @@ const ECHOES: &str = "khoanh_dimse_echoes_total";
 const BYTES: &str = "khoanh_dimse_received_bytes_total";
 const STORE: &str = "khoanh_dimse_store_seconds";
 const COMMIT: &str = "khoanh_dimse_commit_seconds";
+const QUERIES: &str = "khoanh_dimse_queries_total";
+const MATCHES: &str = "khoanh_dimse_matches_total";
+const FIND: &str = "khoanh_dimse_find_seconds";
 
 /// Says what each number means; once per process is enough.
 pub(crate) fn describe() {
@@ -28,6 +31,15 @@ pub(crate) fn describe() {
     describe_counter!(BYTES, "bytes received on associations");
     describe_histogram!(STORE, metrics::Unit::Seconds, "from the C-STORE command to the answer");
     describe_histogram!(COMMIT, metrics::Unit::Seconds, "from the last byte of the data set to the answer");
+    describe_counter!(QUERIES, "C-FIND requests answered, by final status");
+    describe_counter!(MATCHES, "matches sent in answer to C-FIND");
+    describe_histogram!(FIND, metrics::Unit::Seconds, "from the C-FIND command to the final answer");
+}
+
+pub(crate) fn found(status: &str, matches: u64, whole: Duration) {
+    counter!(QUERIES, "status" => status.to_owned()).increment(1);
+    counter!(MATCHES).increment(matches);
+    histogram!(FIND).record(whole);
 }
 
 pub(crate) fn open(associations: usize) {

@@ -4,9 +4,10 @@
 //! for it is decided elsewhere, by the archive's registry and the listener's limits.
 
 use crate::options::Options;
+use crate::query_class::{Extended, QueryClass, query_classes};
 use crate::request::Peer;
 use crate::storage_sop_class::storage_sop_classes;
-use crate::transfer_syntax::{self, IMPLICIT_LITTLE_ENDIAN};
+use crate::transfer_syntax::{self, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN};
 use dataset::part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 use dicom_core::dictionary::UidDictionary;
 use dicom_dictionary_std::StandardSopClassDictionary;
@@ -38,6 +39,7 @@ const STORAGE_APPLICATION_INFORMATION: [u8; 6] = [2, 0, 3, 0, 0, 0];
 pub(crate) enum Service {
     Verification,
     Storage,
+    Query(&'static QueryClass),
 }
 
 /// An accepted presentation context.
@@ -46,6 +48,8 @@ pub(crate) struct Context {
     pub(crate) service: Service,
     pub(crate) abstract_syntax: Uid,
     pub(crate) transfer_syntax: Uid,
+    /// What the extended negotiation of a query class granted.
+    pub(crate) extended: Extended,
 }
 
 /// An answer and what it means for the association.
@@ -130,7 +134,7 @@ pub(crate) fn negotiate(request: &AssociationRQ, options: &Options) -> Result<Ne
         if !ids.insert(proposed.id) {
             return Err(AmbiguousContexts);
         }
-        let (reason, transfer_syntax) = match choose(proposed, &no_storage_role, options) {
+        let (reason, transfer_syntax) = match choose(proposed, &no_storage_role, &request.user_variables, options) {
             Ok(context) => {
                 let syntax = context.transfer_syntax.as_str().to_owned();
                 contexts.insert(proposed.id, context);
@@ -155,6 +159,7 @@ pub(crate) fn negotiate(request: &AssociationRQ, options: &Options) -> Result<Ne
 fn choose(
     proposed: &PresentationContextProposed,
     no_storage_role: &BTreeSet<&str>,
+    items: &[UserVariableItem],
     options: &Options,
 ) -> Result<Context, PresentationContextResultReason> {
     use PresentationContextResultReason::{AbstractSyntaxNotSupported, TransferSyntaxesNotSupported, UserRejection};
@@ -163,9 +168,9 @@ fn choose(
     if no_storage_role.contains(abstract_syntax.as_str()) {
         return Err(UserRejection);
     }
-    let known = proposed
-        .transfer_syntaxes
-        .iter()
+    let fits = |text: &str| service_takes(service, trim(text));
+    let proposed_syntaxes = proposed.transfer_syntaxes.iter().filter(|text| fits(text));
+    let known = proposed_syntaxes
         .filter_map(|text| Some((transfer_syntax::preference(trim(text))?, text)))
         .min_by_key(|(preference, _)| *preference)
         .map(|(_, text)| text);
@@ -174,7 +179,26 @@ fn choose(
         proposed.transfer_syntaxes.iter().find(|text| wanted && !transfer_syntax::is_refused(trim(text)))
     };
     let chosen = known.or_else(unknown).and_then(|text| Uid::parse(text).ok()).ok_or(TransferSyntaxesNotSupported)?;
-    Ok(Context { service, abstract_syntax, transfer_syntax: chosen })
+    let extended = extended(&abstract_syntax, service, items);
+    Ok(Context { service, abstract_syntax, transfer_syntax: chosen, extended })
+}
+
+/// Identifiers are small and are read at once: they come uncompressed.
+fn service_takes(service: Service, syntax: &str) -> bool {
+    let plain = [EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN];
+    !matches!(service, Service::Query(_)) || plain.contains(&syntax)
+}
+
+/// The extended negotiation of a query class, where the requestor sent one.
+fn extended(class: &Uid, service: Service, items: &[UserVariableItem]) -> Extended {
+    let Service::Query(query) = service else { return Extended::default() };
+    let asked = items.iter().find_map(|item| match item {
+        UserVariableItem::SopClassExtendedNegotiationSubItem(of, information) if trim(of) == class.as_str() => {
+            Some(information)
+        }
+        _ => None,
+    });
+    asked.map_or_else(Extended::default, |information| Extended::read(information, query.operation))
 }
 
 /// What an abstract syntax is good for here.
@@ -187,6 +211,9 @@ fn service(abstract_syntax: &str, options: &Options) -> Option<Service> {
     }
     if storage_sop_classes().iter().any(|class| class.uid == abstract_syntax) {
         return Some(Service::Storage);
+    }
+    if let Some(class) = query_classes().iter().find(|class| class.uid == abstract_syntax) {
+        return Some(Service::Query(class));
     }
     let known_for_other_things = StandardSopClassDictionary.by_uid(abstract_syntax).is_some();
     let stores = if abstract_syntax.starts_with(STANDARD_ROOT) {
@@ -227,7 +254,7 @@ fn user_variables(
     for item in asked {
         match item {
             UserVariableItem::ScuScpRoleSelectionSubItem(class, roles) => {
-                let scu = roles.scu && (accepted(class, Service::Storage) || accepted(class, Service::Verification));
+                let scu = roles.scu && contexts.values().any(|context| context.abstract_syntax.as_str() == trim(class));
                 // We send nothing back on an association of somebody else's, so the requestor is never the SCP.
                 let granted = RequestorRoles { scu, scp: false };
                 items.push(UserVariableItem::ScuScpRoleSelectionSubItem(trim(class).to_owned(), granted));
@@ -237,6 +264,16 @@ fn user_variables(
                     trim(class).to_owned(),
                     STORAGE_APPLICATION_INFORMATION.to_vec(),
                 ));
+            }
+            UserVariableItem::SopClassExtendedNegotiationSubItem(class, asked) => {
+                let of_class = |context: &&Context| context.abstract_syntax.as_str() == trim(class);
+                let query = contexts.values().find(of_class).filter(|c| matches!(c.service, Service::Query(_)));
+                if let Some(context) = query {
+                    items.push(UserVariableItem::SopClassExtendedNegotiationSubItem(
+                        trim(class).to_owned(),
+                        context.extended.answer(asked),
+                    ));
+                }
             }
             UserVariableItem::UserIdentityItem(identity) if identity.positive_response_requested() => {
                 // A name is acknowledged as read. Tickets and assertions are not verified here, so they get

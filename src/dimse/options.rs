@@ -13,6 +13,10 @@ pub struct Options {
     pub request_bytes_max: u32,
     /// Longest command set (group 0000) accepted, in bytes.
     pub command_bytes_max: usize,
+    /// Longest identifier of a query or retrieve accepted, in bytes.
+    pub identifier_bytes_max: usize,
+    /// Most keys in an identifier.
+    pub identifier_keys_max: usize,
     /// Time from the TCP connection to the complete A-ASSOCIATE-RQ, and the time a peer has to close its
     /// connection after a rejection, release or abort (the ARTIM timer, PS3.8 section 9.1.5).
     pub artim: Duration,
@@ -49,6 +53,8 @@ impl Default for Options {
             pdu_bytes_max: 128 * 1024,
             request_bytes_max: 512 * 1024,
             command_bytes_max: 16 * 1024,
+            identifier_bytes_max: 1024 * 1024,
+            identifier_keys_max: 256,
             artim: Duration::from_secs(15),
             half_open_max: 1024,
             half_open_per_address_max: 256,

@@ -10,6 +10,8 @@ use std::io::{self, Read};
 const BUFFER_BYTES_MIN: usize = 32 * 1024;
 /// Read buffer of an association that sends in bulk.
 const BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a P-DATA-TF with one PDV that its length counts and that are no data.
+pub(crate) const PDV_HEADER_BYTES: usize = 6;
 /// PDU header: type, reserved, length.
 const PDU_HEADER_BYTES: u32 = 6;
 /// PDV item header without its length field: context id and message control header.
@@ -53,6 +55,8 @@ pub(crate) enum Piece<'a> {
     },
     /// A-RELEASE-RQ.
     ReleaseRequest,
+    /// A-RELEASE-RP.
+    ReleaseReply,
     /// A-ABORT by the peer.
     Abort,
     /// The peer closed the connection between two PDUs.
@@ -110,6 +114,11 @@ impl<R: Read> Splitter<R> {
         &mut self.source
     }
 
+    /// Whether bytes of the peer wait here already.
+    pub(crate) fn has_read_ahead(&self) -> bool {
+        self.start < self.end
+    }
+
     /// The source alone; bytes read ahead are gone.
     pub(crate) fn into_source(self) -> R {
         self.source
@@ -137,8 +146,12 @@ impl<R: Read> Splitter<R> {
                     self.skip_fixed(length)?;
                     return Ok(Piece::ReleaseRequest);
                 }
+                0x06 => {
+                    self.skip_fixed(length)?;
+                    return Ok(Piece::ReleaseReply);
+                }
                 0x07 => return Ok(Piece::Abort),
-                0x01..=0x03 | 0x06 => return Err(violation(AbortReason::UnexpectedPdu, "PDU out of place")),
+                0x01..=0x03 => return Err(violation(AbortReason::UnexpectedPdu, "PDU out of place")),
                 _ => return Err(violation(AbortReason::UnrecognizedPdu, "unknown PDU type")),
             }
         }
@@ -196,10 +209,10 @@ impl<R: Read> Splitter<R> {
         self.take::<6>().map(Some)
     }
 
-    /// Reads over the four reserved bytes of a release request.
+    /// Reads over the four reserved bytes of a release request or reply.
     fn skip_fixed(&mut self, length: u32) -> Result<(), PduError> {
         if length != 4 {
-            return Err(violation(AbortReason::InvalidParameter, "release request of a wrong length"));
+            return Err(violation(AbortReason::InvalidParameter, "release of a wrong length"));
         }
         self.take::<4>().map(|_| ())
     }
@@ -240,23 +253,47 @@ impl<R: Read> Splitter<R> {
 ///
 /// `pdu_bytes_max` is the peer's announcement; zero means no limit (PS3.8 annex D.1).
 pub(crate) fn command_pdus(context: u8, command: &[u8], pdu_bytes_max: u32) -> Vec<u8> {
-    let limit = usize::try_from(pdu_bytes_max).unwrap_or(usize::MAX);
-    let control = 4 + usize::try_from(PDV_CONTROL_BYTES).unwrap_or(2);
-    // A peer that announces less than a header and a byte cannot be served; it gets the smallest PDU there is.
-    let room = if limit == 0 { command.len().max(1) } else { limit.saturating_sub(control).max(1) };
     let mut out = Vec::with_capacity(command.len() + 12);
-    let mut chunks = command.chunks(room).peekable();
+    put_pdus(context, 1, command, pdu_bytes_max, &mut out);
+    out
+}
+
+/// The same for a command set and its data set.
+pub(crate) fn message_pdus(context: u8, command: &[u8], data_set: &[u8], pdu_bytes_max: u32, out: &mut Vec<u8>) {
+    put_pdus(context, 1, command, pdu_bytes_max, out);
+    put_pdus(context, 0, data_set, pdu_bytes_max, out);
+}
+
+/// `control` is 1 for a command set, 0 for a data set.
+fn put_pdus(context: u8, control: u8, bytes: &[u8], pdu_bytes_max: u32, out: &mut Vec<u8>) {
+    let limit = usize::try_from(pdu_bytes_max).unwrap_or(usize::MAX);
+    let header = 4 + usize::try_from(PDV_CONTROL_BYTES).unwrap_or(2);
+    // A peer that announces less than a header and a byte cannot be served; it gets the smallest PDU there is.
+    let room = if limit == 0 { bytes.len().max(1) } else { limit.saturating_sub(header).max(1) };
+    let mut chunks = bytes.chunks(room).peekable();
     while let Some(chunk) = chunks.next() {
         let length = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
         let last = if chunks.peek().is_none() { 2 } else { 0 };
         out.extend_from_slice(&[0x04, 0x00]);
         out.extend_from_slice(&(length + PDU_HEADER_BYTES).to_be_bytes());
         out.extend_from_slice(&(length + PDV_CONTROL_BYTES).to_be_bytes());
-        out.extend_from_slice(&[context, 1 | last]);
+        out.extend_from_slice(&[context, control | last]);
         out.extend_from_slice(chunk);
     }
-    out
 }
+
+/// One P-DATA-TF with one PDV of a data set.
+pub(crate) fn put_data_pdu(context: u8, data: &[u8], last: bool, out: &mut Vec<u8>) {
+    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+    out.extend_from_slice(&[0x04, 0x00]);
+    out.extend_from_slice(&length.saturating_add(PDU_HEADER_BYTES).to_be_bytes());
+    out.extend_from_slice(&length.saturating_add(PDV_CONTROL_BYTES).to_be_bytes());
+    out.extend_from_slice(&[context, if last { 2 } else { 0 }]);
+    out.extend_from_slice(data);
+}
+
+/// A-RELEASE-RQ (PS3.8 section 9.3.6).
+pub(crate) const RELEASE_REQUEST: [u8; 10] = [0x05, 0, 0, 0, 0, 4, 0, 0, 0, 0];
 
 /// A-RELEASE-RP (PS3.8 section 9.3.7).
 pub(crate) const RELEASE_REPLY: [u8; 10] = [0x06, 0, 0, 0, 0, 4, 0, 0, 0, 0];

@@ -129,6 +129,23 @@ impl Socket {
         self.stream.write_all(bytes)
     }
 
+    /// Whether the archive closes down at once: a long answer ends where it is.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.phase.is_stopped()
+    }
+
+    /// Whether the peer has sent something, or is gone; does not wait.
+    pub(crate) fn is_readable(&self) -> io::Result<bool> {
+        self.stream.set_nonblocking(true)?;
+        let seen = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false)?;
+        match seen {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Says that nothing more will be sent and gives the stream back for a last wait on the peer.
     pub(crate) fn end(self) -> TcpStream {
         // The peer may be gone already; there is nothing left to tell it.

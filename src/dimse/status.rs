@@ -1,9 +1,9 @@
 //! The statuses of DIMSE answers, as one table (PS3.7 annex C, PS3.4 table B.2-1).
 //!
 //! Every answer of this crate takes its status from here and the conformance statement prints the table.
-//! There is no warning among them: the archive changes no data set, so B000, B006 and B007 never apply.
+//! C-STORE has no warning among them: the archive changes no data set, so B000, B006 and B007 never apply to it.
 
-use archive::IngestError;
+use archive::{FindError, IngestError};
 
 /// One status with its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,25 +33,31 @@ macro_rules! statuses {
 
 statuses! {
     /// Stored, or the same object was stored before.
-    SUCCESS 0x0000 "Success" "C-ECHO; C-STORE when the object is on stable storage and can be found";
+    SUCCESS 0x0000 "Success" "C-ECHO; C-STORE when the object is on stable storage and can be found; C-FIND when every match was sent";
     /// The object cannot be stored, for a reason nobody foresaw.
     PROCESSING_FAILURE 0x0110 "Processing failure" "C-STORE met a fault of the archive itself; the object was not stored";
     /// The SOP Instance UID of the command is no UID.
     INVALID_SOP_INSTANCE 0x0117 "Refused: Invalid SOP Instance" "C-STORE whose Affected SOP Instance UID breaks the rules for UIDs";
     /// The class of the command does not fit the context.
-    SOP_CLASS_NOT_SUPPORTED 0x0122 "Refused: SOP Class not supported" "C-STORE whose Affected SOP Class UID is missing or is not the abstract syntax of its presentation context";
+    SOP_CLASS_NOT_SUPPORTED 0x0122 "Refused: SOP Class not supported" "C-STORE whose Affected SOP Class UID is missing or is not the abstract syntax of its presentation context; C-FIND the same";
     /// The source may not send.
     NOT_AUTHORIZED 0x0124 "Refused: Not authorized" "C-STORE by a source that may not store for its facility";
     /// The command is not offered.
-    UNRECOGNIZED_OPERATION 0x0211 "Refused: Unrecognized operation" "any request but C-ECHO, C-STORE and C-CANCEL";
+    UNRECOGNIZED_OPERATION 0x0211 "Refused: Unrecognized operation" "any request but C-ECHO, C-STORE, C-FIND and C-CANCEL";
     /// A C-STORE without a data set.
-    MISTYPED_ARGUMENT 0x0212 "Refused: Mistyped argument" "C-STORE that says it has no data set, or C-STORE on a context of Verification";
+    MISTYPED_ARGUMENT 0x0212 "Refused: Mistyped argument" "C-STORE that says it has no data set, or a request on a context of another service";
     /// No room, no capacity or closing down: to be sent again.
-    OUT_OF_RESOURCES 0xA700 "Refused: Out of resources" "C-STORE while space runs out, a limit is reached or the archive closes down; the peer keeps the object and sends it again";
-    /// Command and data set disagree, or the identity is missing.
-    DATA_SET_MISMATCH 0xA900 "Error: Data Set does not match SOP Class" "C-STORE whose data set names another SOP Class or SOP Instance UID than the command, or lacks an identifying UID";
+    OUT_OF_RESOURCES 0xA700 "Refused: Out of resources" "C-STORE while space runs out, a limit is reached or the archive closes down; the peer keeps the object and sends it again; C-FIND whose identifier is longer or has more keys than its limit, or while the index does not answer";
+    /// Command and data set disagree, or the identity is missing; an identifier that does not fit its class.
+    DATA_SET_MISMATCH 0xA900 "Error: Data Set does not match SOP Class" "C-STORE whose data set names another SOP Class or SOP Instance UID than the command, or lacks an identifying UID; C-FIND without Query/Retrieve Level, with one the model does not have, without one value for the unique key of a level above, with a value for a key of a level below, or with a sequence where none belongs or of several items";
     /// The data set cannot be framed or breaks a bound.
-    CANNOT_UNDERSTAND 0xC000 "Error: Cannot understand" "C-STORE whose data set cannot be read to its end in the negotiated transfer syntax, or goes beyond a named limit";
+    CANNOT_UNDERSTAND 0xC000 "Error: Cannot understand" "C-STORE whose data set cannot be read to its end in the negotiated transfer syntax, or goes beyond a named limit; C-FIND whose identifier cannot be read, whose value for a key is none of its VR, or whose list is longer than 1000";
+    /// Ended as asked by C-CANCEL.
+    CANCELLED 0xFE00 "Cancel: Matching terminated due to Cancel request" "C-FIND after C-CANCEL";
+    /// A match.
+    PENDING 0xFF00 "Pending" "C-FIND, one match; every key is supported";
+    /// A match, but a key was left out.
+    PENDING_UNSUPPORTED 0xFF01 "Pending, optional keys not supported" "C-FIND, one match; a key is not kept for finding, or belongs to a lower level and has no value; it is left out of the answer";
 }
 
 /// What a failed ingest means for the peer.
@@ -88,6 +94,17 @@ impl From<IngestError> for Failure {
                 ..Self::new(OUT_OF_RESOURCES, "not available now, send again later")
             },
             IngestError::Forbidden => Self::new(NOT_AUTHORIZED, "this source may not store"),
+        }
+    }
+}
+
+impl From<FindError> for Failure {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::BadQuery { what } => Self::new(CANNOT_UNDERSTAND, what),
+            FindError::Unavailable { what } => {
+                Self { detail: what, ..Self::new(OUT_OF_RESOURCES, "not available now, ask again later") }
+            }
         }
     }
 }

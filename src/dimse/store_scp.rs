@@ -38,7 +38,7 @@ impl<R: Receiver> Association<'_, R> {
     /// Checks the command and begins the object.
     fn open(&self, context: &Context, request: &Request) -> Result<R::Incoming, Failure> {
         if context.service != Service::Storage {
-            return Err(Failure::new(status::MISTYPED_ARGUMENT, "C-STORE on a context of Verification"));
+            return Err(Failure::new(status::MISTYPED_ARGUMENT, "C-STORE on a context of another service"));
         }
         let sop_class = request.sop_class.as_deref().and_then(|text| Uid::parse(text).ok());
         let Some(sop_class) = sop_class.filter(|class| *class == context.abstract_syntax) else {

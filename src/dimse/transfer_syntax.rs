@@ -32,6 +32,10 @@ pub struct TransferSyntax {
 /// Implicit VR Little Endian, the default every peer must know; also fills the place of the transfer syntax in
 /// the answer to a refused context, where its value has no meaning (PS3.8 section 9.3.3.2).
 pub(crate) const IMPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2";
+/// Explicit VR Little Endian.
+pub(crate) const EXPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
+/// Explicit VR Big Endian (retired).
+pub(crate) const EXPLICIT_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 /// The accepted transfer syntaxes, most preferred first.
 pub fn transfer_syntaxes() -> &'static [TransferSyntax] {

@@ -1,6 +1,6 @@
 //! Who asks, and what may be answered (DESIGN law 7).
 
-use crate::FacilityCode;
+use crate::{FacilityCode, Source};
 use std::collections::BTreeSet;
 
 /// What a caller may do beyond reading.
@@ -42,6 +42,16 @@ impl Caller {
     /// The operator at the machine itself (Unix socket, command line): sees everything.
     pub fn operator() -> Self {
         Self { name: "operator".into(), role: Role::Admin, home: None, facilities: None }
+    }
+
+    /// A DIMSE peer: it sees what its own facility has, as a web caller of that facility would.
+    pub fn of_source(source: &Source) -> Self {
+        Self {
+            name: format!("source:{}", source.id),
+            role: Role::Sender,
+            home: Some(source.facility),
+            facilities: Some(BTreeSet::from([source.facility])),
+        }
     }
 
     /// Whether images of this facility may be shown to the caller.

@@ -126,6 +126,23 @@ impl Set {
         bytes.iter().map(|byte| if self == Self::Latin5 { latin5(*byte) } else { char::from(*byte) }).collect()
     }
 
+    /// Encodes a text, if the set alone holds every character of it.
+    pub(super) fn encode(self, text: &str) -> Option<Vec<u8>> {
+        let single = |letter: char| match self {
+            Self::Ascii => u8::try_from(letter).ok().filter(u8::is_ascii),
+            Self::Latin5 => (0..=u8::MAX).find(|byte| latin5(*byte) == letter),
+            _ => u8::try_from(letter).ok(),
+        };
+        match self.encoding() {
+            _ if self.is_double() || self == Self::Katakana => None,
+            Some(encoding) => {
+                let (bytes, _, lost) = encoding.encode(text);
+                (!lost).then(|| bytes.into_owned())
+            }
+            None => text.chars().map(|letter| single(letter).filter(|byte| !(0x80..0xA0).contains(byte))).collect(),
+        }
+    }
+
     /// Decodes one two-byte character of a G0 set.
     pub(super) fn decode_double(self, pair: [u8; 2], notes: &mut Notes) -> String {
         let [first, second] = pair.map(|byte| byte | 0x80);

@@ -1,8 +1,10 @@
 //! A receiver that keeps objects in memory and fails on demand.
 
-use crate::receiver::{Announced, Incoming, Receiver};
-use archive::{IngestError, Unknown};
-use model::{AeTitle, FacilityCode, Source};
+use crate::receiver::{Announced, Incoming, Receiver, Search};
+use archive::search::{SearchPage, Wanted};
+use archive::{FindError, FoundRow, IngestError, Unknown};
+use model::attribute::key;
+use model::{AeTitle, Attributes, FacilityCode, Level, Source, Uid};
 use parking_lot::{Condvar, Mutex};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Where the next object fails.
 #[derive(Debug, Clone, Default)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     #[default]
     None,
     OnReceive(IngestError),
@@ -26,38 +28,56 @@ struct State {
     fault: Mutex<Fault>,
     gate_closed: Mutex<bool>,
     gate: Condvar,
+    matches: AtomicUsize,
+    asked: Mutex<Vec<Wanted>>,
+    find_fails: Mutex<bool>,
 }
 
 /// The receiver.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Memory(Arc<State>);
+pub(crate) struct Memory(Arc<State>);
 
 impl Memory {
     /// Data sets stored so far.
-    pub(super) fn stored(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn stored(&self) -> Vec<Vec<u8>> {
         self.0.stored.lock().iter().map(|(_, bytes)| bytes.clone()).collect()
     }
 
     /// What was announced of the objects stored so far.
-    pub(super) fn announced(&self) -> Vec<Announced> {
+    pub(crate) fn announced(&self) -> Vec<Announced> {
         self.0.stored.lock().iter().map(|(announced, _)| announced.clone()).collect()
     }
 
     /// Objects begun and neither finished nor dropped.
-    pub(super) fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.0.open.load(Ordering::SeqCst)
     }
 
-    pub(super) fn fail(&self, fault: Fault) {
+    /// Every search answers with this many rows.
+    pub(crate) fn matches(&self, rows: usize) {
+        self.0.matches.store(rows, Ordering::SeqCst);
+    }
+
+    /// What was searched for so far.
+    pub(crate) fn asked(&self) -> Vec<Wanted> {
+        self.0.asked.lock().clone()
+    }
+
+    /// Searches fail after their first page.
+    pub(crate) fn fail_finds(&self) {
+        *self.0.find_fails.lock() = true;
+    }
+
+    pub(crate) fn fail(&self, fault: Fault) {
         *self.0.fault.lock() = fault;
     }
 
     /// Holds every object at its end until the gate opens.
-    pub(super) fn close_gate(&self) {
+    pub(crate) fn close_gate(&self) {
         *self.0.gate_closed.lock() = true;
     }
 
-    pub(super) fn open_gate(&self) {
+    pub(crate) fn open_gate(&self) {
         *self.0.gate_closed.lock() = false;
         self.0.gate.notify_all();
     }
@@ -65,6 +85,7 @@ impl Memory {
 
 impl Receiver for Memory {
     type Incoming = Object;
+    type Search = Rows;
 
     fn identify(&self, called: &AeTitle, calling: &AeTitle, _: IpAddr) -> Result<Source, Unknown> {
         match (called.as_str(), calling.as_str()) {
@@ -82,6 +103,38 @@ impl Receiver for Memory {
         self.0.open.fetch_add(1, Ordering::SeqCst);
         Ok(Object { memory: self.clone(), announced, bytes: Vec::new() })
     }
+
+    fn search(&self, _: &Source, wanted: Wanted) -> Rows {
+        self.0.asked.lock().push(wanted);
+        Rows { memory: self.clone(), at: 0 }
+    }
+}
+
+/// Rows made up as they are asked for.
+pub(crate) struct Rows {
+    memory: Memory,
+    at: usize,
+}
+
+impl Search for Rows {
+    fn page(&mut self, limit: usize) -> Result<SearchPage, FindError> {
+        if self.at > 0 && *self.memory.0.find_fails.lock() {
+            return Err(FindError::Unavailable { what: "on purpose".into() });
+        }
+        let all = self.memory.0.matches.load(Ordering::SeqCst);
+        let end = all.min(self.at + limit);
+        let rows = (self.at..end).map(row).collect();
+        self.at = end;
+        Ok(SearchPage { rows, ended: end == all })
+    }
+}
+
+fn row(number: usize) -> FoundRow {
+    let study = Uid::parse(&format!("1.2.{}", number + 1)).expect("uid");
+    let mut attributes = Attributes::new();
+    attributes.insert(key::STUDY_INSTANCE_UID, study.as_str().to_owned());
+    attributes.insert(key::PATIENT_NAME, "Nguyễn^Ánh".to_owned());
+    FoundRow { facility: FacilityCode::DEMO, level: Level::Study, study, series: None, instance: None, attributes }
 }
 
 fn source(id: &str) -> Source {
@@ -99,7 +152,7 @@ fn source(id: &str) -> Source {
 }
 
 /// An object on its way in.
-pub(super) struct Object {
+pub(crate) struct Object {
     memory: Memory,
     announced: Announced,
     bytes: Vec<u8>,

@@ -120,6 +120,8 @@ fn a_bad_command_gets_a_status_and_the_association_lives_on() {
     peer.command(1, &command_set(CT, Some("1.2.3"), 0x0001, false));
     assert_eq!(peer.status(), 0x0212);
     peer.send(&pdata(&[pdv(1, 3, &command_set(CT, None, 0x0020, true)), pdv(1, 2, b"query")]));
+    assert_eq!(peer.status(), 0x0212);
+    peer.send(&pdata(&[pdv(1, 3, &command_set(CT, None, 0x0150, true)), pdv(1, 2, b"event")]));
     assert_eq!(peer.status(), 0x0211);
     peer.command(1, &command_set(CT, None, 0x0FFF, false));
     assert_eq!(server.memory.stored().len(), 0);

@@ -7,22 +7,22 @@ use dicom_ul::pdu::{
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
-pub(super) const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
-pub(super) const MR: &str = "1.2.840.10008.5.1.4.1.1.4";
-pub(super) const EXPLICIT: &str = "1.2.840.10008.1.2.1";
-pub(super) const IMPLICIT: &str = "1.2.840.10008.1.2";
+pub(crate) const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
+pub(crate) const MR: &str = "1.2.840.10008.5.1.4.1.1.4";
+pub(crate) const EXPLICIT: &str = "1.2.840.10008.1.2.1";
+pub(crate) const IMPLICIT: &str = "1.2.840.10008.1.2";
 
 /// A-ABORT by the provider with a reason.
-pub(super) fn provider_abort(reason: u8) -> (u8, Vec<u8>) {
+pub(crate) fn provider_abort(reason: u8) -> (u8, Vec<u8>) {
     (7, vec![0, 0, 2, reason])
 }
 
-pub(super) struct Peer {
-    pub(super) stream: TcpStream,
+pub(crate) struct Peer {
+    pub(crate) stream: TcpStream,
 }
 
 impl Peer {
-    pub(super) fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("connect");
         stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
@@ -30,12 +30,12 @@ impl Peer {
         Self { stream }
     }
 
-    pub(super) fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("send");
     }
 
     /// The next PDU: its type and what follows the header; none at the end of the connection.
-    pub(super) fn pdu(&mut self) -> Option<(u8, Vec<u8>)> {
+    pub(crate) fn pdu(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut header = [0u8; 6];
         self.stream.read_exact(&mut header).ok()?;
         let length = u32::from_be_bytes(header[2..].try_into().expect("4 bytes"));
@@ -45,23 +45,23 @@ impl Peer {
     }
 
     /// Whether the connection ends here.
-    pub(super) fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         matches!(self.stream.read(&mut [0]), Ok(0)) || self.stream.peer_addr().is_err()
     }
 
-    pub(super) fn associate(&mut self, called: &str, calling: &str) -> AssociationAC {
+    pub(crate) fn associate(&mut self, called: &str, calling: &str) -> AssociationAC {
         self.send(&encode(&request(called, calling)));
         let (kind, body) = self.pdu().expect("an answer");
         assert_eq!(kind, 2, "not accepted: {body:?}");
         accepted(&body)
     }
 
-    pub(super) fn command(&mut self, context: u8, command: &[u8]) {
+    pub(crate) fn command(&mut self, context: u8, command: &[u8]) {
         self.send(&pdata(&[pdv(context, 3, command)]));
     }
 
     /// Sends one object and returns the status; data in PDVs of `size` bytes.
-    pub(super) fn store(&mut self, instance: &str, data: &[u8], size: usize) -> u16 {
+    pub(crate) fn store(&mut self, instance: &str, data: &[u8], size: usize) -> u16 {
         self.command(1, &store_command(CT, instance));
         let mut chunks = data.chunks(size).peekable();
         while let Some(chunk) = chunks.next() {
@@ -72,19 +72,19 @@ impl Peer {
     }
 
     /// The status of the next response.
-    pub(super) fn status(&mut self) -> u16 {
+    pub(crate) fn status(&mut self) -> u16 {
         let (kind, body) = self.pdu().expect("a response");
         assert_eq!(kind, 4, "no response but {body:?}");
         let command = body.get(6..).expect("a PDV");
         u16::from_le_bytes(element(command, 0x0900).expect("a status").try_into().expect("US"))
     }
 
-    pub(super) fn echo(&mut self) -> u16 {
+    pub(crate) fn echo(&mut self) -> u16 {
         self.command(5, &command_set(crate::VERIFICATION, None, 0x0030, false));
         self.status()
     }
 
-    pub(super) fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         self.send(&[5, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
         assert_eq!(self.pdu(), Some((6, vec![0; 4])));
         self.stream.shutdown(Shutdown::Write).expect("shutdown");
@@ -93,7 +93,7 @@ impl Peer {
 }
 
 /// Context 1 CT, 3 MR, 5 verification.
-pub(super) fn request(called: &str, calling: &str) -> AssociationRQ {
+pub(crate) fn request(called: &str, calling: &str) -> AssociationRQ {
     let context = |id, class: &str| PresentationContextProposed {
         id,
         abstract_syntax: class.into(),
@@ -112,7 +112,7 @@ pub(super) fn request(called: &str, calling: &str) -> AssociationRQ {
     }
 }
 
-pub(super) fn encode(request: &AssociationRQ) -> Vec<u8> {
+pub(crate) fn encode(request: &AssociationRQ) -> Vec<u8> {
     let mut bytes = Vec::new();
     write_pdu(&mut bytes, &Pdu::AssociationRQ(request.clone())).expect("encodable");
     bytes
@@ -128,14 +128,14 @@ fn accepted(body: &[u8]) -> AssociationAC {
     }
 }
 
-pub(super) fn pdv(context: u8, control: u8, data: &[u8]) -> Vec<u8> {
+pub(crate) fn pdv(context: u8, control: u8, data: &[u8]) -> Vec<u8> {
     let mut out = (data.len() as u32 + 2).to_be_bytes().to_vec();
     out.extend([context, control]);
     out.extend(data);
     out
 }
 
-pub(super) fn pdata(pdvs: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn pdata(pdvs: &[Vec<u8>]) -> Vec<u8> {
     let body = pdvs.concat();
     let mut out = vec![4, 0];
     out.extend((body.len() as u32).to_be_bytes());
@@ -143,11 +143,11 @@ pub(super) fn pdata(pdvs: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
-pub(super) fn store_command(class: &str, instance: &str) -> Vec<u8> {
+pub(crate) fn store_command(class: &str, instance: &str) -> Vec<u8> {
     command_set(class, Some(instance), 0x0001, true)
 }
 
-pub(super) fn command_set(class: &str, instance: Option<&str>, field: u16, data: bool) -> Vec<u8> {
+pub(crate) fn command_set(class: &str, instance: Option<&str>, field: u16, data: bool) -> Vec<u8> {
     let mut out = Vec::new();
     let mut put = |number: u16, value: &[u8]| {
         let padded = value.len() + value.len() % 2;
@@ -168,7 +168,7 @@ pub(super) fn command_set(class: &str, instance: Option<&str>, field: u16, data:
 }
 
 /// The value of an element of a command set.
-pub(super) fn element(mut command: &[u8], number: u16) -> Option<Vec<u8>> {
+pub(crate) fn element(mut command: &[u8], number: u16) -> Option<Vec<u8>> {
     while command.len() >= 8 {
         let (header, rest) = command.split_at(8);
         let length = u32::from_le_bytes(header[4..].try_into().expect("4 bytes")) as usize;

@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 /// Longest wait for anything in these tests.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(super) struct Server {
-    pub(super) memory: Memory,
-    pub(super) runtime: Runtime,
-    pub(super) listener: Option<Listener>,
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) memory: Memory,
+    pub(crate) runtime: Runtime,
+    pub(crate) listener: Option<Listener>,
+    pub(crate) address: SocketAddr,
 }
 
 impl Server {
-    pub(super) fn start(options: Options) -> Self {
+    pub(crate) fn start(options: Options) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("runtime");
         let memory = Memory::default();
@@ -30,23 +30,23 @@ impl Server {
         Self { memory, runtime, listener: Some(listener), address }
     }
 
-    pub(super) fn connect(&self) -> Peer {
+    pub(crate) fn connect(&self) -> Peer {
         Peer::connect(self.address)
     }
 
     /// An association of CT01 with CT storage on context 1, MR storage on 3 and verification on 5.
-    pub(super) fn associate(&self) -> Peer {
+    pub(crate) fn associate(&self) -> Peer {
         let mut peer = self.connect();
         peer.associate("KHOANH", "CT01");
         peer
     }
 
-    pub(super) fn associations(&self) -> usize {
+    pub(crate) fn associations(&self) -> usize {
         self.listener.as_ref().map_or(0, Listener::associations)
     }
 
     /// Nothing was stored, nothing is open, and a neighbour is served.
-    pub(super) fn is_unharmed(&self) {
+    pub(crate) fn is_unharmed(&self) {
         eventually("objects are let go", || self.memory.open() == 0);
         assert_eq!(self.memory.stored().len(), 0, "something half stored");
         let mut neighbour = self.connect();
@@ -57,7 +57,7 @@ impl Server {
 }
 
 /// Waits for a condition, fails after [`PATIENCE`].
-pub(super) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
         assert!(begun.elapsed() < PATIENCE, "never happened: {what}");

@@ -5,6 +5,7 @@ use dicom_ul::pdu::UserIdentity;
 
 const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
+const IMPLICIT: &str = "1.2.840.10008.1.2";
 const BASELINE: &str = "1.2.840.10008.1.2.4.50";
 const JPEG_LS: &str = "1.2.840.10008.1.2.4.80";
 const JPIP: &str = "1.2.840.10008.1.2.4.94";
@@ -69,7 +70,6 @@ fn other_services_are_refused_and_private_classes_are_a_choice() {
     let open = Options::default();
     let strict = Options { private_sop_classes: false, unknown_transfer_syntaxes: false, ..Options::default() };
     for other in [
-        "1.2.840.10008.5.1.4.1.2.2.1",
         "1.2.840.10008.5.1.4.31",
         "1.2.840.10008.1.20.1",
         "1.2.840.10008.5.1.4.1.1.201.2",
@@ -86,6 +86,30 @@ fn other_services_are_refused_and_private_classes_are_a_choice() {
     assert_eq!(one(CT, &["1.2.3.4"], &strict).0, 4);
     assert_eq!(one(VERIFICATION, &["1.2.3.4"], &open).0, 4);
     assert_eq!(one(CT, &[], &open).0, 4);
+}
+
+#[test]
+fn queries_come_uncompressed_and_get_the_extras_they_asked_for() {
+    const STUDY_ROOT: &str = "1.2.840.10008.5.1.4.1.2.2.1";
+    let options = Options::default();
+    assert_eq!(one(STUDY_ROOT, &[BASELINE, IMPLICIT, EXPLICIT], &options), (0, EXPLICIT.to_owned()));
+    assert_eq!(one(STUDY_ROOT, &[BASELINE, "1.2.840.10008.1.2.1.99", "1.2.3.4"], &options).0, 4);
+    let extended = |asked: Vec<u8>| {
+        let item = UserVariableItem::SopClassExtendedNegotiationSubItem(STUDY_ROOT.into(), asked);
+        let answered = negotiate(&request(&[(1, STUDY_ROOT, &[EXPLICIT])], vec![item]), &options).expect("unique");
+        let granted = answered.contexts.get(&1).map(|context| context.extended);
+        let told = answered.answer.user_variables.into_iter().find_map(|item| match item {
+            UserVariableItem::SopClassExtendedNegotiationSubItem(_, told) => Some(told),
+            _ => None,
+        });
+        (granted.expect("accepted"), told)
+    };
+    let (granted, told) = extended(vec![1, 1, 1, 1]);
+    assert!(granted.relational && granted.fuzzy && !granted.multiple_value);
+    assert_eq!(told, Some(vec![1, 0, 1, 0]));
+    let (granted, told) = extended(vec![0, 0, 0, 0, 0, 1, 1]);
+    assert!(!granted.relational && !granted.fuzzy && granted.empty_value && granted.multiple_value);
+    assert_eq!(told, Some(vec![0, 0, 0, 0, 0, 1, 1]));
 }
 
 #[test]

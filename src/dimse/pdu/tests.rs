@@ -49,7 +49,7 @@ fn replay(bytes: &[u8], size: usize, limit: u32) -> (Vec<Joined>, Result<&'stati
                 }
                 _ => messages.push((context, kind, data.to_vec(), last)),
             },
-            Ok(Piece::ReleaseRequest) => return (messages, Ok("release")),
+            Ok(Piece::ReleaseRequest | Piece::ReleaseReply) => return (messages, Ok("release")),
             Ok(Piece::Abort) => return (messages, Ok("abort")),
             Ok(Piece::Closed) => return (messages, Ok("closed")),
             Err(error) => return (messages, Err(error.to_string())),
