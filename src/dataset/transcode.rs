@@ -1,4 +1,4 @@
-//! Native data sets in Explicit VR Little Endian, for viewers that ask for nothing else.
+//! Native data sets in Explicit or Implicit VR Little Endian, for viewers and destinations that take nothing else.
 //!
 //! Values stay equal; numbers of big endian data are swapped, VRs come from the dictionary, sequences and items get
 //! delimiters instead of lengths, group lengths are left out. Pixels pass through in pieces: memory is bounded.
@@ -63,6 +63,33 @@ pub fn explicit_le(
     writer.check()
 }
 
+/// Writes a scanned data set in Implicit VR Little Endian; only for native pixels, since compressed ones have no
+/// implicit form.
+pub fn implicit_le(
+    input: &mut impl Read,
+    transfer_syntax: &Uid,
+    output: &mut impl Write,
+) -> Result<(), TranscodeError> {
+    let syntax = Syntax::of(transfer_syntax.as_str());
+    let mut walker = Walker::new(syntax.coding, Limits::passed());
+    let mut writer = Writer::new(output, transfer_syntax.as_str() == "1.2.840.113619.5.2");
+    writer.implicit = true;
+    let (limits, mut inflater) = (Limits::passed(), Inflater::new());
+    pieces(input, |piece| {
+        if syntax.deflated {
+            inflater.feed(piece, &limits, |bytes| walker.feed(bytes, &mut writer))?;
+        } else {
+            walker.feed(piece, &mut writer)?;
+        }
+        writer.check()
+    })?;
+    if syntax.deflated {
+        inflater.finish()?;
+    }
+    walker.finish(&mut writer)?;
+    writer.check()
+}
+
 /// Writes a deflated data set inflated (PS3.5 Annex A.5): the bytes that positions of its layout count in.
 pub fn inflate(input: &mut impl Read, output: &mut impl Write) -> Result<(), TranscodeError> {
     let limits = Limits::passed();
@@ -108,6 +135,8 @@ struct Writer<'a, W> {
     failed: Option<io::Error>,
     resolver: Resolver,
     swap_pixels: bool,
+    /// Headers without VR.
+    implicit: bool,
     /// The element whose value passes; `None` for one that is left out.
     element: Option<Element>,
     /// Bytes per number to be swapped.
@@ -125,6 +154,7 @@ impl<'a, W: Write> Writer<'a, W> {
             failed: None,
             resolver: Resolver::new(),
             swap_pixels,
+            implicit: false,
             element: None,
             width: 1,
             cut: Vec::new(),
@@ -149,6 +179,10 @@ impl<'a, W: Write> Writer<'a, W> {
     }
 
     fn header(&mut self, tag: u32, vr: Vr, len: u32) {
+        if self.implicit {
+            self.tag(tag);
+            return self.put(&len.to_le_bytes());
+        }
         // What does not fit the 16-bit length of its VR is written as UN (PS3.5 section 6.2.2).
         let vr = if vr.is_long() || u16::try_from(len).is_ok() { vr } else { Vr::UN };
         self.tag(tag);

@@ -3,6 +3,10 @@
 //! A command set is flat: elements of group 0000 in Implicit VR Little Endian. This codec reads the few
 //! elements a storage provider needs and writes responses; it deliberately knows nothing of data sets.
 
+mod client;
+
+pub(crate) use client::{Response, echo_request, response_to, store_request};
+
 /// Affected SOP Class UID.
 const AFFECTED_SOP_CLASS: u16 = 0x0002;
 /// Command Field.

@@ -20,6 +20,7 @@ mod query_class;
 mod question;
 mod receiver;
 mod request;
+pub mod scu;
 mod slots;
 mod socket;
 mod status;

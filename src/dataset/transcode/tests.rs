@@ -41,6 +41,27 @@ fn implicit_becomes_explicit() {
     assert!(transcode(IMPLICIT_LE, &bytes) == expected);
 }
 
+#[test]
+fn explicit_becomes_implicit_and_the_way_there_and_back_changes_nothing() {
+    let bytes = [
+        explicit(0x0008_0060, b"CS", b"CT"),
+        undefined(0x0008_1140, b"SQ"),
+        OPEN_ITEM.to_vec(),
+        explicit(0x0008_1155, b"UI", b"1.2\0"),
+        ITEM_END.to_vec(),
+        SEQUENCE_END.to_vec(),
+        explicit(0x0028_0103, b"US", &[1, 0]),
+        explicit(0x0028_0106, b"SS", &[0xFE, 0xFF]),
+        explicit(0x7FE0_0010, b"OW", &[1, 2, 3, 4]),
+    ]
+    .concat();
+    let mut there = Vec::new();
+    implicit_le(&mut Dribble(&bytes, 0), &uid(EXPLICIT_LE), &mut there).expect("transcodes");
+    assert!(there.starts_with(&implicit(0x0008_0060, b"CT")));
+    assert!(there.ends_with(&implicit(0x7FE0_0010, &[1, 2, 3, 4])));
+    assert!(transcode(IMPLICIT_LE, &there) == bytes);
+}
+
 /// Gives one byte, then three, and so on, so that numbers are cut.
 struct Dribble<'a>(&'a [u8], usize);
 

@@ -1,0 +1,92 @@
+//! Commands that we send as a user, and reading what is answered (PS3.7 sections 9.3 and E.1).
+
+use super::{
+    AFFECTED_SOP_CLASS, AFFECTED_SOP_INSTANCE, C_ECHO_RQ, C_STORE_RQ, COMMAND_FIELD, CommandError, DATA_SET_TYPE,
+    ERROR_COMMENT, MESSAGE_ID, NO_DATA_SET, RESPONDED_TO, RESPONSE, STATUS, element, finished, push, push_uid, short,
+    text,
+};
+use crate::scu::Object;
+
+/// Priority.
+const PRIORITY: u16 = 0x0700;
+/// Move Originator Application Entity Title.
+const MOVE_ORIGINATOR: u16 = 0x1030;
+/// Move Originator Message ID.
+const MOVE_ORIGINATOR_MESSAGE: u16 = 0x1031;
+
+/// A response as received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Response {
+    /// Command Field (0000,0100).
+    pub(crate) field: u16,
+    /// Message ID Being Responded To (0000,0120).
+    pub(crate) responded_to: u16,
+    /// Status (0000,0900).
+    pub(crate) status: u16,
+    /// Error Comment (0000,0902).
+    pub(crate) comment: String,
+}
+
+/// The command field of the response to a request.
+pub(crate) fn response_to(request: u16) -> u16 {
+    request | RESPONSE
+}
+
+impl Response {
+    /// Reads a command set that must be a response.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, CommandError> {
+        let (mut field, mut responded_to, mut status, mut comment) = (None, None, None, String::new());
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let at = bytes.len().saturating_sub(rest.len());
+            let (element, value, after) = element(rest).ok_or(CommandError::Truncated(at))?;
+            if element.group != 0 {
+                return Err(CommandError::Group(element.group));
+            }
+            match element.number {
+                COMMAND_FIELD => field = short(value),
+                RESPONDED_TO => responded_to = short(value),
+                STATUS => status = short(value),
+                ERROR_COMMENT => comment = text(value).chars().filter(|c| !c.is_control()).take(64).collect(),
+                _ => {}
+            }
+            rest = after;
+        }
+        Ok(Self {
+            field: field.ok_or(CommandError::Missing(COMMAND_FIELD))?,
+            responded_to: responded_to.ok_or(CommandError::Missing(RESPONDED_TO))?,
+            status: status.ok_or(CommandError::Missing(STATUS))?,
+            comment,
+        })
+    }
+}
+
+/// C-ECHO-RQ.
+pub(crate) fn echo_request(message: u16) -> Vec<u8> {
+    let mut elements = Vec::with_capacity(64);
+    push_uid(&mut elements, AFFECTED_SOP_CLASS, crate::VERIFICATION);
+    push(&mut elements, COMMAND_FIELD, &C_ECHO_RQ.to_le_bytes());
+    push(&mut elements, MESSAGE_ID, &message.to_le_bytes());
+    push(&mut elements, DATA_SET_TYPE, &NO_DATA_SET.to_le_bytes());
+    finished(&elements)
+}
+
+/// C-STORE-RQ, at medium priority.
+pub(crate) fn store_request(message: u16, object: &Object) -> Vec<u8> {
+    let mut elements = Vec::with_capacity(256);
+    push_uid(&mut elements, AFFECTED_SOP_CLASS, object.sop_class.as_str());
+    push(&mut elements, COMMAND_FIELD, &C_STORE_RQ.to_le_bytes());
+    push(&mut elements, MESSAGE_ID, &message.to_le_bytes());
+    push(&mut elements, PRIORITY, &[0, 0]);
+    push(&mut elements, DATA_SET_TYPE, &[0, 0]);
+    push_uid(&mut elements, AFFECTED_SOP_INSTANCE, object.sop_instance.as_str());
+    if let Some(originator) = &object.originator {
+        let mut title = originator.title.as_str().as_bytes().to_vec();
+        if title.len() % 2 == 1 {
+            title.push(b' ');
+        }
+        push(&mut elements, MOVE_ORIGINATOR, &title);
+        push(&mut elements, MOVE_ORIGINATOR_MESSAGE, &originator.message.to_le_bytes());
+    }
+    finished(&elements)
+}

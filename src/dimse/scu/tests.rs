@@ -1,0 +1,151 @@
+//! Against our own listener with its memory receiver, and against peers that do not keep the rules.
+
+use super::*;
+use crate::behaviour::server::Server;
+use model::Uid;
+use std::io::Cursor;
+use std::net::{SocketAddr, TcpListener};
+use std::thread::JoinHandle;
+
+const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
+const EXPLICIT: &str = "1.2.840.10008.1.2.1";
+
+fn peer(address: SocketAddr, calling: &str) -> Peer {
+    let title = |text: &str| AeTitle::parse(text).expect("title");
+    Peer { address: address.to_string(), called: title("KHOANH"), calling: title(calling) }
+}
+
+fn proposals() -> Vec<Proposal> {
+    let ct = Proposal { abstract_syntax: CT.into(), transfer_syntaxes: vec![EXPLICIT.into()] };
+    vec![Proposal::verification(), ct]
+}
+
+fn object(instance: &str) -> Object {
+    let uid = |text: &str| Uid::parse(text).expect("uid");
+    let originator = Originator { title: AeTitle::parse("VIEWER1").expect("title"), message: 7 };
+    Object { sop_class: uid(CT), sop_instance: uid(instance), originator: Some(originator) }
+}
+
+fn quick() -> Limits {
+    let short = Duration::from_millis(300);
+    Limits { connect: short, answer: short, write: short, ..Limits::default() }
+}
+
+#[test]
+fn echo_store_and_release_and_every_size_arrives_whole() {
+    let server = Server::start(Options::default());
+    let mut association =
+        Requestor::open(&peer(server.address, "CT01"), &proposals(), &Limits::default()).expect("open");
+    assert!(association.echo().expect("echo").is_success());
+    let context = association.context(CT, EXPLICIT).expect("accepted");
+    let room = 128 * 1024 - pdu::PDV_HEADER_BYTES;
+    let sizes = [0, 1, room - 1, room, room + 1, 2 * room, 1_000_003];
+    for (number, size) in sizes.iter().enumerate() {
+        let data: Vec<u8> = (0..*size).map(|at| (at % 251) as u8).collect();
+        let stored = association.store(context, &object(&format!("1.2.{number}")), &mut Cursor::new(data));
+        assert!(stored.expect("answered").is_success());
+    }
+    association.release().expect("released");
+    assert_eq!(server.memory.stored().iter().map(Vec::len).collect::<Vec<_>>(), sizes);
+}
+
+#[test]
+fn a_source_that_breaks_off_aborts_and_nothing_is_stored() {
+    struct Broken(usize);
+    impl Read for Broken {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.0 == 0 {
+                return Err(io::Error::other("damaged"));
+            }
+            let length = buffer.len().min(self.0);
+            self.0 -= length;
+            Ok(length)
+        }
+    }
+    let server = Server::start(Options::default());
+    let mut association =
+        Requestor::open(&peer(server.address, "CT01"), &proposals(), &Limits::default()).expect("open");
+    let context = association.context(CT, EXPLICIT).expect("accepted");
+    let stored = association.store(context, &object("1.2.3"), &mut Broken(700_000));
+    assert!(matches!(stored, Err(CallError::Source(_))), "{stored:?}");
+    assert!(matches!(association.echo(), Err(CallError::Lost(_))));
+    server.is_unharmed();
+}
+
+#[test]
+fn refusals_say_why_and_whether_they_pass() {
+    let server = Server::start(Options { associations_per_source_max: 1, ..Options::default() });
+    let open = |calling| Requestor::open(&peer(server.address, calling), &proposals(), &Limits::default());
+    let stranger = open("STRANGER").expect_err("unknown");
+    assert!(matches!(&stranger, CallError::Rejected { transient: false, .. }), "{stranger}");
+    assert!(!stranger.is_passing());
+    let _first = open("CT01").expect("open");
+    let second = open("CT01").expect_err("one too many");
+    assert!(second.is_passing(), "{second}");
+    let free = TcpListener::bind("127.0.0.1:0").expect("port").local_addr().expect("address");
+    let nobody = Requestor::open(&peer(free, "CT01"), &proposals(), &quick()).expect_err("nobody");
+    assert!(matches!(&nobody, CallError::Connect { .. }) && nobody.to_string().contains(&free.to_string()));
+}
+
+/// A listener that answers the request with `answer` and then each of `later` after something was received.
+fn false_peer(answer: Vec<u8>, later: Vec<Vec<u8>>) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("port");
+    let address = listener.local_addr().expect("address");
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a caller");
+        let mut waste = vec![0; 64 * 1024];
+        for bytes in std::iter::once(answer).chain(later) {
+            let _ = stream.read(&mut waste);
+            let _ = stream.write_all(&bytes);
+        }
+        let _ = stream.read(&mut waste);
+    });
+    (address, thread)
+}
+
+/// An answer that accepts the first context, and one to C-ECHO with a message id.
+fn accepts(syntax: &str) -> Vec<u8> {
+    let item = |kind: u8, value: &[u8]| {
+        [&[kind, 0][..], &u16::try_from(value.len()).expect("short").to_be_bytes(), value].concat()
+    };
+    let context = [&[1, 0, 0, 0][..], &item(0x40, syntax.as_bytes())].concat();
+    let user = item(0x51, &[0, 0, 64, 0]);
+    let body = [
+        [0, 1, 0, 0].as_slice(),
+        b"KHOANH          CT01            ",
+        &[0; 32],
+        &item(0x10, b"1.2.840.10008.3.1.1.1"),
+        &item(0x21, &context),
+        &item(0x50, &user),
+    ]
+    .concat();
+    [&[2, 0][..], &u32::try_from(body.len()).expect("short").to_be_bytes(), &body].concat()
+}
+
+#[test]
+fn peers_that_break_the_rules_cost_an_error_and_no_hang() {
+    let open = |answer: Vec<u8>| {
+        let (address, thread) = false_peer(answer, Vec::new());
+        let opened = Requestor::open(&peer(address, "CT01"), &proposals(), &quick()).map(|_| ());
+        thread.join().expect("ends");
+        opened.expect_err("no association")
+    };
+    assert!(matches!(open(vec![]), CallError::TooSlow));
+    assert!(matches!(open(vec![2, 0, 0x7f, 0xff, 0xff, 0xff]), CallError::Protocol(_)));
+    assert!(matches!(open(vec![4; 64]), CallError::Protocol(_)));
+    assert!(matches!(open(vec![7, 0, 0, 0, 0, 4, 0, 0, 2, 0]), CallError::Aborted));
+    assert!(matches!(open(accepts("1.2.3.4")), CallError::Protocol(_)), "a syntax nobody proposed");
+    let echo = |later: Vec<u8>| {
+        let (address, thread) = false_peer(accepts("1.2.840.10008.1.2"), vec![later]);
+        let mut opened = Requestor::open(&peer(address, "CT01"), &proposals(), &quick()).expect("accepted");
+        let answered = opened.echo();
+        drop(opened);
+        thread.join().expect("ends");
+        answered.expect_err("no answer")
+    };
+    assert!(matches!(echo(vec![]), CallError::TooSlow));
+    let other = command::Request::parse(&command::echo_request(99)).expect("a request").response(0, "");
+    assert!(matches!(echo(pdu::command_pdus(1, &other, 0)), CallError::Protocol(_)), "another message id");
+    assert!(matches!(echo(pdu::RELEASE_REQUEST.to_vec()), CallError::Protocol(_)));
+    assert!(matches!(echo(vec![4, 0, 0, 0, 0, 1, 0]), CallError::Protocol(_)));
+}
