@@ -36,6 +36,7 @@ mod registry;
 pub mod retain;
 mod retrieve;
 pub mod scrub;
+mod seal;
 pub mod search;
 mod segments;
 mod sequence;

@@ -154,10 +154,11 @@ impl Archive {
         let tiers = Tiers::open(&options)?;
         let (facts, packs) = (Facts::open(&options)?, Packs::open(&options)?);
         packs.connect(FarCloud::behind(&tiers));
-        let index = level_index(&options, &rebuild::Sources { journal: &journal, facts: &facts, packs: &packs })?;
+        let keys = tiers.keys();
+        let index = level_index(&options, &rebuild::Sources { journal: &journal, facts: &facts, packs: &packs, keys })?;
         let applied = index.applied();
         let from = rebuild::replay_from(applied, &recovery);
-        let met = rebuild::replay(&journal, index.as_ref(), from, &mut |_| {})?;
+        let met = rebuild::replay((&journal, keys), index.as_ref(), from, &mut |_| {})?;
         let orphans = journal.remove_orphans(&met.blobs, from)?;
         if recovery.moved_from.is_some() {
             // The index must know the new places durably before the journal says that nothing needs moving.
@@ -168,7 +169,7 @@ impl Archive {
         }
         tracing::info!(from, facts = met.facts, orphans, "the index is level with the journal");
         let journal = Arc::new(journal);
-        let keeper = Keeper::open(&options, &journal)?;
+        let keeper = Keeper::open(&options, &journal, tiers.keys())?;
         let archive = Self::start(options, directory, Bytes { journal, facts, packs, keeper, tiers }, index)?;
         archive.seed()?;
         Ok(archive)

@@ -12,7 +12,7 @@ use crate::open::{index_path, open_index, open_journal};
 use crate::options::Options;
 use crate::packs::Packs;
 use crate::spool::Spool;
-use crate::tier::{FarCloud, Tiers};
+use crate::tier::{FarCloud, KeyRing, Tiers};
 use index::{Entry, Index, PackRow, StudyKey};
 use model::pack::{PackFact, Packed};
 use model::retention::RetentionFact;
@@ -101,14 +101,14 @@ impl<'a> Batch<'a> {
 
 /// Applies every fact of the journal from `from` on. `progress` hears the running number.
 pub(crate) fn replay(
-    journal: &Journal,
+    (journal, keys): (&Journal, &KeyRing),
     index: &dyn Index,
     from: Lsn,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Met, OpenError> {
     let mut batch = Batch::new(index, progress);
     let mut each = |replayed: Replayed<'_>| -> Result<(), OpenError> {
-        let fact = parse(replayed.lsn, replayed.head)?;
+        let fact = keys.opened(replayed.lsn, parse(replayed.lsn, replayed.head)?)?;
         batch.met.blobs.extend(replayed.place.blob.clone());
         let home = Some(Home::Journal(replayed.place));
         batch.push(Entry { lsn: replayed.lsn, fact, home }, replayed.head.len())
@@ -140,17 +140,18 @@ pub(crate) struct Sources<'a> {
     pub(crate) journal: &'a Journal,
     pub(crate) facts: &'a Facts,
     pub(crate) packs: &'a Packs,
+    pub(crate) keys: &'a KeyRing,
 }
 
 impl Sources<'_> {
     /// Every fact that is no instance, in the order it became true.
     fn each_fact(&self, each: &mut dyn FnMut(Lsn, Fact) -> Result<(), OpenError>) -> Result<(), OpenError> {
-        self.facts.replay(each)?;
+        self.facts.replay(&mut |lsn, fact| each(lsn, self.keys.opened(lsn, fact)?.own(lsn).1))?;
         self.journal.replay(1, &mut |replayed: Replayed<'_>| {
             if is_instance(replayed.head) {
                 return Ok(());
             }
-            match parse(replayed.lsn, replayed.head)?.own(replayed.lsn) {
+            match self.keys.opened(replayed.lsn, parse(replayed.lsn, replayed.head)?)?.own(replayed.lsn) {
                 (_, Fact::Instance(_)) => Ok(()),
                 (lsn, fact) => each(lsn, fact),
             }
@@ -332,7 +333,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Report, O
         Some(Ok(index)) => {
             // What the journal has and the old index has not seen belongs to both.
             let applied = index.applied();
-            replay(&journal, index.as_ref(), replay_from(applied, &recovery), &mut |_| {})?;
+            replay((&journal, tiers.keys()), index.as_ref(), replay_from(applied, &recovery), &mut |_| {})?;
             Some(dump_digest(index.as_ref())?)
         }
         Some(Err(error)) => {
@@ -341,7 +342,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Report, O
         }
         None => None,
     };
-    let sources = Sources { journal: &journal, facts: &facts, packs: &packs };
+    let sources = Sources { journal: &journal, facts: &facts, packs: &packs, keys: tiers.keys() };
     let (met, after) = replace(options, &sources, progress)?;
     // Only now may the journal say that nothing needs moving: the index in use knows every place.
     journal.close()?;

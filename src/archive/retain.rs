@@ -12,6 +12,7 @@ mod execute;
 mod holding;
 mod lock;
 mod plans;
+mod sealed;
 mod state;
 mod sweep;
 
@@ -20,8 +21,8 @@ use crate::open::Archive;
 use crate::worker;
 use index::{Index, IndexError, StudyKey};
 pub(crate) use lock::Kept;
-use model::Fact;
-use model::retention::{HoldError, PlanId, Refusal, RetentionFact};
+use model::FacilityCode;
+use model::retention::{HoldError, HoldTarget, PatientRef, PlanId, Refusal, RetentionFact};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -173,12 +174,28 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
 impl Archive {
     /// Records a fact and takes it in.
     fn retain(&self, fact: RetentionFact) -> Result<(), RetainError> {
-        self.record(Fact::Retention(Box::new(fact.clone())))?;
+        let (record, fact) = self.tiers().keys().seal(self.facility_of(&fact), fact, self.now_ms())?;
+        self.record(record)?;
         let retention = self.retention();
         retention.state.write().take(&fact);
         self.lock_after(&fact);
         retention.changes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The facility whose epoch key wraps the key of a fact.
+    fn facility_of(&self, fact: &RetentionFact) -> FacilityCode {
+        let of_patient = |patient: &PatientRef| FacilityCode::parse(&patient.issuer).ok();
+        let named = match fact {
+            RetentionFact::HoldMade(hold) => match &hold.target {
+                HoldTarget::Study(study) => Some(study.facility),
+                HoldTarget::Studies { studies, .. } => studies.first().map(|study| study.facility),
+                HoldTarget::Patient(patient) => of_patient(patient),
+            },
+            RetentionFact::DeathRecorded { patient, .. } => of_patient(patient),
+            other => other.study().map(|study| study.facility),
+        };
+        named.unwrap_or(FacilityCode::DEMO)
     }
 
     /// The study rows under a Study Instance UID of a facility, hidden ones too.

@@ -329,6 +329,7 @@ impl Archive {
             }
             Fact::Pack(fact) => self.pack_counts(fact)?,
             Fact::Retention(_) => true,
+            Fact::Sealed(sealed) => !self.tiers().keys().is_destroyed(sealed.seal)?,
         };
         Ok(counts.then_some((lsn, fact)))
     }

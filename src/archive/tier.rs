@@ -18,6 +18,7 @@ pub mod policy;
 mod prefetch;
 mod reads;
 mod recall;
+mod ring;
 mod status;
 mod walk;
 mod weather;
@@ -35,6 +36,7 @@ pub(crate) use far::FarCloud;
 pub(crate) use locks::start as start_locks;
 pub(crate) use prefetch::Promises;
 pub(crate) use recall::start as start_recalls;
+pub(crate) use ring::KeyRing;
 pub(crate) use walk::start as start_walk;
 
 use crate::error::OpenError;
@@ -66,6 +68,7 @@ const ASKED_MAX: u64 = 65_536;
 
 /// The tiers of an archive.
 pub(crate) struct Tiers {
+    keys: Arc<KeyRing>,
     cloud: Option<Arc<Cloud>>,
     policies: Policies,
     fresh: Mutex<VecDeque<PackId>>,
@@ -87,9 +90,11 @@ impl Tiers {
     /// # Errors
     /// Those of the cloud; see [`Cloud::open`].
     pub(crate) fn open(options: &Options) -> Result<Arc<Self>, OpenError> {
+        let keys = Arc::new(KeyRing::new(options));
         let cloud = match &options.cold {
             Some(cold) => {
-                Some(Arc::new(Cloud::open(cold.clone(), &options.keys, &options.data, Arc::clone(&options.clock))?))
+                let clock = Arc::clone(&options.clock);
+                Some(Arc::new(Cloud::beside(keys.open()?, cold.clone(), &options.data, clock)?))
             }
             None => None,
         };
@@ -97,6 +102,7 @@ impl Tiers {
         let failed = |e| OpenError::Thread { what: format!("the restores in {}: {e}", path.display()) };
         let wishes = Wishes::open(path.clone()).map_err(failed)?;
         Ok(Arc::new(Self {
+            keys,
             cloud,
             policies: options.policies.clone(),
             fresh: Mutex::default(),
@@ -111,6 +117,11 @@ impl Tiers {
             hurried: AtomicBool::new(false),
             volume_gone: AtomicBool::new(false),
         }))
+    }
+
+    /// The keys of sealed packs and facts.
+    pub(crate) fn keys(&self) -> &Arc<KeyRing> {
+        &self.keys
     }
 
     /// The cloud, where there is one.

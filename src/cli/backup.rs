@@ -178,6 +178,7 @@ fn rebuild(config: &crate::config::Config, data: &Path) -> Result<Digest, Failur
     options.data = data.to_path_buf();
     options.journal = Vec::new();
     options.packs.volumes = Vec::new();
+    options.keys = options.keys.of_restored(&config.archive().data);
     let mut shown = Shown::new("facts");
     let mut step = |facts: u64| shown.step(Progress { done: facts, total: facts, bytes: 0, trouble: 0 }, "");
     let report = archive::rebuild::run(&options, &mut step);

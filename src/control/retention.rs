@@ -161,7 +161,7 @@ fn hold(
         _ => None,
     };
     let made_at = archive.options().clock.now_ms();
-    archive.make_hold(Hold { id: id.clone(), target, reason, owner, made_by, made_at }).map_err(failure)?;
+    archive.make_hold(Hold { id: id.clone(), target, reason, owner, made_by, made_at, seal: None }).map_err(failure)?;
     Ok(json!({ "hold": id, "studies": studies }))
 }
 

@@ -48,9 +48,13 @@ pub struct Entry {
 impl Entry {
     /// The fact, and the number it was first recorded under: that of a forwarded fact is older than its record's.
     pub fn own(&self) -> (Lsn, &Fact) {
-        match &self.fact {
-            Fact::Forwarded { lsn, was } => (*lsn, was),
+        let (lsn, fact) = match &self.fact {
+            Fact::Forwarded { lsn, was } => (*lsn, was.as_ref()),
             fact => (self.lsn, fact),
+        };
+        match fact {
+            Fact::Sealed(sealed) => (lsn, sealed.opened.as_deref().unwrap_or(fact)),
+            fact => (lsn, fact),
         }
     }
 }
@@ -187,6 +191,12 @@ pub trait Index: Send + Sync {
 
     /// Nothing of a doomed or unknown pack lies anywhere any more: what is kept of its manifest goes, too.
     fn forget_pack(&self, pack: PackId) -> Result<(), IndexError>;
+
+    /// Names of keys that went with destroyed studies and may still lie in the key store.
+    fn doomed_seals(&self, limit: usize) -> Result<Vec<PackId>, IndexError>;
+
+    /// Such a key is destroyed.
+    fn forget_seal(&self, seal: PackId) -> Result<(), IndexError>;
 
     /// Number of the newest destruction after which files were not yet purged.
     fn sweep_due(&self) -> Result<Option<Lsn>, IndexError>;

@@ -40,6 +40,7 @@ struct State {
     retention: BTreeMap<Lsn, RetentionFact>,
     buried: BTreeMap<(FacilityCode, Uid), Vec<Buried>>,
     hidden: BTreeMap<StudyKey, String>,
+    doomed_seals: BTreeSet<PackId>,
     version_facts: BTreeMap<StudyKey, Lsn>,
     doomed: BTreeMap<PackId, PackRow>,
     sweep: Option<Lsn>,
@@ -117,8 +118,8 @@ impl State {
             }
             Fact::Pack(fact) => self.pack(fact, touched),
             Fact::Retention(fact) => self.retention(lsn, fact, touched),
-            // A forwarded fact never holds another one.
-            Fact::Forwarded { .. } => {}
+            // A forwarded fact never holds another one; what a sealed one said goes with its key.
+            Fact::Forwarded { .. } | Fact::Sealed(_) => {}
         }
         self.applied = self.applied.max(entry.lsn);
         Ok(())
@@ -459,6 +460,15 @@ impl Index for Oracle {
         if !state.packs.contains_key(&pack) {
             state.manifests.remove(&pack);
         }
+        Ok(())
+    }
+
+    fn doomed_seals(&self, limit: usize) -> Result<Vec<PackId>, IndexError> {
+        Ok(self.state.lock().doomed_seals.iter().take(limit).copied().collect())
+    }
+
+    fn forget_seal(&self, seal: PackId) -> Result<(), IndexError> {
+        self.state.lock().doomed_seals.remove(&seal);
         Ok(())
     }
 

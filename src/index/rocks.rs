@@ -454,6 +454,14 @@ impl Index for Rocks {
         retention::forget_pack(&self.db, pack, self.reader().pack(pack)?.is_some())
     }
 
+    fn doomed_seals(&self, limit: usize) -> Result<Vec<PackId>, IndexError> {
+        self.reader().doomed_seals(limit)
+    }
+
+    fn forget_seal(&self, seal: PackId) -> Result<(), IndexError> {
+        retention::forget_seal(&self.db, seal)
+    }
+
     fn sweep_due(&self) -> Result<Option<Lsn>, IndexError> {
         get_now(&self.db, Table::Meta, b"sweep", |bytes| number(Table::Meta, bytes))
     }

@@ -1,7 +1,7 @@
 //! What the journal records: facts, in the order they became true.
 
-use crate::pack::PackFact;
-use crate::retention::RetentionFact;
+use crate::pack::{PackFact, PackId};
+use crate::retention::{RetentionFact, StudyRef};
 use crate::{Facility, FacilityCode, InstanceHead, Source, Uid};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,8 @@ pub enum Fact {
     },
     /// Something about how long studies are kept, or what was done about it.
     Retention(Box<RetentionFact>),
+    /// The same with patient data in it, readable while its key exists (docs/adr/0012).
+    Sealed(Box<SealedFact>),
     /// Something about a pack.
     Pack(Box<PackFact>),
     /// A fact that outlived its segment, copied forward with the number it was recorded under.
@@ -63,8 +65,35 @@ impl Fact {
     /// The fact itself and the number it was first recorded under, of a record that may be a copy forward.
     pub fn own(self, lsn: Lsn) -> (Lsn, Self) {
         match self {
-            Self::Forwarded { lsn, was } => (lsn, *was),
-            fact => (lsn, fact),
+            Self::Forwarded { lsn, was } => (lsn, was.plain()),
+            fact => (lsn, fact.plain()),
         }
     }
+
+    fn plain(self) -> Self {
+        match self {
+            Self::Sealed(mut sealed) => match sealed.opened.take() {
+                Some(fact) => *fact,
+                None => Self::Sealed(sealed),
+            },
+            fact => fact,
+        }
+    }
+}
+
+/// A fact as it is written when it holds patient data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedFact {
+    /// Name of its key in the key store.
+    pub seal: PackId,
+    /// Facility whose epoch key wraps that key.
+    pub facility: FacilityCode,
+    /// The study it is about, when it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub study: Option<StudyRef>,
+    /// Nonce, ciphertext and tag in hexadecimal digits.
+    pub text: String,
+    /// What it says; never written.
+    #[serde(skip)]
+    pub opened: Option<Box<Fact>>,
 }

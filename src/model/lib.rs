@@ -22,7 +22,7 @@ pub use attribute::{AttrKey, Attributes, Level};
 pub use caller::{Caller, Role, Scope};
 pub use date::Date;
 pub use facility::{Facility, FacilityCode, Source};
-pub use fact::{Fact, Lsn};
+pub use fact::{Fact, Lsn, SealedFact};
 pub use instance::{Difference, Digest, Flag, Frames, InstanceHead, Layout, Outcome, PixelSpan, Span, Via};
 pub use pack::{PackFact, PackId};
 pub use place::{Home, Place};

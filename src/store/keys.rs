@@ -1,4 +1,4 @@
-//! The key store: one data key per sealed pack, wrapped by an epoch key of its facility, in two copies that lie
+//! The key store: one data key per sealed pack or fact, wrapped by an epoch key of its facility, in two copies that lie
 //! outside journal, packs and buckets. Destroying a study means destroying the keys of its packs here.
 //!
 //! Each copy is a directory of shards, `abc.keys`, where `abc` are the first three hexadecimal digits of the CRC-32C
@@ -48,6 +48,7 @@ use crate::{Disk, PackId, StoreError};
 use model::FacilityCode;
 use parking_lot::Mutex;
 use record::{Record, State};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use shard::{Copies, Shard, Trust};
 use std::path::{Path, PathBuf};
@@ -71,6 +72,42 @@ impl DataKey {
     /// this program. Keep it no longer than that takes.
     pub fn export(&self) -> Zeroizing<String> {
         Zeroizing::new(self.0.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Seals a short text: 12 bytes nonce, ciphertext, 16 bytes tag, in hexadecimal digits. `about` must be given again
+    /// to open it. AES-256-GCM.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn seal_text(&self, about: &[u8], text: &[u8]) -> Result<String, StoreError> {
+        let nonce: [u8; 12] = random()?;
+        let mut sealed = text.to_vec();
+        let failed = |_| StoreError::Envelope { what: "a text could not be sealed" };
+        let unique = Nonce::assume_unique_for_key(nonce);
+        self.cipher()?.seal_in_place_append_tag(unique, Aad::from(about), &mut sealed).map_err(failed)?;
+        Ok(nonce.iter().chain(&sealed).map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Opens what [`DataKey::seal_text`] made.
+    ///
+    /// # Errors
+    /// [`StoreError::Envelope`] when a digit of it, or of what it is about, is another.
+    pub fn open_text(&self, about: &[u8], digits: &str) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let wrong = || StoreError::Envelope { what: "a sealed text is damaged" };
+        let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap_or_default());
+        let bytes: Result<Vec<u8>, _> = pairs.map(|pair| u8::from_str_radix(pair, 16)).collect();
+        let bytes = Zeroizing::new(bytes.map_err(|_| wrong())?);
+        let (nonce, sealed) = bytes.split_first_chunk::<12>().ok_or_else(wrong)?;
+        let mut text = Zeroizing::new(sealed.to_vec());
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let len = self.cipher()?.open_in_place(nonce, Aad::from(about), &mut text).map_err(|_| wrong())?.len();
+        text.truncate(len);
+        Ok(text)
+    }
+
+    fn cipher(&self) -> Result<LessSafeKey, StoreError> {
+        let key = UnboundKey::new(&AES_256_GCM, &*self.0);
+        key.map(LessSafeKey::new).map_err(|_| StoreError::Envelope { what: "a key has the wrong length" })
     }
 
     pub(crate) fn bytes(&self) -> &[u8; 32] {

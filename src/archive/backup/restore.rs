@@ -26,7 +26,8 @@ pub struct Restored {
     pub bytes: u64,
 }
 
-/// Brings back a backup, the newest when none is named, with its key file where it is sealed, into a directory that is empty or missing. The next start, or
+/// Brings back a backup, the newest when none is named, with its key file where it is sealed, into a directory that is
+/// missing, or empty but for the epoch keys, which are in no backup. The next start, or
 /// `khoanh rebuild-index`, builds the index.
 ///
 /// # Errors
@@ -40,7 +41,8 @@ pub fn restore(
     progress: &mut dyn FnMut(&Restored),
 ) -> Result<Restored, BackupError> {
     let refused = |what: String| BackupError::Refused { what };
-    if fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_some()) {
+    let epoch_keys = |entry: std::io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name() == "epoch.keys");
+    if fs::read_dir(data).is_ok_and(|mut entries| entries.any(|entry| !epoch_keys(entry))) {
         return Err(refused(format!("{} is not empty: name a new directory", data.display())));
     }
     // Beside it, since it must be empty.

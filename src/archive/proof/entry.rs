@@ -20,6 +20,7 @@ pub fn entry_of(lsn: Lsn, fact: &Fact) -> Option<String> {
         Fact::Instance(head) => Some(stored(lsn, head)),
         Fact::Pack(fact) => Some(pack(lsn, fact)),
         Fact::Retention(fact) => retention(lsn, fact),
+        Fact::Sealed(sealed) => sealed.opened.as_deref().and_then(|fact| entry_of(lsn, fact)),
         Fact::Facility(_)
         | Fact::Source(_)
         | Fact::SeriesQuiet { .. }

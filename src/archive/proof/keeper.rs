@@ -8,6 +8,7 @@ use super::{Feed, LedgerState, entry_of};
 use crate::clock::Clock;
 use crate::error::OpenError;
 use crate::options::Options;
+use crate::tier::KeyRing;
 use model::{Fact, Lsn};
 use parking_lot::{Mutex, RwLock};
 use std::io::Read;
@@ -102,6 +103,7 @@ pub(crate) enum When {
 /// The keeper.
 pub(crate) struct Keeper {
     journal: Arc<Journal>,
+    keys: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     data: PathBuf,
     directory: PathBuf,
@@ -142,11 +144,16 @@ impl Keeper {
     ///
     /// # Errors
     /// A damaged ledger, a key that is not its own or does not sign, a journal that ends before the ledger.
-    pub(crate) fn open(options: &Options, journal: &Arc<Journal>) -> Result<Option<Arc<Self>>, OpenError> {
+    pub(crate) fn open(
+        options: &Options,
+        journal: &Arc<Journal>,
+        keys: &Arc<KeyRing>,
+    ) -> Result<Option<Arc<Self>>, OpenError> {
         let (Some(keeping), Some(directory)) = (&options.ledger, options.ledger_directory()) else { return Ok(None) };
         let last = journal.sync()?;
         let keeper = Self {
             journal: Arc::clone(journal),
+            keys: Arc::clone(keys),
             clock: Arc::clone(&options.clock),
             data: options.data.clone(),
             directory,
@@ -278,6 +285,7 @@ impl Keeper {
             }
             let fact: Fact = serde_json::from_slice(replayed.head)
                 .map_err(|error| Halt::Failed(OpenError::Fact { lsn: replayed.lsn, what: error.to_string() }))?;
+            let fact = self.keys.opened(replayed.lsn, fact).map_err(Halt::Failed)?;
             let Some(text) = entry_of(replayed.lsn, &fact) else { return Ok(()) };
             waiting.push((replayed.lsn, text));
             entered += 1;

@@ -8,6 +8,7 @@ use super::{LedgerReader, instance_name};
 use crate::error::OpenError;
 use crate::facts::parse;
 use crate::open::Archive;
+use crate::tier::KeyRing;
 use index::{Cursor, IndexError, SeriesRow};
 use model::retention::hold::{HoldId, HoldTarget};
 use model::retention::plan::PlanId;
@@ -146,11 +147,12 @@ impl Archive {
     ) -> Result<(), OpenError> {
         let mut recorded =
             Recorded { facility, study, marks, of_plan: HashMap::new(), plans: HashSet::new(), holds: HashSet::new() };
+        let keys = self.tiers().keys();
         {
             // No segment may go between the two walks: what it held would be in neither.
             let _still = self.rewriting().write();
             self.facts().replay(&mut |lsn, fact| {
-                if stop.load(Ordering::Relaxed) { Ok(()) } else { recorded.take(lsn, fact) }
+                if stop.load(Ordering::Relaxed) { Ok(()) } else { recorded.take_sealed(keys, lsn, fact) }
             })?;
             self.journal().replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
                 if stop.load(Ordering::Relaxed) {
@@ -158,7 +160,7 @@ impl Archive {
                 }
                 // A forwarded fact was entered under its own number.
                 let (lsn, fact) = parse(replayed.lsn, replayed.head)?.own(replayed.lsn);
-                recorded.take(lsn, fact)
+                recorded.take_sealed(keys, lsn, fact)
             })?;
         }
         recorded.end();
@@ -179,6 +181,20 @@ struct Recorded<'a> {
 }
 
 impl Recorded<'_> {
+    /// A fact that may be sealed. One whose key is gone is told by the study that stands beside it.
+    fn take_sealed(&mut self, keys: &KeyRing, lsn: Lsn, fact: Fact) -> Result<(), OpenError> {
+        match keys.opened(lsn, fact)?.own(lsn).1 {
+            Fact::Sealed(sealed) => {
+                let (facility, study) = (self.facility, self.study);
+                if sealed.study.is_some_and(|named| named.facility == facility && named.study == *study) {
+                    self.marks.records.insert(lsn);
+                }
+                Ok(())
+            }
+            fact => self.take(lsn, fact),
+        }
+    }
+
     fn take(&mut self, lsn: Lsn, fact: Fact) -> Result<(), OpenError> {
         let (facility, study) = (self.facility, self.study);
         let ours = |named: &StudyRef| named.facility == facility && named.study == *study;

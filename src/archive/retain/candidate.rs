@@ -212,7 +212,7 @@ pub(super) fn state_of(index: &dyn Index, plan: &PlanId, entry: &PlanEntry) -> R
 
 /// Every identifier of a study's patient. Where no issuer is named, the facility is it; a hold that names the facility
 /// counts in any case.
-fn patients(row: &StudyRow) -> Vec<PatientRef> {
+pub(super) fn patients(row: &StudyRow) -> Vec<PatientRef> {
     let value = |key| row.attributes.get(&key).map_or("", |text| text.trim());
     let issuers = [value(key::ISSUER_OF_PATIENT_ID), row.key.facility.as_str()];
     let ids = [key::PATIENT_ID, key::OTHER_PATIENT_IDS].into_iter().flat_map(|key| value(key).split('\\'));

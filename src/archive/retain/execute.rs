@@ -106,7 +106,14 @@ impl Archive {
         };
         let plan = row.hidden_by.as_deref().and_then(PlanId::parse).ok_or(Refusal::NotHidden)?;
         self.retention_plan(&plan)?.record.restore(&StudyState::Hidden { since: 0 })?;
-        self.retain(RetentionFact::StudyRestored { plan, study: study.clone(), by, reason, at: self.now_ms() })
+        self.retain(RetentionFact::StudyRestored {
+            plan,
+            study: study.clone(),
+            by,
+            reason,
+            at: self.now_ms(),
+            seal: None,
+        })
     }
 
     /// Goes on with every plan that is executing and has something to do.
@@ -233,6 +240,7 @@ impl Archive {
                     hidden_at: *since,
                     destroyed_at: at,
                     blind,
+                    seals: self.seals_of(&found, &retention)?,
                 }))))
             }
             (Ok(_), _, _) => {

@@ -74,7 +74,7 @@ impl Archive {
     /// [`RetainError::Hold`]: unknown, released before, or without a reason.
     pub fn release_hold(&self, hold: HoldId, by: Person, reason: String) -> Result<(), RetainError> {
         let _turn = self.retention().change.lock();
-        let release = HoldRelease { hold, by, reason, at: self.now_ms() };
+        let release = HoldRelease { hold, by, reason, at: self.now_ms(), seal: None };
         self.retention().state.read().holds.check_release(&release)?;
         self.retain(RetentionFact::HoldReleased(release))
     }
@@ -93,7 +93,7 @@ impl Archive {
         let _turn = self.retention().change.lock();
         self.study_named(study)?;
         let at = self.now_ms();
-        self.retain(RetentionFact::RecordLinked { study: study.clone(), record, by, reason, at })?;
+        self.retain(RetentionFact::RecordLinked { study: study.clone(), record, by, reason, at, seal: None })?;
         self.keep_decision(study)
     }
 
@@ -113,7 +113,7 @@ impl Archive {
         // Judged before and after: a row may have come into force since.
         self.keep_decision(study)?;
         let at = self.now_ms();
-        self.retain(RetentionFact::RecordUnlinked { study: study.clone(), class, by, reason, at })?;
+        self.retain(RetentionFact::RecordUnlinked { study: study.clone(), class, by, reason, at, seal: None })?;
         self.keep_decision(study)
     }
 
@@ -126,7 +126,7 @@ impl Archive {
         if on > Date::of_ms(self.now_ms()).plus_days(1) {
             return Err(invalid(format!("{on} has not come")));
         }
-        self.retain(RetentionFact::DeathRecorded { patient, on, by, at: self.now_ms() })
+        self.retain(RetentionFact::DeathRecorded { patient, on, by, at: self.now_ms(), seal: None })
     }
 
     /// Rejects an instance: from now on it is found and retrieved by nobody; it goes with its study.

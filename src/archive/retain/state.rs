@@ -1,6 +1,7 @@
 //! Holds, plans, deaths and rules as the facts tell them. Memory grows with their number, not with that of studies.
 
 use index::{Index, IndexError};
+use model::PackId;
 use model::date::Date;
 use model::retention::{
     Holds, PatientRef, PlanApproval, PlanId, PlanRecord, PlanState, RetentionFact, RuleSet, RuleVersion,
@@ -94,7 +95,8 @@ impl Known {
 pub(super) struct State {
     pub(super) holds: Holds,
     pub(super) plans: BTreeMap<PlanId, Known>,
-    deaths: HashMap<PatientRef, Date>,
+    /// The day a patient died, and the key of the record that says so.
+    deaths: HashMap<PatientRef, (Date, Option<PackId>)>,
     /// Every rule set with the day it came into use, in that order.
     rules: Vec<(Date, Arc<RuleSet>)>,
 }
@@ -118,7 +120,14 @@ impl State {
                 Ok(rules) => self.rules.push((Date::of_ms(*at), Arc::new(rules))),
                 Err(error) => tracing::error!(%error, "a recorded rule set is not understood"),
             },
-            RetentionFact::DeathRecorded { patient, on, .. } => drop(self.deaths.insert(patient.clone(), *on)),
+            RetentionFact::DeathRecorded { patient, on, seal, .. } => {
+                self.deaths.insert(patient.clone(), (*on, *seal));
+            }
+            RetentionFact::StudyDestroyed(tombstone) if !tombstone.seals.is_empty() => {
+                let gone = |seal: &Option<PackId>| seal.is_some_and(|seal| tombstone.seals.contains(&seal));
+                self.deaths.retain(|_, (_, seal)| !gone(seal));
+                self.holds.forget_sealed(&tombstone.seals);
+            }
             RetentionFact::HoldMade(hold) => self.holds.apply((**hold).clone()),
             RetentionFact::HoldReleased(release) => self.holds.apply_release(release.clone()),
             RetentionFact::PlanMade { head, digest, due, held, at } => {
@@ -171,6 +180,11 @@ impl State {
 
     /// The day a patient died, under any identifier.
     pub(super) fn died(&self, patients: &[PatientRef]) -> Option<Date> {
-        patients.iter().filter_map(|patient| self.deaths.get(patient)).copied().max()
+        patients.iter().filter_map(|patient| self.deaths.get(patient)).map(|(day, _)| *day).max()
+    }
+
+    /// The key of the record of a patient's death.
+    pub(super) fn death_seal(&self, patient: &PatientRef) -> Option<PackId> {
+        self.deaths.get(patient).and_then(|(_, seal)| *seal)
     }
 }

@@ -79,6 +79,7 @@ impl Archive {
             }
         }
         let Some(due) = due else { return Ok(Sweep { done: sweep.left == 0, ..sweep }) };
+        self.destroy_seals()?;
         self.prepared().forget();
         self.go_on()?;
         segments::release_destroyed(self)?;
@@ -92,6 +93,26 @@ impl Archive {
         }
         Ok(sweep)
     }
+
+    /// Destroys the keys of facts that went with studies, when the ledger has entered what they say.
+    fn destroy_seals(&self) -> Result<(), RetainError> {
+        loop {
+            let seals = self.index().doomed_seals(ROUND)?;
+            if seals.is_empty() {
+                return Ok(());
+            }
+            self.sign_ledger()?;
+            let ring = self.tiers().keys().open()?;
+            for seal in seals {
+                match ring.keys.destroy(seal) {
+                    // A backup may have been brought back that is older than the key.
+                    Ok(_) | Err(store::StoreError::KeyMissing { .. }) => self.index().forget_seal(seal)?,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+
     /// Whether the archive does not stop: what is left is done after the next start.
     fn go_on(&self) -> Result<(), RetainError> {
         if self.stopping().load(Ordering::Relaxed) { Err(RetainError::Interrupted) } else { Ok(()) }

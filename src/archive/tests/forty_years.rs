@@ -227,7 +227,15 @@ impl Years {
             }
         };
         let (owner, made_by) = (person("Toa an"), person("Hoa"));
-        let hold = Hold { id: id.clone(), target, reason: "CV 1".into(), owner, made_by, made_at: today.start_ms() };
+        let hold = Hold {
+            id: id.clone(),
+            target,
+            reason: "CV 1".into(),
+            owner,
+            made_by,
+            made_at: today.start_ms(),
+            seal: None,
+        };
         if self.bench.archive.make_hold(hold).is_ok() {
             self.holds.push((id, named, today.plus_days(random.i64(1..3_000))));
             self.count("holds");

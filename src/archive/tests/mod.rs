@@ -7,6 +7,7 @@ mod order;
 mod packs;
 mod recover;
 mod retain;
+mod sealed;
 mod see;
 
 use crate::{Archive, Form, IngestError, Options, Stored};

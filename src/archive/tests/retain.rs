@@ -45,7 +45,7 @@ impl Clock for Hand {
     }
 }
 
-fn day(text: &str) -> Date {
+pub(super) fn day(text: &str) -> Date {
     Date::parse(text).expect("a day")
 }
 
@@ -54,7 +54,7 @@ pub(super) fn person(name: &str) -> Person {
 }
 
 /// An archive of early 2026 with its clock.
-fn archive(packs: bool) -> (Bench, Arc<Hand>) {
+pub(super) fn archive(packs: bool) -> (Bench, Arc<Hand>) {
     let hand = Arc::new(Hand(AtomicU64::new(day("2026-01-03").start_ms())));
     let clock: Arc<dyn Clock> = hand.clone();
     let bench = Bench::with(|options| {
@@ -72,7 +72,12 @@ fn archive(packs: bool) -> (Bench, Arc<Hand>) {
 }
 
 /// An object whose pixels are like no others.
-fn object(study: &'static str, patient: (&'static str, &'static str), number: u32, pixels: usize) -> (Object, Vec<u8>) {
+pub(super) fn object(
+    study: &'static str,
+    patient: (&'static str, &'static str),
+    number: u32,
+    pixels: usize,
+) -> (Object, Vec<u8>) {
     let series: &'static str = format!("{study}.1").leak();
     let object = Object { study, series, patient, number, pixels, ..Object::new(&format!("{series}.{number}")) };
     let mut bytes = object.bytes();
@@ -83,18 +88,18 @@ fn object(study: &'static str, patient: (&'static str, &'static str), number: u3
     (object, bytes)
 }
 
-fn store(bench: &Bench, (object, bytes): &(Object, Vec<u8>)) {
+pub(super) fn store(bench: &Bench, (object, bytes): &(Object, Vec<u8>)) {
     let form = Form::DataSet { sop_class: uid(CT), sop_instance: uid(&object.sop), transfer_syntax: uid(EXPLICIT_LE) };
     let mut incoming = bench.archive.receive(&bench.source(), Via::CStore, form).expect("begins");
     incoming.write(bytes).expect("written");
     incoming.finish().expect("stored");
 }
 
-const GOES: (&str, &str) = ("XQZ77-GOES", "WEGZUBRINGEN^ZACHARIAS");
+pub(super) const GOES: (&str, &str) = ("XQZ77-GOES", "WEGZUBRINGEN^ZACHARIAS");
 const STAYS: (&str, &str) = ("XQZ88-STAYS", "BLEIBT^BENEDIKT");
 
 /// A study that will be due, and one beside it that came ten years later.
-fn fill(bench: &Bench, hand: &Hand) -> Vec<(Object, Vec<u8>)> {
+pub(super) fn fill(bench: &Bench, hand: &Hand) -> Vec<(Object, Vec<u8>)> {
     let mut all = Vec::new();
     for number in 1..=4 {
         // The last one is large enough for a file of its own.
@@ -120,12 +125,12 @@ fn fill(bench: &Bench, hand: &Hand) -> Vec<(Object, Vec<u8>)> {
     all
 }
 
-fn rows(bench: &Bench, study: &str) -> Vec<InstanceRow> {
+pub(super) fn rows(bench: &Bench, study: &str) -> Vec<InstanceRow> {
     let selected = bench.archive.select(&Caller::demo(), Scope::Shared, &Target::Study(uid(study)));
     selected.map_or(Vec::new(), |selection| selection.instances)
 }
 
-fn all_packed(bench: &Bench) -> bool {
+pub(super) fn all_packed(bench: &Bench) -> bool {
     ["1.2.1", "1.2.22"].iter().all(|study| {
         let rows = rows(bench, study);
         !rows.is_empty() && rows.iter().all(|row| row.home.journal().is_none())
@@ -136,7 +141,7 @@ pub(super) fn study(name: &str) -> StudyRef {
     StudyRef { facility: FacilityCode::DEMO, study: uid(name), patient: 0 }
 }
 
-fn plan(bench: &Bench) -> PlanId {
+pub(super) fn plan_of(bench: &Bench) -> PlanId {
     let (by, as_of) = (person("Lân"), day("2037-01-01"));
     let question = PlanQuestion { as_of, facility: None, rules: None, by, record: true };
     let made = bench.archive.plan_retention(&question, &AtomicBool::new(false), &mut |_, _| {}).expect("a plan");
@@ -144,19 +149,19 @@ fn plan(bench: &Bench) -> PlanId {
 }
 
 /// A plan that is approved and begun on the day it looks at.
-fn begun(bench: &Bench, hand: &Hand) -> PlanId {
-    let plan = plan(bench);
+pub(super) fn begun(bench: &Bench, hand: &Hand) -> PlanId {
+    let plan = plan_of(bench);
     hand.0.store(day("2037-01-01").start_ms(), Ordering::Relaxed);
     bench.archive.approve_plan(&plan, person("Minh"), "QĐ 12".into()).expect("approved");
     bench.archive.begin_plan(&plan, person("Lân")).expect("begun");
     plan
 }
 
-fn progress(bench: &Bench, plan: &PlanId) -> PlanProgress {
+pub(super) fn progress(bench: &Bench, plan: &PlanId) -> PlanProgress {
     bench.archive.plan_progress(plan).expect("progress")
 }
 
-fn files(dir: &Path, found: &mut Vec<PathBuf>) {
+pub(super) fn files(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).expect("folder").flatten() {
         let path = entry.path();
         if path.is_dir() { files(&path, found) } else { found.push(path) }
@@ -164,7 +169,7 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// Files in which something of the patient or of the pixels stands.
-fn traces(data: &Path, objects: &[(Object, Vec<u8>)]) -> Vec<(PathBuf, usize)> {
+pub(super) fn traces(data: &Path, objects: &[(Object, Vec<u8>)]) -> Vec<(PathBuf, usize)> {
     let mut needles: Vec<Vec<u8>> = vec![b"xqz77".to_vec(), b"zacharias".to_vec(), b"wegzubringen".to_vec()];
     for (_, bytes) in objects.iter().filter(|(object, _)| object.study == "1.2.1") {
         needles.push(bytes[bytes.len() - 2000..bytes.len() - 1960].to_ascii_lowercase());
@@ -181,11 +186,11 @@ fn traces(data: &Path, objects: &[(Object, Vec<u8>)]) -> Vec<(PathBuf, usize)> {
     found
 }
 
-fn swept(bench: &Bench) -> bool {
+pub(super) fn swept(bench: &Bench) -> bool {
     bench.archive.index().sweep_due().expect("index").is_none()
 }
 
-fn check_the_rest(bench: Bench, objects: &[(Object, Vec<u8>)]) {
+pub(super) fn check_the_rest(bench: Bench, objects: &[(Object, Vec<u8>)]) {
     let kept = rows(&bench, "1.2.22");
     assert_eq!(kept.len(), 3);
     for row in &kept {
@@ -251,7 +256,7 @@ fn a_study_in_the_journal_goes_to_the_last_byte() {
 }
 
 /// The files as a kill at this moment would leave them.
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("folder");
     for entry in std::fs::read_dir(from).expect("folder").flatten() {
         let (path, target) = (entry.path(), to.join(entry.file_name()));
@@ -263,7 +268,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn opened_again(bench: &Bench, name: &str) -> Bench {
+pub(super) fn opened_again(bench: &Bench, name: &str) -> Bench {
     let folder = tempfile::tempdir().expect("folder");
     let mut options = bench.options.clone();
     options.data = folder.path().join(name);
@@ -306,7 +311,7 @@ fn a_kill_between_any_two_steps_is_gone_on_from() {
 fn whoever_made_a_plan_does_not_approve_it_and_a_changed_one_is_not_executed() {
     let (bench, hand) = archive(false);
     fill(&bench, &hand);
-    let made = plan(&bench);
+    let made = plan_of(&bench);
     let refused = |result: Result<(), RetainError>| match result {
         Err(RetainError::Refused(refusal)) => refusal,
         other => panic!("{other:?}"),
@@ -330,7 +335,7 @@ fn whoever_made_a_plan_does_not_approve_it_and_a_changed_one_is_not_executed() {
     bench.archive.begin_plan(&made, person("Lân")).expect("begun");
     let twice = bench.archive.begin_plan(&made, person("Lân"));
     assert!(matches!(refused(twice), Refusal::ExecutedTwice { .. }));
-    let other = plan(&bench);
+    let other = plan_of(&bench);
     bench.archive.withdraw_plan(&other, person("Lân"), "wrong".into()).expect("withdrawn");
     let withdrawn = bench.archive.approve_plan(&other, person("Minh"), String::new());
     assert!(matches!(refused(withdrawn), Refusal::Withdrawn { .. }));
@@ -341,7 +346,7 @@ fn taken_out(happens: impl FnOnce(&Bench, &PlanId), before_approval: bool) -> Re
     let (bench, hand) = archive(false);
     fill(&bench, &hand);
     let made = if before_approval {
-        let made = plan(&bench);
+        let made = plan_of(&bench);
         happens(&bench, &made);
         hand.0.store(day("2037-01-01").start_ms(), Ordering::Relaxed);
         bench.archive.approve_plan(&made, person("Minh"), String::new()).expect("approved");
@@ -359,10 +364,10 @@ fn taken_out(happens: impl FnOnce(&Bench, &PlanId), before_approval: bool) -> Re
     progress(&bench, &made).refused.first().expect("why").1.clone()
 }
 
-fn hold(target: HoldTarget) -> Hold {
+pub(super) fn hold(target: HoldTarget) -> Hold {
     let id = HoldId::parse("H-7").expect("id");
     let (owner, made_by) = (person("Tòa án"), person("Lân"));
-    Hold { id, target, reason: "case 12".into(), owner, made_by, made_at: 1 }
+    Hold { id, target, reason: "case 12".into(), owner, made_by, made_at: 1, seal: None }
 }
 
 #[test]
@@ -391,7 +396,7 @@ fn a_restored_study_stays_and_a_released_hold_holds_no_more() {
     let (bench, hand) = archive(false);
     fill(&bench, &hand);
     bench.archive.make_hold(hold(HoldTarget::Study(study("1.2.1")))).expect("held");
-    let held = plan(&bench);
+    let held = plan_of(&bench);
     let known = bench.archive.retention_plan(&held).expect("plan");
     assert_eq!((known.due, known.held), (0, 1));
     bench.archive.release_hold(HoldId::parse("H-7").expect("id"), person("Tòa án"), "closed".into()).expect("released");
@@ -425,7 +430,7 @@ fn a_late_instance_of_a_destroyed_study_is_stored_listed_and_kept_by_its_own_rec
     let late = bench.archive.late_instances().expect("list");
     assert!(matches!(late.as_slice(), [RetentionFact::LateInstance { .. }]), "{late:?}");
     until("swept", || swept(&bench));
-    let other = plan(&bench);
+    let other = plan_of(&bench);
     assert_eq!(bench.archive.retention_plan(&other).expect("plan").due, 0, "it is due as if it had come in 2026");
     let bench = bench.reopen();
     assert_eq!(rows(&bench, "1.2.1").len(), 1);

@@ -5,8 +5,9 @@
 //! where the bucket cannot be reached or a lock keeps the object.
 //! Deliberately not here: what goes to the cloud and when, and facts; see the module above.
 
-use super::epochs::{Epochs, secret};
+use super::epochs::secret;
 use super::options::{CloudOptions, KeyOptions};
+use super::ring::Ring;
 use crate::clock::Clock;
 use crate::error::OpenError;
 use model::pack::ColdCopy;
@@ -26,7 +27,7 @@ use store::cold::{
 };
 use store::envelope::{Header, OpenedPack, SealedPack};
 use store::keys::KeyStore;
-use store::{PackFile, PackId, ReadAt, RealDisk, StoreError};
+use store::{PackFile, PackId, ReadAt, StoreError};
 
 /// Packs whose key is held open for reading.
 const OPEN_PACKS: u64 = 256;
@@ -76,8 +77,7 @@ pub struct Forgotten {
 pub struct Cloud {
     options: CloudOptions,
     cold: Arc<Cold>,
-    keys: KeyStore,
-    epochs: Arc<Epochs>,
+    ring: Arc<Ring>,
     cache: Arc<PieceCache>,
     sources: moka::sync::Cache<PackId, Arc<dyn ReadAt>>,
     /// Packs destroyed since start: whoever was just opening one does not bring it back.
@@ -101,15 +101,22 @@ impl Cloud {
         data: &Path,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
+        Self::beside(Arc::new(Ring::open(keys, data)?), options, data, clock)
+    }
+
+    /// The same beside a key store that is open.
+    pub(super) fn beside(
+        ring: Arc<Ring>,
+        options: CloudOptions,
+        data: &Path,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
         let work = data.join("cold").join(fingerprint(&options));
         let cold = Arc::new(connect(&options, work.clone(), Arc::clone(&clock))?);
-        let epochs = Arc::new(Epochs::open(&keys.epochs, data)?);
-        let keys = KeyStore::open(Arc::new(RealDisk), keys.copies(data), Arc::clone(&epochs) as _)?;
         let cache = options.cache.clone().unwrap_or_else(|| data.join("cache"));
         let cloud = Self {
             cold,
-            keys,
-            epochs,
+            ring,
             cache: Arc::new(PieceCache::open(&cache, options.cache_bytes)?),
             sources: moka::sync::Cache::builder().max_capacity(OPEN_PACKS).time_to_idle(OPEN_FOR).build(),
             gone: Mutex::default(),
@@ -210,9 +217,9 @@ impl Cloud {
 
     /// The key of a pack: a new one, or the one a broken-off put has made.
     fn key(&self, name: &PackName) -> Result<store::keys::DataKey, StoreError> {
-        self.epochs.begin_first(name.facility, self.clock.now_ms())?;
-        match self.keys.create(name.facility, name.pack) {
-            Err(StoreError::KeyExists { .. }) => self.keys.get(name.pack),
+        self.ring.epochs.begin_first(name.facility, self.clock.now_ms())?;
+        match self.ring.keys.create(name.facility, name.pack) {
+            Err(StoreError::KeyExists { .. }) => self.ring.keys.get(name.pack),
             answer => answer,
         }
     }
@@ -286,7 +293,7 @@ impl Cloud {
     }
 
     fn opened<R: ReadAt>(&self, name: &PackName, sealed: R) -> Result<OpenedPack<R>, StoreError> {
-        let key = self.keys.get(name.pack)?;
+        let key = self.ring.keys.get(name.pack)?;
         OpenedPack::with_header(sealed, &key, &Header::of_plain(name.pack, &key, &name.sha256.0))
     }
 
@@ -328,7 +335,7 @@ impl Cloud {
     pub fn forget(&self, pack: PackId, copy: Option<&ColdCopy>) -> Result<Forgotten, StoreError> {
         let mut forgotten = Forgotten::default();
         self.gone.lock().insert(pack);
-        forgotten.key = match self.keys.destroy(pack) {
+        forgotten.key = match self.ring.keys.destroy(pack) {
             Err(StoreError::KeyMissing { .. }) => false,
             answer => answer?,
         };
@@ -370,12 +377,7 @@ impl Cloud {
 
     /// The key store.
     pub fn keys(&self) -> &KeyStore {
-        &self.keys
-    }
-
-    /// The holder of the epoch keys.
-    pub(super) fn epochs(&self) -> &Epochs {
-        &self.epochs
+        &self.ring.keys
     }
 
     /// The bucket.

@@ -16,7 +16,7 @@ use store::{PackId, StoreError};
 const SECRET_BYTES: u64 = 4_096;
 
 /// Epoch keys in a file or on a token.
-pub(super) struct Epochs {
+pub(crate) struct Epochs {
     holder: Holder,
     /// One at a time finds that a facility has no key, or two would be made.
     beginning: Mutex<()>,
@@ -46,7 +46,7 @@ impl Epochs {
     }
 
     /// Makes the first epoch key of a facility that has none; `now` in milliseconds since 1970 UTC.
-    pub(super) fn begin_first(&self, facility: FacilityCode, now: u64) -> Result<(), StoreError> {
+    pub(crate) fn begin_first(&self, facility: FacilityCode, now: u64) -> Result<(), StoreError> {
         let _turn = self.beginning.lock();
         match &self.holder {
             Holder::File(file) if file.current_since(facility).is_none() => {

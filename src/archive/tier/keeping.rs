@@ -1,6 +1,6 @@
-//! The operator's work on the keys of sealed packs: the rehearsal, a new epoch, the end of an old one.
+//! The operator's work on the keys of sealed packs and facts: the rehearsal, a new epoch, the end of an old one.
 //!
-//! It deliberately never touches a pack: keys are wrapped anew in place, nothing is uploaded again.
+//! It deliberately never touches a pack or a fact: keys are wrapped anew in place, nothing is uploaded again.
 
 use crate::error::TierError;
 use crate::open::Archive;
@@ -8,7 +8,7 @@ use model::{FacilityCode, PackId};
 use serde::Serialize;
 use std::sync::Arc;
 
-use super::cloud::Cloud;
+use super::ring::Ring;
 
 /// What a rehearsal found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,9 +35,8 @@ pub struct Rotated {
 }
 
 impl Archive {
-    fn sealing(&self) -> Result<&Arc<Cloud>, TierError> {
-        let none = || TierError::Refused { what: "there is no cold tier, and so no key".into() };
-        self.tiers().cloud().ok_or_else(none)
+    fn ring(&self) -> Result<Arc<Ring>, TierError> {
+        Ok(self.tiers().keys().open()?)
     }
 
     /// Reads both copies of the key store, compares every byte and unwraps every key.
@@ -45,7 +44,7 @@ impl Archive {
     /// # Errors
     /// Those of the disks, and damage that both copies share.
     pub fn check_keys(&self) -> Result<KeyState, TierError> {
-        let report = self.sealing()?.keys().check()?;
+        let report = self.ring()?.keys.check()?;
         Ok(KeyState {
             live: report.live,
             destroyed: report.destroyed,
@@ -61,10 +60,10 @@ impl Archive {
     /// # Errors
     /// Those of key store and epoch keys.
     pub fn rotate_keys(&self, facility: FacilityCode, seen: &mut dyn FnMut(u32)) -> Result<Rotated, TierError> {
-        let cloud = self.sealing()?;
-        let epoch = cloud.epochs().begin(facility, self.now_ms())?;
-        let rewrapped = cloud.keys().rewrap(facility, seen)?;
-        cloud.epochs().retire_older(facility, self.now_ms())?;
+        let ring = self.ring()?;
+        let epoch = ring.epochs.begin(facility, self.now_ms())?;
+        let rewrapped = ring.keys.rewrap(facility, seen)?;
+        ring.epochs.retire_older(facility, self.now_ms())?;
         tracing::warn!(%facility, epoch, rewrapped, "a new epoch began: back up the epoch keys now");
         Ok(Rotated { epoch, rewrapped })
     }
@@ -76,7 +75,7 @@ impl Archive {
     /// [`TierError::Refused`] where a token holds the epoch keys; those of the key file.
     pub fn destroy_epochs(&self, before: u64) -> Result<Vec<(FacilityCode, u32)>, TierError> {
         let refused = "a token holds the epoch keys and knows no dates: destroy the old key with the device's tools";
-        let destroyed = self.sealing()?.epochs().destroy_retired(before)?;
+        let destroyed = self.ring()?.epochs.destroy_retired(before)?;
         destroyed.ok_or_else(|| TierError::Refused { what: refused.into() })
     }
 
@@ -85,6 +84,6 @@ impl Archive {
     /// # Errors
     /// Those of the key store.
     pub fn export_key(&self, pack: PackId) -> Result<String, TierError> {
-        Ok(self.sealing()?.keys().get(pack)?.export().to_string())
+        Ok(self.ring()?.keys.get(pack)?.export().to_string())
     }
 }

@@ -61,6 +61,17 @@ pub struct KeyOptions {
 }
 
 impl KeyOptions {
+    /// The same for a directory that a backup was brought back to: its key store lies in it, and the epoch keys, which
+    /// are in no backup, are those of the archive at `data`.
+    #[must_use]
+    pub fn of_restored(self, data: &Path) -> Self {
+        let epochs = match self.epochs {
+            EpochOptions::File(None) => EpochOptions::File(Some(data.join("epoch.keys"))),
+            named => named,
+        };
+        Self { directories: Vec::new(), epochs }
+    }
+
     /// The two directories of the key store of a data directory.
     pub(crate) fn copies(&self, data: &Path) -> [PathBuf; 2] {
         match self.directories.as_slice() {

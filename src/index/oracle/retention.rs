@@ -12,6 +12,10 @@ use std::sync::Arc;
 
 impl State {
     pub(super) fn retention(&mut self, lsn: Lsn, fact: &RetentionFact, touched: &mut BTreeSet<StudyKey>) {
+        // A record that is met again after its key went with a study says nothing any more.
+        if fact.seal().is_some_and(|seal| self.doomed_seals.contains(&seal)) {
+            return;
+        }
         self.retention.insert(lsn, fact.clone());
         let Some(key) = fact.study().map(StudyKey::from) else { return };
         if let RetentionFact::StudyDestroyed(tombstone) = fact {
@@ -59,6 +63,9 @@ impl State {
         }
         list.push(Buried { patient: key.patient, through, lsn, at: tombstone.destroyed_at });
         self.sweep = self.sweep.max(Some(lsn));
+        let sealed = |fact: &RetentionFact| fact.seal().is_some_and(|seal| tombstone.seals.contains(&seal));
+        self.retention.retain(|_, fact| !sealed(fact));
+        self.doomed_seals.extend(&tombstone.seals);
         self.instances.retain(|seq, known| *seq > through || study_key(&known.head) != key);
         if let Some(seqs) = self.of_study.get_mut(&key) {
             seqs.retain(|seq| *seq > through);

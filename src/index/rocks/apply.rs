@@ -78,8 +78,8 @@ impl Applier {
                 }
                 Fact::Pack(fact) => self.pack(db, fact)?,
                 Fact::Retention(fact) => self.retention(db, lsn, fact, &mut mark)?,
-                // A forwarded fact never holds another one.
-                Fact::Forwarded { .. } => {}
+                // A forwarded fact never holds another one; what a sealed one said goes with its key.
+                Fact::Forwarded { .. } | Fact::Sealed(_) => {}
             }
             mark.applied = mark.applied.max(entry.lsn);
         }

@@ -1,7 +1,7 @@
 //! The tables `retention` and `tombstones`, and what retention facts do to rows.
 //!
-//! A destruction removes everything the study has in any table; what it leaves is where bytes may still lie, until the
-//! archive says that they are gone. The tombstone keeps facts that are applied again from bringing anything back.
+//! A destruction removes everything the study has in any table, and the facts whose keys go with it; what it leaves is
+//! where bytes may still lie, until the archive says that they are gone. The tombstone keeps facts that are applied again from bringing anything back.
 
 use super::apply::{Applier, Mark, instance_row};
 use super::cells::SeriesCell;
@@ -39,6 +39,15 @@ fn fact_key(lsn: Lsn) -> Vec<u8> {
     [b"L".as_slice(), &lsn.to_be_bytes()].concat()
 }
 
+/// Where the fact stands that a key opens.
+fn seal_key(seal: PackId) -> Vec<u8> {
+    [b"K".as_slice(), seal.as_bytes()].concat()
+}
+
+fn doomed_seal_key(seal: PackId) -> Vec<u8> {
+    [b"D".as_slice(), seal.as_bytes()].concat()
+}
+
 fn general_key(lsn: Lsn) -> Vec<u8> {
     [b"G".as_slice(), &lsn.to_be_bytes()].concat()
 }
@@ -74,6 +83,13 @@ impl Applier {
         mark: &mut Mark,
     ) -> Result<(), IndexError> {
         let table = handle(db, Table::Retention)?;
+        if let Some(seal) = fact.seal() {
+            // A record that is met again after its key went with a study says nothing any more.
+            if get_now(db, Table::Retention, &doomed_seal_key(seal), |_| Ok(()))?.is_some() {
+                return Ok(());
+            }
+            self.batch.put_cf(table, seal_key(seal), lsn.to_be_bytes());
+        }
         let unfit = |_| IndexError::Unfit { lsn, what: "a retention fact that is no JSON" };
         self.batch.put_cf(table, fact_key(lsn), serde_json::to_vec(fact).map_err(unfit)?);
         if is_general(fact) {
@@ -171,6 +187,7 @@ impl Applier {
         list.push(Buried { patient: key.patient, through, lsn, at: tombstone.destroyed_at });
         self.batch.put_cf(handle(db, Table::Tombstones)?, grave, Buried::encode(&list));
         self.batch.put_cf(handle(db, Table::Meta)?, b"sweep", lsn.to_be_bytes());
+        self.remove_sealed(db, &tombstone.seals)?;
         let patients = uid_key(UidKind::Study, &key.study, key.facility);
         let entry = self.patients.load(db, &patients)?.iter().find(|entry| entry.known.rank == key.patient).cloned();
         // An ordinal is the first seq: what came later is another study under the same UID.
@@ -215,6 +232,25 @@ impl Applier {
         self.batch.delete_cf(handle(db, Table::Studies)?, ordinal.to_be_bytes());
         let count = self.counts.facility(db, row.key.facility)?;
         count.studies = count.studies.saturating_sub(1);
+        Ok(())
+    }
+
+    /// Removes the facts that certain keys open; of the keys it is kept that they are to be destroyed.
+    fn remove_sealed(&mut self, db: &DB, seals: &[PackId]) -> Result<(), IndexError> {
+        let table = handle(db, Table::Retention)?;
+        for seal in seals {
+            self.batch.put_cf(table, doomed_seal_key(*seal), []);
+            let lsn = get_now(db, Table::Retention, &seal_key(*seal), |value| number(Table::Retention, value))?;
+            let Some(lsn) = lsn else { continue };
+            let stored = get_now(db, Table::Retention, &fact_key(lsn), fact)?;
+            if let Some(study) = stored.as_ref().and_then(RetentionFact::study) {
+                let listed = [facts_of(&StudyKey::from(study)).as_slice(), &lsn.to_be_bytes()].concat();
+                self.batch.delete_cf(table, listed);
+            }
+            self.batch.delete_cf(table, fact_key(lsn));
+            self.batch.delete_cf(table, general_key(lsn));
+            self.batch.delete_cf(table, seal_key(*seal));
+        }
         Ok(())
     }
 
@@ -272,6 +308,12 @@ impl Reader<'_> {
         self.facts(run.collect(limit, |key, _| last_number(key))?)
     }
 
+    pub(super) fn doomed_seals(&self, limit: usize) -> Result<Vec<PackId>, IndexError> {
+        let damaged = || IndexError::Damaged { table: Table::Retention.name(), what: "the name of a key is cut short" };
+        let run = self.prefix(Table::Retention, b"D")?;
+        run.collect(limit, |key, _| key.last_chunk::<16>().map(|name| PackId::new(*name)).ok_or_else(damaged))
+    }
+
     pub(super) fn of_one(&self, key: &StudyKey) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
         let run = self.prefix(Table::Retention, &facts_of(key))?;
         self.facts(run.collect(usize::MAX, |key, _| last_number(key))?)
@@ -297,6 +339,12 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// Forgets a key that is destroyed.
+pub(super) fn forget_seal(db: &DB, seal: PackId) -> Result<(), IndexError> {
+    let write = db.delete_cf_opt(handle(db, Table::Retention)?, doomed_seal_key(seal), &unlogged());
+    write.map_err(engine("forget a key"))
 }
 
 /// Puts a pack among the doomed.

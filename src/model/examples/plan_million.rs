@@ -65,6 +65,7 @@ fn some_holds(person: &Person, studies: u64) -> Result<Holds, Box<dyn std::error
         owner: person.clone(),
         made_by: person.clone(),
         made_at: 0,
+        seal: None,
     });
     Ok(holds)
 }

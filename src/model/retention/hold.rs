@@ -6,6 +6,7 @@
 //! Deliberately not here: who may make or release one, and running queries.
 
 use super::subject::{PatientRef, Person, StudyRef};
+use crate::PackId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -79,6 +80,9 @@ pub struct Hold {
     pub made_by: Person,
     /// When, milliseconds since 1970 UTC.
     pub made_at: u64,
+    /// Name of the key that opens its record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<PackId>,
 }
 
 /// The end of a hold.
@@ -92,6 +96,9 @@ pub struct HoldRelease {
     pub reason: String,
     /// When, milliseconds since 1970 UTC.
     pub at: u64,
+    /// Name of the key that opens its record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<PackId>,
 }
 
 /// Why a hold or a release is refused.
@@ -120,6 +127,9 @@ pub struct Holds {
     all: BTreeMap<HoldId, (Hold, Option<HoldRelease>)>,
     by_study: BTreeMap<StudyRef, Vec<HoldId>>,
     by_patient: BTreeMap<PatientRef, Vec<HoldId>>,
+    /// The same of holds that were released.
+    once_study: BTreeMap<StudyRef, Vec<HoldId>>,
+    once_patient: BTreeMap<PatientRef, Vec<HoldId>>,
 }
 
 impl Holds {
@@ -172,14 +182,53 @@ impl Holds {
         if end.is_some() {
             return;
         }
+        let id = &hold.id;
+        let mut study_freed = |study: &StudyRef| {
+            forget(&mut self.by_study, study, id);
+            note(&mut self.once_study, study, id);
+        };
         match &hold.target {
-            HoldTarget::Study(study) => forget(&mut self.by_study, study, &hold.id),
-            HoldTarget::Studies { studies, .. } => {
-                studies.iter().for_each(|study| forget(&mut self.by_study, study, &hold.id));
+            HoldTarget::Study(study) => study_freed(study),
+            HoldTarget::Studies { studies, .. } => studies.iter().for_each(study_freed),
+            HoldTarget::Patient(patient) => {
+                forget(&mut self.by_patient, patient, id);
+                note(&mut self.once_patient, patient, id);
             }
-            HoldTarget::Patient(patient) => forget(&mut self.by_patient, patient, &hold.id),
         }
         *end = Some(release);
+    }
+
+    /// The holds that stood on a study once and were released.
+    pub fn once_on(&self, study: &StudyRef, patients: &[PatientRef]) -> Vec<(&Hold, &HoldRelease)> {
+        let of_patients = patients.iter().filter_map(|patient| self.once_patient.get(patient));
+        let ids = self.once_study.get(study).into_iter().chain(of_patients).flatten();
+        let mut found: Vec<_> = ids.filter_map(|id| self.all.get(id)).collect();
+        found.sort_by(|a, b| a.0.id.cmp(&b.0.id));
+        found.dedup_by(|a, b| a.0.id == b.0.id);
+        found.into_iter().filter_map(|(hold, release)| Some((hold, release.as_ref()?))).collect()
+    }
+
+    /// Whether a hold stood on a patient once.
+    pub fn was_held(&self, patient: &PatientRef) -> bool {
+        self.once_patient.contains_key(patient)
+    }
+
+    /// Forgets released holds whose records are to be opened by nobody any more.
+    pub fn forget_sealed(&mut self, seals: &[PackId]) {
+        let gone = |(hold, release): &(Hold, Option<HoldRelease>)| {
+            release.is_some() && hold.seal.is_some_and(|seal| seals.contains(&seal))
+        };
+        let ids: Vec<HoldId> = self.all.values().filter(|held| gone(held)).map(|held| held.0.id.clone()).collect();
+        for id in ids {
+            let Some((hold, _)) = self.all.remove(&id) else { continue };
+            match &hold.target {
+                HoldTarget::Study(study) => forget(&mut self.once_study, study, &id),
+                HoldTarget::Studies { studies, .. } => {
+                    studies.iter().for_each(|study| forget(&mut self.once_study, study, &id));
+                }
+                HoldTarget::Patient(patient) => forget(&mut self.once_patient, patient, &id),
+            }
+        }
     }
 
     /// The standing holds on a study, by number. `patients` are all identifiers the study's patient has or had, those

@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use super::rules::{RuleId, RuleVersion};
 use super::subject::{LinkedRecord, PatientRef, Person, StudyRef, StudyVersion, TierBytes};
 use crate::date::Date;
-use crate::{Digest, Uid};
+use crate::{Digest, PackId, Uid};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -71,6 +71,9 @@ pub struct Tombstone {
     pub destroyed_at: u64,
     /// 32 random bytes.
     pub blind: Digest,
+    /// Names of the keys that go with it: those of facts with its patient's data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seals: Vec<PackId>,
 }
 
 impl Tombstone {
@@ -120,6 +123,9 @@ pub enum RetentionFact {
         reason: String,
         /// When.
         at: u64,
+        /// Name of the key that opens the record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seal: Option<PackId>,
     },
     /// Such a link was a mistake. It is taken back; what it raised stays raised.
     RecordUnlinked {
@@ -133,6 +139,9 @@ pub enum RetentionFact {
         reason: String,
         /// When.
         at: u64,
+        /// Name of the key that opens the record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seal: Option<PackId>,
     },
     /// A patient's day of death became known.
     DeathRecorded {
@@ -144,6 +153,9 @@ pub enum RetentionFact {
         by: Person,
         /// When.
         at: u64,
+        /// Name of the key that opens the record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seal: Option<PackId>,
     },
     /// How long a study is kept was decided, or decided anew with another outcome.
     Decided {
@@ -220,6 +232,9 @@ pub enum RetentionFact {
         reason: String,
         /// When.
         at: u64,
+        /// Name of the key that opens the record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seal: Option<PackId>,
     },
     /// A study was taken out of a plan; if it was hidden it is visible again.
     StudyTakenOut {
@@ -299,5 +314,33 @@ impl RetentionFact {
     pub fn has_patient_data(&self) -> bool {
         matches!(self, Self::DeathRecorded { .. } | Self::HoldMade(_) | Self::HoldReleased(_))
             || matches!(self, Self::RecordLinked { .. } | Self::RecordUnlinked { .. } | Self::StudyRestored { .. })
+    }
+
+    /// The name of the key that opens its record; none for one that was written plain.
+    pub fn seal(&self) -> Option<PackId> {
+        match self {
+            Self::RecordLinked { seal, .. }
+            | Self::RecordUnlinked { seal, .. }
+            | Self::StudyRestored { seal, .. }
+            | Self::DeathRecorded { seal, .. } => *seal,
+            Self::HoldMade(hold) => hold.seal,
+            Self::HoldReleased(release) => release.seal,
+            _ => None,
+        }
+    }
+
+    /// Names the key that will open its record; only facts with patient data have one.
+    #[must_use]
+    pub fn sealed_by(mut self, name: PackId) -> Self {
+        match &mut self {
+            Self::RecordLinked { seal, .. }
+            | Self::RecordUnlinked { seal, .. }
+            | Self::StudyRestored { seal, .. }
+            | Self::DeathRecorded { seal, .. } => *seal = Some(name),
+            Self::HoldMade(hold) => hold.seal = Some(name),
+            Self::HoldReleased(release) => release.seal = Some(name),
+            _ => {}
+        }
+        self
     }
 }

@@ -10,7 +10,7 @@ mod rising;
 use super::*;
 use crate::attribute::key;
 use crate::date::Date;
-use crate::{AttrKey, Attributes, FacilityCode, Uid};
+use crate::{AttrKey, Attributes, FacilityCode, PackId, Uid};
 
 /// The table as delivered.
 const DELIVERED: &str = include_str!("../../../config/retention.toml");

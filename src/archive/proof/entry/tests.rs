@@ -87,13 +87,22 @@ fn tombstone() -> Tombstone {
         hidden_at: 5,
         destroyed_at: 6,
         blind: Digest([9; 32]),
+        seals: Vec::new(),
     }
 }
 
 fn hold(target: HoldTarget) -> RetentionFact {
     let id = HoldId::parse("H-7").expect("hold");
     let (owner, made_by) = (person("Lê C"), person("Trần Thị B"));
-    RetentionFact::HoldMade(Box::new(Hold { id, target, reason: SECRET.into(), owner, made_by, made_at: 7 }))
+    RetentionFact::HoldMade(Box::new(Hold {
+        id,
+        target,
+        reason: SECRET.into(),
+        owner,
+        made_by,
+        made_at: 7,
+        seal: None,
+    }))
 }
 
 type Expected = (RetentionFact, Option<&'static str>);
@@ -125,11 +134,17 @@ fn study_facts() -> Vec<Expected> {
     let class = ClassId::parse("PSY_ACC").expect("class");
     let record = LinkedRecord { class: class.clone(), ended: None };
     let id = HoldId::parse("H-7").expect("hold");
-    let released = HoldRelease { hold: id, by: by(), reason: reason.clone(), at: 8 };
+    let released = HoldRelease { hold: id, by: by(), reason: reason.clone(), at: 8, seal: None };
     let why = Refusal::ApprovedByAuthor { by: person(SECRET) };
     let (restored, linked) = (reason.clone(), reason.clone());
-    let restored =
-        RetentionFact::StudyRestored { plan: plan.clone(), study: study(), by: by(), reason: restored, at: 5 };
+    let restored = RetentionFact::StudyRestored {
+        plan: plan.clone(),
+        study: study(),
+        by: by(),
+        reason: restored,
+        at: 5,
+        seal: None,
+    };
     let rejected = RetentionFact::InstanceRejected {
         study: study(),
         series: uid(SERIES),
@@ -150,9 +165,9 @@ fn study_facts() -> Vec<Expected> {
         (RetentionFact::StudyDestroyed(Box::new(tombstone())), Some("study-destroyed")),
         (rejected, Some("instance-rejected")),
         (RetentionFact::LateInstance { study: study(), seq: 40, destroyed_at: 6, at: 50 }, Some("late-instance")),
-        (RetentionFact::RecordLinked { study: study(), record, by: by(), reason: linked, at: 1 }, None),
-        (RetentionFact::RecordUnlinked { study: study(), class, by: by(), reason, at: 1 }, None),
-        (RetentionFact::DeathRecorded { patient, on: date("2026-01-01"), by: by(), at: 1 }, None),
+        (RetentionFact::RecordLinked { study: study(), record, by: by(), reason: linked, at: 1, seal: None }, None),
+        (RetentionFact::RecordUnlinked { study: study(), class, by: by(), reason, at: 1, seal: None }, None),
+        (RetentionFact::DeathRecorded { patient, on: date("2026-01-01"), by: by(), at: 1, seal: None }, None),
     ]
 }
 

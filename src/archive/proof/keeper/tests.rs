@@ -63,7 +63,7 @@ impl Desk {
 }
 
 fn keep(options: &Options, journal: &Arc<Journal>) -> Result<Arc<Keeper>, OpenError> {
-    Keeper::open(options, journal).map(|keeper| keeper.expect("the ledger is on"))
+    Keeper::open(options, journal, &Arc::new(KeyRing::new(options))).map(|keeper| keeper.expect("the ledger is on"))
 }
 
 #[test]

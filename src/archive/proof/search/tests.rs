@@ -56,6 +56,7 @@ fn tombstone(of: &str, version: StudyVersion) -> Tombstone {
         hidden_at: 5,
         destroyed_at: 6,
         blind: Digest([9; 32]),
+        seals: Vec::new(),
     }
 }
 
@@ -65,9 +66,13 @@ fn record(bench: &Bench, fact: RetentionFact) {
 
 fn hold(bench: &Bench, id: &str, target: HoldTarget) {
     let id = HoldId::parse(id).expect("hold");
-    let hold = Hold { id: id.clone(), target, reason: "r".into(), owner: person(), made_by: person(), made_at: 1 };
+    let hold =
+        Hold { id: id.clone(), target, reason: "r".into(), owner: person(), made_by: person(), made_at: 1, seal: None };
     record(bench, RetentionFact::HoldMade(Box::new(hold)));
-    record(bench, RetentionFact::HoldReleased(HoldRelease { hold: id, by: person(), reason: "r".into(), at: 2 }));
+    record(
+        bench,
+        RetentionFact::HoldReleased(HoldRelease { hold: id, by: person(), reason: "r".into(), at: 2, seal: None }),
+    );
 }
 
 fn make_plan(bench: &Bench, name: &str) {

@@ -20,7 +20,7 @@ impl World {
                 let through = if self.one_in(4) { seq / 2 } else { self.seq };
                 RetentionFact::StudyHidden { plan, study, version: StudyVersion { through, fact: 0 }, at }
             }
-            4 => RetentionFact::StudyRestored { plan, study, by, reason: "asked".into(), at },
+            4 => RetentionFact::StudyRestored { plan, study, by, reason: "asked".into(), at, seal: None },
             5 => RetentionFact::StudyTakenOut { plan, study, why: Refusal::Unclear, at },
             6..=8 => self.reject(&key.study, study, by, at)?,
             9 => RetentionFact::LateInstance { study, seq, destroyed_at: at, at },
@@ -66,6 +66,7 @@ impl World {
             hidden_at: self.clock,
             destroyed_at: self.clock,
             blind: Digest([3; 32]),
+            seals: Vec::new(),
         })))
     }
 }

@@ -25,7 +25,7 @@ fn candidate<'a>(study: &'a StudyRef, case: &'a Case, patients: &'a [PatientRef]
 fn hold(id: &str, target: HoldTarget) -> Hold {
     let id = HoldId::parse(id).expect("id");
     let (owner, made_by) = (person("Sở Y tế"), person("minh"));
-    Hold { id, target, reason: "Công văn 12/CV".into(), owner, made_by, made_at: 1 }
+    Hold { id, target, reason: "Công văn 12/CV".into(), owner, made_by, made_at: 1, seal: None }
 }
 
 fn patient(id: &str) -> PatientRef {
@@ -158,6 +158,7 @@ fn holds_keep_a_study_a_patient_and_a_pinned_list() {
         by: person("minh"),
         reason: reason.into(),
         at: 2,
+        seal: None,
     };
     assert_eq!(holds.check_release(&release("H-9", "x")), Err(HoldError::Unknown(HoldId::parse("H-9").expect("id"))));
     assert_eq!(holds.check_release(&release("H-3", "  ")), Err(HoldError::NoReason));

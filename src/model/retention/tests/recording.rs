@@ -21,24 +21,23 @@ fn every_fact() -> Vec<RetentionFact> {
     let begun = Begun { plan: plan.clone(), digest, by: by.clone(), at };
     let why = Refusal::LateArrival { planned: seen, now: StudyVersion { through: 8, fact: 3 } };
     let (study, series) = (study(1), Uid::parse("1.2.3").expect("uid"));
-    let made =
-        Hold { id: hold.clone(), target, reason: "CV 12".into(), owner: by.clone(), made_by: by.clone(), made_at: at };
-    vec![
+    let made = Hold {
+        id: hold.clone(),
+        target,
+        reason: "CV 12".into(),
+        owner: by.clone(),
+        made_by: by.clone(),
+        made_at: at,
+        seal: None,
+    };
+    let mut facts = said(&study, record, &patient, &by, at);
+    facts.extend([
         RetentionFact::RulesAdopted { version, text: TABLE.into(), by: by.clone(), at },
-        RetentionFact::RecordLinked { study: study.clone(), record, by: by.clone(), reason: "ADT".into(), at },
-        RetentionFact::RecordUnlinked {
-            study: study.clone(),
-            class: class("C"),
-            by: by.clone(),
-            reason: "nhầm".into(),
-            at,
-        },
-        RetentionFact::DeathRecorded { patient: patient.clone(), on: date("2029-02-03"), by: by.clone(), at },
         RetentionFact::Decided { study: study.clone(), decision: Box::new(decision), at },
         RetentionFact::HoldMade(Box::new(made.clone())),
         RetentionFact::HoldMade(Box::new(Hold { target: HoldTarget::Patient(patient), ..made.clone() })),
         RetentionFact::HoldMade(Box::new(Hold { target: HoldTarget::Study(study.clone()), ..made })),
-        RetentionFact::HoldReleased(HoldRelease { hold, by: by.clone(), reason: "xong".into(), at }),
+        RetentionFact::HoldReleased(HoldRelease { hold, by: by.clone(), reason: "xong".into(), at, seal: None }),
         RetentionFact::PlanMade { head, digest, due: 3, held: 1, at },
         RetentionFact::PlanApproved(approval),
         RetentionFact::PlanWithdrawn { plan: plan.clone(), by: by.clone(), reason: "sai".into(), at },
@@ -58,12 +57,31 @@ fn every_fact() -> Vec<RetentionFact> {
             at,
         },
         RetentionFact::LateInstance { study, seq: 12, destroyed_at: at - 1, at },
+    ]);
+    facts
+}
+
+/// What may quote a patient.
+fn said(study: &StudyRef, record: LinkedRecord, patient: &PatientRef, by: &Person, at: u64) -> Vec<RetentionFact> {
+    let (study, by, seal) = (study.clone(), by.clone(), None);
+    let unlinked = RetentionFact::RecordUnlinked {
+        study: study.clone(),
+        class: class("C"),
+        by: by.clone(),
+        reason: "nhầm".into(),
+        at,
+        seal: Some(PackId::new([5; 16])),
+    };
+    vec![
+        RetentionFact::RecordLinked { study, record, by: by.clone(), reason: "ADT".into(), at, seal },
+        unlinked,
+        RetentionFact::DeathRecorded { patient: patient.clone(), on: date("2029-02-03"), by, at, seal },
     ]
 }
 
 fn restored(plan: &PlanId, study: &StudyRef, by: &Person, at: u64) -> RetentionFact {
     let (plan, study, by) = (plan.clone(), study.clone(), by.clone());
-    RetentionFact::StudyRestored { plan, study, by, reason: "cần".into(), at }
+    RetentionFact::StudyRestored { plan, study, by, reason: "cần".into(), at, seal: None }
 }
 
 fn tombstone() -> Tombstone {
@@ -84,6 +102,7 @@ fn tombstone() -> Tombstone {
         hidden_at: 1,
         destroyed_at: 2,
         blind: Digest([3; 32]),
+        seals: Vec::new(),
     }
 }
 

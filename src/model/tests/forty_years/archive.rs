@@ -110,7 +110,7 @@ impl Archive {
         self.wall.retain(|hold| !ends(hold));
         for hold in ended {
             let by = Person::parse("Hoa").expect("name");
-            let release = HoldRelease { hold, by, reason: "closed".into(), at: ms(today) };
+            let release = HoldRelease { hold, by, reason: "closed".into(), at: ms(today), seal: None };
             self.holds.check_release(&release).expect("a standing hold");
             self.holds.apply_release(release);
         }
@@ -211,7 +211,8 @@ impl Archive {
         };
         let name = Person::parse("Hoa").expect("name");
         let (owner, made_by) = (name.clone(), name);
-        let hold = Hold { id: id.clone(), target, reason: "CV 1".into(), owner, made_by, made_at: ms(today) };
+        let hold =
+            Hold { id: id.clone(), target, reason: "CV 1".into(), owner, made_by, made_at: ms(today), seal: None };
         self.holds.check(&hold).expect("a sound hold");
         self.holds.apply(hold);
         self.wall.push((id, studies, patient, today.plus_days(random.i64(1..3_000))));

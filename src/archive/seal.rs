@@ -1,0 +1,82 @@
+//! Facts with patient data: sealed when they are recorded, opened when they are read, dumb when their key is gone
+//! (docs/adr/0012).
+//!
+//! Deliberately not here: which keys go with a study ([`crate::retain`]).
+
+use crate::error::OpenError;
+use crate::tier::KeyRing;
+use model::retention::RetentionFact;
+use model::{FacilityCode, Fact, Lsn, PackId, SealedFact};
+use store::StoreError;
+
+/// What a sealed text is bound to: its key's name and the facility.
+fn about(seal: PackId, facility: FacilityCode) -> Vec<u8> {
+    [b"khoanh fact 1".as_slice(), seal.as_bytes(), facility.as_bytes()].concat()
+}
+
+impl KeyRing {
+    /// The fact as it is to be recorded, and as it is: with patient data in it, it gets a key of its own. `now` in
+    /// milliseconds since 1970 UTC.
+    ///
+    /// # Errors
+    /// Those of the key store: then nothing is to be recorded.
+    pub(crate) fn seal(
+        &self,
+        facility: FacilityCode,
+        fact: RetentionFact,
+        now: u64,
+    ) -> Result<(Fact, RetentionFact), StoreError> {
+        if !fact.has_patient_data() {
+            return Ok((Fact::Retention(Box::new(fact.clone())), fact));
+        }
+        let ring = self.open()?;
+        ring.epochs.begin_first(facility, now)?;
+        let seal = store::draw_pack_id(now)?;
+        let fact = fact.sealed_by(seal);
+        let unwritten = |_| StoreError::Envelope { what: "a fact is no JSON" };
+        let text = serde_json::to_vec(&fact).map_err(unwritten)?;
+        let text = ring.keys.create(facility, seal)?.seal_text(&about(seal, facility), &text)?;
+        let opened = Some(Box::new(Fact::Retention(Box::new(fact.clone()))));
+        let sealed = SealedFact { seal, facility, study: fact.study().cloned(), text, opened };
+        Ok((Fact::Sealed(Box::new(sealed)), fact))
+    }
+
+    /// Opens a sealed fact; one whose key was destroyed stays as it is, and says nothing.
+    ///
+    /// # Errors
+    /// When the key should be there and is not, or does not open it: a hold that is not read would let a study go.
+    pub(crate) fn opened(&self, lsn: Lsn, fact: Fact) -> Result<Fact, OpenError> {
+        match fact {
+            Fact::Forwarded { lsn, was } => Ok(Fact::Forwarded { lsn, was: Box::new(self.opened(lsn, *was)?) }),
+            Fact::Sealed(mut sealed) => {
+                let unread = |error: &dyn std::fmt::Display| OpenError::Fact {
+                    lsn,
+                    what: format!(
+                        "it is sealed and does not open: {error}; are the key store and the epoch keys there?"
+                    ),
+                };
+                let key = match self.open().map_err(|e| unread(&e))?.keys.get(sealed.seal) {
+                    Ok(key) => key,
+                    Err(StoreError::KeyDestroyed { .. }) => return Ok(Fact::Sealed(sealed)),
+                    Err(error) => return Err(unread(&error)),
+                };
+                let text = key.open_text(&about(sealed.seal, sealed.facility), &sealed.text).map_err(|e| unread(&e))?;
+                let fact: RetentionFact = serde_json::from_slice(&text).map_err(|_| unread(&"it is no fact"))?;
+                sealed.opened = Some(Box::new(Fact::Retention(Box::new(fact))));
+                Ok(Fact::Sealed(sealed))
+            }
+            fact => Ok(fact),
+        }
+    }
+
+    /// Whether a key was destroyed.
+    ///
+    /// # Errors
+    /// Those of the key store, a key that was never there included.
+    pub(crate) fn is_destroyed(&self, seal: PackId) -> Result<bool, StoreError> {
+        match self.open()?.keys.get(seal) {
+            Err(StoreError::KeyDestroyed { .. }) => Ok(true),
+            other => other.map(|_| false),
+        }
+    }
+}

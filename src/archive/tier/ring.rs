@@ -1,0 +1,54 @@
+//! The key store and the epoch keys that wrap its keys: of sealed packs, and of facts with patient data.
+//!
+//! Opened by whoever needs it first, so that an archive without a cloud that never recorded a hold has none.
+//! Deliberately not here: when a key is made or destroyed.
+
+use super::epochs::Epochs;
+use super::options::KeyOptions;
+use crate::options::Options;
+use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::keys::KeyStore;
+use store::{RealDisk, StoreError};
+
+/// Both, open.
+pub(crate) struct Ring {
+    pub(crate) keys: KeyStore,
+    pub(crate) epochs: Arc<Epochs>,
+}
+
+impl Ring {
+    pub(super) fn open(options: &KeyOptions, data: &Path) -> Result<Self, StoreError> {
+        let epochs = Arc::new(Epochs::open(&options.epochs, data)?);
+        let keys = KeyStore::open(Arc::new(RealDisk), options.copies(data), Arc::clone(&epochs) as _)?;
+        Ok(Self { keys, epochs })
+    }
+}
+
+/// Where they are.
+pub(crate) struct KeyRing {
+    options: KeyOptions,
+    data: PathBuf,
+    open: Mutex<Option<Arc<Ring>>>,
+}
+
+impl KeyRing {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self { options: options.keys.clone(), data: options.data.clone(), open: Mutex::default() }
+    }
+
+    /// Opens them, or makes them when there are none.
+    ///
+    /// # Errors
+    /// Those of the key store and of what holds the epoch keys.
+    pub(crate) fn open(&self) -> Result<Arc<Ring>, StoreError> {
+        let mut open = self.open.lock();
+        if let Some(ring) = open.as_ref() {
+            return Ok(Arc::clone(ring));
+        }
+        let ring = Arc::new(Ring::open(&self.options, &self.data)?);
+        *open = Some(Arc::clone(&ring));
+        Ok(ring)
+    }
+}
