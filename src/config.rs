@@ -5,6 +5,7 @@
 //! Hospitals, modalities and AE titles of peers are not here: they are registry data (`khoanh sources`).
 
 mod options;
+mod pictures;
 mod tiers;
 mod units;
 
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use pictures::Pictures;
 pub(crate) use tiers::{Cold, Keys, Packs, Scrub, Tier};
 pub(crate) use units::{Size, Span};
 
@@ -34,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) index: Index,
     /// What can be proved.
     pub(crate) ledger: Ledger,
+    /// Pictures of images.
+    pub(crate) pictures: Pictures,
     /// Series in their lasting form.
     pub(crate) packs: Packs,
     /// Packs read again.
@@ -262,6 +266,7 @@ impl Default for Config {
             ingest: Ingest::default(),
             index: Index::default(),
             ledger: Ledger::default(),
+            pictures: Pictures::default(),
             packs: Packs::default(),
             scrub: Scrub::default(),
             cold: Cold::default(),

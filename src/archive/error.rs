@@ -108,6 +108,12 @@ impl RetrieveError {
     }
 }
 
+impl From<IngestError> for RetrieveError {
+    fn from(error: IngestError) -> Self {
+        Self::Unavailable { what: error.to_string() }
+    }
+}
+
 impl From<index::IndexError> for RetrieveError {
     fn from(error: index::IndexError) -> Self {
         Self::Unavailable { what: error.to_string() }

@@ -33,6 +33,7 @@ pub mod proof;
 mod queue;
 pub mod rebuild;
 mod registry;
+pub mod render;
 pub mod retain;
 mod retrieve;
 pub mod scrub;
@@ -54,7 +55,7 @@ pub use index::{Cursor, CursorError, InstanceRow, Page, SeriesKey, SeriesRow, St
 pub use metadata::Metadata;
 pub use object::StoredFile;
 pub use open::{Archive, Readiness, Stats};
-pub use options::{Options, PackOptions, RetentionOptions, ScrubOptions};
+pub use options::{Options, PackOptions, PictureOptions, RetentionOptions, ScrubOptions};
 pub use registry::{Knock, Unknown};
 pub use retrieve::{Selection, Target};
 

@@ -10,8 +10,8 @@ use crate::packing;
 use crate::retrieve::Target;
 use dataset::json::{self, Parts, instance_json};
 use dataset::syntax::Syntax;
-use index::{InstanceRow, SeriesKey, SeriesRow};
-use model::{Caller, FacilityCode, Scope, Uid};
+use index::{InstanceRow, PreparedKind, SeriesKey, SeriesRow};
+use model::{Caller, FacilityCode, Layout, Scope, Uid};
 use moka::sync::Cache;
 use parking_lot::{Condvar, Mutex};
 use std::io::Write;
@@ -127,13 +127,15 @@ impl Archive {
         if let Some(document) = self.prepared().documents.get(&key) {
             return Ok(document);
         }
-        let kept =
-            self.index().prepared(&row.key)?.filter(|kept| row.rejected == 0 && kept.through_seq == row.last_seq);
+        let kept = self
+            .index()
+            .prepared(&row.key, PreparedKind::Metadata)?
+            .filter(|kept| row.rejected == 0 && kept.through_seq == row.last_seq);
         let document = match kept {
             Some(kept) => Arc::new(kept.document),
             None => Arc::new(match self.packed_document(row)? {
                 Some(document) => {
-                    self.index().put_prepared(&row.key, row.last_seq, document.clone())?;
+                    self.index().put_prepared(&row.key, PreparedKind::Metadata, row.last_seq, document.clone())?;
                     document
                 }
                 None => self.document(&self.served_of(&row.key)?)?,
@@ -170,7 +172,7 @@ impl Archive {
             return Ok(());
         }
         let document = self.series_document(row)?;
-        Ok(self.index().put_prepared(&row.key, row.last_seq, document.as_ref().clone())?)
+        Ok(self.index().put_prepared(&row.key, PreparedKind::Metadata, row.last_seq, document.as_ref().clone())?)
     }
 
     /// Puts a document together: a JSON array in one zstd frame or, for long series, in one frame a thread.
@@ -220,12 +222,25 @@ impl Archive {
     fn write_instance(self: &Arc<Self>, instance: &InstanceRow, out: &mut Vec<u8>) -> Result<(), RetrieveError> {
         let layout = self.layout(instance)?;
         let pixel = layout.pixel;
+        let (before, after) = self.around_pixels(instance, &layout)?;
         let prefix = bulk_prefix(instance);
         let hint = self.charset_of(&instance.source);
         let available = Some(instance.transfer_syntax.as_str());
         let options = json::Options { hint, available, ..json::Options::new(&prefix) };
-        let (head_end, tail_start) = pixel.map_or((layout.dataset_len, layout.dataset_len), |p| (p.value.at, p.end));
-        let (before, after) = if Syntax::of(instance.transfer_syntax.as_str()).deflated {
+        let parts = Parts { before: &before, pixel, after: &after };
+        let damaged = |error: dataset::ScanError| RetrieveError::Damaged { what: error.to_string() };
+        instance_json(&parts, &instance.transfer_syntax, &options, out).map_err(damaged)
+    }
+
+    /// The bytes of an instance's data set before the value of its pixels and behind it.
+    pub(crate) fn around_pixels(
+        self: &Arc<Self>,
+        instance: &InstanceRow,
+        layout: &Layout,
+    ) -> Result<(Vec<u8>, Vec<u8>), RetrieveError> {
+        let (head_end, tail_start) =
+            layout.pixel.map_or((layout.dataset_len, layout.dataset_len), |p| (p.value.at, p.end));
+        Ok(if Syntax::of(instance.transfer_syntax.as_str()).deflated {
             let inflated = self.inflated(instance)?;
             (part(&inflated, 0, head_end)?, part(&inflated, tail_start, layout.dataset_len)?)
         } else {
@@ -233,10 +248,7 @@ impl Archive {
             let before = self.read(instance, start..start + head_end)?;
             let after = start + tail_start..start + layout.dataset_len;
             (before, if after.is_empty() { Vec::new() } else { self.read(instance, after)? })
-        };
-        let parts = Parts { before: &before, pixel, after: &after };
-        let damaged = |error: dataset::ScanError| RetrieveError::Damaged { what: error.to_string() };
-        instance_json(&parts, &instance.transfer_syntax, &options, out).map_err(damaged)
+        })
     }
 
     /// The whole data set of a deflated syntax, inflated; bounded by what the scanner let in.

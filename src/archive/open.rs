@@ -16,11 +16,12 @@ use crate::pending::Pending;
 use crate::proof::{self, Feed, Keeper};
 use crate::queue::FairQueue;
 use crate::registry::{Registry, demo};
+use crate::render::Pictures;
 use crate::retain::{self, Retention};
 use crate::scrub::{self, Scrub};
 use crate::sequence::{Sequencer, Turns, Work};
 use crate::tier::{FarCloud, Tiers};
-use crate::{packing, rebuild, segments, tier, worker};
+use crate::{packing, rebuild, render, segments, tier, worker};
 use index::{Index, Rocks, RocksOptions};
 use model::{FacilityCode, Fact};
 use parking_lot::{Mutex, RwLock};
@@ -48,6 +49,7 @@ pub struct Archive {
     budget: Budget,
     registry: RwLock<Registry>,
     prepared: Prepared,
+    pub(crate) pictures: Pictures,
     packs: Packs,
     tiers: Arc<Tiers>,
     facts: Facts,
@@ -191,6 +193,7 @@ impl Archive {
         let archive = Arc::new(Self {
             budget: Budget::new(options.ingest_budget),
             prepared: Prepared::new(options.metadata_cache),
+            pictures: Pictures::new(&options.pictures),
             packs,
             tiers,
             facts,
@@ -220,6 +223,7 @@ impl Archive {
             packing::start(&archive, 0)?,
             packing::start(&archive, 1)?,
             packing::start_sweep(&archive)?,
+            render::start_thumbnails(&archive)?,
             segments::start(&archive)?,
             scrub::start(&archive)?,
             tier::start_walk(&archive)?,

@@ -42,6 +42,8 @@ pub struct Options {
     pub index_cache: usize,
     /// Memory of prepared metadata documents in bytes.
     pub metadata_cache: u64,
+    /// What pictures may cost.
+    pub pictures: PictureOptions,
     /// How series become packs, and where those lie.
     pub packs: PackOptions,
     /// How packs are read again to find damage.
@@ -80,6 +82,27 @@ pub struct ScrubOptions {
 impl Default for ScrubOptions {
     fn default() -> Self {
         Self { enabled: true, cycle: Duration::from_secs(30 * 86_400), bytes_per_second: 32 << 20 }
+    }
+}
+
+/// What pictures may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PictureOptions {
+    /// Memory of finished pictures in bytes.
+    pub cache: u64,
+    /// Most pixels of a frame that is shown.
+    pub pixels_max: u64,
+    /// Most frames of an animation.
+    pub frames_max: u32,
+    /// Pictures made at the same time; each holds a frame and its picture in memory.
+    pub at_once: usize,
+    /// Whether a thumbnail of every packed series is made in the background.
+    pub thumbnails: bool,
+}
+
+impl Default for PictureOptions {
+    fn default() -> Self {
+        Self { cache: 64 << 20, pixels_max: 128 << 20, frames_max: 500, at_once: 4, thumbnails: true }
     }
 }
 
@@ -157,6 +180,7 @@ impl Options {
             flush_every: Duration::from_secs(300),
             index_cache: 512 << 20,
             metadata_cache: 32 << 20,
+            pictures: PictureOptions::default(),
             packs: PackOptions::default(),
             scrub: ScrubOptions::default(),
             cold: None,

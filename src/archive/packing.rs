@@ -281,10 +281,7 @@ pub(crate) fn write_pack(
     let proven = prove(archive, pack, &summary)
         .and_then(|manifest| Ok(archive.index().put_manifest(pack, &manifest.to_kept()?)?));
     let packed = packed(archive, series, (pack, part), &summary, instances, replaces.clone());
-    let recorded = proven.and_then(|()| {
-        let failed = |error: crate::IngestError| RetrieveError::Unavailable { what: error.to_string() };
-        archive.record(Fact::Pack(Box::new(PackFact::Packed(packed)))).map_err(failed)
-    });
+    let recorded = proven.and_then(|()| Ok(archive.record(Fact::Pack(Box::new(PackFact::Packed(packed))))?));
     if let Err(error) = recorded {
         // Whether the fact was recorded nobody knows when recording failed: only an unknown pack may go.
         if archive.health().reason().is_none() && matches!(archive.index().pack(pack), Ok(None)) {
@@ -304,6 +301,7 @@ pub(crate) fn write_pack(
     let blobs = instances.iter().filter_map(|instance| instance.home.journal()?.blob.clone()).collect();
     archive.journal().remove_blobs(&blobs)?;
     archive.tiers().fresh(pack);
+    archive.pictures.due(series);
     metrics::counter!("khoanh_packs_total").increment(1);
     metrics::counter!("khoanh_packed_instances_total").increment(count);
     metrics::counter!("khoanh_packed_bytes_total").increment(raw);

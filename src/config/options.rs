@@ -167,6 +167,7 @@ impl Config {
             flush_every: self.index.flush_every.0,
             index_cache: self.index.cache.in_memory(),
             metadata_cache: self.index.metadata_cache.0,
+            pictures: self.pictures.options(),
             packs: self.packs.options(self.journal.reserve),
             scrub: self.scrub.options(),
             cold: self.cold.options(),

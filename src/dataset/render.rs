@@ -67,6 +67,8 @@ pub struct Options {
     pub profile: Profile,
     /// Whether overlay planes are drawn.
     pub overlays: bool,
+    /// Values that are black and white where the image names no window: those of several frames together.
+    pub range: Option<(f64, f64)>,
 }
 
 /// A picture of bytes: brightness, or red, green and blue.
@@ -129,6 +131,8 @@ pub fn picture(
             let mut grey = description.grey(number, frame.photometric, frame.signed);
             if let Some(window) = options.window {
                 grey.voi = Voi::Window(window);
+            } else if let (Voi::Range, Some((low, high))) = (&grey.voi, options.range) {
+                grey.voi = Voi::Between(low, high);
             }
             (false, grey.apply(frame))
         }

@@ -26,8 +26,8 @@ pub use position::{Cursor, CursorError, Page};
 pub use retention::Buried;
 pub use rocks::{Rocks, RocksOptions};
 pub use row::{
-    Found, FrameSummary, Identity, InstanceRow, KnownCopy, KnownPatient, KnownStudy, PackRow, Prepared, SeriesKey,
-    SeriesRow, StudyKey, StudyRow,
+    Found, FrameSummary, Identity, InstanceRow, KnownCopy, KnownPatient, KnownStudy, PackRow, Prepared, PreparedKind,
+    SeriesKey, SeriesRow, StudyKey, StudyRow,
 };
 pub use stats::{Count, Stats};
 
@@ -159,10 +159,16 @@ pub trait Index: Send + Sync {
     fn registry(&self) -> Result<(Vec<Facility>, Vec<Source>), IndexError>;
 
     /// The document prepared for a series, if one was kept. It is a cache: it may vanish and is not in the dump.
-    fn prepared(&self, key: &SeriesKey) -> Result<Option<Prepared>, IndexError>;
+    fn prepared(&self, key: &SeriesKey, kind: PreparedKind) -> Result<Option<Prepared>, IndexError>;
 
     /// Keeps a document prepared for a series from its instances up to a `seq`.
-    fn put_prepared(&self, key: &SeriesKey, through_seq: u64, document: Vec<u8>) -> Result<(), IndexError>;
+    fn put_prepared(
+        &self,
+        key: &SeriesKey,
+        kind: PreparedKind,
+        through_seq: u64,
+        document: Vec<u8>,
+    ) -> Result<(), IndexError>;
 
     /// Totals.
     fn stats(&self) -> Result<Stats, IndexError>;

@@ -9,7 +9,7 @@ use crate::position::Position;
 use crate::row::study_key;
 use crate::{
     Buried, Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, KnownCopy, KnownPatient, KnownStudy,
-    PackRow, Page, Plan, Prepared, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, dump,
+    PackRow, Page, Plan, Prepared, PreparedKind, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, dump,
 };
 use model::pack::PackFact;
 use model::retention::{RetentionFact, StudyVersion};
@@ -33,7 +33,7 @@ struct State {
     sources: BTreeMap<String, (Lsn, Source)>,
     quiet: BTreeMap<SeriesKey, u64>,
     complete: BTreeMap<StudyKey, u64>,
-    prepared: BTreeMap<SeriesKey, Prepared>,
+    prepared: BTreeMap<(SeriesKey, PreparedKind), Prepared>,
     packs: BTreeMap<PackId, PackRow>,
     manifests: BTreeMap<PackId, Vec<u8>>,
     /// Every retention fact.
@@ -385,14 +385,14 @@ impl Index for Oracle {
         Ok((facilities, state.sources.values().map(|(_, source)| source.clone()).collect()))
     }
 
-    fn prepared(&self, key: &SeriesKey) -> Result<Option<Prepared>, IndexError> {
-        Ok(self.state.lock().prepared.get(key).cloned())
+    fn prepared(&self, key: &SeriesKey, kind: PreparedKind) -> Result<Option<Prepared>, IndexError> {
+        Ok(self.state.lock().prepared.get(&(key.clone(), kind)).cloned())
     }
 
-    fn put_prepared(&self, key: &SeriesKey, through_seq: u64, document: Vec<u8>) -> Result<(), IndexError> {
+    fn put_prepared(&self, key: &SeriesKey, kind: PreparedKind, seq: u64, bytes: Vec<u8>) -> Result<(), IndexError> {
         let mut state = self.state.lock();
         if state.one_series(key).is_some() {
-            state.prepared.insert(key.clone(), Prepared { through_seq, document });
+            state.prepared.insert((key.clone(), kind), Prepared { through_seq: seq, document: bytes });
         }
         Ok(())
     }

@@ -19,8 +19,8 @@ pub use tables::RocksOptions;
 
 use crate::row::{KnownCopy, KnownPatient, KnownStudy};
 use crate::{
-    Buried, Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, PackRow, Page, Plan, Prepared, SeriesKey,
-    SeriesRow, Stats, StudyKey, StudyRow, dump, encode,
+    Buried, Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, PackRow, Page, Plan, Prepared,
+    PreparedKind, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, dump, encode,
 };
 use apply::{Applier, Mark};
 use cells::{For, Waits};
@@ -340,22 +340,22 @@ impl Index for Rocks {
         Ok((facilities, sources))
     }
 
-    fn prepared(&self, key: &SeriesKey) -> Result<Option<Prepared>, IndexError> {
+    fn prepared(&self, key: &SeriesKey, kind: PreparedKind) -> Result<Option<Prepared>, IndexError> {
         let reader = self.reader();
         let Some((_, series)) = reader.locate(key)? else { return Ok(None) };
-        reader.get(Table::Prepared, &series.to_be_bytes(), |bytes| {
+        reader.get(Table::Prepared, &tables::prepared_key(series, kind), |bytes| {
             let (through, document) = bytes.split_at_checked(8).ok_or_else(|| tables::bad_key(Table::Prepared))?;
             Ok(Prepared { through_seq: number(Table::Prepared, through)?, document: document.to_vec() })
         })
     }
 
-    fn put_prepared(&self, key: &SeriesKey, through_seq: u64, document: Vec<u8>) -> Result<(), IndexError> {
+    fn put_prepared(&self, key: &SeriesKey, kind: PreparedKind, seq: u64, bytes: Vec<u8>) -> Result<(), IndexError> {
         // Not while a destruction is applied: nothing would ever remove the document.
         let _applier = self.applier.lock();
         let Some((_, series)) = self.reader().locate(key)? else { return Ok(()) };
-        let value = [through_seq.to_be_bytes().as_slice(), &document].concat();
+        let value = [seq.to_be_bytes().as_slice(), &bytes].concat();
         let table = handle(&self.db, Table::Prepared)?;
-        let write = self.db.put_cf_opt(table, series.to_be_bytes(), value, &unlogged());
+        let write = self.db.put_cf_opt(table, tables::prepared_key(series, kind), value, &unlogged());
         write.map_err(engine("keep a prepared document"))
     }
 

@@ -428,6 +428,20 @@ impl PackRow {
     }
 }
 
+/// What is prepared for a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PreparedKind {
+    /// Metadata of its instances.
+    Metadata,
+    /// A small picture of it.
+    Thumbnail,
+}
+
+impl PreparedKind {
+    /// All kinds.
+    pub const ALL: [Self; 2] = [Self::Metadata, Self::Thumbnail];
+}
+
 /// A document prepared for a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prepared {

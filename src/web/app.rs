@@ -35,6 +35,8 @@ pub struct App {
     pub(crate) tokens: Tokens,
     pub(crate) documents: Cache<String, Bytes>,
     pub(crate) transcodes: Arc<Semaphore>,
+    /// Places among the pictures that are made at the same time.
+    pub(crate) pictures: Arc<Semaphore>,
     pub(crate) openapi: Bytes,
     pub(crate) viewer: Option<Viewer>,
 }
@@ -47,9 +49,10 @@ impl App {
         };
         let documents = Cache::builder().max_capacity(options.metadata_cache).weigher(weigh).build();
         let transcodes = Arc::new(Semaphore::new(options.transcodes_max.clamp(1, Semaphore::MAX_PERMITS)));
+        let pictures = Arc::new(Semaphore::new(archive.options().pictures.at_once.clamp(1, Semaphore::MAX_PERMITS)));
         let openapi = Bytes::from(openapi::document().to_string());
         let viewer = options.viewer.as_deref().and_then(Viewer::open);
-        Arc::new(Self { archive, options, tokens, documents, transcodes, openapi, viewer })
+        Arc::new(Self { archive, options, tokens, documents, transcodes, pictures, openapi, viewer })
     }
 }
 
@@ -240,6 +243,14 @@ async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         }
         Endpoint::Media => dicomweb::wado::media_set::retrieve(call).await,
         Endpoint::RenderedInstance => dicomweb::wado::rendered::retrieve(call).await,
+        Endpoint::RenderedStudy | Endpoint::RenderedSeries | Endpoint::RenderedFrames => {
+            dicomweb::wado::pictures::retrieve(endpoint, call).await
+        }
+        Endpoint::ThumbnailOfStudy
+        | Endpoint::ThumbnailOfSeries
+        | Endpoint::ThumbnailOfInstance
+        | Endpoint::ThumbnailOfFrames => dicomweb::wado::thumbnail::retrieve(endpoint, call).await,
+        Endpoint::Thumbnails => dicomweb::wado::thumbnail::list(call).await,
         Endpoint::RejectStudy | Endpoint::RejectSeries | Endpoint::RejectInstance => {
             dicomweb::reject::reject(endpoint, call).await
         }

@@ -4,6 +4,7 @@
 //! Details never hold patient data: only names of parameters, UIDs, limits and media types.
 
 use archive::export::ExportError;
+use archive::render::PictureError;
 use archive::{FindError, IngestError, RegistryError, RetrieveError};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -176,6 +177,19 @@ impl From<RetrieveError> for Problem {
                 let detail = "these objects lie in an archive class and are being restored";
                 Self::new(Kind::Unavailable, detail).header(header::RETRY_AFTER, HeaderValue::from(after))
             }
+        }
+    }
+}
+
+impl From<PictureError> for Problem {
+    fn from(error: PictureError) -> Self {
+        let detail = error.to_string();
+        match error {
+            PictureError::Retrieve(error) => error.into(),
+            PictureError::NoPixels | PictureError::NoFrame { .. } => Self::new(Kind::NotFound, detail).at("path"),
+            PictureError::Unsupported { .. } | PictureError::TooLarge { .. } => Self::new(Kind::NotAcceptable, detail),
+            PictureError::Region { .. } => Self::new(Kind::BadRequest, detail).at("query parameter viewport"),
+            PictureError::Damaged { .. } => Self::new(Kind::Damaged, detail),
         }
     }
 }

@@ -95,7 +95,15 @@ pub enum Endpoint {
     RejectStudy,
     RejectSeries,
     RejectInstance,
+    RenderedStudy,
+    RenderedSeries,
     RenderedInstance,
+    RenderedFrames,
+    ThumbnailOfStudy,
+    ThumbnailOfSeries,
+    ThumbnailOfInstance,
+    ThumbnailOfFrames,
+    Thumbnails,
     Media,
     Capabilities,
     WadoUri,
@@ -142,7 +150,18 @@ const FOUND: &[&str] = &["application/dicom+json", "multipart/related; type=\"ap
 const OBJECTS: &[&str] = &["multipart/related; type=\"application/dicom\"", "application/zip"];
 const OBJECT: &[&str] = &["multipart/related; type=\"application/dicom\"", "application/dicom", "application/zip"];
 const METADATA: &[&str] = FOUND;
-const RENDERED: &[&str] = &["text/html", "application/pdf", "video/mp4", "video/mpeg"];
+const PICTURES: &[&str] = &["image/jpeg", "image/png", "image/gif", "multipart/related; type=\"image/jpeg\""];
+const THUMBNAIL: &[&str] = &["image/jpeg", "image/png", "image/gif"];
+const RENDERED: &[&str] = &[
+    "image/jpeg",
+    "image/png",
+    "image/gif",
+    "multipart/related; type=\"image/jpeg\"",
+    "text/html",
+    "application/pdf",
+    "video/mp4",
+    "video/mpeg",
+];
 const WADL: &[&str] = &["application/vnd.sun.wadl+xml", "application/json"];
 const STORED: &[&str] = &["application/dicom+json", "application/dicom+xml"];
 const BULK: &[&str] = &["multipart/related", "application/octet-stream", "image/*", "video/*"];
@@ -209,7 +228,15 @@ table! {
     Get Dicomweb "/studies/{study}/bulkdata" StudyBulkData READER, BULK, RETRIEVE, "WADO-RS: every bulk data value of a study.";
     Get Dicomweb "/studies/{study}/series/{series}/bulkdata" SeriesBulkData READER, BULK, RETRIEVE, "WADO-RS: every bulk data value of a series.";
     Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/bulkdata" InstanceBulkData READER, BULK, RETRIEVE, "WADO-RS: every bulk data value of an instance.";
-    Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/rendered" RenderedInstance READER, RENDERED, RETRIEVE, "WADO-RS: a document or video as it is, a structured report as a page.";
+    Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/rendered" RenderedInstance READER, RENDERED, RETRIEVE, "WADO-RS: an image as a picture or an animation, a document or video as it is, a structured report as a page.";
+    Get Dicomweb "/studies/{study}/rendered" RenderedStudy READER, PICTURES, DOCUMENT, "WADO-RS: the images of a study as pictures.";
+    Get Dicomweb "/studies/{study}/series/{series}/rendered" RenderedSeries READER, PICTURES, DOCUMENT, "WADO-RS: the images of a series as pictures.";
+    Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/rendered" RenderedFrames READER, PICTURES, DOCUMENT, "WADO-RS: frames as pictures or as an animation.";
+    Get Dicomweb "/studies/{study}/thumbnail" ThumbnailOfStudy READER, THUMBNAIL, DOCUMENT, "WADO-RS: a small picture that stands for a study.";
+    Get Dicomweb "/studies/{study}/series/{series}/thumbnail" ThumbnailOfSeries READER, THUMBNAIL, DOCUMENT, "WADO-RS: a small picture that stands for a series.";
+    Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/thumbnail" ThumbnailOfInstance READER, THUMBNAIL, DOCUMENT, "WADO-RS: a small picture of an instance.";
+    Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/thumbnail" ThumbnailOfFrames READER, THUMBNAIL, DOCUMENT, "WADO-RS: a small picture of a frame.";
+    Get Dicomweb "/thumbnails" Thumbnails READER, JSON, &[200, 400, 503], "Thumbnails of several studies in one answer, JPEG in base64 by Study Instance UID; parameter StudyInstanceUID, a list.";
     Get Dicomweb "/studies/{study}/media" Media READER, &["application/zip"], &[200, 400, 406, 503], "A DICOM file-set with DICOMDIR as a ZIP file (PS3.10, PS3.11); parameter studies names more of them.";
     Delete Dicomweb "/studies/{study}" RejectStudy ADMIN, JSON, REJECT, "Rejects every instance of a study; nothing is destroyed. Parameter: reason.";
     Delete Dicomweb "/studies/{study}/series/{series}" RejectSeries ADMIN, JSON, REJECT, "Rejects every instance of a series; nothing is destroyed. Parameter: reason.";

@@ -2,6 +2,7 @@
 
 mod administration;
 mod corpus;
+mod pictures;
 mod resources;
 mod retrieving;
 mod sockets;

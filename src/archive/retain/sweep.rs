@@ -81,6 +81,7 @@ impl Archive {
         let Some(due) = due else { return Ok(Sweep { done: sweep.left == 0, ..sweep }) };
         self.destroy_seals()?;
         self.prepared().forget();
+        self.pictures.forget();
         self.go_on()?;
         segments::release_destroyed(self)?;
         self.go_on()?;

@@ -32,7 +32,7 @@ fn metadata_follows_the_series_and_is_prepared_when_quiet() {
     let index = bench.archive.index();
     until("the series is quiet", || index.series(&key).expect("row").is_some_and(|row| !row.is_busy()));
     until("the study is complete", || index.study(&key.study).expect("row").is_some_and(|row| !row.is_incomplete()));
-    assert!(index.prepared(&key).expect("prepared").is_some());
+    assert!(index.prepared(&key, index::PreparedKind::Metadata).expect("prepared").is_some());
     assert_eq!(metadata(&bench), text);
 }
 

@@ -9,7 +9,7 @@ use super::tree::{self, Node};
 use super::window::{Function, Window};
 use crate::error::ScanError;
 use crate::json::Parts;
-use crate::pixels::{Photometric, PixelFormat};
+use crate::pixels::{DecodedFrame, Photometric, PixelFormat};
 use crate::syntax::Syntax;
 use model::Uid;
 use std::time::Duration;
@@ -75,6 +75,20 @@ impl Description {
             .or_else(vector)
             .filter(|milliseconds| (1.0..=60_000.0).contains(milliseconds))?;
         Some(Duration::from_millis(u64::from(super::numbers::whole(time))))
+    }
+
+    /// Range of the values of a frame, `number` from 0, where nothing but it says how the frame is shown.
+    #[must_use]
+    pub fn range(&self, frame: &DecodedFrame, number: u32) -> Option<(f64, f64)> {
+        let grey = self.grey(number, frame.photometric, frame.signed);
+        let own = frame.photometric.is_single() && frame.photometric != Photometric::PaletteColor;
+        if own && grey.voi == Voi::Range { grey.range(frame) } else { None }
+    }
+
+    /// Bytes of the values held.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.root.size()
     }
 
     /// The image's own ICC profile (0028,2000).

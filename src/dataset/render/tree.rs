@@ -101,6 +101,13 @@ impl Node {
         self.value(tag).map(Value::text).filter(|text| !text.is_empty())
     }
 
+    /// Bytes of all values, with what holding them costs.
+    pub(crate) fn size(&self) -> usize {
+        let own: usize = self.values.values().map(|value| value.bytes.len() + 64).sum();
+        let inner: usize = self.sequences.values().flatten().map(Self::size).sum();
+        own + inner
+    }
+
     /// The items of a sequence.
     pub(crate) fn items(&self, tag: u32) -> &[Node] {
         self.sequences.get(&tag).map_or(&[], Vec::as_slice)

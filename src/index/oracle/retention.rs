@@ -44,7 +44,7 @@ impl State {
                 let row = Arc::make_mut(&mut found.row);
                 row.rejected = true;
                 let series = row.key.clone();
-                self.prepared.remove(&series);
+                self.prepared.retain(|(kept, _), _| *kept != series);
                 if first.is_some() {
                     let newest = self.version_facts.entry(key.clone()).or_default();
                     *newest = lsn.max(*newest);
@@ -71,7 +71,7 @@ impl State {
             seqs.retain(|seq| *seq > through);
         }
         self.quiet.retain(|series, _| series.study != key);
-        self.prepared.retain(|series, _| series.study != key);
+        self.prepared.retain(|(series, _), _| series.study != key);
         self.complete.remove(&key);
         self.hidden.remove(&key);
         self.version_facts.remove(&key);

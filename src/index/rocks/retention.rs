@@ -9,10 +9,10 @@ use super::keys;
 use super::lists::{Listed, PatientEntry, SeriesEntry};
 use super::packs::{doomed_key, value_of};
 use super::read::{Reader, conflict, get_now, handle};
-use super::tables::{Table, UidKind, engine, number, uid_key, unlogged, unpair};
+use super::tables::{Table, UidKind, engine, number, prepared_key, uid_key, unlogged, unpair};
 use crate::codec::Encoder;
 use crate::retention::{Buried, RetentionChange, is_general};
-use crate::row::{InstanceRow, PackRow, SeriesKey, StudyKey, StudyRow};
+use crate::row::{InstanceRow, PackRow, PreparedKind, SeriesKey, StudyKey, StudyRow};
 use crate::{IndexError, encode};
 use model::retention::{RetentionFact, StudyVersion, Tombstone};
 use model::{FacilityCode, Lsn, PackId, Uid};
@@ -162,7 +162,7 @@ impl Applier {
         self.load_study(db, study)?;
         if entry.series != 0 {
             self.load_series(db, study, entry.series)?;
-            self.batch.delete_cf(handle(db, Table::Prepared)?, entry.series.to_be_bytes());
+            self.forget_prepared(db, entry.series)?;
             if let Some(cell) = self.series.get_mut(&entry.series) {
                 cell.row.rejected += news;
                 cell.dirty = true;
@@ -201,6 +201,14 @@ impl Applier {
         Ok(())
     }
 
+    /// Whatever was prepared for a series goes.
+    fn forget_prepared(&mut self, db: &DB, series: u64) -> Result<(), IndexError> {
+        for kind in PreparedKind::ALL {
+            self.batch.delete_cf(handle(db, Table::Prepared)?, prepared_key(series, kind));
+        }
+        Ok(())
+    }
+
     fn remove_study(&mut self, db: &DB, ordinal: u64, row: &StudyRow) -> Result<(), IndexError> {
         let reader = Reader::new(db);
         let mut run = reader.prefix(Table::Series, &ordinal.to_be_bytes())?;
@@ -211,7 +219,7 @@ impl Applier {
                 self.batch.delete_cf(handle(db, Table::Pending)?, waits.key(series));
             }
             self.batch.delete_cf(handle(db, Table::Series)?, key);
-            self.batch.delete_cf(handle(db, Table::Prepared)?, series.to_be_bytes());
+            self.forget_prepared(db, series)?;
             self.doom_packs(db, series)?;
             let mut instances = reader.prefix(Table::Instances, &series.to_be_bytes())?;
             while let Some((key, value)) = instances.here()? {

@@ -19,6 +19,7 @@
 //! | | `Q`, second of last receipt (8), series (8) | study (8): it is quiet, and some instance is in no pack |
 //! | | `C`, study (8) | empty: the study waits for its "complete" fact |
 //! | `prepared` | series (8) | newest `seq` covered (8), document |
+//! | | series (8), `t` | newest `seq` covered (8), thumbnail as JPEG; empty: there is no picture |
 //! | `packs` | `I`, pack (16) | series (8), pack row |
 //! | | `S`, series (8), pack (16) | empty |
 //! | | `D`, pack (16) | zeros (8), pack row: its study is destroyed, its bytes may still lie somewhere |
@@ -33,6 +34,7 @@
 
 use crate::IndexError;
 use crate::codec::Encoder;
+use crate::row::PreparedKind;
 use model::{FacilityCode, Uid};
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, LogLevel, Options,
@@ -127,6 +129,16 @@ pub(super) fn uid_prefix(kind: UidKind, uid: &Uid) -> Vec<u8> {
 pub(super) fn uid_key(kind: UidKind, uid: &Uid, facility: FacilityCode) -> Vec<u8> {
     let mut key = uid_prefix(kind, uid);
     key.extend_from_slice(facility.as_bytes());
+    key
+}
+
+/// The key of what was prepared for a series.
+pub(super) fn prepared_key(series: u64, kind: PreparedKind) -> Vec<u8> {
+    let mut key = series.to_be_bytes().to_vec();
+    match kind {
+        PreparedKind::Metadata => {}
+        PreparedKind::Thumbnail => key.push(b't'),
+    }
     key
 }
 

@@ -2,7 +2,7 @@
 
 mod world;
 
-use index::{Index, IndexError, Rocks, RocksOptions};
+use index::{Index, IndexError, PreparedKind, Rocks, RocksOptions};
 use std::fs;
 use std::path::Path;
 use world::World;
@@ -114,12 +114,16 @@ fn a_prepared_document_is_kept_but_is_not_in_the_dump() {
     index.apply(&world.batch(30)).expect("apply");
     let before = world::dump(&index);
     let key = index.busy_series(world.clock, 1).expect("busy").pop().expect("a series").key;
-    assert_eq!(index.prepared(&key).expect("none"), None);
+    assert_eq!(index.prepared(&key, PreparedKind::Metadata).expect("none"), None);
 
     let document = vec![b'x'; 100_000];
-    index.put_prepared(&key, 7, document.clone()).expect("keep");
-    let kept = index.prepared(&key).expect("read").expect("kept");
+    index.put_prepared(&key, PreparedKind::Metadata, 7, document.clone()).expect("keep");
+    let kept = index.prepared(&key, PreparedKind::Metadata).expect("read").expect("kept");
     assert_eq!((kept.through_seq, kept.document), (7, document));
+    index.put_prepared(&key, PreparedKind::Thumbnail, 8, vec![1]).expect("keep beside it");
+    let small = index.prepared(&key, PreparedKind::Thumbnail).expect("read").expect("kept");
+    assert_eq!((small.through_seq, small.document), (8, vec![1]));
+    assert_eq!(index.prepared(&key, PreparedKind::Metadata).expect("read").map(|kept| kept.through_seq), Some(7));
     assert!(world::dump(&index) == before);
 }
 

@@ -8,10 +8,13 @@ pub(crate) mod instances;
 pub(crate) mod media_set;
 pub(crate) mod metadata;
 mod metadata_xml;
+pub(crate) mod parameters;
+pub(crate) mod pictures;
 pub(crate) mod pixeldata;
 pub(crate) mod rendered;
 mod report_page;
 mod spans;
+pub(crate) mod thumbnail;
 
 use crate::app::Call;
 use crate::conditional;
@@ -31,11 +34,15 @@ pub(super) fn target(endpoint: Endpoint, call: &Call) -> Result<Target, Problem>
         | Endpoint::StudyMetadata
         | Endpoint::StudyPixels
         | Endpoint::StudyBulkData
+        | Endpoint::RenderedStudy
+        | Endpoint::ThumbnailOfStudy
         | Endpoint::RejectStudy => Target::Study(call.uid("study")?),
         Endpoint::RetrieveSeries
         | Endpoint::SeriesMetadata
         | Endpoint::SeriesPixels
         | Endpoint::SeriesBulkData
+        | Endpoint::RenderedSeries
+        | Endpoint::ThumbnailOfSeries
         | Endpoint::RejectSeries => Target::Series { study: call.uid("study")?, series: call.uid("series")? },
         _ => {
             Target::Instance { study: call.uid("study")?, series: call.uid("series")?, instance: call.uid("instance")? }

@@ -1,11 +1,10 @@
 //! WADO-URI (PS3.18 section 9): one object named by query parameters.
 
-use super::wado::{instances, rendered, select};
+use super::wado::{instances, parameters, pictures, rendered, select};
 use crate::accept::{self, MediaRange};
 use crate::app::Call;
-use crate::dicomweb::media::frame_media;
 use crate::problem::{Kind, Problem};
-use archive::{InstanceRow, Target};
+use archive::{Archive, InstanceRow, Target};
 use axum::response::Response;
 use http::HeaderMap;
 use model::Uid;
@@ -26,6 +25,10 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
     let row = row.ok_or_else(|| Problem::new(Kind::NotFound, "the archive has no such instance"))?;
     let mut ranges = ranges(&call, &row)?;
     let object = ranges.iter().any(|range| range.main == "application" && range.sub == "dicom");
+    if !object && Archive::has_pictures(&row) {
+        let asked = parameters::by_uri(&|name| parameter(&call, name).map(str::to_owned))?;
+        return pictures::by_uri(&call, row, &ranges, asked).await;
+    }
     if !object {
         return rendered::answer(&call, row, &ranges).await;
     }
@@ -50,8 +53,12 @@ fn ranges(call: &Call, row: &InstanceRow) -> Result<Vec<MediaRange>, Problem> {
     if accepted.iter().any(|range| range.main != "*") && !accepted.iter().any(|range| range.main == "*") {
         return Ok(accepted);
     }
-    let plain = row.pixel.is_none() || frame_media(row.transfer_syntax.as_str()).starts_with("video/");
-    let own = if plain && rendered::has_form(row) { "*/*" } else { "application/dicom" };
+    // An image of several frames comes as the object it is (PS3.18 section 9.1.2.2.1).
+    let own = match () {
+        () if Archive::has_pictures(row) && row.frames.count() == 1 => "image/jpeg",
+        () if !Archive::has_pictures(row) && rendered::has_form(row) => "*/*",
+        () => "application/dicom",
+    };
     accept::ranges(&HeaderMap::new(), Some(own))
 }
 

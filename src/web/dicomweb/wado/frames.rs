@@ -63,7 +63,7 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
 }
 
 /// Frame numbers from 1, separated by commas.
-fn numbers(text: &str, most: usize) -> Result<Vec<u32>, Problem> {
+pub(super) fn numbers(text: &str, most: usize) -> Result<Vec<u32>, Problem> {
     let bad = |detail: String| Problem::new(Kind::BadRequest, detail).at("path segment frames");
     let mut numbers = Vec::new();
     for piece in text.split(',') {

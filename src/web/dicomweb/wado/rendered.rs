@@ -1,9 +1,9 @@
-//! Rendered resources (PS3.18 section 10.4.1.1.3) of what is no image: documents and videos as they are, structured
-//! reports as a page.
+//! Rendered resources (PS3.18 section 10.4.1.1.3): documents and videos as they are, structured reports as a page,
+//! images as [`super::pictures`] makes them.
 
 use super::bulkdata::{document, document_media, pixel_data};
 use super::frames::Pixels;
-use super::{encoding, etag, instance, instance_url, not_acceptable, report_page};
+use super::{encoding, etag, instance, instance_url, not_acceptable, pictures, report_page};
 use crate::accept::MediaRange;
 use crate::app::Call;
 use crate::conditional;
@@ -35,7 +35,11 @@ pub(crate) async fn answer(call: &Call, row: InstanceRow, ranges: &[MediaRange])
     if is_report(&row) {
         return report(call, row, ranges).await.map(framed);
     }
-    let detail = "this instance has no rendered form here: it is no document, no report and no video";
+    if Archive::has_pictures(&row) {
+        return pictures::of_instance(call, row, ranges).await;
+    }
+    let detail =
+        "this instance has no rendered form here: it has no pictures and is no document, no report and no video";
     Err(Problem::new(Kind::NotAcceptable, detail).at("path"))
 }
 

@@ -1,0 +1,292 @@
+//! Pictures of stored instances: rendered frames, animations, thumbnails, each made once for whoever asks meanwhile.
+//!
+//! What is shown and how is [`dataset::render`]'s matter; where frames come from is in [`source`].
+//! Finished pictures stay in memory within a bound of bytes; thumbnails of packed series are made in the background
+//! and kept by the index as a cache.
+
+mod source;
+mod thumbnail;
+
+pub use thumbnail::Thumbnail;
+pub(crate) use thumbnail::start_thumbnails;
+
+use crate::error::RetrieveError;
+use crate::open::Archive;
+use crate::options::PictureOptions;
+use dataset::render::{self, Description, Encoding, Options, RenderError, animate};
+use index::{InstanceRow, SeriesKey};
+use model::Digest;
+use moka::sync::Cache;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Memory of the attributes of images that pictures are made from.
+const DESCRIPTIONS: u64 = 32 << 20;
+/// Series that wait for their thumbnail; what is beyond gets it when it is asked for.
+const WAITING_MAX: usize = 65_536;
+/// Time from one frame to the next where the image says none.
+const FRAME_TIME: Duration = Duration::from_millis(100);
+
+/// Why there is no picture.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PictureError {
+    /// The stored bytes could not be brought.
+    #[error(transparent)]
+    Retrieve(#[from] RetrieveError),
+    /// There are no pixels, or frames cannot be told apart.
+    #[error("the instance has no frames that can be shown")]
+    NoPixels,
+    /// There is no such frame.
+    #[error("the instance has {count} frames, there is no frame {number}")]
+    NoFrame {
+        /// Asked for, from 1.
+        number: u32,
+        /// How many there are.
+        count: u32,
+    },
+    /// Pixels of a kind that is not shown.
+    #[error("{what}")]
+    Unsupported {
+        /// Which kind.
+        what: String,
+    },
+    /// More pixels or frames than allowed.
+    #[error("{what}")]
+    TooLarge {
+        /// What, and the limit's name.
+        what: String,
+    },
+    /// The region asked for lies outside of the picture.
+    #[error("{what}")]
+    Region {
+        /// Which one.
+        what: String,
+    },
+    /// The stored pixels contradict what the attributes say.
+    #[error("the pixels cannot be read: {what}")]
+    Damaged {
+        /// How.
+        what: String,
+    },
+}
+
+impl From<RenderError> for PictureError {
+    fn from(error: RenderError) -> Self {
+        let what = error.to_string();
+        match error {
+            RenderError::Region { .. } => Self::Region { what },
+            RenderError::Colour { .. } | RenderError::Palette | RenderError::Encoder(_) => Self::Unsupported { what },
+        }
+    }
+}
+
+/// A picture as it is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// Window, size and colours.
+    pub how: Options,
+    /// Media type.
+    pub encoding: Encoding,
+    /// Quality of JPEG, 1 to 100.
+    pub quality: u8,
+}
+
+impl Wanted {
+    /// Quality where nobody asks for another.
+    pub const QUALITY: u8 = 90;
+
+    /// An instance's own display in a media type.
+    #[must_use]
+    pub fn plain(encoding: Encoding) -> Self {
+        Self { how: Options::default(), encoding, quality: Self::QUALITY }
+    }
+
+    /// Tells one picture of an instance from the others.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{:?} {} {:?}", self.encoding, self.quality, self.how)
+    }
+}
+
+/// Pictures in memory and what they are made from.
+pub(crate) struct Pictures {
+    finished: Cache<String, Arc<Vec<u8>>>,
+    descriptions: Cache<Digest, Arc<Description>>,
+    /// Pictures being made.
+    making: Mutex<usize>,
+    done: Condvar,
+    at_once: usize,
+    /// Pictures made since the start.
+    made: AtomicU64,
+    /// Whether thumbnails are made before anybody asks.
+    ahead: bool,
+    /// Series that wait for their thumbnail.
+    waiting: Mutex<VecDeque<SeriesKey>>,
+}
+
+/// The right to make one picture.
+struct Turn<'a>(&'a Pictures);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.making.lock() -= 1;
+        self.0.done.notify_one();
+    }
+}
+
+impl Pictures {
+    pub(crate) fn new(options: &PictureOptions) -> Self {
+        let weigh = |key: &String, picture: &Arc<Vec<u8>>| {
+            u32::try_from(picture.len().saturating_add(key.len()).saturating_add(128)).unwrap_or(u32::MAX)
+        };
+        Self {
+            finished: Cache::builder().max_capacity(options.cache).weigher(weigh).build(),
+            descriptions: Cache::builder()
+                .max_capacity(DESCRIPTIONS)
+                .weigher(|_: &Digest, description: &Arc<Description>| {
+                    u32::try_from(description.size().saturating_add(256)).unwrap_or(u32::MAX)
+                })
+                .build(),
+            making: Mutex::new(0),
+            done: Condvar::new(),
+            at_once: options.at_once.max(1),
+            made: AtomicU64::new(0),
+            ahead: options.thumbnails,
+            waiting: Mutex::new(VecDeque::new()),
+        }
+    }
+
+    /// Forgets every picture: a study was destroyed.
+    pub(crate) fn forget(&self) {
+        self.finished.invalidate_all();
+        self.descriptions.invalidate_all();
+        self.finished.run_pending_tasks();
+        self.descriptions.run_pending_tasks();
+    }
+
+    /// A series was packed: its thumbnail is due.
+    pub(crate) fn due(&self, series: &SeriesKey) {
+        let mut waiting = self.waiting.lock();
+        if self.ahead && waiting.len() < WAITING_MAX {
+            waiting.push_back(series.clone());
+        }
+    }
+
+    fn turn(&self) -> Turn<'_> {
+        let mut making = self.making.lock();
+        while *making >= self.at_once {
+            self.done.wait(&mut making);
+        }
+        *making += 1;
+        Turn(self)
+    }
+}
+
+impl Archive {
+    /// The picture of a frame, from 1.
+    ///
+    /// Whoever asks for the same picture while it is made waits for that one.
+    ///
+    /// # Errors
+    /// [`PictureError`].
+    pub fn rendered(
+        self: &Arc<Self>,
+        row: &InstanceRow,
+        number: u32,
+        wanted: &Wanted,
+    ) -> Result<Arc<Vec<u8>>, PictureError> {
+        self.once(self.picture_key(row, &number.to_string(), wanted), || {
+            let source = source::Source::open(self, row)?;
+            let picture = source.picture(number, &wanted.how)?;
+            Ok(picture.encode(wanted.encoding, wanted.quality)?)
+        })
+    }
+
+    /// The picture of a frame where it is in memory.
+    #[must_use]
+    pub fn rendered_before(&self, row: &InstanceRow, number: u32, wanted: &Wanted) -> Option<Arc<Vec<u8>>> {
+        self.pictures.finished.get(&self.picture_key(row, &number.to_string(), wanted))
+    }
+
+    /// How many pictures were made since the start; those answered from memory are not among them.
+    #[must_use]
+    pub fn pictures_made(&self) -> u64 {
+        self.pictures.made.load(Ordering::Relaxed)
+    }
+
+    /// Frames of an instance, from 1, one after the other as an animated GIF.
+    ///
+    /// # Errors
+    /// [`PictureError`]; all frames have to be of one size.
+    pub fn animated(
+        self: &Arc<Self>,
+        row: &InstanceRow,
+        numbers: &[u32],
+        wanted: &Wanted,
+    ) -> Result<Arc<Vec<u8>>, PictureError> {
+        let most = self.options().pictures.frames_max;
+        if u32::try_from(numbers.len()).unwrap_or(u32::MAX) > most {
+            let what = format!("an animation has at most {most} frames (pictures.frames_max): ask for some of them");
+            return Err(PictureError::TooLarge { what });
+        }
+        let list = numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        self.once(self.picture_key(row, &format!("gif {list}"), wanted), || {
+            let source = source::Source::open(self, row)?;
+            let mut how = wanted.how.clone();
+            how.range = source.range(numbers)?;
+            let mut pictures = Vec::with_capacity(numbers.len());
+            let mut bytes = 0_u64;
+            for number in numbers {
+                let picture = source.picture(*number, &how)?;
+                bytes = bytes.saturating_add(u64::try_from(picture.bytes.len()).unwrap_or(u64::MAX));
+                if bytes > self.options().pictures.pixels_max.saturating_mul(4) {
+                    let what = "the animation has too many pixels (pictures.pixels_max): ask for a viewport".into();
+                    return Err(PictureError::TooLarge { what });
+                }
+                pictures.push(picture);
+            }
+            Ok(animate(&pictures, source.description().frame_time().unwrap_or(FRAME_TIME))?)
+        })
+    }
+
+    fn once(
+        &self,
+        key: String,
+        make: impl FnOnce() -> Result<Vec<u8>, PictureError>,
+    ) -> Result<Arc<Vec<u8>>, PictureError> {
+        let made = self.pictures.finished.try_get_with(key, || {
+            let _turn = self.pictures.turn();
+            self.pictures.made.fetch_add(1, Ordering::Relaxed);
+            let started = std::time::Instant::now();
+            let made = make().map(Arc::new);
+            metrics::histogram!("khoanh_picture_seconds").record(started.elapsed());
+            metrics::counter!("khoanh_pictures_total", "ok" => if made.is_ok() { "yes" } else { "no" }).increment(1);
+            made
+        });
+        made.map_err(|error: Arc<PictureError>| error.as_ref().clone())
+    }
+
+    fn picture_key(&self, row: &InstanceRow, frames: &str, wanted: &Wanted) -> String {
+        format!("{} {frames} {}", row.digest, wanted.name())
+    }
+
+    /// The attributes that the display of an instance follows.
+    fn description(self: &Arc<Self>, row: &InstanceRow) -> Result<Arc<Description>, PictureError> {
+        let read = || -> Result<_, PictureError> { Ok(Arc::new(source::describe(self, row)?)) };
+        let read = self.pictures.descriptions.try_get_with(row.digest, read);
+        read.map_err(|error: Arc<PictureError>| error.as_ref().clone())
+    }
+}
+
+/// What a picture of a decoded frame comes to.
+fn shown(
+    frame: &dataset::pixels::DecodedFrame,
+    description: &Description,
+    number: u32,
+    how: &Options,
+) -> Result<render::Picture, PictureError> {
+    Ok(render::picture(frame, description, number.saturating_sub(1), how)?)
+}

@@ -1,0 +1,285 @@
+//! Images as pictures (PS3.18 sections 8.7.4 and 10.4.1.1.3): one, all of them as parts, or frames as an animation.
+//!
+//! Which form answers is decided here, from the ranges of a request and how many pictures there are;
+//! how a picture comes about is the archive's matter.
+
+use super::{etag, frames, instance, instance_url, multipart, not_acceptable, parameters, select, target};
+use crate::accept::MediaRange;
+use crate::app::{App, Call};
+use crate::conditional::{self, Whole};
+use crate::dicomweb::media::type_covers;
+use crate::dicomweb::multipart::Multipart;
+use crate::dicomweb::warn;
+use crate::problem::{Kind, Problem};
+use crate::routes::Endpoint;
+use archive::render::Wanted;
+use archive::{Archive, InstanceRow};
+use axum::response::Response;
+use dataset::render::Encoding;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// How long a picture waits for its turn.
+const TURN_WAIT: Duration = Duration::from_secs(30);
+
+/// What an answer is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// One picture.
+    Single(Encoding),
+    /// Frames one after the other.
+    Animated,
+    /// A part for each picture.
+    Parts(Encoding),
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// Every image of a study or series: one alone stands for all.
+    Several,
+    /// An instance: its first frame stands for all.
+    Instance,
+    /// Frames by number: none stands for others.
+    Frames,
+}
+
+/// Answers a retrieve of rendered images of a study, a series or frames.
+pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
+    let ranges = call.accepts()?;
+    let wanted = parameters::rendered(&call)?;
+    if endpoint == Endpoint::RenderedFrames {
+        let numbers = frames::numbers(call.parameter("frames"), call.app.options.frames_max)?;
+        let (row, notes) = instance(&call).await?;
+        let pictures = numbers.into_iter().map(|number| (row.clone(), number)).collect();
+        return answer(&call, pictures, Asked::Frames, &ranges, wanted, notes).await;
+    }
+    let target = target(endpoint, &call)?;
+    let selection = select(&call, target.clone()).await?;
+    let mut pictures = Vec::new();
+    for row in selection.instances.into_iter().filter(Archive::has_pictures) {
+        pictures.extend((1..=row.frames.count()).map(|number| (row.clone(), number)));
+        if pictures.len() > call.app.options.frames_max {
+            let detail = format!("more than {} frames (http.frames_max)", call.app.options.frames_max);
+            return Err(Problem::new(Kind::NotAcceptable, detail));
+        }
+    }
+    if pictures.is_empty() {
+        return Err(Problem::new(Kind::NotFound, "there is no image here that can be shown").at("path"));
+    }
+    let mut notes = selection.notes;
+    if pictures.len() > 1 && matches!(form(&ranges, pictures.len(), Asked::Several), Some(Form::Single(_))) {
+        notes.push(format!("one picture stands for {}; multipart/related gives all of them", pictures.len()));
+        let (caller, scope) = (call.caller.clone(), call.scope);
+        let (row, number, _) =
+            call.blocking(move |archive| Ok(archive.representative(&caller, scope, &target)?)).await?;
+        pictures = vec![(row, number)];
+    }
+    answer(&call, pictures, Asked::Several, &ranges, wanted, notes).await
+}
+
+/// Answers with an instance's frames.
+pub(super) async fn of_instance(call: &Call, row: InstanceRow, ranges: &[MediaRange]) -> Result<Response, Problem> {
+    let wanted = parameters::rendered(call)?;
+    let pictures = (1..=row.frames.count()).map(|number| (row.clone(), number)).collect();
+    answer(call, pictures, Asked::Instance, ranges, wanted, Vec::new()).await
+}
+
+/// Answers with one frame of an instance, or its first, as WADO-URI asks for it.
+pub(crate) async fn by_uri(
+    call: &Call,
+    row: InstanceRow,
+    ranges: &[MediaRange],
+    (wanted, frame): (Wanted, Option<u32>),
+) -> Result<Response, Problem> {
+    let pictures = match frame {
+        Some(number) => vec![(row, number)],
+        None => (1..=row.frames.count()).map(|number| (row.clone(), number)).collect(),
+    };
+    answer(call, pictures, Asked::Instance, ranges, wanted, Vec::new()).await
+}
+
+/// The form of the best range that fits.
+fn form(ranges: &[MediaRange], count: usize, asked: Asked) -> Option<Form> {
+    ranges.iter().find_map(|range| {
+        let wildcard = range.main == "*";
+        if range.main == "multipart" || (wildcard && count > 1 && asked != Asked::Instance) {
+            let inner = range.parameter("type").unwrap_or("image/jpeg");
+            let fits = range.covers("multipart", "related");
+            let encoding = Encoding::ALL.into_iter().find(|encoding| type_covers(inner, encoding.media()));
+            return encoding.filter(|_| fits).map(Form::Parts);
+        }
+        if count > 1 && asked != Asked::Several && range.covers("image", "gif") {
+            return Some(Form::Animated);
+        }
+        let encoding = Encoding::ALL.into_iter().find(|encoding| range.covers_type(encoding.media()));
+        encoding.filter(|_| count == 1 || asked != Asked::Frames).map(Form::Single)
+    })
+}
+
+/// Answers with pictures in the form the ranges prefer.
+async fn answer(
+    call: &Call,
+    mut pictures: Vec<(InstanceRow, u32)>,
+    asked: Asked,
+    ranges: &[MediaRange],
+    wanted: Wanted,
+    mut notes: Vec<String>,
+) -> Result<Response, Problem> {
+    let Some(form) = form(ranges, pictures.len(), asked) else {
+        let offered = "pictures are answered as image/jpeg, image/png or image/gif, several as \
+                       multipart/related; type=\"image/jpeg\", frames of one instance also as an animated image/gif";
+        return Err(not_acceptable(offered));
+    };
+    if let Some((_, number)) = pictures.iter().find(|(row, number)| *number > row.frames.count()) {
+        return Err(Problem::new(Kind::NotFound, format!("there is no frame {number}")).at("path segment frames"));
+    }
+    notes.extend(parameters::notes(&wanted));
+    let mut response = match form {
+        Form::Single(encoding) => {
+            if pictures.len() > 1 {
+                notes.push(format!("this is the first of {} frames", pictures.len()));
+                pictures.truncate(1);
+            }
+            single(call, pictures, Wanted { encoding, ..wanted }).await?
+        }
+        Form::Animated => animated(call, pictures, Wanted { encoding: Encoding::Gif, ..wanted }).await?,
+        Form::Parts(encoding) => parts(call, pictures, Wanted { encoding, ..wanted }).await?,
+    };
+    warn(&mut response, &notes);
+    Ok(response)
+}
+
+async fn single(call: &Call, pictures: Vec<(InstanceRow, u32)>, wanted: Wanted) -> Result<Response, Problem> {
+    let picture = pictures.into_iter().next();
+    let (row, number) = picture.ok_or_else(|| Problem::new(Kind::NotFound, "there is no picture"))?;
+    let tag = etag([&row], &format!("picture {number} {}", wanted.name()));
+    if conditional::is_known(&call.parts.headers, &tag) {
+        return Ok(conditional::not_modified(&tag));
+    }
+    let media = wanted.encoding.media();
+    let bytes = one(call, row, number, wanted).await?;
+    Ok(whole(call, bytes, media, tag))
+}
+
+/// A picture: from memory at once, else when its turn has come.
+pub(super) async fn one(call: &Call, row: InstanceRow, number: u32, wanted: Wanted) -> Result<Arc<Vec<u8>>, Problem> {
+    if let Some(found) = call.app.archive.rendered_before(&row, number, &wanted) {
+        return Ok(found);
+    }
+    let permit = turn(&call.app).await?;
+    call.blocking(move |archive| {
+        let made = archive.rendered(&row, number, &wanted)?;
+        drop(permit);
+        Ok(made)
+    })
+    .await
+}
+
+async fn animated(call: &Call, pictures: Vec<(InstanceRow, u32)>, wanted: Wanted) -> Result<Response, Problem> {
+    let (rows, numbers): (Vec<InstanceRow>, Vec<u32>) = pictures.into_iter().unzip();
+    let row = rows.into_iter().next().ok_or_else(|| Problem::new(Kind::NotFound, "there is no picture"))?;
+    let tag = etag([&row], &format!("animation {numbers:?} {}", wanted.name()));
+    if conditional::is_known(&call.parts.headers, &tag) {
+        return Ok(conditional::not_modified(&tag));
+    }
+    let permit = turn(&call.app).await?;
+    let bytes = call
+        .blocking(move |archive| {
+            let made = archive.animated(&row, &numbers, &wanted)?;
+            drop(permit);
+            Ok(made)
+        })
+        .await?;
+    Ok(whole(call, bytes, Encoding::Gif.media(), tag))
+}
+
+/// A part for each picture, made when its turn comes; the first before the answer begins, so that a refusal is one.
+async fn parts(call: &Call, pictures: Vec<(InstanceRow, u32)>, wanted: Wanted) -> Result<Response, Problem> {
+    let numbers: Vec<u32> = pictures.iter().map(|(_, number)| *number).collect();
+    let tag = etag(pictures.iter().map(|(row, _)| row), &format!("pictures {numbers:?} {}", wanted.name()));
+    let media = wanted.encoding.media();
+    if let Some((row, number)) = pictures.first() {
+        one(call, row.clone(), *number, wanted.clone()).await?;
+    }
+    let permit = Arc::new(turn(&call.app).await?);
+    let root = call.service_root();
+    let mut answer = Multipart::new();
+    for (row, number) in pictures {
+        let location = format!("{}/frames/{number}/rendered", instance_url(&root, &row));
+        let (app, wanted, permit) = (Arc::clone(&call.app), wanted.clone(), Arc::clone(&permit));
+        answer.part(media, Some(&location), None, move || {
+            let _turn = permit;
+            let bytes = app.archive.rendered(&row, number, &wanted).map_err(io::Error::other)?;
+            Ok(Box::new(io::Cursor::new(Shared(bytes))))
+        });
+    }
+    Ok(multipart(&call.parts.headers, answer, media, &tag))
+}
+
+/// Bytes that others hold too.
+struct Shared(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A picture as one body.
+pub(super) fn whole(call: &Call, bytes: Arc<Vec<u8>>, media: &str, etag: String) -> Response {
+    let length = u64::try_from(bytes.len()).ok();
+    let whole = Whole { content_type: media.to_owned(), etag, length };
+    conditional::respond(&call.parts.headers, &whole, move |range| {
+        let place = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+        let part = place.and_then(|(from, to)| bytes.get(from..to)).unwrap_or_default().to_vec();
+        Ok(Box::new(io::Cursor::new(part)))
+    })
+}
+
+/// A place among the pictures being made, waited for within bounds.
+async fn turn(app: &App) -> Result<OwnedSemaphorePermit, Problem> {
+    match tokio::time::timeout(TURN_WAIT, Arc::clone(&app.pictures).acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        _ => Err(Problem::new(Kind::Busy, "as many pictures as allowed are being made (pictures.at_once)")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accept;
+
+    fn chosen(accepted: &str, count: usize, asked: Asked) -> Option<Form> {
+        form(&accept::ranges(&http::HeaderMap::new(), Some(accepted)).expect(accepted), count, asked)
+    }
+
+    #[test]
+    fn the_form_follows_what_is_asked_and_how_much_there_is() {
+        use Asked::{Frames, Instance, Several};
+        use Form::{Animated, Parts, Single};
+        let jpeg = Encoding::Jpeg;
+        for (accepted, count, asked, expected) in [
+            ("*/*", 1, Instance, Some(Single(jpeg))),
+            ("image/png", 1, Instance, Some(Single(Encoding::Png))),
+            ("image/gif", 1, Instance, Some(Single(Encoding::Gif))),
+            ("image/png;q=0.5, image/jpeg", 1, Frames, Some(Single(jpeg))),
+            ("image/avif,image/webp,image/*,*/*;q=0.8", 1, Instance, Some(Single(jpeg))),
+            ("*/*", 9, Instance, Some(Animated)),
+            ("image/jpeg", 9, Instance, Some(Single(jpeg))),
+            ("image/jpeg", 9, Frames, None),
+            ("image/gif", 9, Frames, Some(Animated)),
+            ("*/*", 9, Several, Some(Parts(jpeg))),
+            ("image/*", 9, Several, Some(Single(jpeg))),
+            ("multipart/related; type=\"image/png\"", 9, Several, Some(Parts(Encoding::Png))),
+            ("multipart/related; type=image/*", 1, Instance, Some(Parts(jpeg))),
+            ("multipart/related; type=\"application/dicom\"", 1, Instance, None),
+            ("application/dicom", 1, Instance, None),
+            ("video/mp4", 9, Instance, None),
+        ] {
+            assert_eq!(chosen(accepted, count, asked), expected, "{accepted} {count} {asked:?}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Rendered images and thumbnails: forms, parameters, limits, and that a picture many ask for is made once.
+
+use super::*;
+
+const CT: &str = "modality/ct-series/01.dcm";
+const MR: &str = "multiframe/emri_small.dcm";
+const ONE_JPEG: &str = "image/jpeg";
+
+/// A service with some files, and the path of each instance.
+async fn with(names: &[&str]) -> (Service, Vec<String>) {
+    let service = Service::open();
+    let mut paths = Vec::new();
+    for name in names {
+        let stored = service.store("/dicom-web/studies", &[&sample(name)]).await;
+        assert_eq!(stored.status, StatusCode::OK, "{name}: {:?}", stored.body);
+        let url =
+            stored.json().pointer("/00081199/Value/0/00081190/Value/0").and_then(|v| v.as_str().map(str::to_owned));
+        paths.push(url.expect("a URL").replace("http://archive.test", ""));
+    }
+    (service, paths)
+}
+
+fn series_of(instance: &str) -> &str {
+    instance.split("/instances/").next().expect("a series")
+}
+
+fn study_of(instance: &str) -> &str {
+    instance.split("/series/").next().expect("a study")
+}
+
+/// Width and height of a PNG.
+fn png_size(bytes: &[u8]) -> (u32, u32) {
+    assert!(bytes.starts_with(b"\x89PNG"));
+    let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+    (number(16), number(20))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_comes_in_the_media_type_asked_for() {
+    let (service, paths) = with(&[CT]).await;
+    let rendered = format!("{}/rendered", paths[0]);
+    for (accept, media, start) in [
+        ("*/*", "image/jpeg", &b"\xFF\xD8\xFF"[..]),
+        (ONE_JPEG, "image/jpeg", b"\xFF\xD8\xFF"),
+        ("image/png", "image/png", b"\x89PNG"),
+        ("image/gif", "image/gif", b"GIF89a"),
+    ] {
+        let answer = service.get(&rendered, accept).await;
+        assert_eq!((answer.status, answer.content_type()), (StatusCode::OK, media), "{accept}");
+        assert!(answer.body.starts_with(start), "{accept}");
+        let again = service.get(&rendered, accept).await;
+        assert!(again.body == answer.body && !answer.header(header::ETAG).is_empty(), "{accept}");
+    }
+    // The query parameter goes before the header, which OHIF leaves at multipart.
+    let asked = format!("{rendered}?accept=image/jpeg");
+    let answer = service.get(&asked, "multipart/related; type=application/octet-stream").await;
+    assert_eq!(answer.content_type(), ONE_JPEG);
+    let parts = service.get(&rendered, "multipart/related; type=\"image/jpeg\"").await.parts();
+    assert!(matches!(parts.as_slice(), [(media, bytes)] if media == ONE_JPEG && bytes.starts_with(b"\xFF\xD8")));
+    for accept in ["text/html", "video/mp4", "application/dicom"] {
+        assert_eq!(service.get(&rendered, accept).await.status, StatusCode::NOT_ACCEPTABLE, "{accept}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_count_and_bad_ones_are_refused_with_their_reason() {
+    let (service, paths) = with(&[CT]).await;
+    let ask = |parameters: &str| format!("{}/rendered?{parameters}", paths[0]);
+    let png = "image/png";
+    for (parameters, size) in [("", (512, 512)), ("viewport=64,32", (32, 32)), ("viewport=50,60,0,0,256,512", (30, 60))]
+    {
+        assert_eq!(png_size(&service.get(&ask(parameters), png).await.body), size, "{parameters}");
+    }
+    let plain = service.get(&ask(""), png).await;
+    for other in ["window=400,100,linear", "window=40,400,sigmoid", "window=40,400,linear-exact"] {
+        let answer = service.get(&ask(other), png).await;
+        assert_eq!(answer.status, StatusCode::OK, "{other}");
+        assert!(answer.body != plain.body && answer.header(header::ETAG) != plain.header(header::ETAG), "{other}");
+    }
+    let (fine, coarse) =
+        (service.get(&ask("quality=95"), ONE_JPEG).await, service.get(&ask("quality=10"), ONE_JPEG).await);
+    assert!(fine.body.len() > 2 * coarse.body.len());
+    assert!(service.get(&ask("annotation=patient"), png).await.header(header::WARNING).contains("no text"));
+    for (bad, name) in [
+        ("window=40,0,linear", "window"),
+        ("window=40", "window"),
+        ("window=40,400,cubic", "window"),
+        ("window=nan,400,linear", "window"),
+        ("viewport=1,100000", "viewport"),
+        ("viewport=0,5", "viewport"),
+        ("viewport=9", "viewport"),
+        ("viewport=9,9,600,0,5,5", "viewport"),
+        ("quality=0", "quality"),
+        ("quality=101", "quality"),
+        ("quality=best", "quality"),
+        ("iccprofile=maybe", "iccprofile"),
+        ("annotation=everything", "annotation"),
+    ] {
+        let answer = service.get(&ask(bad), png).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{bad}");
+        let place = answer.json()["where"].as_str().map(str::to_owned);
+        assert_eq!(place, Some(format!("query parameter {name}")), "{bad}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_are_pictures_parts_or_an_animation() {
+    let (service, paths) = with(&[MR]).await;
+    let frame = |list: &str| format!("{}/frames/{list}/rendered", paths[0]);
+    assert_eq!(png_size(&service.get(&frame("2"), "image/png").await.body), (64, 64));
+    assert_eq!(service.get(&frame("2,3"), "multipart/related; type=image/jpeg").await.parts().len(), 2);
+    assert_eq!(service.get(&frame("2,3"), "image/jpeg").await.status, StatusCode::NOT_ACCEPTABLE);
+    assert!(service.get(&frame("3,1"), "image/gif").await.body.starts_with(b"GIF89a"));
+    let whole = format!("{}/rendered", paths[0]);
+    let animation = service.get(&whole, "*/*").await;
+    assert_eq!(animation.content_type(), "image/gif");
+    let times = animation.body.windows(4).filter(|bytes| *bytes == b"!\xF9\x04\x00" || *bytes == b"!\xF9\x04\x04");
+    assert_eq!(times.count(), 10, "one for each frame");
+    let first = service.get(&whole, ONE_JPEG).await;
+    assert!(first.header(header::WARNING).contains("first of 10"), "{:?}", first.headers);
+    for (list, status) in [("0", 400), ("11", 404), ("1000000000", 404), ("1,11", 404), ("x", 400)] {
+        for resource in [frame(list), frame(list).replace("rendered", "thumbnail")] {
+            // A thumbnail of a list is that of its first frame.
+            let status = if resource.ends_with("1,11/thumbnail") { 200 } else { status };
+            assert_eq!(service.get(&resource, "*/*").await.status.as_u16(), status, "{resource}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn studies_and_series_give_all_pictures_or_one_for_all() {
+    let names = ["modality/ct-series/01.dcm", "modality/ct-series/02.dcm", "modality/ct-series/03.dcm"];
+    let (service, paths) = with(&names).await;
+    for path in [study_of(&paths[0]), series_of(&paths[0])] {
+        let rendered = format!("{path}/rendered");
+        let parts = service.get(&rendered, "multipart/related; type=\"image/jpeg\"").await.parts();
+        assert!(parts.len() >= 3 && parts.iter().all(|(media, _)| media == ONE_JPEG), "{rendered}");
+        let one = service.get(&rendered, ONE_JPEG).await;
+        assert_eq!(one.content_type(), ONE_JPEG);
+        assert!(one.header(header::WARNING).contains("stands for"), "{rendered}");
+    }
+    let unknown = service.get("/dicom-web/studies/1.2.3/rendered", ONE_JPEG).await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thumbnails_stand_for_every_level() {
+    let (service, paths) = with(&[CT, MR, "generated/encapsulated-pdf.dcm"]).await;
+    for path in [study_of(&paths[0]), series_of(&paths[0]), &paths[0], study_of(&paths[1])] {
+        let small = service.get(&format!("{path}/thumbnail"), "*/*").await;
+        assert_eq!((small.status, small.content_type()), (StatusCode::OK, ONE_JPEG), "{path}");
+        assert!(small.body.len() < 60_000 && !small.header(header::ETAG).is_empty(), "{path}");
+        let known = Request::get(format!("{path}/thumbnail")).header(header::IF_NONE_MATCH, small.header(header::ETAG));
+        let known = service.send(known.body(Body::empty()).expect("a request")).await;
+        assert_eq!(known.status, StatusCode::NOT_MODIFIED, "{path}");
+        let png = service.get(&format!("{path}/thumbnail?viewport=32,16"), "image/png").await;
+        assert_eq!(png_size(&png.body).1, 16, "{path}");
+    }
+    assert_eq!(service.get(&format!("{}/thumbnail", paths[2]), "*/*").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(service.get(&format!("{}/thumbnail", study_of(&paths[2])), "*/*").await.status, StatusCode::NOT_FOUND);
+    let bad = format!("{}/thumbnail?viewport=32,16,0,0,4,4", paths[0]);
+    assert_eq!(service.get(&bad, "*/*").await.status, StatusCode::BAD_REQUEST);
+
+    let uid = |path: &str| study_of(path).rsplit('/').next().expect("a UID").to_owned();
+    let list = format!("/dicom-web/thumbnails?StudyInstanceUID={},{},9.9", uid(&paths[0]), uid(&paths[2]));
+    let answer = service.get(&list, "*/*").await;
+    let found = answer.json();
+    assert_eq!(found.as_object().map(serde_json::Map::len), Some(1), "only the image has one");
+    assert!(found[uid(&paths[0])].as_str().is_some_and(|text| text.starts_with("/9j/")), "JPEG in base64");
+    for bad in ["", "?StudyInstanceUID=1.x"] {
+        let answer = service.get(&format!("/dicom-web/thumbnails{bad}"), "*/*").await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_that_many_ask_for_is_made_once() {
+    let (service, paths) = with(&[CT]).await;
+    let rendered = format!("{}/rendered", paths[0]);
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..1_000 {
+        let (router, path) = (service.router.clone(), rendered.clone());
+        asked.spawn(async move {
+            let request = Request::get(path).header(header::ACCEPT, ONE_JPEG).body(Body::empty()).expect("a request");
+            let response = router.oneshot(request).await.expect("an answer");
+            (response.status(), response.into_body().collect().await.expect("a body").to_bytes())
+        });
+    }
+    let answers = asked.join_all().await;
+    assert!(answers.iter().all(|answer| answer.0 == StatusCode::OK && answer.1 == answers[0].1));
+    assert_eq!(service.archive.pictures_made(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wado_uri_gives_pictures_by_its_own_names() {
+    let (service, paths) = with(&[CT, MR]).await;
+    let uri = |path: &str, more: &str| {
+        let parts: Vec<&str> = path.split('/').collect();
+        let (study, series, instance) = (parts[3], parts[5], parts[7]);
+        format!("/wado?requestType=WADO&studyUID={study}&seriesUID={series}&objectUID={instance}{more}")
+    };
+    let plain = service.get(&uri(&paths[0], ""), "*/*").await;
+    assert_eq!(plain.content_type(), ONE_JPEG, "what a single frame is answered as");
+    assert!(service.get(&uri(&paths[1], ""), "*/*").await.content_type().starts_with("application/dicom"));
+    let window = "&contentType=image/png&windowCenter=40&windowWidth=400&rows=100&imageQuality=50";
+    assert_eq!(png_size(&service.get(&uri(&paths[0], window), "*/*").await.body), (100, 100));
+    let frame = "&contentType=image/png&frameNumber=2&columns=32";
+    assert_eq!(png_size(&service.get(&uri(&paths[1], frame), "*/*").await.body), (32, 32));
+    for bad in
+        ["&windowCenter=1", "&windowCenter=1&windowWidth=0", "&rows=100000", "&imageQuality=200", "&frameNumber=0"]
+    {
+        let answer = service.get(&uri(&paths[0], &format!("&contentType=image/jpeg{bad}")), "*/*").await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+    let beyond = service.get(&uri(&paths[1], "&contentType=image/jpeg&frameNumber=99"), "*/*").await;
+    assert_eq!(beyond.status, StatusCode::NOT_FOUND);
+}
