@@ -4,10 +4,15 @@
 //! in the newest version when it changes; the fixtures in `tests/fixtures` are never edited.
 //! The codes of enumerations are part of the format: they are only ever added.
 
+mod fold;
+mod pack;
+
+pub(crate) use fold::{Fold, Folded, folds};
+pub(crate) use pack::{pack, put_pack};
+
 use crate::IndexError;
 use crate::codec::{Decoder, Encoder};
-use crate::row::{FrameSummary, InstanceRow, PackRow, SeriesKey, SeriesRow, StudyKey, StudyRow};
-use model::pack::ColdCopy;
+use crate::row::{FrameSummary, InstanceRow, SeriesKey, SeriesRow, StudyKey, StudyRow};
 use model::{
     AttrKey, Attributes, Difference, Digest, FacilityCode, Flag, Frames, Home, Layout, Outcome, PackId, PixelSpan,
     Place, Span, Via,
@@ -207,14 +212,28 @@ pub(crate) fn put_instance_facts(out: &mut Encoder, row: &InstanceRow) {
     out.number(row.meta_len);
     out.number(row.file_len);
     put_attributes(out, &row.attributes);
-    out.length(row.flags.len());
-    row.flags.iter().for_each(|flag| out.byte(code_of(&FLAGS, flag)));
-    out.number(row.outcome.copy);
-    out.byte(row.outcome.difference.map_or(0, |difference| code_of(&DIFFERENCES, &difference)));
-    out.number(row.outcome.patient);
-    out.number(row.outcome.study);
+    put_flags(out, &row.flags);
+    put_outcome(out, row.outcome);
     put_pixel(out, row.pixel);
-    match row.frames {
+    put_frames(out, row.frames);
+    out.number(row.dataset_len);
+    out.byte(u8::from(row.rejected));
+}
+
+fn put_flags(out: &mut Encoder, flags: &[Flag]) {
+    out.length(flags.len());
+    flags.iter().for_each(|flag| out.byte(code_of(&FLAGS, flag)));
+}
+
+fn put_outcome(out: &mut Encoder, outcome: Outcome) {
+    out.number(outcome.copy);
+    out.byte(outcome.difference.map_or(0, |difference| code_of(&DIFFERENCES, &difference)));
+    out.number(outcome.patient);
+    out.number(outcome.study);
+}
+
+fn put_frames(out: &mut Encoder, frames: FrameSummary) {
+    match frames {
         FrameSummary::None => out.byte(0),
         FrameSummary::Native { count, bits } => {
             out.byte(1);
@@ -226,8 +245,15 @@ pub(crate) fn put_instance_facts(out: &mut Encoder, row: &InstanceRow) {
             out.number(count);
         }
     }
-    out.number(row.dataset_len);
-    out.byte(u8::from(row.rejected));
+}
+
+fn summary(row: &mut Decoder<'_>) -> Result<FrameSummary, IndexError> {
+    Ok(match row.byte()? {
+        0 => FrameSummary::None,
+        1 => FrameSummary::Native { count: row.narrow()?, bits: row.number()? },
+        2 => FrameSummary::Encapsulated { count: row.narrow()? },
+        _ => return Err(row.damaged("an enumeration has an unknown code")),
+    })
 }
 
 /// [`put_instance_facts`], then the home: from version 2 on 0 for a journal record or 1 for a pack; then segment,
@@ -281,12 +307,7 @@ pub(crate) fn instance(key: &SeriesKey, bytes: &[u8]) -> Result<InstanceRow, Ind
         flags: flags(row)?,
         outcome: outcome(row)?,
         pixel: pixel(row)?,
-        frames: match row.byte()? {
-            0 => FrameSummary::None,
-            1 => FrameSummary::Native { count: row.narrow()?, bits: row.number()? },
-            2 => FrameSummary::Encapsulated { count: row.narrow()? },
-            _ => return Err(row.damaged("an enumeration has an unknown code")),
-        },
+        frames: summary(row)?,
         dataset_len: row.number()?,
         rejected: version >= 2 && row.byte()? != 0,
         home: home(version, row)?,
@@ -412,62 +433,6 @@ fn encapsulated(row: &mut Decoder<'_>) -> Result<Frames, IndexError> {
         Some(count) => Some((0..count).map(|_| start(row)).collect::<Result<Vec<_>, IndexError>>()?),
     };
     Ok(Frames::Encapsulated { fragments, starts })
-}
-
-/// Version, study key, Series Instance UID, part, length, SHA-256 (32 bytes), bytes of the files, instances, first
-/// `seq`, last `seq`, time of packing, hot (1 or 0), cold (1 or 0); for a cold copy its key, version (empty for none),
-/// length, SHA-256 (32 bytes), 1 when sealed + 2 when held, class (empty for none), locked until (optional), time.
-/// The name is known from the table's key.
-pub(crate) fn put_pack(out: &mut Encoder, row: &PackRow) {
-    out.byte(VERSION);
-    put_study_key(out, &row.series.study);
-    out.uid(&row.series.series);
-    out.number(row.part);
-    out.number(row.len);
-    out.raw(&row.sha256.0);
-    for number in [row.raw, row.instances, row.first_seq, row.last_seq, row.packed_at] {
-        out.number(number);
-    }
-    out.byte(u8::from(row.hot));
-    out.byte(u8::from(row.cold.is_some()));
-    let Some(ColdCopy { key, version, len, sha256, sealed, class, locked_until, held, at }) = &row.cold else { return };
-    out.text(key);
-    out.text(version.as_deref().unwrap_or(""));
-    out.number(*len);
-    out.raw(&sha256.0);
-    out.byte(u8::from(*sealed) | u8::from(*held) << 1);
-    out.text(class.as_deref().unwrap_or(""));
-    out.option(*locked_until);
-    out.number(*at);
-}
-
-/// Reads a pack.
-pub(crate) fn pack(pack: PackId, bytes: &[u8]) -> Result<PackRow, IndexError> {
-    let row = &mut Decoder::new("packs", bytes);
-    version(row)?;
-    Ok(PackRow {
-        pack,
-        series: SeriesKey { study: study_key(row)?, series: row.uid()? },
-        part: row.narrow()?,
-        len: row.number()?,
-        sha256: Digest(row.array()?),
-        raw: row.number()?,
-        instances: row.number()?,
-        first_seq: row.number()?,
-        last_seq: row.number()?,
-        packed_at: row.number()?,
-        hot: row.byte()? != 0,
-        cold: if row.byte()? == 0 { None } else { Some(cold(row)?) },
-    })
-}
-
-fn cold(row: &mut Decoder<'_>) -> Result<ColdCopy, IndexError> {
-    let named = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let (key, version) = (row.text()?.to_owned(), named(row.text()?));
-    let (len, sha256) = (row.number()?, Digest(row.array()?));
-    let form = row.byte()?;
-    let (class, locked_until, at) = (named(row.text()?), row.option()?, row.number()?);
-    Ok(ColdCopy { key, version, len, sha256, sealed: form & 1 != 0, class, locked_until, held: form & 2 != 0, at })
 }
 
 #[cfg(test)]

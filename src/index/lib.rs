@@ -18,6 +18,7 @@ mod retention;
 mod rocks;
 mod row;
 mod stats;
+mod whole;
 
 pub use error::IndexError;
 pub use oracle::Oracle;
@@ -30,6 +31,7 @@ pub use row::{
     SeriesKey, SeriesRow, StudyKey, StudyRow,
 };
 pub use stats::{Count, Stats};
+pub use whole::Whole;
 
 use model::retention::{RetentionFact, StudyVersion};
 use model::{Facility, FacilityCode, Fact, Home, Layout, Lsn, PackId, Source, Uid};
@@ -77,6 +79,10 @@ pub trait Index: Send + Sync {
     /// pack no journal record takes it back. Facts about packs and retention may be applied again only with all that
     /// follow them.
     fn apply(&self, batch: &[Entry]) -> Result<(), IndexError>;
+
+    /// Applies what a rebuild found of studies of which this index has nothing yet: atomically, and as if every instance
+    /// and then every fact about the packs had been applied. The journal position stays.
+    fn load(&self, wholes: &[Whole]) -> Result<(), IndexError>;
 
     /// Number of the last record applied, in memory or on disk; 0 when there is none.
     fn applied(&self) -> Lsn;

@@ -9,7 +9,7 @@ use crate::position::Position;
 use crate::row::study_key;
 use crate::{
     Buried, Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, KnownCopy, KnownPatient, KnownStudy,
-    PackRow, Page, Plan, Prepared, PreparedKind, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, dump,
+    PackRow, Page, Plan, Prepared, PreparedKind, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole, dump,
 };
 use model::pack::PackFact;
 use model::retention::{RetentionFact, StudyVersion};
@@ -233,6 +233,10 @@ impl Index for Oracle {
         Ok(())
     }
 
+    fn load(&self, wholes: &[Whole]) -> Result<(), IndexError> {
+        self.state.lock().load(wholes)
+    }
+
     fn applied(&self) -> Lsn {
         self.state.lock().applied
     }
@@ -267,8 +271,7 @@ impl Index for Oracle {
                 });
             }
             if head.study == *study {
-                let named = KnownPatient::of(head);
-                patients.entry(named.rank).or_insert_with(|| named.clone()).fill(&named);
+                patients.entry(head.outcome.patient).or_insert_with(|| KnownPatient::of(head)).fill(head);
             }
             if head.series == *series {
                 let known = KnownStudy { rank: head.outcome.study, study: head.study.clone() };

@@ -7,20 +7,23 @@
 mod apply;
 mod cells;
 mod find;
+mod folds;
 mod keys;
 mod lists;
+mod load;
 mod packs;
 mod read;
 mod retention;
 mod streams;
 mod tables;
+mod upgrade;
 
 pub use tables::RocksOptions;
 
 use crate::row::{KnownCopy, KnownPatient, KnownStudy};
 use crate::{
     Buried, Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, PackRow, Page, Plan, Prepared,
-    PreparedKind, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, dump, encode,
+    PreparedKind, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole, dump, encode,
 };
 use apply::{Applier, Mark};
 use cells::{For, Waits};
@@ -63,24 +66,16 @@ impl Rocks {
     pub fn open(path: &Path, options: RocksOptions) -> Result<Self, IndexError> {
         let db = tables::open(path, &options)?;
         let of_meta = |key: &[u8]| get_now(&db, Table::Meta, key, |bytes| number(Table::Meta, bytes));
+        let (applied, max_seq) = (of_meta(b"applied")?.unwrap_or(0), of_meta(b"max_seq")?.unwrap_or(0));
+        let mark = Mark { applied, max_seq, waits: [u64::MAX; 2] };
         match of_meta(b"format")? {
-            None => {
-                let meta = handle(&db, Table::Meta)?;
-                let write = db.put_cf_opt(meta, b"format", u64::from(FORMAT).to_be_bytes(), &unlogged());
-                write.map_err(engine("write the format"))?;
-            }
             Some(found) if found > u64::from(FORMAT) => {
                 return Err(IndexError::Newer { found: u32::try_from(found).unwrap_or(u32::MAX), known: FORMAT });
             }
-            Some(found) if found < u64::from(FORMAT) => {
-                retention::upgrade(&db)?;
-                let write =
-                    db.put_cf_opt(handle(&db, Table::Meta)?, b"format", u64::from(FORMAT).to_be_bytes(), &unlogged());
-                write.map_err(engine("write the format"))?;
-            }
-            Some(_) => {}
+            Some(found) if found == u64::from(FORMAT) => {}
+            // Nothing is upgraded in an empty one.
+            older => upgrade::upgrade(&db, older.unwrap_or_default(), mark)?,
         }
-        let (applied, max_seq) = (of_meta(b"applied")?.unwrap_or(0), of_meta(b"max_seq")?.unwrap_or(0));
         Ok(Self {
             db,
             applier: Mutex::default(),
@@ -129,6 +124,22 @@ impl Rocks {
         Ok(rows)
     }
 
+    /// Where it stands before a batch.
+    fn mark(&self) -> Mark {
+        Mark { applied: self.applied(), max_seq: self.max_seq(), waits: [u64::MAX; 2] }
+    }
+
+    /// Where it stands after one. After the write: a walk that began before it must not raise the second.
+    fn stands_at(&self, mark: Mark) {
+        for (from, earliest) in self.waiting_from.iter().zip(mark.waits) {
+            let mut from = from.lock();
+            from.batches += 1;
+            from.second = from.second.min(earliest);
+        }
+        self.max_seq.store(mark.max_seq, Ordering::Release);
+        self.applied.store(mark.applied, Ordering::Release);
+    }
+
     fn ordinal(reader: &Reader<'_>, key: &StudyKey) -> Result<Option<u64>, IndexError> {
         let list = reader.get(Table::Uids, &uid_key(UidKind::Study, &key.study, key.facility), PatientEntry::decode)?;
         let found = list.into_iter().flatten().find(|entry| entry.known.rank == key.patient && entry.study != 0);
@@ -166,18 +177,15 @@ impl Index for Rocks {
     fn apply(&self, batch: &[Entry]) -> Result<(), IndexError> {
         let mut applier = self.applier.lock();
         batch.chunk_by(|one, other| !stands_alone(one) && !stands_alone(other)).try_for_each(|run| {
-            let before = Mark { applied: self.applied(), max_seq: self.max_seq(), waits: [u64::MAX; 2] };
-            let mark = applier.apply(&self.db, run, before)?;
-            // After the write: a walk that began before it must not raise the second.
-            for (from, earliest) in self.waiting_from.iter().zip(mark.waits) {
-                let mut from = from.lock();
-                from.batches += 1;
-                from.second = from.second.min(earliest);
-            }
-            self.max_seq.store(mark.max_seq, Ordering::Release);
-            self.applied.store(mark.applied, Ordering::Release);
+            self.stands_at(applier.apply(&self.db, run, self.mark())?);
             Ok(())
         })
+    }
+
+    fn load(&self, wholes: &[Whole]) -> Result<(), IndexError> {
+        let mut applier = self.applier.lock();
+        self.stands_at(applier.load(&self.db, wholes, self.mark())?);
+        Ok(())
     }
 
     fn applied(&self) -> Lsn {
@@ -262,8 +270,13 @@ impl Index for Rocks {
     ) -> Result<Page<InstanceRow>, IndexError> {
         let (reader, limit) = (self.reader(), limit.max(1));
         let Some((_, series)) = reader.locate(key)? else { return Ok(Page { rows: Vec::new(), cursor: None }) };
-        let run = reader.run(Table::Instances, &pair(series, from(after)), end_of(series))?;
-        let rows = run.collect(limit, |_, value| encode::instance(key, value))?;
+        let mut walk = reader.in_series(key, series, from(after))?;
+        let mut rows = Vec::new();
+        while rows.len() < limit
+            && let Some(row) = walk.row()?
+        {
+            rows.push(row);
+        }
         Ok(page(rows, limit, |row| row.seq))
     }
 
@@ -393,11 +406,9 @@ impl Index for Rocks {
                 let (_, series) = unpair(Table::Series, key)?;
                 let row = encode::series(&study.key, value)?;
                 dump.series(&row);
-                let mut instances = reader.prefix(Table::Instances, &series.to_be_bytes())?;
-                while let Some((_, value)) = instances.here()? {
-                    let instance = encode::instance(&row.key, value)?;
-                    dump.instance(&instance, &reader.layout(&instance)?);
-                    instances.step();
+                let mut instances = reader.in_series(&row.key, series, 0)?;
+                while let Some((instance, layout)) = instances.whole()? {
+                    dump.instance(&instance, &layout);
                 }
                 all_series.step();
             }

@@ -464,18 +464,19 @@ impl KnownPatient {
     }
 
     /// Fills what is empty from a later instance. Tells whether anything changed.
-    pub(crate) fn fill(&mut self, later: &Self) -> bool {
+    pub(crate) fn fill(&mut self, later: &InstanceHead) -> bool {
         let mut changed = false;
-        let mut fill = |kept: &mut String, value: &String| {
-            if kept.is_empty() && !value.is_empty() {
-                kept.clone_from(value);
+        let mut fill = |kept: &mut String, wanted: AttrKey| {
+            let value = if kept.is_empty() { later.attribute(wanted) } else { "" };
+            if !value.is_empty() {
+                value.clone_into(kept);
                 changed = true;
             }
         };
-        fill(&mut self.patient_id, &later.patient_id);
-        fill(&mut self.issuer, &later.issuer);
-        fill(&mut self.name, &later.name);
-        fill(&mut self.birth_date, &later.birth_date);
+        fill(&mut self.patient_id, key::PATIENT_ID);
+        fill(&mut self.issuer, key::ISSUER_OF_PATIENT_ID);
+        fill(&mut self.name, key::PATIENT_NAME);
+        fill(&mut self.birth_date, key::PATIENT_BIRTH_DATE);
         changed
     }
 }

@@ -1,7 +1,9 @@
 //! Rows come back as they were written, and rows of the first version are read for ever.
 
 use super::*;
+use crate::row::PackRow;
 use model::attribute::key;
+use model::pack::ColdCopy;
 use model::{Lsn, Uid};
 
 /// Rows of version 1 as they were first written. Never edited: data folders hold rows like these.
@@ -242,4 +244,80 @@ fn a_damaged_row_is_an_error_and_never_a_panic() {
     }
     assert!(matches!(study(&[3]), Err(IndexError::Newer { found: 3, known: 2 })));
     assert!(matches!(study(&[1]), Err(IndexError::Damaged { .. })));
+}
+
+/// Folds as they were first written, likewise.
+const FOLDS_2: &str = include_str!("../tests/fixtures/folds-2.txt");
+
+fn folded_samples() -> Vec<Folded> {
+    let first = Folded::new(instance_sample(), (PackId::new([0x5a; 16]), 300), Some(layout_sample()));
+    let row = InstanceRow {
+        sop_instance: uid("1.2.840.99.1.18"),
+        seq: 1009,
+        received: instance_sample().received - 5,
+        attributes: Attributes::from([(key::ROWS, "512".to_owned())]),
+        flags: Vec::new(),
+        frames: FrameSummary::Native { count: 1, bits: 4096 },
+        rejected: true,
+        ..instance_sample()
+    };
+    let second = Folded::new(row.clone(), (PackId::new([0x5b; 16]), 2), None);
+    let third =
+        InstanceRow { sop_instance: uid("2.25.7"), seq: 1100, received: row.received + 900, ..first.row.clone() };
+    let third = Folded::new(third, (PackId::new([0x5a; 16]), 0), Some(layout_sample()));
+    vec![first, second, third]
+}
+
+#[test]
+fn folds_are_written_as_ever_and_come_back() {
+    let samples = folded_samples();
+    let written = folds(&samples);
+    assert_eq!(written.len(), 1);
+    let now = format!("fold {}\n", hex(&written[0].1));
+    assert!(now == FOLDS_2, "a fold is now written as\n{now}");
+    let fold = Fold::open(&series_sample().key, &fixture_of(FOLDS_2, "fold")).expect("a fold");
+    assert_eq!(fold.all().expect("all"), samples);
+    for (at, sample) in samples.iter().enumerate() {
+        assert_eq!(fold.row(at).expect("a row"), sample.row);
+        assert_eq!(fold.position(sample.row.seq), Ok(at));
+    }
+    assert_eq!((fold.position(1), fold.position(1050), fold.position(5000)), (Err(0), Err(2), Err(3)));
+}
+
+#[test]
+fn long_runs_are_cut_into_folds_and_one_long_layout_is_a_fold() {
+    let row = |seq: u64| InstanceRow { seq, sop_instance: uid(&format!("1.2.3.{seq}")), ..instance_sample() };
+    let fragments: Vec<Span> = (0..40_000u64).map(|at| Span { at: at * 997, len: at % 900 }).collect();
+    let long = Layout { frames: Frames::Encapsulated { fragments, starts: None }, ..layout_sample() };
+    let layout = |seq: u64| if seq == 700 { long.clone() } else { layout_sample() };
+    let pack = PackId::new([1; 16]);
+    let all: Vec<Folded> = (1..=1_000).map(|seq| Folded::new(row(seq), (pack, 0), Some(layout(seq)))).collect();
+    let written = folds(&all);
+    assert_eq!(written.iter().map(|(first, _)| *first).collect::<Vec<_>>(), [1, 257, 513, 701, 957]);
+    let key = &series_sample().key;
+    let read = written.iter().flat_map(|(_, bytes)| Fold::open(key, bytes).expect("a fold").all().expect("all"));
+    assert!(read.eq(all), "they come back otherwise");
+    // What is common is written once.
+    assert!(written[0].1.len() < 256 * 90, "{} bytes", written[0].1.len());
+}
+
+#[test]
+fn a_damaged_fold_is_an_error_and_never_a_panic() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    let sample = fixture_of(FOLDS_2, "fold");
+    for _ in 0..20_000 {
+        let mut row = sample.clone();
+        if rng.bool() {
+            row.truncate(rng.usize(..=row.len()));
+        }
+        for _ in 0..rng.usize(..4) {
+            if !row.is_empty() {
+                let at = rng.usize(..row.len());
+                row[at] = rng.u8(..);
+            }
+        }
+        if let Ok(fold) = Fold::open(&series_sample().key, &row) {
+            let _ = (fold.row(0), fold.row(1), fold.row(7), fold.all());
+        }
+    }
 }

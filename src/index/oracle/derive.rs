@@ -5,13 +5,28 @@
 use super::{State, Stored};
 use crate::attributes::absorb;
 use crate::row::series_key;
-use crate::{SeriesKey, SeriesRow, Stats, StudyKey, StudyRow};
+use crate::{Entry, IndexError, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole};
 use model::attribute::key;
-use model::{InstanceHead, Level};
+use model::{Fact, Home, InstanceHead, Level};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl State {
+    /// Takes whole studies, as facts with no number of their own.
+    pub(super) fn load(&mut self, wholes: &[Whole]) -> Result<(), IndexError> {
+        let mut touched = BTreeSet::new();
+        for whole in wholes {
+            for (head, pack, slot) in &whole.instances {
+                let home = Some(Home::Pack { pack: *pack, slot: *slot });
+                let fact = Fact::Instance(Box::new(head.clone()));
+                self.apply(&Entry { lsn: 0, fact, home }, &mut touched)?;
+            }
+            self.packs.extend(whole.packs.iter().map(|row| (row.pack, row.clone())));
+        }
+        touched.iter().for_each(|key| self.derive(key));
+        Ok(())
+    }
+
     /// Totals of everything.
     pub(super) fn stats(&self) -> Stats {
         let mut stats = Stats::default();

@@ -4,6 +4,7 @@
 //! do not read and write their study again and again: each changed row is encoded once per batch.
 
 use super::cells::{CopyCells, CountCells, For, ListCells, SeriesCell, StudyCell};
+use super::folds::FoldCells;
 use super::lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
 use super::read::{get_now, handle};
 use super::retention::conflict_key;
@@ -29,6 +30,7 @@ pub(super) struct Applier {
     pub(super) series_lists: ListCells<SeriesEntry>,
     pub(super) copies: CopyCells,
     pub(super) counts: CountCells,
+    pub(super) folds: FoldCells,
     pub(super) batch: WriteBatch,
 }
 
@@ -97,7 +99,7 @@ impl Applier {
             return Ok(());
         }
         let (study, series) = if head.outcome.copy == 0 { self.serve(db, head)? } else { self.note(db, head)? };
-        self.copies.push(key, CopyEntry::of(head, study, series));
+        self.copies.insert(db, key, CopyEntry::of(head, study, series))?;
         self.counts.instance(db, head)?;
         if let Home::Pack { .. } = home
             && let Some(cell) = self.series.get_mut(&series)
@@ -121,7 +123,7 @@ impl Applier {
     /// The same instance again, at another home: one that lies in a pack is not taken back by a record.
     fn move_instance(&mut self, db: &DB, head: &InstanceHead, home: Home, at: (u64, u64)) -> Result<(), IndexError> {
         let (study, series) = at;
-        let Some(row) = instance_row(db, &series_key(head), series, head.seq)? else {
+        let Some((row, folded)) = self.row_of(db, &series_key(head), series, head.seq)? else {
             // It came in this very batch; a record it is, then.
             return self.put_instance(db, head, home, series);
         };
@@ -136,7 +138,7 @@ impl Applier {
             }
             _ => {}
         }
-        self.put_row(db, &InstanceRow { home, ..row }, series)
+        self.put_again(db, InstanceRow { home, ..row }, series, folded)
     }
 
     pub(super) fn put_row(&mut self, db: &DB, row: &InstanceRow, series: u64) -> Result<(), IndexError> {
@@ -154,7 +156,7 @@ impl Applier {
     }
 
     /// Takes an instance into its study and series; gives their ordinals.
-    fn serve(&mut self, db: &DB, head: &InstanceHead) -> Result<(u64, u64), IndexError> {
+    pub(super) fn serve(&mut self, db: &DB, head: &InstanceHead) -> Result<(u64, u64), IndexError> {
         let (new_study, study) = self.patient(db, head, true)?;
         let (new_series, series) = self.series_entry(db, head, study)?;
         if new_study {
@@ -165,6 +167,18 @@ impl Applier {
             self.series.insert(series, SeriesCell::new(study, series_key(head), head));
             self.counts.facility(db, head.facility)?.series += 1;
         }
+        self.add_to(db, head, (study, series), new_series)?;
+        Ok((study, series))
+    }
+
+    /// Takes an instance into a study and series that are known.
+    pub(super) fn add_to(
+        &mut self,
+        db: &DB,
+        head: &InstanceHead,
+        (study, series): (u64, u64),
+        new_series: bool,
+    ) -> Result<(), IndexError> {
         self.load_series(db, study, series)?;
         let (Some(study_cell), Some(series_cell)) = (self.studies.get_mut(&study), self.series.get_mut(&series)) else {
             return Err(IndexError::Damaged { table: Table::Studies.name(), what: "a row is missing" });
@@ -182,7 +196,7 @@ impl Applier {
         }
         study_cell.add(head, new_series);
         study_cell.count_busy(series_cell);
-        Ok((study, series))
+        Ok(())
     }
 
     /// Remembers whom and what a copy in conflict names, without touching rows.
@@ -201,20 +215,19 @@ impl Applier {
     }
 
     /// The study of an instance by its patient; whether it is new, and its ordinal.
-    fn patient(&mut self, db: &DB, head: &InstanceHead, serve: bool) -> Result<(bool, u64), IndexError> {
+    pub(super) fn patient(&mut self, db: &DB, head: &InstanceHead, serve: bool) -> Result<(bool, u64), IndexError> {
         let key = uid_key(UidKind::Study, &head.study, head.facility);
-        let named = KnownPatient::of(head);
         let list = self.patients.load(db, &key)?;
         let mut touched = false;
-        let at = list.iter().position(|entry| entry.known.rank == named.rank);
+        let at = list.iter().position(|entry| entry.known.rank == head.outcome.patient);
         let entry = match at.and_then(|at| list.get_mut(at)) {
             Some(entry) => {
-                touched |= entry.known.fill(&named);
+                touched |= entry.known.fill(head);
                 entry
             }
             None => {
                 touched = true;
-                list.push_mut(PatientEntry { known: named, study: 0 })
+                list.push_mut(PatientEntry { known: KnownPatient::of(head), study: 0 })
             }
         };
         let new = serve && entry.study == 0;
@@ -327,7 +340,7 @@ impl Applier {
         Ok(())
     }
 
-    fn commit(&mut self, db: &DB, mut mark: Mark) -> Result<Mark, IndexError> {
+    pub(super) fn commit(&mut self, db: &DB, mut mark: Mark) -> Result<Mark, IndexError> {
         let mut batch = std::mem::take(&mut self.batch);
         for (ordinal, cell) in self.studies.iter_mut().filter(|(_, cell)| cell.dirty) {
             cell.write(db, *ordinal, &mut batch)?;
@@ -348,6 +361,7 @@ impl Applier {
         self.patients.write(|key, list| put(key, listed(list.is_empty(), PatientEntry::encode(list))));
         self.series_lists.write(|key, list| put(key, listed(list.is_empty(), SeriesEntry::encode(list))));
         self.copies.write(|key, list| put(key, listed(list.is_empty(), CopyEntry::encode(list))));
+        self.folds.write(db, &mut batch)?;
         let meta = handle(db, Table::Meta)?;
         self.counts.write(|key, value| batch.put_cf(meta, key, value));
         batch.put_cf(meta, b"applied", mark.applied.to_be_bytes());

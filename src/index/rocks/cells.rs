@@ -233,7 +233,8 @@ impl<T: Listed> ListCells<T> {
             let list = get_now(db, Table::Uids, key, T::decode)?.unwrap_or_default();
             self.lists.insert(key.to_vec(), list);
         }
-        Ok(self.lists.entry(key.to_vec()).or_default())
+        let lost = || IndexError::Damaged { table: Table::Uids.name(), what: "a list is lost" };
+        self.lists.get_mut(key).ok_or_else(lost)
     }
 
     /// The list under the key is to be written.
@@ -272,9 +273,13 @@ impl CopyCells {
         Ok(self.cells.lists.get(key).map_or(&[], Vec::as_slice))
     }
 
-    pub(super) fn push(&mut self, key: Vec<u8>, entry: CopyEntry) {
-        self.cells.lists.entry(key.clone()).or_default().push(entry);
+    /// Adds a copy in order of arrival.
+    pub(super) fn insert(&mut self, db: &DB, key: Vec<u8>, entry: CopyEntry) -> Result<(), IndexError> {
+        let list = self.cells.load(db, &key)?;
+        let at = list.partition_point(|copy| copy.seq < entry.seq);
+        list.insert(at, entry);
         self.cells.touch(key);
+        Ok(())
     }
 
     /// Writes what was added and forgets all: an instance seldom comes twice.

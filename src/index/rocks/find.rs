@@ -188,18 +188,15 @@ impl Answer<'_> {
         let from = inside.map_or(0, |after| after.instance.saturating_add(1));
         let mut any = false;
         let mut wanted = within.instances.as_ref().map(|list| list.range((ordinal, from)..=(ordinal, u64::MAX)));
-        let end = ordinal.checked_add(1).map(|next| next.to_be_bytes().to_vec());
-        let mut run = self.reader.run(Table::Instances, &pair(ordinal, from), end)?;
+        let mut walk = self.reader.in_series(&series.key, ordinal, from)?;
         while !self.is_full() {
             if let Some(wanted) = &mut wanted {
                 let Some((_, seq)) = wanted.next() else { break };
-                run.seek(&pair(ordinal, *seq));
+                walk.seek(*seq)?;
             }
-            let Some((key, value)) = run.here()? else { break };
-            let seq = second(Table::Instances, key)?;
-            let row = encode::instance(&series.key, value)?;
+            let Some(row) = walk.row()? else { break };
             let accepted = self.plan.accepts_instance(&row);
-            let cursor = Cursor { position, series: ordinal, instance: seq };
+            let cursor = Cursor { position, series: ordinal, instance: row.seq };
             self.examined(cursor, ROW_COST);
             any |= accepted;
             if accepted && self.plan.level < Level::Instance {
@@ -208,9 +205,6 @@ impl Answer<'_> {
             if accepted {
                 let (study, series) = (study.clone(), Some(series.clone()));
                 self.push(cursor, Found { study, series, instance: Some(Arc::new(row)) });
-            }
-            if wanted.is_none() {
-                run.step();
             }
         }
         Ok(any)

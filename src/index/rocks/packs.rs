@@ -3,7 +3,7 @@
 use super::apply::{Applier, instance_row};
 use super::read::{Reader, get_now, handle};
 use super::tables::{Table, UidKind, bad_key, number, uid_key};
-use crate::row::{PackRow, SeriesKey, StudyKey};
+use crate::row::{InstanceRow, PackRow, SeriesKey, StudyKey};
 use crate::{IndexError, encode};
 use model::pack::{PackFact, Packed};
 use model::{Home, PackId};
@@ -61,17 +61,14 @@ impl Applier {
         self.load_series(db, study, series)?;
         let mut moved = 0;
         for (slot, seq) in (0..).zip(&packed.seqs) {
-            let (row, under) = match instance_row(db, &key, series, *seq)? {
-                Some(row) => (Some(row), series),
-                None => (instance_row(db, &key, 0, *seq)?.filter(|row| row.key == key), 0),
-            };
-            let Some(mut row) = row else { continue };
-            moved += u64::from(under != 0 && row.home.journal().is_some());
             let home = Home::Pack { pack: packed.pack, slot };
-            // After a rebuild it lies there already.
-            if row.home != home {
-                row.home = home;
-                self.put_row(db, &row, under)?;
+            if let Some((row, folded)) = self.row_of(db, &key, series, *seq)? {
+                moved += u64::from(row.home.journal().is_some());
+                if !folded || row.home != home {
+                    self.fold(db, row, series, (packed.pack, slot), folded)?;
+                }
+            } else if let Some(row) = instance_row(db, &key, 0, *seq)?.filter(|row| row.key == key) {
+                self.put_row(db, &InstanceRow { home, ..row }, 0)?;
             }
         }
         if let Some(cell) = self.series.get_mut(&series) {
@@ -90,7 +87,7 @@ impl Applier {
         Ok(())
     }
 
-    fn put_pack(&mut self, db: &DB, series: u64, row: &PackRow) -> Result<(), IndexError> {
+    pub(super) fn put_pack(&mut self, db: &DB, series: u64, row: &PackRow) -> Result<(), IndexError> {
         let table = handle(db, Table::Packs)?;
         self.batch.put_cf(table, row_key(row.pack), value_of(series, row));
         self.batch.put_cf(table, series_entry(series, row.pack), []);

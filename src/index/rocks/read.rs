@@ -91,7 +91,11 @@ impl<'a> Reader<'a> {
         }
         let Some(study) = self.study(entry.study)? else { return Ok(None) };
         let Some(series) = self.series(&study.key, (entry.study, entry.series))? else { return Ok(None) };
-        self.get(Table::Instances, &pair(entry.series, entry.seq), |bytes| encode::instance(&series.key, bytes))
+        let at = pair(entry.series, entry.seq);
+        match self.get(Table::Instances, &at, |bytes| encode::instance(&series.key, bytes))? {
+            Some(row) => Ok(Some(row)),
+            None => self.folded(&series.key, entry.series, entry.seq),
+        }
     }
 
     /// The layout of an instance.
@@ -100,7 +104,15 @@ impl<'a> Reader<'a> {
             return Ok(layout);
         }
         let missing = IndexError::Damaged { table: Table::Layouts.name(), what: "no layout for an instance" };
-        self.get(Table::Layouts, &row.seq.to_be_bytes(), encode::layout)?.ok_or(missing)
+        let loose = || self.get(Table::Layouts, &row.seq.to_be_bytes(), encode::layout);
+        if row.home.journal().is_none()
+            && let Some(layout) = self.folded_layout(row)?
+        {
+            return Ok(layout);
+        }
+        // It may have been folded since its row was read.
+        let found = loose()?.map_or_else(|| self.folded_layout(row), |layout| Ok(Some(layout)))?;
+        found.ok_or(missing)
     }
 }
 
@@ -157,6 +169,11 @@ impl Run<'_> {
     /// Goes on to the first key not before this one.
     pub(super) fn seek(&mut self, key: &[u8]) {
         self.iterator.seek(key);
+    }
+
+    /// Goes back to the last key not after this one; it may lie before the run.
+    pub(super) fn seek_back(&mut self, key: &[u8]) {
+        self.iterator.seek_for_prev(key);
     }
 
     /// Decodes every pair up to a limit.

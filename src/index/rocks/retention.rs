@@ -3,13 +3,13 @@
 //! A destruction removes everything the study has in any table, and the facts whose keys go with it; what it leaves is
 //! where bytes may still lie, until the archive says that they are gone. The tombstone keeps facts that are applied again from bringing anything back.
 
-use super::apply::{Applier, Mark, instance_row};
+use super::apply::{Applier, Mark};
 use super::cells::SeriesCell;
 use super::keys;
 use super::lists::{Listed, PatientEntry, SeriesEntry};
 use super::packs::{doomed_key, value_of};
 use super::read::{Reader, conflict, get_now, handle};
-use super::tables::{Table, UidKind, engine, number, prepared_key, uid_key, unlogged, unpair};
+use super::tables::{Table, UidKind, engine, number, pair, prepared_key, uid_key, unlogged, unpair};
 use crate::codec::Encoder;
 use crate::retention::{Buried, RetentionChange, is_general};
 use crate::row::{InstanceRow, PackRow, PreparedKind, SeriesKey, StudyKey, StudyRow};
@@ -153,11 +153,10 @@ impl Applier {
     ) -> Result<(), IndexError> {
         let copies = self.copies.load(db, &uid_key(UidKind::Instance, sop_instance, key.study.facility))?;
         let Some(entry) = copies.iter().find(|entry| entry.copy == copy).cloned() else { return Ok(()) };
-        let Some(row) = instance_row(db, key, entry.series, entry.seq)?.filter(|row| row.key == *key) else {
-            return Ok(());
-        };
+        let row = self.row_of(db, key, entry.series, entry.seq)?;
+        let Some((row, folded)) = row.filter(|(row, _)| row.key == *key) else { return Ok(()) };
         let news = u64::from(!row.rejected);
-        self.put_row(db, &InstanceRow { rejected: true, ..row }, entry.series)?;
+        self.put_again(db, InstanceRow { rejected: true, ..row }, entry.series, folded)?;
         let Some(study) = study else { return Ok(()) };
         self.load_study(db, study)?;
         if entry.series != 0 {
@@ -221,12 +220,12 @@ impl Applier {
             self.batch.delete_cf(handle(db, Table::Series)?, key);
             self.forget_prepared(db, series)?;
             self.doom_packs(db, series)?;
-            let mut instances = reader.prefix(Table::Instances, &series.to_be_bytes())?;
-            while let Some((key, value)) = instances.here()? {
-                self.remove_instance(db, &encode::instance(&cell.row.key, value)?)?;
-                self.batch.delete_cf(handle(db, Table::Instances)?, key);
-                instances.step();
+            let mut instances = reader.in_series(&cell.row.key, series, 0)?;
+            while let Some(row) = instances.row()? {
+                self.remove_instance(db, &row)?;
+                self.batch.delete_cf(handle(db, Table::Instances)?, pair(series, row.seq));
             }
+            self.remove_folds(db, series)?;
             self.forget_series(db, &cell.row.key)?;
             let count = self.counts.facility(db, row.key.facility)?;
             count.series = count.series.saturating_sub(1);
@@ -412,19 +411,6 @@ fn rewrite_list(db: &DB) -> Result<(), IndexError> {
         if rewritten {
             break;
         }
-    }
-    Ok(())
-}
-
-/// Adds what a database of the first format lacks: copies in conflict by the study they name.
-pub(super) fn upgrade(db: &DB) -> Result<(), IndexError> {
-    let reader = Reader::new(db);
-    let mut run = reader.prefix(Table::Conflicts, b"")?;
-    while let Some((_, value)) = run.here()? {
-        let row = conflict(value)?;
-        let key = conflict_key(&row.key.study, row.seq);
-        db.put_cf_opt(handle(db, Table::Uids)?, key, [], &unlogged()).map_err(engine("upgrade the index"))?;
-        run.step();
     }
     Ok(())
 }

@@ -10,6 +10,7 @@
 //! | `instances` | series (8), `seq` (8) | instance row |
 //! | `conflicts` | `seq` (8) | study key, Series Instance UID, instance row |
 //! | `layouts` | `seq` (8) | layout, of encapsulated frames only |
+//! | `folds` | series (8), `seq` of the first (8) | instances that lie in packs, folded, and their layouts |
 //! | `uids` | `P`, packed Study Instance UID, facility | patients ([`super::lists`]) |
 //! | | `S`, packed Series Instance UID, facility | series |
 //! | | `I`, packed SOP Instance UID, facility | copies |
@@ -43,7 +44,7 @@ use rocksdb::{
 use std::path::Path;
 
 /// Newest format of keys and tables; rows have versions of their own.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// A table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,7 @@ pub(super) enum Table {
     Instances,
     Conflicts,
     Layouts,
+    Folds,
     Uids,
     Keys,
     Pending,
@@ -65,13 +67,14 @@ pub(super) enum Table {
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Meta,
         Self::Studies,
         Self::Series,
         Self::Instances,
         Self::Conflicts,
         Self::Layouts,
+        Self::Folds,
         Self::Uids,
         Self::Keys,
         Self::Pending,
@@ -90,6 +93,7 @@ impl Table {
             Self::Instances => "instances",
             Self::Conflicts => "conflicts",
             Self::Layouts => "layouts",
+            Self::Folds => "folds",
             Self::Uids => "uids",
             Self::Keys => "keys",
             Self::Pending => "pending",
@@ -223,7 +227,7 @@ fn table_options(table: Table, options: &RocksOptions, cache: &Cache) -> Options
     blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
     // The tables that are asked for keys that are not there, on the way to every acknowledgement.
     let asked = matches!(table, Table::Uids | Table::Layouts | Table::Meta | Table::Packs | Table::Manifests);
-    if asked || table == Table::Tombstones {
+    if asked || matches!(table, Table::Tombstones | Table::Instances) {
         blocks.set_bloom_filter(10.0, false);
     }
     let mut of_table = Options::default();

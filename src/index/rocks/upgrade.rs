@@ -1,0 +1,57 @@
+//! Bringing the tables of an older program to the form this one writes.
+//!
+//! Nothing is on disk before the next flush, and then everything with the new format's number: after a crash in
+//! between it is done again. Deliberately not here: rows, which are read in every version there was.
+
+use super::apply::{Applier, Mark};
+use super::read::{Reader, conflict, handle};
+use super::retention::conflict_key;
+use super::tables::{FORMAT, Table, engine, unlogged};
+use crate::IndexError;
+use crate::row::PackRow;
+use rocksdb::DB;
+
+/// Packs looked up at once.
+const ROUND: usize = 1_000;
+
+/// Upgrades a database of format `found`, which stands at `mark`.
+pub(super) fn upgrade(db: &DB, found: u64, mark: Mark) -> Result<(), IndexError> {
+    if found < 2 {
+        conflicts(db)?;
+    }
+    if found < 3 {
+        folds(db, mark)?;
+    }
+    let meta = handle(db, Table::Meta)?;
+    let write = db.put_cf_opt(meta, b"format", u64::from(FORMAT).to_be_bytes(), &unlogged());
+    write.map_err(engine("write the format"))
+}
+
+/// What the first format lacks: copies in conflict by the study they name.
+fn conflicts(db: &DB) -> Result<(), IndexError> {
+    let reader = Reader::new(db);
+    let mut run = reader.prefix(Table::Conflicts, b"")?;
+    while let Some((_, value)) = run.here()? {
+        let row = conflict(value)?;
+        let key = conflict_key(&row.key.study, row.seq);
+        db.put_cf_opt(handle(db, Table::Uids)?, key, [], &unlogged()).map_err(engine("upgrade the index"))?;
+        run.step();
+    }
+    Ok(())
+}
+
+/// What the second format lacks: folds of the instances that lie in packs.
+fn folds(db: &DB, mark: Mark) -> Result<(), IndexError> {
+    let mut applier = Applier::default();
+    let mut after = None;
+    loop {
+        let rows: Vec<PackRow> = Reader::new(db).packs(after, ROUND)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = Some(last.pack);
+        for PackRow { series, .. } in &rows {
+            let Some((_, ordinal)) = Reader::new(db).locate(series)? else { continue };
+            applier.fold_packed(db, series, ordinal)?;
+            applier.commit(db, mark)?;
+        }
+    }
+}
