@@ -103,6 +103,19 @@ impl Packs {
         Ok(source)
     }
 
+    /// The same for whoever reads a pack once: the file does not stay open.
+    pub(crate) fn source_once(&self, row: &PackRow) -> Result<Arc<dyn ReadAt>, RetrieveError> {
+        match self.hot.read(PackFile::plain(row.pack)) {
+            Ok(file) => Ok(Arc::new(file)),
+            Err(_) => self.source(row),
+        }
+    }
+
+    /// Whether packs may lie afar.
+    pub(crate) fn has_far(&self) -> bool {
+        self.far.get().is_some()
+    }
+
     /// The plain bytes of a pack from afar, past every hot volume.
     pub(crate) fn far_source(&self, row: &PackRow) -> Result<Arc<dyn ReadAt>, RetrieveError> {
         self.far.get().ok_or_else(no_far)?.source(row)

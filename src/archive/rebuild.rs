@@ -1,10 +1,13 @@
 //! The index from journal, kept facts and packs alone (law 3), and what start-up does for the missing tail.
 //!
-//! A rebuild applies all instances first, in the order they came in, wherever they lie now: heads of packed ones stand
-//! in the manifests of their packs, the others in the journal. Then it applies every other fact in the order it became
-//! true. That gives the rows of the first time, because what depends on order is the order among instances.
+//! A rebuild takes all instances first, wherever they lie now: heads of packed ones stand in the manifests of their
+//! packs, the others in the journal. Then it applies every other fact in the order it became true. That gives the rows
+//! of the first time, because what depends on order is the order among the instances of a study. Studies that lie in
+//! packs altogether go to the index whole; the instances of the others are applied in the order they came in.
 
+mod heads;
 mod spooled;
+mod survey;
 
 use crate::error::OpenError;
 use crate::facts::{Facts, is_instance, parse};
@@ -13,15 +16,15 @@ use crate::options::Options;
 use crate::packs::Packs;
 use crate::spool::Spool;
 use crate::tier::{FarCloud, KeyRing, Tiers};
-use index::{Entry, Index, PackRow, StudyKey};
-use model::pack::{PackFact, Packed};
-use model::retention::RetentionFact;
-use model::{Digest, Fact, Home, Lsn, PackId};
+use heads::Open;
+use index::{Entry, Index, Whole};
+use model::pack::PackFact;
+use model::{Digest, Fact, Home, Lsn};
 use sha2::{Digest as _, Sha256};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
-use store::pack::Pack;
 use store::{DataDir, Journal, Recovery, Replayed};
+use survey::{Survey, study_number};
 
 /// Facts applied to the index at once ...
 const BATCH: usize = 1_000;
@@ -30,8 +33,6 @@ const BATCH_BYTES: usize = 4 << 20;
 
 /// Batches read ahead of the index.
 const BATCHES_AHEAD: usize = 2;
-/// Threads that read packs.
-const READERS_MAX: usize = 4;
 
 /// What a rebuild found.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -89,6 +90,14 @@ impl<'a> Batch<'a> {
         self.index.apply(&self.entries)?;
         self.entries.clear();
         self.bytes = 0;
+        (self.progress)(self.met.facts);
+        Ok(())
+    }
+
+    /// Gives whole studies to the index, so many instances.
+    fn load(&mut self, wholes: &[Whole], instances: usize) -> Result<(), OpenError> {
+        self.index.load(wholes)?;
+        self.met.facts += u64::try_from(instances).unwrap_or(0);
         (self.progress)(self.met.facts);
         Ok(())
     }
@@ -158,43 +167,6 @@ impl Sources<'_> {
         })
     }
 
-    /// Tells the index first what was destroyed, so that nothing of it comes back; gives the studies, and the newest
-    /// instance that went with each.
-    fn bury(&self, index: &dyn Index) -> Result<HashMap<StudyKey, u64>, OpenError> {
-        let mut buried = HashMap::new();
-        self.each_fact(&mut |lsn, fact| {
-            if let Fact::Retention(retention) = &fact
-                && let RetentionFact::StudyDestroyed(tombstone) = retention.as_ref()
-            {
-                let through = buried.entry(StudyKey::from(&tombstone.study)).or_insert(0);
-                *through = tombstone.version.through.max(*through);
-                index.apply(&[Entry { lsn: 0, fact: Fact::Forwarded { lsn, was: Box::new(fact) }, home: None }])?;
-            }
-            Ok(())
-        })?;
-        Ok(buried)
-    }
-
-    /// The packs that count, with their cold copies, and those of destroyed studies: what was replaced does not count.
-    fn known_packs(
-        &self,
-        buried: &HashMap<StudyKey, u64>,
-    ) -> Result<(HashMap<PackId, PackRow>, Vec<PackRow>), OpenError> {
-        let mut rows: HashMap<PackId, PackRow> = HashMap::new();
-        self.each_fact(&mut |_, fact| {
-            if let Fact::Pack(fact) = fact {
-                match *fact {
-                    PackFact::Packed(packed) => note(&mut rows, &packed),
-                    fact => drop(rows.get_mut(&fact.pack()).map(|row| row.take(&fact))),
-                }
-            }
-            Ok(())
-        })?;
-        let gone = |row: &PackRow| buried.get(&row.series.study).is_some_and(|through| row.last_seq <= *through);
-        let doomed = rows.extract_if(|_, row| gone(row)).map(|(_, row)| row).collect();
-        Ok((rows, doomed))
-    }
-
     /// Builds an index from nothing.
     pub(crate) fn build(
         &self,
@@ -202,86 +174,73 @@ impl Sources<'_> {
         folder: &Path,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Met, OpenError> {
-        let mut spool = Spool::new(folder).map_err(|error| sorting(&error))?;
-        let buried = self.bury(index)?;
-        let (rows, doomed) = self.known_packs(&buried)?;
-        self.spool_packs(&rows.values().collect::<Vec<_>>(), &mut spool)?;
-        // Whether their bytes are gone nobody knows without the old index.
-        doomed.iter().try_for_each(|row| index.doom(row))?;
-        let (blobs, newest) = self.spool_journal(&mut spool)?;
+        remove(folder)?;
+        let mut survey = Survey::of(self, index, folder)?;
+        let (blobs, newest) = (std::mem::take(&mut survey.blobs), survey.newest.take());
+        let (studies, open) = survey.packs(index, folder)?;
+        let mut open = Open { studies: open, ..Open::default() };
+        let mut spool = Spool::new(&folder.join("instances")).map_err(|error| sorting(&error))?;
         let mut batch = Batch::new(index, progress);
-        apply_spooled(spool, &mut batch)?;
+        let packs = heads::read(self, studies, &mut open, &mut spool, &mut batch)?;
+        if !open.studies.is_empty() {
+            self.spool_journal(&open, &mut spool)?;
+            apply_spooled(spool, &mut batch)?;
+        }
         // Nothing new, but the index then stands at the journal's end.
         if let Some(entry) = newest {
             batch.push(entry, 0)?;
             batch.flush()?;
         }
-        self.each_fact(&mut |lsn, fact| batch.push(Entry { lsn, fact, home: None }, 256))?;
+        self.each_fact(&mut |lsn, fact| match open.takes(&fact) {
+            true => batch.push(Entry { lsn, fact, home: None }, 256),
+            false => {
+                batch.met.facts += 1;
+                Ok(())
+            }
+        })?;
         let met = batch.end()?;
-        Ok(Met { blobs, packs: u64::try_from(rows.len()).unwrap_or(u64::MAX), ..met })
+        remove(folder)?;
+        Ok(Met { blobs, packs, ..met })
     }
 
-    /// Every instance of the journal; gives the names of the files of large bodies, and the newest instance.
-    fn spool_journal(&self, spool: &mut Spool) -> Result<(HashSet<String>, Option<Entry>), OpenError> {
-        let (mut blobs, mut newest) = (HashSet::new(), None);
+    /// The instances of the journal, of studies that do not lie in packs altogether.
+    fn spool_journal(&self, open: &Open, spool: &mut Spool) -> Result<(), OpenError> {
         self.journal.replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
             let (_, Fact::Instance(head)) = parse(replayed.lsn, replayed.head)?.own(0) else { return Ok(()) };
-            blobs.extend(replayed.place.blob.clone());
-            let (seq, home) = (head.seq, Home::Journal(replayed.place));
+            if !open.studies.contains(&study_number(head.facility, &head.study)) {
+                return Ok(());
+            }
             let json = serde_json::to_vec(&head).map_err(|error| sorting(&error))?;
-            let item = spooled::write(&home, &json)?;
-            newest = Some(Entry { lsn: replayed.lsn, fact: Fact::Instance(head), home: Some(home) });
-            spool.push(seq, item).map_err(|error| sorting(&error))
-        })?;
-        Ok((blobs, newest))
-    }
-
-    /// The instances of packs, read by several threads.
-    fn spool_packs(&self, rows: &[&PackRow], spool: &mut Spool) -> Result<(), OpenError> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX);
-        std::thread::scope(|scope| {
-            let (to, from) = crossbeam_channel::bounded(READERS_MAX * 4);
-            for share in rows.chunks(rows.len().div_ceil(threads).max(1)) {
-                let to = to.clone();
-                scope.spawn(move || {
-                    for row in share {
-                        let read = self.heads_of(row);
-                        let failed = read.is_err();
-                        if to.send(read).is_err() || failed {
-                            return;
-                        }
-                    }
-                });
-            }
-            drop(to);
-            for items in from {
-                for (seq, item) in items? {
-                    spool.push(seq, item).map_err(|error| sorting(&error))?;
-                }
-            }
-            Ok(())
+            let item = spooled::write(&Home::Journal(replayed.place), &json)?;
+            spool.push(head.seq, item).map_err(|error| sorting(&error))
         })
-    }
-
-    /// The heads of a pack's instances, from its manifest.
-    fn heads_of(&self, row: &PackRow) -> Result<Vec<(u64, Vec<u8>)>, OpenError> {
-        let pack = Pack::open(self.packs.source(row)?).map_err(crate::RetrieveError::from)?;
-        let mut items = Vec::with_capacity(pack.manifest().instances().len());
-        for (slot, instance) in (0..).zip(pack.manifest().instances()) {
-            let unread = |what: String| OpenError::Thread { what: format!("pack {}, slot {slot}: {what}", row.pack) };
-            let seq = instance.head.get("seq").and_then(serde_json::Value::as_u64);
-            let seq = seq.ok_or_else(|| unread("its head is no instance".into()))?;
-            let json = serde_json::to_vec(&instance.head).map_err(|error| unread(error.to_string()))?;
-            items.push((seq, spooled::write(&Home::Pack { pack: row.pack, slot }, &json)?));
-        }
-        Ok(items)
     }
 }
 
-/// A pack that was written counts; those it replaces do not any more.
-fn note(rows: &mut HashMap<PackId, PackRow>, packed: &Packed) {
-    packed.replaces.iter().for_each(|replaced| drop(rows.remove(replaced)));
-    rows.entry(packed.pack).or_insert_with(|| PackRow::of(packed));
+impl Open {
+    /// Whether a fact is applied: those about packs of whole studies are in the index already.
+    fn takes(&self, fact: &Fact) -> bool {
+        let Fact::Pack(fact) = fact else { return true };
+        match fact.as_ref() {
+            PackFact::Packed(packed) => self.studies.contains(&study_number(packed.facility, &packed.study)),
+            fact => self.packs.contains(&fact.pack()),
+        }
+    }
+}
+
+/// What goes wrong while a spool is drained.
+struct Drained(OpenError);
+
+impl From<OpenError> for Drained {
+    fn from(error: OpenError) -> Self {
+        Self(error)
+    }
+}
+
+impl From<std::io::Error> for Drained {
+    fn from(error: std::io::Error) -> Self {
+        Self(sorting(&error))
+    }
 }
 
 fn sorting(error: &dyn std::fmt::Display) -> OpenError {

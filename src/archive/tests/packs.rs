@@ -145,6 +145,44 @@ fn a_rebuild_from_packs_and_what_is_left_of_the_journal_is_equal() {
 }
 
 #[test]
+fn studies_that_lie_in_packs_altogether_and_those_that_do_not_are_rebuilt_alike() {
+    let bench = packing();
+    let of = |study: u32, number: u32| {
+        let name = format!("1.2.9.{study}");
+        let (study, series) = (name.clone().leak(), format!("{name}.{}", number % 3).leak());
+        Object { study, series, number, ..Object::new(&format!("{name}.7.{number}")) }
+    };
+    for number in 1..=12 {
+        for study in 1..=9 {
+            bench.store(&of(study, number)).expect("stored");
+        }
+    }
+    // A copy in conflict never lies in a pack.
+    bench.store(&Object { fill: 99, ..of(4, 1) }).expect("kept");
+    until("packed", || bench.archive.index().unpacked(u64::MAX, 1).expect("list").is_empty() && packs_of(&bench) == 27);
+    until("released", || bench.archive.journal().segments().len() == 1);
+    // Later parts, that take the place of the first ones or stand beside them.
+    for (study, number) in [(2, 13), (5, 14), (5, 15)] {
+        bench.store(&of(study, number)).expect("stored");
+    }
+    until("packed again", || {
+        bench.archive.index().unpacked(u64::MAX, 1).expect("list").is_empty() && packs_of(&bench) > 29
+    });
+    let Bench { archive, options, folder: _folder } = bench;
+    archive.close(Duration::from_secs(20)).expect("close");
+    drop(archive);
+    let mut heard = 0;
+    let report = rebuild::run(&options, &mut |facts| heard = facts).expect("rebuild");
+    assert!(report.equal() && report.packs > 29, "{report:?}");
+    assert_eq!(heard, report.facts);
+    assert!(!options.data.join("index.spool").exists(), "what was sorted stays");
+}
+
+fn packs_of(bench: &Bench) -> usize {
+    bench.archive.index().packs(None, 1_000).expect("packs").len()
+}
+
+#[test]
 fn a_changed_bit_in_a_pack_is_found_and_never_served() {
     let bench = packing();
     for number in 1..=3 {

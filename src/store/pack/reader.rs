@@ -34,23 +34,7 @@ impl<S: ReadAt> Pack<S> {
     /// # Errors
     /// [`PackError::Damaged`], [`PackError::Newer`], [`PackError::Read`].
     pub fn open(source: S) -> Result<Self, PackError> {
-        let len = source.len();
-        let tail_at = len.saturating_sub(TAIL);
-        let tail = source.read_at(tail_at..len).map_err(PackError::Read)?;
-        let directory = |what| PackError::damaged("directory", tail_at, what);
-        let (offset, length, crc32c) = parse_comment(&tail)?.ok_or(directory("the comment of a pack is missing"))?;
-        let end = offset.checked_add(length).filter(|end| *end <= len && length <= MANIFEST_MAX);
-        let end = end.ok_or(directory("the manifest does not lie in the pack"))?;
-        let json = match offset.checked_sub(tail_at).and_then(|start| usize::try_from(start).ok()) {
-            Some(start) => {
-                let end = usize::try_from(end - tail_at).map_err(|_| directory("it is too long"))?;
-                tail.get(start..end).ok_or(directory("the manifest does not lie in the pack"))?.to_vec()
-            }
-            None => source.read_at(offset..end).map_err(PackError::Read)?,
-        };
-        if crc32c::crc32c(&json) != crc32c {
-            return Err(PackError::damaged(MANIFEST_NAME, offset, "its CRC-32C differs"));
-        }
+        let (json, offset) = read_manifest(&source)?;
         Ok(Self { source, manifest: Arc::new(Manifest::parse(&json, offset)?) })
     }
 
@@ -147,6 +131,41 @@ impl<S: ReadAt> Pack<S> {
             _ => Err(damaged("it cannot be decoded")),
         }
     }
+}
+
+impl Manifest {
+    /// The manifest of a pack as it stands there, its checksum compared and nothing else: for whoever looks for what
+    /// the archive knew of the instances and reads no piece.
+    ///
+    /// # Errors
+    /// [`PackError::Damaged`], [`PackError::Newer`], [`PackError::Read`].
+    pub fn read_json(source: &(impl ReadAt + ?Sized)) -> Result<Vec<u8>, PackError> {
+        read_manifest(source).map(|(json, _)| json)
+    }
+}
+
+/// The manifest's bytes and where they lie.
+fn read_manifest(source: &(impl ReadAt + ?Sized)) -> Result<(Vec<u8>, u64), PackError> {
+    let len = source.len();
+    let tail_at = len.saturating_sub(TAIL);
+    let mut tail = source.read_at(tail_at..len).map_err(PackError::Read)?;
+    let directory = |what| PackError::damaged("directory", tail_at, what);
+    let (offset, length, crc32c) = parse_comment(&tail)?.ok_or(directory("the comment of a pack is missing"))?;
+    let end = offset.checked_add(length).filter(|end| *end <= len && length <= MANIFEST_MAX);
+    let end = end.ok_or(directory("the manifest does not lie in the pack"))?;
+    let json = match offset.checked_sub(tail_at).and_then(|start| usize::try_from(start).ok()) {
+        Some(start) => {
+            let end = usize::try_from(end - tail_at).map_err(|_| directory("it is too long"))?;
+            tail.truncate(end);
+            tail.drain(..start.min(end));
+            tail
+        }
+        None => source.read_at(offset..end).map_err(PackError::Read)?,
+    };
+    if json.len() as u64 != length || crc32c::crc32c(&json) != crc32c {
+        return Err(PackError::damaged(MANIFEST_NAME, offset, "its CRC-32C differs"));
+    }
+    Ok((json, offset))
 }
 
 /// Place, length and CRC-32C of the manifest, from the last bytes of a pack; `None` when it is no pack.

@@ -1,0 +1,191 @@
+//! What packs hold, read by several threads, study by study.
+//!
+//! A study that lies in packs altogether goes to the index at once; the instances of others go to a spool, to be applied
+//! in the order they came in with those of the journal.
+//! Deliberately not here: which studies those are ([`super::survey`]).
+
+use super::survey::{Known, study_number};
+use super::{Batch, Drained, Sources, sorting, spooled};
+use crate::error::OpenError;
+use crate::spool::Spool;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use index::{PackRow, Whole};
+use model::{Home, InstanceHead, PackId};
+use serde::Deserialize;
+use std::collections::HashSet;
+use store::pack::Manifest;
+
+/// Threads that read packs ...
+const READERS_MAX: usize = 4;
+/// ... and where they may have to be fetched.
+const FAR_READERS: usize = 16;
+/// Instances put into the index at once.
+const LOAD: usize = 2_000;
+/// Instances of a study that are in memory at once.
+const WHOLE_MAX: usize = 20_000;
+
+/// Studies whose instances and facts are applied one by one.
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    /// The studies ([`study_number`]).
+    pub(super) studies: HashSet<u64>,
+    /// Their packs.
+    pub(super) packs: HashSet<PackId>,
+}
+
+/// Packs that are read together.
+struct Job {
+    study: u64,
+    packs: Vec<Known>,
+    /// Whether they are a whole study.
+    whole: bool,
+}
+
+/// What was read.
+enum Made {
+    Whole(Whole),
+    Open { study: u64, packs: Vec<PackId>, items: Vec<(u64, Vec<u8>)> },
+}
+
+/// What a rebuild needs of a manifest.
+#[derive(Deserialize)]
+struct Heads {
+    instances: Vec<Head>,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    head: InstanceHead,
+}
+
+/// Reads every pack of a spool by study. Whole studies go to the index; the instances of the studies in `open`, and of
+/// those that turn out not to be whole, to `spool`. Gives the number of packs.
+pub(super) fn read(
+    sources: &Sources<'_>,
+    studies: Spool,
+    open: &mut Open,
+    spool: &mut Spool,
+    batch: &mut Batch<'_>,
+) -> Result<u64, OpenError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX);
+    let threads = if sources.packs.has_far() { FAR_READERS } else { threads };
+    let known = open.studies.clone();
+    std::thread::scope(|scope| {
+        let (to_readers, jobs) = bounded(threads * 2);
+        let (to_index, made) = bounded(threads * 2);
+        let producer = scope.spawn(move || produce(studies, &known, &to_readers));
+        for _ in 0..threads {
+            let (jobs, to_index): (Receiver<Job>, Sender<_>) = (jobs.clone(), to_index.clone());
+            scope.spawn(move || {
+                for job in jobs {
+                    let made = sources.make(job);
+                    let failed = made.is_err();
+                    if to_index.send(made).is_err() || failed {
+                        return;
+                    }
+                }
+            });
+        }
+        drop((jobs, to_index));
+        let mut load = Load { batch, wholes: Vec::new(), instances: 0, packs: 0 };
+        for made in made {
+            match made? {
+                Made::Whole(whole) => load.take(whole)?,
+                Made::Open { study, packs, items } => {
+                    load.packs += u64::try_from(packs.len()).unwrap_or(0);
+                    open.studies.insert(study);
+                    open.packs.extend(packs);
+                    for (seq, item) in items {
+                        spool.push(seq, item).map_err(|error| sorting(&error))?;
+                    }
+                }
+            }
+        }
+        producer.join().map_err(|_| sorting(&"the thread that gathers packs ended"))??;
+        load.flush()?;
+        Ok(load.packs)
+    })
+}
+
+/// Whole studies on their way into the index.
+struct Load<'a, 'b> {
+    batch: &'a mut Batch<'b>,
+    wholes: Vec<Whole>,
+    instances: usize,
+    packs: u64,
+}
+
+impl Load<'_, '_> {
+    fn take(&mut self, whole: Whole) -> Result<(), OpenError> {
+        self.instances += whole.instances.len();
+        self.packs += u64::try_from(whole.packs.len()).unwrap_or(0);
+        self.wholes.push(whole);
+        if self.instances >= LOAD { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), OpenError> {
+        self.batch.load(&self.wholes, self.instances)?;
+        self.wholes.clear();
+        self.instances = 0;
+        Ok(())
+    }
+}
+
+/// Gathers the packs of each study.
+fn produce(studies: Spool, open: &HashSet<u64>, jobs: &Sender<Job>) -> Result<(), OpenError> {
+    // When nobody takes them any more, another error is on its way already.
+    let gone = || sorting(&"nobody reads the packs");
+    let send = |study: u64, packs: Vec<Known>| {
+        let instances: usize = packs.iter().map(Known::instances).sum();
+        if open.contains(&study) || instances > WHOLE_MAX {
+            return packs
+                .into_iter()
+                .try_for_each(|pack| jobs.send(Job { study, packs: vec![pack], whole: false }).map_err(|_| gone()));
+        }
+        jobs.send(Job { study, packs, whole: true }).map_err(|_| gone())
+    };
+    let (mut now, mut packs) = (0, Vec::new());
+    let drained = studies.drain(&mut |study, item| -> Result<(), Drained> {
+        if study != now && !packs.is_empty() {
+            send(now, std::mem::take(&mut packs))?;
+        }
+        now = study;
+        packs.push(serde_json::from_slice(&item).map_err(|error| sorting(&error))?);
+        Ok(())
+    });
+    drained.map_err(|Drained(error)| error)?;
+    if packs.is_empty() { Ok(()) } else { send(now, packs) }
+}
+
+impl Sources<'_> {
+    fn make(&self, job: Job) -> Result<Made, OpenError> {
+        let Job { study, packs, whole } = job;
+        let rows: Vec<PackRow> = packs.iter().map(Known::row).collect();
+        let mut instances = Vec::with_capacity(packs.iter().map(Known::instances).sum());
+        for row in &rows {
+            let heads = self.heads_of(row)?;
+            instances.extend((0..).zip(heads).map(|(slot, head)| (head, row.pack, slot)));
+        }
+        instances.sort_by_key(|(head, ..)| head.seq);
+        // One that two packs hold lies in the one that the newest fact names, and facts are applied in order.
+        let twice = instances.windows(2).any(|pair| matches!(pair, [(a, ..), (b, ..)] if a.seq == b.seq));
+        let here = |head: &InstanceHead| study_number(head.facility, &head.study) == study && head.outcome.copy == 0;
+        if whole && !twice && instances.iter().all(|(head, ..)| here(head)) {
+            return Ok(Made::Whole(Whole { packs: rows, instances }));
+        }
+        let mut items = Vec::with_capacity(instances.len());
+        for (head, pack, slot) in instances {
+            let json = serde_json::to_vec(&head).map_err(|error| sorting(&error))?;
+            items.push((head.seq, spooled::write(&Home::Pack { pack, slot }, &json)?));
+        }
+        Ok(Made::Open { study, packs: rows.iter().map(|row| row.pack).collect(), items })
+    }
+
+    /// The heads of a pack's instances, from its manifest.
+    fn heads_of(&self, row: &PackRow) -> Result<Vec<InstanceHead>, OpenError> {
+        let json = Manifest::read_json(&*self.packs.source_once(row)?).map_err(crate::RetrieveError::from)?;
+        let unread = |error: serde_json::Error| OpenError::Thread { what: format!("pack {}: {error}", row.pack) };
+        let heads: Heads = serde_json::from_slice(&json).map_err(unread)?;
+        Ok(heads.instances.into_iter().map(|instance| instance.head).collect())
+    }
+}

@@ -1,0 +1,169 @@
+//! The first look at what there is: what facts say of packs, what was destroyed, which instances the journal holds.
+//!
+//! Facts about packs are gathered in a spool, because there are more than fit into memory. Of the instances only what
+//! tells apart studies that lie in packs altogether is kept; the journal is bounded, and so is that.
+//! Deliberately not here: reading packs.
+
+use super::{Drained, Sources, sorting};
+use crate::error::OpenError;
+use crate::facts::parse;
+use crate::spool::Spool;
+use index::{Entry, Index, PackRow, StudyKey};
+use model::pack::{ColdCopy, PackFact, Packed};
+use model::retention::RetentionFact;
+use model::{FacilityCode, Fact, Home, Lsn, PackId, Uid};
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use store::Replayed;
+
+/// What was seen.
+pub(super) struct Survey {
+    /// Facts about packs, by pack, in order.
+    packs: Spool,
+    /// The instances of the journal, and the study of each ([`study_number`]).
+    loose: HashMap<u64, u64>,
+    /// The studies that were destroyed, and the newest instance that went with each.
+    buried: HashMap<StudyKey, u64>,
+    /// Names of the files of large bodies.
+    pub(super) blobs: HashSet<String>,
+    /// The newest instance of the journal.
+    pub(super) newest: Option<Entry>,
+}
+
+/// A pack that counts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Known {
+    packed: Packed,
+    hot: bool,
+    cold: Option<ColdCopy>,
+}
+
+impl Known {
+    /// Its row.
+    pub(super) fn row(&self) -> PackRow {
+        PackRow { hot: self.hot, cold: self.cold.clone(), ..PackRow::of(&self.packed) }
+    }
+
+    /// How many instances it has.
+    pub(super) fn instances(&self) -> usize {
+        self.packed.seqs.len()
+    }
+}
+
+/// A number that stands for everything of a facility under a Study Instance UID. Two studies may share one: they are
+/// then treated alike.
+pub(super) fn study_number(facility: FacilityCode, study: &Uid) -> u64 {
+    number(&(facility, study))
+}
+
+fn number(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Something that is said of a pack.
+#[derive(Serialize, Deserialize)]
+enum Said {
+    Fact(PackFact),
+    /// Another one took its place.
+    Replaced(PackId),
+}
+
+impl Survey {
+    /// Looks through facts and journal. What was destroyed is told the index at once, so that nothing of it comes back.
+    pub(super) fn of(sources: &Sources<'_>, index: &dyn Index, folder: &Path) -> Result<Self, OpenError> {
+        let packs = Spool::new(&folder.join("packs")).map_err(|error| sorting(&error))?;
+        let (loose, buried, blobs) = (HashMap::new(), HashMap::new(), HashSet::new());
+        let mut survey = Self { packs, loose, buried, blobs, newest: None };
+        sources.facts.replay(&mut |lsn, fact| survey.fact(index, lsn, fact))?;
+        sources.journal.replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
+            match parse(replayed.lsn, replayed.head)?.own(replayed.lsn) {
+                (_, Fact::Instance(head)) => {
+                    survey.blobs.extend(replayed.place.blob.clone());
+                    survey.loose.insert(head.seq, study_number(head.facility, &head.study));
+                    let home = Some(Home::Journal(replayed.place));
+                    survey.newest = Some(Entry { lsn: replayed.lsn, fact: Fact::Instance(head), home });
+                    Ok(())
+                }
+                (lsn, fact) => survey.fact(index, lsn, fact),
+            }
+        })?;
+        Ok(survey)
+    }
+
+    fn fact(&mut self, index: &dyn Index, lsn: Lsn, fact: Fact) -> Result<(), OpenError> {
+        match fact {
+            Fact::Pack(fact) => {
+                if let PackFact::Packed(packed) = fact.as_ref() {
+                    packed.replaces.iter().try_for_each(|replaced| self.said(*replaced, &Said::Replaced(*replaced)))?;
+                }
+                self.said(fact.pack(), &Said::Fact(*fact))
+            }
+            Fact::Retention(retention) => {
+                let RetentionFact::StudyDestroyed(tombstone) = retention.as_ref() else { return Ok(()) };
+                let through = self.buried.entry(StudyKey::from(&tombstone.study)).or_insert(0);
+                *through = tombstone.version.through.max(*through);
+                let fact = Fact::Forwarded { lsn, was: Box::new(Fact::Retention(retention)) };
+                Ok(index.apply(&[Entry { lsn: 0, fact, home: None }])?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn said(&mut self, pack: PackId, said: &Said) -> Result<(), OpenError> {
+        let item = serde_json::to_vec(said).map_err(|error| sorting(&error))?;
+        self.packs.push(number(&pack), item).map_err(|error| sorting(&error))
+    }
+
+    /// The packs that count, into a spool by study, and the studies that do not lie in packs altogether. Packs of
+    /// destroyed studies are told the index: whether their bytes are gone nobody knows without the old one.
+    pub(super) fn packs(self, index: &dyn Index, folder: &Path) -> Result<(Spool, HashSet<u64>), OpenError> {
+        let mut studies = Spool::new(&folder.join("studies")).map_err(|error| sorting(&error))?;
+        let (mut loose, buried) = (self.loose, self.buried);
+        let mut counts = |known: Known| -> Result<(), OpenError> {
+            let row = known.row();
+            if buried.get(&row.series.study).is_some_and(|through| row.last_seq <= *through) {
+                return Ok(index.doom(&row)?);
+            }
+            for seq in &known.packed.seqs {
+                loose.remove(seq);
+            }
+            let item = serde_json::to_vec(&known).map_err(|error| sorting(&error))?;
+            let study = study_number(known.packed.facility, &known.packed.study);
+            studies.push(study, item).map_err(|error| sorting(&error))
+        };
+        let (mut now, mut known): (u64, HashMap<PackId, Known>) = (0, HashMap::new());
+        let drained = self.packs.drain(&mut |number, item| -> Result<(), Drained> {
+            if number != now {
+                now = number;
+                known.drain().try_for_each(|(_, known)| counts(known))?;
+            }
+            note(&mut known, serde_json::from_slice(&item).map_err(|error| sorting(&error))?);
+            Ok(())
+        });
+        drained.map_err(|Drained(error)| error)?;
+        known.into_values().try_for_each(counts)?;
+        let destroyed = buried.keys().map(|key| study_number(key.facility, &key.study));
+        Ok((studies, loose.into_values().chain(destroyed).collect()))
+    }
+}
+
+/// A pack that was written counts; those it replaces do not any more.
+fn note(known: &mut HashMap<PackId, Known>, said: Said) {
+    match said {
+        Said::Replaced(pack) => drop(known.remove(&pack)),
+        Said::Fact(PackFact::Packed(packed)) => {
+            known.entry(packed.pack).or_insert(Known { packed, hot: true, cold: None });
+        }
+        Said::Fact(fact) => {
+            if let Some(known) = known.get_mut(&fact.pack()) {
+                let mut row = known.row();
+                row.take(&fact);
+                (known.hot, known.cold) = (row.hot, row.cold);
+            }
+        }
+    }
+}
