@@ -1,25 +1,36 @@
 """Other people's DIMSE tools against a running archive: one row for each service and tool, and what came of it.
 
-    interop_dimse.py DICOM_ADDRESS LIST
+    interop_dimse.py DICOM_ADDRESS LIST KHOANH DATA
 
 LIST names the files that the archive holds (one path a line); what tools find is compared with pydicom's reading of
-them. Prints the table; exit 1 if any row failed. Tools are DCMTK's (findscu) and pynetdicom's.
+them, what they retrieve with the data sets, byte for byte. KHOANH is the program and DATA its data directory, to
+register destinations. Prints the table; exit 1 if any row failed. Tools are DCMTK's (findscu, movescu, getscu,
+storescp, echoscu), pynetdicom's and the program's own.
 """
 
 import collections
+import contextlib
 import pathlib
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 
 import pydicom
 import pydicom.config
 from pydicom.dataset import Dataset
-from pynetdicom import AE
+from pydicom.filebase import DicomFileLike
+from pydicom.filereader import _read_file_meta_info, read_preamble
+from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role, evt
 from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+    Verification,
 )
 
 warnings.simplefilter("ignore")
@@ -27,10 +38,75 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
 
 TITLE = "KHOANH"
+UNCOMPRESSED = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"}
 
 
 def text(dataset, keyword):
     return str(dataset.get(keyword, "") or "").strip(" \0")
+
+
+def data_set(path):
+    """Transfer syntax and the bytes behind the file meta information."""
+    with open(path, "rb") as file:
+        read_preamble(file, True)
+        meta = _read_file_meta_info(file)
+        return str(meta.get("TransferSyntaxUID", "")), file.read()
+
+
+def compared(corpus, received):
+    """What arrived against what is stored: equal, converted and missing ones, by SOP Instance UID."""
+    equal, converted = set(), set()
+    for uid, (syntax, data) in received.items():
+        if uid not in corpus.stored:
+            continue
+        stored_syntax, stored = corpus.stored[uid]
+        if syntax == stored_syntax:
+            assert data == stored, f"{uid} arrived with other bytes in the stored syntax"
+            equal.add(uid)
+        else:
+            assert stored_syntax in UNCOMPRESSED and syntax in UNCOMPRESSED, f"{uid}: {stored_syntax} as {syntax}"
+            converted.add(uid)
+    missing = set(corpus.stored) - set(received)
+    return equal, converted, missing
+
+
+def told(corpus, received):
+    equal, converted, missing = compared(corpus, received)
+    assert equal, "nothing arrived"
+    said = f"{len(equal)} of {len(corpus.stored)} byte for byte"
+    if converted:
+        said += f", {len(converted)} converted"
+    if missing:
+        syntaxes = sorted({corpus.stored[uid][0] for uid in missing})
+        said += f", {len(missing)} not taken ({', '.join(syntaxes)})"
+    return said
+
+
+def folder_of(path):
+    """What a DCMTK tool wrote, by SOP Instance UID."""
+    found = {}
+    for file in pathlib.Path(path).iterdir():
+        head = pydicom.dcmread(file, force=True, specific_tags=["SOPInstanceUID"])
+        found[text(head, "SOPInstanceUID")] = data_set(file)
+    return found
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def until(what, condition, limit=20):
+    end = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < end, f"never happened: {what}"
+        time.sleep(0.01)
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Corpus:
@@ -39,6 +115,10 @@ class Corpus:
     def __init__(self, listing):
         files = [line for line in pathlib.Path(listing).read_text().splitlines() if line]
         self.heads = [pydicom.dcmread(file, force=True, stop_before_pixels=True) for file in files]
+        # Transfer syntax and data set by SOP Instance UID, of the files that say what they are.
+        whole = [(head, file) for head, file in zip(self.heads, files) if text(head.file_meta, "TransferSyntaxUID")]
+        self.files = [file for head, file in whole if text(head.file_meta, "MediaStorageSOPInstanceUID")]
+        self.stored = {text(head, "SOPInstanceUID"): data_set(file) for head, file in whole}
         self.studies = collections.defaultdict(list)
         for head in self.heads:
             self.studies[text(head, "StudyInstanceUID")].append(head)
@@ -116,13 +196,178 @@ def check_find(find, address, corpus):
     return f"{len(corpus.studies)} studies, {len(corpus.patients())} patients"
 
 
+class Archive:
+    """The program, to register destinations and to run its clients."""
+
+    def __init__(self, program, data):
+        self.program, self.data = program, data
+
+    def run(self, *arguments):
+        done = subprocess.run([self.program, *arguments], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def destination(self, title, port):
+        self.run("destinations", "add", title, f"127.0.0.1:{port}", "--any", "--data", self.data)
+
+
+@contextlib.contextmanager
+def storescp(title, *options):
+    """DCMTK's storescp, bit preserving; gives its port and folder."""
+    port, folder = free_port(), tempfile.mkdtemp()
+    arguments = ["storescp", "-aet", title, "+B", "-od", folder, *options, str(port)]
+    running = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until("storescp listens", lambda: listens(port))
+        yield port, folder
+    finally:
+        running.kill()
+        running.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_movescu(address, corpus, archive):
+    with storescp("STORESCP", "+xa") as (port, folder):
+        archive.destination("STORESCP", port)
+        refused = 0
+        for study in corpus.studies:
+            keys = ["-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}"]
+            arguments = ["movescu", "-S", "-aec", TITLE, "-aet", "MOVESCU", "-aem", "STORESCP", *keys]
+            done = subprocess.run([*arguments, address[0], str(address[1])], capture_output=True, timeout=120)
+            refused += done.returncode != 0
+        said = told(corpus, folder_of(folder))
+        equal, converted, missing = compared(corpus, folder_of(folder))
+        assert bool(missing) == bool(refused), f"{refused} moves not clean, {len(missing)} missing"
+        return said
+
+
+def check_pynetdicom_move(address, corpus, archive):
+    received = {}
+
+    def store(event):
+        received[str(event.request.AffectedSOPInstanceUID)] = (
+            str(event.context.transfer_syntax),
+            event.request.DataSet.getvalue(),
+        )
+        assert str(event.request.MoveOriginatorApplicationEntityTitle).strip() == "PYNETDICOM"
+        return 0x0000
+
+    ae = AE("PYNETDICOM")
+    syntaxes = sorted({syntax for syntax, _ in corpus.stored.values()})
+    for uid in sorted({text(head, "SOPClassUID") for head in corpus.heads}):
+        ae.add_supported_context(uid, syntaxes)
+    ae.maximum_pdu_size = 0
+    known = {context.abstract_syntax for context in AllStoragePresentationContexts}
+    port = free_port()
+    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+    try:
+        archive.destination("PYNETDICOM", port)
+        ae.add_requested_context(StudyRootQueryRetrieveInformationModelMove)
+        association = ae.associate(*address, ae_title=TITLE)
+        assert association.is_established, "no association"
+        for study, heads in corpus.studies.items():
+            uids = {text(head, "SOPInstanceUID") for head in heads}
+            # pynetdicom aborts over UIDs that break the rules and over classes it does not know.
+            if not all(pydicom.uid.UID(uid).is_valid for uid in uids) or not known.issuperset(
+                text(head, "SOPClassUID") for head in heads
+            ):
+                continue
+            identifier = Dataset()
+            identifier.QueryRetrieveLevel, identifier.StudyInstanceUID = "STUDY", study
+            model = StudyRootQueryRetrieveInformationModelMove
+            *_, (final, _) = association.send_c_move(identifier, "PYNETDICOM", model)
+            counts = (final.NumberOfCompletedSuboperations, final.NumberOfFailedSuboperations)
+            assert final.Status == 0 and counts == (len(uids), 0), f"{study}: {final}"
+        association.release()
+    finally:
+        server.shutdown()
+    return told(corpus, received)
+
+
+def check_getscu(address, corpus):
+    with tempfile.TemporaryDirectory() as folder:
+        for study in corpus.studies:
+            keys = ["-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}"]
+            arguments = ["getscu", "-S", "-aec", TITLE, "-aet", "GETSCU", "+B", "-od", folder, *keys]
+            subprocess.run([*arguments, address[0], str(address[1])], capture_output=True, timeout=120)
+        received = folder_of(folder)
+        _, _, missing = compared(corpus, received)
+        # It proposes uncompressed syntaxes alone, and the storage classes it knows.
+        assert received, "nothing arrived"
+        return told(corpus, received) + "; it proposes uncompressed syntaxes only"
+
+
+def check_pynetdicom_get(address, corpus):
+    received = {}
+
+    def store(event):
+        received[str(event.request.AffectedSOPInstanceUID)] = (
+            str(event.context.transfer_syntax),
+            event.request.DataSet.getvalue(),
+        )
+        return 0x0000
+
+    pairs = collections.defaultdict(set)
+    for head in corpus.heads:
+        if text(head, "SOPInstanceUID") in corpus.stored:
+            pairs[text(head, "SOPClassUID")].add(corpus.stored[text(head, "SOPInstanceUID")][0])
+    contexts = [build_context(uid, syntax) for uid, syntaxes in sorted(pairs.items()) for syntax in sorted(syntaxes)]
+    lost = {(context.abstract_syntax, context.transfer_syntax[0]) for context in contexts[127:]}
+    get = StudyRootQueryRetrieveInformationModelGet
+    ae = AE("PYNETDICOM")
+    roles = [build_role(uid, scp_role=True, scu_role=True) for uid in pairs]
+    association = ae.associate(
+        *address,
+        ae_title=TITLE,
+        contexts=[build_context(get), *contexts[:127]],
+        ext_neg=roles,
+        evt_handlers=[(evt.EVT_C_STORE, store)],
+    )
+    assert association.is_established, "no association"
+    for study in corpus.studies:
+        identifier = Dataset()
+        identifier.QueryRetrieveLevel, identifier.StudyInstanceUID = "STUDY", study
+        *_, (final, _) = association.send_c_get(identifier, get)
+        assert final.Status in (0, 0xB000), f"{study}: {final}"
+    association.release()
+    assert lost or not compared(corpus, received)[2], "some did not come"
+    return told(corpus, received)
+
+
+def check_echo(address):
+    done = subprocess.run(["echoscu", "-aec", TITLE, address[0], str(address[1])], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    ae = AE("PYNETDICOM")
+    ae.add_requested_context(Verification)
+    association = ae.associate(*address, ae_title=TITLE)
+    assert association.is_established and association.send_c_echo().Status == 0
+    association.release()
+    return "echoscu and pynetdicom"
+
+
+def check_send(corpus, archive):
+    """The program's own clients, to DCMTK's storescp."""
+    with storescp("STORESCP", "+xa") as (port, folder):
+        archive.run("echo", f"127.0.0.1:{port}", "--called", "STORESCP")
+        arguments = ["send", f"127.0.0.1:{port}", "--called", "STORESCP", *corpus.files]
+        done = subprocess.run([archive.program, *arguments], capture_output=True, text=True, timeout=300)
+        assert done.returncode in (0, 3), done.stderr
+        return told(corpus, folder_of(folder))
+
+
 def main():
-    address, listing = sys.argv[1:]
+    address, listing, program, data = sys.argv[1:]
     host, port = address.rsplit(":", 1)
-    address, corpus = (host, int(port)), Corpus(listing)
+    address, corpus, archive = (host, int(port)), Corpus(listing), Archive(program, data)
     rows = [
+        ("C-ECHO", "DCMTK, pynetdicom", lambda: check_echo(address)),
         ("C-FIND", "DCMTK findscu", lambda: check_find(findscu, address, corpus)),
         ("C-FIND", "pynetdicom", lambda: check_find(pynetdicom_find, address, corpus)),
+        ("C-MOVE", "DCMTK movescu, storescp", lambda: check_movescu(address, corpus, archive)),
+        ("C-MOVE", "pynetdicom", lambda: check_pynetdicom_move(address, corpus, archive)),
+        ("C-GET", "DCMTK getscu", lambda: check_getscu(address, corpus)),
+        ("C-GET", "pynetdicom", lambda: check_pynetdicom_get(address, corpus)),
+        ("C-ECHO, C-STORE as user", "DCMTK storescp", lambda: check_send(corpus, archive)),
     ]
     failed = False
     print("| service | tool | result |\n|---|---|---|")

@@ -2,6 +2,7 @@
 
 mod backup;
 mod check_config;
+mod destinations;
 mod exit;
 mod export;
 mod import;
@@ -80,6 +81,9 @@ enum Command {
     /// Hospitals and the modalities that send for them (cơ sở y tế và nguồn gửi ảnh).
     #[command(subcommand, after_help = sources::HELP)]
     Sources(sources::Sources),
+    /// Whom objects may be sent to by C-MOVE (nơi nhận ảnh).
+    #[command(subcommand, after_help = destinations::HELP)]
+    Destinations(destinations::Destinations),
     /// The signed log that proves what was stored, held and destroyed (sổ cái có chữ ký).
     #[command(subcommand, after_help = ledger::HELP)]
     Ledger(ledger::Ledger),
@@ -187,6 +191,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::RebuildIndex(place) => rebuild::run(&place),
         Command::CheckConfig(wanted) => check_config::run(&wanted),
         Command::Sources(wanted) => sources::run(&wanted),
+        Command::Destinations(wanted) => destinations::run(&wanted),
         Command::Ledger(wanted) => ledger::run(&wanted),
         Command::Status(wanted) => status::run(&wanted),
         Command::Keys(wanted) => keys::run(&wanted),

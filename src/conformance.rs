@@ -78,7 +78,7 @@ fn sop_classes(out: &mut String) {
     }
     let _ = writeln!(
         out,
-        "\n### SOP classes of query\n\nIn the role of SCP; identifiers in Explicit or Implicit VR Little Endian or Explicit VR Big Endian.\n"
+        "\n### SOP classes of query and retrieve\n\nIn the role of SCP; identifiers in Explicit or Implicit VR Little Endian or Explicit VR Big Endian.\n"
     );
     let _ = writeln!(out, "| UID | name |\n|---|---|");
     for class in dimse::query_classes() {
@@ -172,8 +172,13 @@ fn limits(out: &mut String) {
         ("`dicom.associations_per_source_max`", config.dicom.associations_per_source_max.to_string(), "of one source"),
         ("`dicom.pdu_max`", config.dicom.pdu_max.to_string(), "longest P-DATA-TF"),
         ("`dicom.request_max`", config.dicom.request_max.to_string(), "longest A-ASSOCIATE-RQ"),
-        ("`dicom.identifier_max`", config.dicom.identifier_max.to_string(), "identifier of a C-FIND"),
+        ("`dicom.identifier_max`", config.dicom.identifier_max.to_string(), "identifier of a C-FIND, C-MOVE or C-GET"),
         ("`dicom.identifier_keys_max`", config.dicom.identifier_keys_max.to_string(), "keys of one identifier"),
+        (
+            "`dicom.retrieve_objects_max`",
+            config.dicom.retrieve_objects_max.to_string(),
+            "objects of one C-MOVE or C-GET",
+        ),
         ("`http.connections_max`", config.http.connections_max.to_string(), "connections at one time"),
         ("`http.find_limit_max`", config.http.find_limit_max.to_string(), "rows of one answer"),
         ("`http.find_offset_max`", config.http.find_offset_max.to_string(), "largest `offset`"),

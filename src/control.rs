@@ -16,7 +16,7 @@ use crate::cli::{Exit, Failure};
 use crate::config::Config;
 use archive::Archive;
 use model::facility::CharsetHint;
-use model::{Facility, FacilityCode, PackId, Source, Uid};
+use model::{Destination, Facility, FacilityCode, PackId, Source, Uid};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,6 +52,10 @@ pub(crate) enum Request {
         /// Sources.
         sources: Vec<Source>,
     },
+    /// Destinations that are not removed.
+    Destinations,
+    /// Adds, changes or removes a destination.
+    PutDestination(Destination),
     /// Adopts folders of DICOM files.
     Import(ImportRequest),
     /// Re-reads everything stored.

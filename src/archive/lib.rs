@@ -13,6 +13,7 @@ pub mod budget;
 pub mod clock;
 mod commit;
 mod decide;
+mod destinations;
 mod error;
 pub mod export;
 mod facts;

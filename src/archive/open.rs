@@ -187,7 +187,7 @@ impl Archive {
         let queue = Arc::new(FairQueue::new());
         let health = Arc::new(Health::default());
         let journaled = Arc::new(AtomicU64::new(0));
-        let (facilities, sources) = index.registry()?;
+        let ((facilities, sources), destinations) = (index.registry()?, index.destinations()?);
         let feed = keeper.as_ref().map(|keeper| keeper.feed());
         let (turns, pipeline) = start_pipeline(&options, &journal, &index, &queue, &health, &journaled, feed)?;
         let archive = Arc::new(Self {
@@ -206,7 +206,7 @@ impl Archive {
             index,
             queue,
             turns,
-            registry: RwLock::new(Registry::new(facilities, sources)),
+            registry: RwLock::new(Registry::new(facilities, sources).with(destinations)),
             health,
             draining: AtomicBool::new(false),
             stopping: Arc::new(AtomicBool::new(false)),

@@ -1,4 +1,4 @@
-//! Facilities and sources: who may send, for whom, and who tried in vain.
+//! Facilities and sources: who may send, for whom, and who tried in vain. Destinations have a page of their own.
 //!
 //! The registry is data: every change is a fact in the journal before it holds. Knocks are volatile.
 
@@ -8,7 +8,7 @@ use crate::error::RegistryError;
 use crate::open::Archive;
 use crate::sequence::Work;
 use model::facility::{AddressRange, CharsetHint};
-use model::{AeTitle, Caller, Facility, FacilityCode, Fact, Role, Source};
+use model::{AeTitle, Caller, Destination, Facility, FacilityCode, Fact, Role, Source};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
@@ -48,8 +48,9 @@ pub struct Knock {
 /// The registry as it stands, and the knocks.
 #[derive(Default)]
 pub(crate) struct Registry {
-    facilities: BTreeMap<FacilityCode, Facility>,
+    pub(crate) facilities: BTreeMap<FacilityCode, Facility>,
     sources: BTreeMap<String, Source>,
+    pub(crate) destinations: BTreeMap<AeTitle, Destination>,
     knocks: HashMap<(String, String, Option<IpAddr>), Knock>,
 }
 
@@ -58,12 +59,19 @@ impl Registry {
         Self {
             facilities: facilities.into_iter().map(|facility| (facility.code, facility)).collect(),
             sources: sources.into_iter().map(|source| (source.id.clone(), source)).collect(),
+            destinations: BTreeMap::new(),
             knocks: HashMap::new(),
         }
     }
 
+    /// The same with destinations.
+    pub(crate) fn with(mut self, destinations: Vec<Destination>) -> Self {
+        self.destinations = destinations.into_iter().map(|to| (to.title.clone(), to)).collect();
+        self
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.facilities.is_empty() && self.sources.is_empty()
+        self.facilities.is_empty() && self.sources.is_empty() && self.destinations.is_empty()
     }
 
     fn knock(&mut self, called: &AeTitle, calling: &AeTitle, peer: IpAddr, now: u64) {
@@ -250,7 +258,7 @@ fn is_active(facility: &Facility, today: &str) -> bool {
 
 /// An administrator may change the sources of facilities it may see; facilities only when it sees all,
 /// or at a loopback start without tokens.
-fn authorize(caller: &Caller, facility: Option<FacilityCode>) -> Result<(), RegistryError> {
+pub(crate) fn authorize(caller: &Caller, facility: Option<FacilityCode>) -> Result<(), RegistryError> {
     let demo = *caller == Caller::demo();
     let allowed = caller.role >= Role::Admin
         && (demo || facility.map_or(caller.facilities.is_none(), |facility| caller.may_see(facility)));

@@ -318,6 +318,7 @@ impl Archive {
             Fact::Instance(_) | Fact::Forwarded { .. } => false,
             Fact::Facility(facility) => self.sources().0.contains(facility),
             Fact::Source(source) => self.sources().1.contains(source),
+            Fact::Destination(destination) => self.destinations().contains(destination),
             Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
                 let study = study_key(*facility, study, *patient);
                 let row = self.index().series(&SeriesKey { study, series: series.clone() })?;

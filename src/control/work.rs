@@ -18,6 +18,7 @@ impl Request {
             Self::Status => "status",
             Self::Sources => "sources",
             Self::Register { .. } => "register",
+            Self::Destinations | Self::PutDestination(_) => "destinations",
             Self::Import(_) => "import",
             Self::Verify => "verify",
             Self::Scrub { .. } => "scrub",
@@ -46,6 +47,15 @@ pub(super) fn answer(
             Ok(json!({ "facilities": facilities, "sources": sources, "knocks": archive.knocks() }))
         }
         Request::Register { facilities, sources } => register(archive, facilities, sources),
+        Request::Destinations => {
+            let held = archive.destinations().into_iter().filter(|destination| !destination.removed);
+            Ok(json!({ "destinations": held.collect::<Vec<_>>() }))
+        }
+        Request::PutDestination(destination) => {
+            let put = archive.put_destination(&Caller::operator(), destination.clone());
+            put.map_err(|error| Failure::new(Exit::Failed, format!("destination {}: {error}", destination.title)))?;
+            Ok(Value::Null)
+        }
         Request::Import(wanted) => import::run(archive, wanted, stop, progress),
         Request::Verify => verify(archive, stop, progress),
         Request::Usage => usage(archive, stop, progress),

@@ -3,7 +3,7 @@
 //! Messages are gathered here and handed to the services; what a service does with one is not known here.
 //! We never ask for a release, so a release collision (PS3.8 section 9.2.2.4) cannot arise on our side.
 
-use crate::command::{C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_STORE_RQ, CommandError, Request};
+use crate::command::{C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_GET_RQ, C_MOVE_RQ, C_STORE_RQ, CommandError, Request};
 use crate::listener::{Shared, encode};
 use crate::meter;
 use crate::negotiate::{self, AmbiguousContexts, Context, Negotiated, Rejection};
@@ -122,7 +122,7 @@ pub(crate) fn serve<R: Receiver>(
     mut slot: Slot,
 ) -> Option<TcpStream> {
     let mut socket = Socket::new(stream, Arc::clone(&shared.phase), &shared.options).ok()?;
-    let (source, called, negotiated) = match admit(shared, peer, request, &mut slot) {
+    let (source, (called, calling), negotiated) = match admit(shared, peer, request, &mut slot) {
         Ok(admitted) => admitted,
         Err(Refused { reply, label, detail }) => {
             tracing::info!(%peer, reason = label, detail, "association refused");
@@ -148,6 +148,7 @@ pub(crate) fn serve<R: Receiver>(
         contexts: negotiated.contexts,
         peer_pdu_bytes_max: negotiated.peer.pdu_bytes_max,
         called,
+        calling,
         source,
         command: Vec::new(),
     };
@@ -182,7 +183,7 @@ fn admit<R: Receiver>(
     peer: SocketAddr,
     request: &[u8],
     slot: &mut Slot,
-) -> Result<(Source, AeTitle, Negotiated), Refused> {
+) -> Result<(Source, (AeTitle, AeTitle), Negotiated), Refused> {
     let request = request::parse(request).map_err(Refused::malformed)?;
     if shared.phase.is_draining() {
         return Err(Rejection::ClosingDown.into());
@@ -197,7 +198,7 @@ fn admit<R: Receiver>(
     }
     let negotiated = accept(&request, &shared.options)?;
     tracing::debug!(%peer, %called, %calling, source = source.id, "association negotiated");
-    Ok((source, called, negotiated))
+    Ok((source, (called, calling), negotiated))
 }
 
 fn accept(request: &AssociationRQ, options: &Options) -> Result<Negotiated, Refused> {
@@ -219,13 +220,15 @@ pub(crate) struct Association<'a, R> {
     pub(crate) wire: Splitter<Socket>,
     pub(crate) receiver: R,
     pub(crate) options: &'a Options,
-    contexts: BTreeMap<u8, Context>,
+    pub(crate) contexts: BTreeMap<u8, Context>,
     pub(crate) peer_pdu_bytes_max: u32,
     /// The title the peer called us by: where what it finds is retrieved from.
     pub(crate) called: AeTitle,
+    /// The title the peer showed.
+    pub(crate) calling: AeTitle,
     pub(crate) source: Source,
     /// The command being gathered; kept for its memory.
-    command: Vec<u8>,
+    pub(crate) command: Vec<u8>,
 }
 
 impl<R: Receiver> Association<'_, R> {
@@ -252,6 +255,8 @@ impl<R: Receiver> Association<'_, R> {
         match request.field {
             C_STORE_RQ => self.store(id, &context, &request),
             C_FIND_RQ => self.find(id, &context, &request),
+            C_MOVE_RQ => self.move_objects(id, &context, &request),
+            C_GET_RQ => self.get_objects(id, &context, &request),
             // What it cancels was answered before.
             C_CANCEL_RQ => Ok(()),
             C_ECHO_RQ => {
@@ -267,7 +272,7 @@ impl<R: Receiver> Association<'_, R> {
     }
 
     /// Reads the next command set into `self.command`, returns its presentation context id.
-    fn gather_command(&mut self) -> Result<u8, End> {
+    pub(crate) fn gather_command(&mut self) -> Result<u8, End> {
         self.command.clear();
         let mut of_message = None;
         loop {

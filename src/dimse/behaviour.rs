@@ -6,4 +6,5 @@ mod limits;
 mod memory;
 mod messages;
 mod peer;
+mod retrieving;
 pub(crate) mod server;

@@ -19,6 +19,10 @@ const RESPONDED_TO: u16 = 0x0120;
 const DATA_SET_TYPE: u16 = 0x0800;
 /// Status.
 const STATUS: u16 = 0x0900;
+/// Numbers of remaining, completed, failed sub-operations and of those with a warning.
+const SUB_OPERATIONS: [u16; 4] = [0x1020, 0x1021, 0x1022, 0x1023];
+/// Move Destination.
+const MOVE_DESTINATION: u16 = 0x0600;
 /// Error Comment.
 const ERROR_COMMENT: u16 = 0x0902;
 /// Affected SOP Instance UID.
@@ -33,6 +37,10 @@ const COMMENT_CHARS_MAX: usize = 64;
 
 /// C-STORE-RQ.
 pub(crate) const C_STORE_RQ: u16 = 0x0001;
+/// C-GET-RQ.
+pub(crate) const C_GET_RQ: u16 = 0x0010;
+/// C-MOVE-RQ.
+pub(crate) const C_MOVE_RQ: u16 = 0x0021;
 /// C-FIND-RQ.
 pub(crate) const C_FIND_RQ: u16 = 0x0020;
 /// C-ECHO-RQ.
@@ -51,6 +59,8 @@ pub(crate) struct Request {
     pub(crate) sop_class: Option<String>,
     /// Affected SOP Instance UID (0000,1000), without padding.
     pub(crate) sop_instance: Option<String>,
+    /// Move Destination (0000,0600), without padding.
+    pub(crate) destination: Option<String>,
     /// Whether a data set follows.
     pub(crate) has_data_set: bool,
 }
@@ -76,7 +86,7 @@ impl Request {
     /// Reads a command set.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, CommandError> {
         let (mut field, mut message_id, mut data_set_type) = (None, None, None);
-        let (mut sop_class, mut sop_instance, mut responded_to) = (None, None, None);
+        let (mut sop_class, mut sop_instance, mut responded_to, mut destination) = (None, None, None, None);
         let mut rest = bytes;
         while !rest.is_empty() {
             let at = bytes.len() - rest.len();
@@ -89,6 +99,7 @@ impl Request {
                 MESSAGE_ID => message_id = short(value),
                 RESPONDED_TO => responded_to = short(value),
                 DATA_SET_TYPE => data_set_type = short(value),
+                MOVE_DESTINATION => destination = Some(text(value)),
                 AFFECTED_SOP_CLASS => sop_class = Some(text(value)),
                 AFFECTED_SOP_INSTANCE => sop_instance = Some(text(value)),
                 _ => {}
@@ -105,23 +116,30 @@ impl Request {
             None => return Err(CommandError::Missing(MESSAGE_ID)),
         };
         // A peer that leaves the data set type out of a request that has one still sends the data set.
-        let has_data_set = data_set_type.map_or(matches!(field, C_STORE_RQ | C_FIND_RQ), |kind| kind != NO_DATA_SET);
-        Ok(Self { field, message_id, sop_class, sop_instance, has_data_set })
+        let has_data_set = data_set_type
+            .map_or(matches!(field, C_STORE_RQ | C_FIND_RQ | C_MOVE_RQ | C_GET_RQ), |kind| kind != NO_DATA_SET);
+        Ok(Self { field, message_id, sop_class, sop_instance, destination, has_data_set })
     }
 
     /// The response to this request, without a data set, as a command set.
     ///
     /// `comment` is cut to 64 characters and must hold no patient data: it ends in the peer's log.
     pub(crate) fn response(&self, status: u16, comment: &str) -> Vec<u8> {
-        self.answer(status, comment, NO_DATA_SET)
+        self.answer(status, comment, NO_DATA_SET, None)
     }
 
     /// The response to this request that carries a data set: a match.
     pub(crate) fn pending(&self, status: u16) -> Vec<u8> {
-        self.answer(status, "", 0)
+        self.answer(status, "", 0, None)
     }
 
-    fn answer(&self, status: u16, comment: &str, data_set: u16) -> Vec<u8> {
+    /// The response of a retrieve: its counts of remaining (left out at the end), completed, failed and warned
+    /// sub-operations, and whether the list of failed ones follows.
+    pub(crate) fn progress(&self, status: u16, comment: &str, counts: Counts, has_list: bool) -> Vec<u8> {
+        self.answer(status, comment, if has_list { 0 } else { NO_DATA_SET }, Some(counts))
+    }
+
+    fn answer(&self, status: u16, comment: &str, data_set: u16, counts: Option<Counts>) -> Vec<u8> {
         let mut elements = Vec::with_capacity(256);
         if let Some(uid) = &self.sop_class {
             push_uid(&mut elements, AFFECTED_SOP_CLASS, uid);
@@ -136,8 +154,26 @@ impl Request {
         if let Some(uid) = &self.sop_instance {
             push_uid(&mut elements, AFFECTED_SOP_INSTANCE, uid);
         }
+        if let Some(Counts { remaining, completed, failed, warned }) = counts {
+            let values = [remaining, Some(completed), Some(failed), Some(warned)];
+            for (number, value) in SUB_OPERATIONS.into_iter().zip(values) {
+                if let Some(value) = value {
+                    // The VR holds no more; beyond it the number stands still.
+                    push(&mut elements, number, &u16::try_from(value).unwrap_or(u16::MAX).to_le_bytes());
+                }
+            }
+        }
         finished(&elements)
     }
+}
+
+/// How far the sub-operations of a retrieve are (PS3.7 section 9.1.4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    pub(crate) remaining: Option<usize>,
+    pub(crate) completed: usize,
+    pub(crate) failed: usize,
+    pub(crate) warned: usize,
 }
 
 /// A command set with its group length.

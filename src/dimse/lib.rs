@@ -1,4 +1,4 @@
-//! The DICOM wire: associations, C-ECHO, C-STORE and C-FIND as a provider (PS3.4, PS3.7, PS3.8).
+//! The DICOM wire: associations, C-ECHO, C-STORE, C-FIND, C-MOVE and C-GET as a provider (PS3.4, PS3.7, PS3.8).
 //!
 //! An association request is read by a small task, checked against the registry of sources and answered; an
 //! accepted association gets a thread that streams its objects into the archive and answers when they are
@@ -10,16 +10,20 @@ mod association;
 mod command;
 mod find_scp;
 pub mod fuzz;
+mod get_scp;
 mod half_open;
 mod listener;
 mod meter;
+mod move_scp;
 mod negotiate;
 mod options;
 mod pdu;
 mod query_class;
 mod question;
 mod receiver;
+mod recode;
 mod request;
+mod retrieval;
 pub mod scu;
 mod slots;
 mod socket;

@@ -16,6 +16,8 @@ const STORE: &str = "khoanh_dimse_store_seconds";
 const COMMIT: &str = "khoanh_dimse_commit_seconds";
 const QUERIES: &str = "khoanh_dimse_queries_total";
 const MATCHES: &str = "khoanh_dimse_matches_total";
+const RETRIEVES: &str = "khoanh_dimse_retrieves_total";
+const RETRIEVE: &str = "khoanh_dimse_retrieve_seconds";
 const FIND: &str = "khoanh_dimse_find_seconds";
 
 /// Says what each number means; once per process is enough.
@@ -33,7 +35,14 @@ pub(crate) fn describe() {
     describe_histogram!(COMMIT, metrics::Unit::Seconds, "from the last byte of the data set to the answer");
     describe_counter!(QUERIES, "C-FIND requests answered, by final status");
     describe_counter!(MATCHES, "matches sent in answer to C-FIND");
+    describe_counter!(RETRIEVES, "C-MOVE and C-GET requests answered, by operation and final status");
+    describe_histogram!(RETRIEVE, metrics::Unit::Seconds, "from the C-MOVE or C-GET command to the final answer");
     describe_histogram!(FIND, metrics::Unit::Seconds, "from the C-FIND command to the final answer");
+}
+
+pub(crate) fn retrieved(operation: &'static str, status: &str, whole: Duration) {
+    counter!(RETRIEVES, "operation" => operation, "status" => status.to_owned()).increment(1);
+    histogram!(RETRIEVE, "operation" => operation).record(whole);
 }
 
 pub(crate) fn found(status: &str, matches: u64, whole: Duration) {

@@ -4,7 +4,7 @@
 //! for it is decided elsewhere, by the archive's registry and the listener's limits.
 
 use crate::options::Options;
-use crate::query_class::{Extended, QueryClass, query_classes};
+use crate::query_class::{Extended, Operation, QueryClass, query_classes};
 use crate::request::Peer;
 use crate::storage_sop_class::storage_sop_classes;
 use crate::transfer_syntax::{self, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN};
@@ -50,6 +50,8 @@ pub(crate) struct Context {
     pub(crate) transfer_syntax: Uid,
     /// What the extended negotiation of a query class granted.
     pub(crate) extended: Extended,
+    /// The peer took the role of SCP: we may send to it in this context, in answer to C-GET.
+    pub(crate) peer_stores: bool,
 }
 
 /// An answer and what it means for the association.
@@ -126,7 +128,7 @@ pub(crate) struct AmbiguousContexts;
 
 /// Builds the answer to a request whose peer is known and welcome.
 pub(crate) fn negotiate(request: &AssociationRQ, options: &Options) -> Result<Negotiated, AmbiguousContexts> {
-    let no_storage_role = classes_without_scu_role(&request.user_variables);
+    let roles = Roles::read(request);
     let mut contexts = BTreeMap::new();
     let mut results = Vec::with_capacity(request.presentation_contexts.len());
     let mut ids = BTreeSet::new();
@@ -134,7 +136,7 @@ pub(crate) fn negotiate(request: &AssociationRQ, options: &Options) -> Result<Ne
         if !ids.insert(proposed.id) {
             return Err(AmbiguousContexts);
         }
-        let (reason, transfer_syntax) = match choose(proposed, &no_storage_role, &request.user_variables, options) {
+        let (reason, transfer_syntax) = match choose(proposed, &roles, &request.user_variables, options) {
             Ok(context) => {
                 let syntax = context.transfer_syntax.as_str().to_owned();
                 contexts.insert(proposed.id, context);
@@ -158,14 +160,15 @@ pub(crate) fn negotiate(request: &AssociationRQ, options: &Options) -> Result<Ne
 /// Accepts one context or says why not.
 fn choose(
     proposed: &PresentationContextProposed,
-    no_storage_role: &BTreeSet<&str>,
+    roles: &Roles<'_>,
     items: &[UserVariableItem],
     options: &Options,
 ) -> Result<Context, PresentationContextResultReason> {
     use PresentationContextResultReason::{AbstractSyntaxNotSupported, TransferSyntaxesNotSupported, UserRejection};
     let abstract_syntax = Uid::parse(&proposed.abstract_syntax).map_err(|_| AbstractSyntaxNotSupported)?;
     let service = service(abstract_syntax.as_str(), options).ok_or(AbstractSyntaxNotSupported)?;
-    if no_storage_role.contains(abstract_syntax.as_str()) {
+    let peer_stores = service == Service::Storage && roles.peer_stores(abstract_syntax.as_str());
+    if roles.nothing_for_us(abstract_syntax.as_str()) && !peer_stores {
         return Err(UserRejection);
     }
     let fits = |text: &str| service_takes(service, trim(text));
@@ -180,7 +183,7 @@ fn choose(
     };
     let chosen = known.or_else(unknown).and_then(|text| Uid::parse(text).ok()).ok_or(TransferSyntaxesNotSupported)?;
     let extended = extended(&abstract_syntax, service, items);
-    Ok(Context { service, abstract_syntax, transfer_syntax: chosen, extended })
+    Ok(Context { service, abstract_syntax, transfer_syntax: chosen, extended, peer_stores })
 }
 
 /// Identifiers are small and are read at once: they come uncompressed.
@@ -224,15 +227,41 @@ fn service(abstract_syntax: &str, options: &Options) -> Option<Service> {
     stores.then_some(Service::Storage)
 }
 
-/// SOP classes for which the requestor declines to be the SCU: nothing could be sent to us on them.
-fn classes_without_scu_role(items: &[UserVariableItem]) -> BTreeSet<&str> {
-    items
-        .iter()
-        .filter_map(|item| match item {
-            UserVariableItem::ScuScpRoleSelectionSubItem(class, roles) if !roles.scu => Some(trim(class)),
-            _ => None,
-        })
-        .collect()
+/// The roles the requestor proposes (PS3.7 section D.3.3.4).
+struct Roles<'a> {
+    /// Classes for which it declines to be the SCU: nothing could be sent to us on them.
+    not_scu: BTreeSet<&'a str>,
+    /// Classes for which it would be the SCP.
+    scp: BTreeSet<&'a str>,
+    /// Whether it proposes C-GET, without which nobody would send to it.
+    gets: bool,
+}
+
+impl<'a> Roles<'a> {
+    fn read(request: &'a AssociationRQ) -> Self {
+        let mut roles = Self { not_scu: BTreeSet::new(), scp: BTreeSet::new(), gets: false };
+        for item in &request.user_variables {
+            if let UserVariableItem::ScuScpRoleSelectionSubItem(class, proposed) = item {
+                if !proposed.scu {
+                    roles.not_scu.insert(trim(class));
+                }
+                if proposed.scp {
+                    roles.scp.insert(trim(class));
+                }
+            }
+        }
+        let get = |class: &str| query_classes().iter().any(|row| row.uid == class && row.operation == Operation::Get);
+        roles.gets = request.presentation_contexts.iter().any(|proposed| get(trim(&proposed.abstract_syntax)));
+        roles
+    }
+
+    fn peer_stores(&self, class: &str) -> bool {
+        self.gets && self.scp.contains(class)
+    }
+
+    fn nothing_for_us(&self, class: &str) -> bool {
+        self.not_scu.contains(class)
+    }
 }
 
 /// Our user information: limits, implementation, and an answer to every item that asks for one.
@@ -255,8 +284,9 @@ fn user_variables(
         match item {
             UserVariableItem::ScuScpRoleSelectionSubItem(class, roles) => {
                 let scu = roles.scu && contexts.values().any(|context| context.abstract_syntax.as_str() == trim(class));
-                // We send nothing back on an association of somebody else's, so the requestor is never the SCP.
-                let granted = RequestorRoles { scu, scp: false };
+                // We send on an association of somebody else's only in answer to C-GET.
+                let scp = contexts.values().any(|c| c.peer_stores && c.abstract_syntax.as_str() == trim(class));
+                let granted = RequestorRoles { scu, scp };
                 items.push(UserVariableItem::ScuScpRoleSelectionSubItem(trim(class).to_owned(), granted));
             }
             UserVariableItem::SopClassExtendedNegotiationSubItem(class, _) if accepted(class, Service::Storage) => {

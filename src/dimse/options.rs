@@ -2,6 +2,7 @@
 //!
 //! Plain values; reading them from a configuration file is not this crate's business.
 
+use crate::scu::Limits;
 use std::time::Duration;
 
 /// Limits and choices of a [`crate::Listener`].
@@ -17,6 +18,16 @@ pub struct Options {
     pub identifier_bytes_max: usize,
     /// Most keys in an identifier.
     pub identifier_keys_max: usize,
+    /// Most objects of one retrieve.
+    pub retrieve_objects_max: usize,
+    /// Attempts to reach a destination before the rest of a C-MOVE counts as failed; something taken starts anew.
+    pub move_attempts: u32,
+    /// Pause after a failed attempt; it doubles up to a minute.
+    pub move_retry_pause: Duration,
+    /// Longest wait for an object that comes back from an archive class of the cloud.
+    pub recall_limit: Duration,
+    /// Limits of the associations we ask for.
+    pub calls: Limits,
     /// Time from the TCP connection to the complete A-ASSOCIATE-RQ, and the time a peer has to close its
     /// connection after a rejection, release or abort (the ARTIM timer, PS3.8 section 9.1.5).
     pub artim: Duration,
@@ -55,6 +66,11 @@ impl Default for Options {
             command_bytes_max: 16 * 1024,
             identifier_bytes_max: 1024 * 1024,
             identifier_keys_max: 256,
+            retrieve_objects_max: 200_000,
+            move_attempts: 4,
+            move_retry_pause: Duration::from_secs(2),
+            recall_limit: Duration::from_secs(30 * 60),
+            calls: Limits::default(),
             artim: Duration::from_secs(15),
             half_open_max: 1024,
             half_open_per_address_max: 256,

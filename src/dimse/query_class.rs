@@ -50,8 +50,14 @@ macro_rules! classes {
 
 classes! {
     "1.2.840.10008.5.1.4.1.2.1.1" "Patient Root Query/Retrieve Information Model - FIND" Patient Find;
+    "1.2.840.10008.5.1.4.1.2.1.2" "Patient Root Query/Retrieve Information Model - MOVE" Patient Move;
+    "1.2.840.10008.5.1.4.1.2.1.3" "Patient Root Query/Retrieve Information Model - GET" Patient Get;
     "1.2.840.10008.5.1.4.1.2.2.1" "Study Root Query/Retrieve Information Model - FIND" Study Find;
+    "1.2.840.10008.5.1.4.1.2.2.2" "Study Root Query/Retrieve Information Model - MOVE" Study Move;
+    "1.2.840.10008.5.1.4.1.2.2.3" "Study Root Query/Retrieve Information Model - GET" Study Get;
     "1.2.840.10008.5.1.4.1.2.3.1" "Patient/Study Only Query/Retrieve Information Model - FIND (Retired)" PatientStudyOnly Find;
+    "1.2.840.10008.5.1.4.1.2.3.2" "Patient/Study Only Query/Retrieve Information Model - MOVE (Retired)" PatientStudyOnly Move;
+    "1.2.840.10008.5.1.4.1.2.3.3" "Patient/Study Only Query/Retrieve Information Model - GET (Retired)" PatientStudyOnly Get;
 }
 
 /// The classes of query and retrieve that are offered.

@@ -3,11 +3,16 @@
 //! The archive is one implementation; the other one keeps objects in memory and fails on demand, so that the
 //! protocol's behaviour in bad hours can be tested.
 
+use crate::recode;
 use archive::search::{SearchPage, Wanted};
-use archive::{Archive, FindError, Form, IngestError, Unknown};
-use model::{AeTitle, Caller, Scope, Source, Uid, Via};
+use archive::{Archive, FindError, Form, IngestError, InstanceRow, RetrieveError, Target, Unknown};
+use model::{AeTitle, Caller, Destination, Scope, Source, Uid, Via};
+use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+/// A stored object as it is read.
+pub(crate) type DataSet = Box<dyn Read + Send>;
 
 /// Who takes the objects and answers what is there.
 pub(crate) trait Receiver: Clone + Send + Sync + 'static {
@@ -15,6 +20,8 @@ pub(crate) trait Receiver: Clone + Send + Sync + 'static {
     type Incoming: Incoming;
     /// An answer being read.
     type Search: Search;
+    /// An object that can be sent.
+    type Stored: Stored;
 
     /// The source behind an association request.
     fn identify(&self, called: &AeTitle, calling: &AeTitle, peer: IpAddr) -> Result<Source, Unknown>;
@@ -24,6 +31,26 @@ pub(crate) trait Receiver: Clone + Send + Sync + 'static {
 
     /// Begins an answer for a source, which sees what its facility has.
     fn search(&self, source: &Source, wanted: Wanted) -> Self::Search;
+
+    /// Where a source may have objects sent.
+    fn destination(&self, source: &Source, title: &AeTitle) -> Option<Destination>;
+
+    /// The objects of a target that a source may have, in viewing order.
+    fn select(&self, source: &Source, target: &Target) -> Result<Vec<Self::Stored>, RetrieveError>;
+
+    /// The data set of an object, in the transfer syntax it is stored in or, where it is uncompressed, in Explicit or
+    /// Implicit VR Little Endian.
+    fn open(&self, object: &Self::Stored, transfer_syntax: &Uid) -> Result<DataSet, RetrieveError>;
+}
+
+/// An object that can be sent.
+pub(crate) trait Stored {
+    /// SOP Class UID.
+    fn sop_class(&self) -> &Uid;
+    /// SOP Instance UID.
+    fn sop_instance(&self) -> &Uid;
+    /// The transfer syntax it is stored in.
+    fn syntax(&self) -> &Uid;
 }
 
 /// An answer being read.
@@ -52,6 +79,7 @@ pub(crate) struct Announced {
 impl Receiver for Arc<Archive> {
     type Incoming = archive::Incoming;
     type Search = Searching;
+    type Stored = InstanceRow;
 
     fn identify(&self, called: &AeTitle, calling: &AeTitle, peer: IpAddr) -> Result<Source, Unknown> {
         Archive::identify(self, called, calling, peer, None)
@@ -66,6 +94,39 @@ impl Receiver for Arc<Archive> {
         let scope = Scope::Facility(source.facility);
         let search = archive::search::Search::new(Caller::of_source(source), scope, wanted);
         Searching { archive: Arc::clone(self), search }
+    }
+
+    fn destination(&self, source: &Source, title: &AeTitle) -> Option<Destination> {
+        Archive::destination_for(self, source, title)
+    }
+
+    fn select(&self, source: &Source, target: &Target) -> Result<Vec<InstanceRow>, RetrieveError> {
+        let scope = Scope::Facility(source.facility);
+        Ok(Archive::select(self, &Caller::of_source(source), scope, target)?.instances)
+    }
+
+    fn open(&self, object: &InstanceRow, transfer_syntax: &Uid) -> Result<DataSet, RetrieveError> {
+        self.reach_files(std::slice::from_ref(object))?;
+        let data_set = self.data_set(object);
+        if *transfer_syntax == object.transfer_syntax {
+            return Ok(Box::new(data_set));
+        }
+        let recoded = recode::recoded(data_set, &object.transfer_syntax, transfer_syntax.as_str());
+        recoded.map_err(|error| RetrieveError::Unavailable { what: format!("a thread to recode: {error}") })
+    }
+}
+
+impl Stored for InstanceRow {
+    fn sop_class(&self) -> &Uid {
+        &self.sop_class
+    }
+
+    fn sop_instance(&self) -> &Uid {
+        &self.sop_instance
+    }
+
+    fn syntax(&self) -> &Uid {
+        &self.transfer_syntax
     }
 }
 

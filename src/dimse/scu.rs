@@ -3,6 +3,7 @@
 //! Everything is bounded by [`Limits`]: the connection, each answer, each step of writing. A data set that cannot be
 //! read to its end aborts the association: the peer never takes a part for the whole. One operation at a time.
 
+pub mod plan;
 mod propose;
 mod store;
 #[cfg(test)]
@@ -19,7 +20,9 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::recode::recoded;
 pub use propose::{CONTEXTS_MAX, Proposal};
+pub(crate) use store::send_data_set;
 pub use store::{Object, Originator};
 
 /// Longest answer to an association request.

@@ -3,7 +3,7 @@
 //! Every answer of this crate takes its status from here and the conformance statement prints the table.
 //! C-STORE has no warning among them: the archive changes no data set, so B000, B006 and B007 never apply to it.
 
-use archive::{FindError, IngestError};
+use archive::{FindError, IngestError, RetrieveError};
 
 /// One status with its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,29 +33,37 @@ macro_rules! statuses {
 
 statuses! {
     /// Stored, or the same object was stored before.
-    SUCCESS 0x0000 "Success" "C-ECHO; C-STORE when the object is on stable storage and can be found; C-FIND when every match was sent";
+    SUCCESS 0x0000 "Success" "C-ECHO; C-STORE when the object is on stable storage and can be found; C-FIND when every match was sent; C-MOVE and C-GET when every object was taken";
     /// The object cannot be stored, for a reason nobody foresaw.
     PROCESSING_FAILURE 0x0110 "Processing failure" "C-STORE met a fault of the archive itself; the object was not stored";
     /// The SOP Instance UID of the command is no UID.
     INVALID_SOP_INSTANCE 0x0117 "Refused: Invalid SOP Instance" "C-STORE whose Affected SOP Instance UID breaks the rules for UIDs";
     /// The class of the command does not fit the context.
-    SOP_CLASS_NOT_SUPPORTED 0x0122 "Refused: SOP Class not supported" "C-STORE whose Affected SOP Class UID is missing or is not the abstract syntax of its presentation context; C-FIND the same";
+    SOP_CLASS_NOT_SUPPORTED 0x0122 "Refused: SOP Class not supported" "C-STORE whose Affected SOP Class UID is missing or is not the abstract syntax of its presentation context; C-FIND, C-MOVE and C-GET the same";
     /// The source may not send.
     NOT_AUTHORIZED 0x0124 "Refused: Not authorized" "C-STORE by a source that may not store for its facility";
     /// The command is not offered.
-    UNRECOGNIZED_OPERATION 0x0211 "Refused: Unrecognized operation" "any request but C-ECHO, C-STORE, C-FIND and C-CANCEL";
+    UNRECOGNIZED_OPERATION 0x0211 "Refused: Unrecognized operation" "any request but C-ECHO, C-STORE, C-FIND, C-MOVE, C-GET and C-CANCEL";
     /// A C-STORE without a data set.
     MISTYPED_ARGUMENT 0x0212 "Refused: Mistyped argument" "C-STORE that says it has no data set, or a request on a context of another service";
     /// No room, no capacity or closing down: to be sent again.
-    OUT_OF_RESOURCES 0xA700 "Refused: Out of resources" "C-STORE while space runs out, a limit is reached or the archive closes down; the peer keeps the object and sends it again; C-FIND whose identifier is longer or has more keys than its limit, or while the index does not answer";
+    OUT_OF_RESOURCES 0xA700 "Refused: Out of resources" "C-STORE while space runs out, a limit is reached or the archive closes down; the peer keeps the object and sends it again; C-FIND, C-MOVE and C-GET whose identifier is longer or has more keys than its limit, or while the index does not answer";
+    /// The objects of a retrieve cannot be counted.
+    CANNOT_COUNT 0xA701 "Refused: Out of resources, unable to calculate number of matches" "C-MOVE and C-GET of more objects than the limit";
+    /// No sub-operation succeeded.
+    SUB_OPERATIONS_FAILED 0xA702 "Refused: Out of resources, unable to perform sub-operations" "C-MOVE and C-GET when no object was taken; the comment says why the first one failed";
+    /// The destination is not in the registry, or not for the asker.
+    UNKNOWN_DESTINATION 0xA801 "Refused: Move Destination unknown" "C-MOVE to an AE title that is no registered destination for the asker's facility";
     /// Command and data set disagree, or the identity is missing; an identifier that does not fit its class.
-    DATA_SET_MISMATCH 0xA900 "Error: Data Set does not match SOP Class" "C-STORE whose data set names another SOP Class or SOP Instance UID than the command, or lacks an identifying UID; C-FIND without Query/Retrieve Level, with one the model does not have, without one value for the unique key of a level above, with a value for a key of a level below, or with a sequence where none belongs or of several items";
+    DATA_SET_MISMATCH 0xA900 "Error: Data Set does not match SOP Class" "C-STORE whose data set names another SOP Class or SOP Instance UID than the command, or lacks an identifying UID; C-FIND, C-MOVE and C-GET without Query/Retrieve Level, with one the model does not have, without one value for the unique key of a level above, with a value for a key of a level below, or with a sequence where none belongs or of several items";
+    /// Some sub-operations failed or were taken with a warning.
+    SUB_OPERATIONS_PARTLY 0xB000 "Warning: Sub-operations complete, one or more failures or warnings" "C-MOVE and C-GET when some objects were not taken, or with a warning; the failed ones are listed, the first 1000 of them";
     /// The data set cannot be framed or breaks a bound.
     CANNOT_UNDERSTAND 0xC000 "Error: Cannot understand" "C-STORE whose data set cannot be read to its end in the negotiated transfer syntax, or goes beyond a named limit; C-FIND whose identifier cannot be read, whose value for a key is none of its VR, or whose list is longer than 1000";
     /// Ended as asked by C-CANCEL.
-    CANCELLED 0xFE00 "Cancel: Matching terminated due to Cancel request" "C-FIND after C-CANCEL";
+    CANCELLED 0xFE00 "Cancel" "C-FIND, C-MOVE and C-GET after C-CANCEL";
     /// A match.
-    PENDING 0xFF00 "Pending" "C-FIND, one match; every key is supported";
+    PENDING 0xFF00 "Pending" "C-FIND, one match; every key is supported; C-MOVE and C-GET on the way, with the counts so far";
     /// A match, but a key was left out.
     PENDING_UNSUPPORTED 0xFF01 "Pending, optional keys not supported" "C-FIND, one match; a key is not kept for finding, or belongs to a lower level and has no value; it is left out of the answer";
 }
@@ -106,6 +114,12 @@ impl From<FindError> for Failure {
                 Self { detail: what, ..Self::new(OUT_OF_RESOURCES, "not available now, ask again later") }
             }
         }
+    }
+}
+
+impl From<RetrieveError> for Failure {
+    fn from(error: RetrieveError) -> Self {
+        Self { detail: error.to_string(), ..Self::new(OUT_OF_RESOURCES, "not available now, ask again later") }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The logical dump: what every engine must agree on, row by row.
 //!
-//! Order: facilities by code, sources by name, then every study by first `seq`, each followed by its series by first
+//! Order: facilities by code, sources by name, destinations by AE title, then every study by first `seq`, each followed by its series by first
 //! `seq`, each followed by its instances by `seq`, then copies in conflict by `seq`, then packs by name, then retention
 //! facts by number.
 //! Each record is a letter, the length of the row and the row as in [`crate::encode`], without places in the journal.
@@ -10,7 +10,7 @@ use crate::codec::Encoder;
 use crate::encode;
 use crate::row::{InstanceRow, PackRow, SeriesRow, StudyRow};
 use model::retention::RetentionFact;
-use model::{Facility, Home, Layout, Lsn, Source};
+use model::{Destination, Facility, Home, Layout, Lsn, Source};
 
 /// An instance without its place in the journal; a pack is part of what is known of it.
 fn put_instance(out: &mut Encoder, row: &InstanceRow) {
@@ -37,6 +37,10 @@ impl<'a> Writer<'a> {
 
     pub(crate) fn source(&mut self, source: &Source) {
         self.record(b'S', &serde_json::to_vec(source).unwrap_or_default());
+    }
+
+    pub(crate) fn destination(&mut self, destination: &Destination) {
+        self.record(b'D', &serde_json::to_vec(destination).unwrap_or_default());
     }
 
     pub(crate) fn study(&mut self, row: &StudyRow) {

@@ -34,7 +34,7 @@ pub use stats::{Count, Stats};
 pub use whole::Whole;
 
 use model::retention::{RetentionFact, StudyVersion};
-use model::{Facility, FacilityCode, Fact, Home, Layout, Lsn, PackId, Source, Uid};
+use model::{Destination, Facility, FacilityCode, Fact, Home, Layout, Lsn, PackId, Source, Uid};
 
 /// One journal record as the index sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +163,9 @@ pub trait Index: Send + Sync {
 
     /// Facilities by code and sources by name.
     fn registry(&self) -> Result<(Vec<Facility>, Vec<Source>), IndexError>;
+
+    /// Destinations by AE title, removed ones too.
+    fn destinations(&self) -> Result<Vec<Destination>, IndexError>;
 
     /// The document prepared for a series, if one was kept. It is a cache: it may vanish and is not in the dump.
     fn prepared(&self, key: &SeriesKey, kind: PreparedKind) -> Result<Option<Prepared>, IndexError>;

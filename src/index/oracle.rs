@@ -13,7 +13,9 @@ use crate::{
 };
 use model::pack::PackFact;
 use model::retention::{RetentionFact, StudyVersion};
-use model::{Facility, FacilityCode, Fact, Home, InstanceHead, Layout, Level, Lsn, PackId, Source, Uid};
+use model::{
+    AeTitle, Destination, Facility, FacilityCode, Fact, Home, InstanceHead, Layout, Level, Lsn, PackId, Source, Uid,
+};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,6 +33,7 @@ struct State {
     instances: BTreeMap<u64, Stored>,
     facilities: BTreeMap<FacilityCode, (Lsn, Facility)>,
     sources: BTreeMap<String, (Lsn, Source)>,
+    destinations: BTreeMap<AeTitle, (Lsn, Destination)>,
     quiet: BTreeMap<SeriesKey, u64>,
     complete: BTreeMap<StudyKey, u64>,
     prepared: BTreeMap<(SeriesKey, PreparedKind), Prepared>,
@@ -101,6 +104,7 @@ impl State {
             }
             Fact::Facility(facility) => keep_newest(&mut self.facilities, facility.code, lsn, facility),
             Fact::Source(source) => keep_newest(&mut self.sources, source.id.clone(), lsn, source),
+            Fact::Destination(to) => keep_newest(&mut self.destinations, to.title.clone(), lsn, to),
             Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
                 let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
                 let key = SeriesKey { study: study.clone(), series: series.clone() };
@@ -388,6 +392,10 @@ impl Index for Oracle {
         Ok((facilities, state.sources.values().map(|(_, source)| source.clone()).collect()))
     }
 
+    fn destinations(&self) -> Result<Vec<Destination>, IndexError> {
+        Ok(self.state.lock().destinations.values().map(|(_, destination)| destination.clone()).collect())
+    }
+
     fn prepared(&self, key: &SeriesKey, kind: PreparedKind) -> Result<Option<Prepared>, IndexError> {
         Ok(self.state.lock().prepared.get(&(key.clone(), kind)).cloned())
     }
@@ -410,6 +418,7 @@ impl Index for Oracle {
         let mut dump = dump::Writer::new(out);
         facilities.iter().for_each(|facility| dump.facility(facility));
         sources.iter().for_each(|source| dump.source(source));
+        state.destinations.values().for_each(|(_, destination)| dump.destination(destination));
         let mut studies: Vec<_> = state.studies.values().collect();
         studies.sort_by_key(|row| row.first_seq);
         for study in studies {

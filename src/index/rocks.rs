@@ -29,7 +29,7 @@ use apply::{Applier, Mark};
 use cells::{For, Waits};
 use lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
 use model::retention::{RetentionFact, StudyVersion};
-use model::{Facility, FacilityCode, Fact, Layout, Lsn, PackId, Source, Uid};
+use model::{Destination, Facility, FacilityCode, Fact, Layout, Lsn, PackId, Source, Uid};
 use parking_lot::Mutex;
 use read::{Reader, get_now, handle, number_after_kind};
 use rocksdb::{DB, FlushOptions};
@@ -171,6 +171,12 @@ fn from(after: Option<&Cursor>) -> u64 {
 fn page<T>(rows: Vec<T>, limit: usize, seq: impl Fn(&T) -> u64) -> Page<T> {
     let cursor = rows.last().filter(|_| rows.len() >= limit).map(|last| Cursor::arrival(seq(last)));
     Page { rows, cursor }
+}
+
+/// An entry of the registry, behind the number of its record.
+fn registered<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<T, IndexError> {
+    let damaged = || IndexError::Damaged { table: Table::Meta.name(), what: "a registry entry is malformed" };
+    serde_json::from_slice(value.get(8..).unwrap_or_default()).map_err(|_| damaged())
 }
 
 impl Index for Rocks {
@@ -343,14 +349,14 @@ impl Index for Rocks {
     }
 
     fn registry(&self) -> Result<(Vec<Facility>, Vec<Source>), IndexError> {
-        fn read<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<T, IndexError> {
-            let damaged = || IndexError::Damaged { table: Table::Meta.name(), what: "a registry entry is malformed" };
-            serde_json::from_slice(value.get(8..).unwrap_or_default()).map_err(|_| damaged())
-        }
         let reader = self.reader();
-        let facilities = reader.prefix(Table::Meta, b"F")?.collect(usize::MAX, |_, value| read(value))?;
-        let sources = reader.prefix(Table::Meta, b"S")?.collect(usize::MAX, |_, value| read(value))?;
+        let facilities = reader.prefix(Table::Meta, b"F")?.collect(usize::MAX, |_, value| registered(value))?;
+        let sources = reader.prefix(Table::Meta, b"S")?.collect(usize::MAX, |_, value| registered(value))?;
         Ok((facilities, sources))
+    }
+
+    fn destinations(&self) -> Result<Vec<Destination>, IndexError> {
+        self.reader().prefix(Table::Meta, b"D")?.collect(usize::MAX, |_, value| registered(value))
     }
 
     fn prepared(&self, key: &SeriesKey, kind: PreparedKind) -> Result<Option<Prepared>, IndexError> {
@@ -396,6 +402,7 @@ impl Index for Rocks {
         let mut dump = dump::Writer::new(out);
         facilities.iter().for_each(|facility| dump.facility(facility));
         sources.iter().for_each(|source| dump.source(source));
+        self.destinations()?.iter().for_each(|destination| dump.destination(destination));
         let mut studies = reader.prefix(Table::Studies, b"")?;
         while let Some((key, value)) = studies.here()? {
             let ordinal = number(Table::Studies, key)?;

@@ -2,7 +2,7 @@
 
 use crate::pack::{PackFact, PackId};
 use crate::retention::{RetentionFact, StudyRef};
-use crate::{Facility, FacilityCode, InstanceHead, Source, Uid};
+use crate::{Destination, Facility, FacilityCode, InstanceHead, Source, Uid};
 use serde::{Deserialize, Serialize};
 
 /// The number of a journal record: rises by one from 1, never reused, kept when records are copied forward.
@@ -18,6 +18,8 @@ pub enum Fact {
     Facility(Facility),
     /// A source was added or changed (a disabled one keeps its entry).
     Source(Source),
+    /// A destination was added, changed or removed (a removed one keeps its entry).
+    Destination(Destination),
     /// No instance of the series arrived for the quiet time.
     SeriesQuiet {
         /// Facility of the series.

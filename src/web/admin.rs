@@ -7,7 +7,7 @@ use archive::{Cursor, InstanceRow};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use model::{Facility, Source};
+use model::{Destination, Facility, Source};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -50,6 +50,11 @@ pub(crate) async fn list(endpoint: Endpoint, call: Call) -> Result<Response, Pro
             let (_, mut sources) = call.app.archive.sources();
             sources.retain(|source| caller.may_see(source.facility));
             body(StatusCode::OK, &sources)
+        }
+        Endpoint::Destinations => {
+            let mut held = call.app.archive.destinations();
+            held.retain(|to| !to.removed && to.facility.is_none_or(|facility| caller.may_see(facility)));
+            body(StatusCode::OK, &held)
         }
         Endpoint::Knocks => body(StatusCode::OK, &call.app.archive.knocks()),
         Endpoint::Conflicts => conflicts(call).await,
@@ -113,6 +118,12 @@ pub(crate) async fn change(endpoint: Endpoint, call: Call) -> Result<Response, P
             let facility: Facility = read(&call).await?;
             let entry = facility.clone();
             call.blocking(move |archive| Ok(archive.put_facility(&caller, facility)?)).await?;
+            body(StatusCode::OK, &entry)
+        }
+        Endpoint::PutDestination => {
+            let destination: Destination = read(&call).await?;
+            let entry = destination.clone();
+            call.blocking(move |archive| Ok(archive.put_destination(&caller, destination)?)).await?;
             body(StatusCode::OK, &entry)
         }
         Endpoint::PutSource => {

@@ -215,11 +215,16 @@ async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         Endpoint::Ready => Ok(admin::ready(&call).await),
         Endpoint::Metrics => Ok(admin::metrics(&call)),
         Endpoint::OpenApi => Ok(json(StatusCode::OK, call.app.openapi.clone())),
-        Endpoint::Facilities | Endpoint::Sources | Endpoint::Knocks | Endpoint::Conflicts | Endpoint::Stats => {
-            admin::list(endpoint, call).await
-        }
+        Endpoint::Facilities
+        | Endpoint::Sources
+        | Endpoint::Destinations
+        | Endpoint::Knocks
+        | Endpoint::Conflicts
+        | Endpoint::Stats => admin::list(endpoint, call).await,
         Endpoint::Prefetch => admin::prefetch(call).await,
-        Endpoint::PutFacility | Endpoint::PutSource | Endpoint::DisableSource => admin::change(endpoint, call).await,
+        Endpoint::PutFacility | Endpoint::PutSource | Endpoint::PutDestination | Endpoint::DisableSource => {
+            admin::change(endpoint, call).await
+        }
         Endpoint::FindStudies
         | Endpoint::FindSeries
         | Endpoint::FindInstances

@@ -66,6 +66,8 @@ pub enum Endpoint {
     Sources,
     PutSource,
     DisableSource,
+    Destinations,
+    PutDestination,
     Knocks,
     Conflicts,
     Stats,
@@ -202,6 +204,8 @@ table! {
     Get Plain "/api/sources" Sources ADMIN, JSON, &[200], "Sources of the registry.";
     Put Plain "/api/sources" PutSource ADMIN, JSON, &[200, 400, 413, 503], "Adds or changes a source; durable when answered.";
     Post Plain "/api/sources/{id}/disable" DisableSource ADMIN, JSON, &[200, 503], "Refuses a source from now on and keeps its history.";
+    Get Plain "/api/destinations" Destinations ADMIN, JSON, &[200], "Destinations of C-MOVE.";
+    Put Plain "/api/destinations" PutDestination ADMIN, JSON, &[200, 400, 413, 503], "Adds or changes a destination, or removes it with `removed`; durable when answered.";
     Get Plain "/api/knocks" Knocks ADMIN, JSON, &[200], "Unknown peers that tried to connect, with counts.";
     Get Plain "/api/conflicts" Conflicts ADMIN, JSON, &[200, 400, 503], "Instances kept with other bytes under a known UID; parameters: limit, cursor.";
     Post Plain "/api/prefetch" Prefetch SENDER, JSON, &[200, 400, 413, 503], "Begins to bring a patient's studies back to the hot volumes, newest first, within a budget of bytes.";

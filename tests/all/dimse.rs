@@ -22,6 +22,8 @@ fn every_service_answers_every_tool() {
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/interop_dimse.py"))
         .arg(server.dicom.to_string())
         .arg(&listing)
+        .arg(env!("CARGO_BIN_EXE_khoanh"))
+        .arg(server.data())
         .output()
         .unwrap_or_else(|error| panic!("{}: {error}; run scripts/prepare test", python().display()));
     let said = String::from_utf8_lossy(&output.stdout);

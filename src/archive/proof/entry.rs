@@ -23,6 +23,7 @@ pub fn entry_of(lsn: Lsn, fact: &Fact) -> Option<String> {
         Fact::Sealed(sealed) => sealed.opened.as_deref().and_then(|fact| entry_of(lsn, fact)),
         Fact::Facility(_)
         | Fact::Source(_)
+        | Fact::Destination(_)
         | Fact::SeriesQuiet { .. }
         | Fact::StudyComplete { .. }
         | Fact::Forwarded { .. } => None,

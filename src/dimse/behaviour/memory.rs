@@ -1,10 +1,10 @@
 //! A receiver that keeps objects in memory and fails on demand.
 
-use crate::receiver::{Announced, Incoming, Receiver, Search};
+use crate::receiver::{Announced, DataSet, Incoming, Receiver, Search, Stored};
 use archive::search::{SearchPage, Wanted};
-use archive::{FindError, FoundRow, IngestError, Unknown};
+use archive::{FindError, FoundRow, IngestError, RetrieveError, Target, Unknown};
 use model::attribute::key;
-use model::{AeTitle, Attributes, FacilityCode, Level, Source, Uid};
+use model::{AeTitle, Attributes, Destination, FacilityCode, Level, Source, Uid};
 use parking_lot::{Condvar, Mutex};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,6 +31,33 @@ struct State {
     matches: AtomicUsize,
     asked: Mutex<Vec<Wanted>>,
     find_fails: Mutex<bool>,
+    destination: Mutex<Option<Destination>>,
+    kept: Mutex<Vec<Kept>>,
+    restoring: AtomicUsize,
+}
+
+/// An object that can be retrieved.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) sop_class: Uid,
+    pub(crate) sop_instance: Uid,
+    pub(crate) syntax: Uid,
+    /// None breaks off in the middle.
+    pub(crate) bytes: Option<Vec<u8>>,
+}
+
+impl Stored for Kept {
+    fn sop_class(&self) -> &Uid {
+        &self.sop_class
+    }
+
+    fn sop_instance(&self) -> &Uid {
+        &self.sop_instance
+    }
+
+    fn syntax(&self) -> &Uid {
+        &self.syntax
+    }
 }
 
 /// The receiver.
@@ -51,6 +78,22 @@ impl Memory {
     /// Objects begun and neither finished nor dropped.
     pub(crate) fn open(&self) -> usize {
         self.0.open.load(Ordering::SeqCst)
+    }
+
+    /// The one destination, registered for CT01 only.
+    pub(crate) fn destine(&self, destination: Destination) {
+        *self.0.destination.lock() = Some(destination);
+    }
+
+    /// What every retrieve brings.
+    pub(crate) fn keep(&self, objects: Vec<Kept>) {
+        *self.0.kept.lock() = objects;
+        self.matches(1);
+    }
+
+    /// So many openings find the object still coming back from the cloud.
+    pub(crate) fn restore(&self, times: usize) {
+        self.0.restoring.store(times, Ordering::SeqCst);
     }
 
     /// Every search answers with this many rows.
@@ -86,6 +129,7 @@ impl Memory {
 impl Receiver for Memory {
     type Incoming = Object;
     type Search = Rows;
+    type Stored = Kept;
 
     fn identify(&self, called: &AeTitle, calling: &AeTitle, _: IpAddr) -> Result<Source, Unknown> {
         match (called.as_str(), calling.as_str()) {
@@ -107,6 +151,39 @@ impl Receiver for Memory {
     fn search(&self, _: &Source, wanted: Wanted) -> Rows {
         self.0.asked.lock().push(wanted);
         Rows { memory: self.clone(), at: 0 }
+    }
+
+    fn destination(&self, source: &Source, title: &AeTitle) -> Option<Destination> {
+        self.0.destination.lock().clone().filter(|to| to.title == *title && source.id == "CT01")
+    }
+
+    fn select(&self, _: &Source, _: &Target) -> Result<Vec<Kept>, RetrieveError> {
+        Ok(self.0.kept.lock().clone())
+    }
+
+    fn open(&self, object: &Kept, _: &Uid) -> Result<DataSet, RetrieveError> {
+        let left = self.0.restoring.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if left.is_ok() {
+            return Err(RetrieveError::Restoring { after: 0 });
+        }
+        match &object.bytes {
+            Some(bytes) => Ok(Box::new(std::io::Cursor::new(bytes.clone()))),
+            None => Ok(Box::new(Broken(300_000))),
+        }
+    }
+}
+
+/// So many bytes and then an error.
+struct Broken(usize);
+
+impl std::io::Read for Broken {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.0 == 0 {
+            return Err(std::io::Error::other("damaged, on purpose"));
+        }
+        let length = buffer.len().min(self.0);
+        self.0 -= length;
+        Ok(length)
     }
 }
 

@@ -19,15 +19,33 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(options: Options) -> Self {
+        Self::start_on(SocketAddr::from(([127, 0, 0, 1], 0)), options, Memory::default())
+    }
+
+    fn start_on(address: SocketAddr, options: Options, memory: Memory) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("runtime");
-        let memory = Memory::default();
         let listener = {
             let _inside = runtime.enter();
-            Listener::serve(SocketAddr::from(([127, 0, 0, 1], 0)), options, memory.clone()).expect("listen")
+            let begun = Instant::now();
+            // The port of a listener that was just dropped may be taken for a moment.
+            loop {
+                match Listener::serve(address, options.clone(), memory.clone()) {
+                    Ok(listener) => break listener,
+                    Err(error) if begun.elapsed() > PATIENCE => panic!("{error}"),
+                    Err(_) => std::thread::sleep(Duration::from_millis(2)),
+                }
+            }
         };
         let address = listener.local_addr();
         Self { memory, runtime, listener: Some(listener), address }
+    }
+
+    /// Another listener on the same address, with the same memory.
+    pub(crate) fn restart(&mut self) -> Self {
+        let again = Self::start_on(self.address, Options::default(), self.memory.clone());
+        self.listener = None;
+        again
     }
 
     pub(crate) fn connect(&self) -> Peer {

@@ -71,6 +71,10 @@ impl Applier {
                     let key = [b"S".as_slice(), source.id.as_bytes()].concat();
                     self.registry(db, lsn, key, serde_json::to_vec(source))?;
                 }
+                Fact::Destination(destination) => {
+                    let key = [b"D".as_slice(), destination.title.as_str().as_bytes()].concat();
+                    self.registry(db, lsn, key, serde_json::to_vec(destination))?;
+                }
                 Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
                     let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
                     self.quiet(db, &SeriesKey { study, series: series.clone() }, *through)?;

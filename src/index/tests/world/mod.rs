@@ -8,8 +8,8 @@ use model::facility::CharsetHint;
 use model::pack::{ColdCopy, PackFact, Packed};
 use model::query::{Condition, Query, Test};
 use model::{
-    AttrKey, Attributes, Difference, Digest, Facility, FacilityCode, Fact, Flag, Frames, Home, InstanceHead, Layout,
-    Level, Lsn, Outcome, PackId, PixelSpan, Place, Source, Span, Uid, Via,
+    AeTitle, AttrKey, Attributes, Destination, Difference, Digest, Facility, FacilityCode, Fact, Flag, Frames, Home,
+    InstanceHead, Layout, Level, Lsn, Outcome, PackId, PixelSpan, Place, Source, Span, Uid, Via,
 };
 use std::collections::HashMap;
 
@@ -146,7 +146,9 @@ impl World {
     fn registry(&mut self) -> Option<(Fact, Option<Home>)> {
         let facility = self.facility();
         let number = self.rng.u32(..9);
-        Some(if self.rng.bool() {
+        Some(if self.one_in(4) {
+            (Fact::Destination(self.destination(number)), None)
+        } else if self.rng.bool() {
             let name = format!("Bệnh viện {number}");
             let (active_from, active_to) = (String::new(), String::new());
             (Fact::Facility(Facility { code: facility, name, kind: "hospital".into(), active_from, active_to }), None)
@@ -164,6 +166,18 @@ impl World {
             };
             (Fact::Source(source), None)
         })
+    }
+
+    fn destination(&mut self, number: u32) -> Destination {
+        Destination {
+            title: AeTitle::parse(&format!("PACS{number}")).expect("title"),
+            host: "10.1.2.3".into(),
+            port: self.rng.u16(1..),
+            facility: None,
+            calling: None,
+            description: String::new(),
+            removed: self.rng.bool(),
+        }
     }
 
     fn quiet(&mut self) -> Option<(Fact, Option<Home>)> {
