@@ -3,6 +3,7 @@
 mod backup;
 mod check_config;
 mod destinations;
+mod dicom;
 mod exit;
 mod export;
 mod import;
@@ -84,6 +85,11 @@ enum Command {
     /// Whom objects may be sent to by C-MOVE (nơi nhận ảnh).
     #[command(subcommand, after_help = destinations::HELP)]
     Destinations(destinations::Destinations),
+    /// Asks another DICOM system whether it answers: C-ECHO (kiểm tra kết nối).
+    Echo(dicom::Echo),
+    /// Sends DICOM files to another system by C-STORE (gửi ảnh).
+    #[command(after_help = dicom::HELP)]
+    Send(dicom::Send),
     /// The signed log that proves what was stored, held and destroyed (sổ cái có chữ ký).
     #[command(subcommand, after_help = ledger::HELP)]
     Ledger(ledger::Ledger),
@@ -192,6 +198,8 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::CheckConfig(wanted) => check_config::run(&wanted),
         Command::Sources(wanted) => sources::run(&wanted),
         Command::Destinations(wanted) => destinations::run(&wanted),
+        Command::Echo(wanted) => dicom::echo(&wanted),
+        Command::Send(wanted) => dicom::send(&wanted),
         Command::Ledger(wanted) => ledger::run(&wanted),
         Command::Status(wanted) => status::run(&wanted),
         Command::Keys(wanted) => keys::run(&wanted),

@@ -1,0 +1,224 @@
+//! `khoanh echo` and `khoanh send`: small DICOM clients for the operator, who looks for a fault at three in the morning.
+//!
+//! They need no archive: they call another system directly and say what it answers.
+
+use super::{Exit, Failure, show};
+use clap::Args;
+use dataset::part10::Part10;
+use dimse::scu::{self, CallError, Limits, Object, Peer, Proposal, Requestor, plan};
+use model::{AeTitle, Uid};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+pub(super) const HELP: &str = "\
+Files are sent as they are; uncompressed ones in the other little endian coding where only that is taken.
+Folders are searched to their bottom; what is no DICOM file is named and left out.";
+
+/// Most files of one run: their names are held in memory.
+const FILES_MAX: usize = 1_000_000;
+
+/// Files in a row over which the association was lost before the run ends.
+const LOST_MAX: u32 = 3;
+
+/// Whom to call.
+#[derive(Debug, Args)]
+struct Call {
+    /// Where it listens.
+    #[arg(value_name = "HOST:PORT")]
+    address: String,
+    /// AE title it is called by.
+    #[arg(long, default_value = "ANY-SCP")]
+    called: AeTitle,
+    /// AE title to show.
+    #[arg(long, default_value = "KHOANH")]
+    calling: AeTitle,
+    /// Longest wait for an answer, in seconds.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    within: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Echo {
+    #[command(flatten)]
+    call: Call,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Send {
+    #[command(flatten)]
+    call: Call,
+    /// Files and folders.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+impl Call {
+    fn peer(&self) -> Peer {
+        Peer { address: self.address.clone(), called: self.called.clone(), calling: self.calling.clone() }
+    }
+
+    fn limits(&self) -> Limits {
+        let within = Duration::from_secs(self.within);
+        Limits { connect: within, answer: within, write: within, ..Limits::default() }
+    }
+
+    fn failed(&self, error: &CallError) -> Failure {
+        Failure::new(Exit::Failed, format!("{} at {}: {error}", self.called, self.address))
+    }
+}
+
+pub(super) fn echo(wanted: &Echo) -> Result<Exit, Failure> {
+    let (call, begun) = (&wanted.call, Instant::now());
+    let failed = |error: CallError| call.failed(&error);
+    let mut association = Requestor::open(&call.peer(), &[Proposal::verification()], &call.limits()).map_err(failed)?;
+    let answer = association.echo().map_err(failed)?;
+    association.release().map_err(failed)?;
+    if !answer.is_success() {
+        let what = format!("{} answers C-ECHO with status {:04X} {}", call.called, answer.status, answer.comment);
+        return Err(Failure::new(Exit::Failed, what));
+    }
+    show(&format!("{} at {} answers, {} ms\n", call.called, call.address, begun.elapsed().as_millis()))
+}
+
+/// A file to be sent.
+struct Found {
+    path: PathBuf,
+    sop_class: Uid,
+    sop_instance: Uid,
+    syntax: Uid,
+    /// Where the data set begins.
+    at: u64,
+}
+
+/// What came of a run.
+#[derive(Debug, Default)]
+struct Report {
+    sent: usize,
+    warned: usize,
+    refused: usize,
+    bytes: u64,
+}
+
+pub(super) fn send(wanted: &Send) -> Result<Exit, Failure> {
+    let (mut files, mut left_out) = (Vec::new(), 0usize);
+    for path in &wanted.paths {
+        collect(path, &mut files, &mut left_out)?;
+    }
+    if files.is_empty() {
+        return Err(Failure::new(Exit::Failed, "there is nothing to send"));
+    }
+    let (call, begun, mut report) = (&wanted.call, Instant::now(), Report::default());
+    for group in plan::groups(files.iter().map(|file| (&file.sop_class, &file.syntax))) {
+        let failed = |error: CallError| call.failed(&error);
+        let mut association = Requestor::open(&call.peer(), &group.proposals, &call.limits()).map_err(failed)?;
+        let mut lost = 0;
+        for file in group.members.iter().filter_map(|member| files.get(*member)) {
+            match send_file(&mut association, file, &mut report) {
+                Ok(()) => lost = 0,
+                // A peer may abort over one object and take the next.
+                Err(error) => {
+                    eprintln!("{}: {error}", file.path.display());
+                    (lost, report.refused) = (lost + 1, report.refused + 1);
+                    if lost >= LOST_MAX {
+                        return Err(call.failed(&error));
+                    }
+                    association = Requestor::open(&call.peer(), &group.proposals, &call.limits()).map_err(failed)?;
+                }
+            }
+        }
+        association.release().map_err(failed)?;
+    }
+    let Report { sent, warned, refused, bytes } = report;
+    let seconds = begun.elapsed().as_secs_f64();
+    show(&format!(
+        "{sent} sent ({} MB in {seconds:.1} s), {warned} with a warning, {refused} refused, {left_out} left out\n",
+        bytes / 1_000_000
+    ))?;
+    Ok(if refused + left_out > 0 { Exit::Findings } else { Exit::Done })
+}
+
+fn send_file(association: &mut Requestor, file: &Found, report: &mut Report) -> Result<(), CallError> {
+    let offered = plan::syntaxes(file.syntax.as_str());
+    let class = file.sop_class.as_str();
+    let chosen = offered.into_iter().find_map(|syntax| Some((association.context(class, syntax)?, syntax)));
+    let Some((context, syntax)) = chosen else {
+        eprintln!("{}: not accepted: class {class} in {}", file.path.display(), file.syntax);
+        report.refused += 1;
+        return Ok(());
+    };
+    let mut stored = File::open(&file.path).map_err(CallError::Source)?;
+    stored.seek(SeekFrom::Start(file.at)).map_err(CallError::Source)?;
+    let length = stored.metadata().map_or(0, |found| found.len());
+    let mut data: Box<dyn Read + std::marker::Send> = match syntax == file.syntax.as_str() {
+        true => Box::new(stored),
+        false => scu::recoded(stored, &file.syntax, syntax).map_err(CallError::Source)?,
+    };
+    let object =
+        Object { sop_class: file.sop_class.clone(), sop_instance: file.sop_instance.clone(), originator: None };
+    let answer = association.store(context, &object, &mut *data)?;
+    report.bytes = report.bytes.saturating_add(length);
+    if answer.is_success() {
+        report.sent += 1;
+    } else if answer.is_warning() {
+        report.warned += 1;
+        eprintln!("{}: taken with warning {:04X} {}", file.path.display(), answer.status, answer.comment);
+    } else {
+        report.refused += 1;
+        eprintln!("{}: refused {:04X} {}", file.path.display(), answer.status, answer.comment);
+    }
+    Ok(())
+}
+
+/// Finds the files of a path; links are not followed.
+fn collect(path: &Path, files: &mut Vec<Found>, left_out: &mut usize) -> Result<(), Failure> {
+    let fault = |error: std::io::Error| Failure::new(Exit::Failed, format!("{}: {error}", path.display()));
+    let mut waiting = vec![path.to_path_buf()];
+    while let Some(path) = waiting.pop() {
+        let kind = std::fs::symlink_metadata(&path).map_err(fault)?.file_type();
+        if kind.is_dir() {
+            let entries = std::fs::read_dir(&path).map_err(fault)?;
+            let below = entries.map(|entry| entry.map(|entry| entry.path()));
+            let mut below = below.collect::<Result<Vec<_>, _>>().map_err(fault)?;
+            below.sort_by(|a, b| b.cmp(a));
+            waiting.extend(below);
+        } else if kind.is_file() {
+            if files.len() >= FILES_MAX {
+                return Err(Failure::new(Exit::Usage, format!("more than {FILES_MAX} files; send folder by folder")));
+            }
+            match head(&path) {
+                Ok(found) => files.push(found),
+                Err(why) => {
+                    eprintln!("{}: left out: {why}", path.display());
+                    *left_out += 1;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads what a file says of itself.
+fn head(path: &Path) -> Result<Found, String> {
+    let mut file = File::open(path).map_err(|error| error.to_string())?;
+    let (mut reader, mut buffer) = (Part10::new(None), vec![0; 16 * 1024]);
+    let meta = loop {
+        let read = file.read(&mut buffer).map_err(|error| error.to_string())?;
+        if read == 0 {
+            break reader.finish().map_err(|error| error.to_string())?.clone();
+        }
+        let fed = reader.feed(buffer.get(..read).unwrap_or_default()).map_err(|error| error.to_string())?;
+        if let Some(meta) = fed {
+            break meta.clone();
+        }
+    };
+    let missing = || "no file meta information with its SOP class and instance".to_owned();
+    Ok(Found {
+        path: path.to_owned(),
+        sop_class: meta.media_sop_class.ok_or_else(missing)?,
+        sop_instance: meta.media_sop_instance.ok_or_else(missing)?,
+        syntax: meta.transfer_syntax,
+        at: u64::from(meta.len),
+    })
+}
