@@ -162,7 +162,12 @@ pub(super) fn voi_of(node: &Node, signed: bool) -> Option<Voi> {
     if let Some(lut) = node.item(VOI_LUT).and_then(|item| Lut::of_item(item, signed)) {
         return Some(Voi::Lut(lut));
     }
-    let function = node.text(0x0028_1056).map_or(Function::Linear, |term| Function::of_attribute(&term));
-    let window = Window::new(node.decimal(0x0028_1050)?, node.decimal(0x0028_1051)?, function);
+    let (center, width) = (node.decimal(0x0028_1050)?, node.decimal(0x0028_1051)?);
+    let function = match node.text(0x0028_1056).map_or(Function::Linear, |term| Function::of_attribute(&term)) {
+        // Values that are fractions have windows narrower than 1, which only this function can mean.
+        Function::Linear if width < 1.0 => Function::LinearExact,
+        function => function,
+    };
+    let window = Window::new(center, width, function);
     window.ok().map(Voi::Window)
 }

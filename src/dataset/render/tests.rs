@@ -72,6 +72,14 @@ fn a_frames_own_window_goes_before_the_shared_and_the_images() {
 }
 
 #[test]
+fn a_window_narrower_than_one_is_a_distance() {
+    // Radiotherapy images have such: the values are fractions.
+    let window = [text(0x0028_1050, "0.5"), text(0x0028_1051, "0.5"), text(0x0028_1053, "0.01")].concat();
+    let head = [format("MONOCHROME2 ", 3, 12), window].concat();
+    assert_eq!(shown(&head, &[25, 50, 75], 0, &Options::default()), [0, 128, 255]);
+}
+
+#[test]
 fn white_and_black_change_places_once() {
     let values = [0, 255];
     let plain = |photometric: &str, shape: &str| {

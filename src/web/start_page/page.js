@@ -121,7 +121,9 @@ async function next() {
     if (run !== state.run) return;
     const more = rows.length > PAGE;
     const shown = rows.slice(0, PAGE);
-    by('list').append(...shown.map(row => studyRow(row, root)));
+    const added = shown.map(row => studyRow(row, root));
+    by('list').append(...added);
+    thumbnails(added, root);
     state.offset += shown.length;
     by('more').hidden = !more;
     by('state').textContent = state.offset === 0 ? word('none') : word('found')(state.offset, more);
@@ -163,6 +165,22 @@ function studyRow(row, root) {
   element.querySelector('.save').href = `${root}/studies/${study}/media`;
   element.querySelector('.line').addEventListener('click', () => timeline(element, root));
   return element;
+}
+
+/** Pictures of all rows shown last, in one request; a row without one keeps its modality. */
+async function thumbnails(rows, root) {
+  if (rows.length === 0) return;
+  const query = new URLSearchParams({ StudyInstanceUID: rows.map(row => row.dataset.study).join(',') });
+  let found;
+  try { found = await get(`${root}/thumbnails?${query}`); } catch { return; }
+  for (const row of rows) {
+    const bytes = found[row.dataset.study];
+    if (!bytes) continue;
+    const picture = new Image();
+    picture.alt = '';
+    picture.src = `data:image/jpeg;base64,${bytes}`;
+    row.querySelector('.thumb').replaceChildren(picture);
+  }
 }
 
 function badge(text) {
