@@ -246,26 +246,9 @@ impl Archive {
             series.entry(row.series.clone()).or_default().push(row);
         }
         let at_once = self.tiers().cloud.as_ref().map_or(1, |cloud| cloud.options().uploads);
-        let workers = at_once.clamp(1, series.len().max(1));
-        let (waiting, ended) = (Mutex::new(series.into_values()), Mutex::new(Vec::new()));
-        let work = || {
-            loop {
-                let Some(rows) = waiting.lock().next() else { return Ok(()) };
-                for row in rows {
-                    if self.stopping().load(Ordering::Relaxed) {
-                        return Ok(());
-                    }
-                    ended.lock().extend(self.tier_step(&row)?);
-                }
-            }
-        };
-        let done: Result<(), TierError> = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-            let own = work();
-            let died = |_| Err(TierError::Refused { what: "a thread that moves packs died".into() });
-            others.into_iter().map(|other| other.join().unwrap_or_else(died)).fold(own, Result::and)
-        });
-        for (row, action) in ended.into_inner() {
+        let goes_on = || !self.stopping().load(Ordering::Relaxed);
+        let (ended, done) = side_by_side(at_once, series.into_values(), goes_on, |row| self.tier_step(&row));
+        for (row, action) in ended.into_iter().flatten() {
             self.tier_count(&row, action, counted);
         }
         done
@@ -320,5 +303,89 @@ impl Archive {
                 false
             }
         }
+    }
+}
+
+/// Does work for groups of things, `at_once` groups at a time while `goes_on`; those of one group one after the other.
+/// Gives what came of each, and the first failure: the thread that met it ends, the others go on.
+fn side_by_side<T: Send, R: Send>(
+    at_once: usize,
+    groups: impl ExactSizeIterator<Item = Vec<T>> + Send,
+    goes_on: impl Fn() -> bool + Sync,
+    work: impl Fn(T) -> Result<R, TierError> + Sync,
+) -> (Vec<R>, Result<(), TierError>) {
+    let workers = at_once.clamp(1, groups.len().max(1));
+    let (waiting, ended) = (Mutex::new(groups), Mutex::new(Vec::new()));
+    let turns = || {
+        loop {
+            let Some(group) = waiting.lock().next() else { return Ok(()) };
+            for one in group {
+                if !goes_on() {
+                    return Ok(());
+                }
+                // Not in one expression with the lock: it would be held while the others wait to work.
+                let result = work(one)?;
+                ended.lock().push(result);
+            }
+        }
+    };
+    let done = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..workers).map(|_| scope.spawn(turns)).collect();
+        let own = turns();
+        let died = |_| Err(TierError::Refused { what: "a thread that moves packs died".into() });
+        others.into_iter().map(|other| other.join().unwrap_or_else(died)).fold(own, Result::and)
+    });
+    (ended.into_inner(), done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parking_lot::Condvar;
+
+    /// Works on groups; each thing waits until `together` of them are under way, or long enough to show that they
+    /// never are. Gives how many were at most.
+    fn most_at_once(at_once: usize, groups: Vec<Vec<u32>>, together: usize) -> usize {
+        let (under_way, came) = (Mutex::new((0usize, 0usize)), Condvar::new());
+        let limit = Instant::now() + Duration::from_secs(10);
+        let (ended, done) = side_by_side(
+            at_once,
+            groups.clone().into_iter(),
+            || true,
+            |one| {
+                let mut now = under_way.lock();
+                now.0 += 1;
+                now.1 = now.1.max(now.0);
+                came.notify_all();
+                while now.1 < together && !came.wait_until(&mut now, limit).timed_out() {}
+                now.0 -= 1;
+                Ok(one)
+            },
+        );
+        done.expect("worked");
+        let (mut ended, mut all) = (ended, groups.concat());
+        ended.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(ended, all, "each once");
+        under_way.into_inner().1
+    }
+
+    #[test]
+    fn several_groups_are_worked_on_at_once_and_one_group_in_turn() {
+        assert_eq!(most_at_once(3, vec![vec![1], vec![2, 3], vec![4], vec![5]], 3), 3);
+        assert_eq!(most_at_once(3, vec![vec![1, 2, 3, 4]], 1), 1);
+        assert_eq!(most_at_once(1, vec![vec![1], vec![2]], 1), 1);
+    }
+
+    #[test]
+    fn a_failure_is_told_and_the_other_groups_are_worked_on() {
+        let failing = |one: u32| match one {
+            1 => Err(TierError::Refused { what: "one".into() }),
+            other => Ok(other),
+        };
+        let groups = vec![vec![1, 9], vec![2], vec![3]];
+        let (mut ended, done) = side_by_side(2, groups.into_iter(), || true, failing);
+        ended.sort_unstable();
+        assert!(done.is_err() && ended == [2, 3], "{ended:?}");
     }
 }
