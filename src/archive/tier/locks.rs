@@ -81,6 +81,17 @@ impl Locks {
         }
     }
 
+    /// The study that is looked at next. It waits no more: whoever names it while it is looked at has it looked at
+    /// once more, by what is true then.
+    fn take(&self) -> Option<StudyKey> {
+        self.named.lock().pop_front()
+    }
+
+    /// A study that was taken and could not be looked at.
+    fn again_first(&self, study: StudyKey) {
+        self.named.lock().push_front(study);
+    }
+
     /// Any study may have to: a walk over all begins at once.
     pub(crate) fn again(&self) {
         self.again.store(true, Ordering::Relaxed);
@@ -153,20 +164,26 @@ impl Walk {
     /// Studies before their turn.
     fn named(&mut self, archive: &Archive) -> Result<(), TierError> {
         loop {
-            let next = archive.tiers().locks.named.lock().front().cloned();
-            let Some(study) = next else { return Ok(()) };
             if archive.stopping().load(Ordering::Relaxed) || archive.tiers().weather.rests() {
                 return Ok(());
             }
-            self.last = None;
-            for row in archive.packs_of_study(&study)? {
-                self.step(archive, &row, &mut LockTally::default())?;
+            let locks = &archive.tiers().locks;
+            let Some(study) = locks.take() else { return Ok(()) };
+            let looked = self.look(archive, &study);
+            if looked.is_err() || archive.tiers().weather.rests() {
+                locks.again_first(study);
+                return looked;
             }
-            if archive.tiers().weather.rests() {
-                return Ok(());
-            }
-            archive.tiers().locks.named.lock().pop_front();
         }
+    }
+
+    /// Looks at every copy of a study.
+    fn look(&mut self, archive: &Archive, study: &StudyKey) -> Result<(), TierError> {
+        self.last = None;
+        for row in archive.packs_of_study(study)? {
+            self.step(archive, &row, &mut LockTally::default())?;
+        }
+        Ok(())
     }
 
     fn turn(&mut self, archive: &Archive) -> Result<(), TierError> {
@@ -293,5 +310,30 @@ impl Archive {
         metrics::counter!("khoanh_tier_locks_changed_total").increment(1);
         tracing::debug!(pack = %row.pack, until = now.locked_until, held = now.held, "a lock follows the rules");
         Ok(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{FacilityCode, Uid};
+
+    #[test]
+    fn a_study_named_while_it_is_looked_at_is_looked_at_again() {
+        let study = |uid: &str| StudyKey {
+            facility: FacilityCode::parse("56001").expect("code"),
+            study: Uid::parse(uid).expect("uid"),
+            patient: 0,
+        };
+        let locks = Locks::default();
+        locks.named([study("1.2"), study("1.2"), study("1.3"), study("1.3")]);
+        assert_eq!(locks.waiting(), 2);
+        assert_eq!(locks.take(), Some(study("1.2")));
+        assert_eq!(locks.take(), Some(study("1.3")));
+        // A hold is laid while the bucket is asked about the last one.
+        locks.named([study("1.3")]);
+        assert_eq!(locks.waiting(), 1);
+        locks.again_first(study("1.2"));
+        assert_eq!((locks.take(), locks.take(), locks.take()), (Some(study("1.2")), Some(study("1.3")), None));
     }
 }
