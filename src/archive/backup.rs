@@ -152,9 +152,9 @@ impl Archive {
     ) -> Result<Report, BackupError> {
         let data = self.options().data.clone();
         let clock = Arc::clone(&self.options().clock);
-        let shelf = Shelf::open(wanted.to, wanted.key_file, &data.join("backup"), clock, true)?;
+        let mut shelf = Shelf::open(wanted.to, wanted.key_file, &data.join("backup"), clock, true)?;
         // Whether the key is theirs is found out before anything is copied.
-        shelf.sets()?;
+        shelf.trust_what_sets_name()?;
         let now = self.now_ms();
         let mut making = Making { shelf, stop, progress, set: Vec::new(), report: Report::default(), once: now };
         self.packs_into(&mut making, true)?;
@@ -208,6 +208,11 @@ impl Archive {
         Ok(image.last)
     }
 
+    /// Whether a pack's bytes lie hot and nowhere else.
+    fn is_wanted(&self, pack: store::PackId) -> Result<bool, BackupError> {
+        Ok(self.index().pack(pack)?.is_some_and(|row| row.hot && row.cold.is_none()))
+    }
+
     /// Hot packs that have no copy in the cloud. Ahead of the backup's moment one may go while it is copied: it is
     /// looked for again then.
     fn packs_into(&self, making: &mut Making<'_>, ahead: bool) -> Result<(), BackupError> {
@@ -230,7 +235,7 @@ impl Archive {
                     lasting: Some(format!("pack-{}", row.pack)),
                 });
                 match added {
-                    Err(BackupError::Io { .. }) if ahead && matches!(self.index().pack(row.pack), Ok(None)) => {}
+                    Err(BackupError::Io { .. }) if ahead && !self.is_wanted(row.pack)? => {}
                     answer => answer?,
                 }
             }

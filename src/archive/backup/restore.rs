@@ -64,12 +64,7 @@ fn bring(
     progress: &mut dyn FnMut(&Restored),
 ) -> Result<Restored, BackupError> {
     let refused = |what: String| BackupError::Refused { what };
-    let mut known = shelf.sets()?;
-    let chosen = match set {
-        Some(name) => known.into_iter().find(|(known, _)| known == name),
-        None => known.pop(),
-    };
-    let Some((name, Set { files, last, at, .. })) = chosen else {
+    let Some((name, Set { files, last, at, .. })) = shelf.one_set(set)? else {
         return Err(refused(format!("{} holds no such backup", shelf.name())));
     };
     fs::create_dir_all(data).map_err(io_at(data))?;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use store::envelope::{OpenedPack, SealedPack};
 use store::keys::MasterKey;
 use store::read_at::FileAt;
-use store::{PackId, ReadAt};
+use store::{Disk as _, PackId, ReadAt, RealDisk, StoreError};
 
 /// What the names of sealed objects and sets end with.
 const SEALED: &str = ".khe";
@@ -37,6 +37,11 @@ pub(super) struct Shelf {
     known: HashMap<String, (String, Digest)>,
     /// Lengths of all objects, by whole name.
     lens: HashMap<String, u64>,
+    /// Objects that a set names which was read: they are whole and, where sealed, sealed by this key.
+    named: HashSet<String>,
+    /// Two at once would write the same file on the way, and the one that ends first would remove what the other one has
+    /// copied and not named yet.
+    _turn: Box<dyn Send + Sync>,
 }
 
 impl Shelf {
@@ -49,9 +54,16 @@ impl Shelf {
         make: bool,
     ) -> Result<Self, BackupError> {
         fs::create_dir_all(work).map_err(io_at(work))?;
+        let turn = RealDisk.lock(&work.join("LOCK")).map_err(|error| match error {
+            StoreError::Locked { .. } => {
+                BackupError::Refused { what: "another backup is under way: try again when it is done".into() }
+            }
+            other => other.into(),
+        })?;
         let key = key_file.map(master).transpose()?;
         let vault = Vault::open(place, work, clock, make)?;
-        let mut shelf = Self { vault, key, work: work.to_owned(), known: HashMap::new(), lens: HashMap::new() };
+        let (known, lens, named) = (HashMap::new(), HashMap::new(), HashSet::new());
+        let mut shelf = Self { vault, key, work: work.to_owned(), known, lens, named, _turn: turn };
         for (name, len) in shelf.vault.names("objects")? {
             if let Some((lasting, digest)) = shelf.parse(&name) {
                 shelf.known.insert(lasting, (name.clone(), digest));
@@ -90,9 +102,41 @@ impl Shelf {
         Some((lasting.to_owned(), digest))
     }
 
+    /// Reads every set, so that what they name need not be looked at again.
+    pub(super) fn trust_what_sets_name(&mut self) -> Result<(), BackupError> {
+        let named = self.sets()?.into_iter().flat_map(|(_, set)| set.files).map(|file| file.object).collect();
+        self.named = named;
+        Ok(())
+    }
+
+    /// Whether an object is one of ours. A sealed one that no set names is left from a backup that broke off, perhaps
+    /// under another key: then nobody could open it.
+    fn is_own(&self, object: &str) -> bool {
+        if self.key.is_none() || self.named.contains(object) {
+            return true;
+        }
+        let begins = |opened: Arc<dyn ReadAt>| opened.read_at(0..opened.len().min(1)).is_ok();
+        self.lens.get(object).is_some_and(|len| self.opened(object, *len).is_ok_and(begins))
+    }
+
+    /// The bytes of an object as they were before sealing.
+    fn opened(&self, name: &str, len: u64) -> Result<Arc<dyn ReadAt>, BackupError> {
+        let object = self.vault.object(&format!("objects/{name}"), len)?;
+        match (name.strip_suffix(SEALED), &self.key) {
+            (None, _) => Ok(object),
+            (Some(_), None) => Err(self.sealed()),
+            (Some(plain), Some(key)) => {
+                let name = plain.rsplit_once('.').map_or(plain, |(name, _)| name);
+                Ok(Arc::new(OpenedPack::open(object, pack_of(name), &key.key_of(name))?))
+            }
+        }
+    }
+
     /// Copies a file into an object, unless the object is there.
     pub(super) fn put(&mut self, lasting: Option<&str>, once: &str, source: &Source) -> Result<Copied, BackupError> {
-        if let Some((object, sha256)) = lasting.and_then(|name| self.known.get(name)) {
+        if let Some((object, sha256)) = lasting.and_then(|name| self.known.get(name))
+            && self.is_own(object)
+        {
             return Ok(Copied { object: object.clone(), sha256: *sha256, fresh: false });
         }
         let name = lasting.unwrap_or(once);
@@ -121,15 +165,7 @@ impl Shelf {
             what: format!("{}: {} of the backup is missing: take an older one (--set)", self.name(), entry.object),
         };
         let len = *self.lens.get(&entry.object).ok_or_else(lost)?;
-        let object = self.vault.object(&format!("objects/{}", entry.object), len)?;
-        let opened: Arc<dyn ReadAt> = match (entry.object.strip_suffix(SEALED), &self.key) {
-            (None, _) => object,
-            (Some(_), None) => return Err(self.sealed()),
-            (Some(plain), Some(key)) => {
-                let name = plain.rsplit_once('.').map_or(plain, |(name, _)| name);
-                Arc::new(OpenedPack::open(object, pack_of(name), &key.key_of(name))?)
-            }
-        };
+        let opened = self.opened(&entry.object, len)?;
         pour(Stream::new(&*opened), &entry.object, to, entry)
     }
 
@@ -144,33 +180,48 @@ impl Shelf {
     }
 
     /// The backups, oldest first. Sealed ones need the key; with a key those that are not sealed are read, too.
-    pub(super) fn sets(&self) -> Result<Vec<(String, Set)>, BackupError> {
-        let mut sets = Vec::new();
-        for (file, len) in self.vault.names("sets")? {
-            let refused = |what: String| BackupError::Refused { what: format!("{}/sets/{file}: {what}", self.name()) };
-            let plain = file.strip_suffix(SEALED);
-            let Some(name) = plain.unwrap_or(&file).strip_suffix(".json") else { continue };
-            let object = self.vault.object(&format!("sets/{file}"), len)?;
-            let object: Arc<dyn ReadAt> = match (plain, &self.key) {
-                (None, _) => object,
-                (Some(_), None) => return Err(self.sealed()),
-                (Some(_), Some(key)) => {
-                    let own = format!("sets/{name}.json");
-                    let opened = OpenedPack::open(object, pack_of(&own), &key.key_of(&own));
-                    Arc::new(opened.map_err(|error| refused(error.to_string()))?)
-                }
-            };
-            let mut text = Vec::new();
-            let read = Stream::new(&*object).take(SET_BYTES).read_to_end(&mut text);
-            read.map_err(|error| refused(format!("{error}; is this the key it was made with?")))?;
-            let set: Set = serde_json::from_slice(&text).map_err(|error| refused(format!("no backup: {error}")))?;
-            if !(1..=VERSION).contains(&set.version) {
-                return Err(refused(format!("version {}, this program knows {VERSION}", set.version)));
+    fn sets(&self) -> Result<Vec<(String, Set)>, BackupError> {
+        self.set_files()?.iter().map(|(file, len)| Ok((set_name(file).to_owned(), self.set(file, *len)?))).collect()
+    }
+
+    /// One backup, the newest when none is named. Nothing of the others is read: a damaged one keeps nobody from it.
+    pub(super) fn one_set(&self, wanted: Option<&str>) -> Result<Option<(String, Set)>, BackupError> {
+        let mut files = self.set_files()?;
+        let chosen = match wanted {
+            Some(wanted) => files.into_iter().find(|(file, _)| set_name(file) == wanted),
+            None => files.pop(),
+        };
+        chosen.map(|(file, len)| Ok((set_name(&file).to_owned(), self.set(&file, len)?))).transpose()
+    }
+
+    /// Files of the backups with their lengths, oldest first.
+    fn set_files(&self) -> Result<Vec<(String, u64)>, BackupError> {
+        let mut files = self.vault.names("sets")?;
+        files.retain(|(file, _)| !set_name(file).is_empty());
+        files.sort();
+        Ok(files)
+    }
+
+    fn set(&self, file: &str, len: u64) -> Result<Set, BackupError> {
+        let refused = |what: String| BackupError::Refused { what: format!("{}/sets/{file}: {what}", self.name()) };
+        let object = self.vault.object(&format!("sets/{file}"), len)?;
+        let object: Arc<dyn ReadAt> = match (file.strip_suffix(SEALED), &self.key) {
+            (None, _) => object,
+            (Some(_), None) => return Err(self.sealed()),
+            (Some(plain), Some(key)) => {
+                let own = format!("sets/{plain}");
+                let opened = OpenedPack::open(object, pack_of(&own), &key.key_of(&own));
+                Arc::new(opened.map_err(|error| refused(error.to_string()))?)
             }
-            sets.push((name.to_owned(), set));
+        };
+        let mut text = Vec::new();
+        let read = Stream::new(&*object).take(SET_BYTES).read_to_end(&mut text);
+        read.map_err(|error| refused(format!("{error}; is this the key it was made with?")))?;
+        let set: Set = serde_json::from_slice(&text).map_err(|error| refused(format!("no backup: {error}")))?;
+        if !(1..=VERSION).contains(&set.version) {
+            return Err(refused(format!("version {}, this program knows {VERSION}", set.version)));
         }
-        sets.sort_by(|one, other| one.0.cmp(&other.0));
-        Ok(sets)
+        Ok(set)
     }
 
     fn sealed(&self) -> BackupError {
@@ -189,8 +240,7 @@ impl Shelf {
             }
         }
         for (file, _) in self.vault.names("sets")? {
-            let name = file.strip_suffix(SEALED).unwrap_or(&file).strip_suffix(".json").unwrap_or_default();
-            if gone.contains(name) {
+            if gone.contains(set_name(&file)) {
                 match self.vault.remove(&format!("sets/{file}"))? {
                     true => report.removed_sets += 1,
                     false => report.locked += 1,
@@ -214,6 +264,11 @@ impl Drop for Shelf {
     fn drop(&mut self) {
         let _ = fs::remove_file(self.work.join("object.tmp"));
     }
+}
+
+/// The name of the backup in a file; empty where the file is none.
+fn set_name(file: &str) -> &str {
+    file.strip_suffix(SEALED).unwrap_or(file).strip_suffix(".json").unwrap_or_default()
 }
 
 /// The master key in a file.

@@ -124,6 +124,64 @@ fn a_damaged_backup_and_a_directory_in_use_are_refused() {
     restore(&to, None, &bench.folder.path().join("new")).expect_err("damaged");
 }
 
+#[test]
+fn a_damaged_backup_keeps_nobody_from_an_older_one() {
+    let bench = packing();
+    let to = bench.folder.path().join("backups");
+    bench.store(&object(1, 1)).expect("stored");
+    let first = back_up(&bench, &to);
+    until("a later moment", || bench.archive.now_ms() > first.set.parse().expect("a time"));
+    let second = back_up(&bench, &to);
+    std::fs::write(to.join(format!("sets/{}.json", second.set)), "{").expect("spoilt");
+    let new = |name: &str| bench.folder.path().join(name);
+    restore(&to, None, &new("newest")).expect_err("it is spoilt");
+    let restored = restore(&to, Some(&first.set), &new("older")).expect("the older one is whole");
+    assert_eq!(restored.set, first.set);
+}
+
+#[test]
+fn one_backup_is_made_at_a_time() {
+    let bench = packing();
+    let to = bench.folder.path().join("backups");
+    bench.store(&object(1, 1)).expect("stored");
+    until("packed", || rows(&bench).len() == 1 && all_packed(&bench));
+    let place = &BackupPlace::Directory(to.clone());
+    let wanted = Wanted { to: place, key_file: None, keep_days: 30, digest: false };
+    // The pack is copied first, ahead of the moment: nothing waits for the first backup yet.
+    let mut second = None;
+    let mut meanwhile = |_: &backup::Report| {
+        second.get_or_insert_with(|| try_back_up(&bench, &to, None));
+    };
+    bench.archive.backup(&wanted, &AtomicBool::new(false), &mut meanwhile).expect("the first one");
+    let refused = second.expect("something was copied").expect_err("a second one");
+    assert!(refused.to_string().contains("under way"), "{refused}");
+    back_up(&bench, &to);
+}
+
+#[test]
+fn what_another_key_sealed_is_not_taken_for_there() {
+    let bench = packing();
+    let to = bench.folder.path().join("sealed");
+    for number in 1..=3 {
+        bench.store(&object(1, number)).expect("stored");
+    }
+    until("packed", || rows(&bench).len() == 3 && all_packed(&bench));
+    // The first backup breaks off when everything is copied, and its key is lost.
+    try_back_up(&bench, &to, Some(&key_file(&bench, "lost", "a"))).expect("a backup");
+    for set in std::fs::read_dir(to.join("sets")).expect("sets").flatten() {
+        std::fs::remove_file(set.path()).expect("not written yet");
+    }
+    let key = key_file(&bench, "key", "b");
+    try_back_up(&bench, &to, Some(&key)).expect("a backup");
+    restore_with(&to, Some(&key), None, &bench.folder.path().join("restored")).expect("restored with its own key");
+    // What broke off under the same key is not copied again.
+    for set in std::fs::read_dir(to.join("sets")).expect("sets").flatten() {
+        std::fs::remove_file(set.path()).expect("not written yet");
+    }
+    let again = try_back_up(&bench, &to, Some(&key)).expect("a backup");
+    assert!(again.copied < again.files, "{again:?}");
+}
+
 /// A key file for its owner.
 fn key_file(bench: &Bench, name: &str, digit: &str) -> std::path::PathBuf {
     let path = bench.folder.path().join(name);
