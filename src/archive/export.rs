@@ -9,10 +9,10 @@ use crate::open::Archive;
 use crate::retrieve::Target;
 use dataset::dicomdir::{self, Record, RecordFile};
 use index::InstanceRow;
-use model::{Caller, Scope, Uid};
+use model::{Caller, Digest, Scope, Uid};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
@@ -98,6 +98,23 @@ impl SetFile {
     /// Bytes of the file, where they are known before.
     pub fn length(&self) -> Option<u64> {
         (!self.is_reencoded() && !self.is_bare()).then_some(self.row.file_len)
+    }
+
+    /// Whether the file was written before, wholly: the folder may be one of other studies, whose files have the same
+    /// names and often the same lengths.
+    fn lies_at(&self, path: &Path) -> io::Result<bool> {
+        let whole = fs::metadata(path).is_ok_and(|about| Some(about.len()) == self.length());
+        if !whole {
+            return Ok(false);
+        }
+        let (mut file, mut sums) = (File::open(path)?, [Sha256::new(), Sha256::new()]);
+        let [meta, data] = &mut sums;
+        copy_into(&mut (&mut file).take(u64::from(self.row.meta_len)), meta)?;
+        data.update(self.row.transfer_syntax.as_str());
+        data.update([0]);
+        copy_into(&mut file, data)?;
+        let [meta, data] = sums.map(|sum| Digest(sum.finalize().into()));
+        Ok(meta == self.row.meta_digest && data == self.row.digest)
     }
 
     fn is_bare(&self) -> bool {
@@ -201,7 +218,7 @@ impl Archive {
     }
 
     /// Writes a file-set into a folder: every file whole or not at all, digests and DICOMDIR last.
-    /// Files of an earlier run that are whole stay. `progress` hears of files and bytes.
+    /// Files of an earlier run that are whole stay; files of other studies are refused. `progress` hears of files and bytes.
     ///
     /// # Errors
     /// What cannot be read or written; what was written stays for the next run.
@@ -217,6 +234,13 @@ impl Archive {
             move |source| ExportError::Io { path, source }
         };
         fs::create_dir_all(folder).map_err(at(folder))?;
+        let names: HashSet<PathBuf> = set.files.iter().map(|file| file.path.iter().collect()).collect();
+        let top = Path::new("DICOM");
+        if let Some(stray) = stray(folder, top, &names).map_err(at(&folder.join(top)))? {
+            let stray = folder.join(stray);
+            let what = format!("{} is none of these studies' files: name a folder of their own", stray.display());
+            return Err(ExportError::Refused { what });
+        }
         let (mut done, mut sums) = (Exported::default(), String::new());
         for file in &set.files {
             if stop.load(Ordering::Relaxed) {
@@ -226,7 +250,7 @@ impl Archive {
             let path = folder.join(&name);
             let parent = path.parent().unwrap_or(folder);
             fs::create_dir_all(parent).map_err(at(parent))?;
-            let whole = fs::metadata(&path).is_ok_and(|about| Some(about.len()) == file.length());
+            let whole = file.lies_at(&path).map_err(at(&path))?;
             if !whole {
                 let part = path.with_extension("part");
                 self.write_whole(file, &part).map_err(at(&part))?;
@@ -256,18 +280,45 @@ impl Archive {
     }
 }
 
+/// A file below `inner` that is none of those named, if there is one: somebody else's images on this disc.
+fn stray(folder: &Path, inner: &Path, names: &HashSet<PathBuf>) -> io::Result<Option<PathBuf>> {
+    let entries = match fs::read_dir(folder.join(inner)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let path = inner.join(entry.file_name());
+        let stray = match entry.file_type()?.is_dir() {
+            true => stray(folder, &path, names)?,
+            // A file on its way when an earlier run ended is written over.
+            false => Some(path.clone()).filter(|_| !names.contains(&path.with_extension(""))),
+        };
+        if stray.is_some() {
+            return Ok(stray);
+        }
+    }
+    Ok(None)
+}
+
 fn hexadecimal(mut text: String, byte: &u8) -> String {
     let _ = write!(text, "{byte:02x}");
     text
 }
 
 fn digest_of(path: &Path) -> io::Result<(String, u64)> {
-    let (mut file, mut digest, mut length) = (File::open(path)?, Sha256::new(), 0u64);
-    let mut piece = vec![0; STEP];
+    let mut digest = Sha256::new();
+    let length = copy_into(&mut File::open(path)?, &mut digest)?;
+    Ok((digest.finalize().iter().fold(String::new(), hexadecimal), length))
+}
+
+/// Reads to the end; tells how many bytes.
+fn copy_into(from: &mut impl Read, digest: &mut Sha256) -> io::Result<u64> {
+    let (mut piece, mut length) = (vec![0; STEP], 0u64);
     loop {
-        let count = file.read(&mut piece)?;
+        let count = from.read(&mut piece)?;
         if count == 0 {
-            return Ok((digest.finalize().iter().fold(String::new(), hexadecimal), length));
+            return Ok(length);
         }
         digest.update(piece.get(..count).unwrap_or_default());
         length = length.saturating_add(u64::try_from(count).unwrap_or(0));
