@@ -22,10 +22,10 @@ impl Archive {
         let mut seals: Vec<PackId> = own.iter().filter_map(|(_, fact)| fact.seal()).collect();
         let mut last = Vec::new();
         for patient in &found.patients {
-            let spoken_of = state.death_seal(patient).is_some() || state.holds.was_held(patient);
+            let spoken_of = !state.death_seals(patient).is_empty() || state.holds.was_held(patient);
             if spoken_of && !self.has_others(patient, &found.study)? {
                 last.push(patient);
-                seals.extend(state.death_seal(patient));
+                seals.extend(state.death_seals(patient));
             }
         }
         for (hold, release) in state.holds.once_on(&found.study, &found.patients) {

@@ -95,8 +95,8 @@ impl Known {
 pub(super) struct State {
     pub(super) holds: Holds,
     pub(super) plans: BTreeMap<PlanId, Known>,
-    /// The day a patient died, and the key of the record that says so.
-    deaths: HashMap<PatientRef, (Date, Option<PackId>)>,
+    /// The day a patient died, as the newest record says, and the keys of all records of it.
+    deaths: HashMap<PatientRef, (Date, Vec<PackId>)>,
     /// Every rule set with the day it came into use, in that order.
     rules: Vec<(Date, Arc<RuleSet>)>,
 }
@@ -121,11 +121,13 @@ impl State {
                 Err(error) => tracing::error!(%error, "a recorded rule set is not understood"),
             },
             RetentionFact::DeathRecorded { patient, on, seal, .. } => {
-                self.deaths.insert(patient.clone(), (*on, *seal));
+                let (day, seals) = self.deaths.entry(patient.clone()).or_insert_with(|| (*on, Vec::new()));
+                *day = *on;
+                seals.extend(*seal);
             }
             RetentionFact::StudyDestroyed(tombstone) if !tombstone.seals.is_empty() => {
-                let gone = |seal: &Option<PackId>| seal.is_some_and(|seal| tombstone.seals.contains(&seal));
-                self.deaths.retain(|_, (_, seal)| !gone(seal));
+                let gone = |seal: &PackId| tombstone.seals.contains(seal);
+                self.deaths.retain(|_, (_, seals)| !seals.iter().any(gone));
                 self.holds.forget_sealed(&tombstone.seals);
             }
             RetentionFact::HoldMade(hold) => self.holds.apply((**hold).clone()),
@@ -183,8 +185,8 @@ impl State {
         patients.iter().filter_map(|patient| self.deaths.get(patient)).map(|(day, _)| *day).max()
     }
 
-    /// The key of the record of a patient's death.
-    pub(super) fn death_seal(&self, patient: &PatientRef) -> Option<PackId> {
-        self.deaths.get(patient).and_then(|(_, seal)| *seal)
+    /// The keys of the records of a patient's death: one that was corrected has several.
+    pub(super) fn death_seals(&self, patient: &PatientRef) -> &[PackId] {
+        self.deaths.get(patient).map_or(&[], |(_, seals)| seals)
     }
 }

@@ -263,7 +263,11 @@ pub(super) fn copy(from: &Path, to: &Path) {
         if path.is_dir() {
             copy(&path, &target);
         } else {
-            std::fs::copy(&path, &target).expect("copy");
+            // What goes while it is copied is not there after the kill.
+            match std::fs::copy(&path, &target) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                copied => drop(copied.expect("copy")),
+            }
         }
     }
 }
