@@ -8,6 +8,7 @@ use crate::dictionary;
 use crate::vr::Vr;
 use base64::Engine;
 use serde_json::{Map, Value};
+use std::cell::Cell;
 
 /// Deepest sequence.
 const DEPTH_MAX: usize = 64;
@@ -36,6 +37,12 @@ pub enum ComposeError {
     /// Beyond a limit.
     #[error("the document has sequences more than {DEPTH_MAX} deep")]
     Depth,
+    /// Bulk data that is named so often that it would become more than the limit.
+    #[error("{tag}: the bulk data named comes to more bytes than one instance may have")]
+    TooLong {
+        /// The attribute.
+        tag: String,
+    },
 }
 
 /// Bulk data as a part brought it.
@@ -47,18 +54,31 @@ pub struct Bulk<'a> {
     pub compressed: bool,
 }
 
-/// Writes the data set of one instance; `bulk` gives the bytes that a BulkDataURI names.
+/// Writes the data set of one instance; `bulk` gives the bytes that a BulkDataURI names, of which at most
+/// `bulk_bytes_max` are written: a few parts may be named by any number of attributes.
 ///
 /// # Errors
 /// What is wrong with the document, by attribute.
 pub fn compose<'a>(
     document: &Map<String, Value>,
     bulk: &dyn Fn(&str) -> Option<Bulk<'a>>,
+    bulk_bytes_max: u64,
 ) -> Result<Vec<u8>, ComposeError> {
     let mut out = Vec::new();
-    data_set(document, bulk, 0, &mut out)?;
+    let left = Cell::new(bulk_bytes_max);
+    let counted = |tag: &str, uri: &str| {
+        let found = bulk(uri).ok_or_else(|| ComposeError::MissingBulk { tag: tag.to_owned() })?;
+        let bytes = u64::try_from(found.bytes.len()).unwrap_or(u64::MAX);
+        let rest = left.get().checked_sub(bytes);
+        left.set(rest.ok_or_else(|| ComposeError::TooLong { tag: tag.to_owned() })?);
+        Ok(found)
+    };
+    data_set(document, &counted, 0, &mut out)?;
     Ok(out)
 }
+
+/// The bytes that an attribute names by a BulkDataURI.
+type Named<'b, 'a> = dyn Fn(&str, &str) -> Result<Bulk<'a>, ComposeError> + 'b;
 
 fn wrong(tag: &str, what: &'static str) -> ComposeError {
     ComposeError::Member { tag: tag.chars().take(16).collect(), what }
@@ -66,7 +86,7 @@ fn wrong(tag: &str, what: &'static str) -> ComposeError {
 
 fn data_set<'a>(
     members: &Map<String, Value>,
-    bulk: &dyn Fn(&str) -> Option<Bulk<'a>>,
+    bulk: &Named<'_, 'a>,
     depth: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), ComposeError> {
@@ -101,7 +121,7 @@ fn member_of<'a>(
     tag: u32,
     name: &str,
     member: &Value,
-    bulk: &dyn Fn(&str) -> Option<Bulk<'a>>,
+    bulk: &Named<'_, 'a>,
     depth: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), ComposeError> {
@@ -119,7 +139,7 @@ fn member_of<'a>(
     }
     if let Some(uri) = member.get("BulkDataURI") {
         let uri = uri.as_str().ok_or_else(|| wrong(name, "BulkDataURI is no text"))?;
-        let found = bulk(uri).ok_or_else(|| ComposeError::MissingBulk { tag: name.to_owned() })?;
+        let found = bulk(name, uri)?;
         return match found.compressed && tag == PIXEL_DATA && depth == 0 {
             true => encapsulated(tag, found.bytes, out, name),
             false => element(tag, vr, found.bytes, out, name),
@@ -145,7 +165,7 @@ fn sequence<'a>(
     tag: u32,
     name: &str,
     items: &[Value],
-    bulk: &dyn Fn(&str) -> Option<Bulk<'a>>,
+    bulk: &Named<'_, 'a>,
     depth: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), ComposeError> {
@@ -281,7 +301,7 @@ mod tests {
 
     fn composed(document: &Value) -> Result<Vec<u8>, ComposeError> {
         let bulk = |uri: &str| (uri == "b").then_some(Bulk { bytes: &[1, 2, 3, 4], compressed: false });
-        compose(document.as_object().expect("an object"), &bulk)
+        compose(document.as_object().expect("an object"), &bulk, 8)
     }
 
     #[test]
@@ -333,12 +353,26 @@ mod tests {
     }
 
     #[test]
+    fn a_part_named_by_many_attributes_is_written_up_to_the_limit() {
+        let named = |count: usize| {
+            let attributes =
+                (0..count).map(|at| (format!("0009{:04X}", 0x1000 + at), json!({"vr": "OB", "BulkDataURI": "b"})));
+            composed(&Value::Object(attributes.collect()))
+        };
+        assert!(named(2).is_ok());
+        assert_eq!(named(3), Err(ComposeError::TooLong { tag: "00091002".into() }));
+        let item = json!({"00091000": {"vr": "OB", "BulkDataURI": "b"}});
+        let nested = composed(&json!({"00081140": {"vr": "SQ", "Value": [item, item, item]}}));
+        assert_eq!(nested, Err(ComposeError::TooLong { tag: "00091000".into() }));
+    }
+
+    #[test]
     fn bulk_data_becomes_the_value_or_one_fragment() {
         let document = json!({"7FE00010": {"vr": "OW", "BulkDataURI": "b"}});
         let native = composed(&document).expect("written");
         assert!(native.ends_with(&[4, 0, 0, 0, 1, 2, 3, 4]));
         let frame = |_: &str| Some(Bulk { bytes: &[9, 9, 9], compressed: true });
-        let packed = compose(document.as_object().expect("an object"), &frame).expect("written");
+        let packed = compose(document.as_object().expect("an object"), &frame, 3).expect("written");
         assert!(packed.ends_with(&[4, 0, 0, 0, 9, 9, 9, 0, 0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]));
     }
 }

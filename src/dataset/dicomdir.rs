@@ -212,7 +212,7 @@ fn rest(record: &Record) -> Result<Vec<u8>, ComposeError> {
         text(0x1511, b"UI", file.sop_instance.as_str(), &mut out);
         text(0x1512, b"UI", file.transfer_syntax.as_str(), &mut out);
     }
-    out.extend(compose(&record.keys, &|_| None)?);
+    out.extend(compose(&record.keys, &|_| None, 0)?);
     Ok(out)
 }
 

@@ -23,6 +23,8 @@ static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
 /// Most bytes of one part of metadata; pixels belong into parts of their own.
 const METADATA_MAX: usize = 16 << 20;
+/// Most bytes of all metadata of a request: read, it takes many times the memory of its text.
+const METADATA_TOTAL_MAX: usize = 32 << 20;
 
 /// How the metadata is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,7 @@ pub(super) async fn receive(
         return Err(Problem::new(Kind::Busy, "as many requests with metadata as allowed are being put together"));
     };
     let (mut parts, mut left) = (Vec::<Part>::new(), options.stow_described_max);
+    let mut metadata = 0usize;
     while let Some(bytes) = next(body, options.stall_timeout).await? {
         splitter.feed(&bytes);
         loop {
@@ -90,9 +93,9 @@ pub(super) async fn receive(
                     let more = u64::try_from(data.len()).unwrap_or(u64::MAX);
                     left = left.checked_sub(more).ok_or_else(|| too_long(options))?;
                     if let Some(part) = parts.last_mut() {
-                        if part.is_metadata() && part.bytes.len().saturating_add(data.len()) > METADATA_MAX {
-                            let detail = format!("a part of metadata has at most {METADATA_MAX} bytes");
-                            return Err(Problem::new(Kind::TooLarge, detail).at("body"));
+                        if part.is_metadata() {
+                            metadata = metadata.saturating_add(data.len());
+                            within_limits(part.bytes.len().saturating_add(data.len()), metadata)?;
                         }
                         part.bytes.extend_from_slice(&data);
                     }
@@ -104,16 +107,25 @@ pub(super) async fn receive(
     splitter.finish().map_err(malformed)?;
     let work = tokio::task::spawn_blocking(move || sorted(parts, form));
     let (documents, values) = work.await.map_err(Problem::task)??;
-    let values = Arc::new(values);
+    let (values, limit) = (Arc::new(values), options.stow_described_max);
     for document in documents {
         let values = Arc::clone(&values);
-        let made = tokio::task::spawn_blocking(move || file(&document, &values)).await.map_err(Problem::task)?;
+        let made = tokio::task::spawn_blocking(move || file(&document, &values, limit)).await.map_err(Problem::task)?;
         match made {
             Ok(file) => upload.whole(file).await,
             Err(refused) => upload.refuse(refused.sop_class, refused.sop_instance, refused.what),
         }
     }
     Ok(())
+}
+
+fn within_limits(part: usize, all: usize) -> Result<(), Problem> {
+    let detail = match (part > METADATA_MAX, all > METADATA_TOTAL_MAX) {
+        (true, _) => format!("a part of metadata has at most {METADATA_MAX} bytes"),
+        (false, true) => format!("the metadata of a request has at most {METADATA_TOTAL_MAX} bytes"),
+        (false, false) => return Ok(()),
+    };
+    Err(Problem::new(Kind::TooLarge, detail).at("body"))
 }
 
 fn too_long(options: &Options) -> Problem {
@@ -164,7 +176,7 @@ struct Refused {
 }
 
 /// The DICOM file of one instance.
-fn file(document: &Document, values: &HashMap<String, Carried>) -> Result<Vec<u8>, Refused> {
+fn file(document: &Document, values: &HashMap<String, Carried>, bulk_max: u64) -> Result<Vec<u8>, Refused> {
     let uid = |tag: &str| {
         let value = document.get(tag)?.pointer("/Value/0")?.as_str()?;
         Uid::parse(value).ok()
@@ -191,7 +203,7 @@ fn file(document: &Document, values: &HashMap<String, Carried>) -> Result<Vec<u8
         let compressed = packed.is_some() && value.syntax == packed;
         Some(Bulk { bytes: &value.bytes, compressed })
     };
-    let data_set = compose(document, &bulk).map_err(|error| refused(error.to_string()))?;
+    let data_set = compose(document, &bulk, bulk_max).map_err(|error| refused(error.to_string()))?;
     let explicit = Uid::parse(EXPLICIT_LE).map_err(|error| refused(error.to_string()))?;
     let mut file = dataset::part10::file_meta(class, instance, packed.as_ref().unwrap_or(&explicit));
     file.extend_from_slice(&data_set);
