@@ -35,6 +35,14 @@ struct Seen {
     at: Option<Instant>,
 }
 
+impl Seen {
+    /// Whether a file in this state has nothing new to say. One that is there and could not be read is read again: a
+    /// passing failure, such as every descriptor in use, must not hide that a token was taken.
+    fn holds(&self, stamp: Option<Stamp>) -> bool {
+        self.stamp == stamp && stamp.is_none_or(|stamp| stamp.is_settled() && self.text.is_some())
+    }
+}
+
 /// What tells one state of the file from another. The change time moves with every writing, whatever the modification
 /// time was set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,9 +99,10 @@ impl Watched {
 
     fn look(&self, seen: &mut Seen) {
         let stamp = Stamp::of(&self.path);
-        if stamp == seen.stamp && stamp.is_none_or(|stamp| stamp.is_settled()) {
+        if seen.holds(stamp) {
             return;
         }
+        let told = seen.stamp == stamp && seen.text.is_none();
         seen.stamp = stamp;
         let before = seen.text.take();
         let read = text_of(&self.path).and_then(|text| {
@@ -108,6 +117,7 @@ impl Watched {
                 metrics::gauge!(UNUSABLE).set(0.0);
                 *self.known.write() = Arc::new(known);
             }
+            Err(_) if told => {}
             Err(error) => {
                 tracing::error!(%error, "the token file cannot be used; the tokens of its last good reading hold");
                 metrics::gauge!(UNUSABLE).set(1.0);
@@ -170,6 +180,18 @@ mod tests {
         assert_eq!((name(&tokens, "six"), name(&tokens, "ten").as_deref()), (None, Some("ten")), "back");
         std::fs::write(&path, "").expect("emptied");
         assert_eq!(name(&tokens, "ten"), None, "an empty file is a file without tokens");
+    }
+
+    #[test]
+    fn what_could_not_be_read_or_is_young_is_read_again() {
+        let stamp = |changed| Stamp { device: 1, inode: 2, len: 3, modified: (0, 0), changed };
+        let old = stamp((1_000, 0));
+        let seen = |stamp, text: Option<&str>| Seen { stamp, text: text.map(str::to_owned), at: None };
+        assert!(seen(Some(old), Some("")).holds(Some(old)) && seen(None, None).holds(None));
+        assert!(!seen(Some(old), Some("")).holds(Some(stamp((1_001, 0)))), "another state");
+        assert!(!seen(Some(old), None).holds(Some(old)), "it was there and could not be read");
+        let young = stamp((i64::MAX / 4, 0));
+        assert!(!seen(Some(young), Some("")).holds(Some(young)), "it may change without showing it");
     }
 
     #[test]
