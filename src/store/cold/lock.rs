@@ -111,7 +111,7 @@ impl Cold {
     ) -> Result<LockState, StoreError> {
         let state = self.lock_state(key, version)?;
         if let Some(lock) = lock.filter(|lock| !covers(state.lock, *lock)) {
-            self.set_lock(key, version, lock)?;
+            self.set_lock(key, version, joined(state.lock, lock))?;
         }
         if let Some(hold) = hold.filter(|hold| *hold != state.hold) {
             self.set_hold(key, version, hold)?;
@@ -144,4 +144,35 @@ const HOLD_ON: ObjectLockLegalHoldStatus = ObjectLockLegalHoldStatus::On;
 fn covers(stands: Option<Lock>, asked: Lock) -> bool {
     let hard = |mode| mode == LockMode::Compliance;
     stands.is_some_and(|lock| lock.until >= asked.until && (hard(lock.mode) || !hard(asked.mode)))
+}
+
+/// What is set where `stands` does not cover `asked`: neither end nor mode is ever given up for the other. Whoever may
+/// bypass governance could otherwise shorten a lock by making it a harder one.
+fn joined(stands: Option<Lock>, asked: Lock) -> Lock {
+    let Some(stands) = stands else { return asked };
+    let mode = if asked.mode == LockMode::Governance { stands.mode } else { asked.mode };
+    Lock { mode, until: asked.until.max(stands.until) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_set_gives_up_neither_end_nor_mode_of_the_one_that_stands() {
+        let soft = |until| Lock { mode: LockMode::Governance, until };
+        let hard = |until| Lock { mode: LockMode::Compliance, until };
+        for (stands, asked, set) in [
+            (None, soft(5), soft(5)),
+            (Some(soft(9)), hard(5), hard(9)),
+            (Some(soft(5)), hard(9), hard(9)),
+            (Some(hard(5)), soft(9), hard(9)),
+            (Some(soft(5)), soft(9), soft(9)),
+        ] {
+            assert!(!covers(stands, asked), "{stands:?} {asked:?}");
+            assert_eq!(joined(stands, asked), set, "{stands:?} {asked:?}");
+            assert!(covers(Some(set), asked) && stands.is_none_or(|stands| covers(Some(set), stands)));
+        }
+        assert!(covers(Some(hard(9)), soft(5)) && covers(Some(soft(9)), soft(9)));
+    }
 }
