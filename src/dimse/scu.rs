@@ -18,7 +18,7 @@ use model::AeTitle;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use crate::recode::recoded;
 pub use propose::{CONTEXTS_MAX, Proposal};
@@ -168,7 +168,7 @@ impl Requestor {
         let mut stream = connect(&peer.address, limits)?;
         let request = propose::request(peer, proposals, limits);
         stream.write_all(&request).map_err(failed)?;
-        let answer = answer(&mut stream)?;
+        let answer = answer(&mut Until { stream: &mut stream, end: Instant::now() + limits.answer })?;
         let contexts = accepted(&answer, proposals)?;
         let announced = answer.user_variables.iter().find_map(|item| match item {
             UserVariableItem::MaxLength(length) => Some(*length),
@@ -317,8 +317,25 @@ fn connect(address: &str, limits: &Limits) -> Result<TcpStream, CallError> {
     Err(fault(last))
 }
 
+/// A connection that is read until a moment: a peer that sends its answer byte by byte has no longer for it.
+struct Until<'a> {
+    stream: &'a mut TcpStream,
+    end: Instant,
+}
+
+impl Read for Until<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        self.stream.read(buffer)
+    }
+}
+
 /// Reads the answer to the association request.
-fn answer(stream: &mut TcpStream) -> Result<AssociationAC, CallError> {
+fn answer(stream: &mut impl Read) -> Result<AssociationAC, CallError> {
     let mut pdu = vec![0; 6];
     stream.read_exact(&mut pdu).map_err(failed)?;
     let length = pdu.get(2..).and_then(|rest| rest.first_chunk::<4>()).map_or(0, |bytes| u32::from_be_bytes(*bytes));

@@ -149,3 +149,28 @@ fn peers_that_break_the_rules_cost_an_error_and_no_hang() {
     assert!(matches!(echo(pdu::RELEASE_REQUEST.to_vec()), CallError::Protocol(_)));
     assert!(matches!(echo(vec![4, 0, 0, 0, 0, 1, 0]), CallError::Protocol(_)));
 }
+
+#[test]
+fn an_answer_that_trickles_is_given_up_when_its_time_is_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("port");
+    let address = listener.local_addr().expect("address");
+    let mut sent = 0;
+    let opened = std::thread::scope(|scope| {
+        let caller = scope.spawn(|| Requestor::open(&peer(address, "CT01"), &proposals(), &quick()).map(|_| ()));
+        let (mut stream, _) = listener.accept().expect("a caller");
+        // Every byte comes long before a single read would time out; the whole would take minutes.
+        stream.set_read_timeout(Some(Duration::from_millis(50))).expect("timeout");
+        let (head, mut waste) = ([2, 0, 0, 0, 16, 0], [0; 64 * 1024]);
+        for byte in head.into_iter().chain(std::iter::repeat_n(0, 4096)) {
+            let asked = stream.read(&mut waste);
+            let over = !matches!(&asked, Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut));
+            if (over && sent > 0) || stream.write_all(&[byte]).is_err() {
+                break;
+            }
+            sent += 1;
+        }
+        caller.join().expect("ends")
+    });
+    assert!(matches!(opened, Err(CallError::TooSlow)), "{opened:?}");
+    assert!(sent < 4096, "the caller waited for all of it");
+}
