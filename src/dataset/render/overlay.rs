@@ -4,6 +4,7 @@
 
 use super::Picture;
 use super::tree::Node;
+use std::ops::Range;
 
 /// Groups a plane can have.
 const GROUPS: std::ops::RangeInclusive<u32> = 0x6000..=0x601E;
@@ -49,11 +50,14 @@ impl<'a> Plane<'a> {
     fn draw(&self, picture: &mut Picture) {
         let width = usize::try_from(picture.width).unwrap_or(0);
         let samples = if picture.colour { 3 } else { 1 };
-        for row in 0..self.rows {
+        // Only what lies over the picture: a plane may say that it is far larger.
+        let rows = covered(self.rows, self.origin.0, picture.height);
+        let columns = covered(self.columns, self.origin.1, picture.width);
+        for row in rows {
             let Ok(y) = usize::try_from(i64::from(row) + self.origin.0) else { continue };
-            for column in 0..self.columns {
+            for column in columns.clone() {
                 let Ok(x) = usize::try_from(i64::from(column) + self.origin.1) else { continue };
-                if x >= width || !self.is_set(row, column) {
+                if !self.is_set(row, column) {
                     continue;
                 }
                 let at = (y * width + x) * samples;
@@ -71,9 +75,24 @@ impl<'a> Plane<'a> {
     }
 }
 
+/// The rows, or columns, of a plane that lie over a picture of `side`, where its first lies at `origin`.
+fn covered(count: u32, origin: i64, side: u32) -> Range<u32> {
+    let held = |place: i64| u32::try_from(place.clamp(0, i64::from(count))).unwrap_or(0);
+    held(-origin)..held(i64::from(side) - origin)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plane_costs_what_of_it_lies_over_the_picture() {
+        assert_eq!(covered(65_535, 0, 2), 0..2);
+        assert_eq!(covered(65_535, -10, 2), 10..12);
+        assert_eq!(covered(3, 1, 9), 0..3);
+        assert_eq!((covered(3, 9, 9), covered(3, -9, 9)), (0..0, 3..3));
+        assert_eq!(covered(u32::MAX, i64::from(i16::MIN), 1), 32_768..32_769);
+    }
 
     #[test]
     fn a_plane_is_drawn_at_its_origin_and_cut_at_the_edges() {

@@ -60,6 +60,10 @@ fn unfold(words: &[u16], depth: usize, whole: &[u16], bits: u8) -> Option<Vec<u1
     let mut rest = words;
     while let [kind, count, behind @ ..] = rest {
         let count = usize::from(*count);
+        // Segments of nothing would cost time for ever and bring no entry nearer.
+        if count == 0 {
+            return None;
+        }
         if entries.len().saturating_add(count) > ENTRIES_MAX {
             return None;
         }
@@ -114,9 +118,10 @@ fn offset(behind: &[u16], bits: u8) -> Option<(usize, &[u16])> {
 fn segments(words: &[u16], count: usize) -> Option<&[u16]> {
     let mut at = 0_usize;
     for _ in 0..count {
-        let length = match words.get(at)? {
-            0 => usize::from(*words.get(at + 1)?) + 2,
-            1 => 3,
+        let length = match (words.get(at)?, usize::from(*words.get(at.checked_add(1)?)?)) {
+            (_, 0) => return None,
+            (0, entries) => entries + 2,
+            (1, _) => 3,
             _ => return None,
         };
         at = at.checked_add(length).filter(|at| *at <= words.len())?;
@@ -160,6 +165,9 @@ mod tests {
         assert_eq!(unfold(&again, 0, &again, 16), Some(vec![5, 6, 8, 10, 5, 6, 8, 10]));
         for broken in [vec![0, 9, 1], vec![2, 1, 90, 0], vec![1, 1], vec![2, 1, 0, 0]] {
             assert_eq!(unfold(&broken, 0, &broken, 16), None, "{broken:?}");
+        }
+        for nothing in [vec![0, 0], vec![1, 0, 7], vec![0, 1, 5, 2, 0, 0, 0], vec![0, 1, 5, 2, 2, 7, 0, 0, 0]] {
+            assert_eq!(unfold(&nothing, 0, &nothing, 16), None, "segments of nothing: {nothing:?}");
         }
         let many: Vec<u16> = [1, 0xFFFF, 7].repeat(3);
         assert_eq!(unfold(&many, 0, &many, 16), None, "more entries than a table can have");
