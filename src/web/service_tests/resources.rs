@@ -158,6 +158,29 @@ async fn documents_reports_and_videos_are_rendered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stored_page_may_run_nothing_and_load_nothing() {
+    // A clinical document (CDA) is XML, which a browser takes for a page that may hold scripts.
+    let (pdf, cda) = (b"1.2.840.10008.5.1.4.1.1.104.1", b"1.2.840.10008.5.1.4.1.1.104.2");
+    let mut document = sample("generated/encapsulated-pdf.dcm");
+    let places: Vec<usize> = memchr::memmem::find_iter(&document, pdf).collect();
+    for at in places {
+        document[at..at + cda.len()].copy_from_slice(cda);
+    }
+    let service = Service::open();
+    let stored = service.store("/dicom-web/studies", &[&document]).await;
+    assert_eq!(stored.status, StatusCode::OK, "{:?}", stored.body);
+    let stored = stored.json();
+    let url = stored.pointer("/00081199/Value/0/00081190/Value/0").and_then(|url| url.as_str()).expect("a URL");
+    let path = url.replace("http://archive.test", "");
+    for resource in ["rendered", "bulkdata/00420011"] {
+        let page = service.get(&format!("{path}/{resource}"), "text/xml").await;
+        assert_eq!((page.status, page.content_type()), (StatusCode::OK, "text/xml"), "{resource}");
+        let policy = page.header(header::CONTENT_SECURITY_POLICY);
+        assert!(policy.contains("sandbox") && policy.contains("default-src 'none'"), "{resource}: {policy}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wado_uri_names_one_object() {
     let (service, paths) = with(&[CT, "modality/sr/sr.dcm"]).await;
     let uri = |path: &str, more: &str| {
