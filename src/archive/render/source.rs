@@ -71,6 +71,13 @@ impl<'a> Source<'a> {
 
     /// The picture of a frame, from 1.
     pub(super) fn picture(&self, number: u32, how: &Options) -> Result<Picture, PictureError> {
+        let most = self.archive.options().pictures.pixels_max;
+        let (columns, rows) = (u32::from(self.format.columns), u32::from(self.format.rows));
+        let size = how.viewport.as_ref().map(|viewport| viewport.size(columns, rows)).transpose()?;
+        if size.is_some_and(|(width, height)| u64::from(width) * u64::from(height) > most) {
+            let what = format!("a viewport of more than {most} pixels is not filled (pictures.pixels_max)");
+            return Err(PictureError::TooLarge { what });
+        }
         shown(&self.frame(number)?, &self.description, number, how)
     }
 

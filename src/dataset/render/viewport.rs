@@ -54,24 +54,39 @@ impl Viewport {
         Ok(Self { width, height, region })
     }
 
-    /// The part of a picture in this viewport, as large as fits.
-    pub(super) fn apply(&self, picture: &Picture) -> Result<Picture, RenderError> {
-        let (width, height) = (f64::from(picture.width), f64::from(picture.height));
+    /// Width and height of what is shown of a picture: as large as fits.
+    ///
+    /// # Errors
+    /// [`RenderError::Region`] where the part lies outside of the picture.
+    pub fn size(&self, width: u32, height: u32) -> Result<(u32, u32), RenderError> {
+        let [_, _, wide, high] = self.part(width, height)?;
+        let scale = (f64::from(self.width) / wide).min(f64::from(self.height) / high);
+        let side = |length: f64, most: u32| whole((length * scale).round()).clamp(1, most);
+        Ok((side(wide, self.width), side(high, self.height)))
+    }
+
+    /// Left and upper edge, width and height of what is shown of a picture.
+    fn part(&self, width: u32, height: u32) -> Result<[f64; 4], RenderError> {
+        let (whole_width, whole_height) = (f64::from(width), f64::from(height));
         let [left, top, wide, high] = self.region;
         let (left, top) = (left.unwrap_or(0.0), top.unwrap_or(0.0));
-        let (wide, high) = (wide.unwrap_or(width - left), high.unwrap_or(height - top));
-        let (kept_wide, kept_high) = (wide.abs().min(width - left), high.abs().min(height - top));
-        if kept_wide <= 0.0 || kept_high <= 0.0 {
-            return Err(RenderError::Region { width: picture.width, height: picture.height });
+        let kept = |side: Option<f64>, rest: f64| side.map_or(rest, |side| side.abs().min(rest));
+        let (wide, high) = (kept(wide, whole_width - left), kept(high, whole_height - top));
+        match wide > 0.0 && high > 0.0 {
+            true => Ok([left, top, wide, high]),
+            false => Err(RenderError::Region { width, height }),
         }
-        let scale = (f64::from(self.width) / kept_wide).min(f64::from(self.height) / kept_high);
-        let side = |length: f64, most: u32| whole((length * scale).round()).clamp(1, most);
-        let size = (side(kept_wide, self.width), side(kept_high, self.height));
-        let mut shown = scaled(picture, [left, top, kept_wide, kept_high], size)?;
-        if wide < 0.0 {
+    }
+
+    /// The part of a picture in this viewport.
+    pub(super) fn apply(&self, picture: &Picture) -> Result<Picture, RenderError> {
+        let part = self.part(picture.width, picture.height)?;
+        let mut shown = scaled(picture, part, self.size(picture.width, picture.height)?)?;
+        let [.., wide, high] = self.region;
+        if wide.is_some_and(|wide| wide < 0.0) {
             shown = shown.mirrored();
         }
-        Ok(if high < 0.0 { shown.upside_down() } else { shown })
+        Ok(if high.is_some_and(|high| high < 0.0) { shown.upside_down() } else { shown })
     }
 }
 

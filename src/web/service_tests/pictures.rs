@@ -8,7 +8,10 @@ const ONE_JPEG: &str = "image/jpeg";
 
 /// A service with some files, and the path of each instance.
 async fn with(names: &[&str]) -> (Service, Vec<String>) {
-    let service = Service::open();
+    filled(Service::open(), names).await
+}
+
+async fn filled(service: Service, names: &[&str]) -> (Service, Vec<String>) {
     let mut paths = Vec::new();
     for name in names {
         let stored = service.store("/dicom-web/studies", &[&sample(name)]).await;
@@ -125,6 +128,38 @@ async fn frames_are_pictures_parts_or_an_animation() {
             assert_eq!(service.get(&resource, "*/*").await.status.as_u16(), status, "{resource}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_beyond_the_limit_are_refused_where_all_are_asked_for() {
+    let options = Options { frames_max: 3, ..Options::default() };
+    let (service, paths) = filled(Service::with(Tokens::open(), options), &[MR]).await;
+    let rendered = format!("{}/rendered", paths[0]);
+    let first = service.get(&rendered, ONE_JPEG).await;
+    assert!(first.status == StatusCode::OK && first.header(header::WARNING).contains("first of 10"));
+    for accept in ["*/*", "image/gif", "multipart/related; type=\"image/jpeg\""] {
+        assert_eq!(service.get(&rendered, accept).await.status, StatusCode::NOT_ACCEPTABLE, "{accept}");
+    }
+    let huge = service.get(&format!("{rendered}?viewport=16384,16384"), ONE_JPEG).await;
+    assert_eq!(huge.status, StatusCode::NOT_ACCEPTABLE, "more pixels than pictures.pixels_max");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_slowly_keeps_nobody_from_their_pictures() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut options = archive::Options::new(folder.path().join("data"));
+    (options.segment_bytes, options.reserve_bytes, options.pictures.at_once) = (16 << 20, 1 << 20, 1);
+    let archive = Archive::open(options).expect("the archive opens");
+    let router = router(App::new(Arc::clone(&archive), Options::default(), Tokens::open()));
+    let (service, paths) = filled(Service { router, archive, _folder: folder }, &[CT, MR]).await;
+    let request = Request::get(format!("{}/rendered?viewport=4000,4000", paths[1]))
+        .header(header::ACCEPT, "multipart/related; type=\"image/png\"");
+    let slow = service.router.clone().oneshot(request.body(Body::empty()).expect("a request"));
+    let slow = slow.await.expect("an answer");
+    assert_eq!(slow.status(), StatusCode::OK);
+    // Nothing of its body is read while the other one asks.
+    assert_eq!(service.get(&format!("{}/rendered", paths[0]), ONE_JPEG).await.status, StatusCode::OK);
+    drop(slow);
 }
 
 #[tokio::test(flavor = "multi_thread")]

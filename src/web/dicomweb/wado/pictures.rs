@@ -35,6 +35,21 @@ enum Form {
     Parts(Encoding),
 }
 
+/// A frame of an instance, from 1. The row is shared: an instance may have millions of frames.
+type Shown = (Arc<InstanceRow>, u32);
+
+/// The frames of an instance, and no more than one beyond what may be answered at once.
+fn frames_of(call: &Call, row: &Arc<InstanceRow>) -> Vec<Shown> {
+    let most = call.app.options.frames_max.saturating_add(1);
+    (1..=row.frames.count()).take(most).map(|number| (Arc::clone(row), number)).collect()
+}
+
+fn few_enough(call: &Call, count: usize) -> Result<(), Problem> {
+    let most = call.app.options.frames_max;
+    let detail = || format!("more than {most} frames (http.frames_max)");
+    if count > most { Err(Problem::new(Kind::NotAcceptable, detail())) } else { Ok(()) }
+}
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
@@ -53,18 +68,16 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     if endpoint == Endpoint::RenderedFrames {
         let numbers = frames::numbers(call.parameter("frames"), call.app.options.frames_max)?;
         let (row, notes) = instance(&call).await?;
-        let pictures = numbers.into_iter().map(|number| (row.clone(), number)).collect();
+        let row = Arc::new(row);
+        let pictures = numbers.into_iter().map(|number| (Arc::clone(&row), number)).collect();
         return answer(&call, pictures, Asked::Frames, &ranges, wanted, notes).await;
     }
     let target = target(endpoint, &call)?;
     let selection = select(&call, target.clone()).await?;
     let mut pictures = Vec::new();
     for row in selection.instances.into_iter().filter(Archive::has_pictures) {
-        pictures.extend((1..=row.frames.count()).map(|number| (row.clone(), number)));
-        if pictures.len() > call.app.options.frames_max {
-            let detail = format!("more than {} frames (http.frames_max)", call.app.options.frames_max);
-            return Err(Problem::new(Kind::NotAcceptable, detail));
-        }
+        pictures.extend(frames_of(&call, &Arc::new(row)));
+        few_enough(&call, pictures.len())?;
     }
     if pictures.is_empty() {
         return Err(Problem::new(Kind::NotFound, "there is no image here that can be shown").at("path"));
@@ -75,7 +88,7 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
         let (caller, scope) = (call.caller.clone(), call.scope);
         let (row, number, _) =
             call.blocking(move |archive| Ok(archive.representative(&caller, scope, &target)?)).await?;
-        pictures = vec![(row, number)];
+        pictures = vec![(Arc::new(row), number)];
     }
     answer(&call, pictures, Asked::Several, &ranges, wanted, notes).await
 }
@@ -83,7 +96,7 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
 /// Answers with an instance's frames.
 pub(super) async fn of_instance(call: &Call, row: InstanceRow, ranges: &[MediaRange]) -> Result<Response, Problem> {
     let wanted = parameters::rendered(call)?;
-    let pictures = (1..=row.frames.count()).map(|number| (row.clone(), number)).collect();
+    let pictures = frames_of(call, &Arc::new(row));
     answer(call, pictures, Asked::Instance, ranges, wanted, Vec::new()).await
 }
 
@@ -94,9 +107,10 @@ pub(crate) async fn by_uri(
     ranges: &[MediaRange],
     (wanted, frame): (Wanted, Option<u32>),
 ) -> Result<Response, Problem> {
+    let row = Arc::new(row);
     let pictures = match frame {
         Some(number) => vec![(row, number)],
-        None => (1..=row.frames.count()).map(|number| (row.clone(), number)).collect(),
+        None => frames_of(call, &row),
     };
     answer(call, pictures, Asked::Instance, ranges, wanted, Vec::new()).await
 }
@@ -122,7 +136,7 @@ fn form(ranges: &[MediaRange], count: usize, asked: Asked) -> Option<Form> {
 /// Answers with pictures in the form the ranges prefer.
 async fn answer(
     call: &Call,
-    mut pictures: Vec<(InstanceRow, u32)>,
+    mut pictures: Vec<Shown>,
     asked: Asked,
     ranges: &[MediaRange],
     wanted: Wanted,
@@ -136,11 +150,15 @@ async fn answer(
     if let Some((_, number)) = pictures.iter().find(|(row, number)| *number > row.frames.count()) {
         return Err(Problem::new(Kind::NotFound, format!("there is no frame {number}")).at("path segment frames"));
     }
+    if !matches!(form, Form::Single(_)) {
+        few_enough(call, pictures.len())?;
+    }
     notes.extend(parameters::notes(&wanted));
     let mut response = match form {
         Form::Single(encoding) => {
             if pictures.len() > 1 {
-                notes.push(format!("this is the first of {} frames", pictures.len()));
+                let count = pictures.first().map_or(0, |(row, _)| row.frames.count());
+                notes.push(format!("this is the first of {count} frames"));
                 pictures.truncate(1);
             }
             single(call, pictures, Wanted { encoding, ..wanted }).await?
@@ -152,10 +170,10 @@ async fn answer(
     Ok(response)
 }
 
-async fn single(call: &Call, pictures: Vec<(InstanceRow, u32)>, wanted: Wanted) -> Result<Response, Problem> {
+async fn single(call: &Call, pictures: Vec<Shown>, wanted: Wanted) -> Result<Response, Problem> {
     let picture = pictures.into_iter().next();
     let (row, number) = picture.ok_or_else(|| Problem::new(Kind::NotFound, "there is no picture"))?;
-    let tag = etag([&row], &format!("picture {number} {}", wanted.name()));
+    let tag = etag([row.as_ref()], &format!("picture {number} {}", wanted.name()));
     if conditional::is_known(&call.parts.headers, &tag) {
         return Ok(conditional::not_modified(&tag));
     }
@@ -165,7 +183,12 @@ async fn single(call: &Call, pictures: Vec<(InstanceRow, u32)>, wanted: Wanted) 
 }
 
 /// A picture: from memory at once, else when its turn has come.
-pub(super) async fn one(call: &Call, row: InstanceRow, number: u32, wanted: Wanted) -> Result<Arc<Vec<u8>>, Problem> {
+pub(super) async fn one(
+    call: &Call,
+    row: Arc<InstanceRow>,
+    number: u32,
+    wanted: Wanted,
+) -> Result<Arc<Vec<u8>>, Problem> {
     if let Some(found) = call.app.archive.rendered_before(&row, number, &wanted) {
         return Ok(found);
     }
@@ -178,10 +201,10 @@ pub(super) async fn one(call: &Call, row: InstanceRow, number: u32, wanted: Want
     .await
 }
 
-async fn animated(call: &Call, pictures: Vec<(InstanceRow, u32)>, wanted: Wanted) -> Result<Response, Problem> {
-    let (rows, numbers): (Vec<InstanceRow>, Vec<u32>) = pictures.into_iter().unzip();
+async fn animated(call: &Call, pictures: Vec<Shown>, wanted: Wanted) -> Result<Response, Problem> {
+    let (rows, numbers): (Vec<Arc<InstanceRow>>, Vec<u32>) = pictures.into_iter().unzip();
     let row = rows.into_iter().next().ok_or_else(|| Problem::new(Kind::NotFound, "there is no picture"))?;
-    let tag = etag([&row], &format!("animation {numbers:?} {}", wanted.name()));
+    let tag = etag([row.as_ref()], &format!("animation {numbers:?} {}", wanted.name()));
     if conditional::is_known(&call.parts.headers, &tag) {
         return Ok(conditional::not_modified(&tag));
     }
@@ -196,22 +219,22 @@ async fn animated(call: &Call, pictures: Vec<(InstanceRow, u32)>, wanted: Wanted
     Ok(whole(call, bytes, Encoding::Gif.media(), tag))
 }
 
-/// A part for each picture, made when its turn comes; the first before the answer begins, so that a refusal is one.
-async fn parts(call: &Call, pictures: Vec<(InstanceRow, u32)>, wanted: Wanted) -> Result<Response, Problem> {
+/// A part for each picture, made when the client has read so far; the first before the answer begins, so that a refusal
+/// is one. The place among the pictures being made is taken for each of them alone: a client that reads slowly must not
+/// keep others from theirs.
+async fn parts(call: &Call, pictures: Vec<Shown>, wanted: Wanted) -> Result<Response, Problem> {
     let numbers: Vec<u32> = pictures.iter().map(|(_, number)| *number).collect();
-    let tag = etag(pictures.iter().map(|(row, _)| row), &format!("pictures {numbers:?} {}", wanted.name()));
+    let tag = etag(pictures.iter().map(|(row, _)| row.as_ref()), &format!("pictures {numbers:?} {}", wanted.name()));
     let media = wanted.encoding.media();
     if let Some((row, number)) = pictures.first() {
-        one(call, row.clone(), *number, wanted.clone()).await?;
+        one(call, Arc::clone(row), *number, wanted.clone()).await?;
     }
-    let permit = Arc::new(turn(&call.app).await?);
     let root = call.service_root();
     let mut answer = Multipart::new();
     for (row, number) in pictures {
         let location = format!("{}/frames/{number}/rendered", instance_url(&root, &row));
-        let (app, wanted, permit) = (Arc::clone(&call.app), wanted.clone(), Arc::clone(&permit));
+        let (app, wanted) = (Arc::clone(&call.app), wanted.clone());
         answer.part(media, Some(&location), None, move || {
-            let _turn = permit;
             let bytes = app.archive.rendered(&row, number, &wanted).map_err(io::Error::other)?;
             Ok(Box::new(io::Cursor::new(Shared(bytes))))
         });

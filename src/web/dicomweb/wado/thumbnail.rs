@@ -17,6 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use dataset::render::Encoding;
 use http::StatusCode;
 use model::Uid;
+use std::sync::Arc;
 
 /// Most studies of one list.
 const STUDIES_MAX: usize = 200;
@@ -71,7 +72,7 @@ async fn made(
         return Err(PictureError::NoPixels.into());
     }
     let media = wanted.encoding.media();
-    let bytes = one(call, row, number, wanted).await?;
+    let bytes = one(call, Arc::new(row), number, wanted).await?;
     let mut response = whole(call, bytes, media, tag);
     warn(&mut response, notes);
     Ok(response)
