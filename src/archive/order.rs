@@ -55,7 +55,12 @@ pub(crate) fn by_view(archive: &Arc<Archive>, rows: &mut [InstanceRow]) -> Resul
         .filter(|same| same.len() > 1)
         .flat_map(|same| same.iter().cloned())
         .collect();
-    let known = geometries(&archive.document(&tied)?)?;
+    // Metadata that cannot be read must not keep a series out of its pack: it stands as it came then. Sequences may be
+    // nested deeper than a document is read.
+    let known = geometries(&archive.document(&tied)?).unwrap_or_else(|error| {
+        tracing::warn!(%error, "a series is packed in the order it came in: where its images lie cannot be read");
+        HashMap::new()
+    });
     sort(rows, |row| known.get(row.sop_instance.as_str()).copied());
     Ok(())
 }

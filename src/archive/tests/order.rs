@@ -74,3 +74,32 @@ fn stacks_of_several_orientations_stand_apart_and_what_lies_nowhere_comes_last_a
     // Radiographs have numbers or not, and no position.
     assert_eq!(packed_order(&[(1, 0, None), (2, 4, None), (3, 0, None), (4, 1, None)]), [4, 2, 1, 3]);
 }
+
+/// The data set with sequences `depth` deep in it.
+fn nested(object: &Object, depth: usize) -> Vec<u8> {
+    let begin =
+        [0x08, 0, 0x40, 0x11, b'S', b'Q', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE, 0xFF, 0, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF];
+    let end = [0xFE, 0xFF, 0x0D, 0xE0, 0, 0, 0, 0, 0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0];
+    let bytes = object.bytes();
+    let at = memchr::memmem::find(&bytes, b"\x10\0\x10\0PN").expect("a name");
+    let (before, after) = bytes.split_at(at);
+    [before, &begin.repeat(depth), &end.repeat(depth), after].concat()
+}
+
+#[test]
+fn a_series_whose_metadata_is_nested_too_deep_is_packed_all_the_same() {
+    let bench = Bench::with(|options| {
+        options.quiet_after = Duration::from_millis(100);
+        options.packs.after = Duration::ZERO;
+        options.packs.reserve = 0;
+    });
+    for name in 1..=2 {
+        let object = Object { number: 0, ..Object::new(&format!("1.2.1.1.{name}")) };
+        let form =
+            Form::DataSet { sop_class: uid(CT), sop_instance: uid(&object.sop), transfer_syntax: uid(EXPLICIT_LE) };
+        let mut incoming = bench.archive.receive(&bench.source(), Via::CStore, form).expect("received");
+        incoming.write(&nested(&object, 60)).expect("taken");
+        incoming.finish().expect("stored");
+    }
+    until("packed", || rows(&bench).len() == 2 && all_packed(&bench));
+}
