@@ -27,6 +27,7 @@ from pydicom.filereader import _read_file_meta_info, read_preamble
 from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role, evt
 from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelFind,
+    StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
@@ -334,6 +335,44 @@ def check_pynetdicom_get(address, corpus):
     return told(corpus, received)
 
 
+def check_commitment(address, corpus):
+    """pynetdicom asks for everything and for one object that is not there; the report comes on the same association."""
+    reports = []
+
+    def event_report(event):
+        reports.append((event.event_type, event.event_information))
+        return 0x0000, None
+
+    ae = AE("COMMITTER")
+    ae.add_requested_context(StorageCommitmentPushModel)
+    handlers = [(evt.EVT_N_EVENT_REPORT, event_report)]
+    association = ae.associate(*address, ae_title=TITLE, evt_handlers=handlers)
+    assert association.is_established, "no association"
+    known = {text(head, "SOPInstanceUID"): text(head, "SOPClassUID") for head in corpus.heads}
+    lost = pydicom.uid.generate_uid()
+    for objects, expected in ((known, (1, 0)), ({**known, lost: "1.2.840.10008.5.1.4.1.1.7"}, (2, 1))):
+        asked = Dataset()
+        asked.TransactionUID = pydicom.uid.generate_uid()
+        asked.ReferencedSOPSequence = []
+        for instance, sop_class in objects.items():
+            item = Dataset()
+            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, instance
+            asked.ReferencedSOPSequence.append(item)
+        before = len(reports)
+        well_known = "1.2.840.10008.1.20.1.1"
+        status, _ = association.send_n_action(asked, 1, StorageCommitmentPushModel, well_known)
+        assert status.Status == 0, f"{status}"
+        until("the report", lambda: len(reports) > before)
+        kind, report = reports[-1]
+        failed = report.get("FailedSOPSequence", [])
+        assert (kind, len(failed)) == expected, f"event {kind}, {len(failed)} failed"
+        assert report.TransactionUID == asked.TransactionUID
+        assert len(report.ReferencedSOPSequence) == len(known)
+        assert all(item.FailureReason == 0x0112 for item in failed)
+    association.release()
+    return f"{len(known)} objects committed, an unknown one refused"
+
+
 def check_echo(address):
     done = subprocess.run(["echoscu", "-aec", TITLE, address[0], str(address[1])], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -367,6 +406,7 @@ def main():
         ("C-MOVE", "pynetdicom", lambda: check_pynetdicom_move(address, corpus, archive)),
         ("C-GET", "DCMTK getscu", lambda: check_getscu(address, corpus)),
         ("C-GET", "pynetdicom", lambda: check_pynetdicom_get(address, corpus)),
+        ("Storage commitment", "pynetdicom", lambda: check_commitment(address, corpus)),
         ("C-ECHO, C-STORE as user", "DCMTK storescp", lambda: check_send(corpus, archive)),
     ]
     failed = False

@@ -68,10 +68,11 @@ fn transfer_syntaxes(out: &mut String) {
 fn sop_classes(out: &mut String) {
     let _ = writeln!(
         out,
-        "### SOP classes\n\nIn the role of SCP; every transfer syntax of the table above is accepted for each.\n"
+        "### SOP classes\n\nIn the role of SCP; every transfer syntax of the table above is accepted for each, uncompressed ones for storage commitment.\n"
     );
     let _ = writeln!(out, "| UID | name | |\n|---|---|---|");
     let _ = writeln!(out, "| {} | Verification | |", dimse::VERIFICATION);
+    let _ = writeln!(out, "| {} | Storage Commitment Push Model | |", dimse::STORAGE_COMMITMENT);
     for class in dimse::storage_sop_classes() {
         let retired = if class.retired { "retired" } else { "" };
         let _ = writeln!(out, "| {} | {} | {retired} |", class.uid, cell(class.name));
@@ -174,6 +175,7 @@ fn limits(out: &mut String) {
         ("`dicom.request_max`", config.dicom.request_max.to_string(), "longest A-ASSOCIATE-RQ"),
         ("`dicom.identifier_max`", config.dicom.identifier_max.to_string(), "identifier of a C-FIND, C-MOVE or C-GET"),
         ("`dicom.identifier_keys_max`", config.dicom.identifier_keys_max.to_string(), "keys of one identifier"),
+        ("`dicom.commitment_max`", config.dicom.commitment_max.to_string(), "list of a storage commitment"),
         (
             "`dicom.retrieve_objects_max`",
             config.dicom.retrieve_objects_max.to_string(),

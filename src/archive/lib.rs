@@ -12,6 +12,7 @@ pub mod backup;
 pub mod budget;
 pub mod clock;
 mod commit;
+pub mod commitment;
 mod decide;
 mod destinations;
 mod error;

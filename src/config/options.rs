@@ -196,6 +196,7 @@ impl Config {
             command_bytes_max: dicom.command_max.in_memory(),
             identifier_bytes_max: dicom.identifier_max.in_memory(),
             identifier_keys_max: dicom.identifier_keys_max,
+            commitment_bytes_max: dicom.commitment_max.in_memory(),
             retrieve_objects_max: dicom.retrieve_objects_max,
             move_attempts: dicom.move_attempts,
             move_retry_pause: dicom.move_retry_pause.0,

@@ -230,7 +230,7 @@ fn value(vr: Vr, text: &str, coding: Coding, label: &str) -> Vec<u8> {
     out
 }
 
-fn element(tag: u32, vr: Vr, value: &[u8], coding: Coding, out: &mut Vec<u8>) {
+pub(crate) fn element(tag: u32, vr: Vr, value: &[u8], coding: Coding, out: &mut Vec<u8>) {
     put_tag(tag, coding, out);
     if coding.implicit {
         put_u32(value.len(), coding, out);
@@ -245,7 +245,7 @@ fn element(tag: u32, vr: Vr, value: &[u8], coding: Coding, out: &mut Vec<u8>) {
     out.extend_from_slice(value);
 }
 
-fn put_tag(tag: u32, coding: Coding, out: &mut Vec<u8>) {
+pub(crate) fn put_tag(tag: u32, coding: Coding, out: &mut Vec<u8>) {
     for half in [tag >> 16, tag & 0xFFFF] {
         put_u16(u16::try_from(half).unwrap_or_default(), coding, out);
     }
@@ -255,7 +255,7 @@ fn put_u16(number: u16, coding: Coding, out: &mut Vec<u8>) {
     out.extend_from_slice(&if coding.big_endian { number.to_be_bytes() } else { number.to_le_bytes() });
 }
 
-fn put_u32(number: usize, coding: Coding, out: &mut Vec<u8>) {
+pub(crate) fn put_u32(number: usize, coding: Coding, out: &mut Vec<u8>) {
     let number = u32::try_from(number).unwrap_or(u32::MAX);
     out.extend_from_slice(&if coding.big_endian { number.to_be_bytes() } else { number.to_le_bytes() });
 }

@@ -19,6 +19,7 @@ pub mod json;
 mod limits;
 pub mod part10;
 pub mod pixels;
+pub mod references;
 pub mod render;
 mod resolve;
 pub mod scan;

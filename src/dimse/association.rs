@@ -3,7 +3,10 @@
 //! Messages are gathered here and handed to the services; what a service does with one is not known here.
 //! We never ask for a release, so a release collision (PS3.8 section 9.2.2.4) cannot arise on our side.
 
-use crate::command::{C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_GET_RQ, C_MOVE_RQ, C_STORE_RQ, CommandError, Request};
+use crate::command::{
+    C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_GET_RQ, C_MOVE_RQ, C_STORE_RQ, CommandError, N_ACTION_RQ, Request,
+};
+use crate::commitment_scp::Report;
 use crate::listener::{Shared, encode};
 use crate::meter;
 use crate::negotiate::{self, AmbiguousContexts, Context, Negotiated, Rejection};
@@ -151,6 +154,7 @@ pub(crate) fn serve<R: Receiver>(
         calling,
         source,
         command: Vec::new(),
+        reports: Vec::new(),
     };
     let end = association.run();
     association.conclude(peer, &end)
@@ -229,12 +233,17 @@ pub(crate) struct Association<'a, R> {
     pub(crate) source: Source,
     /// The command being gathered; kept for its memory.
     pub(crate) command: Vec<u8>,
+    /// Reports that the peer has not answered yet.
+    pub(crate) reports: Vec<Report>,
 }
 
 impl<R: Receiver> Association<'_, R> {
     fn run(&mut self) -> End {
+        let mut waiting = true;
         loop {
-            if let Err(end) = self.message() {
+            let first = std::mem::take(&mut waiting);
+            let served = if first { self.report_waiting().and_then(|()| self.message()) } else { self.message() };
+            if let Err(end) = served {
                 return match self.wire.source().gave_up() {
                     Some(why) => End::GaveUp(why),
                     None => end,
@@ -251,12 +260,16 @@ impl<R: Receiver> Association<'_, R> {
         let Some(context) = self.contexts.get(&id).cloned() else {
             return Err(End::Violation(AbortReason::InvalidParameter, "a presentation context that was not accepted"));
         };
-        let request = Request::parse(&self.command)?;
+        let request = match Request::parse(&self.command) {
+            Err(CommandError::Response(_)) if !self.reports.is_empty() => return self.report_answered(),
+            request => request?,
+        };
         match request.field {
             C_STORE_RQ => self.store(id, &context, &request),
             C_FIND_RQ => self.find(id, &context, &request),
             C_MOVE_RQ => self.move_objects(id, &context, &request),
             C_GET_RQ => self.get_objects(id, &context, &request),
+            N_ACTION_RQ => self.action(id, &context, &request),
             // What it cancels was answered before.
             C_CANCEL_RQ => Ok(()),
             C_ECHO_RQ => {
@@ -316,6 +329,16 @@ impl<R: Receiver> Association<'_, R> {
 
     /// Reads the identifier of a query or retrieve; one beyond its limit is read away.
     pub(crate) fn gather_identifier(&mut self, id: u8, request: &Request) -> Result<Result<Vec<u8>, Failure>, End> {
+        self.gather_data_set(id, request, self.options.identifier_bytes_max)
+    }
+
+    /// Reads a small data set whole; one of more than `limit` bytes is read away.
+    pub(crate) fn gather_data_set(
+        &mut self,
+        id: u8,
+        request: &Request,
+        limit: usize,
+    ) -> Result<Result<Vec<u8>, Failure>, End> {
         if !request.has_data_set {
             return Ok(Err(Failure::new(status::DATA_SET_MISMATCH, "a request without an identifier")));
         }
@@ -323,8 +346,7 @@ impl<R: Receiver> Association<'_, R> {
         loop {
             match self.wire.next_piece()? {
                 Piece::Fragment { context, kind: Kind::DataSet, data, last } if context == id => {
-                    if bytes.len().saturating_add(data.len()) > self.options.identifier_bytes_max {
-                        let limit = self.options.identifier_bytes_max;
+                    if bytes.len().saturating_add(data.len()) > limit {
                         if !last {
                             self.discard_data_set(id, request)?;
                         }

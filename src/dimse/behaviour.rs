@@ -1,6 +1,7 @@
 //! What peers meet on the wire: a listener on a free port, spoken to byte by byte.
 
 mod bad_input;
+mod committing;
 mod finding;
 mod limits;
 mod memory;

@@ -5,8 +5,14 @@
 
 mod client;
 
-pub(crate) use client::{Response, echo_request, response_to, store_request};
+pub(crate) use client::{Response, echo_request, event_request, response_to, store_request};
 
+/// Requested SOP Class UID.
+const REQUESTED_SOP_CLASS: u16 = 0x0003;
+/// Requested SOP Instance UID.
+const REQUESTED_SOP_INSTANCE: u16 = 0x1001;
+/// Action Type ID.
+const ACTION_TYPE: u16 = 0x1008;
 /// Affected SOP Class UID.
 const AFFECTED_SOP_CLASS: u16 = 0x0002;
 /// Command Field.
@@ -41,6 +47,10 @@ pub(crate) const C_STORE_RQ: u16 = 0x0001;
 pub(crate) const C_GET_RQ: u16 = 0x0010;
 /// C-MOVE-RQ.
 pub(crate) const C_MOVE_RQ: u16 = 0x0021;
+/// N-EVENT-REPORT-RQ.
+pub(crate) const N_EVENT_REPORT_RQ: u16 = 0x0100;
+/// N-ACTION-RQ.
+pub(crate) const N_ACTION_RQ: u16 = 0x0130;
 /// C-FIND-RQ.
 pub(crate) const C_FIND_RQ: u16 = 0x0020;
 /// C-ECHO-RQ.
@@ -55,10 +65,12 @@ pub(crate) struct Request {
     pub(crate) field: u16,
     /// Message ID (0000,0110); for C-CANCEL-RQ that of the message to be cancelled (0000,0120).
     pub(crate) message_id: u16,
-    /// Affected SOP Class UID (0000,0002), without padding, as far as it is ASCII.
+    /// Affected or Requested SOP Class UID (0000,0002), (0000,0003), without padding, as far as it is ASCII.
     pub(crate) sop_class: Option<String>,
-    /// Affected SOP Instance UID (0000,1000), without padding.
+    /// Affected or Requested SOP Instance UID (0000,1000), (0000,1001), without padding.
     pub(crate) sop_instance: Option<String>,
+    /// Action Type ID (0000,1008).
+    pub(crate) action: Option<u16>,
     /// Move Destination (0000,0600), without padding.
     pub(crate) destination: Option<String>,
     /// Whether a data set follows.
@@ -87,6 +99,7 @@ impl Request {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, CommandError> {
         let (mut field, mut message_id, mut data_set_type) = (None, None, None);
         let (mut sop_class, mut sop_instance, mut responded_to, mut destination) = (None, None, None, None);
+        let mut action = None;
         let mut rest = bytes;
         while !rest.is_empty() {
             let at = bytes.len() - rest.len();
@@ -100,8 +113,9 @@ impl Request {
                 RESPONDED_TO => responded_to = short(value),
                 DATA_SET_TYPE => data_set_type = short(value),
                 MOVE_DESTINATION => destination = Some(text(value)),
-                AFFECTED_SOP_CLASS => sop_class = Some(text(value)),
-                AFFECTED_SOP_INSTANCE => sop_instance = Some(text(value)),
+                ACTION_TYPE => action = short(value),
+                AFFECTED_SOP_CLASS | REQUESTED_SOP_CLASS => sop_class = Some(text(value)),
+                AFFECTED_SOP_INSTANCE | REQUESTED_SOP_INSTANCE => sop_instance = Some(text(value)),
                 _ => {}
             }
             rest = after;
@@ -117,8 +131,10 @@ impl Request {
         };
         // A peer that leaves the data set type out of a request that has one still sends the data set.
         let has_data_set = data_set_type
-            .map_or(matches!(field, C_STORE_RQ | C_FIND_RQ | C_MOVE_RQ | C_GET_RQ), |kind| kind != NO_DATA_SET);
-        Ok(Self { field, message_id, sop_class, sop_instance, destination, has_data_set })
+            .map_or(matches!(field, C_STORE_RQ | C_FIND_RQ | C_MOVE_RQ | C_GET_RQ | N_ACTION_RQ), |kind| {
+                kind != NO_DATA_SET
+            });
+        Ok(Self { field, message_id, sop_class, sop_instance, action, destination, has_data_set })
     }
 
     /// The response to this request, without a data set, as a command set.

@@ -1,4 +1,4 @@
-//! The DICOM wire: associations, C-ECHO, C-STORE, C-FIND, C-MOVE and C-GET as a provider (PS3.4, PS3.7, PS3.8).
+//! The DICOM wire: associations, C-ECHO, C-STORE, C-FIND, C-MOVE, C-GET and storage commitment as a provider (PS3.4, PS3.7, PS3.8).
 //!
 //! An association request is read by a small task, checked against the registry of sources and answered; an
 //! accepted association gets a thread that streams its objects into the archive and answers when they are
@@ -8,6 +8,8 @@
 
 mod association;
 mod command;
+mod commitment_reports;
+mod commitment_scp;
 mod find_scp;
 pub mod fuzz;
 mod get_scp;
@@ -35,6 +37,7 @@ mod transfer_syntax;
 #[cfg(test)]
 mod behaviour;
 
+pub use commitment_scp::STORAGE_COMMITMENT;
 pub use listener::{ListenError, Listener};
 pub use negotiate::VERIFICATION;
 pub use options::Options;

@@ -4,6 +4,7 @@
 //! a few bytes. The archive's services block, so an association gets a thread of its own.
 
 use crate::association;
+use crate::commitment_reports;
 use crate::half_open::{HalfOpen, Ticket};
 use crate::meter;
 use crate::negotiate::Rejection;
@@ -89,6 +90,7 @@ impl Listener {
             runtime: Handle::current(),
             options,
         });
+        report_commitments(&shared);
         let accepting = tokio::spawn(accept(socket, shared));
         Ok(Self { address, phase, slots, accepting })
     }
@@ -125,6 +127,16 @@ impl Drop for Listener {
     fn drop(&mut self) {
         self.phase.stop();
         self.accepting.abort();
+    }
+}
+
+/// Starts the thread that reports storage commitments on associations of our own.
+fn report_commitments<R: Receiver>(shared: &Arc<Shared<R>>) {
+    let lasting = Arc::clone(shared);
+    let thread = std::thread::Builder::new().name("commitments".to_owned());
+    let work = move || commitment_reports::run(&lasting.receiver, &lasting.options, &lasting.phase);
+    if let Err(error) = thread.spawn(work) {
+        tracing::error!(%error, "no thread to report storage commitments");
     }
 }
 

@@ -18,6 +18,8 @@ const QUERIES: &str = "khoanh_dimse_queries_total";
 const MATCHES: &str = "khoanh_dimse_matches_total";
 const RETRIEVES: &str = "khoanh_dimse_retrieves_total";
 const RETRIEVE: &str = "khoanh_dimse_retrieve_seconds";
+const COMMITMENTS: &str = "khoanh_dimse_commitments_total";
+const COMMITMENT: &str = "khoanh_dimse_commitment_seconds";
 const FIND: &str = "khoanh_dimse_find_seconds";
 
 /// Says what each number means; once per process is enough.
@@ -37,12 +39,19 @@ pub(crate) fn describe() {
     describe_counter!(MATCHES, "matches sent in answer to C-FIND");
     describe_counter!(RETRIEVES, "C-MOVE and C-GET requests answered, by operation and final status");
     describe_histogram!(RETRIEVE, metrics::Unit::Seconds, "from the C-MOVE or C-GET command to the final answer");
+    describe_counter!(COMMITMENTS, "N-ACTION requests of storage commitment answered, by status");
+    describe_histogram!(COMMITMENT, metrics::Unit::Seconds, "from the N-ACTION command to its answer");
     describe_histogram!(FIND, metrics::Unit::Seconds, "from the C-FIND command to the final answer");
 }
 
 pub(crate) fn retrieved(operation: &'static str, status: &str, whole: Duration) {
     counter!(RETRIEVES, "operation" => operation, "status" => status.to_owned()).increment(1);
     histogram!(RETRIEVE, "operation" => operation).record(whole);
+}
+
+pub(crate) fn commitment(status: &str, whole: Duration) {
+    counter!(COMMITMENTS, "status" => status.to_owned()).increment(1);
+    histogram!(COMMITMENT).record(whole);
 }
 
 pub(crate) fn found(status: &str, matches: u64, whole: Duration) {

@@ -3,6 +3,7 @@
 //! Pure: the request and the options go in, the answer comes out. Who the peer is and whether there is room
 //! for it is decided elsewhere, by the archive's registry and the listener's limits.
 
+use crate::commitment_scp::STORAGE_COMMITMENT;
 use crate::options::Options;
 use crate::query_class::{Extended, Operation, QueryClass, query_classes};
 use crate::request::Peer;
@@ -40,6 +41,7 @@ pub(crate) enum Service {
     Verification,
     Storage,
     Query(&'static QueryClass),
+    Commitment,
 }
 
 /// An accepted presentation context.
@@ -189,7 +191,7 @@ fn choose(
 /// Identifiers are small and are read at once: they come uncompressed.
 fn service_takes(service: Service, syntax: &str) -> bool {
     let plain = [EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN];
-    !matches!(service, Service::Query(_)) || plain.contains(&syntax)
+    !matches!(service, Service::Query(_) | Service::Commitment) || plain.contains(&syntax)
 }
 
 /// The extended negotiation of a query class, where the requestor sent one.
@@ -209,6 +211,9 @@ fn extended(class: &Uid, service: Service, items: &[UserVariableItem]) -> Extend
 /// Private classes are taken for storage unless the option forbids it: no list of them exists, and refusing
 /// loses images. A class under the standard's storage root that this version does not know is a newer one.
 fn service(abstract_syntax: &str, options: &Options) -> Option<Service> {
+    if abstract_syntax == STORAGE_COMMITMENT {
+        return Some(Service::Commitment);
+    }
     if abstract_syntax == VERIFICATION {
         return Some(Service::Verification);
     }

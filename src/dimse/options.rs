@@ -18,6 +18,8 @@ pub struct Options {
     pub identifier_bytes_max: usize,
     /// Most keys in an identifier.
     pub identifier_keys_max: usize,
+    /// Longest list of a storage commitment accepted, in bytes.
+    pub commitment_bytes_max: usize,
     /// Most objects of one retrieve.
     pub retrieve_objects_max: usize,
     /// Attempts to reach a destination before the rest of a C-MOVE counts as failed; something taken starts anew.
@@ -66,6 +68,7 @@ impl Default for Options {
             command_bytes_max: 16 * 1024,
             identifier_bytes_max: 1024 * 1024,
             identifier_keys_max: 256,
+            commitment_bytes_max: 8 * 1024 * 1024,
             retrieve_objects_max: 200_000,
             move_attempts: 4,
             move_retry_pause: Duration::from_secs(2),

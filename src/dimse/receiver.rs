@@ -4,6 +4,7 @@
 //! protocol's behaviour in bad hours can be tested.
 
 use crate::recode;
+use archive::commitment::{Commitment, CommitmentError, Verdict};
 use archive::search::{SearchPage, Wanted};
 use archive::{Archive, FindError, Form, IngestError, InstanceRow, RetrieveError, Target, Unknown};
 use model::{AeTitle, Caller, Destination, Scope, Source, Uid, Via};
@@ -34,6 +35,18 @@ pub(crate) trait Receiver: Clone + Send + Sync + 'static {
 
     /// Where a source may have objects sent.
     fn destination(&self, source: &Source, title: &AeTitle) -> Option<Destination>;
+
+    /// Takes a storage commitment; durable on return.
+    fn ask_commitment(&self, commitment: Commitment) -> Result<Commitment, CommitmentError>;
+
+    /// The open storage commitments of a peer, or all.
+    fn open_commitments(&self, of: Option<(&Source, &AeTitle)>) -> Vec<Commitment>;
+
+    /// What is to be reported.
+    fn verdict(&self, commitment: &Commitment) -> Verdict;
+
+    /// The report was taken.
+    fn close_commitment(&self, commitment: &Commitment);
 
     /// The objects of a target that a source may have, in viewing order.
     fn select(&self, source: &Source, target: &Target) -> Result<Vec<Self::Stored>, RetrieveError>;
@@ -98,6 +111,22 @@ impl Receiver for Arc<Archive> {
 
     fn destination(&self, source: &Source, title: &AeTitle) -> Option<Destination> {
         Archive::destination_for(self, source, title)
+    }
+
+    fn ask_commitment(&self, commitment: Commitment) -> Result<Commitment, CommitmentError> {
+        Archive::ask_commitment(self, commitment.clone()).map(|()| commitment)
+    }
+
+    fn open_commitments(&self, of: Option<(&Source, &AeTitle)>) -> Vec<Commitment> {
+        Archive::open_commitments(self, of)
+    }
+
+    fn verdict(&self, commitment: &Commitment) -> Verdict {
+        Archive::verdict(self, commitment)
+    }
+
+    fn close_commitment(&self, commitment: &Commitment) {
+        Archive::close_commitment(self, commitment);
     }
 
     fn select(&self, source: &Source, target: &Target) -> Result<Vec<InstanceRow>, RetrieveError> {

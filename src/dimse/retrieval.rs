@@ -262,6 +262,7 @@ mod tests {
             message_id: 1,
             sop_class: None,
             sop_instance: None,
+            action: None,
             destination: None,
             has_data_set: true,
         };

@@ -8,6 +8,8 @@ mod propose;
 mod store;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::accepts;
 
 use crate::command::{self, Response};
 use crate::options::Options;
@@ -165,8 +167,20 @@ impl Requestor {
     /// # Errors
     /// When there is no association; one without any accepted context is no error here.
     pub fn open(peer: &Peer, proposals: &[Proposal], limits: &Limits) -> Result<Self, CallError> {
+        Self::open_in_role(peer, proposals, limits, false)
+    }
+
+    /// The same, as the SCP of what is proposed: for reports to those who asked.
+    ///
+    /// # Errors
+    /// As [`Requestor::open`].
+    pub(crate) fn open_as_provider(peer: &Peer, proposals: &[Proposal], limits: &Limits) -> Result<Self, CallError> {
+        Self::open_in_role(peer, proposals, limits, true)
+    }
+
+    fn open_in_role(peer: &Peer, proposals: &[Proposal], limits: &Limits, scp: bool) -> Result<Self, CallError> {
         let mut stream = connect(&peer.address, limits)?;
-        let request = propose::request(peer, proposals, limits);
+        let request = propose::request(peer, proposals, limits, scp);
         stream.write_all(&request).map_err(failed)?;
         let answer = answer(&mut Until { stream: &mut stream, end: Instant::now() + limits.answer })?;
         let contexts = accepted(&answer, proposals)?;
@@ -217,6 +231,23 @@ impl Requestor {
         let pdus = pdu::command_pdus(context, &command, self.peer_pdu_bytes_max);
         self.send(&pdus)?;
         self.response(context, message, command::C_ECHO_RQ)
+    }
+
+    /// N-EVENT-REPORT of what `report` makes of the message id: command and data set.
+    ///
+    /// # Errors
+    /// As [`Requestor::echo`].
+    pub(crate) fn event(
+        &mut self,
+        context: u8,
+        report: impl FnOnce(u16) -> (Vec<u8>, Vec<u8>),
+    ) -> Result<Answer, CallError> {
+        let message = self.next_message();
+        let (command, data) = report(message);
+        let mut pdus = Vec::new();
+        pdu::message_pdus(context, &command, &data, self.peer_pdu_bytes_max, &mut pdus);
+        self.send(&pdus)?;
+        self.response(context, message, command::N_EVENT_REPORT_RQ)
     }
 
     /// Ends the association in order.

@@ -33,19 +33,27 @@ macro_rules! statuses {
 
 statuses! {
     /// Stored, or the same object was stored before.
-    SUCCESS 0x0000 "Success" "C-ECHO; C-STORE when the object is on stable storage and can be found; C-FIND when every match was sent; C-MOVE and C-GET when every object was taken";
+    SUCCESS 0x0000 "Success" "C-ECHO; C-STORE when the object is on stable storage and can be found; C-FIND when every match was sent; C-MOVE and C-GET when every object was taken; N-ACTION when the question is durable";
     /// The object cannot be stored, for a reason nobody foresaw.
-    PROCESSING_FAILURE 0x0110 "Processing failure" "C-STORE met a fault of the archive itself; the object was not stored";
+    PROCESSING_FAILURE 0x0110 "Processing failure" "C-STORE met a fault of the archive itself; the object was not stored; N-ACTION whose Transaction UID is in use for other objects, or that could not be made durable";
+    /// N-ACTION on another instance than the well-known one.
+    NO_SUCH_INSTANCE 0x0112 "Refused: No such SOP Instance" "N-ACTION whose Requested SOP Instance UID is not that of Storage Commitment Push Model";
+    /// The list of a storage commitment cannot be used.
+    INVALID_ARGUMENT 0x0115 "Refused: Invalid argument value" "N-ACTION whose data set cannot be read, has no Transaction UID, no referenced objects, or something that is no UID";
     /// The SOP Instance UID of the command is no UID.
     INVALID_SOP_INSTANCE 0x0117 "Refused: Invalid SOP Instance" "C-STORE whose Affected SOP Instance UID breaks the rules for UIDs";
     /// The class of the command does not fit the context.
     SOP_CLASS_NOT_SUPPORTED 0x0122 "Refused: SOP Class not supported" "C-STORE whose Affected SOP Class UID is missing or is not the abstract syntax of its presentation context; C-FIND, C-MOVE and C-GET the same";
+    /// N-ACTION of another action type.
+    NO_SUCH_ACTION 0x0123 "Refused: No such action type" "N-ACTION with another Action Type ID than 1";
     /// The source may not send.
     NOT_AUTHORIZED 0x0124 "Refused: Not authorized" "C-STORE by a source that may not store for its facility";
     /// The command is not offered.
-    UNRECOGNIZED_OPERATION 0x0211 "Refused: Unrecognized operation" "any request but C-ECHO, C-STORE, C-FIND, C-MOVE, C-GET and C-CANCEL";
+    UNRECOGNIZED_OPERATION 0x0211 "Refused: Unrecognized operation" "any request but C-ECHO, C-STORE, C-FIND, C-MOVE, C-GET, C-CANCEL and N-ACTION";
     /// A C-STORE without a data set.
     MISTYPED_ARGUMENT 0x0212 "Refused: Mistyped argument" "C-STORE that says it has no data set, or a request on a context of another service";
+    /// Too many open storage commitments.
+    RESOURCE_LIMITATION 0x0213 "Refused: Resource limitation" "N-ACTION of a facility with 10000 open commitments";
     /// No room, no capacity or closing down: to be sent again.
     OUT_OF_RESOURCES 0xA700 "Refused: Out of resources" "C-STORE while space runs out, a limit is reached or the archive closes down; the peer keeps the object and sends it again; C-FIND, C-MOVE and C-GET whose identifier is longer or has more keys than its limit, or while the index does not answer";
     /// The objects of a retrieve cannot be counted.

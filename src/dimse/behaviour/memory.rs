@@ -1,6 +1,7 @@
 //! A receiver that keeps objects in memory and fails on demand.
 
 use crate::receiver::{Announced, DataSet, Incoming, Receiver, Search, Stored};
+use archive::commitment::{Commitment, CommitmentError, Lack, Verdict};
 use archive::search::{SearchPage, Wanted};
 use archive::{FindError, FoundRow, IngestError, RetrieveError, Target, Unknown};
 use model::attribute::key;
@@ -34,6 +35,7 @@ struct State {
     destination: Mutex<Option<Destination>>,
     kept: Mutex<Vec<Kept>>,
     restoring: AtomicUsize,
+    commitments: Mutex<Vec<Commitment>>,
 }
 
 /// An object that can be retrieved.
@@ -89,6 +91,11 @@ impl Memory {
     pub(crate) fn keep(&self, objects: Vec<Kept>) {
         *self.0.kept.lock() = objects;
         self.matches(1);
+    }
+
+    /// How many storage commitments are open.
+    pub(crate) fn open_commitments_now(&self) -> usize {
+        self.0.commitments.lock().len()
     }
 
     /// So many openings find the object still coming back from the cloud.
@@ -155,6 +162,34 @@ impl Receiver for Memory {
 
     fn destination(&self, source: &Source, title: &AeTitle) -> Option<Destination> {
         self.0.destination.lock().clone().filter(|to| to.title == *title && source.id == "CT01")
+    }
+
+    fn ask_commitment(&self, commitment: Commitment) -> Result<Commitment, CommitmentError> {
+        if commitment.transaction.as_str() == "1.2.666" {
+            return Err(CommitmentError::TooMany);
+        }
+        self.0.commitments.lock().push(commitment.clone());
+        Ok(commitment)
+    }
+
+    fn open_commitments(&self, of: Option<(&Source, &AeTitle)>) -> Vec<Commitment> {
+        let mut open = self.0.commitments.lock().clone();
+        open.retain(|one| of.is_none_or(|(source, calling)| one.source == source.id && one.calling == *calling));
+        open
+    }
+
+    /// What was stored is committed.
+    fn verdict(&self, commitment: &Commitment) -> Verdict {
+        let stored = self.announced();
+        let here = |uid: &Uid| stored.iter().any(|announced| announced.sop_instance == *uid);
+        let (committed, lost) = commitment.objects.iter().cloned().partition(|(_, instance)| here(instance));
+        let lost: Vec<(Uid, Uid)> = lost;
+        let failed = lost.into_iter().map(|(class, instance)| (class, instance, Lack::Unknown)).collect();
+        Verdict { committed, failed }
+    }
+
+    fn close_commitment(&self, commitment: &Commitment) {
+        self.0.commitments.lock().retain(|open| open != commitment);
     }
 
     fn select(&self, _: &Source, _: &Target) -> Result<Vec<Kept>, RetrieveError> {

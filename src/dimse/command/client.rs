@@ -2,11 +2,13 @@
 
 use super::{
     AFFECTED_SOP_CLASS, AFFECTED_SOP_INSTANCE, C_ECHO_RQ, C_STORE_RQ, COMMAND_FIELD, CommandError, DATA_SET_TYPE,
-    ERROR_COMMENT, MESSAGE_ID, NO_DATA_SET, RESPONDED_TO, RESPONSE, STATUS, element, finished, push, push_uid, short,
-    text,
+    ERROR_COMMENT, MESSAGE_ID, N_EVENT_REPORT_RQ, NO_DATA_SET, RESPONDED_TO, RESPONSE, STATUS, element, finished, push,
+    push_uid, short, text,
 };
 use crate::scu::Object;
 
+/// Event Type ID.
+const EVENT_TYPE: u16 = 0x1002;
 /// Priority.
 const PRIORITY: u16 = 0x0700;
 /// Move Originator Application Entity Title.
@@ -68,6 +70,18 @@ pub(crate) fn echo_request(message: u16) -> Vec<u8> {
     push(&mut elements, COMMAND_FIELD, &C_ECHO_RQ.to_le_bytes());
     push(&mut elements, MESSAGE_ID, &message.to_le_bytes());
     push(&mut elements, DATA_SET_TYPE, &NO_DATA_SET.to_le_bytes());
+    finished(&elements)
+}
+
+/// N-EVENT-REPORT-RQ with a data set.
+pub(crate) fn event_request(message: u16, sop_class: &str, sop_instance: &str, event: u16) -> Vec<u8> {
+    let mut elements = Vec::with_capacity(128);
+    push_uid(&mut elements, AFFECTED_SOP_CLASS, sop_class);
+    push(&mut elements, COMMAND_FIELD, &N_EVENT_REPORT_RQ.to_le_bytes());
+    push(&mut elements, MESSAGE_ID, &message.to_le_bytes());
+    push(&mut elements, DATA_SET_TYPE, &[0, 0]);
+    push_uid(&mut elements, AFFECTED_SOP_INSTANCE, sop_instance);
+    push(&mut elements, EVENT_TYPE, &event.to_le_bytes());
     finished(&elements)
 }
 

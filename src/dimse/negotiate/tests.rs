@@ -71,7 +71,6 @@ fn other_services_are_refused_and_private_classes_are_a_choice() {
     let strict = Options { private_sop_classes: false, unknown_transfer_syntaxes: false, ..Options::default() };
     for other in [
         "1.2.840.10008.5.1.4.31",
-        "1.2.840.10008.1.20.1",
         "1.2.840.10008.5.1.4.1.1.201.2",
         "1.2.840.10008.5.1.4.38.1",
         "1.2.840.10008.99",

@@ -2,7 +2,7 @@
 
 use super::{Limits, Peer};
 use dataset::part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
-use dicom_ul::pdu::{AssociationRQ, PresentationContextProposed, UserVariableItem};
+use dicom_ul::pdu::{AssociationRQ, PresentationContextProposed, RequestorRoles, UserVariableItem};
 
 /// Most presentation contexts of one association: odd ids from 1 to 255.
 pub const CONTEXTS_MAX: usize = 128;
@@ -39,22 +39,28 @@ pub(super) fn position(id: u8) -> Option<usize> {
 }
 
 /// The request as bytes.
-pub(super) fn request(peer: &Peer, proposals: &[Proposal], limits: &Limits) -> Vec<u8> {
+pub(super) fn request(peer: &Peer, proposals: &[Proposal], limits: &Limits, scp: bool) -> Vec<u8> {
     let contexts = proposals.iter().take(CONTEXTS_MAX).enumerate().map(|(at, proposal)| PresentationContextProposed {
         id: id(at),
         abstract_syntax: proposal.abstract_syntax.clone(),
         transfer_syntaxes: proposal.transfer_syntaxes.clone(),
     });
+    let mut user_variables = vec![
+        UserVariableItem::MaxLength(limits.pdu_bytes_max),
+        UserVariableItem::ImplementationClassUID(IMPLEMENTATION_CLASS_UID.to_owned()),
+        UserVariableItem::ImplementationVersionName(IMPLEMENTATION_VERSION_NAME.to_owned()),
+    ];
+    let provided = proposals.iter().filter(|_| scp).map(|proposal| {
+        let roles = RequestorRoles { scu: false, scp: true };
+        UserVariableItem::ScuScpRoleSelectionSubItem(proposal.abstract_syntax.clone(), roles)
+    });
+    user_variables.extend(provided);
     crate::listener::encode(AssociationRQ {
         protocol_version: 1,
         calling_ae_title: peer.calling.as_str().to_owned(),
         called_ae_title: peer.called.as_str().to_owned(),
         application_context_name: APPLICATION_CONTEXT.to_owned(),
         presentation_contexts: contexts.collect(),
-        user_variables: vec![
-            UserVariableItem::MaxLength(limits.pdu_bytes_max),
-            UserVariableItem::ImplementationClassUID(IMPLEMENTATION_CLASS_UID.to_owned()),
-            UserVariableItem::ImplementationVersionName(IMPLEMENTATION_VERSION_NAME.to_owned()),
-        ],
+        user_variables,
     })
 }

@@ -104,7 +104,7 @@ fn false_peer(answer: Vec<u8>, later: Vec<Vec<u8>>) -> (SocketAddr, JoinHandle<(
 }
 
 /// An answer that accepts the first context, and one to C-ECHO with a message id.
-fn accepts(syntax: &str) -> Vec<u8> {
+pub(crate) fn accepts(syntax: &str) -> Vec<u8> {
     let item = |kind: u8, value: &[u8]| {
         [&[kind, 0][..], &u16::try_from(value.len()).expect("short").to_be_bytes(), value].concat()
     };
