@@ -28,6 +28,7 @@ mod object;
 mod open;
 mod options;
 mod order;
+mod pace;
 mod packing;
 mod packs;
 mod pending;
