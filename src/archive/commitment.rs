@@ -20,6 +20,8 @@ use std::sync::Arc;
 const FOLDER: &str = "commitments";
 /// Most open questions of one facility.
 const OPEN_MAX: usize = 10_000;
+/// Most objects in all open questions of one facility: they are held in memory.
+const OBJECTS_MAX: usize = 500_000;
 /// A question nobody takes the answer of is dropped after this many milliseconds: a week.
 const KEPT_MS: u64 = 7 * 24 * 3600 * 1000;
 
@@ -145,7 +147,11 @@ impl Archive {
             let same = known.objects == commitment.objects && known.calling == commitment.calling;
             return if same { Ok(()) } else { Err(CommitmentError::Duplicate) };
         }
-        if open.values().filter(|known| known.facility == commitment.facility).count() >= OPEN_MAX {
+        let of_facility = open.values().filter(|known| known.facility == commitment.facility);
+        let (count, objects) = of_facility.fold((0usize, commitment.objects.len()), |(count, objects), known| {
+            (count + 1, objects.saturating_add(known.objects.len()))
+        });
+        if count >= OPEN_MAX || objects > OBJECTS_MAX {
             return Err(CommitmentError::TooMany);
         }
         let commitment = Commitment { asked: self.now_ms(), ..commitment };
@@ -204,13 +210,23 @@ impl Archive {
         if here.is_empty() {
             return Some(Lack::Unknown);
         }
-        let Some(row) = here.into_iter().find(|row| row.sop_class == *class) else { return Some(Lack::OtherClass) };
-        let far = match &row.home {
-            Home::Pack { pack, .. } => matches!(self.index().pack(*pack), Ok(Some(pack)) if !pack.hot),
-            Home::Journal(_) => false,
-        };
-        if far {
-            return None;
+        let mut of_class = here.into_iter().filter(|row| row.sop_class == *class).peekable();
+        if of_class.peek().is_none() {
+            return Some(Lack::OtherClass);
+        }
+        // Other bytes under the same UID are kept beside the first ones: nobody knows which the asker means.
+        of_class.find_map(|row| self.lack_of(row))
+    }
+
+    /// What is wrong with the bytes of an object that is here.
+    fn lack_of(self: &Arc<Self>, row: &InstanceRow) -> Option<Lack> {
+        let instance = &row.sop_instance;
+        if let Home::Pack { pack, .. } = &row.home
+            && let Ok(Some(pack)) = self.index().pack(*pack)
+            && !pack.hot
+        {
+            // Neither here nor in the cloud it is lost.
+            return if pack.cold.is_some() { None } else { Some(Lack::Damaged) };
         }
         let (mut file, mut buffer) = (self.file(row), vec![0; 256 * 1024]);
         loop {

@@ -1,6 +1,7 @@
 //! The archive as its users meet it, over a real journal and index in a folder of its own.
 
 mod backup;
+mod commitment;
 mod export;
 mod forty_years;
 mod ingest;
