@@ -23,9 +23,8 @@ use crate::sequence::{Sequencer, Turns, Work};
 use crate::tier::{FarCloud, Tiers};
 use crate::{packing, rebuild, render, segments, tier, worker};
 use index::{Index, Rocks, RocksOptions};
-use model::{FacilityCode, Fact};
+use model::Fact;
 use parking_lot::{Mutex, RwLock};
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -414,11 +413,6 @@ impl Archive {
 
     pub(crate) fn now_ms(&self) -> u64 {
         self.options.clock.now_ms()
-    }
-
-    /// Facilities that have a registry entry, by code.
-    pub fn facility_codes(&self) -> HashSet<FacilityCode> {
-        self.sources().0.into_iter().map(|facility| facility.code).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::open::Archive;
 use crate::sequence::Work;
 use model::facility::{AddressRange, CharsetHint};
 use model::{AeTitle, Caller, Destination, Facility, FacilityCode, Fact, Role, Source};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 /// Different peers whose knocks are counted one by one; further ones share one line.
@@ -110,6 +110,11 @@ pub(crate) fn demo() -> (Facility, Source) {
 }
 
 impl Archive {
+    /// Facilities that have a registry entry, by code.
+    pub fn facility_codes(&self) -> HashSet<FacilityCode> {
+        self.sources().0.into_iter().map(|facility| facility.code).collect()
+    }
+
     /// The source a DIMSE peer is, told by called and calling AE title, address and certificate.
     ///
     /// # Errors
