@@ -28,7 +28,6 @@ mod object;
 mod open;
 mod options;
 mod order;
-mod pace;
 mod packing;
 mod packs;
 mod pending;

@@ -37,6 +37,14 @@ pub(crate) trait Far: Send + Sync {
     /// Puts a verified copy of the plain bytes there.
     fn put(&self, row: &PackRow, plain: Arc<dyn ReadAt>, now_ms: u64) -> Result<ColdCopy, RetrieveError>;
 
+    /// Tells the manifests that lie there together, for a rebuild: each in a zstd frame, in no order.
+    fn manifests(
+        &self,
+        _each: &mut dyn FnMut(PackId, Vec<u8>) -> Result<(), RetrieveError>,
+    ) -> Result<(), RetrieveError> {
+        Ok(())
+    }
+
     /// Destroys every copy of a pack whose study is destroyed, every version of it, and its key. What is gone already
     /// is no error: it is asked again after a failure.
     fn forget(&self, row: &PackRow) -> Result<(), RetrieveError>;
@@ -109,6 +117,25 @@ impl Packs {
             Ok(file) => Ok(Arc::new(file)),
             Err(_) => self.source(row),
         }
+    }
+
+    /// Tells the manifests that lie afar together.
+    pub(crate) fn far_manifests(
+        &self,
+        each: &mut dyn FnMut(PackId, Vec<u8>) -> Result<(), RetrieveError>,
+    ) -> Result<(), RetrieveError> {
+        self.far.get().map_or(Ok(()), |far| far.manifests(each))
+    }
+
+    /// Whether no hot volume at hand holds a pack.
+    pub(crate) fn is_bare(&self) -> bool {
+        let mut bare = true;
+        // One that is found ends the search.
+        let _ = self.hot.list(&mut |dir, _| {
+            bare = false;
+            Err(StoreError::NotHot { name: dir.display().to_string(), gone: 0 })
+        });
+        bare
     }
 
     /// Whether packs may lie afar.

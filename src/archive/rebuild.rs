@@ -96,7 +96,7 @@ impl<'a> Batch<'a> {
 
     /// Gives whole studies to the index, so many instances.
     fn load(&mut self, wholes: &[Whole], instances: usize) -> Result<(), OpenError> {
-        self.index.load(wholes)?;
+        self.index.load(wholes, 0)?;
         self.met.facts += u64::try_from(instances).unwrap_or(0);
         (self.progress)(self.met.facts);
         Ok(())
@@ -176,7 +176,8 @@ impl Sources<'_> {
     ) -> Result<Met, OpenError> {
         remove(folder)?;
         let mut survey = Survey::of(self, index, folder)?;
-        let (blobs, newest) = (std::mem::take(&mut survey.blobs), survey.newest.take());
+        survey.take_catalogues(self)?;
+        let blobs = std::mem::take(&mut survey.blobs);
         let (studies, open) = survey.packs(index, folder)?;
         let mut open = Open { studies: open, ..Open::default() };
         let mut spool = Spool::new(&folder.join("instances")).map_err(|error| sorting(&error))?;
@@ -186,11 +187,6 @@ impl Sources<'_> {
             self.spool_journal(&open, &mut spool)?;
             apply_spooled(spool, &mut batch)?;
         }
-        // Nothing new, but the index then stands at the journal's end.
-        if let Some(entry) = newest {
-            batch.push(entry, 0)?;
-            batch.flush()?;
-        }
         self.each_fact(&mut |lsn, fact| match open.takes(&fact) {
             true => batch.push(Entry { lsn, fact, home: None }, 256),
             false => {
@@ -199,6 +195,8 @@ impl Sources<'_> {
             }
         })?;
         let met = batch.end()?;
+        // What the journal held last may be kept nowhere: a quiet mark that a later one covers, say.
+        index.load(&[], self.journal.last())?;
         remove(folder)?;
         Ok(Met { blobs, packs, ..met })
     }

@@ -7,6 +7,7 @@
 //! Deliberately not here: how long anything is kept (retention), and what a pack is inside.
 
 mod availability;
+mod catalogues;
 pub mod cloud;
 mod epochs;
 mod far;
@@ -42,6 +43,7 @@ pub(crate) use walk::start as start_walk;
 use crate::error::OpenError;
 use crate::open::Archive;
 use crate::options::Options;
+use catalogues::Catalogues;
 use cloud::{Cloud, PackName};
 use index::{PackRow, SeriesRow};
 use locks::Locks;
@@ -76,6 +78,7 @@ pub(crate) struct Tiers {
     failing: Resting<PackId>,
     reads: Reads,
     locks: Locks,
+    catalogues: Catalogues,
     wishes: Wishes,
     promises: Promises,
     asked: Cache<PackId, ()>,
@@ -110,6 +113,7 @@ impl Tiers {
             failing: Resting::default(),
             reads: Reads::open(options.data.join("reads")),
             locks: Locks::default(),
+            catalogues: Catalogues::default(),
             wishes,
             promises: Promises::default(),
             asked: Cache::builder().max_capacity(ASKED_MAX).time_to_live(ASKED_FOR).build(),

@@ -81,8 +81,8 @@ pub trait Index: Send + Sync {
     fn apply(&self, batch: &[Entry]) -> Result<(), IndexError>;
 
     /// Applies what a rebuild found of studies of which this index has nothing yet: atomically, and as if every instance
-    /// and then every fact about the packs had been applied. The journal position stays.
-    fn load(&self, wholes: &[Whole]) -> Result<(), IndexError>;
+    /// and then every fact about the packs had been applied. The journal position rises to `through`, if that is higher.
+    fn load(&self, wholes: &[Whole], through: Lsn) -> Result<(), IndexError>;
 
     /// Number of the last record applied, in memory or on disk; 0 when there is none.
     fn applied(&self) -> Lsn;

@@ -237,8 +237,8 @@ impl Index for Oracle {
         Ok(())
     }
 
-    fn load(&self, wholes: &[Whole]) -> Result<(), IndexError> {
-        self.state.lock().load(wholes)
+    fn load(&self, wholes: &[Whole], through: Lsn) -> Result<(), IndexError> {
+        self.state.lock().load(wholes, through)
     }
 
     fn applied(&self) -> Lsn {

@@ -6,6 +6,7 @@
 
 mod apply;
 mod cells;
+mod dumped;
 mod find;
 mod folds;
 mod keys;
@@ -188,9 +189,11 @@ impl Index for Rocks {
         })
     }
 
-    fn load(&self, wholes: &[Whole]) -> Result<(), IndexError> {
+    fn load(&self, wholes: &[Whole], through: Lsn) -> Result<(), IndexError> {
         let mut applier = self.applier.lock();
-        self.stands_at(applier.load(&self.db, wholes, self.mark())?);
+        let before = self.mark();
+        let before = Mark { applied: before.applied.max(through), ..before };
+        self.stands_at(applier.load(&self.db, wholes, before)?);
         Ok(())
     }
 
@@ -398,45 +401,11 @@ impl Index for Rocks {
 
     fn dump(&self, out: &mut dyn FnMut(&[u8])) -> Result<(), IndexError> {
         let (facilities, sources) = self.registry()?;
-        let reader = self.reader();
         let mut dump = dump::Writer::new(out);
         facilities.iter().for_each(|facility| dump.facility(facility));
         sources.iter().for_each(|source| dump.source(source));
         self.destinations()?.iter().for_each(|destination| dump.destination(destination));
-        let mut studies = reader.prefix(Table::Studies, b"")?;
-        while let Some((key, value)) = studies.here()? {
-            let ordinal = number(Table::Studies, key)?;
-            let study = encode::study(value)?;
-            dump.study(&study);
-            let mut all_series = reader.prefix(Table::Series, &ordinal.to_be_bytes())?;
-            while let Some((key, value)) = all_series.here()? {
-                let (_, series) = unpair(Table::Series, key)?;
-                let row = encode::series(&study.key, value)?;
-                dump.series(&row);
-                let mut instances = reader.in_series(&row.key, series, 0)?;
-                while let Some((instance, layout)) = instances.whole()? {
-                    dump.instance(&instance, &layout);
-                }
-                all_series.step();
-            }
-            studies.step();
-        }
-        let mut conflicts = reader.prefix(Table::Conflicts, b"")?;
-        while let Some((_, value)) = conflicts.here()? {
-            let instance = read::conflict(value)?;
-            dump.conflict(&instance, &reader.layout(&instance)?);
-            conflicts.step();
-        }
-        let mut after = None;
-        loop {
-            let rows = reader.packs(after, 1_000)?;
-            rows.iter().for_each(|row| dump.pack(row));
-            after = rows.last().map(|row| row.pack);
-            if after.is_none() {
-                break;
-            }
-        }
-        reader.each_retention(&mut |lsn, fact| dump.retention(lsn, fact))
+        self.reader().dump(&mut dump)
     }
 
     fn version(&self, key: &StudyKey) -> Result<Option<StudyVersion>, IndexError> {

@@ -80,12 +80,20 @@ impl DataKey {
     /// # Errors
     /// When the system gives no randomness.
     pub fn seal_text(&self, about: &[u8], text: &[u8]) -> Result<String, StoreError> {
+        Ok(self.seal_bytes(about, text)?.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The same in bytes.
+    ///
+    /// # Errors
+    /// As [`DataKey::seal_text`].
+    pub fn seal_bytes(&self, about: &[u8], plain: &[u8]) -> Result<Vec<u8>, StoreError> {
         let nonce: [u8; 12] = random()?;
-        let mut sealed = text.to_vec();
+        let mut sealed = plain.to_vec();
         let failed = |_| StoreError::Envelope { what: "a text could not be sealed" };
         let unique = Nonce::assume_unique_for_key(nonce);
         self.cipher()?.seal_in_place_append_tag(unique, Aad::from(about), &mut sealed).map_err(failed)?;
-        Ok(nonce.iter().chain(&sealed).map(|byte| format!("{byte:02x}")).collect())
+        Ok([nonce.as_slice(), &sealed].concat())
     }
 
     /// Opens what [`DataKey::seal_text`] made.
@@ -96,7 +104,15 @@ impl DataKey {
         let wrong = || StoreError::Envelope { what: "a sealed text is damaged" };
         let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap_or_default());
         let bytes: Result<Vec<u8>, _> = pairs.map(|pair| u8::from_str_radix(pair, 16)).collect();
-        let bytes = Zeroizing::new(bytes.map_err(|_| wrong())?);
+        self.open_bytes(about, &bytes.map_err(|_| wrong())?)
+    }
+
+    /// Opens what [`DataKey::seal_bytes`] made.
+    ///
+    /// # Errors
+    /// As [`DataKey::open_text`].
+    pub fn open_bytes(&self, about: &[u8], bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let wrong = || StoreError::Envelope { what: "a sealed text is damaged" };
         let (nonce, sealed) = bytes.split_first_chunk::<12>().ok_or_else(wrong)?;
         let mut text = Zeroizing::new(sealed.to_vec());
         let nonce = Nonce::assume_unique_for_key(*nonce);

@@ -7,6 +7,7 @@
 
 pub mod blob;
 pub mod cache;
+pub mod catalogue;
 pub mod coding;
 pub mod cold;
 pub mod disk;

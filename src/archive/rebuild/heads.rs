@@ -150,11 +150,18 @@ fn produce(studies: Spool, open: &HashSet<u64>, jobs: &Sender<Job>) -> Result<()
             send(now, std::mem::take(&mut packs))?;
         }
         now = study;
-        packs.push(serde_json::from_slice(&item).map_err(|error| sorting(&error))?);
+        packs.push(Known::read(&item)?);
         Ok(())
     });
     drained.map_err(|Drained(error)| error)?;
     if packs.is_empty() { Ok(()) } else { send(now, packs) }
+}
+
+/// The heads in a manifest that a catalogue told; none when it is not that of the pack.
+fn listed(coded: &[u8], known: &Known) -> Option<Vec<InstanceHead>> {
+    let json = store::catalogue::decode(coded).ok()?;
+    let heads: Heads = serde_json::from_slice(&json).ok()?;
+    (heads.instances.len() == known.instances()).then(|| heads.instances.into_iter().map(|one| one.head).collect())
 }
 
 impl Sources<'_> {
@@ -162,8 +169,11 @@ impl Sources<'_> {
         let Job { study, packs, whole } = job;
         let rows: Vec<PackRow> = packs.iter().map(Known::row).collect();
         let mut instances = Vec::with_capacity(packs.iter().map(Known::instances).sum());
-        for row in &rows {
-            let heads = self.heads_of(row)?;
+        for (row, known) in rows.iter().zip(&packs) {
+            let heads = match known.manifest.as_deref().and_then(|coded| listed(coded, known)) {
+                Some(heads) => heads,
+                None => self.heads_of(row)?,
+            };
             instances.extend((0..).zip(heads).map(|(slot, head)| (head, row.pack, slot)));
         }
         instances.sort_by_key(|(head, ..)| head.seq);

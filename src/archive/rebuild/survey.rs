@@ -11,7 +11,7 @@ use crate::spool::Spool;
 use index::{Entry, Index, PackRow, StudyKey};
 use model::pack::{ColdCopy, PackFact, Packed};
 use model::retention::RetentionFact;
-use model::{FacilityCode, Fact, Home, Lsn, PackId, Uid};
+use model::{FacilityCode, Fact, Lsn, PackId, Uid};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -28,8 +28,8 @@ pub(super) struct Survey {
     buried: HashMap<StudyKey, u64>,
     /// Names of the files of large bodies.
     pub(super) blobs: HashSet<String>,
-    /// The newest instance of the journal.
-    pub(super) newest: Option<Entry>,
+    /// Whether some pack was released from the hot volumes.
+    released: bool,
 }
 
 /// A pack that counts.
@@ -38,12 +38,32 @@ pub(super) struct Known {
     packed: Packed,
     hot: bool,
     cold: Option<ColdCopy>,
+    /// Its manifest in a zstd frame, where a catalogue told it.
+    #[serde(skip)]
+    pub(super) manifest: Option<Vec<u8>>,
 }
 
 impl Known {
     /// Its row.
     pub(super) fn row(&self) -> PackRow {
         PackRow { hot: self.hot, cold: self.cold.clone(), ..PackRow::of(&self.packed) }
+    }
+
+    /// As an item of a spool: length of the JSON (4 bytes, little endian), the JSON, the manifest.
+    fn write(&self) -> Result<Vec<u8>, OpenError> {
+        let json = serde_json::to_vec(self).map_err(|error| sorting(&error))?;
+        let len = u32::try_from(json.len()).map_err(|error| sorting(&error))?;
+        Ok([len.to_le_bytes().as_slice(), &json, self.manifest.as_deref().unwrap_or_default()].concat())
+    }
+
+    /// Reads such an item.
+    pub(super) fn read(item: &[u8]) -> Result<Self, OpenError> {
+        let cut = || sorting(&"a pack is cut short");
+        let (len, rest) = item.split_first_chunk::<4>().ok_or_else(cut)?;
+        let len = usize::try_from(u32::from_le_bytes(*len)).map_err(|error| sorting(&error))?;
+        let (json, manifest) = rest.split_at_checked(len).ok_or_else(cut)?;
+        let known: Self = serde_json::from_slice(json).map_err(|error| sorting(&error))?;
+        Ok(Self { manifest: Some(manifest).filter(|bytes| !bytes.is_empty()).map(<[u8]>::to_vec), ..known })
     }
 
     /// How many instances it has.
@@ -72,20 +92,22 @@ enum Said {
     Replaced(PackId),
 }
 
+/// What the item of a manifest that a catalogue told begins with, which no JSON does; then come the pack's name and the
+/// manifest.
+const LISTED: u8 = 1;
+
 impl Survey {
     /// Looks through facts and journal. What was destroyed is told the index at once, so that nothing of it comes back.
     pub(super) fn of(sources: &Sources<'_>, index: &dyn Index, folder: &Path) -> Result<Self, OpenError> {
         let packs = Spool::new(&folder.join("packs")).map_err(|error| sorting(&error))?;
         let (loose, buried, blobs) = (HashMap::new(), HashMap::new(), HashSet::new());
-        let mut survey = Self { packs, loose, buried, blobs, newest: None };
+        let mut survey = Self { packs, loose, buried, blobs, released: false };
         sources.facts.replay(&mut |lsn, fact| survey.fact(index, lsn, fact))?;
         sources.journal.replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
             match parse(replayed.lsn, replayed.head)?.own(replayed.lsn) {
                 (_, Fact::Instance(head)) => {
                     survey.blobs.extend(replayed.place.blob.clone());
                     survey.loose.insert(head.seq, study_number(head.facility, &head.study));
-                    let home = Some(Home::Journal(replayed.place));
-                    survey.newest = Some(Entry { lsn: replayed.lsn, fact: Fact::Instance(head), home });
                     Ok(())
                 }
                 (lsn, fact) => survey.fact(index, lsn, fact),
@@ -100,6 +122,7 @@ impl Survey {
                 if let PackFact::Packed(packed) = fact.as_ref() {
                     packed.replaces.iter().try_for_each(|replaced| self.said(*replaced, &Said::Replaced(*replaced)))?;
                 }
+                self.released |= matches!(*fact, PackFact::Released { .. });
                 self.said(fact.pack(), &Said::Fact(*fact))
             }
             Fact::Retention(retention) => {
@@ -118,6 +141,30 @@ impl Survey {
         self.packs.push(number(&pack), item).map_err(|error| sorting(&error))
     }
 
+    /// Takes what catalogues in the bucket tell, where packs may have to be fetched from there. Without them, or where
+    /// they lack one, it is opened itself.
+    pub(super) fn take_catalogues(&mut self, sources: &Sources<'_>) -> Result<(), OpenError> {
+        if !sources.packs.has_far() || !(self.released || sources.packs.is_bare()) {
+            return Ok(());
+        }
+        let mut failed = None;
+        let told = sources.packs.far_manifests(&mut |pack, manifest| {
+            let item = [&[LISTED], pack.as_bytes().as_slice(), &manifest].concat();
+            self.packs.push(number(&pack), item).map_err(|error| {
+                failed = Some(sorting(&error));
+                crate::RetrieveError::NotFound
+            })
+        });
+        match (failed, told) {
+            (Some(error), _) => Err(error),
+            (None, Err(error)) => {
+                tracing::warn!(%error, "catalogues cannot be read; packs are opened one by one");
+                Ok(())
+            }
+            (None, Ok(())) => Ok(()),
+        }
+    }
+
     /// The packs that count, into a spool by study, and the studies that do not lie in packs altogether. Packs of
     /// destroyed studies are told the index: whether their bytes are gone nobody knows without the old one.
     pub(super) fn packs(self, index: &dyn Index, folder: &Path) -> Result<(Spool, HashSet<u64>), OpenError> {
@@ -131,7 +178,7 @@ impl Survey {
             for seq in &known.packed.seqs {
                 loose.remove(seq);
             }
-            let item = serde_json::to_vec(&known).map_err(|error| sorting(&error))?;
+            let item = known.write()?;
             let study = study_number(known.packed.facility, &known.packed.study);
             studies.push(study, item).map_err(|error| sorting(&error))
         };
@@ -141,7 +188,11 @@ impl Survey {
                 now = number;
                 known.drain().try_for_each(|(_, known)| counts(known))?;
             }
-            note(&mut known, serde_json::from_slice(&item).map_err(|error| sorting(&error))?);
+            if let [LISTED, listed @ ..] = item.as_slice() {
+                list(&mut known, listed);
+            } else {
+                note(&mut known, serde_json::from_slice(&item).map_err(|error| sorting(&error))?);
+            }
             Ok(())
         });
         drained.map_err(|Drained(error)| error)?;
@@ -151,12 +202,21 @@ impl Survey {
     }
 }
 
+/// What a catalogue told of a pack; facts about it came before.
+fn list(known: &mut HashMap<PackId, Known>, listed: &[u8]) {
+    if let Some((pack, manifest)) = listed.split_first_chunk::<16>()
+        && let Some(known) = known.get_mut(&PackId::new(*pack))
+    {
+        known.manifest = Some(manifest.to_vec());
+    }
+}
+
 /// A pack that was written counts; those it replaces do not any more.
 fn note(known: &mut HashMap<PackId, Known>, said: Said) {
     match said {
         Said::Replaced(pack) => drop(known.remove(&pack)),
         Said::Fact(PackFact::Packed(packed)) => {
-            known.entry(packed.pack).or_insert(Known { packed, hot: true, cold: None });
+            known.entry(packed.pack).or_insert(Known { packed, hot: true, cold: None, manifest: None });
         }
         Said::Fact(fact) => {
             if let Some(known) = known.get_mut(&fact.pack()) {

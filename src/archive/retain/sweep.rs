@@ -78,6 +78,10 @@ impl Archive {
                 }
             }
         }
+        if let Err(error) = self.purge_catalogues() {
+            tracing::warn!(%error, "catalogues still name packs of destroyed studies");
+            sweep.left += 1;
+        }
         let Some(due) = due else { return Ok(Sweep { done: sweep.left == 0, ..sweep }) };
         self.destroy_seals()?;
         self.prepared().forget();

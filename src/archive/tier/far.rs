@@ -41,6 +41,13 @@ impl Far for FarCloud {
         Ok(())
     }
 
+    fn manifests(
+        &self,
+        each: &mut dyn FnMut(PackId, Vec<u8>) -> Result<(), RetrieveError>,
+    ) -> Result<(), RetrieveError> {
+        self.0.cloud.as_ref().map_or(Ok(()), |cloud| cloud.each_manifest(each))
+    }
+
     fn check(&self, row: &PackRow) -> Result<(), RetrieveError> {
         let gone = || RetrieveError::Unavailable { what: format!("pack {} has no copy afar", row.pack) };
         let (cloud, copy) = self.0.cloud.as_ref().zip(row.cold.as_ref()).ok_or_else(gone)?;

@@ -43,6 +43,7 @@ impl Archive {
             return Err(TierError::Refused { what: "the pack is no more".into() });
         }
         self.record_pack(PackFact::Tiered { pack: row.pack, copy: copy.clone() })?;
+        tiers.catalogues.note(cloud, row, &hot);
         // What came late may keep the study longer, and with it what went up before.
         tiers.locks.named([row.series.study.clone()]);
         metrics::counter!("khoanh_tier_copied_packs_total").increment(1);

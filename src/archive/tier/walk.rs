@@ -93,6 +93,12 @@ impl Walk {
         if let Err(error) = turned {
             tracing::warn!(%error, "packs cannot be looked up; trying again");
         }
+        if !archive.tiers().weather.rests()
+            && !archive.stopping().load(Ordering::Relaxed)
+            && let Err(error) = archive.tend_catalogues()
+        {
+            tracing::warn!(%error, "catalogues cannot be tended now; trying again");
+        }
         archive.tiers().reads.save(false);
     }
 

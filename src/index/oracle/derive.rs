@@ -7,13 +7,14 @@ use crate::attributes::absorb;
 use crate::row::series_key;
 use crate::{Entry, IndexError, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole};
 use model::attribute::key;
-use model::{Fact, Home, InstanceHead, Level};
+use model::{Fact, Home, InstanceHead, Level, Lsn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl State {
     /// Takes whole studies, as facts with no number of their own.
-    pub(super) fn load(&mut self, wholes: &[Whole]) -> Result<(), IndexError> {
+    pub(super) fn load(&mut self, wholes: &[Whole], through: Lsn) -> Result<(), IndexError> {
+        self.applied = self.applied.max(through);
         let mut touched = BTreeSet::new();
         for whole in wholes {
             for (head, pack, slot) in &whole.instances {

@@ -73,7 +73,7 @@ fn keys_are_rehearsed_rotated_and_exported_and_nothing_is_uploaded_again() {
     assert!(keys(&["rotate", "DEMO0", "--yes"]).contains(&format!("epoch 2 of DEMO0: {packs} keys wrapped anew")));
     assert!(keys(&["destroy", "--retired-for", "0", "--yes"]).contains("1 epoch keys destroyed"));
     assert!(keys(&["check"]).contains(&format!("facility DEMO0 epoch 2: {packs} keys")));
-    let put = rig.proxy.seen().iter().filter(|request| request.method == "PUT").count();
+    let put = rig.seen().iter().filter(|request| request.method == "PUT").count();
     assert_eq!(put, 0, "something was uploaded again");
     let unknown = server.command(&["keys", "export", &"0".repeat(32)]).expect("runs");
     assert_eq!(unknown.status.code(), Some(1));
@@ -95,7 +95,7 @@ fn one_frame_from_the_cloud_is_exactly_one_ranged_get() {
     rig.proxy.plan(|_, _| Fault::None);
     let mut client = client(&server);
     let frames: Vec<_> = objects.iter().map(|object| client.get(&frame(object), FRAME).expect("answered")).collect();
-    let seen = rig.proxy.seen();
+    let seen = rig.seen();
     assert_eq!(seen.len(), objects.len(), "{seen:?}");
     assert!(seen.iter().all(|request| request.method == "GET" && request.range.is_some()), "{seen:?}");
     for (answer, object) in frames.iter().zip(&objects) {
@@ -108,7 +108,7 @@ fn one_frame_from_the_cloud_is_exactly_one_ranged_get() {
     for object in &objects {
         assert_eq!(client.get(&frame(object), FRAME).expect("answered").status, 200);
     }
-    assert_eq!(rig.proxy.seen(), []);
+    assert_eq!(rig.seen(), []);
     stop(server);
 }
 

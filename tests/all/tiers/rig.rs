@@ -1,6 +1,6 @@
 //! The program with hot volumes and a bucket behind a relay, and the questions the tests ask it.
 
-use crate::cold::proxy::Proxy;
+use crate::cold::proxy::{Proxy, Request};
 use crate::cold::server::s3;
 use crate::roundtrip::{KHOANH, retrieve};
 use serde_json::Value;
@@ -127,6 +127,11 @@ impl Rig {
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{arguments:?}: {out}{err}");
         out.into_owned()
+    }
+
+    /// Requests since the plan of the relay was made, but for those about catalogues: they come in their own time.
+    pub(crate) fn seen(&self) -> Vec<Request> {
+        self.proxy.seen().into_iter().filter(|request| !request.target.contains("catalogues")).collect()
     }
 
     /// A client of the bucket past the relay.
