@@ -34,10 +34,10 @@ pub struct Thumbnail {
 }
 
 impl Archive {
-    /// Whether frames of an instance may be pictures: it has some, and they are no video.
+    /// Whether frames of an instance may be pictures: it has some, in a transfer syntax that is decoded.
     #[must_use]
     pub fn has_pictures(row: &InstanceRow) -> bool {
-        row.frames.count() > 0 && Syntax::of(row.transfer_syntax.as_str()).codec != Codec::Video
+        row.frames.count() > 0 && Syntax::of(row.transfer_syntax.as_str()).codec == Codec::Native
     }
 
     /// The thumbnail of a series, or of the first series of a study that has one.

@@ -4,6 +4,7 @@ use super::*;
 
 const CT: &str = "modality/ct-series/01.dcm";
 const MR: &str = "multiframe/emri_small.dcm";
+const VIDEO: &str = "generated/video-mpeg2.dcm";
 const ONE_JPEG: &str = "image/jpeg";
 
 /// A service with some files, and the path of each instance.
@@ -164,7 +165,7 @@ async fn who_reads_slowly_keeps_nobody_from_their_pictures() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn studies_and_series_give_all_pictures_or_one_for_all() {
-    let names = ["modality/ct-series/01.dcm", "modality/ct-series/02.dcm", "modality/ct-series/03.dcm"];
+    let names = ["modality/ct-series/01.dcm", "modality/ct-series/02.dcm", "modality/ct-series/03.dcm", VIDEO];
     let (service, paths) = with(&names).await;
     for path in [study_of(&paths[0]), series_of(&paths[0])] {
         let rendered = format!("{path}/rendered");
@@ -174,6 +175,9 @@ async fn studies_and_series_give_all_pictures_or_one_for_all() {
         assert_eq!(one.content_type(), ONE_JPEG);
         assert!(one.header(header::WARNING).contains("stands for"), "{rendered}");
     }
+    // A study without any image has no picture.
+    let video = service.get(&format!("{}/rendered", study_of(&paths[3])), ONE_JPEG).await;
+    assert_eq!(video.status, StatusCode::NOT_FOUND);
     let unknown = service.get("/dicom-web/studies/1.2.3/rendered", ONE_JPEG).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
 }

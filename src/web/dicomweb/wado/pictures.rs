@@ -16,7 +16,7 @@ use archive::render::Wanted;
 use archive::{Archive, InstanceRow};
 use axum::response::Response;
 use dataset::render::Encoding;
-use std::io;
+use std::io::{self, Read as _};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -75,14 +75,19 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     let target = target(endpoint, &call)?;
     let selection = select(&call, target.clone()).await?;
     let mut pictures = Vec::new();
-    for row in selection.instances.into_iter().filter(Archive::has_pictures) {
+    let mut notes = selection.notes;
+    let images = selection.instances.iter().filter(|row| row.frames.count() > 0).count();
+    let shown: Vec<InstanceRow> = selection.instances.into_iter().filter(Archive::has_pictures).collect();
+    if shown.len() < images {
+        notes.push("videos and images in syntaxes that are not decoded are left out".into());
+    }
+    for row in shown {
         pictures.extend(frames_of(&call, &Arc::new(row)));
         few_enough(&call, pictures.len())?;
     }
     if pictures.is_empty() {
         return Err(Problem::new(Kind::NotFound, "there is no image here that can be shown").at("path"));
     }
-    let mut notes = selection.notes;
     if pictures.len() > 1 && matches!(form(&ranges, pictures.len(), Asked::Several), Some(Form::Single(_))) {
         notes.push(format!("one picture stands for {}; multipart/related gives all of them", pictures.len()));
         let (caller, scope) = (call.caller.clone(), call.scope);
@@ -231,12 +236,21 @@ async fn parts(call: &Call, pictures: Vec<Shown>, wanted: Wanted) -> Result<Resp
     }
     let root = call.service_root();
     let mut answer = Multipart::new();
-    for (row, number) in pictures {
-        let location = format!("{}/frames/{number}/rendered", instance_url(&root, &row));
+    for (at, (row, number)) in pictures.into_iter().enumerate() {
+        let line_end = if at == 0 { "" } else { "\r\n" };
+        let (boundary, location) = (answer.boundary(), instance_url(&root, &row));
+        let head = format!(
+            "{line_end}--{boundary}\r\nContent-Type: {media}\r\n\
+             Content-Location: {location}/frames/{number}/rendered\r\n\r\n"
+        );
         let (app, wanted) = (Arc::clone(&call.app), wanted.clone());
-        answer.part(media, Some(&location), None, move || {
-            let bytes = app.archive.rendered(&row, number, &wanted).map_err(io::Error::other)?;
-            Ok(Box::new(io::Cursor::new(Shared(bytes))))
+        answer.written(move || match app.archive.rendered(&row, number, &wanted) {
+            Ok(bytes) => Ok(Box::new(io::Cursor::new(head).chain(io::Cursor::new(Shared(bytes))))),
+            // The answer has begun: a picture that fails is left out, and the others still come.
+            Err(error) => {
+                tracing::warn!(instance = %row.sop_instance, number, %error, "a picture is left out");
+                Ok(Box::new(io::empty()))
+            }
         });
     }
     Ok(multipart(&call.parts.headers, answer, media, &tag))
