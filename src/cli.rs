@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::{conformance, serve};
 pub(crate) use check_config::remarks;
 use clap::{Args, Parser, Subcommand};
+use codec::worker::Bounds;
 pub(crate) use exit::{Exit, Failure};
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -107,6 +108,13 @@ enum Command {
     /// Writes the conformance statement of this build (docs/CONFORMANCE.md) to standard output.
     #[command(hide = true)]
     Conformance,
+    /// Decodes frames that come through standard input, a socket; started by the archive itself.
+    #[command(hide = true)]
+    DecodeWorker {
+        /// Address space, in bytes.
+        #[arg(long)]
+        memory: u64,
+    },
 }
 
 const SERVE_HELP: &str = "\
@@ -206,7 +214,14 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Tiers(wanted) => tiers::run(&wanted),
         Command::Retention(wanted) => retention::run(&wanted),
         Command::Conformance => show(&conformance::statement()),
+        Command::DecodeWorker { memory } => decode_worker(memory),
     }
+}
+
+fn decode_worker(memory: u64) -> Result<Exit, Failure> {
+    let bounds = Bounds { memory, ..Bounds::default() };
+    let served = codec::worker::serve(bounds);
+    served.map(|()| Exit::Done).map_err(|error| Failure::new(Exit::Failed, format!("decoding: {error}")))
 }
 
 /// Writes to standard output; a reader that went away (`khoanh … | head`) is no failure.

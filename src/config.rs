@@ -4,6 +4,7 @@
 //! `config/khoanh.toml` their description; a test holds the three to each other.
 //! Hospitals, modalities and AE titles of peers are not here: they are registry data (`khoanh sources`).
 
+mod decode;
 mod options;
 mod pictures;
 mod tiers;
@@ -15,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use decode::Decode;
 pub(crate) use pictures::Pictures;
 pub(crate) use tiers::{Cold, Keys, Packs, Scrub, Tier};
 pub(crate) use units::{Size, Span};
@@ -40,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) pictures: Pictures,
     /// Series in their lasting form.
     pub(crate) packs: Packs,
+    /// Compressed frames.
+    pub(crate) decode: Decode,
     /// Packs read again.
     pub(crate) scrub: Scrub,
     /// The bucket.
@@ -275,6 +279,7 @@ impl Default for Config {
             ledger: Ledger::default(),
             pictures: Pictures::default(),
             packs: Packs::default(),
+            decode: Decode::default(),
             scrub: Scrub::default(),
             cold: Cold::default(),
             keys: Keys::default(),

@@ -102,6 +102,31 @@ pub enum RetrieveError {
     },
 }
 
+/// Why a frame is not decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Its bytes cannot be had.
+    #[error(transparent)]
+    Retrieve(#[from] RetrieveError),
+    /// There is nothing to decode.
+    #[error("{what}")]
+    NoPixels {
+        /// Why.
+        what: &'static str,
+    },
+    /// There is no frame of this number.
+    #[error("the instance has {frames} frames, there is no frame {}", u64::from(*number) + 1)]
+    NoFrame {
+        /// From 0.
+        number: u32,
+        /// How many there are.
+        frames: u32,
+    },
+    /// The decoder refused it, or died over it.
+    #[error(transparent)]
+    Codec(#[from] codec::CodecError),
+}
+
 impl RetrieveError {
     pub(crate) const fn restoring() -> Self {
         Self::Restoring { after: RESTORE_SECONDS }

@@ -14,6 +14,7 @@ pub mod clock;
 mod commit;
 pub mod commitment;
 mod decide;
+mod decode;
 mod destinations;
 mod error;
 pub mod export;
@@ -50,7 +51,9 @@ pub mod verify;
 mod worker;
 pub mod zip;
 
-pub use error::{FindError, IngestError, OpenError, RegistryError, RetrieveError, TierError};
+pub use codec::CodecError;
+pub use decode::Image;
+pub use error::{DecodeError, FindError, IngestError, OpenError, RegistryError, RetrieveError, TierError};
 pub use find::{Found, FoundRow};
 pub use incoming::{Form, Incoming, Stored, StoredKind};
 pub use index::{Cursor, CursorError, InstanceRow, Page, SeriesKey, SeriesRow, StudyKey, StudyRow};

@@ -46,6 +46,10 @@ pub struct Options {
     pub pictures: PictureOptions,
     /// How series become packs, and where those lie.
     pub packs: PackOptions,
+    /// How frames are decoded, and by which processes.
+    pub decode: codec::pool::Options,
+    /// Memory of what is known of images whose frames are decoded, in bytes.
+    pub image_cache: u64,
     /// How packs are read again to find damage.
     pub scrub: ScrubOptions,
     /// The bucket of the cold tier; none, and nothing leaves the hot volumes.
@@ -182,6 +186,8 @@ impl Options {
             metadata_cache: 32 << 20,
             pictures: PictureOptions::default(),
             packs: PackOptions::default(),
+            decode: codec::pool::Options::default(),
+            image_cache: 32 << 20,
             scrub: ScrubOptions::default(),
             cold: None,
             backups: None,

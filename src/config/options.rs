@@ -26,6 +26,7 @@ impl Config {
         self.check_storage()?;
         self.check_ledger()?;
         self.check_tiers()?;
+        self.check_decode()?;
         self.check_edges()?;
         let level = self.log.level.as_str();
         if !["error", "warn", "info", "debug", "trace"].contains(&level) {
@@ -169,6 +170,8 @@ impl Config {
             metadata_cache: self.index.metadata_cache.0,
             pictures: self.pictures.options(),
             packs: self.packs.options(self.journal.reserve),
+            decode: self.decode.options(),
+            image_cache: self.decode.image_cache.0,
             scrub: self.scrub.options(),
             cold: self.cold.options(),
             backups: self.cold.backups(),

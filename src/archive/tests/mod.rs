@@ -2,6 +2,7 @@
 
 mod backup;
 mod commitment;
+mod decode;
 mod export;
 mod forty_years;
 mod ingest;

@@ -1,0 +1,236 @@
+//! Decoded frames: one frame's bytes from where they lie, through a decoder that can die without the server.
+//!
+//! What an image's attributes say is read once and kept while memory allows; nothing of the frame itself is kept.
+
+use crate::error::{DecodeError, RetrieveError};
+use crate::open::Archive;
+use crate::retrieve::Target;
+use codec::CodecError;
+use codec::pool::{Counts, Options, Pool};
+use dataset::frames::{FramePlace, align, count, place};
+use dataset::json::Parts;
+use dataset::pixels::{DecodedFrame, PixelFormat};
+use dataset::render::Description;
+use dataset::syntax::Syntax;
+use index::InstanceRow;
+use model::{Caller, Layout, PixelSpan, Scope, Span};
+use moka::sync::Cache;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Pixel Data: Float and Double Float Pixel Data have other tags.
+const PIXEL_DATA: u32 = 0x7FE0_0010;
+/// Big endian pixels in an implicit little endian data set.
+const GE_SWAPPED: &str = "1.2.840.113619.5.2";
+
+/// An image's attributes and where its frames lie.
+#[derive(Debug)]
+pub struct Image {
+    /// The instance.
+    pub row: InstanceRow,
+    /// Where pixel data and frames lie.
+    pub layout: Layout,
+    /// The pixel data element.
+    pub pixel: PixelSpan,
+    /// What the attributes say of its display.
+    pub description: Description,
+    /// The Image Pixel module.
+    pub format: PixelFormat,
+    /// Bytes of a word of big endian pixels; 1 where nothing is swapped.
+    swap: usize,
+}
+
+impl Image {
+    /// How many frames there are.
+    #[must_use]
+    pub fn frames(&self) -> u32 {
+        count(&self.layout.frames)
+    }
+}
+
+/// Decoders and what they need of images.
+pub(crate) struct Pixels {
+    pool: Pool,
+    images: Cache<u64, Arc<Image>>,
+}
+
+impl Pixels {
+    pub(crate) fn new(options: Options, memory: u64) -> Self {
+        let weigh = |_: &u64, image: &Arc<Image>| {
+            // The tree of attributes takes a few times the bytes it was read from.
+            u32::try_from(image.pixel.header.saturating_mul(4)).unwrap_or(u32::MAX).max(4096)
+        };
+        let images = Cache::builder().max_capacity(memory).weigher(weigh).build();
+        Self { pool: Pool::new(options), images }
+    }
+}
+
+impl Archive {
+    /// What the attributes of an image say, and where its frames lie.
+    ///
+    /// # Errors
+    /// [`DecodeError::NoPixels`] for instances without Pixel Data or without an Image Pixel module that holds together.
+    pub fn image(self: &Arc<Self>, row: &InstanceRow) -> Result<Arc<Image>, DecodeError> {
+        if let Some(known) = self.pixels.images.get(&row.seq) {
+            return Ok(known);
+        }
+        let layout = self.layout(row)?;
+        let pixel = layout.pixel.ok_or(DecodeError::NoPixels { what: "the instance has no pixel data" })?;
+        if pixel.tag != PIXEL_DATA {
+            return Err(CodecError::Unsupported("pixel data of floating point".into()).into());
+        }
+        let before = self.head(row, &pixel)?;
+        let damaged = |error: dataset::ScanError| RetrieveError::Damaged { what: error.to_string() };
+        let parts = Parts { before: &before, pixel: Some(pixel), after: &[] };
+        let description = Description::read(&parts, &row.transfer_syntax).map_err(damaged)?;
+        let format = description.format();
+        let format = format.ok_or(DecodeError::NoPixels { what: "the attributes do not describe the pixels" })?;
+        let swap = word(&before, &pixel, row.transfer_syntax.as_str(), format.allocated);
+        let image = Arc::new(Image { row: row.clone(), layout, pixel, description, format, swap });
+        self.pixels.images.insert(row.seq, Arc::clone(&image));
+        Ok(image)
+    }
+
+    /// The data set up to the value of the pixel data, inflated where it was deflated.
+    fn head(self: &Arc<Self>, row: &InstanceRow, pixel: &PixelSpan) -> Result<Vec<u8>, RetrieveError> {
+        let mut head = Vec::new();
+        let short = |error: std::io::Error| RetrieveError::Damaged { what: error.to_string() };
+        if Syntax::of(row.transfer_syntax.as_str()).deflated {
+            head = self.inflated(row)?;
+            head.truncate(usize::try_from(pixel.value.at).unwrap_or(usize::MAX));
+        } else {
+            self.data_set_part(row, 0..pixel.value.at).read_to_end(&mut head).map_err(short)?;
+        }
+        Ok(head)
+    }
+
+    /// The bytes of a frame (from 0) as a decoder takes them: fragments put together, native ones shifted to a byte
+    /// and in little endian order.
+    ///
+    /// # Errors
+    /// [`DecodeError::NoFrame`]; what reading comes to.
+    pub fn frame_bytes(self: &Arc<Self>, image: &Image, number: u32) -> Result<Vec<u8>, DecodeError> {
+        let place = place(&image.pixel, &image.layout.frames, number);
+        let place = place.ok_or(DecodeError::NoFrame { number, frames: image.frames() })?;
+        let limits = self.pixels.pool.limits();
+        let len = place.spans.iter().map(|span| span.len).fold(0u64, u64::saturating_add);
+        if len > limits.compressed_bytes.max(limits.frame_bytes) {
+            return Err(CodecError::Limit(format!("a stored frame of {len} bytes")).into());
+        }
+        if image.swap > 1 && place.bits > 0 {
+            return Ok(self.swapped(image, &place)?);
+        }
+        let mut bytes = self.spans(&image.row, &place)?;
+        if place.skip_bits > 0 || !place.bits.is_multiple_of(8) {
+            bytes = align(&bytes, place.skip_bits, place.bits);
+        }
+        Ok(bytes)
+    }
+
+    /// The bytes of a frame of big endian words, which may begin and end inside a word.
+    fn swapped(self: &Arc<Self>, image: &Image, place: &FramePlace) -> Result<Vec<u8>, RetrieveError> {
+        let (value, word) = (image.pixel.value, u64::try_from(image.swap).unwrap_or(1));
+        let Some(frame) = place.spans.first() else { return Ok(Vec::new()) };
+        let (from, to) = (frame.at - value.at, frame.at - value.at + frame.len);
+        let (first, end) = (from / word * word, to.next_multiple_of(word).min(value.len));
+        let whole = Span { at: value.at + first, len: end - first };
+        let mut bytes = self.spans(&image.row, &FramePlace { spans: vec![whole], ..*place })?;
+        dataset::transcode::swap_words(&mut bytes, image.swap);
+        if place.skip_bits > 0 || !place.bits.is_multiple_of(8) {
+            return Ok(align(&bytes, place.skip_bits, place.bits));
+        }
+        let cut = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        bytes.truncate(cut(to - first));
+        Ok(bytes.split_off(cut(from - first).min(bytes.len())))
+    }
+
+    fn spans(self: &Arc<Self>, row: &InstanceRow, place: &FramePlace) -> Result<Vec<u8>, RetrieveError> {
+        let short = || RetrieveError::Damaged { what: "a frame is shorter than noted".into() };
+        let inflated = match Syntax::of(row.transfer_syntax.as_str()).deflated {
+            true => Some(self.inflated(row)?),
+            false => None,
+        };
+        let mut bytes = Vec::new();
+        for span in &place.spans {
+            let end = span.at.saturating_add(span.len);
+            if let Some(inflated) = &inflated {
+                let range = usize::try_from(span.at).ok().zip(usize::try_from(end).ok());
+                bytes.extend_from_slice(range.and_then(|(at, end)| inflated.get(at..end)).ok_or_else(short)?);
+                continue;
+            }
+            let read = self.data_set_part(row, span.at..end).read_to_end(&mut bytes);
+            let read = read.map_err(|error| RetrieveError::Damaged { what: error.to_string() })?;
+            if u64::try_from(read) != Ok(span.len) {
+                return Err(short());
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Decodes a frame (from 0) of an image.
+    ///
+    /// # Errors
+    /// No such frame, bytes that cannot be read, and what [`codec::decode`] refuses.
+    pub fn decode(self: &Arc<Self>, image: &Image, number: u32) -> Result<DecodedFrame, DecodeError> {
+        let bytes = self.frame_bytes(image, number)?;
+        let start = Instant::now();
+        let done = self.pixels.pool.decode(image.row.transfer_syntax.as_str(), &image.format, bytes);
+        metrics::histogram!("khoanh_decode_seconds").record(start.elapsed().as_secs_f64());
+        if let Err(error) = &done {
+            metrics::counter!("khoanh_decode_failed_total", "kind" => kind(error)).increment(1);
+        }
+        Ok(done?)
+    }
+
+    /// Decodes a frame (from 0) of an instance that the caller may see.
+    ///
+    /// # Errors
+    /// As [`Archive::select`] and [`Archive::decode`].
+    pub fn decode_frame(
+        self: &Arc<Self>,
+        caller: &Caller,
+        scope: Scope,
+        target: &Target,
+        number: u32,
+    ) -> Result<(Arc<Image>, DecodedFrame), DecodeError> {
+        let row = self.select(caller, scope, target)?.instances.into_iter().next();
+        let image = self.image(&row.ok_or(RetrieveError::NotFound)?)?;
+        let frame = self.decode(&image, number)?;
+        Ok((image, frame))
+    }
+
+    /// What the decoding processes have done so far.
+    pub fn decoders(&self) -> Counts {
+        self.pixels.pool.counts()
+    }
+}
+
+/// Name of a failure for the metrics.
+fn kind(error: &CodecError) -> &'static str {
+    match error {
+        CodecError::Unsupported(_) => "unsupported",
+        CodecError::Disagrees(_) => "disagrees",
+        CodecError::Corrupt(_) => "corrupt",
+        CodecError::Limit(_) => "limit",
+        CodecError::NotExact(_) => "not-exact",
+        CodecError::Busy(_) => "busy",
+        CodecError::Worker(_) => "worker",
+    }
+}
+
+/// Bytes of a word of the pixels that are in big endian order, by the VR that the data set says; 1 elsewhere.
+fn word(head: &[u8], pixel: &PixelSpan, transfer_syntax: &str, allocated: u8) -> usize {
+    let cell = usize::from(allocated.div_ceil(8));
+    if transfer_syntax == GE_SWAPPED {
+        return cell;
+    }
+    if !Syntax::of(transfer_syntax).coding.big_endian {
+        return 1;
+    }
+    let header = usize::try_from(pixel.header).ok().and_then(|at| head.get(at..));
+    match header {
+        Some([_, _, _, _, b'O', b'W', ..]) => cell.max(2),
+        _ => 1,
+    }
+}

@@ -1,0 +1,100 @@
+//! Lossless encoding of decoded frames, never given out before it was decoded again and compared.
+
+use crate::cells::{self, Cells, Values};
+use crate::error::CodecError;
+use crate::ffi::jpeg2000 as openjpeg;
+use crate::limits::Limits;
+use crate::native::native_bytes;
+use crate::syntax::Target;
+use crate::{decode, deflated, jpeg2000, jpegls, rle};
+use dataset::pixels::{DecodedFrame, Photometric, PixelFormat};
+
+/// A frame as encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// The codestream, not padded.
+    pub bytes: Vec<u8>,
+    /// What Photometric Interpretation becomes.
+    pub photometric: Photometric,
+}
+
+/// Encodes a frame into cells of `allocated` bits without looking at the result. Use [`verified`].
+///
+/// # Errors
+/// What the target cannot hold.
+pub fn encode(target: Target, frame: &DecodedFrame, allocated: u8, limits: &Limits) -> Result<Encoded, CodecError> {
+    if allocated == 1 && target != Target::Deflated {
+        return Err(CodecError::unsupported("samples of one bit in this transfer syntax"));
+    }
+    if ![1, 8, 16, 32].contains(&allocated) {
+        return Err(CodecError::unsupported(format!("cells of {allocated} bits")));
+    }
+    if frame.photometric == Photometric::YbrFull422 || frame.photometric == Photometric::YbrPartial420 {
+        return Err(CodecError::unsupported("colour differences that are not given for every pixel"));
+    }
+    let count = |value: u32| usize::try_from(value).map_err(|_| CodecError::Limit("a frame beyond memory".into()));
+    let (bytes, photometric) = match target {
+        Target::Rle => {
+            let cells = native_bytes(frame, allocated, limits)?;
+            let (columns, width) = (count(frame.columns)?, usize::from(allocated / 8));
+            (rle::encode(&cells, columns, usize::from(frame.samples), width)?, frame.photometric)
+        }
+        Target::Deflated => (deflated::encode(&native_bytes(frame, allocated, limits)?)?, frame.photometric),
+        Target::JpegLs => (jpegls::encode(frame)?, frame.photometric),
+        Target::Jpeg2000 => jpeg2000::encode(frame)?,
+        Target::HtJpeg2000 | Target::HtJpeg2000Rpcl => jpeg2000::encode_high_throughput(frame)?,
+    };
+    Ok(Encoded { bytes, photometric })
+}
+
+/// How a frame is described once it lies in cells of `allocated` bits as an encoder writes it.
+pub(crate) fn described(
+    frame: &DecodedFrame,
+    allocated: u8,
+    photometric: Photometric,
+) -> Result<PixelFormat, CodecError> {
+    let side = |value: u32| u16::try_from(value).map_err(|_| CodecError::unsupported("more than 65,535 pixels a side"));
+    Ok(PixelFormat {
+        rows: side(frame.rows)?,
+        columns: side(frame.columns)?,
+        samples: frame.samples,
+        allocated,
+        stored: frame.stored,
+        high: frame.stored.max(1) - 1,
+        signed: frame.signed,
+        planar: false,
+        photometric,
+    })
+}
+
+/// Encodes a frame, decodes the result and compares every sample.
+///
+/// # Errors
+/// As [`encode`]; [`CodecError::NotExact`] where one sample differs: then nothing is given out.
+pub fn verified(target: Target, frame: &DecodedFrame, allocated: u8, limits: &Limits) -> Result<Encoded, CodecError> {
+    let encoded = encode(target, frame, allocated, limits)?;
+    let format = described(frame, allocated, encoded.photometric)?;
+    let again = match target {
+        // By another library than the one that encoded.
+        Target::HtJpeg2000 | Target::HtJpeg2000Rpcl => second_opinion(&format, &encoded.bytes, limits),
+        _ => decode(target.uid(), &format, &encoded.bytes, limits),
+    };
+    let again = again.map_err(|error| CodecError::NotExact(error.to_string()))?;
+    if again.words != frame.words || again.photometric != frame.photometric {
+        return Err(CodecError::NotExact("samples differ after decoding".into()));
+    }
+    Ok(encoded)
+}
+
+/// HTJ2K as OpenJPEG decodes it.
+fn second_opinion(format: &PixelFormat, bytes: &[u8], limits: &Limits) -> Result<DecodedFrame, CodecError> {
+    let checked = limits.check(format)?;
+    let (decoder, header) = openjpeg::Decoder::open(bytes).map_err(CodecError::Corrupt)?;
+    cells::agree(format, header.rows, header.columns, header.components)?;
+    let values = Values::Signed(decoder.decode().map_err(CodecError::Corrupt)?);
+    let photometric = match format.photometric {
+        Photometric::YbrRct => Photometric::Rgb,
+        other => other,
+    };
+    cells::frame(&checked, Cells { values, precision: header.precision, signed: header.signed }, photometric)
+}

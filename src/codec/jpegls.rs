@@ -1,0 +1,55 @@
+//! JPEG-LS frames, both ways.
+
+use crate::cells::{self, Cells, Values};
+use crate::error::CodecError;
+use crate::ffi::jpegls::{self, Decoder, Header};
+use crate::limits::Checked;
+use crate::native;
+use dataset::pixels::{DecodedFrame, Photometric, Words};
+
+/// Decodes a frame.
+pub(crate) fn decode(checked: &Checked<'_>, bytes: &[u8]) -> Result<DecodedFrame, CodecError> {
+    // What is cut off is found out slowly by the library: here by the marker that ends every image.
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if !bytes.get(..end).is_some_and(|bytes| bytes.ends_with(&[0xFF, 0xD9])) {
+        return Err(CodecError::corrupt("the image ends early"));
+    }
+    let (decoder, header) = Decoder::open(bytes).map_err(CodecError::Corrupt)?;
+    cells::agree(checked.format, header.rows, header.columns, header.components)?;
+    cells::fits(checked.format, header.precision)?;
+    let width = if header.precision <= 8 { 1 } else { 2 };
+    let raw = decoder.decode(checked.samples * width).map_err(CodecError::Corrupt)?;
+    let words = match width {
+        1 => Words::Eight(raw),
+        _ => Words::Sixteen(raw.as_chunks().0.iter().map(|pair| u16::from_ne_bytes(*pair)).collect()),
+    };
+    let words = if header.planar { native::by_pixel(&words, checked.pixels) } else { words };
+    let values = match words {
+        Words::Eight(values) => Values::Eight(values),
+        Words::Sixteen(values) => Values::Sixteen(values),
+        Words::ThirtyTwo(_) => return Err(CodecError::corrupt("values of more than 16 bits")),
+    };
+    let photometric = match checked.format.photometric {
+        Photometric::YbrFull422 => Photometric::YbrFull,
+        other => other,
+    };
+    cells::frame(checked, Cells { values, precision: header.precision, signed: false }, photometric)
+}
+
+/// Encodes stored values losslessly; signed ones as their two's complement.
+pub(crate) fn encode(frame: &DecodedFrame) -> Result<Vec<u8>, CodecError> {
+    let bytes = match &frame.words {
+        Words::Eight(values) => values.clone(),
+        Words::Sixteen(values) => values.iter().flat_map(|value| value.to_ne_bytes()).collect(),
+        Words::ThirtyTwo(_) => return Err(CodecError::unsupported("JPEG-LS of more than 16 bits")),
+    };
+    let header = Header {
+        rows: frame.rows,
+        columns: frame.columns,
+        components: u32::from(frame.samples),
+        // The least that JPEG-LS has.
+        precision: u32::from(frame.stored.max(2)),
+        planar: false,
+    };
+    jpegls::encode(&bytes, &header).map_err(CodecError::Unsupported)
+}

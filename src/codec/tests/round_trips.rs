@@ -1,0 +1,100 @@
+//! Every encoder over sizes, bits, signs and looks, compared sample by sample; what cannot be exact is refused.
+
+use super::{Look, coloured, grey, made};
+use crate::encode::described;
+use crate::{CodecError, Limits, Target, decode, verified};
+use dataset::pixels::{DecodedFrame, Photometric, PixelFormat};
+use fastrand::Rng;
+
+fn check(target: Target, format: &PixelFormat, frame: &DecodedFrame, what: &str) {
+    let limits = Limits::default();
+    let encoded =
+        verified(target, frame, format.allocated, &limits).unwrap_or_else(|error| panic!("{target:?} {what}: {error}"));
+    // Once more by the decoder that serves, which for HTJ2K is another one than the verifier.
+    let format = described(frame, format.allocated, encoded.photometric).expect("format");
+    let again = decode(target.uid(), &format, &encoded.bytes, &limits)
+        .unwrap_or_else(|error| panic!("{target:?} {what}: {error}"));
+    assert!(again == *frame, "{target:?} {what}");
+}
+
+#[test]
+fn grey_frames_come_back_exactly() {
+    let mut rng = Rng::with_seed(4);
+    let sizes = [(1, 1), (1, 70), (70, 1), (2, 3), (63, 65), (128, 200), (257, 31)];
+    let bits = [(8, 8), (8, 5), (16, 9), (16, 12), (16, 15), (16, 16)];
+    for (rows, columns) in sizes {
+        for (allocated, stored) in bits {
+            for (signed, look) in
+                [(false, Look::Smooth), (true, Look::Smooth), (true, Look::Noise), (false, Look::Edges)]
+            {
+                let format = grey(rows, columns, allocated, stored, signed);
+                let frame = made(&format, look, &mut rng);
+                for target in Target::ALL {
+                    check(target, &format, &frame, &format!("{rows} × {columns}, {stored} bits, {signed}, {look:?}"));
+                }
+            }
+        }
+    }
+}
+
+/// The sizes at which a port of OpenJPH was silently wrong.
+#[test]
+fn large_frames_come_back_exactly() {
+    let mut rng = Rng::with_seed(5);
+    for (rows, columns, stored, look) in
+        [(1024, 2048, 12, Look::Smooth), (2048, 2048, 12, Look::Smooth), (512, 512, 16, Look::Noise)]
+    {
+        let format = grey(rows, columns, 16, stored, false);
+        let frame = made(&format, look, &mut rng);
+        for target in Target::ALL {
+            check(target, &format, &frame, &format!("{rows} × {columns}, {stored} bits"));
+        }
+    }
+}
+
+#[test]
+fn coloured_frames_come_back_exactly_and_say_what_they_became() {
+    let mut rng = Rng::with_seed(6);
+    for photometric in [Photometric::Rgb, Photometric::YbrFull] {
+        for look in [Look::Smooth, Look::Noise, Look::Edges] {
+            let format = coloured(61, 77, photometric);
+            let frame = made(&format, look, &mut rng);
+            for target in Target::ALL {
+                check(target, &format, &frame, &format!("{photometric} {look:?}"));
+            }
+        }
+    }
+    let frame = made(&coloured(8, 8, Photometric::Rgb), Look::Noise, &mut rng);
+    let became = |target| verified(target, &frame, 8, &Limits::default()).expect("encoded").photometric;
+    assert_eq!(became(Target::Jpeg2000), Photometric::YbrRct);
+    assert_eq!(became(Target::HtJpeg2000Rpcl), Photometric::YbrRct);
+    assert_eq!(became(Target::JpegLs), Photometric::Rgb);
+}
+
+#[test]
+fn what_a_target_cannot_hold_is_said() {
+    let mut rng = Rng::with_seed(7);
+    let wide = made(&grey(4, 4, 32, 32, false), Look::Noise, &mut rng);
+    for target in Target::ALL {
+        let done = verified(target, &wide, 32, &Limits::default());
+        match target {
+            Target::Rle | Target::Deflated => assert!(done.is_ok(), "{target:?}"),
+            _ => assert!(matches!(done, Err(CodecError::Unsupported(_))), "{target:?}"),
+        }
+    }
+    let bits = made(&grey(5, 7, 1, 1, false), Look::Noise, &mut rng);
+    assert!(verified(Target::Deflated, &bits, 1, &Limits::default()).is_ok());
+    assert!(verified(Target::Rle, &bits, 1, &Limits::default()).is_err());
+}
+
+/// HTJ2K for progressive reading: resolution by resolution, with the table that says where each begins.
+#[test]
+fn htj2k_lies_by_resolution_with_a_table_of_lengths() {
+    let frame = made(&grey(300, 500, 16, 12, false), Look::Smooth, &mut Rng::with_seed(8));
+    let bytes = verified(Target::HtJpeg2000Rpcl, &frame, 16, &Limits::default()).expect("encoded").bytes;
+    let find = |marker: [u8; 2]| bytes.windows(2).position(|pair| pair == marker);
+    let cod = find([0xFF, 0x52]).expect("COD");
+    assert_eq!(bytes.get(cod + 5), Some(&2), "RPCL");
+    assert_eq!(bytes.get(cod + 9), Some(&3), "500 halved three times is at most 64");
+    assert!(find([0xFF, 0x55]).is_some_and(|tlm| tlm < find([0xFF, 0x90]).expect("SOT")), "TLM before the tiles");
+}
