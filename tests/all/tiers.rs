@@ -4,6 +4,8 @@
 mod absence;
 #[path = "tiers/cloud.rs"]
 mod cloud;
+#[path = "tiers/destroyed.rs"]
+mod destroyed;
 #[path = "tiers/kill.rs"]
 mod kill;
 #[path = "tiers/moving.rs"]

@@ -1,6 +1,7 @@
 //! The archive as its users meet it, over a real journal and index in a folder of its own.
 
 mod backup;
+mod bad_days;
 mod commitment;
 mod decode;
 mod export;

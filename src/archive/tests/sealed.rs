@@ -41,6 +41,24 @@ fn said(folder: &Path) -> Vec<PathBuf> {
     all
 }
 
+/// Whether something that was said can be read in a record of the journal, or in a fact that was kept. Heads of records
+/// are coded with a dictionary, so that a search over the files would find nothing in any case.
+fn said_in_records(archive: &Archive) -> bool {
+    let mut found = false;
+    let mut look = |text: &[u8]| found |= memmem::find(text, SAID.as_bytes()).is_some();
+    let walked = archive.journal().replay(1, &mut |replayed: store::Replayed<'_>| {
+        look(replayed.head);
+        Ok::<_, OpenError>(())
+    });
+    walked.expect("the journal");
+    let walked = archive.facts().replay(&mut |_, fact| {
+        look(&serde_json::to_vec(&fact).expect("JSON"));
+        Ok(())
+    });
+    walked.expect("kept facts");
+    found
+}
+
 #[test]
 fn what_was_said_of_a_patient_is_sealed_and_goes_with_the_last_study() {
     let (bench, hand) = archive(true);
@@ -49,7 +67,7 @@ fn what_was_said_of_a_patient_is_sealed_and_goes_with_the_last_study() {
     say_all(&bench);
     bench.archive.index().flush().expect("flush");
     assert!(!said(&bench.options.data.join("index")).is_empty(), "the index has what was said");
-    assert!(said(&bench.options.data.join("journal")).is_empty(), "the journal says it to everybody");
+    assert!(!said_in_records(&bench.archive), "the journal says it to everybody");
     // Read again from journal and index alike.
     let bench = bench.reopen();
     assert_eq!(bench.archive.holds().len(), 2);

@@ -50,6 +50,82 @@ fn with_the_cloud_cut_ingest_and_local_reads_go_on_and_the_backlog_drains_by_its
 }
 
 #[test]
+fn a_bucket_that_is_gone_expired_credentials_and_a_wrong_clock_stop_neither_ingest_nor_reads() {
+    for (study, (status, code)) in
+        [(404, "NoSuchBucket"), (400, "ExpiredToken"), (403, "RequestTimeTooSkewed"), (403, "AccessDenied")]
+            .into_iter()
+            .zip(1..)
+            .map(|(amiss, study)| (study, amiss))
+    {
+        let rig = Rig::new(&format!("amiss-{study}"), TO_BOTH);
+        rig.proxy.plan(move |_, _| Fault::Answer(status, code));
+        let server = rig.start();
+        let objects: Vec<Object> = Study::draw(44, study, Kind::Tiny, 12).objects().collect();
+        store(&server, &objects);
+        let packs = series(&objects);
+        let amiss = wait_for(&server, code, |status| {
+            due(status) == packs && status.pointer("/cloud/away/why").is_some_and(|why| why.is_string())
+        });
+        let why = amiss.pointer("/cloud/away/why").and_then(Value::as_str).expect("a reason");
+        assert!(why.contains(code) || why.contains("credentials") || why.contains("clock"), "{code}: {why}");
+        assert_equal(&server, &objects);
+        let mut http = Client::new(server.http, Duration::from_secs(60));
+        assert_eq!(http.get("/health/ready", "").expect("ready").status, 200, "{code}");
+        // Somebody mends it.
+        stop(server);
+        rig.proxy.plan(|_, _| Fault::None);
+        let server = rig.start();
+        wait_for(&server, "drained", |status| both(status) == packs);
+        stop(server);
+    }
+}
+
+fn due(status: &Value) -> u64 {
+    number(status, "/tally/copy_due/packs")
+}
+
+fn both(status: &Value) -> u64 {
+    number(status, "/tally/both/packs")
+}
+
+#[test]
+fn a_full_hot_volume_stops_packing_and_nothing_else_and_one_that_is_gone_is_read_from_the_cloud() {
+    let rig = Rig::new("full", TO_BOTH).with("[packs]\n", "[packs]\nreserve = \"900000GiB\"\n");
+    let server = rig.start();
+    let objects = objects(45);
+    let packs = series(&objects);
+    store(&server, &objects);
+    let mut http = Client::new(server.http, Duration::from_secs(60));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !http.get("/health/ready", "").expect("answer").text().contains("no hot volume has room") {
+        assert!(Instant::now() < deadline, "a full volume is no alarm");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_equal(&server, &objects);
+    assert_eq!(rig.hot_files(), 0);
+    stop(server);
+    let rig = rig.with("reserve = \"900000GiB\"\n", "reserve = \"0B\"\n");
+    let server = rig.start();
+    wait_for(&server, "packed and copied", |status| number(status, "/tally/both/packs") == packs);
+    stop(server);
+    // The disk with the packs does not come back after a start.
+    let (volume, away) = (rig.data().join("packs"), rig.data().join("packs.away"));
+    std::fs::rename(&volume, &away).expect("taken away");
+    let server = rig.start();
+    assert_equal(&server, &objects);
+    let ready = Client::new(server.http, Duration::from_secs(60)).get("/health/ready", "").expect("answer");
+    assert!(ready.status == 200 && ready.text().contains("Gone"), "{}", ready.text());
+    stop(server);
+    if volume.exists() {
+        std::fs::remove_dir_all(&volume).expect("removed");
+    }
+    std::fs::rename(&away, &volume).expect("back");
+    let server = rig.start();
+    assert_equal(&server, &objects);
+    stop(server);
+}
+
+#[test]
 fn what_lies_in_the_cloud_only_is_offline_while_it_is_away_and_then_read_again() {
     let rig = Rig::new("offline", TO_COLD);
     let server = rig.start();
