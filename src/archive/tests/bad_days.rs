@@ -193,6 +193,43 @@ fn a_flipped_bit_in_one_copy_of_the_keys_is_mended_and_in_both_refused() {
 }
 
 #[test]
+fn a_full_hot_volume_is_an_alarm_and_stops_nothing_but_packing() {
+    let full = |options: &mut Options, reserve: u64| {
+        options.quiet_after = Duration::ZERO;
+        options.packs.after = Duration::ZERO;
+        options.packs.reserve = reserve;
+    };
+    let Bench { archive, mut options, folder } = Bench::with(|options| full(options, u64::MAX / 4));
+    let bench = Bench { archive, options: options.clone(), folder };
+    let sent: Vec<Object> =
+        (1..=3).map(|number| Object { number, ..Object::new(&format!("1.2.1.1.{number}")) }).collect();
+    sent.iter().for_each(|object| drop(bench.store(object).expect("stored")));
+    let full_now = |bench: &Bench| {
+        let readiness = bench.archive.readiness();
+        assert!(readiness.ready, "{readiness:?}");
+        readiness.reasons.iter().any(|reason| reason.contains("no hot volume has room"))
+    };
+    until("an alarm", || full_now(&bench));
+    bench.store(&Object { number: 4, ..Object::new("1.2.1.1.4") }).expect("stored on a full volume");
+    let read = |bench: &Bench| {
+        for row in rows(bench, "1.2.1") {
+            bench.archive.read(&row, 0..row.file_len).expect("read");
+        }
+    };
+    read(&bench);
+    assert!(rows(&bench, "1.2.1").iter().all(|row| row.home.journal().is_some()), "packed without room");
+    let Bench { archive, folder, .. } = bench;
+    archive.close(Duration::from_secs(20)).expect("close");
+    drop(archive);
+    full(&mut options, 0);
+    let bench = Bench { archive: Archive::open(options.clone()).expect("opens"), options, folder };
+    until("packed", || rows(&bench, "1.2.1").iter().all(|row| row.home.journal().is_none()));
+    assert!(!full_now(&bench));
+    read(&bench);
+    assert_eq!(rows(&bench, "1.2.1").len(), 4);
+}
+
+#[test]
 fn a_clock_that_is_a_day_ahead_destroys_nothing_and_one_that_is_behind_waits() {
     let (bench, hand) = archive(false);
     fill(&bench, &hand);
