@@ -1,0 +1,78 @@
+"""A DIMSE client for tests, made of pynetdicom: what it was answered goes to standard output as one line of JSON.
+
+    dimse_client.py move ADDRESS STUDY DESTINATION   C-MOVE of a study: status and counts
+    dimse_client.py ask ADDRESS TRANSACTION CLASS INSTANCE   storage commitment, gone before the report
+    dimse_client.py hear ADDRESS   waits for a report of storage commitment on a new association
+"""
+
+import json
+import sys
+import time
+
+from pydicom.dataset import Dataset
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import StorageCommitmentPushModel, StudyRootQueryRetrieveInformationModelMove
+
+TITLE = "KHOANH"
+
+
+def associate(address, sop_class, handlers=()):
+    host, port = address.rsplit(":", 1)
+    ae = AE("CLIENT")
+    ae.dimse_timeout = 120
+    ae.add_requested_context(sop_class)
+    association = ae.associate(host, int(port), ae_title=TITLE, evt_handlers=list(handlers))
+    assert association.is_established, "no association"
+    return association
+
+
+def move(address, study, destination):
+    association = associate(address, StudyRootQueryRetrieveInformationModelMove)
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel, identifier.StudyInstanceUID = "STUDY", study
+    model = StudyRootQueryRetrieveInformationModelMove
+    *_, (final, failed) = association.send_c_move(identifier, destination, model)
+    association.release()
+    return {
+        "status": final.Status,
+        "completed": final.NumberOfCompletedSuboperations,
+        "failed": final.NumberOfFailedSuboperations,
+        "listed": len(failed.FailedSOPInstanceUIDList or []) if failed else 0,
+    }
+
+
+def ask(address, transaction, sop_class, instance):
+    # Refusing to answer the report means that it was not heard.
+    association = associate(address, StorageCommitmentPushModel)
+    item, asked = Dataset(), Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, instance
+    asked.TransactionUID, asked.ReferencedSOPSequence = transaction, [item]
+    association.dimse_timeout = 30
+    handler = (evt.EVT_N_EVENT_REPORT, lambda event: association.abort() or (0x0110, None))
+    association.bind(*handler)
+    status, _ = association.send_n_action(asked, 1, StorageCommitmentPushModel, "1.2.840.10008.1.20.1.1")
+    association.abort()
+    return {"status": status.Status if "Status" in status else None}
+
+
+def hear(address):
+    reports = []
+
+    def report(event):
+        reports.append({"event": event.event_type, "transaction": str(event.event_information.TransactionUID)})
+        return 0x0000, None
+
+    association = associate(address, StorageCommitmentPushModel, [(evt.EVT_N_EVENT_REPORT, report)])
+    end = time.monotonic() + 30
+    while not reports and time.monotonic() < end:
+        time.sleep(0.01)
+    association.release()
+    return {"reports": reports}
+
+
+def main():
+    wanted, *arguments = sys.argv[1:]
+    print(json.dumps({"move": move, "ask": ask, "hear": hear}[wanted](*arguments)))
+
+
+main()
