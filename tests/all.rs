@@ -28,6 +28,8 @@ mod ledger;
 mod ledger_service;
 #[path = "all/packs.rs"]
 mod packs;
+#[path = "all/pictures.rs"]
+mod pictures;
 #[path = "all/retention.rs"]
 mod retention;
 #[path = "all/roundtrip.rs"]

@@ -65,12 +65,6 @@ pub enum PictureError {
         /// Which one.
         what: String,
     },
-    /// The stored pixels contradict what the attributes say.
-    #[error("the pixels cannot be read: {what}")]
-    Damaged {
-        /// How.
-        what: String,
-    },
 }
 
 impl From<RenderError> for PictureError {

@@ -10,7 +10,8 @@ use dataset::pixels::{DecodedFrame, Photometric, Words};
 /// Decodes a frame.
 pub(crate) fn decode(checked: &Checked<'_>, bytes: &[u8]) -> Result<DecodedFrame, CodecError> {
     // What is cut off is found out slowly by the library: here by the marker that ends every image.
-    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    // Real fragments are padded with zero or with fill bytes.
+    let end = bytes.iter().rposition(|byte| ![0, 0xFF].contains(byte)).map_or(0, |last| last + 1);
     if !bytes.get(..end).is_some_and(|bytes| bytes.ends_with(&[0xFF, 0xD9])) {
         return Err(CodecError::corrupt("the image ends early"));
     }

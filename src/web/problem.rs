@@ -189,7 +189,6 @@ impl From<PictureError> for Problem {
             PictureError::NoPixels | PictureError::NoFrame { .. } => Self::new(Kind::NotFound, detail).at("path"),
             PictureError::Unsupported { .. } | PictureError::TooLarge { .. } => Self::new(Kind::NotAcceptable, detail),
             PictureError::Region { .. } => Self::new(Kind::BadRequest, detail).at("query parameter viewport"),
-            PictureError::Damaged { .. } => Self::new(Kind::Damaged, detail),
         }
     }
 }

@@ -1,20 +1,17 @@
 //! Where pictures come from: the attributes and the decoded frames of one stored instance.
 
 use super::{PictureError, shown};
-use crate::error::RetrieveError;
+use crate::decode::Image;
+use crate::error::{DecodeError, RetrieveError};
 use crate::open::Archive;
+use codec::CodecError;
 use dataset::frames;
 use dataset::json::Parts;
-use dataset::pixels::{DecodedFrame, PixelFormat, native};
+use dataset::pixels::DecodedFrame;
 use dataset::render::{Description, Options, Picture};
-use dataset::syntax::{Codec, EXPLICIT_BE, Syntax};
-use dataset::transcode::swap_words;
 use index::InstanceRow;
-use model::{Frames, Layout, PixelSpan};
 use std::sync::Arc;
 
-/// GE's private syntax: an implicit little endian data set with big endian pixels.
-const GE_PRIVATE: &str = "1.2.840.113619.5.2";
 /// Frames looked at for the range of an animation.
 const RANGE_FRAMES: usize = 8;
 
@@ -30,18 +27,13 @@ pub(super) fn describe(archive: &Arc<Archive>, row: &InstanceRow) -> Result<Desc
 /// One instance as pictures are made of it.
 pub(super) struct Source<'a> {
     archive: &'a Arc<Archive>,
-    row: &'a InstanceRow,
+    image: Arc<Image>,
     description: Arc<Description>,
-    format: PixelFormat,
-    layout: Layout,
-    pixel: PixelSpan,
-    /// The whole data set where it is deflated.
-    inflated: Option<Vec<u8>>,
 }
 
 impl<'a> Source<'a> {
     /// Opens an instance that has pixels.
-    pub(super) fn open(archive: &'a Arc<Archive>, row: &'a InstanceRow) -> Result<Self, PictureError> {
+    pub(super) fn open(archive: &'a Arc<Archive>, row: &InstanceRow) -> Result<Self, PictureError> {
         let layout = archive.layout(row)?;
         let pixel = layout.pixel.ok_or(PictureError::NoPixels)?;
         if frames::count(&layout.frames) == 0 {
@@ -51,17 +43,13 @@ impl<'a> Source<'a> {
             return Err(PictureError::Unsupported { what: "pixels that are real numbers are not shown".into() });
         }
         let description = archive.description(row)?;
-        let unknown =
-            || PictureError::Unsupported { what: "the attributes of the pixels are missing or unknown".into() };
-        let format = description.format().ok_or_else(unknown)?;
+        let image = archive.image(row)?;
         let most = archive.options().pictures.pixels_max;
-        if u64::from(format.rows) * u64::from(format.columns) > most {
+        if u64::from(image.format.rows) * u64::from(image.format.columns) > most {
             let what = format!("frames of more than {most} pixels are not shown (pictures.pixels_max)");
             return Err(PictureError::TooLarge { what });
         }
-        let deflated = Syntax::of(row.transfer_syntax.as_str()).deflated;
-        let inflated = if deflated { Some(archive.inflated(row)?) } else { None };
-        Ok(Self { archive, row, description, format, layout, pixel, inflated })
+        Ok(Self { archive, image, description })
     }
 
     /// Its attributes.
@@ -72,7 +60,7 @@ impl<'a> Source<'a> {
     /// The picture of a frame, from 1.
     pub(super) fn picture(&self, number: u32, how: &Options) -> Result<Picture, PictureError> {
         let most = self.archive.options().pictures.pixels_max;
-        let (columns, rows) = (u32::from(self.format.columns), u32::from(self.format.rows));
+        let (columns, rows) = (u32::from(self.image.format.columns), u32::from(self.image.format.rows));
         let size = how.viewport.as_ref().map(|viewport| viewport.size(columns, rows)).transpose()?;
         if size.is_some_and(|(width, height)| u64::from(width) * u64::from(height) > most) {
             let what = format!("a viewport of more than {most} pixels is not filled (pictures.pixels_max)");
@@ -97,45 +85,24 @@ impl<'a> Source<'a> {
 
     /// A decoded frame, from 1.
     fn frame(&self, number: u32) -> Result<DecodedFrame, PictureError> {
-        let none = || PictureError::NoFrame { number, count: frames::count(&self.layout.frames) };
+        let none = || PictureError::NoFrame { number, count: self.image.frames() };
         let index = number.checked_sub(1).ok_or_else(none)?;
-        let place = frames::place(&self.pixel, &self.layout.frames, index).ok_or_else(none)?;
-        let mut bytes = Vec::new();
-        for span in &place.spans {
-            bytes.extend(self.read(span.at, span.len)?);
-        }
-        if place.skip_bits > 0 || !place.bits.is_multiple_of(8) {
-            bytes = frames::align(&bytes, place.skip_bits, place.bits);
-        }
-        let syntax = self.row.transfer_syntax.as_str();
-        if Syntax::of(syntax).codec == Codec::Native && matches!(self.layout.frames, Frames::Native { .. }) {
-            return self.native(bytes);
-        }
-        Err(PictureError::Unsupported { what: format!("frames in transfer syntax {syntax} are not decoded") })
+        Ok(self.archive.decode(&self.image, index)?)
     }
+}
 
-    fn native(&self, mut bytes: Vec<u8>) -> Result<DecodedFrame, PictureError> {
-        let big_endian = [EXPLICIT_BE, GE_PRIVATE].contains(&self.row.transfer_syntax.as_str());
-        if big_endian && self.format.allocated == 8 && self.is_words()? {
-            swap_words(&mut bytes, 2);
+impl From<DecodeError> for PictureError {
+    fn from(error: DecodeError) -> Self {
+        let what = error.to_string();
+        match error {
+            DecodeError::Retrieve(error) => Self::Retrieve(error),
+            DecodeError::NoFrame { number, frames } => {
+                Self::NoFrame { number: number.saturating_add(1), count: frames }
+            }
+            DecodeError::Codec(CodecError::Limit(_)) => Self::TooLarge { what },
+            DecodeError::Codec(CodecError::Busy(_)) => Self::Retrieve(RetrieveError::Unavailable { what }),
+            // Stored bytes are as they came: a frame that its sender spoilt is no damage of the archive's.
+            DecodeError::NoPixels { .. } | DecodeError::Codec(_) => Self::Unsupported { what },
         }
-        let damaged = |error: native::NativeError| PictureError::Damaged { what: error.to_string() };
-        native::decode(&bytes, &self.format, big_endian).map_err(damaged)
-    }
-
-    /// Whether the pixel data are 16-bit words (OW).
-    fn is_words(&self) -> Result<bool, PictureError> {
-        Ok(self.read(self.pixel.header, 6)?.ends_with(b"OW"))
-    }
-
-    fn read(&self, at: u64, len: u64) -> Result<Vec<u8>, PictureError> {
-        let end = at.saturating_add(len);
-        let Some(whole) = &self.inflated else {
-            let base = u64::from(self.row.meta_len);
-            return Ok(self.archive.read(self.row, base.saturating_add(at)..base.saturating_add(end))?);
-        };
-        let place = usize::try_from(at).ok().zip(usize::try_from(end).ok());
-        let part = place.and_then(|(at, end)| whole.get(at..end)).map(<[u8]>::to_vec);
-        part.ok_or_else(|| PictureError::Damaged { what: "the data set is shorter than noted".into() })
     }
 }

@@ -6,7 +6,6 @@ use crate::open::Archive;
 use crate::retrieve::Target;
 use crate::worker::every;
 use dataset::render::{Encoding, Options, Viewport};
-use dataset::syntax::{Codec, Syntax};
 use index::{InstanceRow, PreparedKind, SeriesRow};
 use model::attribute::key;
 use model::{Caller, Scope};
@@ -37,7 +36,7 @@ impl Archive {
     /// Whether frames of an instance may be pictures: it has some, in a transfer syntax that is decoded.
     #[must_use]
     pub fn has_pictures(row: &InstanceRow) -> bool {
-        row.frames.count() > 0 && Syntax::of(row.transfer_syntax.as_str()).codec == Codec::Native
+        row.frames.count() > 0 && codec::coder(row.transfer_syntax.as_str()).is_some()
     }
 
     /// The thumbnail of a series, or of the first series of a study that has one.

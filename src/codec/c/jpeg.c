@@ -1,7 +1,8 @@
 /* The door to libjpeg-turbo: a header, or one decoded image, without colour conversion.
  *
  * libjpeg reports errors by a jump, which only C can do. Everything is checked here against what the caller
- * expects before memory for pixels is asked; warnings that mean missing or wrong pixels are errors. */
+ * expects before memory for pixels is asked; warnings that mean missing or wrong pixels are errors.
+ * Odd spectral parameters of a sequential scan are none: old encoders wrote them, and nothing is read by them. */
 
 #include <setjmp.h>
 #include <stdint.h>
@@ -45,7 +46,6 @@ static void note(j_common_ptr cinfo, int level) {
     case JWRN_HUFF_BAD_CODE:
     case JWRN_ARITH_BAD_CODE:
     case JWRN_BOGUS_PROGRESSION:
-    case JWRN_NOT_SEQUENTIAL:
     case JWRN_MUST_RESYNC:
       leave(cinfo);
       break;
