@@ -7,14 +7,16 @@
 use crate::error::IngestError;
 use crate::handoff::{Awaited, End, Promise, promise};
 use crate::incoming::StoredKind;
+use crate::pace::Pace;
 use crate::proof::Feed;
 use crate::queue::FairQueue;
 use crate::sequence::Work;
 use index::{Entry, Index};
 use model::Flag;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use store::Journal;
 
 /// What the asker learns.
@@ -61,7 +63,7 @@ impl Batch {
 /// Why the archive stopped taking objects, if it did.
 #[derive(Default)]
 pub(crate) struct Health {
-    reason: parking_lot::Mutex<Option<String>>,
+    reason: Mutex<Option<String>>,
 }
 
 impl Health {
@@ -119,6 +121,8 @@ pub(crate) struct Settlement {
     /// Journaled bytes since start, for the flusher.
     pub(crate) bytes: Arc<AtomicU64>,
     pub(crate) health: Arc<Health>,
+    /// Whether batches wait for the senders of the last ones.
+    pub(crate) pace: Mutex<Pace>,
     /// Where the ledger hears what was settled; none when it is off.
     pub(crate) ledger: Option<Arc<Feed>>,
 }
@@ -126,6 +130,7 @@ pub(crate) struct Settlement {
 /// Settles batches while the sequencer appends the next.
 pub(crate) struct Committer {
     pub(crate) batches: End<Batch>,
+    pub(crate) queue: Arc<FairQueue<Work>>,
     pub(crate) settlement: Arc<Settlement>,
 }
 
@@ -133,24 +138,64 @@ impl Committer {
     /// Works until the sequencer is gone and everything it appended is answered.
     pub(crate) fn run(self) {
         while let Some(mut batch) = self.batches.take() {
-            while let Some(more) = self.batches.take_more() {
-                batch.entries.extend(more.entries);
-                batch.tickets.extend(more.tickets);
-                batch.bytes += more.bytes;
-                batch.last_seq = more.last_seq;
-            }
-            self.settlement.settle(batch);
+            self.gather(&mut batch);
+            let ahead = || self.queue.len() + self.batches.sum(|batch| batch.tickets.len());
+            self.settlement.settle_and(batch, &self.queue, ahead);
+        }
+    }
+
+    /// Takes everything that was appended meanwhile, and waits for senders that are about to come when that saves a
+    /// sync.
+    fn gather(&self, batch: &mut Batch) {
+        self.take_more(batch);
+        let patience = self.settlement.patience(&self.queue, batch.tickets.len());
+        let Some((wanted, patience)) = patience else { return };
+        let deadline = Instant::now() + patience;
+        while batch.tickets.len() < wanted && self.batches.wait_until(deadline) {
+            self.take_more(batch);
+        }
+    }
+
+    fn take_more(&self, batch: &mut Batch) {
+        while let Some(more) = self.batches.take_more() {
+            batch.entries.extend(more.entries);
+            batch.tickets.extend(more.tickets);
+            batch.bytes += more.bytes;
+            batch.last_seq = more.last_seq;
         }
     }
 }
 
 impl Settlement {
     /// Syncs, applies and answers. Batches must come in the order of their records.
-    pub(crate) fn settle(&self, mut batch: Batch) {
+    pub(crate) fn settle(&self, batch: Batch) {
+        self.settle_then(batch, |_| {});
+    }
+
+    /// The same, and measures it; `ahead` tells how many objects came meanwhile.
+    pub(crate) fn settle_and(&self, batch: Batch, queue: &FairQueue<Work>, ahead: impl FnOnce() -> usize) {
+        let begun = Instant::now();
+        self.settle_then(batch, |answered| {
+            self.pace.lock().settled(answered, ahead(), begun.elapsed());
+            queue.answering(answered);
+        });
+    }
+
+    /// How many objects to wait for and how long, when `here` are there already.
+    pub(crate) fn patience(&self, queue: &FairQueue<Work>, here: usize) -> Option<(usize, Duration)> {
+        let mut pace = self.pace.lock();
+        if let Some((senders, within)) = queue.returned() {
+            pace.returned(senders, within);
+        }
+        pace.patience(here)
+    }
+
+    fn settle_then(&self, mut batch: Batch, before_answers: impl FnOnce(usize)) {
         if let Err(error) = self.commit(&batch) {
             self.health.fail(error.to_string());
             return batch.refuse(&error);
         }
+        before_answers(batch.tickets.len());
         for (ticket, answer) in batch.tickets {
             ticket.answer(Ok(answer));
         }

@@ -7,6 +7,7 @@
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The giver's end of one answer; dropped without one, the asker learns that nobody will answer.
 pub(crate) struct Promise<T>(Arc<Slot<T>>);
@@ -137,6 +138,22 @@ impl<T> End<T> {
         thing
     }
 
+    /// Waits until there is a next thing, for as long as said; false when there is none.
+    pub(crate) fn wait_until(&self, deadline: Instant) -> bool {
+        let mut inner = self.0.inner.lock();
+        while inner.waiting.is_empty() && !inner.front_gone {
+            if self.0.changed.wait_until(&mut inner, deadline).timed_out() {
+                break;
+            }
+        }
+        !inner.waiting.is_empty()
+    }
+
+    /// The sum of something over all that wait.
+    pub(crate) fn sum(&self, of: impl Fn(&T) -> usize) -> usize {
+        self.0.inner.lock().waiting.iter().map(of).sum()
+    }
+
     /// The next thing if there is one.
     pub(crate) fn take_more(&self) -> Option<T> {
         let thing = self.0.inner.lock().waiting.pop_front();
@@ -160,7 +177,7 @@ impl<T> Drop for End<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     #[test]
     fn an_answer_arrives_once_and_a_dropped_promise_is_an_answer_too() {
@@ -216,6 +233,20 @@ mod tests {
         assert!(front.is_idle(), "it waits for more");
         drop(front);
         taker.join().expect("taker");
+    }
+
+    #[test]
+    fn waiting_for_more_ends_with_more_with_time_and_with_the_front() {
+        let (front, end) = line(2);
+        assert!(!end.wait_until(Instant::now()), "nothing came");
+        front.put(5).expect("room");
+        front.put(6).expect("room");
+        assert!(end.wait_until(Instant::now() + Duration::from_secs(3_600)));
+        assert_eq!(end.sum(|thing| *thing), 11);
+        assert_eq!((end.take_more(), end.take_more(), end.take_more()), (Some(5), Some(6), None));
+        let waiting = std::thread::spawn(move || end.wait_until(Instant::now() + Duration::from_secs(3_600)));
+        drop(front);
+        assert!(!waiting.join().expect("woken by the end"));
     }
 
     #[test]

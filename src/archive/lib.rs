@@ -29,6 +29,7 @@ mod object;
 mod open;
 mod options;
 mod order;
+mod pace;
 mod packing;
 mod packs;
 mod pending;

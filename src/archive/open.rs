@@ -436,6 +436,7 @@ fn start_pipeline(
         applied_seq: AtomicU64::new(max_seq),
         bytes: Arc::clone(journaled),
         health: Arc::clone(health),
+        pace: Mutex::default(),
         ledger,
     });
     let sequencer = Sequencer {
@@ -451,7 +452,7 @@ fn start_pipeline(
         pending: Pending::default(),
         health: Arc::clone(health),
     };
-    let committer = Committer { batches, settlement };
+    let committer = Committer { batches, queue: Arc::clone(queue), settlement };
     let watch = |name| Watch { name, queue: Arc::clone(queue), health: Arc::clone(health) };
     let turns = Arc::new(Turns::new(sequencer, watch("sequencer")));
     let sequencing = Arc::clone(&turns);

@@ -6,6 +6,7 @@
 
 use parking_lot::{Condvar, Mutex};
 use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 /// Bytes a source may bring per round.
 const QUANTUM: u64 = 4 * 1024 * 1024;
@@ -20,12 +21,40 @@ pub(crate) trait Weight {
 pub(crate) struct FairQueue<T> {
     lanes: Mutex<Lanes<T>>,
     ready: Condvar,
+    gathered: Condvar,
 }
 
 struct Lanes<T> {
     by_source: HashMap<String, Lane<T>>,
     turn: VecDeque<String>,
     closed: bool,
+    /// Items in all lanes, and their weight.
+    count: usize,
+    weight: u64,
+    /// Whoever gathers is to be woken at this many.
+    wanted: usize,
+    answered: Answered,
+}
+
+/// How long the senders of a batch take to come again.
+#[derive(Default)]
+struct Answered {
+    /// When they were answered, how many, and how many items came since.
+    since: Option<(Instant, usize, usize)>,
+    /// As many came again, within this time.
+    returned: Option<(usize, Duration)>,
+}
+
+impl Answered {
+    fn arrived(&mut self) {
+        if let Some((since, senders, came)) = &mut self.since {
+            *came += 1;
+            if *came >= *senders {
+                self.returned = Some((*senders, since.elapsed()));
+                self.since = None;
+            }
+        }
+    }
 }
 
 struct Lane<T> {
@@ -35,13 +64,22 @@ struct Lane<T> {
 
 impl<T: Weight> FairQueue<T> {
     pub(crate) fn new() -> Self {
-        let lanes = Lanes { by_source: HashMap::new(), turn: VecDeque::new(), closed: false };
-        Self { lanes: Mutex::new(lanes), ready: Condvar::new() }
+        let lanes = Lanes {
+            by_source: HashMap::new(),
+            turn: VecDeque::new(),
+            closed: false,
+            count: 0,
+            weight: 0,
+            wanted: usize::MAX,
+            answered: Answered::default(),
+        };
+        Self { lanes: Mutex::new(lanes), ready: Condvar::new(), gathered: Condvar::new() }
     }
 
     /// Puts an item behind the others of its source; gives it back when the queue is closed.
     /// Wakes nobody: whoever puts sees to it that somebody takes.
     pub(crate) fn push(&self, source: &str, item: T) -> Result<(), T> {
+        let weight = item.weight();
         let mut lanes = self.lanes.lock();
         if lanes.closed {
             return Err(item);
@@ -53,7 +91,47 @@ impl<T: Weight> FairQueue<T> {
             lanes.by_source.insert(source.to_owned(), lane);
             lanes.turn.push_back(source.to_owned());
         }
+        lanes.count += 1;
+        lanes.weight = lanes.weight.saturating_add(weight);
+        lanes.answered.arrived();
+        if lanes.count >= lanes.wanted {
+            self.gathered.notify_one();
+        }
         Ok(())
+    }
+
+    /// How many items wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting().0
+    }
+
+    /// How many items wait, and their weight.
+    pub(crate) fn waiting(&self) -> (usize, u64) {
+        let lanes = self.lanes.lock();
+        (lanes.count, lanes.weight)
+    }
+
+    /// Waits until so many items wait, for at most this long.
+    pub(crate) fn gather(&self, wanted: usize, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let mut lanes = self.lanes.lock();
+        lanes.wanted = wanted;
+        while lanes.count < wanted && !lanes.closed {
+            if self.gathered.wait_until(&mut lanes, deadline).timed_out() {
+                break;
+            }
+        }
+        lanes.wanted = usize::MAX;
+    }
+
+    /// So many senders are answered now: their return is measured.
+    pub(crate) fn answering(&self, senders: usize) {
+        self.lanes.lock().answered.since = Some((Instant::now(), senders, 0));
+    }
+
+    /// How many senders came again since they were answered, and within what time; told once.
+    pub(crate) fn returned(&self) -> Option<(usize, Duration)> {
+        self.lanes.lock().answered.returned.take()
     }
 
     /// Wakes the thread in [`FairQueue::wait`] when something waits.
@@ -96,6 +174,8 @@ impl<T: Weight> FairQueue<T> {
                 lanes.turn.push_back(source);
             }
         }
+        lanes.count = lanes.count.saturating_sub(batch.len());
+        lanes.weight = lanes.weight.saturating_sub(taken);
         batch
     }
 
@@ -111,8 +191,10 @@ impl<T: Weight> FairQueue<T> {
         lanes.closed = true;
         lanes.by_source.clear();
         lanes.turn.clear();
+        (lanes.count, lanes.weight) = (0, 0);
         drop(lanes);
         self.ready.notify_all();
+        self.gathered.notify_all();
     }
 
     /// Whether no further items are taken.
@@ -124,6 +206,7 @@ impl<T: Weight> FairQueue<T> {
     pub(crate) fn close(&self) {
         self.lanes.lock().closed = true;
         self.ready.notify_all();
+        self.gathered.notify_all();
     }
 }
 
@@ -175,5 +258,36 @@ mod tests {
         assert_eq!(a, (0..50).collect::<Vec<_>>());
         assert_eq!(b, 50);
         assert!(queue.push("a", Item("a", 1)).is_err(), "closed");
+    }
+
+    #[test]
+    fn gathering_ends_when_enough_came_when_patience_ends_and_when_the_queue_closes() {
+        let queue = std::sync::Arc::new(FairQueue::new());
+        push(&queue, "a", 1, 1);
+        queue.gather(1, Duration::from_secs(3_600));
+        queue.gather(2, Duration::from_millis(1));
+        assert_eq!(queue.len(), 1, "nothing is taken by waiting");
+        let gatherer = std::sync::Arc::clone(&queue);
+        let gathering = std::thread::spawn(move || gatherer.gather(3, Duration::from_secs(3_600)));
+        push(&queue, "a", 1, 1);
+        push(&queue, "b", 1, 1);
+        gathering.join().expect("woken at three");
+        assert_eq!((queue.take(2, 1 << 20).len(), queue.waiting()), (2, (1, 1)));
+        let gatherer = std::sync::Arc::clone(&queue);
+        let gathering = std::thread::spawn(move || gatherer.gather(9, Duration::from_secs(3_600)));
+        queue.close();
+        gathering.join().expect("woken by the end");
+    }
+
+    #[test]
+    fn the_return_of_those_answered_is_told_once() {
+        let queue = FairQueue::new();
+        assert_eq!(queue.returned(), None);
+        queue.answering(2);
+        push(&queue, "a", 1, 1);
+        assert_eq!(queue.returned(), None, "one of two");
+        push(&queue, "b", 1, 2);
+        assert_eq!(queue.returned().map(|(senders, _)| senders), Some(2));
+        assert_eq!(queue.returned(), None);
     }
 }

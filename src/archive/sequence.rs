@@ -128,6 +128,7 @@ pub(crate) struct Sequencer {
 impl Sequencer {
     /// Takes one batch on its way; false when nobody settles any more.
     fn step(&mut self) -> bool {
+        self.gather();
         let works = self.queue.take(self.batch_objects_max, self.batch_bytes_max);
         if works.is_empty() {
             return true;
@@ -145,6 +146,18 @@ impl Sequencer {
             }
         }
         self.take_on(group)
+    }
+
+    /// Waits for senders that are about to come when that saves a sync. Large objects are written meanwhile, and the
+    /// committer waits for them.
+    fn gather(&self) {
+        let (objects, bytes) = self.queue.waiting();
+        if bytes > SETTLE_AT_ONCE || !self.commit.is_idle() {
+            return;
+        }
+        if let Some((wanted, patience)) = self.settlement.patience(&self.queue, objects) {
+            self.queue.gather(wanted.min(self.batch_objects_max), patience);
+        }
     }
 
     /// Destroys a study as it was when the fact was made: everything that came before is known to the index, and
@@ -177,7 +190,7 @@ impl Sequencer {
         let first_seq = self.next_seq;
         let Some(batch) = self.append(works, first_seq) else { return true };
         if batch.bytes <= SETTLE_AT_ONCE && self.commit.is_idle() {
-            self.settlement.settle(batch);
+            self.settlement.settle_and(batch, &self.queue, || self.queue.len());
             return true;
         }
         // With the committer gone every ticket in the batch is dropped, which is an answer.
