@@ -21,7 +21,7 @@ use testkit::study::uid;
 
 const FACILITIES: u64 = 25;
 const STUDIES_A_BATCH: u64 = 64;
-const QUESTIONS: usize = 2_000;
+const QUESTIONS: usize = 5_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
