@@ -5,6 +5,7 @@
 use crate::budget::Chunk;
 use crate::commit::Ticket;
 use crate::error::IngestError;
+use crate::metadata::Prepared;
 use crate::open::Archive;
 use crate::sequence::Work;
 use dataset::part10::{Meta, Part10, file_meta};
@@ -189,6 +190,7 @@ impl Incoming {
         if let Some(meta) = meta {
             flags.extend(meta_flags(&meta, &scanned.sop_class, &scanned.sop_instance));
         }
+        let kept = Prepared::head_len(&scanned.layout, &transfer_syntax).and_then(|len| self.sink.copy(meta_len, len));
         let (body, file_len) = self.sink.finish()?;
         let head = InstanceHead {
             seq: 0, // given by the sequencer
@@ -215,6 +217,9 @@ impl Incoming {
         self.archive.submit(&self.source.id, Work::Object(Box::new(head), body, file_len, ticket))?;
         let gone = || IngestError::Unavailable { what: "the archive stopped before the object was durable".into() };
         let answer = answer.wait().ok_or_else(gone)??;
+        if let Some(head) = kept {
+            self.archive.prepared().keep_head(scanned.digest, head);
+        }
         Ok(Stored {
             sop_class: scanned.sop_class,
             sop_instance: scanned.sop_instance,
@@ -297,6 +302,13 @@ impl Sink {
             self.chunks.push(chunk);
         }
         Ok(())
+    }
+
+    /// A copy of `len` bytes from `start` on, if they lie in the first chunk.
+    fn copy(&self, start: u32, len: u64) -> Option<Arc<[u8]>> {
+        let start = usize::try_from(start).ok()?;
+        let end = start.checked_add(usize::try_from(len).ok()?)?;
+        self.chunks.first()?.as_slice().get(start..end).map(Arc::from)
     }
 
     /// Goes on in a file: everything so far, then `rest`.

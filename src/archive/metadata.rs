@@ -11,7 +11,7 @@ use crate::retrieve::Target;
 use dataset::json::{self, Parts, instance_json};
 use dataset::syntax::Syntax;
 use index::{InstanceRow, PreparedKind, SeriesKey, SeriesRow};
-use model::{Caller, FacilityCode, Layout, Scope, Uid};
+use model::{Caller, Digest, FacilityCode, Layout, Scope, Uid};
 use moka::sync::Cache;
 use parking_lot::{Condvar, Mutex};
 use std::io::Write;
@@ -46,8 +46,17 @@ const SHARE_MIN: usize = 64;
 /// Series with a larger head than this in some instance are not prepared, only put together when asked for.
 const PREPARED_HEAD_MAX: u64 = 64 << 20;
 
+/// Bytes of heads that stay in memory: some thousand instances of the series that arrive now.
+const HEADS_BYTES: u64 = 16 << 20;
+/// A longer head is read from the disk.
+const HEAD_MAX: u64 = 16 << 10;
+/// Smaller objects are written through the page cache, which keeps them.
+const HEAD_OF_MIN: u64 = 32 << 10;
+
 /// Documents in memory, bounded by bytes, and the turns to make new ones.
 pub(crate) struct Prepared {
+    /// Data sets before their pixels, by digest, of what came in last: its records may lie past the page cache.
+    heads: Cache<Digest, Arc<[u8]>>,
     documents: Cache<(SeriesKey, u64, u64), Arc<Vec<u8>>>,
     making: Mutex<usize>,
     done: Condvar,
@@ -69,11 +78,34 @@ impl Prepared {
             u32::try_from(document.len()).unwrap_or(u32::MAX).saturating_add(256)
         };
         let documents = Cache::builder().max_capacity(bytes).weigher(weigh).build();
-        Self { documents, making: Mutex::new(0), done: Condvar::new() }
+        let weigh = |_: &Digest, head: &Arc<[u8]>| u32::try_from(head.len()).unwrap_or(u32::MAX).saturating_add(128);
+        let heads = Cache::builder().max_capacity(HEADS_BYTES).weigher(weigh).build();
+        Self { heads, documents, making: Mutex::new(0), done: Condvar::new() }
     }
 
-    /// Forgets every document.
+    /// Whether the head of such an object is to be kept, and how long it is.
+    pub(crate) fn head_len(layout: &Layout, transfer_syntax: &Uid) -> Option<u64> {
+        let pixel = layout.pixel.filter(|pixel| pixel.end == layout.dataset_len)?;
+        let wanted = layout.dataset_len >= HEAD_OF_MIN && pixel.value.at <= HEAD_MAX;
+        (wanted && !Syntax::of(transfer_syntax.as_str()).deflated).then_some(pixel.value.at)
+    }
+
+    /// Keeps the head of an object that was just stored.
+    pub(crate) fn keep_head(&self, digest: Digest, head: Arc<[u8]>) {
+        self.heads.insert(digest, head);
+    }
+
+    /// The head of an instance, if it came in lately.
+    fn head(&self, instance: &InstanceRow, layout: &Layout) -> Option<Vec<u8>> {
+        let len = Self::head_len(layout, &instance.transfer_syntax)?;
+        let head = self.heads.get(&instance.digest)?;
+        u64::try_from(head.len()).is_ok_and(|is| is == len).then(|| head.to_vec())
+    }
+
+    /// Forgets every document and every head.
     pub(crate) fn forget(&self) {
+        self.heads.invalidate_all();
+        self.heads.run_pending_tasks();
         self.documents.invalidate_all();
         self.documents.run_pending_tasks();
     }
@@ -240,6 +272,9 @@ impl Archive {
     ) -> Result<(Vec<u8>, Vec<u8>), RetrieveError> {
         let (head_end, tail_start) =
             layout.pixel.map_or((layout.dataset_len, layout.dataset_len), |p| (p.value.at, p.end));
+        if let Some(head) = self.prepared().head(instance, layout) {
+            return Ok((head, Vec::new()));
+        }
         Ok(if Syntax::of(instance.transfer_syntax.as_str()).deflated {
             let inflated = self.inflated(instance)?;
             (part(&inflated, 0, head_end)?, part(&inflated, tail_start, layout.dataset_len)?)

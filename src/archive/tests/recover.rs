@@ -49,6 +49,34 @@ fn a_long_series_is_one_document_in_viewing_order() {
 }
 
 #[test]
+fn metadata_of_what_just_came_is_told_without_the_disk() {
+    let asked = |bench: &Bench, instance: &str| {
+        let target = Target::Instance { study: uid("1.2.1"), series: uid("1.2.1.1"), instance: uid(instance) };
+        let documents = bench.archive.metadata(&Caller::demo(), Scope::Shared, &target)?;
+        let document = documents.first().expect("one document").json_zstd.as_ref().clone();
+        Ok::<_, crate::RetrieveError>(zstd::decode_all(document.as_slice()).expect("zstd"))
+    };
+    let bench = Bench::new();
+    bench.store(&Object { pixels: 64 * 1024, ..Object::new("1.2.1.1.1") }).expect("stored");
+    let told = asked(&bench, "1.2.1.1.1").expect("from memory");
+    bench.archive.prepared().forget();
+    assert!(asked(&bench, "1.2.1.1.1").expect("from the disk") == told);
+
+    // What is stored is damaged meanwhile: only who reads it can know.
+    bench.store(&Object { pixels: 64 * 1024, fill: 0xA5, ..Object::new("1.2.1.1.2") }).expect("stored");
+    for entry in std::fs::read_dir(bench.options.data.join("journal")).expect("journal").flatten() {
+        let mut bytes = std::fs::read(entry.path()).unwrap_or_default();
+        if let Some(at) = bytes.windows(64).position(|window| window == [0xA5; 64]) {
+            bytes[at + 5] ^= 1;
+            std::fs::write(entry.path(), bytes).expect("write");
+        }
+    }
+    assert!(asked(&bench, "1.2.1.1.2").is_ok(), "the disk was asked");
+    bench.archive.prepared().forget();
+    assert!(asked(&bench, "1.2.1.1.2").is_err(), "the disk was not asked");
+}
+
+#[test]
 fn a_stop_and_start_loses_nothing_and_numbers_go_on() {
     let mut bench = Bench::new();
     for round in 1..=3 {
