@@ -24,7 +24,8 @@ pub(crate) fn decode(checked: &Checked<'_>, bytes: &[u8]) -> Result<DecodedFrame
     let (decoder, header) = jpeg2000::Decoder::open(bytes).map_err(CodecError::Corrupt)?;
     cells::agree(checked.format, header.rows, header.columns, header.components)?;
     cells::fits(checked.format, header.precision)?;
-    let values = decoder.decode().map_err(CodecError::Corrupt)?;
+    let mut values = decoder.decode().map_err(CodecError::Corrupt)?;
+    hold(&mut values, header.precision, header.signed);
     let cells = Cells { values: Values::Signed(values), precision: header.precision, signed: header.signed };
     cells::frame(checked, cells, meaning(checked.format.photometric))
 }
@@ -39,9 +40,20 @@ pub(crate) fn decode_high_throughput(checked: &Checked<'_>, bytes: &[u8]) -> Res
     let header = htj2k::header(bytes).map_err(CodecError::Corrupt)?;
     cells::agree(checked.format, header.rows, header.columns, header.components)?;
     cells::fits(checked.format, header.precision)?;
-    let values = htj2k::decode(bytes, &header).map_err(CodecError::Corrupt)?;
+    let mut values = htj2k::decode(bytes, &header).map_err(CodecError::Corrupt)?;
+    hold(&mut values, header.precision, header.signed != 0);
     let cells = Cells { values: Values::Signed(values), precision: header.precision, signed: header.signed != 0 };
     cells::frame(checked, cells, meaning(checked.format.photometric))
+}
+
+/// Holds values inside of their precision: a lossy one overshoots at edges, and would turn from white to black.
+pub(crate) fn hold(values: &mut [i32], precision: u32, signed: bool) {
+    if !(1..=30).contains(&precision) {
+        return;
+    }
+    let (low, high) =
+        if signed { (-(1i32 << (precision - 1)), (1i32 << (precision - 1)) - 1) } else { (0, (1i32 << precision) - 1) };
+    values.iter_mut().for_each(|value| *value = (*value).clamp(low, high));
 }
 
 /// The codestream of a JPH file, or the bytes themselves: OpenJPH reads bare codestreams only.

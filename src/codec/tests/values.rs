@@ -91,3 +91,25 @@ fn colours_turn_as_the_jpeg_library_turns_them() {
     assert_eq!(turned(149, 43, 21), [0, 255, 0]);
     assert_eq!(turned(29, 255, 107), [0, 0, 254]);
 }
+
+#[test]
+fn jpeg_ls_may_be_padded_by_anything() {
+    let frame = super::made(&grey(9, 9, 8, 8, false), super::Look::Smooth, &mut fastrand::Rng::with_seed(2));
+    let target = crate::Target::JpegLs;
+    let mut bytes = crate::verified(target, &frame, 8, &Limits::default()).expect("encoded").bytes;
+    for padding in [0x00, 0xFF] {
+        bytes.push(padding);
+        let again = decode(target.uid(), &grey(9, 9, 8, 8, false), &bytes, &Limits::default());
+        assert_eq!(again.expect("decoded").words, frame.words);
+    }
+}
+
+#[test]
+fn lossy_values_beyond_their_bits_are_held_at_the_end() {
+    let mut values = [-3, 0, 255, 259];
+    crate::jpeg2000::hold(&mut values, 8, false);
+    assert_eq!(values, [0, 0, 255, 255]);
+    let mut values = [-130, -128, 127, 140];
+    crate::jpeg2000::hold(&mut values, 8, true);
+    assert_eq!(values, [-128, -128, 127, 127]);
+}
