@@ -125,10 +125,10 @@ fn the_names_of_facts_on_disk_stay() {
         .map(|fact| serde_json::to_value(fact).expect("JSON")["event"].as_str().expect("event").to_owned())
         .collect();
     let expected = [
-        "rules-adopted",
         "record-linked",
         "record-unlinked",
         "death-recorded",
+        "rules-adopted",
         "decided",
         "hold-made",
         "hold-made",
