@@ -289,9 +289,16 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Report, O
         Some(Ok(index)) if is_out_of_reach(index.applied(), &journal) => None,
         Some(Ok(index)) => {
             // What the journal has and the old index has not seen belongs to both.
-            let applied = index.applied();
-            replay((&journal, tiers.keys()), index.as_ref(), replay_from(applied, &recovery), &mut |_| {})?;
-            Some(dump_digest(index.as_ref())?)
+            let from = replay_from(index.applied(), &recovery);
+            let seen = replay((&journal, tiers.keys()), index.as_ref(), from, &mut |_| {});
+            match seen.and_then(|_| dump_digest(index.as_ref())) {
+                Ok(digest) => Some(digest),
+                // What is wrong with the journal is met again by what follows.
+                Err(error) => {
+                    tracing::warn!(%error, "the present index cannot be read; it is rebuilt without a comparison");
+                    None
+                }
+            }
         }
         Some(Err(error)) => {
             tracing::warn!(%error, "the present index does not open; it is rebuilt without a comparison");
