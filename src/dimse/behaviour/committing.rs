@@ -1,6 +1,7 @@
 //! Storage commitment on the wire: asked, reported on the same association, the next one, or one of ours.
 
 use super::peer::{CT, EXPLICIT, Peer, element, encode, pdata, pdv, request};
+use super::retrieving::command;
 use super::server::{Server, eventually};
 use crate::Options;
 use crate::commitment_scp::{STORAGE_COMMITMENT, WELL_KNOWN};
@@ -21,17 +22,6 @@ fn associate(server: &Server, calling: &str) -> Peer {
     peer.send(&encode(&asked));
     assert_eq!(peer.pdu().expect("an answer").0, 2);
     peer
-}
-
-fn command(elements: &[(u16, &[u8])]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (number, value) in elements {
-        out.extend([0, 0]);
-        out.extend(number.to_le_bytes());
-        out.extend(u32::try_from(value.len()).expect("short").to_le_bytes());
-        out.extend(*value);
-    }
-    out
 }
 
 fn ask(peer: &mut Peer, instance: &str, action: u16, list: &[u8]) -> u16 {

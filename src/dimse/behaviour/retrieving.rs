@@ -71,7 +71,7 @@ fn study() -> Vec<u8> {
 }
 
 /// A command set of numbers and texts, as they come.
-fn command(elements: &[(u16, &[u8])]) -> Vec<u8> {
+pub(super) fn command(elements: &[(u16, &[u8])]) -> Vec<u8> {
     let mut out = Vec::new();
     for (number, value) in elements {
         out.extend([0, 0]);
