@@ -4,16 +4,15 @@
 
 use crate::error::{DecodeError, RetrieveError};
 use crate::open::Archive;
-use crate::retrieve::Target;
 use codec::CodecError;
-use codec::pool::{Counts, Options, Pool};
+use codec::pool::{Options, Pool};
 use dataset::frames::{FramePlace, align, count, place};
 use dataset::json::Parts;
 use dataset::pixels::{DecodedFrame, PixelFormat};
 use dataset::render::Description;
 use dataset::syntax::Syntax;
 use index::InstanceRow;
-use model::{Caller, Layout, PixelSpan, Scope, Span};
+use model::{Layout, PixelSpan, Span};
 use moka::sync::Cache;
 use std::io::Read;
 use std::sync::Arc;
@@ -58,11 +57,24 @@ pub(crate) struct Pixels {
 impl Pixels {
     pub(crate) fn new(options: Options, memory: u64) -> Self {
         let weigh = |_: &u64, image: &Arc<Image>| {
-            // The tree of attributes takes a few times the bytes it was read from.
-            u32::try_from(image.pixel.header.saturating_mul(4)).unwrap_or(u32::MAX).max(4096)
+            // The values, and the tree that holds them.
+            u32::try_from(image.description.size().saturating_mul(4)).unwrap_or(u32::MAX).max(4096)
         };
         let images = Cache::builder().max_capacity(memory).weigher(weigh).build();
         Self { pool: Pool::new(options), images }
+    }
+
+    /// Forgets every image: a study was destroyed.
+    pub(crate) fn forget(&self) {
+        self.images.invalidate_all();
+        self.images.run_pending_tasks();
+    }
+
+    /// How many images are kept.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> u64 {
+        self.images.run_pending_tasks();
+        self.images.entry_count()
     }
 }
 
@@ -80,9 +92,9 @@ impl Archive {
         if pixel.tag != PIXEL_DATA {
             return Err(CodecError::Unsupported("pixel data of floating point".into()).into());
         }
-        let before = self.head(row, &pixel)?;
+        let (before, after) = self.around_pixels(row, &layout)?;
         let damaged = |error: dataset::ScanError| RetrieveError::Damaged { what: error.to_string() };
-        let parts = Parts { before: &before, pixel: Some(pixel), after: &[] };
+        let parts = Parts { before: &before, pixel: Some(pixel), after: &after };
         let description = Description::read(&parts, &row.transfer_syntax).map_err(damaged)?;
         let format = description.format();
         let format = format.ok_or(DecodeError::NoPixels { what: "the attributes do not describe the pixels" })?;
@@ -90,19 +102,6 @@ impl Archive {
         let image = Arc::new(Image { row: row.clone(), layout, pixel, description, format, swap });
         self.pixels.images.insert(row.seq, Arc::clone(&image));
         Ok(image)
-    }
-
-    /// The data set up to the value of the pixel data, inflated where it was deflated.
-    fn head(self: &Arc<Self>, row: &InstanceRow, pixel: &PixelSpan) -> Result<Vec<u8>, RetrieveError> {
-        let mut head = Vec::new();
-        let short = |error: std::io::Error| RetrieveError::Damaged { what: error.to_string() };
-        if Syntax::of(row.transfer_syntax.as_str()).deflated {
-            head = self.inflated(row)?;
-            head.truncate(usize::try_from(pixel.value.at).unwrap_or(usize::MAX));
-        } else {
-            self.data_set_part(row, 0..pixel.value.at).read_to_end(&mut head).map_err(short)?;
-        }
-        Ok(head)
     }
 
     /// The bytes of a frame (from 0) as a decoder takes them: fragments put together, native ones shifted to a byte
@@ -181,28 +180,6 @@ impl Archive {
             metrics::counter!("khoanh_decode_failed_total", "kind" => kind(error)).increment(1);
         }
         Ok(done?)
-    }
-
-    /// Decodes a frame (from 0) of an instance that the caller may see.
-    ///
-    /// # Errors
-    /// As [`Archive::select`] and [`Archive::decode`].
-    pub fn decode_frame(
-        self: &Arc<Self>,
-        caller: &Caller,
-        scope: Scope,
-        target: &Target,
-        number: u32,
-    ) -> Result<(Arc<Image>, DecodedFrame), DecodeError> {
-        let row = self.select(caller, scope, target)?.instances.into_iter().next();
-        let image = self.image(&row.ok_or(RetrieveError::NotFound)?)?;
-        let frame = self.decode(&image, number)?;
-        Ok((image, frame))
-    }
-
-    /// What the decoding processes have done so far.
-    pub fn decoders(&self) -> Counts {
-        self.pixels.pool.counts()
     }
 }
 

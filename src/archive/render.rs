@@ -15,7 +15,6 @@ use crate::open::Archive;
 use crate::options::PictureOptions;
 use dataset::render::{self, Description, Encoding, Options, RenderError, animate};
 use index::{InstanceRow, SeriesKey};
-use model::Digest;
 use moka::sync::Cache;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -23,8 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Memory of the attributes of images that pictures are made from.
-const DESCRIPTIONS: u64 = 32 << 20;
 /// Series that wait for their thumbnail; what is beyond gets it when it is asked for.
 const WAITING_MAX: usize = 65_536;
 /// Time from one frame to the next where the image says none.
@@ -108,7 +105,6 @@ impl Wanted {
 /// Pictures in memory and what they are made from.
 pub(crate) struct Pictures {
     finished: Cache<String, Arc<Vec<u8>>>,
-    descriptions: Cache<Digest, Arc<Description>>,
     /// Pictures being made.
     making: Mutex<usize>,
     done: Condvar,
@@ -138,12 +134,6 @@ impl Pictures {
         };
         Self {
             finished: Cache::builder().max_capacity(options.cache).weigher(weigh).build(),
-            descriptions: Cache::builder()
-                .max_capacity(DESCRIPTIONS)
-                .weigher(|_: &Digest, description: &Arc<Description>| {
-                    u32::try_from(description.size().saturating_add(256)).unwrap_or(u32::MAX)
-                })
-                .build(),
             making: Mutex::new(0),
             done: Condvar::new(),
             at_once: options.at_once.max(1),
@@ -156,9 +146,7 @@ impl Pictures {
     /// Forgets every picture: a study was destroyed.
     pub(crate) fn forget(&self) {
         self.finished.invalidate_all();
-        self.descriptions.invalidate_all();
         self.finished.run_pending_tasks();
-        self.descriptions.run_pending_tasks();
     }
 
     /// A series was packed: its thumbnail is due.
@@ -265,13 +253,6 @@ impl Archive {
 
     fn picture_key(&self, row: &InstanceRow, frames: &str, wanted: &Wanted) -> String {
         format!("{} {frames} {}", row.digest, wanted.name())
-    }
-
-    /// The attributes that the display of an instance follows.
-    fn description(self: &Arc<Self>, row: &InstanceRow) -> Result<Arc<Description>, PictureError> {
-        let read = || -> Result<_, PictureError> { Ok(Arc::new(source::describe(self, row)?)) };
-        let read = self.pictures.descriptions.try_get_with(row.digest, read);
-        read.map_err(|error: Arc<PictureError>| error.as_ref().clone())
     }
 }
 

@@ -5,8 +5,6 @@ use crate::decode::Image;
 use crate::error::{DecodeError, RetrieveError};
 use crate::open::Archive;
 use codec::CodecError;
-use dataset::frames;
-use dataset::json::Parts;
 use dataset::pixels::DecodedFrame;
 use dataset::render::{Description, Options, Picture};
 use index::InstanceRow;
@@ -15,46 +13,30 @@ use std::sync::Arc;
 /// Frames looked at for the range of an animation.
 const RANGE_FRAMES: usize = 8;
 
-/// Reads the attributes that an instance's display follows.
-pub(super) fn describe(archive: &Arc<Archive>, row: &InstanceRow) -> Result<Description, PictureError> {
-    let layout = archive.layout(row)?;
-    let (before, after) = archive.around_pixels(row, &layout)?;
-    let parts = Parts { before: &before, pixel: layout.pixel, after: &after };
-    let damaged = |error: dataset::ScanError| RetrieveError::Damaged { what: error.to_string() };
-    Ok(Description::read(&parts, &row.transfer_syntax).map_err(damaged)?)
-}
-
 /// One instance as pictures are made of it.
 pub(super) struct Source<'a> {
     archive: &'a Arc<Archive>,
     image: Arc<Image>,
-    description: Arc<Description>,
 }
 
 impl<'a> Source<'a> {
     /// Opens an instance that has pixels.
     pub(super) fn open(archive: &'a Arc<Archive>, row: &InstanceRow) -> Result<Self, PictureError> {
-        let layout = archive.layout(row)?;
-        let pixel = layout.pixel.ok_or(PictureError::NoPixels)?;
-        if frames::count(&layout.frames) == 0 {
+        if row.frames.count() == 0 {
             return Err(PictureError::NoPixels);
         }
-        if pixel.tag & 0xFFFF != 0x10 {
-            return Err(PictureError::Unsupported { what: "pixels that are real numbers are not shown".into() });
-        }
-        let description = archive.description(row)?;
         let image = archive.image(row)?;
         let most = archive.options().pictures.pixels_max;
         if u64::from(image.format.rows) * u64::from(image.format.columns) > most {
             let what = format!("frames of more than {most} pixels are not shown (pictures.pixels_max)");
             return Err(PictureError::TooLarge { what });
         }
-        Ok(Self { archive, image, description })
+        Ok(Self { archive, image })
     }
 
     /// Its attributes.
     pub(super) fn description(&self) -> &Description {
-        &self.description
+        &self.image.description
     }
 
     /// The picture of a frame, from 1.
@@ -66,7 +48,7 @@ impl<'a> Source<'a> {
             let what = format!("a viewport of more than {most} pixels is not filled (pictures.pixels_max)");
             return Err(PictureError::TooLarge { what });
         }
-        shown(&self.frame(number)?, &self.description, number, how)
+        shown(&self.frame(number)?, &self.image.description, number, how)
     }
 
     /// The range of values over several frames, where each would be shown by its own.
@@ -74,7 +56,7 @@ impl<'a> Source<'a> {
         let step = numbers.len().div_ceil(RANGE_FRAMES).max(1);
         let mut range: Option<(f64, f64)> = None;
         for number in numbers.iter().step_by(step) {
-            let own = self.description.range(&self.frame(*number)?, number.saturating_sub(1));
+            let own = self.image.description.range(&self.frame(*number)?, number.saturating_sub(1));
             range = match (range, own) {
                 (Some((low, high)), Some(own)) => Some((low.min(own.0), high.max(own.1))),
                 (range, own) => range.or(own),

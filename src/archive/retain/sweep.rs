@@ -54,6 +54,13 @@ impl Rest {
 }
 
 impl Archive {
+    /// Forgets everything in memory that was made from images: documents, pictures, attributes.
+    pub(crate) fn forget_derived(&self) {
+        self.prepared().forget();
+        self.pictures.forget();
+        self.pixels.forget();
+    }
+
     /// Removes what is left of destroyed studies.
     ///
     /// # Errors
@@ -84,8 +91,7 @@ impl Archive {
         }
         let Some(due) = due else { return Ok(Sweep { done: sweep.left == 0, ..sweep }) };
         self.destroy_seals()?;
-        self.prepared().forget();
-        self.pictures.forget();
+        self.forget_derived();
         self.go_on()?;
         segments::release_destroyed(self)?;
         self.go_on()?;

@@ -60,7 +60,22 @@ fn store(bench: &Bench, sop: &str, syntax: &str, bytes: &[u8]) {
 fn decode(bench: &Bench, sop: &str, number: u32) -> Result<DecodedFrame, DecodeError> {
     let target = Target::Instance { study: uid("1.2.7"), series: uid("1.2.7.1"), instance: uid(sop) };
     let caller = Caller::demo();
-    bench.archive.decode_frame(&caller, Scope::Shared, &target, number).map(|(_, frame)| frame)
+    let row = bench.archive.select(&caller, Scope::Shared, &target)?.instances.remove(0);
+    let image = bench.archive.image(&row)?;
+    bench.archive.decode(&image, number)
+}
+
+#[test]
+fn attributes_of_images_are_kept_until_a_destruction() {
+    let bench = Bench::new();
+    let pixels = native(false, b"OB", &[0xFF, 0x7F, 0x01, 0x00]);
+    store(&bench, "1.2.7.1.1", EXPLICIT_LE, &data_set("1.2.7.1.1", false, 2, (1, 1), &pixels));
+    for number in [0, 1] {
+        decode(&bench, "1.2.7.1.1", number).expect("decoded");
+    }
+    assert_eq!(bench.archive.pixels.kept(), 1);
+    bench.archive.forget_derived();
+    assert_eq!(bench.archive.pixels.kept(), 0);
 }
 
 #[test]
