@@ -206,7 +206,13 @@ impl Archive {
                 return Some(Lack::Damaged);
             }
         };
-        let here: Vec<&InstanceRow> = rows.iter().filter(|row| row.key.study.facility == facility).collect();
+        // What is hidden is on its way to be destroyed: nobody may rely on it.
+        let shown = |row: &&InstanceRow| {
+            let study = self.index().study(&row.key.study);
+            study.is_ok_and(|study| study.is_some_and(|study| study.hidden_by.is_none()))
+        };
+        let here: Vec<&InstanceRow> =
+            rows.iter().filter(|row| row.key.study.facility == facility).filter(shown).collect();
         if here.is_empty() {
             return Some(Lack::Unknown);
         }

@@ -6,7 +6,7 @@ use crate::commitment::{Commitment, Lack};
 use model::pack::PackFact;
 use model::{AeTitle, Fact, Home};
 
-fn question(sop: &str) -> Commitment {
+pub(super) fn question(sop: &str) -> Commitment {
     let title = |text: &str| AeTitle::parse(text).expect("title");
     Commitment {
         transaction: uid("1.2.3.4"),

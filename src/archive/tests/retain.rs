@@ -224,9 +224,14 @@ fn goes_to_the_last_byte(packs: bool) {
     }
     bench.archive.index().flush().expect("flush");
     assert!(!traces(&bench.options.data, &objects).is_empty(), "the search finds nothing even before");
+    let hidden_sop = rows(&bench, "1.2.1").first().expect("an instance").sop_instance.to_string();
+    let verdict = bench.archive.verdict(&super::commitment::question(&hidden_sop));
+    assert_eq!(verdict.failed, [], "not committed while it is shown");
     let plan = begun(&bench, &hand);
     until("hidden", || progress(&bench, &plan).hidden == 1);
     assert!(rows(&bench, "1.2.1").is_empty(), "a hidden study is retrieved");
+    let verdict = bench.archive.verdict(&super::commitment::question(&hidden_sop));
+    assert!(verdict.committed.is_empty(), "a hidden study is committed to: {verdict:?}");
     let query = Query { level: Level::Study, conditions: Vec::new(), fuzzy: false };
     let found = bench.archive.find(&Caller::demo(), Scope::Shared, &query, 0, 10).expect("find");
     assert_eq!(found.rows.iter().map(|row| row.study.as_str()).collect::<Vec<_>>(), ["1.2.22"]);
