@@ -6,7 +6,9 @@
 """
 
 import json
+import os
 import sys
+import threading
 import time
 
 from pydicom.dataset import Dataset
@@ -14,6 +16,8 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, StudyRootQueryRetrieveInformationModelMove
 
 TITLE = "KHOANH"
+# Seconds after which the client ends, whatever it waits for.
+LONGEST = 300
 
 
 def associate(address, sop_class, handlers=()):
@@ -42,16 +46,13 @@ def move(address, study, destination):
 
 
 def ask(address, transaction, sop_class, instance):
-    # Refusing to answer the report means that it was not heard.
-    association = associate(address, StorageCommitmentPushModel)
+    # The report may come at once: it is never answered, which means that it was not heard.
+    handlers = [(evt.EVT_N_EVENT_REPORT, lambda event: threading.Event().wait())]
+    association = associate(address, StorageCommitmentPushModel, handlers)
     item, asked = Dataset(), Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, instance
     asked.TransactionUID, asked.ReferencedSOPSequence = transaction, [item]
-    association.dimse_timeout = 30
-    handler = (evt.EVT_N_EVENT_REPORT, lambda event: association.abort() or (0x0110, None))
-    association.bind(*handler)
     status, _ = association.send_n_action(asked, 1, StorageCommitmentPushModel, "1.2.840.10008.1.20.1.1")
-    association.abort()
     return {"status": status.Status if "Status" in status else None}
 
 
@@ -63,16 +64,21 @@ def hear(address):
         return 0x0000, None
 
     association = associate(address, StorageCommitmentPushModel, [(evt.EVT_N_EVENT_REPORT, report)])
-    end = time.monotonic() + 30
-    while not reports and time.monotonic() < end:
+    end = time.monotonic() + 60
+    while not reports and association.is_established and time.monotonic() < end:
         time.sleep(0.01)
-    association.release()
+    # No release: pynetdicom waits for ever where one begins while the report is being answered.
     return {"reports": reports}
 
 
 def main():
+    watchdog = threading.Timer(LONGEST, lambda: os._exit(3))
+    watchdog.daemon = True
+    watchdog.start()
     wanted, *arguments = sys.argv[1:]
-    print(json.dumps({"move": move, "ask": ask, "hear": hear}[wanted](*arguments)))
+    print(json.dumps({"move": move, "ask": ask, "hear": hear}[wanted](*arguments)), flush=True)
+    # Threads of associations that are still open would keep the program.
+    os._exit(0)
 
 
 main()

@@ -239,10 +239,9 @@ pub(crate) struct Association<'a, R> {
 
 impl<R: Receiver> Association<'_, R> {
     fn run(&mut self) -> End {
-        let mut waiting = true;
+        let mut waiting = self.has_waiting_reports();
         loop {
-            let first = std::mem::take(&mut waiting);
-            let served = if first { self.report_waiting().and_then(|()| self.message()) } else { self.message() };
+            let served = self.report_in_a_pause(&mut waiting).and_then(|()| self.message());
             if let Err(end) = served {
                 return match self.wire.source().gave_up() {
                     Some(why) => End::GaveUp(why),

@@ -14,7 +14,7 @@ use crate::status::{self, Failure};
 use archive::commitment::{Commitment, CommitmentError, Verdict};
 use dataset::references;
 use model::Uid;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Storage Commitment Push Model SOP Class.
 pub const STORAGE_COMMITMENT: &str = "1.2.840.10008.1.20.1";
@@ -22,6 +22,8 @@ pub const STORAGE_COMMITMENT: &str = "1.2.840.10008.1.20.1";
 pub(crate) const WELL_KNOWN: &str = "1.2.840.10008.1.20.1.1";
 /// Action Type ID: request storage commitment.
 const REQUEST: u16 = 1;
+/// Silence of a peer before reports that wait are sent to it.
+const PAUSE: Duration = Duration::from_millis(250);
 /// Reports under way on one association.
 const REPORTS_MAX: usize = 64;
 
@@ -99,16 +101,31 @@ impl<R: Receiver> Association<'_, R> {
         })
     }
 
-    /// Sends the reports that wait for this peer, when it opens an association with this class.
-    pub(crate) fn report_waiting(&mut self) -> Result<(), End> {
-        let of_class = |context: &&Context| context.service == Service::Commitment;
-        let Some((id, context)) = self.contexts.iter().find(|(_, context)| of_class(context)) else { return Ok(()) };
-        let (id, context) = (*id, context.clone());
-        if self.receiver.destination(&self.source, &self.calling).is_some() {
+    /// Whether reports wait for this peer, and it has opened an association that takes them.
+    pub(crate) fn has_waiting_reports(&self) -> bool {
+        self.commitment_context().is_some()
+            && self.receiver.destination(&self.source, &self.calling).is_none()
+            && !self.receiver.open_commitments(Some((&self.source, &self.calling))).is_empty()
+    }
+
+    fn commitment_context(&self) -> Option<(u8, Context)> {
+        let found = self.contexts.iter().find(|(_, context)| context.service == Service::Commitment);
+        found.map(|(id, context)| (*id, context.clone()))
+    }
+
+    /// Sends the reports that wait once the peer is silent for a moment: a report that follows the acceptance of the
+    /// association at once meets some toolkits before they listen, and they abort.
+    pub(crate) fn report_in_a_pause(&mut self, waiting: &mut bool) -> Result<(), End> {
+        if !*waiting || !self.wire.source().is_silent_for(PAUSE).map_err(End::Lost)? {
             return Ok(());
         }
+        *waiting = false;
+        let Some((id, context)) = self.commitment_context() else { return Ok(()) };
         for commitment in self.receiver.open_commitments(Some((&self.source, &self.calling))) {
-            self.report(id, &context, commitment)?;
+            let said = |report: &Report| report.commitment.transaction == commitment.transaction;
+            if !self.reports.iter().any(said) {
+                self.report(id, &context, commitment)?;
+            }
         }
         Ok(())
     }

@@ -146,6 +146,18 @@ impl Socket {
         }
     }
 
+    /// Waits for as long at the most, and tells whether the peer has sent nothing and is not gone.
+    pub(crate) fn is_silent_for(&self, pause: Duration) -> io::Result<bool> {
+        self.stream.set_read_timeout(Some(pause))?;
+        let seen = self.stream.peek(&mut [0]);
+        self.stream.set_read_timeout(Some(TICK))?;
+        match seen {
+            Ok(_) => Ok(false),
+            Err(error) if [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].contains(&error.kind()) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Says that nothing more will be sent and gives the stream back for a last wait on the peer.
     pub(crate) fn end(self) -> TcpStream {
         // The peer may be gone already; there is nothing left to tell it.
