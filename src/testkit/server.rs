@@ -43,10 +43,7 @@ impl Server {
         let Some((dicom, http)) = ready else {
             let _ = child.kill();
             let status = child.wait()?;
-            let log = std::fs::read_to_string(log_file(data)).unwrap_or_default();
-            let tail: Vec<&str> = log.lines().rev().take(12).collect();
-            let tail: Vec<&str> = tail.into_iter().rev().collect();
-            return Err(io::Error::other(format!("no ready line, {status}; its log ends:\n{}", tail.join("\n"))));
+            return Err(io::Error::other(format!("no ready line, {status}; its log ends:\n{}", log_end(data))));
         };
         let (executable, data) = (executable.to_owned(), data.to_owned());
         Ok(Self { child, executable, data, dicom, http, start_up: started.elapsed() })
@@ -107,6 +104,13 @@ impl Drop for Server {
 /// Runs a command of the program on a data directory.
 pub fn command(executable: &Path, data: &Path, arguments: &[&str]) -> io::Result<std::process::Output> {
     Command::new(executable).args(arguments).arg("--data").arg(data).stdin(Stdio::null()).output()
+}
+
+/// The last lines that a server on this data directory said.
+pub fn log_end(data: &Path) -> String {
+    let log = std::fs::read_to_string(log_file(data)).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
 }
 
 /// The server's log lies beside its data directory, which is its own.

@@ -13,7 +13,7 @@ use store::cold::{Cold, Throttle};
 use tempfile::TempDir;
 use testkit::http::Client;
 use testkit::object::Object;
-use testkit::server::Server;
+use testkit::server::{Server, log_end};
 use testkit::study::{Kind, Study};
 
 /// How long a condition is waited for.
@@ -227,6 +227,7 @@ pub(crate) fn series(objects: &[Object]) -> u64 {
 
 /// Stops the program in order.
 pub(crate) fn stop(server: Server) {
+    let data = server.data().to_owned();
     let status = server.stop(Duration::from_secs(60)).expect("stops");
-    assert!(status.success(), "{status}");
+    assert!(status.success(), "{status}; its log ends:\n{}", log_end(&data));
 }
