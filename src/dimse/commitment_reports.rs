@@ -26,7 +26,7 @@ const REST_MAX: Duration = Duration::from_secs(600);
 pub(crate) fn run<R: Receiver>(receiver: &R, options: &Options, phase: &Arc<Phase>) {
     let mut resting: HashMap<AeTitle, (Instant, Duration)> = HashMap::new();
     while !phase.is_draining() {
-        std::thread::sleep(ROUND);
+        std::thread::park_timeout(ROUND);
         for commitment in receiver.open_commitments(None) {
             if phase.is_draining() {
                 return;

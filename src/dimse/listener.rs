@@ -19,13 +19,14 @@ use dicom_ul::pdu::{Pdu, write_pdu};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Connections the kernel may hold before they are accepted.
 const BACKLOG: u32 = 4096;
@@ -33,6 +34,8 @@ const BACKLOG: u32 = 4096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Time the associations get to notice that they were stopped.
 const STOP_GRACE: Duration = Duration::from_secs(1);
+/// Pace of looking whether the thread that reports storage commitments has ended.
+const REPORTING_PACE: Duration = Duration::from_millis(5);
 /// Stack of an association's thread; nothing on its way recurses.
 const STACK_BYTES: usize = 1024 * 1024;
 /// Shortest A-ASSOCIATE-RQ: its fixed fields.
@@ -66,6 +69,7 @@ pub struct Listener {
     phase: Arc<Phase>,
     slots: Arc<Slots>,
     accepting: JoinHandle<()>,
+    reporting: Option<thread::JoinHandle<()>>,
 }
 
 impl Listener {
@@ -90,9 +94,9 @@ impl Listener {
             runtime: Handle::current(),
             options,
         });
-        report_commitments(&shared);
+        let reporting = report_commitments(&shared);
         let accepting = tokio::spawn(accept(socket, shared));
-        Ok(Self { address, phase, slots, accepting })
+        Ok(Self { address, phase, slots, accepting, reporting })
     }
 
     /// The address bound.
@@ -109,8 +113,11 @@ impl Listener {
     /// sending and are aborted then; whatever still runs after `limit` is cut.
     ///
     /// Returns the number of associations that had to be cut.
-    pub async fn shutdown(self, limit: Duration) -> usize {
+    pub async fn shutdown(mut self, limit: Duration) -> usize {
+        let until = Instant::now() + limit;
         self.phase.drain();
+        let reporting = self.reporting.take();
+        reporting.iter().for_each(|reporting| reporting.thread().unpark());
         let mut open = self.slots.watch();
         let drained = timeout(limit, open.wait_for(|open| *open == 0)).await.is_ok();
         let cut = if drained { 0 } else { self.associations() };
@@ -118,6 +125,10 @@ impl Listener {
         if cut > 0 {
             // A thread inside the archive cannot be cut; the process ends without waiting for it.
             let _ = timeout(STOP_GRACE, open.wait_for(|open| *open == 0)).await;
+        }
+        // It holds the archive: a process that ends while the index closes in a thread may end by an abort.
+        while reporting.as_ref().is_some_and(|reporting| !reporting.is_finished()) && Instant::now() < until {
+            sleep(REPORTING_PACE).await;
         }
         cut
     }
@@ -131,13 +142,12 @@ impl Drop for Listener {
 }
 
 /// Starts the thread that reports storage commitments on associations of our own.
-fn report_commitments<R: Receiver>(shared: &Arc<Shared<R>>) {
+fn report_commitments<R: Receiver>(shared: &Arc<Shared<R>>) -> Option<thread::JoinHandle<()>> {
     let lasting = Arc::clone(shared);
-    let thread = std::thread::Builder::new().name("commitments".to_owned());
+    let thread = thread::Builder::new().name("commitments".to_owned());
     let work = move || commitment_reports::run(&lasting.receiver, &lasting.options, &lasting.phase);
-    if let Err(error) = thread.spawn(work) {
-        tracing::error!(%error, "no thread to report storage commitments");
-    }
+    let started = thread.spawn(work);
+    started.inspect_err(|error| tracing::error!(%error, "no thread to report storage commitments")).ok()
 }
 
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
@@ -246,7 +256,7 @@ async fn hand_over<R: Receiver>(shared: &Arc<Shared<R>>, stream: TcpStream, peer
     };
     let Ok(stream) = stream.into_std() else { return };
     let shared = Arc::clone(shared);
-    let thread = std::thread::Builder::new().name("dimse".to_owned()).stack_size(STACK_BYTES);
+    let thread = thread::Builder::new().name("dimse".to_owned()).stack_size(STACK_BYTES);
     let started = thread.spawn(move || {
         let ended = association::serve(&shared, stream, peer, &request, slot);
         if let Some(stream) = ended {
