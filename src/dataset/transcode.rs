@@ -2,10 +2,16 @@
 //!
 //! Values stay equal; numbers of big endian data are swapped, VRs come from the dictionary, sequences and items get
 //! delimiters instead of lengths, group lengths are left out. Pixels pass through in pieces: memory is bounded.
-//! Compressed pixels are never touched.
+//! Compressed pixels are never touched here: [`splice`] writes the elements around pixels that others made.
 
+mod deflating;
+mod recoding;
+pub mod splice;
 #[cfg(test)]
 mod tests;
+
+pub use deflating::Deflating;
+pub use recoding::Recoding;
 
 use crate::error::ScanError;
 use crate::inflate::Inflater;
@@ -18,6 +24,8 @@ use model::Uid;
 use std::io::{self, Read, Write};
 
 const PIECE: usize = 64 << 10;
+/// Big endian pixels in an implicit little endian data set.
+const GE_SWAPPED: &str = "1.2.840.113619.5.2";
 
 /// Why a data set could not be written in another form.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +61,8 @@ pub fn explicit_le(
         return pieces(input, |piece| output.write_all(piece).map_err(TranscodeError::Write));
     }
     let mut walker = Walker::new(syntax.coding, Limits::passed());
-    let swap_pixels = transfer_syntax.as_str() == "1.2.840.113619.5.2";
-    let mut writer = Writer::new(output, swap_pixels);
+    let swap_pixels = transfer_syntax.as_str() == GE_SWAPPED;
+    let mut writer = Writer::new(&mut *output, swap_pixels);
     pieces(input, |piece| {
         walker.feed(piece, &mut writer)?;
         writer.check()
@@ -72,7 +80,7 @@ pub fn implicit_le(
 ) -> Result<(), TranscodeError> {
     let syntax = Syntax::of(transfer_syntax.as_str());
     let mut walker = Walker::new(syntax.coding, Limits::passed());
-    let mut writer = Writer::new(output, transfer_syntax.as_str() == "1.2.840.113619.5.2");
+    let mut writer = Writer::new(&mut *output, transfer_syntax.as_str() == GE_SWAPPED);
     writer.implicit = true;
     let (limits, mut inflater) = (Limits::passed(), Inflater::new());
     pieces(input, |piece| {
@@ -130,8 +138,9 @@ fn pieces(
     }
 }
 
-struct Writer<'a, W> {
-    output: &'a mut W,
+/// Writes what a walk meets in little endian.
+struct Writer<W> {
+    output: W,
     failed: Option<io::Error>,
     resolver: Resolver,
     swap_pixels: bool,
@@ -147,8 +156,8 @@ struct Writer<'a, W> {
     swapped: Vec<u8>,
 }
 
-impl<'a, W: Write> Writer<'a, W> {
-    fn new(output: &'a mut W, swap_pixels: bool) -> Self {
+impl<W: Write> Writer<W> {
+    fn new(output: W, swap_pixels: bool) -> Self {
         Self {
             output,
             failed: None,
@@ -209,7 +218,7 @@ impl<'a, W: Write> Writer<'a, W> {
     }
 }
 
-impl<W: Write> Sink for Writer<'_, W> {
+impl<W: Write> Sink for Writer<W> {
     fn element(&mut self, element: &Element) {
         self.element = None;
         if element.tag & 0xFFFF == 0 {

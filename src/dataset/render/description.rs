@@ -64,6 +64,25 @@ impl Description {
         })
     }
 
+    /// Number of Frames as the attribute says, 1 where it says nothing.
+    #[must_use]
+    pub fn frames_declared(&self) -> Option<u32> {
+        match self.root.text(0x0028_0008) {
+            Some(text) if !text.trim_matches([' ', '\0']).is_empty() => text.trim_matches([' ', '\0']).parse().ok(),
+            _ => Some(1),
+        }
+    }
+
+    /// Whether an overlay lies in unused bits of the pixels (retired in PS3.3-2004): it has a bit position and no
+    /// data of its own, and goes where those bits do.
+    #[must_use]
+    pub fn has_overlay_in_pixels(&self) -> bool {
+        (0x6000..=0x601E_u32).step_by(2).any(|group| {
+            let position = self.root.word(group << 16 | 0x0102);
+            position.is_some_and(|bit| bit > 0) && self.root.value(group << 16 | 0x3000).is_none()
+        })
+    }
+
     /// Time from one frame to the next, where the image says it (Recommended Display Frame Rate, Frame Time, Cine Rate).
     #[must_use]
     pub fn frame_time(&self) -> Option<Duration> {

@@ -145,3 +145,98 @@ fn errors_say_whose_they_are() {
     let result = explicit_le(&mut &cut[..], &uid(IMPLICIT_LE), &mut Vec::new());
     assert!(matches!(result, Err(TranscodeError::Data(_))), "{result:?}");
 }
+
+#[test]
+fn the_reader_converts_as_the_writers_do_however_it_is_read() {
+    let elements = [
+        big(0x0008_0060, b"CS", b"CT"),
+        big(0x0028_0010, b"US", &[1, 2, 3, 4]),
+        big(0x0010_4000, b"LT", &[b'x'; 300]),
+        big(0x7FE0_0010, b"OW", &[1, 2, 3, 4, 5, 6]),
+    ]
+    .concat();
+    for implicit in [false, true] {
+        let mut written = Vec::new();
+        let from = uid(EXPLICIT_BE);
+        match implicit {
+            true => implicit_le(&mut elements.as_slice(), &from, &mut written).expect("transcodes"),
+            false => explicit_le(&mut elements.as_slice(), &from, &mut written).expect("transcodes"),
+        }
+        let mut read = Vec::new();
+        let mut reader = Recoding::new(Dribble(&elements, 0), &from, implicit);
+        let mut small = [0; 7];
+        loop {
+            match reader.read(&mut small).expect("transcodes") {
+                0 => break,
+                len => read.extend_from_slice(small.get(..len).expect("inside")),
+            }
+        }
+        assert_eq!(read, written);
+        let cut = elements.get(..elements.len() - 1).expect("long");
+        assert!(Recoding::new(cut, &from, implicit).read_to_end(&mut Vec::new()).is_err(), "a cut looked whole");
+    }
+}
+
+#[test]
+fn what_is_deflated_inflates_to_the_same_bytes() {
+    let mut rng = fastrand::Rng::with_seed(4);
+    for len in [0usize, 1, 300, 70_000, 1_000_003] {
+        let noise = |at: usize, rng: &mut fastrand::Rng| if at.is_multiple_of(3) { rng.u8(..) } else { 7 };
+        let bytes: Vec<u8> = (0..len).map(|at| noise(at, &mut rng)).collect();
+        let mut deflated = Vec::new();
+        Deflating::new(bytes.as_slice()).read_to_end(&mut deflated).expect("deflates");
+        assert_eq!(deflated.len() % 2, 0, "a data set is of even length");
+        assert!(len < 1000 || deflated.len() < bytes.len());
+        let mut again = Vec::new();
+        inflate(&mut deflated.as_slice(), &mut again).expect("inflates");
+        assert!(again == bytes, "{len}");
+    }
+}
+
+#[test]
+fn a_head_is_copied_but_for_what_changes() {
+    use splice::{Change, Changes, head};
+    let nested = |value: &[u8]| [undefined(0x0088_0200, b"SQ"), OPEN_ITEM.to_vec(), value.to_vec()].concat();
+    let close = [ITEM_END, SEQUENCE_END].concat();
+    let icon = [nested(&undefined(0x7FE0_0010, b"OB")), item(b""), item(b"ab"), SEQUENCE_END.to_vec(), close].concat();
+    let mut private = icon.clone();
+    private.splice(..4, [0xA3, 0x07, 0xCE, 0x10]);
+    let before = [
+        explicit(0x0008_0000, b"UL", &[8, 0, 0, 0]),
+        explicit(0x0008_0060, b"CS", b"CT"),
+        explicit(0x0028_0004, b"CS", b"RGB "),
+        explicit(0x0028_2110, b"CS", b""),
+        explicit(0x0028_2114, b"CS", b"A "),
+        icon,
+        private,
+        explicit(0x7FE0_0001, b"OV", &[0; 8]),
+    ]
+    .concat();
+    let set = |text: &[u8]| Change::Set(crate::Vr::CS, text.to_vec());
+    let fill = |text: &[u8]| Change::Fill(crate::Vr::CS, text.to_vec());
+    let changes = Changes::from([
+        (0x0028_0004, set(b"YBR_RCT ")),
+        (0x0028_0006, Change::Set(crate::Vr::US, vec![0, 0])),
+        (0x0028_2110, fill(b"01")),
+        (0x0028_2114, fill(b"B ")),
+        (0x7FE0_0001, Change::Remove),
+        (0x7FE0_0002, Change::Remove),
+    ]);
+    let expected = [
+        explicit(0x0008_0060, b"CS", b"CT"),
+        explicit(0x0028_0004, b"CS", b"YBR_RCT "),
+        explicit(0x0028_0006, b"US", &[0, 0]),
+        explicit(0x0028_2110, b"CS", b"01"),
+        explicit(0x0028_2114, b"CS", b"A "),
+    ]
+    .concat();
+    assert_eq!(head(&before, &uid(EXPLICIT_LE), &changes, false).expect("spliced"), expected);
+    let implicit_head = head(&before, &uid(EXPLICIT_LE), &changes, true).expect("spliced");
+    assert!(implicit_head.starts_with(&implicit(0x0008_0060, b"CT")));
+    assert_eq!(head(&implicit_head, &uid(IMPLICIT_LE), &Changes::new(), false).expect("back"), expected);
+    let elsewhere =
+        [undefined(0x0040_0555, b"SQ"), OPEN_ITEM.to_vec(), undefined(0x7FE0_0010, b"OB"), item(b"")].concat();
+    let elsewhere = [elsewhere, SEQUENCE_END.to_vec(), ITEM_END.to_vec(), SEQUENCE_END.to_vec()].concat();
+    let refused = head(&elsewhere, &uid(EXPLICIT_LE), &changes, false);
+    assert_eq!(refused, Err(splice::SpliceError::Nested), "pixels of no form in another syntax");
+}
