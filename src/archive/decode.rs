@@ -4,8 +4,8 @@
 
 use crate::error::{DecodeError, RetrieveError};
 use crate::open::Archive;
-use codec::CodecError;
 use codec::pool::{Options, Pool};
+use codec::{CodecError, Encoded, Target};
 use dataset::frames::{FramePlace, align, count, place};
 use dataset::json::Parts;
 use dataset::pixels::{DecodedFrame, PixelFormat};
@@ -110,6 +110,16 @@ impl Archive {
     /// # Errors
     /// [`DecodeError::NoFrame`]; what reading comes to.
     pub fn frame_bytes(self: &Arc<Self>, image: &Image, number: u32) -> Result<Vec<u8>, DecodeError> {
+        self.frame_bytes_of(image, number, None)
+    }
+
+    /// The same, from the inflated data set where the asker holds it.
+    fn frame_bytes_of(
+        self: &Arc<Self>,
+        image: &Image,
+        number: u32,
+        held: Option<&[u8]>,
+    ) -> Result<Vec<u8>, DecodeError> {
         let place = place(&image.pixel, &image.layout.frames, number);
         let place = place.ok_or(DecodeError::NoFrame { number, frames: image.frames() })?;
         let limits = self.pixels.pool.limits();
@@ -120,7 +130,7 @@ impl Archive {
         if image.swap > 1 && place.bits > 0 {
             return Ok(self.swapped(image, &place)?);
         }
-        let mut bytes = self.spans(&image.row, &place)?;
+        let mut bytes = self.spans(&image.row, &place, held)?;
         if place.skip_bits > 0 || !place.bits.is_multiple_of(8) {
             bytes = align(&bytes, place.skip_bits, place.bits);
         }
@@ -134,7 +144,7 @@ impl Archive {
         let (from, to) = (frame.at - value.at, frame.at - value.at + frame.len);
         let (first, end) = (from / word * word, to.next_multiple_of(word).min(value.len));
         let whole = Span { at: value.at + first, len: end - first };
-        let mut bytes = self.spans(&image.row, &FramePlace { spans: vec![whole], ..*place })?;
+        let mut bytes = self.spans(&image.row, &FramePlace { spans: vec![whole], ..*place }, None)?;
         dataset::transcode::swap_words(&mut bytes, image.swap);
         if place.skip_bits > 0 || !place.bits.is_multiple_of(8) {
             return Ok(align(&bytes, place.skip_bits, place.bits));
@@ -144,10 +154,20 @@ impl Archive {
         Ok(bytes.split_off(cut(from - first).min(bytes.len())))
     }
 
-    fn spans(self: &Arc<Self>, row: &InstanceRow, place: &FramePlace) -> Result<Vec<u8>, RetrieveError> {
+    fn spans(
+        self: &Arc<Self>,
+        row: &InstanceRow,
+        place: &FramePlace,
+        held: Option<&[u8]>,
+    ) -> Result<Vec<u8>, RetrieveError> {
         let short = || RetrieveError::Damaged { what: "a frame is shorter than noted".into() };
+        let own;
         let inflated = match Syntax::of(row.transfer_syntax.as_str()).deflated {
-            true => Some(self.inflated(row)?),
+            true if held.is_none() => {
+                own = self.inflated(row)?;
+                Some(own.as_slice())
+            }
+            true => held,
             false => None,
         };
         let mut bytes = Vec::new();
@@ -172,7 +192,17 @@ impl Archive {
     /// # Errors
     /// No such frame, bytes that cannot be read, and what [`codec::decode`] refuses.
     pub fn decode(self: &Arc<Self>, image: &Image, number: u32) -> Result<DecodedFrame, DecodeError> {
-        let bytes = self.frame_bytes(image, number)?;
+        self.decode_of(image, number, None)
+    }
+
+    /// The same, from the inflated data set where the asker holds it.
+    pub(crate) fn decode_of(
+        self: &Arc<Self>,
+        image: &Image,
+        number: u32,
+        held: Option<&[u8]>,
+    ) -> Result<DecodedFrame, DecodeError> {
+        let bytes = self.frame_bytes_of(image, number, held)?;
         let start = Instant::now();
         let done = self.pixels.pool.decode(image.row.transfer_syntax.as_str(), &image.format, bytes);
         metrics::histogram!("khoanh_decode_seconds").record(start.elapsed().as_secs_f64());
@@ -180,6 +210,25 @@ impl Archive {
             metrics::counter!("khoanh_decode_failed_total", "kind" => kind(error)).increment(1);
         }
         Ok(done?)
+    }
+
+    /// Encodes a frame into cells of `allocated` bits; what comes back was decoded again and compared.
+    ///
+    /// # Errors
+    /// What [`codec::verified`] refuses.
+    pub(crate) fn encode(&self, target: Target, frame: DecodedFrame, allocated: u8) -> Result<Encoded, DecodeError> {
+        let start = Instant::now();
+        let done = self.pixels.pool.encode(target, frame, allocated);
+        metrics::histogram!("khoanh_encode_seconds").record(start.elapsed().as_secs_f64());
+        if let Err(error) = &done {
+            metrics::counter!("khoanh_encode_failed_total", "kind" => kind(error)).increment(1);
+        }
+        Ok(done?)
+    }
+
+    /// Bounds of one frame.
+    pub(crate) fn frame_limits(&self) -> &codec::Limits {
+        self.pixels.pool.limits()
     }
 }
 

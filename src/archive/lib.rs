@@ -47,6 +47,7 @@ mod segments;
 mod sequence;
 mod spool;
 pub mod tier;
+pub mod transcode;
 pub mod usage;
 pub mod verify;
 mod worker;

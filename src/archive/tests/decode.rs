@@ -6,11 +6,11 @@ use codec::{Limits, verified};
 use dataset::pixels::{DecodedFrame, Photometric, Words};
 use model::{Caller, Scope, Via};
 
-const EXPLICIT_LE: &str = "1.2.840.10008.1.2.1";
-const EXPLICIT_BE: &str = "1.2.840.10008.1.2.2";
+pub(super) const EXPLICIT_LE: &str = "1.2.840.10008.1.2.1";
+pub(super) const EXPLICIT_BE: &str = "1.2.840.10008.1.2.2";
 
 /// A data set with an Image Pixel module of 3 × 5 grey pixels and the pixel data given, header and all.
-fn data_set(sop: &str, big: bool, frames: u16, bits: (u16, u16), pixels: &[u8]) -> Vec<u8> {
+pub(super) fn data_set(sop: &str, big: bool, frames: u16, bits: (u16, u16), pixels: &[u8]) -> Vec<u8> {
     let number = |value: u16| if big { value.to_be_bytes() } else { value.to_le_bytes() };
     let mut out = Vec::new();
     let mut element = |tag: (u16, u16), vr: &[u8; 2], value: &[u8]| {
@@ -37,7 +37,7 @@ fn data_set(sop: &str, big: bool, frames: u16, bits: (u16, u16), pixels: &[u8]) 
 }
 
 /// The header of native pixel data, and the value.
-fn native(big: bool, vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
+pub(super) fn native(big: bool, vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
     let len = u32::try_from(value.len()).expect("short");
     let (mut out, len) = match big {
         true => (vec![0x7F, 0xE0, 0, 0x10], len.to_be_bytes()),
@@ -50,14 +50,14 @@ fn native(big: bool, vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
     out
 }
 
-fn store(bench: &Bench, sop: &str, syntax: &str, bytes: &[u8]) {
+pub(super) fn store(bench: &Bench, sop: &str, syntax: &str, bytes: &[u8]) {
     let form = Form::DataSet { sop_class: uid(CT), sop_instance: uid(sop), transfer_syntax: uid(syntax) };
     let mut incoming = bench.archive.receive(&bench.source(), Via::CStore, form).expect("receive");
     incoming.write(bytes).expect("write");
     incoming.finish().expect("stored");
 }
 
-fn decode(bench: &Bench, sop: &str, number: u32) -> Result<DecodedFrame, DecodeError> {
+pub(super) fn decode(bench: &Bench, sop: &str, number: u32) -> Result<DecodedFrame, DecodeError> {
     let target = Target::Instance { study: uid("1.2.7"), series: uid("1.2.7.1"), instance: uid(sop) };
     let caller = Caller::demo();
     let row = bench.archive.select(&caller, Scope::Shared, &target)?.instances.remove(0);

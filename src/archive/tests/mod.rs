@@ -13,6 +13,7 @@ mod recover;
 mod retain;
 mod sealed;
 mod see;
+mod transcode;
 
 use crate::{Archive, Form, IngestError, Options, Stored};
 use model::{FacilityCode, Source, Uid, Via};
