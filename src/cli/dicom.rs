@@ -110,7 +110,7 @@ pub(super) fn send(wanted: &Send) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Failed, "there is nothing to send"));
     }
     let (call, begun, mut report) = (&wanted.call, Instant::now(), Report::default());
-    for group in plan::groups(files.iter().map(|file| (&file.sop_class, &file.syntax))) {
+    for group in plan::groups(files.iter().map(|file| (&file.sop_class, &file.syntax)), plan::uncompressed) {
         let failed = |error: CallError| call.failed(&error);
         let mut association = Requestor::open(&call.peer(), &group.proposals, &call.limits()).map_err(failed)?;
         let mut lost = 0;
@@ -140,7 +140,7 @@ pub(super) fn send(wanted: &Send) -> Result<Exit, Failure> {
 }
 
 fn send_file(association: &mut Requestor, file: &Found, report: &mut Report) -> Result<(), CallError> {
-    let offered = plan::syntaxes(file.syntax.as_str());
+    let offered = plan::uncompressed(file.syntax.as_str());
     let class = file.sop_class.as_str();
     let chosen = offered.into_iter().find_map(|syntax| Some((association.context(class, syntax)?, syntax)));
     let Some((context, syntax)) = chosen else {
@@ -153,7 +153,7 @@ fn send_file(association: &mut Requestor, file: &Found, report: &mut Report) -> 
     let length = stored.metadata().map_or(0, |found| found.len());
     let mut data: Box<dyn Read + std::marker::Send> = match syntax == file.syntax.as_str() {
         true => Box::new(stored),
-        false => scu::recoded(stored, &file.syntax, syntax).map_err(CallError::Source)?,
+        false => scu::recoded(stored, &file.syntax, syntax),
     };
     let object =
         Object { sop_class: file.sop_class.clone(), sop_instance: file.sop_instance.clone(), originator: None };

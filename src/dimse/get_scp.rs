@@ -49,7 +49,7 @@ impl<R: Receiver> Association<'_, R> {
     /// Sends one object; nothing when the asker cancels before it could be read.
     fn get_object(&mut self, message: u16, object: &R::Stored, tally: &mut Tally<'_>) -> Result<Option<Fate>, End> {
         let (class, stored) = (object.sop_class(), object.syntax().as_str());
-        let chosen = plan::syntaxes(stored).into_iter().find_map(|syntax| {
+        let chosen = plan::decoded(stored).into_iter().find_map(|syntax| {
             let fits = |context: &Context| {
                 context.peer_stores && context.abstract_syntax == *class && context.transfer_syntax.as_str() == syntax
             };

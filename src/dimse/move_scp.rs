@@ -65,7 +65,7 @@ impl<R: Receiver> Association<'_, R> {
             given_up: None,
         };
         let mut tally = Tally::new(id, request, context, objects.len());
-        for group in plan::groups(objects.iter().map(|object| (object.sop_class(), object.syntax()))) {
+        for group in plan::groups(objects.iter().map(|object| (object.sop_class(), object.syntax())), plan::decoded) {
             self.move_group(&group, &objects, &mut line, &mut tally)?;
             if let Some(association) = line.association.take()
                 && let Err(error) = association.release()
@@ -184,7 +184,7 @@ impl<R: Receiver> Association<'_, R> {
         }
         let Some(association) = line.association.as_mut() else { return Err(Trouble::Object(String::new())) };
         let (class, stored) = (object.sop_class().as_str(), object.syntax().as_str());
-        let mut offered = plan::syntaxes(stored).into_iter();
+        let mut offered = plan::decoded(stored).into_iter();
         let chosen = offered.find_map(|syntax| Some((association.context(class, syntax)?, syntax)));
         let Some((context, syntax)) = chosen else {
             return Err(Trouble::Object("the destination takes neither class nor transfer syntax".into()));

@@ -3,10 +3,9 @@
 //! The archive is one implementation; the other one keeps objects in memory and fails on demand, so that the
 //! protocol's behaviour in bad hours can be tested.
 
-use crate::recode;
 use archive::commitment::{Commitment, CommitmentError, Verdict};
 use archive::search::{SearchPage, Wanted};
-use archive::{Archive, FindError, Form, IngestError, InstanceRow, RetrieveError, Target, Unknown};
+use archive::{Archive, DecodeError, FindError, Form, IngestError, InstanceRow, RetrieveError, Target, Unknown};
 use model::{AeTitle, Caller, Destination, Scope, Source, Uid, Via};
 use std::io::Read;
 use std::net::IpAddr;
@@ -51,8 +50,8 @@ pub(crate) trait Receiver: Clone + Send + Sync + 'static {
     /// The objects of a target that a source may have, in viewing order.
     fn select(&self, source: &Source, target: &Target) -> Result<Vec<Self::Stored>, RetrieveError>;
 
-    /// The data set of an object, in the transfer syntax it is stored in or, where it is uncompressed, in Explicit or
-    /// Implicit VR Little Endian.
+    /// The data set of an object, in the transfer syntax it is stored in or, where it is uncompressed or can be decoded,
+    /// in Explicit or Implicit VR Little Endian.
     fn open(&self, object: &Self::Stored, transfer_syntax: &Uid) -> Result<DataSet, RetrieveError>;
 }
 
@@ -136,12 +135,10 @@ impl Receiver for Arc<Archive> {
 
     fn open(&self, object: &InstanceRow, transfer_syntax: &Uid) -> Result<DataSet, RetrieveError> {
         self.reach_files(std::slice::from_ref(object))?;
-        let data_set = self.data_set(object);
-        if *transfer_syntax == object.transfer_syntax {
-            return Ok(Box::new(data_set));
-        }
-        let recoded = recode::recoded(data_set, &object.transfer_syntax, transfer_syntax.as_str());
-        recoded.map_err(|error| RetrieveError::Unavailable { what: format!("a thread to recode: {error}") })
+        self.transcoded(object, transfer_syntax.as_str()).map_err(|error| match error {
+            DecodeError::Retrieve(error) => error,
+            other => RetrieveError::Unavailable { what: other.to_string() },
+        })
     }
 }
 

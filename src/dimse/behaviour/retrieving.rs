@@ -18,6 +18,7 @@ use std::time::Duration;
 const MOVE: &str = "1.2.840.10008.5.1.4.1.2.2.2";
 const GET: &str = "1.2.840.10008.5.1.4.1.2.2.3";
 const JPEG: &str = "1.2.840.10008.1.2.4.50";
+const VIDEO: &str = "1.2.840.10008.1.2.4.100";
 
 /// An association with MOVE on context 7, GET on 9, and CT storage on 1 in the role of SCP.
 fn associate(server: &Server, calling: &str) -> Peer {
@@ -336,12 +337,17 @@ fn take(peer: &mut Peer, status: u16) -> (Vec<usize>, Told) {
 #[test]
 fn a_get_brings_objects_back_on_the_same_association() {
     let server = Server::start(Options::default());
-    server.memory.keep((0..50).map(|number| kept(number, if number == 7 { JPEG } else { EXPLICIT })).collect());
+    let syntax = |number| match number {
+        7 => VIDEO,
+        8 => JPEG,
+        _ => EXPLICIT,
+    };
+    server.memory.keep((0..50).map(|number| kept(number, syntax(number))).collect());
     let mut peer = associate(&server, "CT01");
     ask(&mut peer, 9, "", &study());
     let (lengths, told) = take(&mut peer, 0);
     assert_eq!(lengths.len(), 49);
-    // The compressed one has no context.
+    // The video has no context and no decoder; the other compressed one is asked for uncompressed.
     assert_eq!(told, done(0xB000, [49, 1, 0], &["1.2.8"]));
     server.memory.keep(vec![kept(0, IMPLICIT), kept(1, EXPLICIT)]);
     ask(&mut peer, 9, "", &study());

@@ -1,7 +1,8 @@
 //! Which presentation contexts objects need, split over as many associations as that takes.
 //!
-//! Every object is proposed in the transfer syntax it is stored in, and what is uncompressed in the little endian
-//! syntaxes too, each in a context of its own: the peer's choice is then never a choice for us to make.
+//! Every object is proposed in the transfer syntax it is stored in, and what is uncompressed, or can be decoded by who
+//! sends, in the little endian syntaxes too, each in a context of its own: the peer's choice is then never a choice for
+//! us to make.
 
 use super::{CONTEXTS_MAX, Proposal};
 use crate::transfer_syntax::{EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN};
@@ -19,25 +20,37 @@ pub struct Group {
     pub members: Vec<usize>,
 }
 
-/// The transfer syntaxes an object may be sent in, best first: as it is stored, else converted without loss.
-pub fn syntaxes(stored: &str) -> Vec<&str> {
-    let uncompressed = [EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN, DEFLATED];
-    let mut list = vec![stored];
-    if uncompressed.contains(&stored) {
-        list.extend([EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN].into_iter().filter(|other| *other != stored));
-    }
-    list
+/// The transfer syntaxes an object may be sent in by one who does not decode, best first: as it is stored, else
+/// converted without loss.
+pub fn uncompressed(stored: &str) -> Vec<&str> {
+    let native = [EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN, DEFLATED];
+    with_little_endian(stored, native.contains(&stored))
 }
 
+/// The transfer syntaxes an object of the archive may be sent in, best first: as it is stored, else uncompressed.
+/// What was compressed with loss is decoded too, and still says so; nothing is compressed for a peer.
+pub fn decoded(stored: &str) -> Vec<&str> {
+    with_little_endian(stored, archive::transcode::is_decoded(stored))
+}
+
+fn with_little_endian(stored: &str, more: bool) -> Vec<&str> {
+    let both = [EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN];
+    let others = both.into_iter().filter(|other| more && *other != stored);
+    [stored].into_iter().chain(others).collect()
+}
+
+/// The transfer syntaxes of an object stored in one, best first.
+pub type Syntaxes = fn(&str) -> Vec<&str>;
+
 /// Groups objects, told by SOP class and stored transfer syntax, in their order.
-pub fn groups<'a>(objects: impl Iterator<Item = (&'a Uid, &'a Uid)>) -> Vec<Group> {
+pub fn groups<'a>(objects: impl Iterator<Item = (&'a Uid, &'a Uid)>, syntaxes: Syntaxes) -> Vec<Group> {
     let mut groups = vec![Group::default()];
     // The group that has the contexts of a class and stored syntax: there are few of them.
     let mut known: Vec<(&Uid, &Uid, usize)> = Vec::new();
     for (position, (class, stored)) in objects.enumerate() {
         let found = known.iter().find(|(of, syntax, _)| *of == class && *syntax == stored).map(|(_, _, at)| *at);
         let at = found.unwrap_or_else(|| {
-            let at = place(&mut groups, class.as_str(), stored.as_str());
+            let at = place(&mut groups, class.as_str(), syntaxes(stored.as_str()));
             known.push((class, stored, at));
             at
         });
@@ -50,8 +63,8 @@ pub fn groups<'a>(objects: impl Iterator<Item = (&'a Uid, &'a Uid)>) -> Vec<Grou
 }
 
 /// Adds what a class and syntax need to the first group with room; returns the group.
-fn place(groups: &mut Vec<Group>, class: &str, stored: &str) -> usize {
-    let wanted: Vec<Proposal> = syntaxes(stored)
+fn place(groups: &mut Vec<Group>, class: &str, syntaxes: Vec<&str>) -> usize {
+    let wanted: Vec<Proposal> = syntaxes
         .into_iter()
         .map(|syntax| Proposal { abstract_syntax: class.to_owned(), transfer_syntaxes: vec![syntax.to_owned()] })
         .collect();
@@ -80,25 +93,34 @@ mod tests {
     }
 
     #[test]
-    fn uncompressed_objects_get_little_endian_contexts_and_compressed_ones_their_own() {
+    fn what_can_be_uncompressed_gets_little_endian_contexts_and_the_rest_its_own() {
         let (ct, us) = (uid("1.2.840.10008.5.1.4.1.1.2"), uid("1.2.840.10008.5.1.4.1.1.6.1"));
         let (explicit, jpeg) = (uid(EXPLICIT_LITTLE_ENDIAN), uid("1.2.840.10008.1.2.4.50"));
         let objects = [(&ct, &explicit), (&us, &jpeg), (&ct, &explicit)];
-        let groups = groups(objects.into_iter());
-        let [group] = groups.as_slice() else { panic!("{groups:?}") };
-        assert_eq!(group.members, [0, 1, 2]);
-        assert_eq!(group.proposals.len(), 3);
+        for (syntaxes, contexts) in [(uncompressed as Syntaxes, 3), (decoded, 5)] {
+            let groups = groups(objects.into_iter(), syntaxes);
+            let [group] = groups.as_slice() else { panic!("{groups:?}") };
+            assert_eq!((group.members.as_slice(), group.proposals.len()), ([0, 1, 2].as_slice(), contexts));
+        }
+        let all = ["1.2.840.10008.1.2.4.50", EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN];
+        assert_eq!(decoded(jpeg.as_str()), all);
+        let video = "1.2.840.10008.1.2.4.100";
+        assert_eq!(decoded(video), [video], "no decoder");
+        assert_eq!(decoded(EXPLICIT_BIG_ENDIAN), uncompressed(EXPLICIT_BIG_ENDIAN));
     }
 
     #[test]
     fn more_than_128_contexts_are_split_over_associations() {
         let classes: Vec<Uid> = (1..=300).map(|number| uid(&format!("1.2.3.{number}"))).collect();
         let jpeg = uid("1.2.840.10008.1.2.4.50");
-        let groups = groups(classes.iter().chain(&classes).map(|class| (class, &jpeg)));
+        let of = |syntaxes| groups(classes.iter().chain(&classes).map(|class| (class, &jpeg)), syntaxes);
+        let groups = of(uncompressed);
         let contexts: Vec<usize> = groups.iter().map(|group| group.proposals.len()).collect();
         assert_eq!(contexts, [128, 128, 44]);
         let mut members: Vec<usize> = groups.into_iter().flat_map(|group| group.members).collect();
         members.sort_unstable();
         assert_eq!(members, (0..600).collect::<Vec<_>>());
+        let contexts: Vec<usize> = of(decoded).iter().map(|group| group.proposals.len()).collect();
+        assert_eq!((contexts.iter().sum::<usize>(), contexts.iter().max()), (900, Some(&126)));
     }
 }
