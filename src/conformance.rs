@@ -7,7 +7,7 @@ use crate::config::Config;
 use model::attribute::{ATTRIBUTES, Attribute, Kept, Matching};
 use model::{Level, Role};
 use std::fmt::Write as _;
-use web::dicomweb::media::FRAME_MEDIA;
+use web::dicomweb::media::{FRAME_DEFAULTS, FRAME_MEDIA};
 use web::routes;
 
 /// The whole statement as Markdown.
@@ -107,9 +107,22 @@ fn routes(out: &mut String) {
 }
 
 fn media_types(out: &mut String) {
-    let _ = writeln!(out, "### Media types of frames\n\n| stored transfer syntax | frame as stored |\n|---|---|");
+    let _ = writeln!(
+        out,
+        "### Media types of frames\n\n| stored transfer syntax | frame as stored | decoded |\n|---|---|---|"
+    );
     for (syntax, media) in FRAME_MEDIA {
-        let _ = writeln!(out, "| {syntax} | `{media}` |");
+        let decoded = if archive::transcode::is_decoded(syntax) { "yes" } else { "" };
+        let _ = writeln!(out, "| {syntax} | `{media}` | {decoded} |");
+    }
+    let _ = writeln!(out, "\n| media type asked without a transfer syntax | encoded in |\n|---|---|");
+    for (media, syntax) in FRAME_DEFAULTS {
+        let _ = writeln!(out, "| `{media}` | {syntax} |");
+    }
+    let _ = writeln!(out, "\n### Transfer syntaxes made on retrieval\n\n| UID | name |\n|---|---|");
+    for syntax in archive::transcode::offered() {
+        let known = dimse::transfer_syntaxes().iter().find(|one| one.uid == syntax);
+        let _ = writeln!(out, "| {syntax} | {} |", known.map_or("", |known| known.name));
     }
     out.push('\n');
 }

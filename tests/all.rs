@@ -40,5 +40,7 @@ mod running;
 mod tidy;
 #[path = "all/tiers.rs"]
 mod tiers;
+#[path = "all/transcoding.rs"]
+mod transcoding;
 #[path = "all/yard.rs"]
 mod yard;

@@ -5,7 +5,7 @@
 
 use archive::export::ExportError;
 use archive::render::PictureError;
-use archive::{FindError, IngestError, RegistryError, RetrieveError};
+use archive::{DecodeError, FindError, IngestError, RegistryError, RetrieveError};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
@@ -190,6 +190,12 @@ impl From<PictureError> for Problem {
             PictureError::Unsupported { .. } | PictureError::TooLarge { .. } => Self::new(Kind::NotAcceptable, detail),
             PictureError::Region { .. } => Self::new(Kind::BadRequest, detail).at("query parameter viewport"),
         }
+    }
+}
+
+impl From<DecodeError> for Problem {
+    fn from(error: DecodeError) -> Self {
+        PictureError::from(error).into()
     }
 }
 

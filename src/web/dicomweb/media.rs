@@ -1,9 +1,11 @@
 //! Which media type carries which transfer syntax, and what a client's Accept gets (PS3.18 section 8.7.3).
 //!
 //! Decisions only, over a stored transfer syntax and parsed media ranges; no bytes are touched here.
-//! Until decoding is built, anything that would need a decoder or an encoder is not acceptable: never a guess.
+//! What can be made from what is stored is [`archive::transcode`]'s to say; what cannot be is not acceptable, never a
+//! guess.
 
 use crate::accept::MediaRange;
+use archive::transcode;
 
 /// Explicit VR Little Endian.
 pub const EXPLICIT_LE: &str = "1.2.840.10008.1.2.1";
@@ -82,10 +84,19 @@ fn is_known(syntax: &str) -> bool {
     FRAME_MEDIA.iter().any(|(uid, _)| *uid == syntax)
 }
 
-/// Whether the whole data set is uncompressed, so that Explicit VR Little Endian can be made without a decoder.
+/// Whether the whole data set is uncompressed, so that its pixels are frames as they lie there.
 pub fn is_native(syntax: &str) -> bool {
     [IMPLICIT_LE, EXPLICIT_LE, EXPLICIT_BE, DEFLATED_LE].contains(&syntax)
 }
+
+/// What a compressed media type of one frame means where no transfer syntax is named (PS3.18 Table 8.7.3-5), as far as
+/// frames are encoded so.
+pub const FRAME_DEFAULTS: &[(&str, &str)] = &[
+    ("image/dicom-rle", "1.2.840.10008.1.2.5"),
+    ("image/jls", "1.2.840.10008.1.2.4.80"),
+    ("image/jp2", "1.2.840.10008.1.2.4.90"),
+    ("image/jphc", "1.2.840.10008.1.2.4.201"),
+];
 
 /// How an instance goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,8 +105,8 @@ pub enum Rendition {
     Stored,
     /// The stored data set behind preamble and file meta information of ours.
     WithMeta,
-    /// Re-encoded to Explicit VR Little Endian, values unchanged.
-    ExplicitLe,
+    /// Made in a transfer syntax of [`transcode::offered`], values unchanged.
+    Made(&'static str),
 }
 
 /// Whether an answer is multipart or one bare object.
@@ -107,15 +118,27 @@ pub enum Wrapping {
     Single,
 }
 
-/// The rendition of one instance under a range's `transfer-syntax`, or none where it needs a codec.
-pub fn instance_rendition(stored: &str, wanted: Option<&str>) -> Option<Rendition> {
+/// The rendition of one instance under a range's `transfer-syntax`, or none where it cannot be made.
+///
+/// Without that parameter it is Explicit VR Little Endian. What cannot be that goes out as it is stored where the
+/// standard lets it (PS3.18 section 8.7.3.4: lossy, or too long), or where the range takes `anything`.
+pub fn instance_rendition(
+    stored: &str,
+    wanted: Option<&str>,
+    anything: bool,
+    made: impl Fn(&str) -> Option<&'static str>,
+) -> Option<Rendition> {
     match wanted {
         Some("*") => Some(Rendition::Stored),
         Some(wanted) if wanted == stored => Some(Rendition::Stored),
-        Some(EXPLICIT_LE) if is_native(stored) => Some(Rendition::ExplicitLe),
-        Some(_) => None,
-        None if is_native(stored) && stored != EXPLICIT_LE => Some(Rendition::ExplicitLe),
-        None => Some(Rendition::Stored),
+        // Not for web services (PS3.18 section 8.7.3).
+        Some(IMPLICIT_LE) => None,
+        Some(wanted) => made(wanted).map(Rendition::Made),
+        None if stored == EXPLICIT_LE => Some(Rendition::Stored),
+        None => {
+            let lets = anything || transcode::is_lossy(stored) || transcode::is_decoded(stored);
+            made(EXPLICIT_LE).map(Rendition::Made).or_else(|| lets.then_some(Rendition::Stored))
+        }
     }
 }
 
@@ -137,50 +160,86 @@ pub struct FrameRendition {
     pub syntax: String,
     /// Whether the words of a big endian frame are swapped.
     pub swap: bool,
+    /// Whether the frame is decoded for it, and perhaps encoded.
+    pub made: bool,
     /// Wrapping.
     pub wrapping: Wrapping,
 }
 
 /// The rendition of a frame for the ranges of a request, best first; none where none fits.
 pub(crate) fn frame_rendition(stored: &str, ranges: &[MediaRange]) -> Option<FrameRendition> {
+    rendition(ranges, |range, takes| frame_choice(stored, range, takes).or_else(|| made_choice(stored, range, takes)))
+}
+
+/// The same for a value that is no pixels: nothing is decoded or encoded for it.
+pub(crate) fn value_rendition(stored: &str, ranges: &[MediaRange]) -> Option<FrameRendition> {
+    rendition(ranges, |range, takes| frame_choice(stored, range, takes))
+}
+
+/// Media type, transfer syntax, whether words are swapped, and whether the frame is made.
+type Choice = (&'static str, String, bool, bool);
+
+fn rendition(
+    ranges: &[MediaRange],
+    choose: impl Fn(&MediaRange, &dyn Fn(&str) -> bool) -> Option<Choice>,
+) -> Option<FrameRendition> {
     ranges.iter().find_map(|range| {
         let (wrapping, media) = if range.covers("multipart", "related") {
             (Wrapping::Multipart, range.parameter("type").unwrap_or("*/*"))
         } else {
             (Wrapping::Single, "")
         };
-        let anything = range.main == "*";
         let takes = |candidate: &str| match wrapping {
             Wrapping::Multipart => type_covers(media, candidate),
             Wrapping::Single => range.covers_type(candidate),
         };
-        // Whoever takes anything takes an unknown syntax under its own name.
-        let wanted = range.transfer_syntax().or_else(|| (anything && !is_known(stored)).then_some("*"));
-        let (media, syntax, swap) = frame_choice(stored, wanted, takes)?;
-        Some(FrameRendition { media, syntax, swap, wrapping })
+        let (media, syntax, swap, made) = choose(range, &takes)?;
+        Some(FrameRendition { media, syntax, swap, made, wrapping })
     })
 }
 
-fn frame_choice(
-    stored: &str,
-    wanted: Option<&str>,
-    takes: impl Fn(&str) -> bool,
-) -> Option<(&'static str, String, bool)> {
-    const OCTETS: &str = "application/octet-stream";
+const OCTETS: &str = "application/octet-stream";
+
+/// A frame as it lies there.
+fn frame_choice(stored: &str, range: &MediaRange, takes: &dyn Fn(&str) -> bool) -> Option<Choice> {
     let own = frame_media(stored);
-    let as_stored = |media| Some((media, stored.to_owned(), false));
-    match wanted {
+    let as_stored = |media| Some((media, stored.to_owned(), false, false));
+    // Whoever takes anything takes an unknown syntax under its own name.
+    match range.transfer_syntax().or_else(|| (range.main == "*" && !is_known(stored)).then_some("*")) {
         Some("*") if takes(own) => as_stored(own),
         Some("*") if takes(OCTETS) => as_stored(OCTETS),
         Some(wanted) if wanted == stored && takes(own) => as_stored(own),
         Some(wanted) if wanted == stored && takes(OCTETS) => as_stored(OCTETS),
-        Some(IMPLICIT_LE | EXPLICIT_LE) | None if takes(OCTETS) && little_endian(stored).is_some() => {
+        wanted @ (Some(IMPLICIT_LE | EXPLICIT_LE) | None) if takes(OCTETS) && little_endian(stored).is_some() => {
             let syntax = wanted.unwrap_or(EXPLICIT_LE).to_owned();
-            Some((OCTETS, syntax, little_endian(stored)?))
+            Some((OCTETS, syntax, little_endian(stored)?, false))
         }
         // The client names a compressed media type and no syntax: the stored one of that type, truly named.
         None if own != OCTETS && takes(own) => as_stored(own),
         _ => None,
+    }
+}
+
+/// A frame that is decoded, and encoded where a compressed form is asked.
+fn made_choice(stored: &str, range: &MediaRange, takes: &dyn Fn(&str) -> bool) -> Option<Choice> {
+    if !transcode::is_decoded(stored) {
+        return None;
+    }
+    let making = |media, syntax: &str| Some((media, syntax.to_owned(), false, true));
+    match range.transfer_syntax() {
+        Some(wanted @ (IMPLICIT_LE | EXPLICIT_LE)) if takes(OCTETS) => making(OCTETS, wanted),
+        Some("*" | IMPLICIT_LE | EXPLICIT_LE) => None,
+        Some(wanted) => {
+            let made = transcode::offered().into_iter().find(|one| *one == wanted && *one != DEFLATED_LE)?;
+            takes(frame_media(made)).then(|| making(frame_media(made), made))?
+        }
+        None if takes(OCTETS) => making(OCTETS, EXPLICIT_LE),
+        // Whoever takes any image does not ask for one of these.
+        None if takes("image/*") => None,
+        None => {
+            let (media, syntax) = FRAME_DEFAULTS.iter().find(|(media, _)| takes(media))?;
+            making(media, syntax)
+        }
     }
 }
 
@@ -209,7 +268,17 @@ mod tests {
 
     fn frame(stored: &str, accept: &str) -> Option<(String, String, bool, Wrapping)> {
         let ranges = accept::ranges(&http::HeaderMap::new(), Some(accept)).expect(accept);
-        frame_rendition(stored, &ranges).map(|r| (r.media.to_owned(), r.syntax, r.swap, r.wrapping))
+        let found = frame_rendition(stored, &ranges);
+        assert_eq!(found.clone().filter(|r| !r.made), value_rendition(stored, &ranges), "{stored} {accept}");
+        found.map(|r| (r.media.to_owned(), r.syntax, r.swap, r.wrapping))
+    }
+
+    /// What is made of an instance with pixels.
+    fn instance(stored: &str, wanted: Option<&str>, anything: bool) -> Option<Rendition> {
+        let made = |wanted: &str| transcode::offered().into_iter().find(|one| *one == wanted);
+        instance_rendition(stored, wanted, anything, |wanted| {
+            transcode::is_decoded(stored).then(|| made(wanted)).flatten()
+        })
     }
 
     fn out(media: &str, syntax: &str, swap: bool, wrapping: Wrapping) -> Option<(String, String, bool, Wrapping)> {
@@ -217,16 +286,55 @@ mod tests {
     }
 
     #[test]
-    fn instances_without_a_syntax_come_explicit_little_endian_or_as_compressed() {
-        assert_eq!(instance_rendition(IMPLICIT_LE, None), Some(Rendition::ExplicitLe));
-        assert_eq!(instance_rendition(EXPLICIT_BE, None), Some(Rendition::ExplicitLe));
-        assert_eq!(instance_rendition(DEFLATED_LE, Some(EXPLICIT_LE)), Some(Rendition::ExplicitLe));
-        assert_eq!(instance_rendition(EXPLICIT_LE, None), Some(Rendition::Stored));
-        assert_eq!(instance_rendition(JLS, None), Some(Rendition::Stored));
-        assert_eq!(instance_rendition(IMPLICIT_LE, Some("*")), Some(Rendition::Stored));
-        assert_eq!(instance_rendition(IMPLICIT_LE, Some(IMPLICIT_LE)), Some(Rendition::Stored));
-        assert_eq!(instance_rendition(JLS, Some(EXPLICIT_LE)), None);
-        assert_eq!(instance_rendition(EXPLICIT_LE, Some(JLS)), None);
+    fn instances_without_a_syntax_come_in_explicit_little_endian_where_they_can() {
+        const MPEG: &str = "1.2.840.10008.1.2.4.100";
+        let explicit = Some(Rendition::Made(EXPLICIT_LE));
+        for stored in [IMPLICIT_LE, EXPLICIT_BE, DEFLATED_LE, JLS, "1.2.840.10008.1.2.4.50"] {
+            assert_eq!(instance(stored, None, false), explicit, "{stored}");
+            assert_eq!(instance(stored, Some(EXPLICIT_LE), false), explicit, "{stored}");
+            assert_eq!(instance(stored, Some("*"), false), Some(Rendition::Stored), "{stored}");
+            assert_eq!(instance(stored, Some(stored), false), Some(Rendition::Stored), "{stored}");
+        }
+        assert_eq!(instance(EXPLICIT_LE, None, false), Some(Rendition::Stored));
+        assert_eq!(instance(EXPLICIT_LE, Some(JLS), false), Some(Rendition::Made(JLS)));
+        assert_eq!(instance(EXPLICIT_LE, Some(IMPLICIT_LE), false), None, "not for web services");
+        assert_eq!(instance(EXPLICIT_LE, Some("1.2.840.10008.1.2.4.50"), false), None, "nothing lossy is made");
+        // A video is lossy and cannot be decoded: it may come as it is (PS3.18 section 8.7.3.4).
+        assert_eq!(instance(MPEG, None, false), Some(Rendition::Stored));
+        assert_eq!(instance(MPEG, Some(EXPLICIT_LE), false), None);
+        assert_eq!(instance("1.2.3.4", None, false), None);
+        assert_eq!(instance("1.2.3.4", None, true), Some(Rendition::Stored));
+    }
+
+    #[test]
+    fn frames_are_decoded_and_encoded_where_a_form_is_asked_that_they_do_not_have() {
+        use Wrapping::{Multipart, Single};
+        let octets = "application/octet-stream";
+        assert_eq!(frame(JLS, octets), out(octets, EXPLICIT_LE, false, Single));
+        assert_eq!(
+            frame(JLS, "multipart/related; type=\"application/octet-stream\""),
+            out(octets, EXPLICIT_LE, false, Multipart)
+        );
+        assert_eq!(
+            frame(JLS, "application/octet-stream; transfer-syntax=1.2.840.10008.1.2"),
+            out(octets, IMPLICIT_LE, false, Single)
+        );
+        for (media, syntax) in FRAME_DEFAULTS {
+            assert_eq!(frame(EXPLICIT_LE, media), out(media, syntax, false, Single), "{media}");
+            let named = format!("{media}; transfer-syntax={syntax}");
+            assert_eq!(frame(EXPLICIT_BE, &named), out(media, syntax, false, Single), "{media}");
+        }
+        let rpcl = "1.2.840.10008.1.2.4.202";
+        let asked = format!("multipart/related; type=image/jphc; transfer-syntax={rpcl}");
+        assert_eq!(frame(JLS, &asked), out("image/jphc", rpcl, false, Multipart));
+        assert_eq!(frame(EXPLICIT_LE, "image/*"), None);
+        assert_eq!(
+            frame(EXPLICIT_LE, "image/jp2; transfer-syntax=1.2.840.10008.1.2.4.91"),
+            None,
+            "nothing lossy is made"
+        );
+        assert_eq!(frame(EXPLICIT_LE, "image/jls; transfer-syntax=1.2.840.10008.1.2.4.90"), None, "not of that type");
+        assert_eq!(frame("1.2.840.10008.1.2.4.100", octets), None, "videos are not decoded");
     }
 
     #[test]
@@ -236,7 +344,6 @@ mod tests {
         assert_eq!(frame(JLS, "*/*"), out("image/jls", JLS, false, Multipart));
         assert_eq!(frame(JLS, "image/*"), out("image/jls", JLS, false, Single));
         assert_eq!(frame(JLS, "multipart/related; type=image/jls"), out("image/jls", JLS, false, Multipart));
-        assert_eq!(frame(JLS, "multipart/related; type=\"application/octet-stream\""), None);
         let star = "multipart/related; type=\"application/octet-stream\"; transfer-syntax=*";
         assert_eq!(frame(JLS, star), out(octets, JLS, false, Multipart));
         assert_eq!(frame(IMPLICIT_LE, star), out(octets, IMPLICIT_LE, false, Multipart));

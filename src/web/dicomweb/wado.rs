@@ -5,6 +5,7 @@ mod encoding;
 pub(crate) mod every_value;
 pub(crate) mod frames;
 pub(crate) mod instances;
+mod made;
 pub(crate) mod media_set;
 pub(crate) mod metadata;
 mod metadata_xml;

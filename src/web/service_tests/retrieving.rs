@@ -102,7 +102,8 @@ async fn whole_series_and_studies_stream_out() {
     for (accept, status) in [
         ("application/dicom", 406),
         ("application/zip", 200),
-        ("multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2.4.80", 406),
+        ("multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2.4.80", 200),
+        ("multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2.4.50", 406),
         ("multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2", 200),
         ("text/html, multipart/related; q=0.1", 200),
     ] {
@@ -146,7 +147,9 @@ async fn frames_follow_the_accept_header() {
         first(&service, "/dicom-web/instances?SOPInstanceUID=1.3.6.1.4.1.5962.1.1.1.1.6.20040826185059.5457").await;
     for (accept, status, content_type) in [
         ("image/jls", 200, "image/jls; transfer-syntax=1.2.840.10008.1.2.4.80"),
-        ("application/octet-stream", 406, "application/problem+json"),
+        ("application/octet-stream", 200, "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"),
+        ("image/jp2", 200, "image/jp2; transfer-syntax=1.2.840.10008.1.2.4.90"),
+        ("image/jpeg", 406, "application/problem+json"),
         ("image/png", 406, "application/problem+json"),
     ] {
         let answer = service.get(&format!("{jpegls}/frames/1"), accept).await;

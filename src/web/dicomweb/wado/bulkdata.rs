@@ -2,11 +2,11 @@
 
 use super::encoding::{self, Exactly, Source, Swapped, skip};
 use super::frames::{Pixels, answer as frames_answer, word_width};
-use super::{etag, instance, instance_url, multipart, not_acceptable};
+use super::{etag, instance, instance_url, made, multipart, not_acceptable};
 use crate::accept::MediaRange;
 use crate::app::{App, Call};
 use crate::conditional::{self, Whole};
-use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition};
+use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition, value_rendition};
 use crate::dicomweb::multipart::Multipart;
 use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
@@ -42,7 +42,7 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
         // Other values are plain bytes, little endian where they are numbers; a document is of its own type.
         let own = document_media(&row, &path);
         let rendition =
-            document_rendition(own, &ranges, false).or_else(|| frame_rendition(media::EXPLICIT_LE, &ranges));
+            document_rendition(own, &ranges, false).or_else(|| value_rendition(media::EXPLICIT_LE, &ranges));
         let rendition = rendition.ok_or_else(|| {
             let own = own.map_or_else(String::new, |own| format!("{own} or "));
             not_acceptable(format!("this value is answered as {own}application/octet-stream"))
@@ -69,6 +69,10 @@ pub(super) async fn pixel_data(
     let syntax = pixels.row.transfer_syntax.as_str();
     let rendition = frame_rendition(syntax, ranges)
         .ok_or_else(|| not_acceptable(format!("the pixel data is answered as {}", media::frame_media(syntax))))?;
+    if rendition.made {
+        drop(permit);
+        return made::value(call, pixels.row, &rendition, &location).await;
+    }
     let (app, headers) = (Arc::clone(&call.app), call.parts.headers.clone());
     if !pixels.is_native() {
         return every_frame(&app, &headers, pixels, &rendition, &location, permit);
@@ -122,7 +126,7 @@ fn document_rendition(own: Option<&'static str>, ranges: &[MediaRange], anything
             ((anything || range.main != "*") && range.covers_type(own)).then_some(Wrapping::Single)
         };
         let syntax = media::EXPLICIT_LE.to_owned();
-        wrapping.map(|wrapping| FrameRendition { media: own, syntax, swap: false, wrapping })
+        wrapping.map(|wrapping| FrameRendition { media: own, syntax, swap: false, made: false, wrapping })
     })
 }
 

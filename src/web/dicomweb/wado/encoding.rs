@@ -1,10 +1,9 @@
-//! Re-encoding on the way out, with bounded memory: data sets to Explicit VR Little Endian, words to little
-//! endian, deflated data sets to plain ones.
+//! Re-encoding on the way out, with bounded memory: data sets to other transfer syntaxes, words to little endian,
+//! deflated data sets to plain ones.
 
 use crate::app::App;
-use crate::dicomweb::media::{DEFLATED_LE, EXPLICIT_LE};
 use crate::problem::{Kind, Problem};
-use archive::InstanceRow;
+use archive::{Archive, DecodeError, InstanceRow};
 use model::Uid;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -28,27 +27,17 @@ enum Message {
     Done,
 }
 
-/// Data sets up to this many bytes are re-encoded in memory instead of by a thread.
-const AT_ONCE_MAX: u64 = 2 << 20;
-
 /// Preamble and file meta information of ours for an instance.
 pub(super) fn meta(row: &InstanceRow, syntax: &Uid) -> Vec<u8> {
     dataset::part10::file_meta(&row.sop_class, &row.sop_instance, syntax)
 }
 
-/// The DICOM file of a native instance in Explicit VR Little Endian.
-pub(super) fn explicit_le_file(app: &Arc<App>, row: &InstanceRow) -> io::Result<Source> {
-    let syntax = Uid::parse(EXPLICIT_LE).map_err(io::Error::other)?;
-    let mut file = meta(row, &syntax);
-    let mut source = app.archive.data_set(row);
-    let stored = row.transfer_syntax.clone();
-    if row.file_len <= AT_ONCE_MAX && stored.as_str() != DEFLATED_LE {
-        dataset::transcode::explicit_le(&mut source, &stored, &mut file).map_err(io::Error::other)?;
-        return Ok(Box::new(io::Cursor::new(file)));
-    }
-    let rest =
-        written_by(move |out| dataset::transcode::explicit_le(&mut source, &stored, out).map_err(io::Error::other))?;
-    Ok(Box::new(io::Cursor::new(file).chain(rest)))
+/// The DICOM file of an instance in a transfer syntax that it can be made in.
+pub(super) fn made_file(archive: &Arc<Archive>, row: &InstanceRow, syntax: &str) -> Result<Source, DecodeError> {
+    let data_set = archive.transcoded(row, syntax)?;
+    // One of the offered syntaxes is always a UID.
+    let named = Uid::parse(syntax).unwrap_or_else(|_| row.transfer_syntax.clone());
+    Ok(Box::new(io::Cursor::new(meta(row, &named)).chain(data_set)))
 }
 
 /// The data set of a deflated instance, inflated.

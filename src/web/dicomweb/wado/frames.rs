@@ -2,7 +2,7 @@
 
 use super::encoding::{self, Exactly, Source, Swapped, skip};
 use super::spans::{self, Spans};
-use super::{etag, instance, instance_url, multipart, not_acceptable};
+use super::{etag, instance, instance_url, made, multipart, not_acceptable};
 use crate::app::{App, Call};
 use crate::conditional::{self, Whole};
 use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition};
@@ -35,6 +35,12 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
     };
     if rendition.wrapping == Wrapping::Single && numbers.len() > 1 {
         return Err(not_acceptable("several frames are answered as multipart/related only"));
+    }
+    if rendition.made {
+        let location = format!("{}/frames", instance_url(&call.service_root(), &row));
+        let mut response = made::frames(&call, row, numbers, &rendition, &location).await?;
+        warn(&mut response, &notes);
+        return Ok(response);
     }
     let asked = numbers.first().copied();
     let open = move |archive: &Arc<Archive>| {

@@ -12,7 +12,7 @@ use crate::dicomweb::warn;
 use crate::problem::Problem;
 use crate::routes::Endpoint;
 use archive::zip::Zip;
-use archive::{Archive, InstanceRow, Target};
+use archive::{Archive, InstanceRow, Target, transcode};
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -23,7 +23,8 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 const OFFERED: &str = "objects are answered as multipart/related; type=\"application/dicom\" (an instance also as \
-                       application/dicom) or application/zip, with transfer-syntax=* for the stored bytes";
+                       application/dicom) or application/zip, with transfer-syntax=* for the stored bytes, or the UID \
+                       of an uncompressed or lossless one";
 
 /// Answers a retrieve of whole objects.
 pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
@@ -35,7 +36,7 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
 
 /// Answers with the objects of a target in the form the ranges prefer; a bare object only where `one` is true.
 pub(crate) async fn answer(call: &Call, ranges: &[MediaRange], target: Target, one: bool) -> Result<Response, Problem> {
-    let takes: Vec<(Packing, Option<&str>)> = ranges.iter().filter_map(|range| wanted(range, one)).collect();
+    let takes: Vec<Takes<'_>> = ranges.iter().filter_map(|range| wanted(range, one)).collect();
     if takes.is_empty() {
         return Err(not_acceptable(OFFERED));
     }
@@ -48,11 +49,54 @@ pub(crate) async fn answer(call: &Call, ranges: &[MediaRange], target: Target, o
     };
     let selection = call.blocking(select).await?;
     let mut notes = selection.notes;
+    let Fits { chosen, stored, wrapping } = fits(selection.instances, &takes);
+    if chosen.is_empty() {
+        let detail =
+            format!("stored in {}, which is not given in the transfer syntax asked; {OFFERED}", stored.join(", "));
+        return Err(not_acceptable(detail));
+    }
+    let root = call.service_root();
+    let permit = match chosen.iter().any(|(_, rendition)| matches!(rendition, Rendition::Made(_))) {
+        true => Some(Arc::new(encoding::permit(&call.app).await?)),
+        false => None,
+    };
+    let first = first(call, &chosen).await?;
+    let headers = &call.parts.headers;
+    let how: Vec<String> = chosen.iter().map(|(_, rendition)| format!("{rendition:?}")).collect();
+    let tag = etag(chosen.iter().map(|(row, _)| row), &format!("{wrapping:?} {} {root}", how.join(",")));
+    let mut response = match wrapping {
+        Packing::Single => bare(&call.app, headers, chosen, first, tag, permit)?,
+        Packing::Multipart => parts(&call.app, headers, chosen, first, &root, &tag, permit),
+        Packing::Zip if conditional::is_known(headers, &tag) => conditional::not_modified(&tag),
+        Packing::Zip => zip(&call.app, chosen, first, &name, &tag, permit),
+    };
+    if !stored.is_empty() && response.status() == StatusCode::OK {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        notes.push(format!(
+            "Instances stored in {} are left out: their transfer syntax does not fit the Accept header.",
+            stored.join(", ")
+        ));
+    }
+    warn(&mut response, &notes);
+    Ok(response)
+}
+
+/// What of a selection goes out, and how.
+struct Fits {
+    chosen: Vec<(InstanceRow, Rendition)>,
+    /// The transfer syntaxes of what fits no range.
+    stored: Vec<String>,
+    wrapping: Packing,
+}
+
+/// The best rendition of every instance.
+fn fits(rows: Vec<InstanceRow>, takes: &[Takes<'_>]) -> Fits {
     let (mut chosen, mut refused, mut wrapping) = (Vec::new(), BTreeSet::new(), Packing::Multipart);
-    for row in selection.instances {
-        let fit = takes.iter().find_map(|(wrapping, syntax)| {
-            let rendition = instance_rendition(row.transfer_syntax.as_str(), *syntax)?;
-            Some((*wrapping, completed(&row, rendition)))
+    for row in rows {
+        let fit = takes.iter().find_map(|takes| {
+            let made = |wanted: &str| transcode::target(&row, wanted);
+            let rendition = instance_rendition(row.transfer_syntax.as_str(), takes.syntax, takes.anything, made)?;
+            Some((takes.packing, completed(&row, rendition)))
         });
         match fit {
             Some((asked, rendition)) => {
@@ -64,35 +108,7 @@ pub(crate) async fn answer(call: &Call, ranges: &[MediaRange], target: Target, o
             }
         }
     }
-    let stored: Vec<String> = refused.into_iter().collect();
-    if chosen.is_empty() {
-        let detail =
-            format!("stored in {}, which is not re-encoded to the transfer syntax asked; {OFFERED}", stored.join(", "));
-        return Err(not_acceptable(detail));
-    }
-    let root = call.service_root();
-    let permit = match chosen.iter().any(|(_, rendition)| *rendition == Rendition::ExplicitLe) {
-        true => Some(Arc::new(encoding::permit(&call.app).await?)),
-        false => None,
-    };
-    let headers = &call.parts.headers;
-    let how: Vec<String> = chosen.iter().map(|(_, rendition)| format!("{rendition:?}")).collect();
-    let tag = etag(chosen.iter().map(|(row, _)| row), &format!("{wrapping:?} {} {root}", how.join(",")));
-    let mut response = match wrapping {
-        Packing::Single => bare(&call.app, headers, chosen, tag, permit)?,
-        Packing::Multipart => parts(&call.app, headers, chosen, &root, &tag, permit),
-        Packing::Zip if conditional::is_known(headers, &tag) => conditional::not_modified(&tag),
-        Packing::Zip => zip(&call.app, chosen, &name, &tag, permit),
-    };
-    if !stored.is_empty() && response.status() == StatusCode::OK {
-        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-        notes.push(format!(
-            "Instances stored in {} are left out: their transfer syntax does not fit the Accept header.",
-            stored.join(", ")
-        ));
-    }
-    warn(&mut response, &notes);
-    Ok(response)
+    Fits { chosen, stored: refused.into_iter().collect(), wrapping }
 }
 
 /// An object that came without preamble or file meta information goes out with ours, even where the stored bytes are
@@ -110,15 +126,32 @@ enum Packing {
     Zip,
 }
 
+/// What a range takes.
+struct Takes<'a> {
+    packing: Packing,
+    /// Its transfer syntax, if it names one.
+    syntax: Option<&'a str>,
+    /// It is `*/*`.
+    anything: bool,
+}
+
 /// How a range wants objects; a bare object only where the path names one instance.
-fn wanted(range: &MediaRange, one: bool) -> Option<(Packing, Option<&str>)> {
+fn wanted(range: &MediaRange, one: bool) -> Option<Takes<'_>> {
     let packing = match dicom_wrapping(range) {
         Some(Wrapping::Single) if one => Packing::Single,
         Some(Wrapping::Multipart) => Packing::Multipart,
         _ if range.covers("application", "zip") => Packing::Zip,
         _ => return None,
     };
-    Some((packing, range.transfer_syntax()))
+    Some(Takes { packing, syntax: range.transfer_syntax(), anything: range.main == "*" })
+}
+
+/// The first object that is made, opened before the answer begins, so that pixels which cannot be had are refused and
+/// not cut off; none where the first one goes out as it is stored.
+async fn first(call: &Call, chosen: &[(InstanceRow, Rendition)]) -> Result<Option<Source>, Problem> {
+    let Some((row, Rendition::Made(syntax))) = chosen.first() else { return Ok(None) };
+    let (row, syntax) = (row.clone(), *syntax);
+    call.blocking(move |archive| Ok(Some(encoding::made_file(archive, &row, syntax)?))).await
 }
 
 /// A place among the answers that re-encode, given back with the last object.
@@ -128,6 +161,7 @@ fn parts(
     app: &Arc<App>,
     headers: &HeaderMap,
     chosen: Vec<(InstanceRow, Rendition)>,
+    mut first: Option<Source>,
     root: &str,
     tag: &str,
     permit: Permit,
@@ -136,20 +170,27 @@ fn parts(
     for (row, rendition) in chosen {
         let location = instance_url(root, &row);
         let (content_type, length) = described(&row, rendition);
-        let (app, permit) = (Arc::clone(app), permit.clone());
-        answer.part(&content_type, Some(&location), length, move || open(&app, &row, rendition, permit));
+        let (app, permit, opened) = (Arc::clone(app), permit.clone(), first.take());
+        answer.part(&content_type, Some(&location), length, move || open(&app, &row, rendition, opened, permit));
     }
     multipart(headers, answer, "application/dicom", tag)
 }
 
 /// A ZIP file, one object open at a time, whatever the size of the study.
-fn zip(app: &Arc<App>, chosen: Vec<(InstanceRow, Rendition)>, name: &str, tag: &str, permit: Permit) -> Response {
+fn zip(
+    app: &Arc<App>,
+    chosen: Vec<(InstanceRow, Rendition)>,
+    mut first: Option<Source>,
+    name: &str,
+    tag: &str,
+    permit: Permit,
+) -> Response {
     let mut file = Zip::new();
     for (row, rendition) in chosen {
         let entry = format!("{}/{}.dcm", row.key.series, row.sop_instance);
         let (_, length) = described(&row, rendition);
-        let (app, permit) = (Arc::clone(app), permit.clone());
-        file.add(&entry, length, move || open(&app, &row, rendition, permit));
+        let (app, permit, opened) = (Arc::clone(app), permit.clone(), first.take());
+        file.add(&entry, length, move || open(&app, &row, rendition, opened, permit));
     }
     let length = file.length();
     let mut response = Response::new(Body::new(ReaderBody::new(Box::new(file), length)));
@@ -166,6 +207,7 @@ fn bare(
     app: &Arc<App>,
     headers: &HeaderMap,
     chosen: Vec<(InstanceRow, Rendition)>,
+    first: Option<Source>,
     tag: String,
     permit: Permit,
 ) -> Result<Response, Problem> {
@@ -180,7 +222,7 @@ fn bare(
             file.seek(SeekFrom::Start(range.start))?;
             return Ok(Box::new(file.take(wanted)));
         }
-        let mut source = open(&app, &row, rendition, permit)?;
+        let mut source = open(&app, &row, rendition, first, permit)?;
         encoding::skip(&mut source, range.start)?;
         Ok(Box::new(source.take(wanted)))
     }))
@@ -196,19 +238,30 @@ fn described(row: &InstanceRow, rendition: Rendition) -> (String, Option<u64>) {
             let meta = u64::try_from(encoding::meta(row, &row.transfer_syntax).len()).unwrap_or_default();
             (format!("application/dicom; transfer-syntax={}", row.transfer_syntax), Some(data_set.saturating_add(meta)))
         }
-        Rendition::ExplicitLe => {
-            (format!("application/dicom; transfer-syntax={}", crate::dicomweb::media::EXPLICIT_LE), None)
-        }
+        Rendition::Made(syntax) => (format!("application/dicom; transfer-syntax={syntax}"), None),
     }
 }
 
-fn open(app: &Arc<App>, row: &InstanceRow, rendition: Rendition, permit: Permit) -> std::io::Result<Source> {
+/// Opens an object, or takes the one that was opened before.
+fn open(
+    app: &Arc<App>,
+    row: &InstanceRow,
+    rendition: Rendition,
+    opened: Option<Source>,
+    permit: Permit,
+) -> std::io::Result<Source> {
     match rendition {
         Rendition::Stored => Ok(Box::new(app.archive.file(row))),
         Rendition::WithMeta => {
             let meta = std::io::Cursor::new(encoding::meta(row, &row.transfer_syntax));
             Ok(Box::new(meta.chain(app.archive.data_set(row))))
         }
-        Rendition::ExplicitLe => Ok(encoding::held(encoding::explicit_le_file(app, row)?, permit)),
+        Rendition::Made(syntax) => {
+            let made = match opened {
+                Some(opened) => opened,
+                None => encoding::made_file(&app.archive, row, syntax).map_err(std::io::Error::other)?,
+            };
+            Ok(encoding::held(made, permit))
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::bulkdata::pixel_data;
 use super::frames::Pixels;
-use super::{encoding, etag, instance_url, multipart, not_acceptable, select, target};
+use super::{encoding, etag, instance_url, made, multipart, not_acceptable, select, target};
 use crate::app::{App, Call};
 use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition};
 use crate::dicomweb::multipart::Multipart;
@@ -23,11 +23,12 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     let selection = select(&call, target(endpoint, &call)?).await?;
     let root = call.service_root();
     let deflated = |row: &InstanceRow| row.transfer_syntax.as_str() == media::DEFLATED_LE;
-    let permit = match selection.instances.iter().any(deflated) {
-        true => Some(encoding::permit(&call.app).await?),
-        false => None,
+    let permit_if = async |needed: bool| match needed {
+        true => encoding::permit(&call.app).await.map(Some),
+        false => Ok(None),
     };
     if endpoint == Endpoint::InstancePixels {
+        let permit = permit_if(selection.instances.iter().any(deflated)).await?;
         let row = selection.instances.into_iter().next();
         let row = row.ok_or_else(|| Problem::new(Kind::NotFound, "the archive has no such instance"))?;
         let location = format!("{}/pixeldata", instance_url(&root, &row));
@@ -49,12 +50,12 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
         }
     }
     let Some((_, first)) = chosen.first() else {
-        return Err(not_acceptable(
-            "pixel data of several instances is answered as multipart/related of stored frames",
-        ));
+        return Err(not_acceptable("pixel data of several instances is answered as multipart/related of its frames"));
     };
     let inner = first.media;
-    let tag = etag(chosen.iter().map(|(row, _)| row), "pixeldata");
+    let permit = permit_if(chosen.iter().any(|(row, rendition)| rendition.made || deflated(row))).await?;
+    let how: Vec<&str> = chosen.iter().map(|(_, rendition)| rendition.syntax.as_str()).collect();
+    let tag = etag(chosen.iter().map(|(row, _)| row), &format!("pixeldata {}", how.join(",")));
     let mut response = multipart(&call.parts.headers, parts(&call.app, chosen, &root, permit), inner, &tag);
     if left_out && response.status() == StatusCode::OK {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -63,7 +64,7 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     Ok(response)
 }
 
-/// One part per instance: its frames one after the other, as each is stored, read when its turn comes.
+/// One part per instance: its frames one after the other, as each is stored or made, when its turn comes.
 fn parts(
     app: &Arc<App>,
     chosen: Vec<(InstanceRow, FrameRendition)>,
@@ -77,6 +78,9 @@ fn parts(
         let content_type = format!("{}; transfer-syntax={}", rendition.media, rendition.syntax);
         let (app, permit) = (Arc::clone(app), permit.clone());
         answer.part(&content_type, Some(&location), None, move || {
+            if rendition.made {
+                return Ok(encoding::held(Box::new(made::all(&app, &row, &rendition.syntax, None)), permit));
+            }
             let failed = |problem: Problem| io::Error::other(problem.detail);
             let pixels = Pixels::open(row, |row| Ok(app.archive.layout(row)?)).map_err(failed)?;
             let source: Box<dyn Read + Send> = pixels.all(&app, rendition.swap)?;
