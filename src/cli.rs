@@ -6,6 +6,7 @@ mod destinations;
 mod dicom;
 mod exit;
 mod export;
+mod forward;
 mod import;
 mod keys;
 mod ledger;
@@ -86,6 +87,9 @@ enum Command {
     /// Whom objects may be sent to by C-MOVE (nơi nhận ảnh).
     #[command(subcommand, after_help = destinations::HELP)]
     Destinations(destinations::Destinations),
+    /// What goes on to other systems by itself, and how far it is (chuyển tiếp ảnh).
+    #[command(subcommand, after_help = forward::HELP)]
+    Forward(forward::Forward),
     /// Asks another DICOM system whether it answers: C-ECHO (kiểm tra kết nối).
     Echo(dicom::Echo),
     /// Sends DICOM files to another system by C-STORE (gửi ảnh).
@@ -206,6 +210,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::CheckConfig(wanted) => check_config::run(&wanted),
         Command::Sources(wanted) => sources::run(&wanted),
         Command::Destinations(wanted) => destinations::run(&wanted),
+        Command::Forward(wanted) => forward::run(&wanted),
         Command::Echo(wanted) => dicom::echo(&wanted),
         Command::Send(wanted) => dicom::send(&wanted),
         Command::Ledger(wanted) => ledger::run(&wanted),

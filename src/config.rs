@@ -5,6 +5,7 @@
 //! Hospitals, modalities and AE titles of peers are not here: they are registry data (`khoanh sources`).
 
 mod decode;
+mod forward;
 mod options;
 mod pictures;
 mod tiers;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use decode::Decode;
+pub(crate) use forward::Forward;
 pub(crate) use pictures::Pictures;
 pub(crate) use tiers::{Cold, Keys, Packs, Scrub, Tier};
 pub(crate) use units::{Size, Span};
@@ -54,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) tier: Tier,
     /// How long studies are kept.
     pub(crate) retention: Retention,
+    /// What goes on to other systems.
+    pub(crate) forward: Forward,
     /// The DICOM port.
     pub(crate) dicom: Dicom,
     /// The HTTP port.
@@ -285,6 +289,7 @@ impl Default for Config {
             keys: Keys::default(),
             tier: Tier::default(),
             retention: Retention::default(),
+            forward: Forward::default(),
             dicom: Dicom::default(),
             http: Http::default(),
             log: Log::default(),

@@ -5,6 +5,7 @@
 
 mod client;
 mod export;
+mod forward;
 mod import;
 mod keys;
 mod retention;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+pub(crate) use forward::ForwardRequest;
 pub(crate) use keys::KeyRequest;
 pub(crate) use retention::{RetentionRequest, Target};
 pub(crate) use server::Server;
@@ -56,6 +58,8 @@ pub(crate) enum Request {
     Destinations,
     /// Adds, changes or removes a destination.
     PutDestination(Destination),
+    /// Forwarding: rules, roots, tasks.
+    Forward(Box<ForwardRequest>),
     /// Adopts folders of DICOM files.
     Import(ImportRequest),
     /// Re-reads everything stored.

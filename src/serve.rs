@@ -9,6 +9,7 @@ use crate::cli::{Exit, Failure, remarks};
 use crate::config::Config;
 use crate::control::{self, socket_path};
 use archive::Archive;
+use archive::forward::dispatch::{Carriers, Dispatcher};
 use dimse::Listener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
@@ -17,7 +18,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -33,6 +34,7 @@ struct Running {
     archive: Arc<Archive>,
     dicom: Listener,
     http: Http,
+    forwarding: Dispatcher,
     // Dropped last of the edges: `khoanh status` works while the others drain.
     control: control::Server,
 }
@@ -100,9 +102,23 @@ async fn listen(config: &Config, archive: Arc<Archive>, render: metrics::Render)
         .await
         .map_err(|error| failed("dicom", &error))?;
     let http = serve_http(server, config.stop.within.0);
+    let forwarding = forward(config, &archive)?;
     let socket = socket_path(&config.data);
     let control = control::Server::start(&socket, &archive).map_err(|error| failed("control socket", &error))?;
-    Ok(Running { archive, dicom, http, control })
+    Ok(Running { archive, dicom, http, forwarding, control })
+}
+
+/// Begins to bring what waits to its destinations.
+fn forward(config: &Config, archive: &Arc<Archive>) -> Result<Dispatcher, Failure> {
+    let calls = config.dimse().calls;
+    let limits = web::StowLimits { connect: calls.connect, answer: calls.answer, write: calls.write };
+    // At least one is configured.
+    let title = config.dicom.ae_titles.first().cloned().ok_or_else(|| Failure::new(Exit::Failed, "no AE title"))?;
+    let carriers = Carriers {
+        dicom: Box::new(dimse::Forwarder::new(calls, title)),
+        stow: Box::new(web::StowForwarder::new(Handle::current(), limits)),
+    };
+    Dispatcher::start(archive, carriers).map_err(|error| failed("forwarding", &error))
 }
 
 fn serve_http(server: Server, limit: Duration) -> Http {
@@ -167,8 +183,10 @@ pub(crate) async fn stop_signal() -> io::Result<()> {
 async fn stop(running: Running, within: Duration) -> Result<Exit, Failure> {
     let begun = Instant::now();
     tracing::info!(within_secs = within.as_secs(), "stopping: open objects finish, new ones are refused");
-    let Running { archive, dicom, http, control } = running;
+    let Running { archive, dicom, http, forwarding, control } = running;
     archive.begin_drain();
+    let sending = within.saturating_sub(CLOSE_AT_LEAST.min(within / 2));
+    let sending = tokio::task::spawn_blocking(move || forwarding.shutdown(sending));
     let edges = Instant::now() + within.saturating_sub(CLOSE_AT_LEAST.min(within / 2));
     let cut = tokio::select! {
         cut = drain(dicom, http, edges) => cut,
@@ -178,6 +196,9 @@ async fn stop(running: Running, within: Duration) -> Result<Exit, Failure> {
         }
     };
     drop(control);
+    if !sending.await.unwrap_or(false) {
+        tracing::warn!("a delivery to another system does not end; it is made again after the next start");
+    }
     let left = within.saturating_sub(begun.elapsed()).max(CLOSE_AT_LEAST);
     let closed = tokio::task::spawn_blocking(move || archive.close(left)).await;
     match closed {

@@ -14,6 +14,8 @@ mod crash;
 mod dimse;
 #[path = "all/documents.rs"]
 mod documents;
+#[path = "all/forwarding.rs"]
+mod forwarding;
 #[path = "all/hostile.rs"]
 mod hostile;
 #[path = "all/hostile_objects.rs"]

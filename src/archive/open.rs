@@ -48,6 +48,7 @@ pub struct Archive {
     budget: Budget,
     registry: RwLock<Registry>,
     pub(crate) commitments: crate::commitment::Commitments,
+    pub(crate) forwarding: crate::forward::Forwarding,
     prepared: Prepared,
     pub(crate) pictures: Pictures,
     packs: Packs,
@@ -185,8 +186,7 @@ impl Archive {
         index: Arc<dyn Index>,
     ) -> Result<Arc<Self>, OpenError> {
         let Bytes { journal, facts, packs, keeper, tiers } = bytes;
-        let queue = Arc::new(FairQueue::new());
-        let health = Arc::new(Health::default());
+        let (queue, health) = (Arc::new(FairQueue::new()), Arc::new(Health::default()));
         let journaled = Arc::new(AtomicU64::new(0));
         let ((facilities, sources), destinations) = (index.registry()?, index.destinations()?);
         let feed = keeper.as_ref().map(|keeper| keeper.feed());
@@ -204,6 +204,7 @@ impl Archive {
             rewriting: RwLock::new(()),
             retention: Retention::load(index.as_ref())?,
             registry_change: Mutex::new(()),
+            forwarding: crate::forward::Forwarding::open(&options, index.forwarding()?)?,
             journal,
             index,
             queue,

@@ -1,6 +1,7 @@
 //! What the archive is started with; every limit has a name and a default here.
 
 use crate::clock::{Clock, SystemClock};
+use crate::forward::ForwardOptions;
 use crate::proof::LedgerKeeping;
 use crate::tier::policy::Policies;
 use crate::tier::{CloudOptions, KeyOptions};
@@ -62,6 +63,8 @@ pub struct Options {
     pub policies: Policies,
     /// How long studies are kept, and how they are destroyed.
     pub retention: RetentionOptions,
+    /// How objects go on to other systems.
+    pub forward: ForwardOptions,
     /// AE titles the archive answers to besides those of its sources.
     pub ae_titles: Vec<AeTitle>,
     /// Seeds one demo facility that accepts any AE title from loopback when the registry is empty.
@@ -194,6 +197,7 @@ impl Options {
             keys: KeyOptions::default(),
             policies: Policies::default(),
             retention: RetentionOptions::default(),
+            forward: ForwardOptions::default(),
             ae_titles: AeTitle::parse("KHOANH").into_iter().collect(),
             seed_demo: true,
             ledger: Some(LedgerKeeping::default()),

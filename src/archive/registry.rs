@@ -70,6 +70,11 @@ impl Registry {
         self
     }
 
+    /// A source by its name.
+    pub(crate) fn source(&self, id: &str) -> Option<&Source> {
+        self.sources.get(id)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.facilities.is_empty() && self.sources.is_empty() && self.destinations.is_empty()
     }

@@ -319,6 +319,7 @@ impl Archive {
             Fact::Facility(facility) => self.sources().0.contains(facility),
             Fact::Source(source) => self.sources().1.contains(source),
             Fact::Destination(destination) => self.destinations().contains(destination),
+            Fact::Forwarding(fact) => self.forwarding.holds(fact),
             Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
                 let study = study_key(*facility, study, *patient);
                 let row = self.index().series(&SeriesKey { study, series: series.clone() })?;

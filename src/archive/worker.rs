@@ -51,7 +51,10 @@ pub(crate) fn quiet_round(archive: &Arc<Archive>) -> Result<(), RetrieveError> {
     let quiet_ms = u64::try_from(archive.options().quiet_after.as_millis()).unwrap_or(u64::MAX);
     let before = archive.now_ms().saturating_sub(quiet_ms);
     let failed = |error: crate::IngestError| RetrieveError::Unavailable { what: error.to_string() };
-    for row in archive.index().busy_series(before, ROUND)? {
+    let quiet = archive.index().busy_series(before, ROUND)?;
+    // What goes on to others is queued before it is recorded that nothing is due any more.
+    archive.forward_series(&quiet)?;
+    for row in quiet {
         // The document first: whoever learns that a series is quiet finds its metadata prepared.
         if let Err(error) = archive.prepare(&row) {
             tracing::warn!(series = %row.key.series, %error, "metadata could not be prepared");
@@ -61,6 +64,7 @@ pub(crate) fn quiet_round(archive: &Arc<Archive>) -> Result<(), RetrieveError> {
     for row in archive.index().incomplete_studies(ROUND)? {
         // First what was decided of it: a kill in between leaves the study incomplete, and it is looked at again.
         archive.keep_promise(&row).map_err(|error| RetrieveError::Unavailable { what: error.to_string() })?;
+        archive.forward_study(&row)?;
         let fact = Fact::StudyComplete {
             facility: row.key.facility,
             study: row.key.study.clone(),

@@ -27,6 +27,7 @@ impl Config {
         self.check_ledger()?;
         self.check_tiers()?;
         self.check_decode()?;
+        self.check_forward()?;
         self.check_edges()?;
         let level = self.log.level.as_str();
         if !["error", "warn", "info", "debug", "trace"].contains(&level) {
@@ -182,6 +183,7 @@ impl Config {
                 undo_days: self.retention.undo_days,
                 studies_per_second: self.retention.studies_per_second,
             },
+            forward: self.forward.options(),
             ae_titles: self.dicom.ae_titles.clone(),
             seed_demo: self.dicom.demo_facility,
             ledger: self.keeping(),

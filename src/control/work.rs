@@ -1,7 +1,7 @@
 //! What a request does to the archive: the same whether it came through the socket or the command opened the
 //! data directory itself.
 
-use super::{LedgerRequest, Progress, Request, export, import, keys, retention, tiers};
+use super::{LedgerRequest, Progress, Request, export, forward, import, keys, retention, tiers};
 use crate::cli::{Exit, Failure};
 use archive::backup::{BackupPlace, Wanted as WantedBackup};
 use archive::proof::Wanted;
@@ -19,6 +19,7 @@ impl Request {
             Self::Sources => "sources",
             Self::Register { .. } => "register",
             Self::Destinations | Self::PutDestination(_) => "destinations",
+            Self::Forward(_) => "forward",
             Self::Import(_) => "import",
             Self::Verify => "verify",
             Self::Scrub { .. } => "scrub",
@@ -56,6 +57,7 @@ pub(super) fn answer(
             put.map_err(|error| Failure::new(Exit::Failed, format!("destination {}: {error}", destination.title)))?;
             Ok(Value::Null)
         }
+        Request::Forward(asked) => forward::answer(archive, asked),
         Request::Import(wanted) => import::run(archive, wanted, stop, progress),
         Request::Verify => verify(archive, stop, progress),
         Request::Usage => usage(archive, stop, progress),

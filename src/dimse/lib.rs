@@ -11,6 +11,7 @@ mod command;
 mod commitment_reports;
 mod commitment_scp;
 mod find_scp;
+mod forward;
 pub mod fuzz;
 mod get_scp;
 mod half_open;
@@ -38,6 +39,7 @@ mod transfer_syntax;
 mod behaviour;
 
 pub use commitment_scp::STORAGE_COMMITMENT;
+pub use forward::Forwarder;
 pub use listener::{ListenError, Listener};
 pub use negotiate::VERIFICATION;
 pub use options::Options;

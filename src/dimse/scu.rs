@@ -167,7 +167,20 @@ impl Requestor {
     /// # Errors
     /// When there is no association; one without any accepted context is no error here.
     pub fn open(peer: &Peer, proposals: &[Proposal], limits: &Limits) -> Result<Self, CallError> {
-        Self::open_in_role(peer, proposals, limits, false)
+        Self::open_in_role(peer, proposals, limits, false, &mut |_| {})
+    }
+
+    /// The same; `connected` hears of the connection as soon as there is one, so that another thread can end it.
+    ///
+    /// # Errors
+    /// As [`Requestor::open`].
+    pub(crate) fn open_watched(
+        peer: &Peer,
+        proposals: &[Proposal],
+        limits: &Limits,
+        connected: &mut dyn FnMut(&TcpStream),
+    ) -> Result<Self, CallError> {
+        Self::open_in_role(peer, proposals, limits, false, connected)
     }
 
     /// The same, as the SCP of what is proposed: for reports to those who asked.
@@ -175,11 +188,18 @@ impl Requestor {
     /// # Errors
     /// As [`Requestor::open`].
     pub(crate) fn open_as_provider(peer: &Peer, proposals: &[Proposal], limits: &Limits) -> Result<Self, CallError> {
-        Self::open_in_role(peer, proposals, limits, true)
+        Self::open_in_role(peer, proposals, limits, true, &mut |_| {})
     }
 
-    fn open_in_role(peer: &Peer, proposals: &[Proposal], limits: &Limits, scp: bool) -> Result<Self, CallError> {
+    fn open_in_role(
+        peer: &Peer,
+        proposals: &[Proposal],
+        limits: &Limits,
+        scp: bool,
+        connected: &mut dyn FnMut(&TcpStream),
+    ) -> Result<Self, CallError> {
         let mut stream = connect(&peer.address, limits)?;
+        connected(&stream);
         let request = propose::request(peer, proposals, limits, scp);
         stream.write_all(&request).map_err(failed)?;
         let answer = answer(&mut Until { stream: &mut stream, end: Instant::now() + limits.answer })?;

@@ -1,6 +1,6 @@
 //! The logical dump: what every engine must agree on, row by row.
 //!
-//! Order: facilities by code, sources by name, destinations by AE title, then every study by first `seq`, each followed by its series by first
+//! Order: facilities by code, sources by name, destinations by AE title, forwarding by entry, then every study by first `seq`, each followed by its series by first
 //! `seq`, each followed by its instances by `seq`, then copies in conflict by `seq`, then packs by name, then retention
 //! facts by number.
 //! Each record is a letter, the length of the row and the row as in [`crate::encode`], without places in the journal.
@@ -9,6 +9,7 @@ use crate::IndexError;
 use crate::codec::Encoder;
 use crate::encode;
 use crate::row::{InstanceRow, PackRow, SeriesRow, StudyRow};
+use model::forward::ForwardFact;
 use model::retention::RetentionFact;
 use model::{Destination, Facility, Home, Layout, Lsn, Source};
 
@@ -41,6 +42,10 @@ impl<'a> Writer<'a> {
 
     pub(crate) fn destination(&mut self, destination: &Destination) {
         self.record(b'D', &serde_json::to_vec(destination).unwrap_or_default());
+    }
+
+    pub(crate) fn forwarding(&mut self, fact: &ForwardFact) {
+        self.record(b'W', &serde_json::to_vec(fact).unwrap_or_default());
     }
 
     pub(crate) fn study(&mut self, row: &StudyRow) {

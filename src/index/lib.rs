@@ -33,6 +33,7 @@ pub use row::{
 pub use stats::{Count, Stats};
 pub use whole::Whole;
 
+use model::forward::ForwardFact;
 use model::retention::{RetentionFact, StudyVersion};
 use model::{Destination, Facility, FacilityCode, Fact, Home, Layout, Lsn, PackId, Source, Uid};
 
@@ -166,6 +167,9 @@ pub trait Index: Send + Sync {
 
     /// Destinations by AE title, removed ones too.
     fn destinations(&self) -> Result<Vec<Destination>, IndexError>;
+
+    /// What forwarding is told, the newest of each entry, by [`ForwardFact::key`].
+    fn forwarding(&self) -> Result<Vec<ForwardFact>, IndexError>;
 
     /// The document prepared for a series, if one was kept. It is a cache: it may vanish and is not in the dump.
     fn prepared(&self, key: &SeriesKey, kind: PreparedKind) -> Result<Option<Prepared>, IndexError>;

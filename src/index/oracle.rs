@@ -3,6 +3,7 @@
 //! It scans everything for every query. Use it in tests and as the measure of faster engines.
 
 mod derive;
+mod pages;
 mod retention;
 
 use crate::position::Position;
@@ -11,11 +12,13 @@ use crate::{
     Buried, Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, KnownCopy, KnownPatient, KnownStudy,
     PackRow, Page, Plan, Prepared, PreparedKind, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole, dump,
 };
+use model::forward::ForwardFact;
 use model::pack::PackFact;
 use model::retention::{RetentionFact, StudyVersion};
 use model::{
     AeTitle, Destination, Facility, FacilityCode, Fact, Home, InstanceHead, Layout, Level, Lsn, PackId, Source, Uid,
 };
+use pages::{keep_newest, page};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,6 +37,7 @@ struct State {
     facilities: BTreeMap<FacilityCode, (Lsn, Facility)>,
     sources: BTreeMap<String, (Lsn, Source)>,
     destinations: BTreeMap<AeTitle, (Lsn, Destination)>,
+    forwarding: BTreeMap<String, (Lsn, ForwardFact)>,
     quiet: BTreeMap<SeriesKey, u64>,
     complete: BTreeMap<StudyKey, u64>,
     prepared: BTreeMap<(SeriesKey, PreparedKind), Prepared>,
@@ -105,6 +109,7 @@ impl State {
             Fact::Facility(facility) => keep_newest(&mut self.facilities, facility.code, lsn, facility),
             Fact::Source(source) => keep_newest(&mut self.sources, source.id.clone(), lsn, source),
             Fact::Destination(to) => keep_newest(&mut self.destinations, to.title.clone(), lsn, to),
+            Fact::Forwarding(fact) => keep_newest(&mut self.forwarding, fact.key(), lsn, fact),
             Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
                 let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
                 let key = SeriesKey { study: study.clone(), series: series.clone() };
@@ -205,21 +210,6 @@ impl State {
         chains.dedup_by_key(|(cursor, _)| *cursor);
         chains
     }
-}
-
-fn keep_newest<K: Ord, V: Clone>(map: &mut BTreeMap<K, (Lsn, V)>, key: K, lsn: Lsn, value: &V) {
-    if map.get(&key).is_none_or(|(kept, _)| *kept <= lsn) {
-        map.insert(key, (lsn, value.clone()));
-    }
-}
-
-/// Cuts one page out of all rows.
-fn page<T>(all: impl IntoIterator<Item = (Cursor, T)>, after: Option<&Cursor>, limit: usize) -> Page<T> {
-    let limit = limit.max(1);
-    let rest = all.into_iter().filter(|(cursor, _)| after.is_none_or(|after| cursor > after));
-    let (cursors, rows): (Vec<Cursor>, Vec<T>) = rest.take(limit).unzip();
-    let cursor = if rows.len() < limit { None } else { cursors.last().copied() };
-    Page { rows, cursor }
 }
 
 impl Index for Oracle {
@@ -396,6 +386,10 @@ impl Index for Oracle {
         Ok(self.state.lock().destinations.values().map(|(_, destination)| destination.clone()).collect())
     }
 
+    fn forwarding(&self) -> Result<Vec<ForwardFact>, IndexError> {
+        Ok(self.state.lock().forwarding.values().map(|(_, fact)| fact.clone()).collect())
+    }
+
     fn prepared(&self, key: &SeriesKey, kind: PreparedKind) -> Result<Option<Prepared>, IndexError> {
         Ok(self.state.lock().prepared.get(&(key.clone(), kind)).cloned())
     }
@@ -419,6 +413,7 @@ impl Index for Oracle {
         facilities.iter().for_each(|facility| dump.facility(facility));
         sources.iter().for_each(|source| dump.source(source));
         state.destinations.values().for_each(|(_, destination)| dump.destination(destination));
+        state.forwarding.values().for_each(|(_, fact)| dump.forwarding(fact));
         let mut studies: Vec<_> = state.studies.values().collect();
         studies.sort_by_key(|row| row.first_seq);
         for study in studies {

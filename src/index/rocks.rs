@@ -29,6 +29,7 @@ use crate::{
 use apply::{Applier, Mark};
 use cells::{For, Waits};
 use lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
+use model::forward::ForwardFact;
 use model::retention::{RetentionFact, StudyVersion};
 use model::{Destination, Facility, FacilityCode, Fact, Layout, Lsn, PackId, Source, Uid};
 use parking_lot::Mutex;
@@ -362,6 +363,10 @@ impl Index for Rocks {
         self.reader().prefix(Table::Meta, b"D")?.collect(usize::MAX, |_, value| registered(value))
     }
 
+    fn forwarding(&self) -> Result<Vec<ForwardFact>, IndexError> {
+        self.reader().prefix(Table::Meta, b"W")?.collect(usize::MAX, |_, value| registered(value))
+    }
+
     fn prepared(&self, key: &SeriesKey, kind: PreparedKind) -> Result<Option<Prepared>, IndexError> {
         let reader = self.reader();
         let Some((_, series)) = reader.locate(key)? else { return Ok(None) };
@@ -405,6 +410,7 @@ impl Index for Rocks {
         facilities.iter().for_each(|facility| dump.facility(facility));
         sources.iter().for_each(|source| dump.source(source));
         self.destinations()?.iter().for_each(|destination| dump.destination(destination));
+        self.forwarding()?.iter().for_each(|fact| dump.forwarding(fact));
         self.reader().dump(&mut dump)
     }
 

@@ -1,5 +1,6 @@
 //! What the journal records: facts, in the order they became true.
 
+use crate::forward::ForwardFact;
 use crate::pack::{PackFact, PackId};
 use crate::retention::{RetentionFact, StudyRef};
 use crate::{Destination, Facility, FacilityCode, InstanceHead, Source, Uid};
@@ -20,6 +21,8 @@ pub enum Fact {
     Source(Source),
     /// A destination was added, changed or removed (a removed one keeps its entry).
     Destination(Destination),
+    /// What forwarding is told: a rule, a root, a pause.
+    Forwarding(ForwardFact),
     /// No instance of the series arrived for the quiet time.
     SeriesQuiet {
         /// Facility of the series.

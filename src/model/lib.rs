@@ -10,6 +10,7 @@ pub mod date;
 pub mod destination;
 pub mod facility;
 pub mod fact;
+pub mod forward;
 pub mod instance;
 pub mod name;
 pub mod pack;

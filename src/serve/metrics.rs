@@ -1,6 +1,7 @@
 //! The process's metrics: one recorder for every crate, rendered by `/metrics` in the Prometheus text format.
 
 use archive::Archive;
+use archive::forward::task::LaneStatus;
 use metrics::gauge;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::Arc;
@@ -86,6 +87,7 @@ fn observe(archive: &Archive) {
         gauge!("khoanh_free_bytes").set(number(free));
     }
     tiers(&archive.tier_status());
+    forwarding(&archive.forward_status());
     for (source, row) in &stats.index.sources {
         gauge!("khoanh_source_last_received_seconds", "source" => source.clone())
             .set(number(row.last_received) / 1_000.0);
@@ -141,6 +143,20 @@ fn tiers(status: &archive::tier::TierStatus) {
     gauge!("khoanh_cache_bytes").set(number(cloud.cache_bytes));
     gauge!("khoanh_cache_hits").set(number(cloud.cache_hits));
     gauge!("khoanh_cache_misses").set(number(cloud.cache_misses));
+}
+
+/// What waits for each destination; one that has nothing left is told once more, as nothing.
+fn forwarding(lanes: &[LaneStatus]) {
+    for lane in lanes {
+        let to = lane.to.to_string();
+        for (state, tasks) in [("waiting", lane.waiting), ("dead", lane.dead)] {
+            gauge!("khoanh_forward_tasks", "to" => to.clone(), "state" => state).set(number(tasks));
+        }
+        gauge!("khoanh_forward_paused", "to" => to.clone()).set(if lane.paused { 1.0 } else { 0.0 });
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let age = lane.oldest.map_or(0.0, |made| now.as_secs_f64() - number(made) / 1_000.0);
+        gauge!("khoanh_forward_oldest_seconds", "to" => to).set(age.max(0.0));
+    }
 }
 
 /// Metrics are floating point; counts stay exact up to 2^53.

@@ -1,5 +1,7 @@
 //! The operators' API: health, metrics, the registry, and the lists that need a human eye.
 
+pub(crate) mod forward;
+
 use crate::app::{self, Call};
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;

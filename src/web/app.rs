@@ -222,9 +222,26 @@ async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         | Endpoint::Conflicts
         | Endpoint::Stats => admin::list(endpoint, call).await,
         Endpoint::Prefetch => admin::prefetch(call).await,
+        Endpoint::ForwardRules
+        | Endpoint::PutForwardRule
+        | Endpoint::ForwardRoots
+        | Endpoint::PutForwardRoot
+        | Endpoint::ForwardStatus
+        | Endpoint::ForwardTasks
+        | Endpoint::RetryForwards
+        | Endpoint::DropForwards
+        | Endpoint::PauseForward
+        | Endpoint::ResumeForward => admin::forward::answer(endpoint, call).await,
         Endpoint::PutFacility | Endpoint::PutSource | Endpoint::PutDestination | Endpoint::DisableSource => {
             admin::change(endpoint, call).await
         }
+        _ => serve(endpoint, call).await,
+    }
+}
+
+/// The services of DICOMweb.
+async fn serve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
+    match endpoint {
         Endpoint::FindStudies
         | Endpoint::FindSeries
         | Endpoint::FindInstances
@@ -256,9 +273,7 @@ async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         | Endpoint::ThumbnailOfInstance
         | Endpoint::ThumbnailOfFrames => dicomweb::wado::thumbnail::retrieve(endpoint, call).await,
         Endpoint::Thumbnails => dicomweb::wado::thumbnail::list(call).await,
-        Endpoint::RejectStudy | Endpoint::RejectSeries | Endpoint::RejectInstance => {
-            dicomweb::reject::reject(endpoint, call).await
-        }
+        _ => dicomweb::reject::reject(endpoint, call).await,
     }
 }
 

@@ -13,6 +13,7 @@ mod capabilities;
 mod conditional;
 mod cors;
 pub mod dicomweb;
+mod forward;
 mod observe;
 pub mod openapi;
 mod options;
@@ -27,6 +28,7 @@ mod viewer;
 
 pub use app::{App, router};
 pub use auth::{TokenFileError, Tokens};
+pub use forward::{StowForwarder, StowLimits};
 pub use options::{Options, RenderMetrics, TlsFiles};
 pub use problem::{Kind, Problem};
 pub use server::{BindError, Peer, Server, TlsError};

@@ -96,10 +96,21 @@ fn request_body(route: &Route) -> Option<Value> {
     let media = match (route.verb, route.mount) {
         (Verb::Post, Mount::Dicomweb) => "multipart/related; type=\"application/dicom\"",
         (Verb::Put, _) => "application/json",
-        (Verb::Post, Mount::Plain) if route.endpoint == Endpoint::Prefetch => "application/json",
+        (Verb::Post, Mount::Plain) if takes_json(route.endpoint) => "application/json",
         _ => return None,
     };
     Some(json!({"required": true, "content": content(&[media])}))
+}
+
+fn takes_json(endpoint: Endpoint) -> bool {
+    matches!(
+        endpoint,
+        Endpoint::Prefetch
+            | Endpoint::RetryForwards
+            | Endpoint::DropForwards
+            | Endpoint::PauseForward
+            | Endpoint::ResumeForward
+    )
 }
 
 fn content(media: &[&str]) -> Value {

@@ -68,6 +68,16 @@ pub enum Endpoint {
     DisableSource,
     Destinations,
     PutDestination,
+    ForwardRules,
+    PutForwardRule,
+    ForwardRoots,
+    PutForwardRoot,
+    ForwardStatus,
+    ForwardTasks,
+    RetryForwards,
+    DropForwards,
+    PauseForward,
+    ResumeForward,
     Knocks,
     Conflicts,
     Stats,
@@ -206,6 +216,16 @@ table! {
     Post Plain "/api/sources/{id}/disable" DisableSource ADMIN, JSON, &[200, 503], "Refuses a source from now on and keeps its history.";
     Get Plain "/api/destinations" Destinations ADMIN, JSON, &[200], "Destinations of C-MOVE.";
     Put Plain "/api/destinations" PutDestination ADMIN, JSON, &[200, 400, 413, 503], "Adds or changes a destination, or removes it with `removed`; durable when answered.";
+    Get Plain "/api/forward/rules" ForwardRules ADMIN, JSON, &[200], "Rules of forwarding.";
+    Put Plain "/api/forward/rules" PutForwardRule ADMIN, JSON, &[200, 400, 413, 503], "Adds or changes a rule of forwarding, or removes it with `removed`; durable when answered.";
+    Get Plain "/api/forward/roots" ForwardRoots ADMIN, JSON, &[200], "DICOMweb services that objects are forwarded to.";
+    Put Plain "/api/forward/roots" PutForwardRoot ADMIN, JSON, &[200, 400, 413, 503], "Adds or changes such a service, or removes it with `removed`; durable when answered.";
+    Get Plain "/api/forward/status" ForwardStatus ADMIN, JSON, &[200], "What waits for each destination of forwarding, for callers who see every facility.";
+    Get Plain "/api/forward/tasks" ForwardTasks ADMIN, JSON, &[200, 400], "Tasks of forwarding in order; parameters: to, dead, after, limit.";
+    Post Plain "/api/forward/retry" RetryForwards ADMIN, JSON, &[200, 400, 413, 503], "Tries tasks again at once, dead ones too; `id`, `to` and `dead` choose.";
+    Post Plain "/api/forward/drop" DropForwards ADMIN, JSON, &[200, 400, 413, 503], "Gives tasks up for good; `id`, `to` and `dead` choose, one of them must be given.";
+    Post Plain "/api/forward/pause" PauseForward ADMIN, JSON, &[200, 400, 413, 503], "Holds back what goes to a destination, `to`; durable when answered.";
+    Post Plain "/api/forward/resume" ResumeForward ADMIN, JSON, &[200, 400, 413, 503], "Lets it go on; durable when answered.";
     Get Plain "/api/knocks" Knocks ADMIN, JSON, &[200], "Unknown peers that tried to connect, with counts.";
     Get Plain "/api/conflicts" Conflicts ADMIN, JSON, &[200, 400, 503], "Instances kept with other bytes under a known UID; parameters: limit, cursor.";
     Post Plain "/api/prefetch" Prefetch SENDER, JSON, &[200, 400, 413, 503], "Begins to bring a patient's studies back to the hot volumes, newest first, within a budget of bytes.";

@@ -24,6 +24,7 @@ pub fn entry_of(lsn: Lsn, fact: &Fact) -> Option<String> {
         Fact::Facility(_)
         | Fact::Source(_)
         | Fact::Destination(_)
+        | Fact::Forwarding(_)
         | Fact::SeriesQuiet { .. }
         | Fact::StudyComplete { .. }
         | Fact::Forwarded { .. } => None,

@@ -75,6 +75,10 @@ impl Applier {
                     let key = [b"D".as_slice(), destination.title.as_str().as_bytes()].concat();
                     self.registry(db, lsn, key, serde_json::to_vec(destination))?;
                 }
+                Fact::Forwarding(fact) => {
+                    let key = [b"W".as_slice(), fact.key().as_bytes()].concat();
+                    self.registry(db, lsn, key, serde_json::to_vec(fact))?;
+                }
                 Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
                     let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
                     self.quiet(db, &SeriesKey { study, series: series.clone() }, *through)?;

@@ -3,7 +3,7 @@
 //! | table | key | value |
 //! |---|---|---|
 //! | `meta` | `format`, `applied`, `max_seq`, `sweep` | a number, 8 bytes |
-//! | | `F` facility code; `S` source name; `D` AE title of a destination | record number (8 bytes), entry as JSON |
+//! | | `F` facility code; `S` source name; `D` AE title of a destination; `W` entry of forwarding | record number (8 bytes), entry as JSON |
 //! | | `T` facility code; `U` source name | counts |
 //! | `studies` | study (8) | study row |
 //! | `series` | study (8), series (8) | series row |

@@ -99,6 +99,7 @@ fn compare_lists(world: &mut World, oracle: &Oracle, engine: &impl Index) {
     assert_eq!(engine.incomplete_studies(limit).expect("e"), oracle.incomplete_studies(limit).expect("o"));
     assert_eq!(engine.registry().expect("e"), oracle.registry().expect("o"));
     assert_eq!(engine.destinations().expect("e"), oracle.destinations().expect("o"));
+    assert_eq!(engine.forwarding().expect("e"), oracle.forwarding().expect("o"));
     assert_eq!(engine.stats().expect("e"), oracle.stats().expect("o"));
     assert_eq!((engine.max_seq(), engine.applied()), (oracle.max_seq(), oracle.applied()));
     let expected = all(world, |cursor, limit| oracle.conflicts(cursor, limit).expect("oracle"));

@@ -5,6 +5,7 @@
 use index::{Entry, SeriesKey, StudyKey};
 use model::attribute::key;
 use model::facility::CharsetHint;
+use model::forward::{ForwardFact, ForwardRule, ForwardTo};
 use model::pack::{ColdCopy, PackFact, Packed};
 use model::query::{Condition, Query, Test};
 use model::{
@@ -148,6 +149,14 @@ impl World {
         let number = self.rng.u32(..9);
         Some(if self.one_in(4) {
             (Fact::Destination(self.destination(number)), None)
+        } else if self.one_in(4) {
+            let to = ForwardTo::Stow(format!("root-{}", self.rng.u8(..3)));
+            let rule = ForwardRule {
+                disabled: self.rng.bool(),
+                ..ForwardRule::new(format!("rule-{number}"), vec![to.clone()])
+            };
+            let pause = ForwardFact::Pause { to, paused: self.rng.bool() };
+            (Fact::Forwarding(if self.rng.bool() { pause } else { ForwardFact::Rule(rule) }), None)
         } else if self.rng.bool() {
             let name = format!("Bệnh viện {number}");
             let (active_from, active_to) = (String::new(), String::new());

@@ -1,0 +1,184 @@
+//! The queue on its own, and what the archive puts into it.
+
+use super::dispatch::{Carrier, Carriers, Dispatcher, Parcel, Watch};
+use super::queue::{Full, Patience, Queue};
+use super::task::{Outcome, Task};
+use super::*;
+use crate::tests::{Bench, Object, uid, until};
+use model::AeTitle;
+use model::forward::Priority;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+fn pacs() -> ForwardTo {
+    ForwardTo::Dicom(AeTitle::parse("PACS1").expect("title"))
+}
+
+pub(super) fn task(id: u64, through: u64) -> Task {
+    Task {
+        id,
+        rule: "all".into(),
+        to: pacs(),
+        payload: Payload::Objects,
+        priority: Priority::Routine,
+        facility: FacilityCode::DEMO,
+        study: uid("1.2.1"),
+        patient: 0,
+        series: Some(uid("1.2.1.1")),
+        after: 0,
+        through,
+        made: 0,
+        attempts: 0,
+        due: 0,
+        error: String::new(),
+        dead: false,
+    }
+}
+
+fn patience() -> Patience {
+    Patience { attempts: 2, pause_ms: 1_000, pause_max_ms: 3_000, give_up_ms: 60_000, tasks_max: 4 }
+}
+
+fn claimed(queue: &Queue, now: u64) -> Option<u64> {
+    queue.claim(&pacs(), now).map(|(task, _)| task.id)
+}
+
+#[test]
+fn stat_goes_first_and_what_is_under_way_makes_room() {
+    let folder = tempfile::tempdir().expect("folder");
+    let queue = Queue::open(folder.path(), patience()).expect("opens");
+    let low = Task { priority: Priority::Low, ..task(0, 1) };
+    queue.put(vec![low, task(0, 2)]).expect("taken");
+    let (under_way, _) = queue.claim(&pacs(), 0).expect("one");
+    assert_eq!(under_way.through, 2, "routine before low");
+    assert!(!queue.makes_room(&under_way));
+    queue.put(vec![Task { priority: Priority::Stat, ..task(0, 3) }]).expect("taken");
+    assert!(queue.makes_room(&under_way));
+    assert_eq!(claimed(&queue, 0), None, "one delivery to a destination at a time");
+    queue.settle(under_way.id, &Outcome::Interrupted, 0);
+    let order: Vec<u64> = std::iter::from_fn(|| {
+        let (task, _) = queue.claim(&pacs(), 0)?;
+        queue.settle(task.id, &Outcome::Done, 0);
+        Some(task.through)
+    })
+    .collect();
+    assert_eq!(order, [3, 2, 1]);
+}
+
+#[test]
+fn a_destination_that_is_down_rests_longer_and_longer_and_nothing_dies_of_it_soon() {
+    let folder = tempfile::tempdir().expect("folder");
+    let queue = Queue::open(folder.path(), patience()).expect("opens");
+    queue.put(vec![task(0, 1)]).expect("taken");
+    let mut now = 0;
+    for pause in [1_000, 2_000, 3_000, 3_000] {
+        let id = claimed(&queue, now).expect("due");
+        queue.settle(id, &Outcome::Down("nobody listens".into()), now);
+        assert_eq!(claimed(&queue, now + pause - 1), None, "it rests {pause} ms");
+        now += pause;
+    }
+    let id = claimed(&queue, now).expect("due");
+    queue.settle(id, &Outcome::Down("nobody listens".into()), 60_000);
+    let status = queue.status(60_000).pop().expect("a lane");
+    assert_eq!((status.dead, status.waiting, status.error.as_str()), (1, 0, "nobody listens"));
+}
+
+#[test]
+fn refusals_end_in_the_dead_list_and_a_retry_brings_them_back_after_a_restart_too() {
+    let folder = tempfile::tempdir().expect("folder");
+    let queue = Queue::open(folder.path(), patience()).expect("opens");
+    queue.put(vec![task(0, 1), task(0, 2)]).expect("taken");
+    let id = claimed(&queue, 0).expect("due");
+    queue.settle(id, &Outcome::Refused("A900".into()), 0);
+    let other = claimed(&queue, 0).expect("the other is not held up");
+    queue.settle(other, &Outcome::Done, 0);
+    assert_eq!(claimed(&queue, 999), None);
+    assert_eq!(claimed(&queue, 1_000), Some(id));
+    queue.settle(id, &Outcome::Refused("A900".into()), 1_000);
+    assert_eq!(claimed(&queue, 1_000_000), None, "it is dead");
+    drop(queue);
+    let queue = Queue::open(folder.path(), patience()).expect("opens again");
+    let dead = queue.list(0, 10, &|task| task.dead);
+    assert_eq!(dead.iter().map(|task| (task.id, task.error.as_str())).collect::<Vec<_>>(), [(id, "A900")]);
+    assert_eq!(queue.retry(&|task| task.id == id).expect("durable"), 1);
+    assert_eq!(claimed(&queue, 0), Some(id));
+    queue.settle(id, &Outcome::Done, 0);
+    drop(queue);
+    assert!(Queue::open(folder.path(), patience()).expect("opens").list(0, 10, &|_| true).is_empty());
+}
+
+#[test]
+fn the_same_task_is_taken_once_and_the_queue_is_bounded() {
+    let folder = tempfile::tempdir().expect("folder");
+    let queue = Queue::open(folder.path(), patience()).expect("opens");
+    queue.put(vec![task(0, 1)]).expect("taken");
+    queue.put(vec![task(0, 1), task(0, 2)]).expect("taken");
+    drop(queue);
+    let queue = Queue::open(folder.path(), patience()).expect("opens again");
+    queue.put(vec![task(0, 1), task(0, 2)]).expect("known");
+    assert_eq!(queue.list(0, 10, &|_| true).len(), 2);
+    let many = (3..7).map(|through| task(0, through)).collect();
+    assert!(matches!(queue.put(many), Err(Full::Full)));
+    assert_eq!(queue.list(0, 10, &|_| true).len(), 2, "all of them or none");
+    assert_eq!(queue.drop_tasks(&|task| task.through == 1).expect("durable"), 1);
+    assert_eq!(queue.list(0, 10, &|_| true).len(), 1);
+}
+
+/// Notes what it is given.
+#[derive(Default)]
+struct Noting(Mutex<Vec<(ForwardTo, Vec<u64>)>>);
+
+struct Shared(Arc<Noting>);
+
+impl Carrier for Shared {
+    fn carry(&self, parcel: &Parcel, watch: &Watch<'_>) -> Outcome {
+        parcel.objects.iter().for_each(|object| watch.took(object));
+        self.0.0.lock().push((parcel.task.to.clone(), parcel.objects.iter().map(|row| row.seq).collect()));
+        Outcome::Done
+    }
+
+    fn stop(&self) {}
+}
+
+fn destination() -> Destination {
+    Destination {
+        title: AeTitle::parse("PACS1").expect("title"),
+        host: "127.0.0.1".into(),
+        port: 104,
+        facility: None,
+        calling: None,
+        description: String::new(),
+        removed: false,
+    }
+}
+
+#[test]
+fn quiet_series_go_where_rules_say_and_late_objects_follow_alone() {
+    let bench = Bench::with(|options| options.quiet_after = Duration::from_millis(1));
+    let archive = &bench.archive;
+    let operator = Caller::operator();
+    let rule = |name: &str, modality: &str| ForwardRule {
+        modality: vec![modality.into()],
+        ..ForwardRule::new(name.into(), vec![pacs()])
+    };
+    let missing = archive.put_forward(&operator, ForwardFact::Rule(rule("ct", "CT")));
+    assert!(matches!(missing, Err(RegistryError::Invalid { .. })), "no such destination");
+    archive.put_destination(&operator, destination()).expect("holds");
+    for (name, modality) in [("ct", "CT"), ("mr", "MR")] {
+        archive.put_forward(&operator, ForwardFact::Rule(rule(name, modality))).expect("holds");
+    }
+    archive.put_forward(&operator, ForwardFact::Pause { to: pacs(), paused: true }).expect("paused");
+    let noted = Arc::new(Noting::default());
+    let carriers = Carriers { dicom: Box::new(Shared(Arc::clone(&noted))), stow: Box::new(Shared(Arc::clone(&noted))) };
+    let dispatcher = Dispatcher::start(archive, carriers).expect("starts");
+    bench.store(&Object::new("1.2.1.1.1")).expect("stored");
+    until("queued", || !archive.forward_tasks(&operator, &Chosen::default(), 0, 10).is_empty());
+    assert!(noted.0.lock().is_empty(), "it is paused");
+    archive.put_forward(&operator, ForwardFact::Pause { to: pacs(), paused: false }).expect("resumed");
+    until("sent", || noted.0.lock().len() == 1);
+    bench.store(&Object::new("1.2.1.1.2")).expect("stored");
+    until("sent", || noted.0.lock().len() == 2);
+    assert_eq!(*noted.0.lock(), [(pacs(), vec![1]), (pacs(), vec![2])]);
+    until("settled", || archive.forward_tasks(&operator, &Chosen::default(), 0, 10).is_empty());
+    assert!(dispatcher.shutdown(Duration::from_secs(20)));
+}

@@ -1,0 +1,243 @@
+//! Forwarding over HTTP: brings the objects of a task to a DICOMweb service by STOW-RS (PS3.18 section 10.5).
+//!
+//! What waits, what goes first and what is tried again is the archive's matter ([`archive::forward`]). Objects go as
+//! the files they are stored as, several in one request, streamed: memory does not depend on their size.
+
+mod answer;
+
+use answer::{Verdict, read};
+use archive::InstanceRow;
+use archive::forward::Recipient;
+use archive::forward::dispatch::{Carrier, Parcel, Watch};
+use archive::forward::task::Outcome;
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http_body::Frame;
+use model::forward::StowRoot;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io::{self, Read as _};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+/// Most objects of one request ...
+const OBJECTS_MAX: usize = 100;
+/// ... and most bytes, unless one alone has more.
+const BYTES_MAX: u64 = 64 << 20;
+/// Bytes read at once.
+const CHUNK: usize = 128 * 1024;
+/// Chunks that wait for the peer to take them.
+const CHUNKS_AHEAD: usize = 8;
+
+/// Limits of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StowLimits {
+    /// Longest wait for the connection.
+    pub connect: Duration,
+    /// Longest wait for the answer after the last byte.
+    pub answer: Duration,
+    /// Longest wait for the peer to take what is sent.
+    pub write: Duration,
+}
+
+/// Brings objects to DICOMweb services.
+pub struct StowForwarder {
+    runtime: Handle,
+    limits: StowLimits,
+    next: AtomicU64,
+    under_way: Mutex<HashMap<u64, AbortHandle>>,
+    stopped: AtomicBool,
+}
+
+/// The body of a request, fed by the thread that reads the objects.
+struct Feed(mpsc::Receiver<io::Result<Bytes>>);
+
+impl http_body::Body for Feed {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.0.poll_recv(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+    }
+}
+
+/// Why a request was not written to its end.
+enum Broken {
+    /// The peer takes nothing, or has answered before it heard everything.
+    Peer,
+    /// An object cannot be read.
+    Object(String),
+    /// An object is being restored from the cloud.
+    Later(u32),
+}
+
+impl StowForwarder {
+    /// Calls from within a tokio runtime.
+    pub fn new(runtime: Handle, limits: StowLimits) -> Self {
+        // Several may be there already; any is the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (next, under_way, stopped) = (AtomicU64::new(0), Mutex::default(), AtomicBool::new(false));
+        Self { runtime, limits, next, under_way, stopped }
+    }
+
+    fn client(&self, root: &StowRoot) -> Result<reqwest::Client, String> {
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(self.limits.connect);
+        if let Some(path) = &root.authorities {
+            let pem = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+            let certificates =
+                reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| format!("{path}: {error}"))?;
+            builder = builder.tls_certs_only(certificates);
+        }
+        builder.build().map_err(|error| error.to_string())
+    }
+
+    fn request(&self, root: &StowRoot, boundary: &str) -> Result<reqwest::RequestBuilder, String> {
+        let url = format!("{}/studies", root.url.trim_end_matches('/'));
+        let kind = format!("multipart/related; type=\"application/dicom\"; boundary={boundary}");
+        let request = self.client(root)?.post(url).header(CONTENT_TYPE, kind).header(ACCEPT, "application/dicom+json");
+        let Some(path) = &root.token_file else { return Ok(request) };
+        let token = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        let mut value = http::HeaderValue::try_from(format!("Bearer {}", token.trim()))
+            .map_err(|_| format!("{path} holds no bearer token"))?;
+        value.set_sensitive(true);
+        Ok(request.header(AUTHORIZATION, value))
+    }
+
+    /// One request; the verdict is about all of its objects.
+    fn post(&self, parcel: &Parcel, root: &StowRoot, objects: &[InstanceRow]) -> Result<Verdict, Outcome> {
+        let boundary = format!("khoanh-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        let request = self.request(root, &boundary).map_err(Outcome::Down)?;
+        let (feed, fed) = mpsc::channel(CHUNKS_AHEAD);
+        let sending = self.runtime.spawn(async move {
+            let answer = request.body(reqwest::Body::wrap(Feed(fed))).send().await.map_err(|error| said(&error))?;
+            read(answer).await
+        });
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.under_way.lock().insert(id, sending.abort_handle());
+        if self.stopped.load(Ordering::SeqCst) {
+            sending.abort();
+        }
+        let written = self.write(parcel, objects, &boundary, &feed);
+        if let Err(Broken::Object(_) | Broken::Later(_)) = &written {
+            sending.abort();
+        }
+        drop(feed);
+        let answered = self.runtime.block_on(async { timeout(self.limits.answer, sending).await });
+        self.under_way.lock().remove(&id);
+        match (written, answered) {
+            (Err(Broken::Object(why)), _) => Err(Outcome::Refused(why)),
+            (Err(Broken::Later(seconds)), _) => Err(Outcome::Later(seconds.into(), "being restored".into())),
+            (_, Ok(Ok(Ok(verdict)))) => Ok(verdict),
+            (_, Ok(Ok(Err(why)))) => Err(Outcome::Down(why)),
+            (_, Ok(Err(_))) => Err(Outcome::Interrupted),
+            (Ok(()), Err(_)) => Err(Outcome::Down("the service does not answer in time".into())),
+            (Err(Broken::Peer), Err(_)) => Err(Outcome::Down("the service takes nothing".into())),
+        }
+    }
+
+    fn write(
+        &self,
+        parcel: &Parcel,
+        objects: &[InstanceRow],
+        boundary: &str,
+        feed: &mpsc::Sender<io::Result<Bytes>>,
+    ) -> Result<(), Broken> {
+        let put = |bytes: Bytes| {
+            let sent = self.runtime.block_on(async { timeout(self.limits.write, feed.send(Ok(bytes))).await });
+            sent.ok().and_then(Result::ok).ok_or(Broken::Peer)
+        };
+        for object in objects {
+            let syntax = &object.transfer_syntax;
+            let head = format!("\r\n--{boundary}\r\nContent-Type: application/dicom; transfer-syntax={syntax}\r\n\r\n");
+            parcel.archive.reach_files(std::slice::from_ref(object)).map_err(|error| match error {
+                archive::RetrieveError::Restoring { after } => Broken::Later(after),
+                error => Broken::Object(error.to_string()),
+            })?;
+            put(Bytes::from(head))?;
+            let mut file = parcel.archive.file(object);
+            loop {
+                let mut chunk = vec![0; CHUNK];
+                let read = file.read(&mut chunk).map_err(|error| Broken::Object(error.to_string()))?;
+                if read == 0 {
+                    break;
+                }
+                chunk.truncate(read);
+                put(Bytes::from(chunk))?;
+            }
+        }
+        put(Bytes::from(format!("\r\n--{boundary}--\r\n")))
+    }
+
+    fn send(&self, parcel: &Parcel, root: &StowRoot, watch: &Watch<'_>) -> Outcome {
+        let (mut refused, mut at, mut most) = (Vec::new(), 0, OBJECTS_MAX);
+        while let Some(rest) = parcel.objects.get(at..).filter(|rest| !rest.is_empty()) {
+            if !watch.goes_on() {
+                return Outcome::Interrupted;
+            }
+            let batch = batch(rest, most);
+            match self.post(parcel, root, batch) {
+                Ok(Verdict::TooLarge) if batch.len() > 1 => most = 1,
+                Ok(verdict) => {
+                    for object in batch {
+                        match verdict.of(object.sop_instance.as_str()) {
+                            None => watch.took(object),
+                            Some(why) => refused.push(why),
+                        }
+                    }
+                    at += batch.len();
+                }
+                Err(outcome) => return outcome,
+            }
+        }
+        match refused.first() {
+            None => Outcome::Done,
+            Some(first) => Outcome::Refused(format!("{} of {} objects: {first}", refused.len(), parcel.objects.len())),
+        }
+    }
+}
+
+/// The next objects of one request.
+fn batch(rest: &[InstanceRow], most: usize) -> &[InstanceRow] {
+    let mut bytes = 0u64;
+    let fits = |object: &&InstanceRow| {
+        let first = bytes == 0;
+        bytes = bytes.saturating_add(object.file_len.max(1));
+        first || bytes <= BYTES_MAX
+    };
+    let count = rest.iter().take(most).take_while(fits).count();
+    rest.get(..count).unwrap_or(rest)
+}
+
+/// What went wrong, down to its cause; the URL is in the registry.
+fn said(error: &reqwest::Error) -> String {
+    let mut text = String::from("no answer");
+    let mut inner = std::error::Error::source(error);
+    while let Some(cause) = inner {
+        text = format!("{text}: {cause}");
+        inner = cause.source();
+    }
+    text
+}
+
+impl Carrier for StowForwarder {
+    fn carry(&self, parcel: &Parcel, watch: &Watch<'_>) -> Outcome {
+        match &parcel.to {
+            Recipient::Stow(root) => self.send(parcel, root, watch),
+            Recipient::Dicom(_) => Outcome::Refused("this is no DICOMweb service".into()),
+        }
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.under_way.lock().values().for_each(AbortHandle::abort);
+    }
+}
