@@ -4,7 +4,9 @@
 
 use crate::error::{DecodeError, RetrieveError};
 use crate::open::Archive;
-use codec::pool::{Options, Pool};
+use crate::options::Options;
+use crate::transcode::Kept;
+use codec::pool::Pool;
 use codec::{CodecError, Encoded, Target};
 use dataset::frames::{FramePlace, align, count, place};
 use dataset::json::Parts;
@@ -52,22 +54,26 @@ impl Image {
 pub(crate) struct Pixels {
     pool: Pool,
     images: Cache<u64, Arc<Image>>,
+    /// Frames made for answers.
+    pub(crate) made: Kept,
 }
 
 impl Pixels {
-    pub(crate) fn new(options: Options, memory: u64) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         let weigh = |_: &u64, image: &Arc<Image>| {
             // The values, and the tree that holds them.
             u32::try_from(image.description.size().saturating_mul(4)).unwrap_or(u32::MAX).max(4096)
         };
-        let images = Cache::builder().max_capacity(memory).weigher(weigh).build();
-        Self { pool: Pool::new(options), images }
+        let images = Cache::builder().max_capacity(options.image_cache).weigher(weigh).build();
+        let made = Kept::new(options.frame_cache, &options.decode);
+        Self { pool: Pool::new(options.decode.clone()), images, made }
     }
 
-    /// Forgets every image: a study was destroyed.
+    /// Forgets every image and frame: a study was destroyed.
     pub(crate) fn forget(&self) {
         self.images.invalidate_all();
         self.images.run_pending_tasks();
+        self.made.forget();
     }
 
     /// How many images are kept.

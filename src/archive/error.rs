@@ -103,7 +103,7 @@ pub enum RetrieveError {
 }
 
 /// Why a frame is not decoded.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum DecodeError {
     /// Its bytes cannot be had.
     #[error(transparent)]

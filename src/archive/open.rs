@@ -196,7 +196,7 @@ impl Archive {
             prepared: Prepared::new(options.metadata_cache),
             pictures: Pictures::new(&options.pictures),
             packs,
-            pixels: crate::decode::Pixels::new(options.decode.clone(), options.image_cache),
+            pixels: crate::decode::Pixels::new(&options),
             tiers,
             facts,
             failing: Failing::default(),

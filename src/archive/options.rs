@@ -51,6 +51,8 @@ pub struct Options {
     pub decode: codec::pool::Options,
     /// Memory of what is known of images whose frames are decoded, in bytes.
     pub image_cache: u64,
+    /// Memory of frames that were decoded or encoded for an answer, in bytes.
+    pub frame_cache: u64,
     /// How packs are read again to find damage.
     pub scrub: ScrubOptions,
     /// The bucket of the cold tier; none, and nothing leaves the hot volumes.
@@ -191,6 +193,7 @@ impl Options {
             packs: PackOptions::default(),
             decode: codec::pool::Options::default(),
             image_cache: 32 << 20,
+            frame_cache: 64 << 20,
             scrub: ScrubOptions::default(),
             cold: None,
             backups: None,

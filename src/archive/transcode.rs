@@ -6,11 +6,13 @@
 //! The elements around the pixels are copied; only those that describe the pixels' form change. SOP Instance UIDs stay:
 //! no value of a pixel is altered. One frame is in memory at a time, whatever their number.
 
+mod kept;
 mod remade;
 
 use crate::error::DecodeError;
 use crate::object::StoredFile;
 use crate::open::Archive;
+use bytes::Bytes;
 use codec::{Target, native_bytes};
 use dataset::syntax::{DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, Syntax};
 use dataset::transcode::{Deflating, Recoding};
@@ -20,6 +22,8 @@ use model::attribute::key;
 use remade::Remade;
 use std::io::Read;
 use std::sync::Arc;
+
+pub(crate) use kept::Kept;
 
 /// Pixel Data: Float and Double Float Pixel Data are never decoded.
 const PIXEL_DATA: u32 = 0x7FE0_0010;
@@ -158,13 +162,17 @@ impl Archive {
     }
 
     /// One frame (from 0) of an instance in a transfer syntax: uncompressed little endian cells, samples of a pixel
-    /// together, or a codestream without padding.
+    /// together, or a codestream without padding. It is kept for a while, within `decode.frame_cache`.
     ///
     /// # Errors
     /// As [`Archive::transcoded`]; [`DecodeError::NoFrame`].
-    pub fn frame_in(self: &Arc<Self>, row: &InstanceRow, number: u32, wanted: &str) -> Result<Vec<u8>, DecodeError> {
-        let image = self.image(row)?;
+    pub fn frame_in(self: &Arc<Self>, row: &InstanceRow, number: u32, wanted: &str) -> Result<Bytes, DecodeError> {
         let form = Form::of(wanted).ok_or_else(|| unsupported(row.transfer_syntax.as_str(), wanted))?;
+        self.pixels.made.get((row.seq, number, form.uid()), || self.make_frame(row, number, form))
+    }
+
+    fn make_frame(self: &Arc<Self>, row: &InstanceRow, number: u32, form: Form) -> Result<Vec<u8>, DecodeError> {
+        let image = self.image(row)?;
         if matches!(form, Form::Encoded(_)) {
             remade::encodable(&image)?;
         }

@@ -23,6 +23,7 @@ pub(crate) struct Decode {
     pub(crate) wait: Span,
     pub(crate) frame_max: Size,
     pub(crate) image_cache: Size,
+    pub(crate) frame_cache: Size,
 }
 
 impl Default for Decode {
@@ -36,6 +37,7 @@ impl Default for Decode {
             wait: Span(options.wait),
             frame_max: Size(options.limits.frame_bytes),
             image_cache: Size(archive.image_cache),
+            frame_cache: Size(archive.frame_cache),
         }
     }
 }

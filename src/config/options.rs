@@ -173,6 +173,7 @@ impl Config {
             packs: self.packs.options(self.journal.reserve),
             decode: self.decode.options(),
             image_cache: self.decode.image_cache.0,
+            frame_cache: self.decode.frame_cache.0,
             scrub: self.scrub.options(),
             cold: self.cold.options(),
             backups: self.cold.backups(),

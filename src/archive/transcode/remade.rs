@@ -128,6 +128,11 @@ impl Remade {
 
     /// Makes the next frame as it stands in the data set.
     fn frame(&mut self) -> Result<(Vec<u8>, Meaning), DecodeError> {
+        let archive = Arc::clone(&self.archive);
+        archive.pixels.made.in_turn(|| self.made())
+    }
+
+    fn made(&mut self) -> Result<(Vec<u8>, Meaning), DecodeError> {
         let frame = self.archive.decode_of(&self.image, self.next, self.held.as_deref())?;
         self.next += 1;
         let decoded = frame.photometric;

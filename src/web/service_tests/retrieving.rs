@@ -190,3 +190,29 @@ async fn big_endian_pixels_come_little_endian_unless_asked_as_stored() {
     let bulk = service.get(&format!("{path}/bulkdata/7FE00010"), "application/octet-stream").await;
     assert!(bulk.body == little);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoded_frame_is_read_in_ranges_as_progressive_viewers_do() {
+    let service = filled().await;
+    let path = first(&service, "/dicom-web/instances?Modality=MR&limit=1").await;
+    let rpcl = "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202";
+    let path = format!("{path}/frames/1");
+    let whole = service.get(&path, rpcl).await;
+    assert_eq!((whole.status, whole.content_type()), (StatusCode::OK, rpcl));
+    // A table of tile-part lengths says where each resolution ends, the lowest first (PS3.5 section 8.2.14).
+    let marker = |bytes: &[u8], code: [u8; 2]| bytes.windows(2).position(|two| two == code);
+    assert!(marker(&whole.body, [0xFF, 0x55]) < marker(&whole.body, [0xFF, 0x90]), "no TLM before the first tile part");
+    let tag = whole.header(header::ETAG).to_owned();
+    let request = |range: &str| {
+        let request = Request::get(&path).header(header::HOST, "archive.test").header(header::ACCEPT, rpcl);
+        request.header(header::RANGE, range).header(header::IF_RANGE, &tag).body(Body::empty()).expect("a request")
+    };
+    let mut read = Vec::new();
+    for range in ["bytes=0-999", "bytes=1000-1999", "bytes=2000-"] {
+        let part = service.send(request(range)).await;
+        assert_eq!((part.status, part.header(header::ETAG)), (StatusCode::PARTIAL_CONTENT, tag.as_str()), "{range}");
+        read.extend_from_slice(&part.body);
+    }
+    assert!(read == whole.body, "the ranges make up the frame");
+    assert_eq!(service.send(request("bytes=99999999-")).await.status, StatusCode::RANGE_NOT_SATISFIABLE);
+}

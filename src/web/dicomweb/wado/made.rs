@@ -12,6 +12,7 @@ use crate::dicomweb::multipart::Multipart;
 use crate::problem::{Kind, Problem};
 use archive::InstanceRow;
 use axum::response::Response;
+use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
@@ -44,8 +45,8 @@ pub(super) async fn frames(
     if single {
         let whole = Whole { content_type, etag: tag, length };
         return Ok(conditional::respond(headers, &whole, move |range| {
-            let part = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
-            let part = part.and_then(|(from, to)| first.get(from..to)).unwrap_or_default().to_vec();
+            let end = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(first.len());
+            let part = first.slice(end(range.start)..end(range.end));
             Ok(encoding::held(Box::new(io::Cursor::new(part)), permit))
         }));
     }
@@ -94,7 +95,7 @@ pub(super) async fn value(
 }
 
 /// Every frame of an instance, one after the other, each made when its turn comes.
-pub(super) fn all(app: &Arc<App>, row: &InstanceRow, syntax: &str, mut first: Option<Vec<u8>>) -> Pieces {
+pub(super) fn all(app: &Arc<App>, row: &InstanceRow, syntax: &str, mut first: Option<Bytes>) -> Pieces {
     let mut pieces = Pieces::default();
     for number in 1..=row.frames.count() {
         let one = One { app: Arc::clone(app), row: row.clone(), syntax: syntax.to_owned(), number };
@@ -105,12 +106,7 @@ pub(super) fn all(app: &Arc<App>, row: &InstanceRow, syntax: &str, mut first: Op
 }
 
 /// Makes the first frame, and says of every other whether there is one.
-async fn begin(
-    call: &Call,
-    row: InstanceRow,
-    numbers: &[u32],
-    syntax: &str,
-) -> Result<(Vec<u8>, InstanceRow), Problem> {
+async fn begin(call: &Call, row: InstanceRow, numbers: &[u32], syntax: &str) -> Result<(Bytes, InstanceRow), Problem> {
     let count = row.frames.count();
     if let Some(beyond) = numbers.iter().find(|number| **number > count) {
         let detail = format!("the instance has {count} frames, there is no frame {beyond}");
@@ -137,7 +133,7 @@ struct One {
 }
 
 impl One {
-    fn bytes(self, made: Option<Vec<u8>>) -> io::Result<Vec<u8>> {
+    fn bytes(self, made: Option<Bytes>) -> io::Result<Bytes> {
         if let Some(made) = made {
             return Ok(made);
         }
@@ -145,7 +141,7 @@ impl One {
         self.app.archive.frame_in(&self.row, frame, &self.syntax).map_err(io::Error::other)
     }
 
-    fn open(self, made: Option<Vec<u8>>, permit: Arc<OwnedSemaphorePermit>) -> io::Result<encoding::Source> {
+    fn open(self, made: Option<Bytes>, permit: Arc<OwnedSemaphorePermit>) -> io::Result<encoding::Source> {
         Ok(encoding::held(Box::new(io::Cursor::new(self.bytes(made)?)), permit))
     }
 }
