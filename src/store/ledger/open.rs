@@ -82,7 +82,9 @@ fn open_heads(disk: &dyn Disk, dir: &Path, key: [u8; 32]) -> Result<HeadLog, Sto
         let mut block = [0; 512];
         let begun = file.read_some(&mut block, 0)?;
         if begun != 0 && block != [0; 512] {
-            return HeadLog::open(file);
+            let heads = HeadLog::open(file)?;
+            disk.sync_dir(dir).map_err(|e| StoreError::io("sync", dir, e))?;
+            return Ok(heads);
         }
     }
     if names.iter().any(|name| name == TREE) || !numbers(disk, dir)?.is_empty() {
@@ -100,6 +102,8 @@ fn begin(
     heads: HeadLog,
     newest: Newest,
 ) -> Result<(LedgerView, Writer, Opened), StoreError> {
+    // The sync of the header may have failed before a restart: no file may outlast it.
+    heads.rewrite(None)?;
     let entries = Entries::new(Arc::clone(disk), dir, *heads.key());
     let end = End { file: 0, offset: HEADER };
     let beyond = survey(disk.as_ref(), dir, &entries, end, &heads, newest)?;

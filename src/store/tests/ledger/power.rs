@@ -77,9 +77,14 @@ fn power_may_fail_at_any_operation_and_again_while_recovering() {
 #[test]
 fn a_failed_sync_closes_the_ledger_and_a_later_power_loss_takes_no_head_back() {
     let (expected, _) = undisturbed();
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    // With the first seed the power took a header whose sync had failed, when files that follow it had come to stay.
+    for seed in [12_280_196_700_413_488_437, fastrand::u64(..)] {
+        println!("seed {seed}");
+        fail_every_sync(expected, &mut fastrand::Rng::with_seed(seed));
+    }
+}
+
+fn fail_every_sync(expected: Hash, random: &mut fastrand::Rng) {
     let mut failures = 0;
     for sync in 0.. {
         let disk = SimDisk::new();
