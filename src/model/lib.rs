@@ -6,6 +6,7 @@
 pub mod ae;
 pub mod attribute;
 pub mod caller;
+pub mod checksum;
 pub mod date;
 pub mod destination;
 pub mod facility;

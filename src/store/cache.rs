@@ -25,6 +25,7 @@ mod through;
 pub use through::ThroughCache;
 
 use crate::{PackFile, PackId, StoreError};
+use model::checksum::{crc32c, crc32c_append};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
@@ -295,14 +296,14 @@ fn parse(name: &str) -> Option<(PackFile, (u64, u64))> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let sums: Vec<u8> = bytes.chunks(CHUNK).flat_map(|chunk| crc32c::crc32c(chunk).to_le_bytes()).collect();
+    let sums: Vec<u8> = bytes.chunks(CHUNK).flat_map(|chunk| crc32c(chunk).to_le_bytes()).collect();
     let count = u32::try_from(sums.len() / 4).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut head = Vec::with_capacity(HEADER + sums.len());
     head.extend_from_slice(MAGIC);
     head.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
     head.extend_from_slice(&[0; 8]);
     head.extend_from_slice(&count.to_le_bytes());
-    let sum = crc32c::crc32c_append(crc32c::crc32c(&head), &sums);
+    let sum = crc32c_append(crc32c(&head), &sums);
     head.extend_from_slice(&sum.to_le_bytes());
     head.extend_from_slice(&sums);
     let mut file = File::create(path)?;
@@ -322,7 +323,7 @@ fn read(path: &Path, piece: (u64, u64), range: &Range<u64>) -> io::Result<Vec<u8
     file.read_exact_at(&mut sums, HEADER as u64).map_err(|_| wrong())?;
     let len = piece.1 - piece.0;
     let whole = fixed.starts_with(MAGIC) && fixed.get(8..16) == Some(&len.to_le_bytes()[..]);
-    if !whole || crc32c::crc32c_append(crc32c::crc32c(fixed), &sums).to_le_bytes() != *sum {
+    if !whole || crc32c_append(crc32c(fixed), &sums).to_le_bytes() != *sum {
         return Err(wrong());
     }
     let (from, until) = (range.start - piece.0, range.end - piece.0);
@@ -332,7 +333,7 @@ fn read(path: &Path, piece: (u64, u64), range: &Range<u64>) -> io::Result<Vec<u8
     file.read_exact_at(&mut bytes, (HEADER + sums.len()) as u64 + first).map_err(|_| wrong())?;
     let skip = usize::try_from(first / CHUNK as u64).map_err(|_| wrong())?;
     for (chunk, sum) in bytes.chunks(CHUNK).zip(sums.chunks(4).skip(skip)) {
-        if crc32c::crc32c(chunk).to_le_bytes() != *sum {
+        if crc32c(chunk).to_le_bytes() != *sum {
             return Err(wrong());
         }
     }

@@ -8,6 +8,7 @@ use crate::syntax::Coding;
 use crate::vr::Vr;
 use crate::walk::{Element, Sink};
 use model::attribute::{ATTRIBUTES, Kept as Origin};
+use model::checksum::crc32c_append;
 use model::facility::CharsetHint;
 use model::{AttrKey, Attributes, Flag, PixelSpan, Span};
 use std::collections::{BTreeMap, BTreeSet};
@@ -284,7 +285,7 @@ impl Sink for ScanSink {
 
     fn passed(&mut self, bytes: &[u8], group_length: bool) {
         if !group_length {
-            self.crc = crc32c::crc32c_append(self.crc, bytes);
+            self.crc = crc32c_append(self.crc, bytes);
         }
     }
 }

@@ -53,7 +53,7 @@
 //! A **roster**'s head lists the segments in use when its segment was begun: number (4) and generation (4)
 //! of each.
 
-use crc32c::{crc32c, crc32c_append};
+use model::checksum::{crc32c, crc32c_append};
 
 /// Bytes before the first record of a segment.
 pub(crate) const BLOCK: u64 = 4096;

@@ -9,6 +9,7 @@ use super::scan::decode_head;
 use super::{Journal, Shared};
 use crate::{Disk, DiskFile, Open, StoreError};
 use model::Place;
+use model::checksum::crc32c;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -166,7 +167,7 @@ impl<'a> At<'a> {
     fn compare(&self, bytes: &[u8], table: &[u8], start: u64) -> Result<(), StoreError> {
         let salt = self.segment.salt();
         for (index, (data, sum)) in bytes.chunks(CHUNK).zip(table.chunks(4)).enumerate() {
-            let plain = crc32c::crc32c(data);
+            let plain = crc32c(data);
             let is = if self.place.blob.is_some() { plain } else { salt.over(plain) };
             if is.to_le_bytes() != sum {
                 let at = start + index as u64 * CHUNK as u64;

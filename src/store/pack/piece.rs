@@ -6,6 +6,7 @@ use super::{WINDOW, crc32};
 use crate::ReadAt;
 use crate::coding::Decoder;
 use model::Digest;
+use model::checksum::crc32c;
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read};
 use std::ops::Range;
@@ -159,7 +160,7 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
             (self.batch, self.batch_read) = (read, 0);
         }
         let bytes = self.batch.get(self.batch_read..self.batch_read + stored).unwrap_or_default();
-        if crc32c::crc32c(bytes) != piece.crc32c {
+        if crc32c(bytes) != piece.crc32c {
             return Err(damaged("its CRC-32C differs"));
         }
         if stored == raw {

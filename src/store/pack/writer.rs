@@ -10,7 +10,7 @@ use super::manifest::{
 use super::zip::{self, ZipEntry};
 use super::{DOCUMENT_MAX, MANIFEST_MAX, comment, crc32};
 use crate::coding::{Coder, PixelLayout};
-use model::{Digest, Uid};
+use model::{Digest, Uid, checksum};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read, Write};
 
@@ -249,7 +249,7 @@ struct Stored {
 
 impl Stored {
     fn push(&mut self, raw: &[u8], stored: &[u8]) {
-        let (raw, crc32c) = (raw.len() as u64, crc32c::crc32c(stored));
+        let (raw, crc32c) = (raw.len() as u64, checksum::crc32c(stored));
         self.pieces.push(Piece { raw, stored: stored.len() as u64, crc32c });
         self.crc32 = crc32::append(self.crc32, stored);
         self.ahead.extend_from_slice(stored);
