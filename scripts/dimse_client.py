@@ -3,6 +3,7 @@
     dimse_client.py move ADDRESS STUDY DESTINATION   C-MOVE of a study: status and counts
     dimse_client.py ask ADDRESS TRANSACTION CLASS INSTANCE   storage commitment, gone before the report
     dimse_client.py hear ADDRESS   waits for a report of storage commitment on a new association
+    dimse_client.py tell ADDRESS STUDY   Instance Availability Notification of a study, its UID left to the archive
 """
 
 import json
@@ -13,7 +14,11 @@ import time
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import StorageCommitmentPushModel, StudyRootQueryRetrieveInformationModelMove
+from pynetdicom.sop_class import (
+    InstanceAvailabilityNotification,
+    StorageCommitmentPushModel,
+    StudyRootQueryRetrieveInformationModelMove,
+)
 
 TITLE = "KHOANH"
 # Seconds after which the client ends, whatever it waits for.
@@ -43,6 +48,22 @@ def move(address, study, destination):
         "failed": final.NumberOfFailedSuboperations,
         "listed": len(failed.FailedSOPInstanceUIDList or []) if failed else 0,
     }
+
+
+def tell(address, study):
+    association = associate(address, InstanceAvailabilityNotification)
+    instance, series, told = Dataset(), Dataset(), Dataset()
+    instance.ReferencedSOPClassUID, instance.ReferencedSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", study + ".1.1"
+    instance.InstanceAvailability, instance.RetrieveAETitle = "NEARLINE", "ELSEWHERE"
+    series.SeriesInstanceUID, series.ReferencedSOPSequence = study + ".1", [instance]
+    told.StudyInstanceUID, told.ReferencedSeriesSequence = study, [series]
+    told.ReferencedPerformedProcedureStepSequence = []
+    named = []
+    raw = [(evt.EVT_DIMSE_RECV, lambda event: named.append(str(event.message.command_set.get("AffectedSOPInstanceUID"))))]
+    association.bind(*raw[0])
+    status, _ = association.send_n_create(told, InstanceAvailabilityNotification, None)
+    association.release()
+    return {"status": status.Status if "Status" in status else None, "instance": named[0] if named else None}
 
 
 def ask(address, transaction, sop_class, instance):
@@ -76,7 +97,7 @@ def main():
     watchdog.daemon = True
     watchdog.start()
     wanted, *arguments = sys.argv[1:]
-    print(json.dumps({"move": move, "ask": ask, "hear": hear}[wanted](*arguments)), flush=True)
+    print(json.dumps({"move": move, "ask": ask, "hear": hear, "tell": tell}[wanted](*arguments)), flush=True)
     # Threads of associations that are still open would keep the program.
     os._exit(0)
 

@@ -68,11 +68,12 @@ fn transfer_syntaxes(out: &mut String) {
 fn sop_classes(out: &mut String) {
     let _ = writeln!(
         out,
-        "### SOP classes\n\nIn the role of SCP; every transfer syntax of the table above is accepted for each, uncompressed ones for storage commitment.\n"
+        "### SOP classes\n\nIn the role of SCP; every transfer syntax of the table above is accepted for each, uncompressed ones for storage commitment and notifications.\n"
     );
     let _ = writeln!(out, "| UID | name | |\n|---|---|---|");
     let _ = writeln!(out, "| {} | Verification | |", dimse::VERIFICATION);
     let _ = writeln!(out, "| {} | Storage Commitment Push Model | |", dimse::STORAGE_COMMITMENT);
+    let _ = writeln!(out, "| {} | Instance Availability Notification | |", dimse::AVAILABILITY_NOTIFICATION);
     for class in dimse::storage_sop_classes() {
         let retired = if class.retired { "retired" } else { "" };
         let _ = writeln!(out, "| {} | {} | {retired} |", class.uid, cell(class.name));

@@ -244,6 +244,13 @@ impl Archive {
         }
     }
 
+    /// Instance Availability of a series (PS3.3 C.4.23.1.1), as far as it can be told.
+    pub fn availability(&self, key: &SeriesKey) -> &'static str {
+        let study = self.index().study(&key.study).ok().flatten();
+        let near = study.and_then(|study| self.nearness(&study, Some(key)).ok());
+        near.map_or("OFFLINE", |near| near.term())
+    }
+
     /// How it stands with every destination that has tasks or is paused.
     pub fn forward_status(&self) -> Vec<LaneStatus> {
         self.forwarding.queue.status(self.now_ms())

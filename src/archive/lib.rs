@@ -26,6 +26,7 @@ pub mod import;
 mod incoming;
 mod lists;
 pub mod metadata;
+pub mod notices;
 mod object;
 mod open;
 mod options;

@@ -49,6 +49,7 @@ pub struct Archive {
     registry: RwLock<Registry>,
     pub(crate) commitments: crate::commitment::Commitments,
     pub(crate) forwarding: crate::forward::Forwarding,
+    pub(crate) notices: crate::notices::Notices,
     prepared: Prepared,
     pub(crate) pictures: Pictures,
     packs: Packs,
@@ -182,12 +183,11 @@ impl Archive {
     fn start(
         options: Options,
         directory: DataDir,
-        bytes: Bytes,
+        Bytes { journal, facts, packs, keeper, tiers }: Bytes,
         index: Arc<dyn Index>,
     ) -> Result<Arc<Self>, OpenError> {
-        let Bytes { journal, facts, packs, keeper, tiers } = bytes;
-        let (queue, health) = (Arc::new(FairQueue::new()), Arc::new(Health::default()));
-        let journaled = Arc::new(AtomicU64::new(0));
+        let (queue, health, journaled) =
+            (Arc::new(FairQueue::new()), Arc::<Health>::default(), Arc::<AtomicU64>::default());
         let ((facilities, sources), destinations) = (index.registry()?, index.destinations()?);
         let feed = keeper.as_ref().map(|keeper| keeper.feed());
         let (turns, pipeline) = start_pipeline(&options, &journal, &index, &queue, &health, &journaled, feed)?;
@@ -210,6 +210,7 @@ impl Archive {
             queue,
             turns,
             commitments: crate::commitment::Commitments::load(&options.data),
+            notices: crate::notices::Notices::load(&options.data),
             registry: RwLock::new(Registry::new(facilities, sources).with(destinations)),
             health,
             draining: AtomicBool::new(false),

@@ -38,6 +38,14 @@ pub(super) enum Forward {
     Pause(OneDestination),
     /// Lets it go on.
     Resume(OneDestination),
+    /// Instance Availability Notifications of other systems, newest first.
+    Notices {
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        #[command(flatten)]
+        listing: Listing,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -228,6 +236,7 @@ pub(super) fn run(wanted: &Forward) -> Result<Exit, Failure> {
         }
         Forward::Pause(one) => pause(one, true),
         Forward::Resume(one) => pause(one, false),
+        Forward::Notices { limit, listing } => notices(*limit, listing),
     }
 }
 
@@ -390,4 +399,22 @@ fn pause(one: &OneDestination, paused: bool) -> Result<Exit, Failure> {
     put(&one.place, ForwardFact::Pause { to: one.to.clone(), paused })?;
     let state = if paused { "paused; what is meant for it waits" } else { "no longer paused" };
     show(&format!("{} is {state}\n", one.to))
+}
+
+fn notices(limit: usize, listing: &Listing) -> Result<Exit, Failure> {
+    let answer = ask(&listing.place, ForwardRequest::Notices { limit })?;
+    if listing.json {
+        return show(&format!("{answer}\n"));
+    }
+    let mut out = String::new();
+    for notice in answer.get("notices").and_then(Value::as_array).into_iter().flatten() {
+        let text = |name: &str| notice.get(name).and_then(Value::as_str).unwrap_or_default();
+        for series in notice.get("series").and_then(Value::as_array).into_iter().flatten() {
+            let of = |name: &str| series.get(name).and_then(Value::as_str).unwrap_or_default();
+            let (calling, facility, study) = (text("calling"), text("facility"), text("study"));
+            let (objects, near) = (number(series, "objects"), of("availability"));
+            let _ = writeln!(out, "{calling:16} {facility} {study} {} {objects} {near}", of("uid"));
+        }
+    }
+    show(if out.is_empty() { "no notices\n" } else { &out })
 }

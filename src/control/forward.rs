@@ -30,6 +30,11 @@ pub(crate) enum ForwardRequest {
         /// At most so many.
         limit: usize,
     },
+    /// Notices of other systems, newest first.
+    Notices {
+        /// At most so many.
+        limit: usize,
+    },
     /// Tries tasks again at once.
     Retry {
         /// Which.
@@ -62,6 +67,7 @@ pub(super) fn answer(archive: &Archive, request: &ForwardRequest) -> Result<Valu
         ForwardRequest::Tasks { chosen, after, limit } => {
             Ok(json!({ "tasks": archive.forward_tasks(&operator, chosen, *after, *limit) }))
         }
+        ForwardRequest::Notices { limit } => Ok(json!({ "notices": archive.notices(&operator, *limit) })),
         ForwardRequest::Retry { chosen } => {
             Ok(json!({ "tasks": archive.retry_forwards(&operator, chosen).map_err(failed)? }))
         }

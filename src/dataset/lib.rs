@@ -17,6 +17,7 @@ pub mod identifier;
 mod inflate;
 pub mod json;
 mod limits;
+pub mod notice;
 pub mod part10;
 pub mod pixels;
 pub mod references;

@@ -130,12 +130,17 @@ fn item(class: &str, instance: &str, reason: Option<&[u8; 2]>, coding: Coding, o
     if let Some(reason) = reason {
         element(REASON, Vr::US, reason, coding, &mut inside);
     }
-    put_tag(ITEM, coding, out);
-    put_u32(inside.len(), coding, out);
-    out.extend_from_slice(&inside);
+    put_item(&inside, coding, out);
 }
 
-fn uid(tag: u32, text: &str, coding: Coding, out: &mut Vec<u8>) {
+/// An item of a sequence.
+pub(crate) fn put_item(inside: &[u8], coding: Coding, out: &mut Vec<u8>) {
+    put_tag(ITEM, coding, out);
+    put_u32(inside.len(), coding, out);
+    out.extend_from_slice(inside);
+}
+
+pub(crate) fn uid(tag: u32, text: &str, coding: Coding, out: &mut Vec<u8>) {
     let mut value = text.as_bytes().to_vec();
     value.resize(value.len().next_multiple_of(2), 0);
     element(tag, Vr::UI, &value, coding, out);

@@ -4,7 +4,7 @@
 //! We never ask for a release, so a release collision (PS3.8 section 9.2.2.4) cannot arise on our side.
 
 use crate::command::{
-    C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_GET_RQ, C_MOVE_RQ, C_STORE_RQ, CommandError, N_ACTION_RQ, Request,
+    C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_GET_RQ, C_MOVE_RQ, C_STORE_RQ, CommandError, N_ACTION_RQ, N_CREATE_RQ, Request,
 };
 use crate::commitment_scp::Report;
 use crate::listener::{Shared, encode};
@@ -269,6 +269,7 @@ impl<R: Receiver> Association<'_, R> {
             C_MOVE_RQ => self.move_objects(id, &context, &request),
             C_GET_RQ => self.get_objects(id, &context, &request),
             N_ACTION_RQ => self.action(id, &context, &request),
+            N_CREATE_RQ => self.create(id, &context, &request),
             // What it cancels was answered before.
             C_CANCEL_RQ => Ok(()),
             C_ECHO_RQ => {

@@ -5,7 +5,7 @@
 
 mod client;
 
-pub(crate) use client::{Response, echo_request, event_request, response_to, store_request};
+pub(crate) use client::{Response, create_request, echo_request, event_request, response_to, store_request};
 
 /// Requested SOP Class UID.
 const REQUESTED_SOP_CLASS: u16 = 0x0003;
@@ -51,6 +51,8 @@ pub(crate) const C_MOVE_RQ: u16 = 0x0021;
 pub(crate) const N_EVENT_REPORT_RQ: u16 = 0x0100;
 /// N-ACTION-RQ.
 pub(crate) const N_ACTION_RQ: u16 = 0x0130;
+/// N-CREATE-RQ.
+pub(crate) const N_CREATE_RQ: u16 = 0x0140;
 /// C-FIND-RQ.
 pub(crate) const C_FIND_RQ: u16 = 0x0020;
 /// C-ECHO-RQ.
@@ -130,10 +132,10 @@ impl Request {
             None => return Err(CommandError::Missing(MESSAGE_ID)),
         };
         // A peer that leaves the data set type out of a request that has one still sends the data set.
-        let has_data_set = data_set_type
-            .map_or(matches!(field, C_STORE_RQ | C_FIND_RQ | C_MOVE_RQ | C_GET_RQ | N_ACTION_RQ), |kind| {
-                kind != NO_DATA_SET
-            });
+        let has_data_set = data_set_type.map_or(
+            matches!(field, C_STORE_RQ | C_FIND_RQ | C_MOVE_RQ | C_GET_RQ | N_ACTION_RQ | N_CREATE_RQ),
+            |kind| kind != NO_DATA_SET,
+        );
         Ok(Self { field, message_id, sop_class, sop_instance, action, destination, has_data_set })
     }
 

@@ -3,6 +3,7 @@
 //! What waits, what goes first and what is tried again is the archive's matter ([`archive::forward`]). Here one
 //! delivery is made on as many associations, one after another, as its presentation contexts need.
 
+use crate::notice::{self, AVAILABILITY_NOTIFICATION};
 use crate::receiver::{Receiver, Stored};
 use crate::retrieval::Fate;
 use crate::scu::{CallError, Limits, Object, Peer, Requestor, plan};
@@ -10,6 +11,7 @@ use archive::forward::Recipient;
 use archive::forward::dispatch::{Carrier, Parcel, Watch};
 use archive::forward::task::Outcome;
 use archive::{InstanceRow, RetrieveError};
+use model::forward::Payload;
 use model::{AeTitle, Uid};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -96,6 +98,32 @@ impl Forwarder {
 
     fn call(&self, peer: &Peer, group: &plan::Group, line: &Line<'_>) -> Result<Requestor, CallError> {
         Requestor::open_watched(peer, &group.proposals, &self.limits, &mut |stream| line.connected(stream))
+    }
+
+    /// Tells of a whole study in one message.
+    fn notify(&self, parcel: &Parcel, peer: &Peer) -> Outcome {
+        let line = self.open.line();
+        let group = plan::Group { proposals: vec![notice::proposal()], members: Vec::new() };
+        let mut association = match self.call(peer, &group, &line) {
+            Ok(association) => association,
+            Err(error) => return Outcome::Down(error.to_string()),
+        };
+        let Some(context) = association.contexts().first().cloned() else {
+            release(association);
+            return Outcome::Refused("it takes no Instance Availability Notification".into());
+        };
+        let data = notice::data_set(parcel, &peer.calling, &context.transfer_syntax);
+        let told = association.create(context.id, AVAILABILITY_NOTIFICATION, &notice::instance(parcel), &data);
+        match told {
+            Ok(answer) => {
+                release(association);
+                if notice::is_heard(&answer) {
+                    return Outcome::Done;
+                }
+                Outcome::Refused(format!("the notice was answered {:04X} {}", answer.status, answer.comment))
+            }
+            Err(error) => Outcome::Refused(error.to_string()),
+        }
     }
 
     fn send(&self, parcel: &Parcel, peer: &Peer, watch: &Watch<'_>) -> Outcome {
@@ -204,7 +232,10 @@ impl Carrier for Forwarder {
         let Recipient::Dicom(to) = &parcel.to else { return Outcome::Refused("this is no DICOM destination".into()) };
         let calling = to.calling.clone().unwrap_or_else(|| self.title.clone());
         let peer = Peer { address: to.address(), called: to.title.clone(), calling };
-        self.send(parcel, &peer, watch)
+        match parcel.task.payload {
+            Payload::Objects => self.send(parcel, &peer, watch),
+            Payload::Notice => self.notify(parcel, &peer),
+        }
     }
 
     fn stop(&self) {

@@ -20,6 +20,8 @@ const RETRIEVES: &str = "khoanh_dimse_retrieves_total";
 const RETRIEVE: &str = "khoanh_dimse_retrieve_seconds";
 const COMMITMENTS: &str = "khoanh_dimse_commitments_total";
 const COMMITMENT: &str = "khoanh_dimse_commitment_seconds";
+const NOTICES: &str = "khoanh_dimse_notices_total";
+const NOTICE: &str = "khoanh_dimse_notice_seconds";
 const FIND: &str = "khoanh_dimse_find_seconds";
 
 /// Says what each number means; once per process is enough.
@@ -41,6 +43,8 @@ pub(crate) fn describe() {
     describe_histogram!(RETRIEVE, metrics::Unit::Seconds, "from the C-MOVE or C-GET command to the final answer");
     describe_counter!(COMMITMENTS, "N-ACTION requests of storage commitment answered, by status");
     describe_histogram!(COMMITMENT, metrics::Unit::Seconds, "from the N-ACTION command to its answer");
+    describe_counter!(NOTICES, "N-CREATE requests of instance availability answered, by status");
+    describe_histogram!(NOTICE, metrics::Unit::Seconds, "from the N-CREATE command to its answer");
     describe_histogram!(FIND, metrics::Unit::Seconds, "from the C-FIND command to the final answer");
 }
 
@@ -52,6 +56,11 @@ pub(crate) fn retrieved(operation: &'static str, status: &str, whole: Duration) 
 pub(crate) fn commitment(status: &str, whole: Duration) {
     counter!(COMMITMENTS, "status" => status.to_owned()).increment(1);
     histogram!(COMMITMENT).record(whole);
+}
+
+pub(crate) fn noticed(status: &str, whole: Duration) {
+    counter!(NOTICES, "status" => status.to_owned()).increment(1);
+    histogram!(NOTICE).record(whole);
 }
 
 pub(crate) fn found(status: &str, matches: u64, whole: Duration) {

@@ -4,6 +4,7 @@
 //! for it is decided elsewhere, by the archive's registry and the listener's limits.
 
 use crate::commitment_scp::STORAGE_COMMITMENT;
+use crate::notice::AVAILABILITY_NOTIFICATION;
 use crate::options::Options;
 use crate::query_class::{Extended, Operation, QueryClass, query_classes};
 use crate::request::Peer;
@@ -42,6 +43,7 @@ pub(crate) enum Service {
     Storage,
     Query(&'static QueryClass),
     Commitment,
+    Availability,
 }
 
 /// An accepted presentation context.
@@ -191,7 +193,7 @@ fn choose(
 /// Identifiers are small and are read at once: they come uncompressed.
 fn service_takes(service: Service, syntax: &str) -> bool {
     let plain = [EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN];
-    !matches!(service, Service::Query(_) | Service::Commitment) || plain.contains(&syntax)
+    !matches!(service, Service::Query(_) | Service::Commitment | Service::Availability) || plain.contains(&syntax)
 }
 
 /// The extended negotiation of a query class, where the requestor sent one.
@@ -213,6 +215,9 @@ fn extended(class: &Uid, service: Service, items: &[UserVariableItem]) -> Extend
 fn service(abstract_syntax: &str, options: &Options) -> Option<Service> {
     if abstract_syntax == STORAGE_COMMITMENT {
         return Some(Service::Commitment);
+    }
+    if abstract_syntax == AVAILABILITY_NOTIFICATION {
+        return Some(Service::Availability);
     }
     if abstract_syntax == VERIFICATION {
         return Some(Service::Verification);

@@ -4,6 +4,7 @@
 //! protocol's behaviour in bad hours can be tested.
 
 use archive::commitment::{Commitment, CommitmentError, Verdict};
+use archive::notices::{Notice, NoticeError};
 use archive::search::{SearchPage, Wanted};
 use archive::{Archive, DecodeError, FindError, Form, IngestError, InstanceRow, RetrieveError, Target, Unknown};
 use model::{AeTitle, Caller, Destination, Scope, Source, Uid, Via};
@@ -46,6 +47,9 @@ pub(crate) trait Receiver: Clone + Send + Sync + 'static {
 
     /// The report was taken.
     fn close_commitment(&self, commitment: &Commitment);
+
+    /// Takes a notice of another system; durable on return.
+    fn keep_notice(&self, notice: Notice) -> Result<(), NoticeError>;
 
     /// The objects of a target that a source may have, in viewing order.
     fn select(&self, source: &Source, target: &Target) -> Result<Vec<Self::Stored>, RetrieveError>;
@@ -126,6 +130,10 @@ impl Receiver for Arc<Archive> {
 
     fn close_commitment(&self, commitment: &Commitment) {
         Archive::close_commitment(self, commitment);
+    }
+
+    fn keep_notice(&self, notice: Notice) -> Result<(), NoticeError> {
+        Archive::keep_notice(self, notice)
     }
 
     fn select(&self, source: &Source, target: &Target) -> Result<Vec<InstanceRow>, RetrieveError> {

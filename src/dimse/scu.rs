@@ -270,6 +270,25 @@ impl Requestor {
         self.response(context, message, command::N_EVENT_REPORT_RQ)
     }
 
+    /// N-CREATE of an instance with a data set.
+    ///
+    /// # Errors
+    /// As [`Requestor::echo`].
+    pub(crate) fn create(
+        &mut self,
+        context: u8,
+        class: &str,
+        instance: &str,
+        data: &[u8],
+    ) -> Result<Answer, CallError> {
+        let message = self.next_message();
+        let command = command::create_request(message, class, instance);
+        let mut pdus = Vec::new();
+        pdu::message_pdus(context, &command, data, self.peer_pdu_bytes_max, &mut pdus);
+        self.send(&pdus)?;
+        self.response(context, message, command::N_CREATE_RQ)
+    }
+
     /// Ends the association in order.
     ///
     /// # Errors

@@ -33,13 +33,15 @@ macro_rules! statuses {
 
 statuses! {
     /// Stored, or the same object was stored before.
-    SUCCESS 0x0000 "Success" "C-ECHO; C-STORE when the object is on stable storage and can be found; C-FIND when every match was sent; C-MOVE and C-GET when every object was taken; N-ACTION when the question is durable";
+    SUCCESS 0x0000 "Success" "C-ECHO; C-STORE when the object is on stable storage and can be found; C-FIND when every match was sent; C-MOVE and C-GET when every object was taken; N-ACTION when the question is durable; N-CREATE when the notice is";
     /// The object cannot be stored, for a reason nobody foresaw.
     PROCESSING_FAILURE 0x0110 "Processing failure" "C-STORE met a fault of the archive itself; the object was not stored; N-ACTION whose Transaction UID is in use for other objects, or that could not be made durable";
+    /// A notice that was heard before.
+    DUPLICATE_INSTANCE 0x0111 "Refused: Duplicate SOP Instance" "N-CREATE of an Instance Availability Notification whose SOP Instance UID was heard before";
     /// N-ACTION on another instance than the well-known one.
     NO_SUCH_INSTANCE 0x0112 "Refused: No such SOP Instance" "N-ACTION whose Requested SOP Instance UID is not that of Storage Commitment Push Model";
     /// The list of a storage commitment cannot be used.
-    INVALID_ARGUMENT 0x0115 "Refused: Invalid argument value" "N-ACTION whose data set cannot be read, has no Transaction UID, no referenced objects, or something that is no UID";
+    INVALID_ARGUMENT 0x0115 "Refused: Invalid argument value" "N-CREATE whose data set cannot be read, has no Study Instance UID or no series, or something that is no UID; N-ACTION whose data set cannot be read, has no Transaction UID, no referenced objects, or something that is no UID";
     /// The SOP Instance UID of the command is no UID.
     INVALID_SOP_INSTANCE 0x0117 "Refused: Invalid SOP Instance" "C-STORE whose Affected SOP Instance UID breaks the rules for UIDs";
     /// The class of the command does not fit the context.
@@ -49,7 +51,7 @@ statuses! {
     /// The source may not send.
     NOT_AUTHORIZED 0x0124 "Refused: Not authorized" "C-STORE by a source that may not store for its facility";
     /// The command is not offered.
-    UNRECOGNIZED_OPERATION 0x0211 "Refused: Unrecognized operation" "any request but C-ECHO, C-STORE, C-FIND, C-MOVE, C-GET, C-CANCEL and N-ACTION";
+    UNRECOGNIZED_OPERATION 0x0211 "Refused: Unrecognized operation" "any request but C-ECHO, C-STORE, C-FIND, C-MOVE, C-GET, C-CANCEL, N-ACTION and N-CREATE";
     /// A C-STORE without a data set.
     MISTYPED_ARGUMENT 0x0212 "Refused: Mistyped argument" "C-STORE that says it has no data set, or a request on a context of another service";
     /// Too many open storage commitments.

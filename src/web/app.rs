@@ -228,6 +228,7 @@ async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         | Endpoint::PutForwardRoot
         | Endpoint::ForwardStatus
         | Endpoint::ForwardTasks
+        | Endpoint::Notices
         | Endpoint::RetryForwards
         | Endpoint::DropForwards
         | Endpoint::PauseForward

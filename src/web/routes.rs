@@ -76,6 +76,7 @@ pub enum Endpoint {
     ForwardTasks,
     RetryForwards,
     DropForwards,
+    Notices,
     PauseForward,
     ResumeForward,
     Knocks,
@@ -222,6 +223,7 @@ table! {
     Put Plain "/api/forward/roots" PutForwardRoot ADMIN, JSON, &[200, 400, 413, 503], "Adds or changes such a service, or removes it with `removed`; durable when answered.";
     Get Plain "/api/forward/status" ForwardStatus ADMIN, JSON, &[200], "What waits for each destination of forwarding, for callers who see every facility.";
     Get Plain "/api/forward/tasks" ForwardTasks ADMIN, JSON, &[200, 400], "Tasks of forwarding in order; parameters: to, dead, after, limit.";
+    Get Plain "/api/forward/notices" Notices ADMIN, JSON, &[200, 400], "Instance Availability Notifications of other systems, newest first; parameter: limit.";
     Post Plain "/api/forward/retry" RetryForwards ADMIN, JSON, &[200, 400, 413, 503], "Tries tasks again at once, dead ones too; `id`, `to` and `dead` choose.";
     Post Plain "/api/forward/drop" DropForwards ADMIN, JSON, &[200, 400, 413, 503], "Gives tasks up for good; `id`, `to` and `dead` choose, one of them must be given.";
     Post Plain "/api/forward/pause" PauseForward ADMIN, JSON, &[200, 400, 413, 503], "Holds back what goes to a destination, `to`; durable when answered.";

@@ -1,6 +1,7 @@
 //! Forwarding between running programs: DCMTK's `storescp` and a second archive as destinations, over DICOM and STOW-RS;
 //! destinations that are down or refuse, kills at any moment, pauses, the dead list, and what goes first.
 
+use crate::interop::python;
 use crate::roundtrip::{KHOANH, retrieve, start};
 use serde_json::Value;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -258,6 +259,46 @@ fn rename_class(object: &mut Object) {
         object.file[at..at + class.len()].copy_from_slice(&private);
     }
     object.sop_class = String::from_utf8(private).expect("ASCII");
+}
+
+#[test]
+fn a_study_that_is_complete_is_told_to_others_who_keep_it() {
+    let sender = Sender::start();
+    let hearer = Sender::start();
+    sender.command(&["destinations", "add", "KHOANH", &hearer.server.dicom.to_string(), "--any"]);
+    sender.command(&["forward", "rules", "add", "tell", "--to", "KHOANH", "--any", "--notice"]);
+    let study = Study::draw(75, 1, Kind::Tiny, 25);
+    sender.store(&study);
+    let heard = |sender: &Sender| -> Vec<Value> {
+        let list = sender.command(&["forward", "notices", "--json"]);
+        let list: Value = serde_json::from_str(&list).expect("JSON");
+        list.get("notices").and_then(Value::as_array).cloned().expect("a list")
+    };
+    // A study may be complete more than once while it comes in: the newest notice tells of all.
+    let told = |notice: &Value| -> Option<u64> {
+        let series = notice.get("series")?.as_array()?;
+        series.iter().map(|series| series.get("objects")?.as_u64()).sum()
+    };
+    until("it is heard", || heard(&hearer).first().and_then(told) == Some(25));
+    let hearer = hearer.killed();
+    let notices = heard(&hearer);
+    let newest = notices.first().expect("one");
+    assert_eq!(newest.get("study").and_then(Value::as_str), Some(study.uid.as_str()));
+    assert_eq!(newest.pointer("/series/0/availability").and_then(Value::as_str), Some("ONLINE"), "{newest}");
+    assert_eq!(newest.pointer("/series/0/retrieve_from/0").and_then(Value::as_str), Some("KHOANH"), "{newest}");
+    assert_eq!(held(&hearer.server), 0, "told, not sent");
+    let told = Command::new(python())
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/dimse_client.py"))
+        .args(["tell", &hearer.server.dicom.to_string(), "1.2.3.4"])
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}; run scripts/prepare test", python().display()));
+    let told: Value = serde_json::from_slice(&told.stdout).expect("JSON");
+    assert_eq!(told.get("status").and_then(Value::as_u64), Some(0), "{told}");
+    assert!(told.get("instance").and_then(Value::as_str).is_some_and(|uid| uid.starts_with("2.25.")), "{told}");
+    assert_eq!(
+        heard(&hearer).first().and_then(|notice| notice.get("study")?.as_str().map(str::to_owned)),
+        Some("1.2.3.4".into())
+    );
 }
 
 #[test]

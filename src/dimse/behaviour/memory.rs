@@ -2,6 +2,7 @@
 
 use crate::receiver::{Announced, DataSet, Incoming, Receiver, Search, Stored};
 use archive::commitment::{Commitment, CommitmentError, Lack, Verdict};
+use archive::notices::{Notice, NoticeError};
 use archive::search::{SearchPage, Wanted};
 use archive::{FindError, FoundRow, IngestError, RetrieveError, Target, Unknown};
 use model::attribute::key;
@@ -36,6 +37,7 @@ struct State {
     kept: Mutex<Vec<Kept>>,
     restoring: AtomicUsize,
     commitments: Mutex<Vec<Commitment>>,
+    notices: Mutex<Vec<Notice>>,
 }
 
 /// An object that can be retrieved.
@@ -162,6 +164,15 @@ impl Receiver for Memory {
 
     fn destination(&self, source: &Source, title: &AeTitle) -> Option<Destination> {
         self.0.destination.lock().clone().filter(|to| to.title == *title && source.id == "CT01")
+    }
+
+    fn keep_notice(&self, notice: Notice) -> Result<(), NoticeError> {
+        let known = |kept: &Notice| kept.instance == notice.instance;
+        if self.0.notices.lock().iter().any(known) {
+            return Err(NoticeError::Duplicate);
+        }
+        self.0.notices.lock().push(notice);
+        Ok(())
     }
 
     fn ask_commitment(&self, commitment: Commitment) -> Result<Commitment, CommitmentError> {

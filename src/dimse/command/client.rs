@@ -2,8 +2,8 @@
 
 use super::{
     AFFECTED_SOP_CLASS, AFFECTED_SOP_INSTANCE, C_ECHO_RQ, C_STORE_RQ, COMMAND_FIELD, CommandError, DATA_SET_TYPE,
-    ERROR_COMMENT, MESSAGE_ID, N_EVENT_REPORT_RQ, NO_DATA_SET, RESPONDED_TO, RESPONSE, STATUS, element, finished, push,
-    push_uid, short, text,
+    ERROR_COMMENT, MESSAGE_ID, N_CREATE_RQ, N_EVENT_REPORT_RQ, NO_DATA_SET, RESPONDED_TO, RESPONSE, STATUS, element,
+    finished, push, push_uid, short, text,
 };
 use crate::scu::Object;
 
@@ -82,6 +82,17 @@ pub(crate) fn event_request(message: u16, sop_class: &str, sop_instance: &str, e
     push(&mut elements, DATA_SET_TYPE, &[0, 0]);
     push_uid(&mut elements, AFFECTED_SOP_INSTANCE, sop_instance);
     push(&mut elements, EVENT_TYPE, &event.to_le_bytes());
+    finished(&elements)
+}
+
+/// N-CREATE-RQ with a data set.
+pub(crate) fn create_request(message: u16, sop_class: &str, sop_instance: &str) -> Vec<u8> {
+    let mut elements = Vec::with_capacity(128);
+    push_uid(&mut elements, AFFECTED_SOP_CLASS, sop_class);
+    push(&mut elements, COMMAND_FIELD, &N_CREATE_RQ.to_le_bytes());
+    push(&mut elements, MESSAGE_ID, &message.to_le_bytes());
+    push(&mut elements, DATA_SET_TYPE, &[0, 0]);
+    push_uid(&mut elements, AFFECTED_SOP_INSTANCE, sop_instance);
     finished(&elements)
 }
 

@@ -72,6 +72,11 @@ pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Result<Response, P
             let tasks = call.blocking(move |archive| Ok(archive.drop_forwards(&caller, &chosen)?)).await?;
             body(StatusCode::OK, &json!({ "tasks": tasks }))
         }
+        Endpoint::Notices => {
+            let limit = number(&call, "limit", TASKS_DEFAULT as u64)?;
+            let limit = usize::try_from(limit).unwrap_or(TASKS_MAX).clamp(1, TASKS_MAX);
+            body(StatusCode::OK, &call.app.archive.notices(&caller, limit))
+        }
         _ => tasks(call).await,
     }
 }
@@ -82,13 +87,16 @@ async fn put(call: Call, fact: ForwardFact, told: &impl Serialize) -> Result<Res
     body(StatusCode::OK, told)
 }
 
-async fn tasks(call: Call) -> Result<Response, Problem> {
-    let bad = |name: &str, detail: String| Problem::new(Kind::BadRequest, detail).at(format!("query parameter {name}"));
-    let number = |name: &str, default: u64| match call.query_value(name).map(str::parse::<u64>) {
+fn number(call: &Call, name: &str, default: u64) -> Result<u64, Problem> {
+    match call.query_value(name).map(str::parse::<u64>) {
         None => Ok(default),
         Some(Ok(number)) => Ok(number),
-        Some(Err(_)) => Err(bad(name, "a whole number".into())),
-    };
+        Some(Err(_)) => Err(Problem::new(Kind::BadRequest, "a whole number").at(format!("query parameter {name}"))),
+    }
+}
+
+async fn tasks(call: Call) -> Result<Response, Problem> {
+    let bad = |name: &str, detail: String| Problem::new(Kind::BadRequest, detail).at(format!("query parameter {name}"));
     let dead = match call.query_value("dead") {
         None => None,
         Some("true") => Some(true),
@@ -96,8 +104,8 @@ async fn tasks(call: Call) -> Result<Response, Problem> {
         Some(_) => return Err(bad("dead", "true or false".into())),
     };
     let to = call.query_value("to").map(str::parse::<ForwardTo>).transpose().map_err(|what| bad("to", what))?;
-    let after = number("after", 0)?;
-    let limit = usize::try_from(number("limit", TASKS_DEFAULT as u64)?).unwrap_or(TASKS_MAX).clamp(1, TASKS_MAX);
+    let after = number(&call, "after", 0)?;
+    let limit = usize::try_from(number(&call, "limit", TASKS_DEFAULT as u64)?).unwrap_or(TASKS_MAX).clamp(1, TASKS_MAX);
     let (caller, chosen) = (call.caller.clone(), Chosen { id: None, to, dead });
     let tasks = call.blocking(move |archive| Ok(archive.forward_tasks(&caller, &chosen, after, limit))).await?;
     let next = tasks.last().filter(|_| tasks.len() == limit).map(|task| task.id);
