@@ -16,7 +16,6 @@ use dataset::syntax::Syntax;
 use index::InstanceRow;
 use model::{Layout, PixelSpan, Span};
 use moka::sync::Cache;
-use std::io::Read;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -43,6 +42,13 @@ pub struct Image {
 }
 
 impl Image {
+    /// Whether frames lie uncompressed and in little endian order in the stored file itself.
+    pub(crate) fn is_plain(&self) -> bool {
+        let syntax = self.row.transfer_syntax.as_str();
+        let native = codec::coder(syntax) == Some(codec::Coder::Native);
+        native && self.swap == 1 && !Syntax::of(syntax).deflated && !Syntax::of(syntax).coding.big_endian
+    }
+
     /// How many frames there are.
     #[must_use]
     pub fn frames(&self) -> u32 {
@@ -184,10 +190,16 @@ impl Archive {
                 bytes.extend_from_slice(range.and_then(|(at, end)| inflated.get(at..end)).ok_or_else(short)?);
                 continue;
             }
-            let read = self.data_set_part(row, span.at..end).read_to_end(&mut bytes);
-            let read = read.map_err(|error| RetrieveError::Damaged { what: error.to_string() })?;
-            if u64::try_from(read) != Ok(span.len) {
+            // A frame is one read, however large: coded ones are restored as a whole.
+            let base = u64::from(row.meta_len);
+            let read = self.read(row, base.saturating_add(span.at)..base.saturating_add(end))?;
+            if u64::try_from(read.len()) != Ok(span.len) {
                 return Err(short());
+            }
+            if bytes.is_empty() {
+                bytes = read;
+            } else {
+                bytes.extend_from_slice(&read);
             }
         }
         Ok(bytes)

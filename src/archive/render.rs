@@ -5,6 +5,7 @@
 //! and kept by the index as a cache.
 
 mod source;
+mod strips;
 mod thumbnail;
 
 pub use thumbnail::Thumbnail;
@@ -182,8 +183,12 @@ impl Archive {
     ) -> Result<Arc<Vec<u8>>, PictureError> {
         self.once(self.picture_key(row, &number.to_string(), wanted), || {
             let source = source::Source::open(self, row)?;
-            let picture = source.picture(number, &wanted.how)?;
-            Ok(picture.encode(wanted.encoding, wanted.quality)?)
+            if wanted.encoding == Encoding::Jpeg
+                && let Some(jpeg) = source.jpeg(number, &wanted.how, wanted.quality)?
+            {
+                return Ok(jpeg);
+            }
+            encoded(&source.picture(number, &wanted.how)?, wanted.encoding, wanted.quality)
         })
     }
 
@@ -254,6 +259,15 @@ impl Archive {
     fn picture_key(&self, row: &InstanceRow, frames: &str, wanted: &Wanted) -> String {
         format!("{} {frames} {}", row.digest, wanted.name())
     }
+}
+
+/// A picture in a media type.
+fn encoded(picture: &render::Picture, encoding: Encoding, quality: u8) -> Result<Vec<u8>, PictureError> {
+    Ok(match encoding {
+        Encoding::Jpeg => strips::encode(picture, quality)?,
+        Encoding::Png => picture.png()?,
+        Encoding::Gif => animate(std::slice::from_ref(picture), Duration::ZERO)?,
+    })
 }
 
 /// What a picture of a decoded frame comes to.

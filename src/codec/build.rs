@@ -30,7 +30,7 @@ fn jpeg() {
     for folder in include.split(',').filter(|folder| !folder.is_empty()) {
         build.include(folder);
     }
-    build.file("c/jpeg.c").opt_level(2).compile("khoanh_jpeg");
+    build.file("c/jpeg.c").file("c/jpeg_write.c").opt_level(2).compile("khoanh_jpeg");
 }
 
 fn openjph() {

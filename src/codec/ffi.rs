@@ -5,6 +5,7 @@
 pub(crate) mod htj2k;
 pub(crate) mod jpeg;
 pub(crate) mod jpeg2000;
+pub(crate) mod jpeg_write;
 pub(crate) mod jpegls;
 pub(crate) mod sandbox;
 

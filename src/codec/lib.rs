@@ -1,4 +1,5 @@
 //! Compressed frames: decoding untrusted ones, and encoding what is verified before it counts.
+//! [`picture`] writes finished pictures as JPEG.
 //!
 //! [`decode`] and [`encode`] work on one frame in memory; [`worker`] runs them in a process that can die, [`pool`]
 //! keeps such processes. The libraries in C lie behind one module each below `ffi`; nothing else here is unsafe.
@@ -19,6 +20,7 @@ mod jpegls;
 mod jpegxl;
 mod limits;
 mod native;
+pub mod picture;
 pub mod pool;
 mod rle;
 mod syntax;

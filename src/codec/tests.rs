@@ -1,6 +1,7 @@
 //! Frames made by a seed, and what all test modules share.
 
 mod hostile;
+mod pictures;
 mod processes;
 mod round_trips;
 mod values;

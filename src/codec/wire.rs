@@ -12,6 +12,8 @@ use std::io::{self, Read, Write};
 
 /// Longest text of a message: a UID, an error.
 const TEXT_MAX: usize = 400;
+/// Bytes of words that are sent or received at once; a multiple of every word's.
+const PIECE: usize = 128 << 10;
 
 /// What a process is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,7 @@ impl Out {
         self.0.extend(value.to_le_bytes());
     }
 
+    /// Everything of a frame but its words, which [`write_words`] sends.
     fn frame(&mut self, frame: &DecodedFrame) {
         self.0.extend(frame.rows.to_le_bytes());
         self.0.extend(frame.columns.to_le_bytes());
@@ -61,11 +64,24 @@ impl Out {
         self.0.extend([frame.samples, frame.stored, u8::from(frame.signed), width]);
         self.text(frame.photometric.term());
         self.u64(u64::try_from(frame.words.len()).unwrap_or(u64::MAX).saturating_mul(u64::from(width)));
-        match &frame.words {
-            Words::Eight(words) => self.0.extend_from_slice(words),
-            Words::Sixteen(words) => self.0.extend(words.iter().flat_map(|word| word.to_le_bytes())),
-            Words::ThirtyTwo(words) => self.0.extend(words.iter().flat_map(|word| word.to_le_bytes())),
+    }
+}
+
+/// Sends the words of a frame as bytes, a piece at a time: a frame is never in memory twice on either side.
+fn write_words(to: &mut impl Write, words: &Words) -> io::Result<()> {
+    fn of<T: Copy, const N: usize>(to: &mut impl Write, words: &[T], bytes: impl Fn(T) -> [u8; N]) -> io::Result<()> {
+        let mut piece = Vec::with_capacity(PIECE);
+        for part in words.chunks(PIECE / N) {
+            piece.clear();
+            piece.extend(part.iter().flat_map(|word| bytes(*word)));
+            to.write_all(&piece)?;
         }
+        Ok(())
+    }
+    match words {
+        Words::Eight(words) => to.write_all(words),
+        Words::Sixteen(words) => of(to, words, u16::to_le_bytes),
+        Words::ThirtyTwo(words) => of(to, words, u32::to_le_bytes),
     }
 }
 
@@ -101,33 +117,53 @@ impl<R: Read> In<'_, R> {
         Photometric::parse(&self.text()?).ok_or_else(|| bad("an unknown photometric interpretation"))
     }
 
-    fn bytes(&mut self) -> io::Result<Vec<u8>> {
+    fn length(&mut self) -> io::Result<usize> {
         let len = u64::from_le_bytes(self.array()?);
         if len > self.most {
             return Err(bad("more bytes than allowed"));
         }
-        let len = usize::try_from(len).map_err(|_| bad("more bytes than memory"))?;
+        usize::try_from(len).map_err(|_| bad("more bytes than memory"))
+    }
+
+    fn bytes(&mut self) -> io::Result<Vec<u8>> {
+        let len = self.length()?;
+        self.bytes_of(len)
+    }
+
+    fn bytes_of(&mut self, len: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         self.reader.read_exact(&mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Words of `len` bytes together, a piece at a time.
+    fn words<T, const N: usize>(&mut self, len: usize, word: impl Fn([u8; N]) -> T) -> io::Result<Vec<T>> {
+        let mut words = Vec::with_capacity(len / N);
+        let mut piece = vec![0; PIECE.min(len)];
+        let mut left = len;
+        while left > 0 {
+            let part = piece.get_mut(..left.min(PIECE)).unwrap_or_default();
+            self.reader.read_exact(part)?;
+            words.extend(part.as_chunks().0.iter().map(|bytes| word(*bytes)));
+            left -= part.len();
+        }
+        Ok(words)
     }
 
     fn frame(&mut self) -> io::Result<DecodedFrame> {
         let (rows, columns) = (u32::from_le_bytes(self.array()?), u32::from_le_bytes(self.array()?));
         let [samples, stored, signed, width] = self.array()?;
         let photometric = self.photometric()?;
-        let bytes = self.bytes()?;
+        let len = self.length()?;
         let count = [u64::from(rows), u64::from(columns), u64::from(samples), u64::from(width)];
         let expected = count.into_iter().try_fold(1u64, u64::checked_mul);
-        if expected.is_none() || expected != u64::try_from(bytes.len()).ok() || !(1..=32).contains(&stored) {
+        if expected.is_none() || expected != u64::try_from(len).ok() || !(1..=32).contains(&stored) {
             return Err(bad("a frame of another size than it says"));
         }
         let words = match (width, stored) {
-            (1, 1..=8) => Words::Eight(bytes),
-            (2, 9..=16) => Words::Sixteen(bytes.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect()),
-            (4, 17..=32) => {
-                Words::ThirtyTwo(bytes.as_chunks().0.iter().map(|four| u32::from_le_bytes(*four)).collect())
-            }
+            (1, 1..=8) => Words::Eight(self.bytes_of(len)?),
+            (2, 9..=16) => Words::Sixteen(self.words(len, u16::from_le_bytes)?),
+            (4, 17..=32) => Words::ThirtyTwo(self.words(len, u32::from_le_bytes)?),
             _ => return Err(bad("words of another width than their bits")),
         };
         Ok(DecodedFrame { rows, columns, samples, stored, signed: signed != 0, photometric, words })
@@ -161,6 +197,8 @@ pub(crate) fn ask(to: &mut impl Write, request: &Request, limits: &Limits) -> io
             out.text(target.uid());
             out.0.push(*allocated);
             out.frame(frame);
+            to.write_all(&out.0)?;
+            return write_words(to, &frame.words);
         }
         Request::Misbehave(how) => out.0.push(*how),
     }
@@ -210,6 +248,8 @@ pub(crate) fn answer(to: &mut impl Write, answer: &Answer) -> io::Result<()> {
         Answer::Decoded(frame) => {
             out.0.push(1);
             out.frame(frame);
+            to.write_all(&out.0)?;
+            return write_words(to, &frame.words);
         }
         Answer::Encoded(encoded) => {
             out.0.push(2);

@@ -14,8 +14,10 @@ mod overlay;
 mod palette;
 mod png;
 mod profile;
+mod shrink;
 #[cfg(test)]
 mod tests;
+mod tones;
 mod tree;
 mod viewport;
 mod window;
@@ -23,6 +25,8 @@ mod window;
 pub use description::Description;
 pub use encode::{Encoding, animate};
 pub use profile::Profile;
+pub use shrink::Shrink;
+pub use tones::Tones;
 pub use viewport::{SIDE_MAX, Viewport};
 pub use window::{BadParameter, Function, Window};
 
@@ -69,6 +73,19 @@ pub struct Options {
     pub overlays: bool,
     /// Values that are black and white where the image names no window: those of several frames together.
     pub range: Option<(f64, f64)>,
+}
+
+impl Options {
+    /// Whether anything is drawn over the pixels.
+    fn draws(&self) -> bool {
+        self.overlays
+    }
+
+    /// How often a picture may be halved and the like before it is brought to its size: the shape of that step.
+    #[must_use]
+    pub fn shrink(&self, width: u32, height: u32) -> Option<Shrink> {
+        self.viewport.as_ref().and_then(|viewport| Shrink::of(viewport, width, height))
+    }
 }
 
 /// A picture of bytes: brightness, or red, green and blue.

@@ -1,13 +1,17 @@
 //! Where pictures come from: the attributes and the decoded frames of one stored instance.
 
-use super::{PictureError, shown};
+use super::{PictureError, shown, strips};
 use crate::decode::Image;
 use crate::error::{DecodeError, RetrieveError};
 use crate::open::Archive;
 use codec::CodecError;
+use dataset::frames::place;
 use dataset::pixels::DecodedFrame;
-use dataset::render::{Description, Options, Picture};
+use dataset::render::{Description, Options, Picture, Tones};
 use index::InstanceRow;
+use model::{Home, Span};
+use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Frames looked at for the range of an animation.
@@ -48,7 +52,51 @@ impl<'a> Source<'a> {
             let what = format!("a viewport of more than {most} pixels is not filled (pictures.pixels_max)");
             return Err(PictureError::TooLarge { what });
         }
+        let direct = how.shrink(columns, rows).zip(how.viewport.as_ref());
+        if let Some((shrink, viewport)) = direct
+            && let Some(direct) = self.direct(number, how)?
+        {
+            let parts = strips::each(&shrink.strips(), |rows| Ok(shrink.apply(&direct.rows(rows)?)))?;
+            return Ok(shrink.finish(&parts, viewport)?);
+        }
         shown(&self.frame(number)?, &self.image.description, number, how)
+    }
+
+    /// The picture of a frame, from 1, in its own size as JPEG; nothing where it is made from [`Self::picture`].
+    pub(super) fn jpeg(&self, number: u32, how: &Options, quality: u8) -> Result<Option<Vec<u8>>, PictureError> {
+        if how.viewport.is_some() {
+            return Ok(None);
+        }
+        let Some(direct) = self.direct(number, how)? else { return Ok(None) };
+        let (columns, rows) = (u32::from(self.image.format.columns), u32::from(self.image.format.rows));
+        let size = (columns, rows, false);
+        strips::jpeg(size, quality, None, |rows| direct.rows(rows).map(Cow::Owned)).map(Some)
+    }
+
+    /// The way over stored bytes alone, for a frame (from 1) where there is one.
+    fn direct(&self, number: u32, how: &Options) -> Result<Option<Direct<'_>>, PictureError> {
+        let image = self.image.as_ref();
+        let Some(tones) = number
+            .checked_sub(1)
+            .filter(|_| image.is_plain())
+            .and_then(|index| Tones::of(&image.description, &image.format, index, how))
+        else {
+            return Ok(None);
+        };
+        let place = number.checked_sub(1).and_then(|index| place(&image.pixel, &image.layout.frames, index));
+        let Some(place) = place.filter(|place| place.skip_bits == 0) else { return Ok(None) };
+        let row = usize::from(image.format.columns).saturating_mul(tones.bytes());
+        let whole = u64::try_from(row).unwrap_or(u64::MAX).saturating_mul(u64::from(image.format.rows));
+        let [span] = place.spans.as_slice() else { return Ok(None) };
+        if row == 0 || whole == 0 || span.len < whole {
+            return Ok(None);
+        }
+        // A frame of a pack is coded as a whole: it is read at once, one in the journal piece by piece.
+        let bytes = match image.row.home {
+            Home::Journal(_) => None,
+            Home::Pack { .. } => Some(self.archive.frame_bytes(image, number.saturating_sub(1))?),
+        };
+        Ok(Some(Direct { source: self, tones, span: *span, row, bytes }))
     }
 
     /// The range of values over several frames, where each would be shown by its own.
@@ -70,6 +118,44 @@ impl<'a> Source<'a> {
         let none = || PictureError::NoFrame { number, count: self.image.frames() };
         let index = number.checked_sub(1).ok_or_else(none)?;
         Ok(self.archive.decode(&self.image, index)?)
+    }
+}
+
+/// A grey frame that is shown straight from its stored bytes.
+struct Direct<'a> {
+    source: &'a Source<'a>,
+    tones: Tones,
+    /// Where the frame lies in the data set.
+    span: Span,
+    /// Bytes of a row.
+    row: usize,
+    /// The frame, where it is in memory.
+    bytes: Option<Vec<u8>>,
+}
+
+impl Direct<'_> {
+    /// Brightness of rows.
+    fn rows(&self, rows: Range<u32>) -> Result<Vec<u8>, PictureError> {
+        let short = || PictureError::Retrieve(RetrieveError::Damaged { what: "a frame is shorter than noted".into() });
+        let at = |row: u32| usize::try_from(row).ok()?.checked_mul(self.row);
+        let (start, end) = at(rows.start).zip(at(rows.end)).ok_or_else(short)?;
+        if let Some(bytes) = &self.bytes {
+            return Ok(self.tones.apply(bytes.get(start..end).ok_or_else(short)?));
+        }
+        let row = &self.source.image.row;
+        let base = u64::from(row.meta_len).saturating_add(self.span.at);
+        let place = |at: usize| u64::try_from(at).unwrap_or(u64::MAX).saturating_add(base);
+        let stored = self.source.archive.read(row, place(start)..place(end))?;
+        if stored.len() != end - start {
+            return Err(short());
+        }
+        Ok(self.tones.apply(&stored))
+    }
+}
+
+impl From<CodecError> for PictureError {
+    fn from(error: CodecError) -> Self {
+        DecodeError::Codec(error).into()
     }
 }
 

@@ -64,13 +64,25 @@ pub(crate) struct Grey {
 }
 
 impl Grey {
+    /// Brightness of every stored value of at most 16 bits; nothing where the frame itself has to be looked at.
+    pub(crate) fn table(&self, stored: u8, is_signed: bool) -> Option<Box<[u8; 65_536]>> {
+        // Where no window is given the range of a byte is shown whole, and only that one is known beforehand.
+        let voi = match &self.voi {
+            Voi::Range => return None,
+            given => given,
+        };
+        let entries = 1_u32 << u32::from(stored.clamp(1, 16));
+        let value = |word: u32| signed(word, stored, is_signed);
+        (stored <= 16).then(|| fill((0..entries).map(|word| self.brightness(value(word), voi))))
+    }
+
     /// Brightness of every pixel.
     pub(crate) fn apply(&self, frame: &DecodedFrame) -> Vec<u8> {
         let voi = match &self.voi {
             Voi::Range => self.range(frame).map_or(Voi::Between(0.0, 1.0), |(low, high)| Voi::Between(low, high)),
             given => given.clone(),
         };
-        let shown = |word: u32| self.brightness(signed(word, frame), &voi);
+        let shown = |word: u32| self.brightness(signed(word, frame.stored, frame.signed), &voi);
         let entries = 1_u32 << u32::from(frame.stored.clamp(1, 16));
         match &frame.words {
             Words::Eight(words) => {
@@ -129,7 +141,7 @@ impl Grey {
     /// Smallest and largest stored value that is no padding.
     fn extent(&self, frame: &DecodedFrame) -> Option<(i64, i64)> {
         let fold = |ends: Option<(i64, i64)>, word: u32| {
-            let value = signed(word, frame);
+            let value = signed(word, frame.stored, frame.signed);
             if self.is_padding(value) {
                 return ends;
             }
@@ -144,10 +156,10 @@ impl Grey {
 }
 
 /// A stored value with its sign.
-fn signed(word: u32, frame: &DecodedFrame) -> i64 {
-    let sign = 1_i64 << (u32::from(frame.stored.clamp(1, 32)) - 1);
+fn signed(word: u32, stored: u8, is_signed: bool) -> i64 {
+    let sign = 1_i64 << (u32::from(stored.clamp(1, 32)) - 1);
     let value = i64::from(word);
-    if frame.signed && value & sign != 0 { value - 2 * sign } else { value }
+    if is_signed && value & sign != 0 { value - 2 * sign } else { value }
 }
 
 fn fill<const N: usize>(values: impl Iterator<Item = u8>) -> Box<[u8; N]> {

@@ -10,7 +10,7 @@ fn word(tag: u32, value: u16) -> Vec<u8> {
     explicit(tag, b"US", &value.to_le_bytes())
 }
 
-fn text(tag: u32, value: &str) -> Vec<u8> {
+pub(super) fn text(tag: u32, value: &str) -> Vec<u8> {
     let padded = if value.len() % 2 == 1 { format!("{value} ") } else { value.to_owned() };
     explicit(tag, b"DS", padded.as_bytes())
 }
@@ -20,7 +20,7 @@ fn sequence(tag: u32, items: &[Vec<u8>]) -> Vec<u8> {
     [undefined(tag, b"SQ"), items, vec![0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]].concat()
 }
 
-fn format(photometric: &str, columns: u16, bits: u16) -> Vec<u8> {
+pub(super) fn format(photometric: &str, columns: u16, bits: u16) -> Vec<u8> {
     let parts = [
         word(0x0028_0002, 1),
         explicit(0x0028_0004, b"CS", photometric.as_bytes()),
@@ -34,7 +34,7 @@ fn format(photometric: &str, columns: u16, bits: u16) -> Vec<u8> {
     parts.concat()
 }
 
-fn describe(head: &[u8]) -> Description {
+pub(super) fn describe(head: &[u8]) -> Description {
     let parts = Parts { before: head, pixel: None, after: &[] };
     Description::read(&parts, &uid(EXPLICIT_LE)).expect("a data set")
 }

@@ -66,7 +66,7 @@ impl Viewport {
     }
 
     /// Left and upper edge, width and height of what is shown of a picture.
-    fn part(&self, width: u32, height: u32) -> Result<[f64; 4], RenderError> {
+    pub(super) fn part(&self, width: u32, height: u32) -> Result<[f64; 4], RenderError> {
         let (whole_width, whole_height) = (f64::from(width), f64::from(height));
         let [left, top, wide, high] = self.region;
         let (left, top) = (left.unwrap_or(0.0), top.unwrap_or(0.0));
@@ -80,8 +80,12 @@ impl Viewport {
 
     /// The part of a picture in this viewport.
     pub(super) fn apply(&self, picture: &Picture) -> Result<Picture, RenderError> {
-        let part = self.part(picture.width, picture.height)?;
-        let mut shown = scaled(picture, part, self.size(picture.width, picture.height)?)?;
+        self.fill(picture, self.part(picture.width, picture.height)?, self.size(picture.width, picture.height)?)
+    }
+
+    /// A part of a picture in the size that was worked out for it, mirrored as asked.
+    pub(super) fn fill(&self, picture: &Picture, part: [f64; 4], size: (u32, u32)) -> Result<Picture, RenderError> {
+        let mut shown = scaled(picture, part, size)?;
         let [.., wide, high] = self.region;
         if wide.is_some_and(|wide| wide < 0.0) {
             shown = shown.mirrored();
