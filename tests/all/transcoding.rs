@@ -4,6 +4,7 @@
 use crate::corpus;
 use crate::interop::python;
 use crate::roundtrip::start;
+use crate::yard::Yard;
 use std::process::Command;
 use testkit::modality::{Sending, send};
 use testkit::object::Object;
@@ -35,4 +36,48 @@ fn every_source_becomes_every_target_with_equal_samples() {
         assert!(output.status.success(), "{said}\n{wrong}");
     }
     println!("{said}");
+}
+
+/// What is asked of files that are broken: whole objects and their first frame, decoded and encoded.
+const ASKED: &[(&str, &str)] = &[
+    ("", "application/dicom"),
+    ("", "application/dicom; transfer-syntax=1.2.840.10008.1.2.1"),
+    ("", "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.90"),
+    ("", "application/dicom; transfer-syntax=1.2.840.10008.1.2.5"),
+    ("/frames/1", "application/octet-stream"),
+    ("/frames/1", "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202"),
+];
+
+#[test]
+fn broken_files_cost_themselves_whatever_is_asked_of_them() {
+    let mut yard = Yard::open();
+    for row in corpus::rows() {
+        if row.file.starts_with("bad/") || row.pydicom != "ok" {
+            yard.client().stow("/dicom-web/studies", &[&corpus::read(&row.file)]).expect("answered");
+        }
+    }
+    let found = yard.client().get("/dicom-web/instances?limit=500", "").expect("answered");
+    let found: Vec<serde_json::Value> = serde_json::from_slice(&found.body).expect("JSON");
+    let url =
+        |row: &serde_json::Value| row.pointer("/00081190/Value/0").and_then(|url| url.as_str().map(str::to_owned));
+    let paths: Vec<String> =
+        found.iter().filter_map(url).filter_map(|url| Some(url.split_once("/dicom-web")?.1.to_owned())).collect();
+    assert!(paths.len() > 10, "only {} broken files were taken", paths.len());
+    let (mut made, mut refused, mut cut) = (0, 0, 0);
+    for path in &paths {
+        for (below, accept) in ASKED {
+            // A client of its own: an answer that breaks off ends its connection.
+            match yard.client().get(&format!("/dicom-web{path}{below}"), &format!("Accept: {accept}\r\n")) {
+                Ok(answer) if answer.status == 200 => made += 1,
+                Ok(answer) => {
+                    assert!(matches!(answer.status, 404 | 406 | 503), "{path}{below} {accept}: {}", answer.text());
+                    refused += 1;
+                }
+                Err(_) => cut += 1,
+            }
+        }
+    }
+    println!("{made} made, {refused} refused, {cut} cut");
+    assert!(made > 0 && refused > 0);
+    yard.is_unharmed("broken files transcoded");
 }

@@ -240,3 +240,33 @@ fn a_head_is_copied_but_for_what_changes() {
     let refused = head(&elsewhere, &uid(EXPLICIT_LE), &changes, false);
     assert_eq!(refused, Err(splice::SpliceError::Nested), "pixels of no form in another syntax");
 }
+
+#[test]
+fn heads_that_are_no_heads_are_refused_and_never_panic() {
+    let mut rng = fastrand::Rng::with_seed(11);
+    let nested = [undefined(0x0088_0200, b"SQ"), OPEN_ITEM.to_vec(), explicit(0x0028_0010, b"US", &[1, 0])].concat();
+    let sound = [
+        explicit(0x0008_0060, b"CS", b"CT"),
+        explicit(0x0028_0004, b"CS", b"RGB "),
+        nested,
+        ITEM_END.to_vec(),
+        SEQUENCE_END.to_vec(),
+    ]
+    .concat();
+    let changes = splice::Changes::from([(0x0028_0004, splice::Change::Set(crate::Vr::CS, b"YBR_FULL".to_vec()))]);
+    let mut refused = 0;
+    for _ in 0..20_000 {
+        let mut bytes = sound.clone();
+        for _ in 0..rng.usize(1..4) {
+            let at = rng.usize(..bytes.len());
+            *bytes.get_mut(at).expect("inside") = rng.u8(..);
+        }
+        bytes.truncate(rng.usize(..=bytes.len()));
+        for syntax in [EXPLICIT_LE, IMPLICIT_LE, EXPLICIT_BE] {
+            let implicit = rng.bool();
+            refused += usize::from(splice::head(&bytes, &uid(syntax), &changes, implicit).is_err());
+            refused += usize::from(splice::tail(&bytes, &uid(syntax), 1000, implicit).is_err());
+        }
+    }
+    assert!(refused > 1000, "only {refused} of them were refused");
+}

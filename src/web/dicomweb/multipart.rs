@@ -52,6 +52,21 @@ impl Multipart {
         &self.boundary
     }
 
+    /// Adds a part whose media type is known only when it is opened.
+    pub(crate) fn decided(
+        &mut self,
+        location: &str,
+        open: impl FnOnce() -> io::Result<(String, Box<dyn Read + Send>)> + Send + 'static,
+    ) {
+        let line_end = if self.parts == 0 { "" } else { "\r\n" };
+        let (begin, location) = (format!("{line_end}--{}\r\n", self.boundary), location.to_owned());
+        self.written(move || {
+            let (content_type, source) = open()?;
+            let head = format!("{begin}Content-Type: {content_type}\r\nContent-Location: {location}\r\n\r\n");
+            Ok(Box::new(io::Cursor::new(head).chain(source)))
+        });
+    }
+
     /// Adds parts that frame themselves: each after the first part of the answer begins with a line end.
     pub(crate) fn written(&mut self, open: impl FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'static) {
         self.length = None;
@@ -90,11 +105,14 @@ mod tests {
         for text in ["one", "", "three\r\n"] {
             answer.part("text/plain", Some("/x"), Some(text.len() as u64), move || Ok(Box::new(text.as_bytes())));
         }
+        let known = answer.length;
+        answer.decided("/y", || Ok(("text/html".to_owned(), Box::new(&b"four"[..]))));
+        assert!(known.is_some() && answer.length.is_none(), "its length is not known before");
         let boundary = answer.boundary.clone();
         let response = answer.respond("text/plain");
         let declared = http_body::Body::size_hint(response.body()).exact();
         let body = response.into_body().collect().await.expect("body").to_bytes();
-        assert_eq!(declared, Some(body.len() as u64));
+        assert_eq!(declared, None);
         let mut splitter = Splitter::new(&boundary).expect("boundary");
         splitter.feed(&body);
         let (mut parts, mut current) = (Vec::new(), Vec::new());
@@ -107,6 +125,6 @@ mod tests {
                 Event::Hungry => panic!("the closing boundary is missing"),
             }
         }
-        assert_eq!(parts, ["one", "", "three\r\n"]);
+        assert_eq!(parts, ["one", "", "three\r\n", "four"]);
     }
 }

@@ -216,3 +216,69 @@ async fn an_encoded_frame_is_read_in_ranges_as_progressive_viewers_do() {
     assert!(read == whole.body, "the ranges make up the frame");
     assert_eq!(service.send(request("bytes=99999999-")).await.status, StatusCode::RANGE_NOT_SATISFIABLE);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_object_that_cannot_be_decoded_does_not_cost_its_study() {
+    let service = Service::open();
+    let good = sample("syntax/CT1_RLE.dcm");
+    let mut spoilt = good.clone();
+    // The number of segments of its only frame, the last fragment; and a SOP Instance UID of its own.
+    let is_last = |at: usize| {
+        let head = good.get(at..at + 8).and_then(|head| head.strip_prefix(&[0xFE, 0xFF, 0x00, 0xE0]));
+        let len = head.and_then(|len| len.first_chunk()).map(|len| u32::from_le_bytes(*len) as usize);
+        let after = len.and_then(|len| good.get(at + 8 + len..));
+        after.is_some_and(|after| after.starts_with(&[0xFE, 0xFF, 0xDD, 0xE0]))
+    };
+    let frame = (0..good.len()).rev().find(|at| is_last(*at)).expect("a fragment");
+    *spoilt.get_mut(frame + 8).expect("a frame") = 9;
+    let uid = b"1787205428.2345";
+    let places: Vec<usize> = (0..good.len()).filter(|at| good.get(*at..).is_some_and(|b| b.starts_with(uid))).collect();
+    assert_eq!(places.len(), 2, "file meta and data set");
+    places.iter().for_each(|at| *spoilt.get_mut(at + uid.len() - 1).expect("inside") = b'6');
+    assert_eq!(service.store("/dicom-web/studies", &[&good, &spoilt]).await.status, StatusCode::OK);
+    let study = first(&service, "/dicom-web/studies").await;
+    let dicom = "multipart/related; type=\"application/dicom\"";
+    let usual = service.get(&study, dicom).await;
+    assert_eq!(usual.status, StatusCode::OK);
+    let mut named: Vec<String> = usual.parts().into_iter().map(|part| part.0).collect();
+    named.sort();
+    let syntaxes = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5"];
+    assert_eq!(named, syntaxes.map(|syntax| format!("application/dicom; transfer-syntax={syntax}")), "truly named");
+    let alone =
+        first(&service, "/dicom-web/instances?SOPInstanceUID=1.2.276.0.7230010.3.1.4.1787205428.2346.1071048146.1")
+            .await;
+    assert_eq!(service.get(&alone, "application/dicom").await.body, spoilt, "its own bytes");
+    let asked = service.get(&alone, "application/dicom; transfer-syntax=1.2.840.10008.1.2.1").await;
+    assert_eq!(asked.status, StatusCode::NOT_ACCEPTABLE, "what is asked by name is had or refused");
+    assert!(
+        asked.json().get("detail").is_some_and(|detail| detail.as_str().is_some_and(|why| why.contains("segments")))
+    );
+    assert_eq!(service.get(&format!("{alone}/frames/1"), "application/octet-stream").await.status.as_u16(), 406);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wado_uri_answers_in_the_transfer_syntax_asked() {
+    let service = filled().await;
+    let path = first(&service, "/dicom-web/instances?Modality=MR&limit=1").await;
+    let uids: Vec<&str> = path.split('/').skip(3).step_by(2).collect();
+    let [study, series, instance] = uids.as_slice() else { panic!("{path}") };
+    let asked = |syntax: &str| {
+        format!(
+            "/wado?requestType=WADO&studyUID={study}&seriesUID={series}&objectUID={instance}\
+             &contentType=application%2Fdicom{syntax}"
+        )
+    };
+    for (parameter, status, syntax) in [
+        ("", 200, "1.2.840.10008.1.2.1"),
+        ("&transferSyntax=1.2.840.10008.1.2.4.90", 200, "1.2.840.10008.1.2.4.90"),
+        ("&transferSyntax=1.2.840.10008.1.2.5", 200, "1.2.840.10008.1.2.5"),
+        ("&transferSyntax=1.2.840.10008.1.2.4.50", 406, ""),
+        ("&transferSyntax=x", 400, ""),
+    ] {
+        let answer = service.get(&asked(parameter), "").await;
+        assert_eq!(answer.status.as_u16(), status, "{parameter} {:?}", answer.body);
+        if status == 200 {
+            assert_eq!(answer.content_type(), format!("application/dicom; transfer-syntax={syntax}"));
+        }
+    }
+}

@@ -2,9 +2,10 @@
 //! deflated data sets to plain ones.
 
 use crate::app::App;
+use crate::dicomweb::media::EXPLICIT_LE;
 use crate::problem::{Kind, Problem};
-use archive::{Archive, DecodeError, InstanceRow};
-use model::Uid;
+use archive::{Archive, CodecError, DecodeError, InstanceRow};
+use model::{Flag, Uid};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -30,6 +31,27 @@ enum Message {
 /// Preamble and file meta information of ours for an instance.
 pub(super) fn meta(row: &InstanceRow, syntax: &Uid) -> Vec<u8> {
     dataset::part10::file_meta(&row.sop_class, &row.sop_instance, syntax)
+}
+
+/// The DICOM file of an instance as it is stored, with file meta information of ours where it came without.
+pub(super) fn stored_file(archive: &Arc<Archive>, row: &InstanceRow) -> Source {
+    if !row.flags.contains(&Flag::MissingMeta) {
+        return Box::new(archive.file(row));
+    }
+    Box::new(io::Cursor::new(meta(row, &row.transfer_syntax)).chain(archive.data_set(row)))
+}
+
+/// The DICOM file of an instance in Explicit VR Little Endian, or as it is stored where its pixels cannot be had; with
+/// its transfer syntax.
+pub(super) fn usual_file(archive: &Arc<Archive>, row: &InstanceRow) -> Result<(String, Source), DecodeError> {
+    match made_file(archive, row, EXPLICIT_LE) {
+        Ok(made) => Ok((EXPLICIT_LE.to_owned(), made)),
+        Err(error @ (DecodeError::Retrieve(_) | DecodeError::Codec(CodecError::Busy(_)))) => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, sop_instance = %row.sop_instance, "an object cannot be decoded, it goes as stored");
+            Ok((row.transfer_syntax.to_string(), stored_file(archive, row)))
+        }
+    }
 }
 
 /// The DICOM file of an instance in a transfer syntax that it can be made in.

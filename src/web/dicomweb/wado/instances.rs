@@ -12,7 +12,7 @@ use crate::dicomweb::warn;
 use crate::problem::Problem;
 use crate::routes::Endpoint;
 use archive::zip::Zip;
-use archive::{Archive, InstanceRow, Target, transcode};
+use archive::{Archive, DecodeError, InstanceRow, Target, transcode};
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -56,7 +56,7 @@ pub(crate) async fn answer(call: &Call, ranges: &[MediaRange], target: Target, o
         return Err(not_acceptable(detail));
     }
     let root = call.service_root();
-    let permit = match chosen.iter().any(|(_, rendition)| matches!(rendition, Rendition::Made(_))) {
+    let permit = match chosen.iter().any(|(_, rendition)| is_made(*rendition)) {
         true => Some(Arc::new(encoding::permit(&call.app).await?)),
         false => None,
     };
@@ -146,12 +146,29 @@ fn wanted(range: &MediaRange, one: bool) -> Option<Takes<'_>> {
     Some(Takes { packing, syntax: range.transfer_syntax(), anything: range.main == "*" })
 }
 
-/// The first object that is made, opened before the answer begins, so that pixels which cannot be had are refused and
-/// not cut off; none where the first one goes out as it is stored.
-async fn first(call: &Call, chosen: &[(InstanceRow, Rendition)]) -> Result<Option<Source>, Problem> {
-    let Some((row, Rendition::Made(syntax))) = chosen.first() else { return Ok(None) };
-    let (row, syntax) = (row.clone(), *syntax);
-    call.blocking(move |archive| Ok(Some(encoding::made_file(archive, &row, syntax)?))).await
+/// Whether an object is re-encoded.
+fn is_made(rendition: Rendition) -> bool {
+    matches!(rendition, Rendition::Made(_) | Rendition::Usual)
+}
+
+/// An object that is made, with its media type.
+type Opened = (String, Source);
+
+/// The first object where it is made, opened before the answer begins, so that pixels which cannot be had are refused
+/// and not cut off.
+async fn first(call: &Call, chosen: &[(InstanceRow, Rendition)]) -> Result<Option<Opened>, Problem> {
+    let Some((row, rendition)) = chosen.first().filter(|(_, rendition)| is_made(*rendition)) else { return Ok(None) };
+    let (row, rendition) = (row.clone(), *rendition);
+    call.blocking(move |archive| Ok(Some(made(archive, &row, rendition)?))).await
+}
+
+/// Opens an object that is made.
+fn made(archive: &Arc<Archive>, row: &InstanceRow, rendition: Rendition) -> Result<Opened, DecodeError> {
+    let (syntax, source) = match rendition {
+        Rendition::Made(syntax) => (syntax.to_owned(), encoding::made_file(archive, row, syntax)?),
+        _ => encoding::usual_file(archive, row)?,
+    };
+    Ok((format!("application/dicom; transfer-syntax={syntax}"), source))
 }
 
 /// A place among the answers that re-encode, given back with the last object.
@@ -161,7 +178,7 @@ fn parts(
     app: &Arc<App>,
     headers: &HeaderMap,
     chosen: Vec<(InstanceRow, Rendition)>,
-    mut first: Option<Source>,
+    mut first: Option<Opened>,
     root: &str,
     tag: &str,
     permit: Permit,
@@ -169,9 +186,13 @@ fn parts(
     let mut answer = Multipart::new();
     for (row, rendition) in chosen {
         let location = instance_url(root, &row);
-        let (content_type, length) = described(&row, rendition);
         let (app, permit, opened) = (Arc::clone(app), permit.clone(), first.take());
-        answer.part(&content_type, Some(&location), length, move || open(&app, &row, rendition, opened, permit));
+        if is_made(rendition) {
+            answer.decided(&location, move || opened_now(&app, &row, rendition, opened, permit));
+            continue;
+        }
+        let (content_type, length) = described(&row, rendition);
+        answer.part(&content_type, Some(&location), length, move || open(&app, &row, rendition, None, permit));
     }
     multipart(headers, answer, "application/dicom", tag)
 }
@@ -180,7 +201,7 @@ fn parts(
 fn zip(
     app: &Arc<App>,
     chosen: Vec<(InstanceRow, Rendition)>,
-    mut first: Option<Source>,
+    mut first: Option<Opened>,
     name: &str,
     tag: &str,
     permit: Permit,
@@ -207,12 +228,15 @@ fn bare(
     app: &Arc<App>,
     headers: &HeaderMap,
     chosen: Vec<(InstanceRow, Rendition)>,
-    first: Option<Source>,
+    first: Option<Opened>,
     tag: String,
     permit: Permit,
 ) -> Result<Response, Problem> {
     let (row, rendition) = chosen.into_iter().next().ok_or_else(|| not_acceptable(OFFERED))?;
-    let (content_type, length) = described(&row, rendition);
+    let (mut content_type, length) = described(&row, rendition);
+    if let Some((opened, _)) = &first {
+        content_type.clone_from(opened);
+    }
     let whole = Whole { content_type, etag: tag, length };
     let app = Arc::clone(app);
     Ok(conditional::respond(headers, &whole, move |range| {
@@ -238,7 +262,8 @@ fn described(row: &InstanceRow, rendition: Rendition) -> (String, Option<u64>) {
             let meta = u64::try_from(encoding::meta(row, &row.transfer_syntax).len()).unwrap_or_default();
             (format!("application/dicom; transfer-syntax={}", row.transfer_syntax), Some(data_set.saturating_add(meta)))
         }
-        Rendition::Made(syntax) => (format!("application/dicom; transfer-syntax={syntax}"), None),
+        // Known when it is opened.
+        Rendition::Made(_) | Rendition::Usual => ("application/dicom".to_owned(), None),
     }
 }
 
@@ -247,21 +272,26 @@ fn open(
     app: &Arc<App>,
     row: &InstanceRow,
     rendition: Rendition,
-    opened: Option<Source>,
+    opened: Option<Opened>,
     permit: Permit,
 ) -> std::io::Result<Source> {
-    match rendition {
-        Rendition::Stored => Ok(Box::new(app.archive.file(row))),
-        Rendition::WithMeta => {
-            let meta = std::io::Cursor::new(encoding::meta(row, &row.transfer_syntax));
-            Ok(Box::new(meta.chain(app.archive.data_set(row))))
-        }
-        Rendition::Made(syntax) => {
-            let made = match opened {
-                Some(opened) => opened,
-                None => encoding::made_file(&app.archive, row, syntax).map_err(std::io::Error::other)?,
-            };
-            Ok(encoding::held(made, permit))
-        }
+    if is_made(rendition) {
+        return opened_now(app, row, rendition, opened, permit).map(|(_, source)| source);
     }
+    Ok(encoding::stored_file(&app.archive, row))
+}
+
+/// An object that is made, with its media type: the one that was opened before, or another one.
+fn opened_now(
+    app: &Arc<App>,
+    row: &InstanceRow,
+    rendition: Rendition,
+    opened: Option<Opened>,
+    permit: Permit,
+) -> std::io::Result<Opened> {
+    let (content_type, source) = match opened {
+        Some(opened) => opened,
+        None => made(&app.archive, row, rendition).map_err(std::io::Error::other)?,
+    };
+    Ok((content_type, encoding::held(source, permit)))
 }
