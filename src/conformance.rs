@@ -86,6 +86,14 @@ fn sop_classes(out: &mut String) {
     for class in dimse::query_classes() {
         let _ = writeln!(out, "| {} | {} |", class.uid, cell(class.name));
     }
+    let _ = writeln!(
+        out,
+        "\n### SOP classes of procedure steps\n\nIn the role of SCP; data sets in Explicit or Implicit VR Little Endian.\n"
+    );
+    let _ = writeln!(out, "| UID | name |\n|---|---|");
+    for class in dimse::ups_classes() {
+        let _ = writeln!(out, "| {} | {} |", class.uid, cell(class.name));
+    }
     out.push('\n');
 }
 

@@ -38,6 +38,8 @@ mod retention;
 mod roundtrip;
 #[path = "all/running.rs"]
 mod running;
+#[path = "all/steps.rs"]
+mod steps;
 #[path = "all/tidy.rs"]
 mod tidy;
 #[path = "all/tiers.rs"]

@@ -194,8 +194,10 @@ impl Archive {
         }
         let image = self.journal().image()?;
         let facts = self.facts().image()?;
+        let steps = self.ups.image()?;
         making.image("journal", &image)?;
         making.image("journal/facts", &facts)?;
+        making.image("journal/ups", &steps)?;
         if let Some(volume) = self.packs().hot().volumes().into_iter().find(|volume| volume.free.is_some()) {
             // All packs come back into one volume; this is its note.
             making.all(small_files(&volume.dir, &["VOLUME"])?.into_iter().map(Source::in_packs).collect())?;

@@ -50,6 +50,7 @@ mod sequence;
 mod spool;
 pub mod tier;
 pub mod transcode;
+pub mod ups;
 pub mod usage;
 pub mod verify;
 mod worker;

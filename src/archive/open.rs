@@ -50,6 +50,7 @@ pub struct Archive {
     pub(crate) commitments: crate::commitment::Commitments,
     pub(crate) forwarding: crate::forward::Forwarding,
     pub(crate) notices: crate::notices::Notices,
+    pub(crate) ups: Arc<crate::ups::Ups>,
     prepared: Prepared,
     pub(crate) pictures: Pictures,
     packs: Packs,
@@ -186,8 +187,7 @@ impl Archive {
         Bytes { journal, facts, packs, keeper, tiers }: Bytes,
         index: Arc<dyn Index>,
     ) -> Result<Arc<Self>, OpenError> {
-        let (queue, health, journaled) =
-            (Arc::new(FairQueue::new()), Arc::<Health>::default(), Arc::<AtomicU64>::default());
+        let (queue, health, journaled) = (Arc::new(FairQueue::new()), Arc::<Health>::default(), Arc::default());
         let ((facilities, sources), destinations) = (index.registry()?, index.destinations()?);
         let feed = keeper.as_ref().map(|keeper| keeper.feed());
         let (turns, pipeline) = start_pipeline(&options, &journal, &index, &queue, &health, &journaled, feed)?;
@@ -211,6 +211,7 @@ impl Archive {
             turns,
             commitments: crate::commitment::Commitments::load(&options.data),
             notices: crate::notices::Notices::load(&options.data),
+            ups: crate::ups::Ups::open(&options)?,
             registry: RwLock::new(Registry::new(facilities, sources).with(destinations)),
             health,
             draining: AtomicBool::new(false),
@@ -236,7 +237,7 @@ impl Archive {
             tier::start_locks(&archive)?,
             retain::start(&archive)?,
         ];
-        workers.extend(proof::start(&archive)?);
+        workers.extend(proof::start(&archive)?.into_iter().chain([crate::ups::start_sweep(&archive)?]));
         *archive.workers.lock() = workers;
         Ok(archive)
     }
@@ -268,7 +269,7 @@ impl Archive {
         }
         let alarm =
             |alarm: &store::Alarm| format!("journal directory {} failed: {}", alarm.dir.display(), alarm.reason);
-        reasons.extend(self.journal.alarms().iter().chain(&self.facts.alarms()).map(alarm));
+        reasons.extend(self.journal.alarms().iter().chain(&self.facts.alarms()).chain(&self.ups.alarms()).map(alarm));
         if self.failing.is_full() {
             reasons.push("no hot volume has room for packs: add one, or release packs to the bucket".into());
         }
@@ -324,7 +325,7 @@ impl Archive {
             self.journal.sync()?;
             self.journal.mark()?;
             self.journal.sync()?;
-            self.facts.close()?;
+            self.facts.close().and_then(|()| self.ups.close())?;
             self.index.flush()?;
         }
         Ok(())

@@ -57,6 +57,12 @@ pub fn lookup(tag: u32) -> Option<Listed> {
     })
 }
 
+/// The tag of a keyword.
+pub fn tag_of_keyword(keyword: &str) -> Option<u32> {
+    let Tag(group, element) = StandardDataDictionary.by_name(keyword)?.tag();
+    Some(u32::from(group) << 16 | u32::from(element))
+}
+
 /// The VR of a tag in Implicit VR; UN when it is not listed.
 pub(crate) fn implicit_vr(tag: u32) -> Vr {
     lookup(tag).map_or(Vr::UN, Listed::relaxed)

@@ -9,6 +9,7 @@ mod charset;
 pub mod compose;
 pub mod dicomdir;
 mod dictionary;
+pub mod document;
 mod error;
 #[cfg(test)]
 mod fixture;
@@ -32,7 +33,7 @@ pub mod xml;
 pub mod xml_read;
 
 pub use charset::{Charset, Notes};
-pub use dictionary::{keyword, lookup as dictionary_vr};
+pub use dictionary::{keyword, lookup as dictionary_vr, tag_of_keyword};
 pub use error::{ScanError, Tag};
 pub use limits::Limits;
 pub use vr::Vr;

@@ -4,12 +4,13 @@
 //! We never ask for a release, so a release collision (PS3.8 section 9.2.2.4) cannot arise on our side.
 
 use crate::command::{
-    C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_GET_RQ, C_MOVE_RQ, C_STORE_RQ, CommandError, N_ACTION_RQ, N_CREATE_RQ, Request,
+    C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_GET_RQ, C_MOVE_RQ, C_STORE_RQ, CommandError, N_ACTION_RQ, N_CREATE_RQ,
+    N_GET_RQ, N_SET_RQ, Request,
 };
 use crate::commitment_scp::Report;
 use crate::listener::{Shared, encode};
 use crate::meter;
-use crate::negotiate::{self, AmbiguousContexts, Context, Negotiated, Rejection};
+use crate::negotiate::{self, AmbiguousContexts, Context, Negotiated, Rejection, Service};
 use crate::options::Options;
 use crate::pdu::{self, AbortReason, Kind, PduError, Piece, Splitter};
 use crate::receiver::Receiver;
@@ -17,6 +18,7 @@ use crate::request;
 use crate::slots::Slot;
 use crate::socket::{GaveUp, Socket};
 use crate::status::{self, Failure};
+use crate::ups_events::Watching;
 use archive::Unknown;
 use dicom_ul::pdu::AssociationRQ;
 use model::{AeTitle, Source};
@@ -155,6 +157,7 @@ pub(crate) fn serve<R: Receiver>(
         source,
         command: Vec::new(),
         reports: Vec::new(),
+        watching: None,
     };
     let end = association.run();
     association.conclude(peer, &end)
@@ -235,13 +238,16 @@ pub(crate) struct Association<'a, R> {
     pub(crate) command: Vec<u8>,
     /// Reports that the peer has not answered yet.
     pub(crate) reports: Vec<Report>,
+    /// Events of procedure steps on their way to this peer.
+    pub(crate) watching: Option<Watching>,
 }
 
 impl<R: Receiver> Association<'_, R> {
     fn run(&mut self) -> End {
         let mut waiting = self.has_waiting_reports();
         loop {
-            let served = self.report_in_a_pause(&mut waiting).and_then(|()| self.message());
+            let served = self.report_in_a_pause(&mut waiting);
+            let served = served.and_then(|()| self.watch()).and_then(|()| self.message());
             if let Err(end) = served {
                 return match self.wire.source().gave_up() {
                     Some(why) => End::GaveUp(why),
@@ -260,10 +266,14 @@ impl<R: Receiver> Association<'_, R> {
             return Err(End::Violation(AbortReason::InvalidParameter, "a presentation context that was not accepted"));
         };
         let request = match Request::parse(&self.command) {
+            Err(CommandError::Response(_)) if self.is_event_answer() => return self.event_answered(),
             Err(CommandError::Response(_)) if !self.reports.is_empty() => return self.report_answered(),
             request => request?,
         };
+        let of_steps = matches!(context.service, Service::Ups(_));
         match request.field {
+            C_FIND_RQ if of_steps => self.find_steps(id, &context, &request),
+            N_ACTION_RQ | N_CREATE_RQ | N_GET_RQ | N_SET_RQ if of_steps => self.steps(id, &context, &request),
             C_STORE_RQ => self.store(id, &context, &request),
             C_FIND_RQ => self.find(id, &context, &request),
             C_MOVE_RQ => self.move_objects(id, &context, &request),

@@ -11,6 +11,8 @@ pub(crate) use client::{Response, create_request, echo_request, event_request, r
 const REQUESTED_SOP_CLASS: u16 = 0x0003;
 /// Requested SOP Instance UID.
 const REQUESTED_SOP_INSTANCE: u16 = 0x1001;
+/// Attribute Identifier List.
+const ATTRIBUTE_LIST: u16 = 0x1005;
 /// Action Type ID.
 const ACTION_TYPE: u16 = 0x1008;
 /// Affected SOP Class UID.
@@ -49,16 +51,23 @@ pub(crate) const C_GET_RQ: u16 = 0x0010;
 pub(crate) const C_MOVE_RQ: u16 = 0x0021;
 /// N-EVENT-REPORT-RQ.
 pub(crate) const N_EVENT_REPORT_RQ: u16 = 0x0100;
-/// N-ACTION-RQ.
-pub(crate) const N_ACTION_RQ: u16 = 0x0130;
+/// N-GET-RQ.
+pub(crate) const N_GET_RQ: u16 = 0x0110;
+/// N-SET-RQ.
+pub(crate) const N_SET_RQ: u16 = 0x0120;
 /// N-CREATE-RQ.
 pub(crate) const N_CREATE_RQ: u16 = 0x0140;
+/// N-ACTION-RQ.
+pub(crate) const N_ACTION_RQ: u16 = 0x0130;
 /// C-FIND-RQ.
 pub(crate) const C_FIND_RQ: u16 = 0x0020;
 /// C-ECHO-RQ.
 pub(crate) const C_ECHO_RQ: u16 = 0x0030;
 /// C-CANCEL-RQ.
 pub(crate) const C_CANCEL_RQ: u16 = 0x0FFF;
+
+/// Requests that have a data set even where they do not say so.
+const DATA_FOLLOWS: [u16; 7] = [C_STORE_RQ, C_FIND_RQ, C_MOVE_RQ, C_GET_RQ, N_ACTION_RQ, N_SET_RQ, N_CREATE_RQ];
 
 /// A request as received. UIDs are raw text: whether they are UIDs is for the service to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +82,8 @@ pub(crate) struct Request {
     pub(crate) sop_instance: Option<String>,
     /// Action Type ID (0000,1008).
     pub(crate) action: Option<u16>,
+    /// Attribute Identifier List (0000,1005).
+    pub(crate) attributes: Vec<u32>,
     /// Move Destination (0000,0600), without padding.
     pub(crate) destination: Option<String>,
     /// Whether a data set follows.
@@ -101,7 +112,7 @@ impl Request {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, CommandError> {
         let (mut field, mut message_id, mut data_set_type) = (None, None, None);
         let (mut sop_class, mut sop_instance, mut responded_to, mut destination) = (None, None, None, None);
-        let mut action = None;
+        let (mut action, mut attributes) = (None, Vec::new());
         let mut rest = bytes;
         while !rest.is_empty() {
             let at = bytes.len() - rest.len();
@@ -116,6 +127,7 @@ impl Request {
                 DATA_SET_TYPE => data_set_type = short(value),
                 MOVE_DESTINATION => destination = Some(text(value)),
                 ACTION_TYPE => action = short(value),
+                ATTRIBUTE_LIST => attributes = value.chunks_exact(4).filter_map(attribute).collect(),
                 AFFECTED_SOP_CLASS | REQUESTED_SOP_CLASS => sop_class = Some(text(value)),
                 AFFECTED_SOP_INSTANCE | REQUESTED_SOP_INSTANCE => sop_instance = Some(text(value)),
                 _ => {}
@@ -132,11 +144,8 @@ impl Request {
             None => return Err(CommandError::Missing(MESSAGE_ID)),
         };
         // A peer that leaves the data set type out of a request that has one still sends the data set.
-        let has_data_set = data_set_type.map_or(
-            matches!(field, C_STORE_RQ | C_FIND_RQ | C_MOVE_RQ | C_GET_RQ | N_ACTION_RQ | N_CREATE_RQ),
-            |kind| kind != NO_DATA_SET,
-        );
-        Ok(Self { field, message_id, sop_class, sop_instance, action, destination, has_data_set })
+        let has_data_set = data_set_type.map_or(DATA_FOLLOWS.contains(&field), |kind| kind != NO_DATA_SET);
+        Ok(Self { field, message_id, sop_class, sop_instance, action, attributes, destination, has_data_set })
     }
 
     /// The response to this request, without a data set, as a command set.
@@ -219,6 +228,12 @@ fn element(bytes: &[u8]) -> Option<(Element, &[u8], &[u8])> {
 
 fn short(value: &[u8]) -> Option<u16> {
     value.try_into().ok().map(u16::from_le_bytes)
+}
+
+/// A value of VR AT as one number.
+fn attribute(value: &[u8]) -> Option<u32> {
+    let [g0, g1, e0, e1] = *value.first_chunk::<4>()?;
+    Some(u32::from(u16::from_le_bytes([g0, g1])) << 16 | u32::from(u16::from_le_bytes([e0, e1])))
 }
 
 fn text(value: &[u8]) -> String {

@@ -87,6 +87,28 @@ pub fn identifier(data: &[u8]) {
     }
 }
 
+/// Reads `data` as the data set of a procedure step and as keys for steps, in both codings; what is read can be written,
+/// and finds itself when it can be asked for.
+pub fn step(data: &[u8]) {
+    use archive::ups::matching::{Keys, returned};
+    for transfer_syntax in ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"] {
+        let Ok(read) = dataset::document::read(data, transfer_syntax, model::facility::CharsetHint::Auto) else {
+            continue;
+        };
+        if let Ok(keys) = Keys::read(&read) {
+            assert!(!keys.is_empty() || keys.accept(&read), "no key refuses a step");
+            returned(&read, &read);
+        }
+        // Some values can be read and not be written: too long for their VR, say.
+        if let Ok(written) = dataset::document::write(&read, transfer_syntax) {
+            assert!(
+                dataset::document::read(&written, transfer_syntax, model::facility::CharsetHint::Auto).is_ok(),
+                "what was written cannot be read"
+            );
+        }
+    }
+}
+
 /// Reads `data` as an A-ASSOCIATE-RQ, negotiates it and writes the answer.
 pub fn association_request(data: &[u8]) {
     let Ok(request) = request::parse(data) else { return };

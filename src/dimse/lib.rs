@@ -1,4 +1,5 @@
-//! The DICOM wire: associations, C-ECHO, C-STORE, C-FIND, C-MOVE, C-GET and storage commitment as a provider (PS3.4, PS3.7, PS3.8).
+//! The DICOM wire: associations, C-ECHO, C-STORE, C-FIND, C-MOVE, C-GET, storage commitment and procedure steps as a
+//! provider (PS3.4, PS3.7, PS3.8).
 //!
 //! An association request is read by a small task, checked against the registry of sources and answered; an
 //! accepted association gets a thread that streams its objects into the archive and answers when they are
@@ -35,6 +36,11 @@ mod status;
 mod storage_sop_class;
 mod store_scp;
 mod transfer_syntax;
+mod ups_class;
+mod ups_events;
+mod ups_find;
+mod ups_reports;
+mod ups_scp;
 
 #[cfg(test)]
 mod behaviour;
@@ -49,3 +55,4 @@ pub use query_class::{Operation, QueryClass, Root, query_classes};
 pub use status::{STATUSES, Status};
 pub use storage_sop_class::{StorageSopClass, storage_sop_classes};
 pub use transfer_syntax::{Fidelity, TransferSyntax, transfer_syntaxes};
+pub use ups_class::{UpsClass, ups_classes};

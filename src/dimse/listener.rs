@@ -4,7 +4,6 @@
 //! a few bytes. The archive's services block, so an association gets a thread of its own.
 
 use crate::association;
-use crate::commitment_reports;
 use crate::half_open::{HalfOpen, Ticket};
 use crate::meter;
 use crate::negotiate::Rejection;
@@ -14,6 +13,7 @@ use crate::receiver::Receiver;
 use crate::request::HEADER_BYTES;
 use crate::slots::Slots;
 use crate::socket::{Phase, acknowledge_at_once};
+use crate::{commitment_reports, ups_reports};
 use archive::Archive;
 use dicom_ul::pdu::{Pdu, write_pdu};
 use std::io;
@@ -69,7 +69,7 @@ pub struct Listener {
     phase: Arc<Phase>,
     slots: Arc<Slots>,
     accepting: JoinHandle<()>,
-    reporting: Option<thread::JoinHandle<()>>,
+    reporting: Vec<thread::JoinHandle<()>>,
 }
 
 impl Listener {
@@ -94,7 +94,7 @@ impl Listener {
             runtime: Handle::current(),
             options,
         });
-        let reporting = report_commitments(&shared);
+        let reporting = [report_commitments(&shared), report_events(&shared)].into_iter().flatten().collect();
         let accepting = tokio::spawn(accept(socket, shared));
         Ok(Self { address, phase, slots, accepting, reporting })
     }
@@ -116,7 +116,7 @@ impl Listener {
     pub async fn shutdown(mut self, limit: Duration) -> usize {
         let until = Instant::now() + limit;
         self.phase.drain();
-        let reporting = self.reporting.take();
+        let reporting = std::mem::take(&mut self.reporting);
         reporting.iter().for_each(|reporting| reporting.thread().unpark());
         let mut open = self.slots.watch();
         let drained = timeout(limit, open.wait_for(|open| *open == 0)).await.is_ok();
@@ -127,7 +127,7 @@ impl Listener {
             let _ = timeout(STOP_GRACE, open.wait_for(|open| *open == 0)).await;
         }
         // It holds the archive: a process that ends while the index closes in a thread may end by an abort.
-        while reporting.as_ref().is_some_and(|reporting| !reporting.is_finished()) && Instant::now() < until {
+        while reporting.iter().any(|reporting| !reporting.is_finished()) && Instant::now() < until {
             sleep(REPORTING_PACE).await;
         }
         cut
@@ -148,6 +148,15 @@ fn report_commitments<R: Receiver>(shared: &Arc<Shared<R>>) -> Option<thread::Jo
     let work = move || commitment_reports::run(&lasting.receiver, &lasting.options, &lasting.phase);
     let started = thread.spawn(work);
     started.inspect_err(|error| tracing::error!(%error, "no thread to report storage commitments")).ok()
+}
+
+/// Starts the thread that takes events of procedure steps to those who have a port of their own.
+fn report_events<R: Receiver>(shared: &Arc<Shared<R>>) -> Option<thread::JoinHandle<()>> {
+    let lasting = Arc::clone(shared);
+    let thread = thread::Builder::new().name("step-events".to_owned());
+    let work = move || ups_reports::run(&lasting.receiver, &lasting.options, &lasting.phase);
+    let started = thread.spawn(work);
+    started.inspect_err(|error| tracing::error!(%error, "no thread for events of procedure steps")).ok()
 }
 
 fn open(address: SocketAddr) -> io::Result<TcpListener> {

@@ -23,6 +23,8 @@ const COMMITMENT: &str = "khoanh_dimse_commitment_seconds";
 const NOTICES: &str = "khoanh_dimse_notices_total";
 const NOTICE: &str = "khoanh_dimse_notice_seconds";
 const FIND: &str = "khoanh_dimse_find_seconds";
+const STEPS: &str = "khoanh_dimse_steps_total";
+const STEP: &str = "khoanh_dimse_step_seconds";
 
 /// Says what each number means; once per process is enough.
 pub(crate) fn describe() {
@@ -45,6 +47,8 @@ pub(crate) fn describe() {
     describe_histogram!(COMMITMENT, metrics::Unit::Seconds, "from the N-ACTION command to its answer");
     describe_counter!(NOTICES, "N-CREATE requests of instance availability answered, by status");
     describe_histogram!(NOTICE, metrics::Unit::Seconds, "from the N-CREATE command to its answer");
+    describe_counter!(STEPS, "N-CREATE, N-GET, N-SET and N-ACTION requests of procedure steps answered, by status");
+    describe_histogram!(STEP, metrics::Unit::Seconds, "from the request about a procedure step to its answer");
     describe_histogram!(FIND, metrics::Unit::Seconds, "from the C-FIND command to the final answer");
 }
 
@@ -61,6 +65,11 @@ pub(crate) fn commitment(status: &str, whole: Duration) {
 pub(crate) fn noticed(status: &str, whole: Duration) {
     counter!(NOTICES, "status" => status.to_owned()).increment(1);
     histogram!(NOTICE).record(whole);
+}
+
+pub(crate) fn step(operation: &'static str, status: &str, whole: Duration) {
+    counter!(STEPS, "operation" => operation, "status" => status.to_owned()).increment(1);
+    histogram!(STEP, "operation" => operation).record(whole);
 }
 
 pub(crate) fn found(status: &str, matches: u64, whole: Duration) {

@@ -10,6 +10,7 @@ use crate::query_class::{Extended, Operation, QueryClass, query_classes};
 use crate::request::Peer;
 use crate::storage_sop_class::storage_sop_classes;
 use crate::transfer_syntax::{self, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN};
+use crate::ups_class::{UpsClass, ups_classes};
 use dataset::part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 use dicom_core::dictionary::UidDictionary;
 use dicom_dictionary_std::StandardSopClassDictionary;
@@ -44,6 +45,7 @@ pub(crate) enum Service {
     Query(&'static QueryClass),
     Commitment,
     Availability,
+    Ups(&'static UpsClass),
 }
 
 /// An accepted presentation context.
@@ -192,6 +194,9 @@ fn choose(
 
 /// Identifiers are small and are read at once: they come uncompressed.
 fn service_takes(service: Service, syntax: &str) -> bool {
+    if let Service::Ups(_) = service {
+        return [EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN].contains(&syntax);
+    }
     let plain = [EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN];
     !matches!(service, Service::Query(_) | Service::Commitment | Service::Availability) || plain.contains(&syntax)
 }
@@ -218,6 +223,9 @@ fn service(abstract_syntax: &str, options: &Options) -> Option<Service> {
     }
     if abstract_syntax == AVAILABILITY_NOTIFICATION {
         return Some(Service::Availability);
+    }
+    if let Some(class) = ups_classes().iter().find(|class| class.uid == abstract_syntax) {
+        return Some(Service::Ups(class));
     }
     if abstract_syntax == VERIFICATION {
         return Some(Service::Verification);

@@ -6,6 +6,7 @@
 use archive::commitment::{Commitment, CommitmentError, Verdict};
 use archive::notices::{Notice, NoticeError};
 use archive::search::{SearchPage, Wanted};
+use archive::ups::Ups;
 use archive::{Archive, DecodeError, FindError, Form, IngestError, InstanceRow, RetrieveError, Target, Unknown};
 use model::{AeTitle, Caller, Destination, Scope, Source, Uid, Via};
 use std::io::Read;
@@ -50,6 +51,9 @@ pub(crate) trait Receiver: Clone + Send + Sync + 'static {
 
     /// Takes a notice of another system; durable on return.
     fn keep_notice(&self, notice: Notice) -> Result<(), NoticeError>;
+
+    /// Unified Procedure Steps, where there are any.
+    fn ups(&self) -> Option<&Arc<Ups>>;
 
     /// The objects of a target that a source may have, in viewing order.
     fn select(&self, source: &Source, target: &Target) -> Result<Vec<Self::Stored>, RetrieveError>;
@@ -134,6 +138,10 @@ impl Receiver for Arc<Archive> {
 
     fn keep_notice(&self, notice: Notice) -> Result<(), NoticeError> {
         Archive::keep_notice(self, notice)
+    }
+
+    fn ups(&self) -> Option<&Arc<Ups>> {
+        Some(Archive::ups(self))
     }
 
     fn select(&self, source: &Source, target: &Target) -> Result<Vec<InstanceRow>, RetrieveError> {

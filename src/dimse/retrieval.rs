@@ -263,6 +263,7 @@ mod tests {
             sop_class: None,
             sop_instance: None,
             action: None,
+            attributes: Vec::new(),
             destination: None,
             has_data_set: true,
         };

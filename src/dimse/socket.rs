@@ -134,6 +134,16 @@ impl Socket {
         self.phase.is_stopped()
     }
 
+    /// Whether the archive takes no new message.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.phase.is_draining()
+    }
+
+    /// Longest silence between two messages.
+    pub(crate) fn idle_limit(&self) -> Duration {
+        self.idle_limit
+    }
+
     /// Whether the peer has sent something, or is gone; does not wait.
     pub(crate) fn is_readable(&self) -> io::Result<bool> {
         self.stream.set_nonblocking(true)?;

@@ -190,6 +190,10 @@ impl Receiver for Memory {
     }
 
     /// What was stored is committed.
+    fn ups(&self) -> Option<&Arc<archive::ups::Ups>> {
+        None
+    }
+
     fn verdict(&self, commitment: &Commitment) -> Verdict {
         let stored = self.announced();
         let here = |uid: &Uid| stored.iter().any(|announced| announced.sop_instance == *uid);

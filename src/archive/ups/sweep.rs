@@ -1,0 +1,167 @@
+//! What goes by itself: steps that ended long ago, events nobody takes, and the space of both.
+//!
+//! A step under a deletion lock stays longer, not for ever: a subscriber that is gone would keep it for good.
+
+use super::record::UpsRecord;
+use super::state::Step;
+use super::{EVENT_KEPT_MS, KEPT_MS, LOCKED_MS, SEGMENT_BYTES, Ups, UpsError, bloom};
+use crate::error::OpenError;
+use crate::open::Archive;
+use crate::worker;
+use model::{AeTitle, FacilityCode, Lsn, Uid};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Pace of the sweep.
+const PACE: Duration = Duration::from_secs(30);
+/// Segments beyond those the steps fill before the oldest is released.
+const SPARE: u64 = 3;
+
+/// Starts the sweep.
+pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
+    let mut due = Instant::now();
+    worker::every(archive, "steps", move |archive| {
+        // A backup copies segments: they stay meanwhile.
+        let Some(_still) = archive.rewriting().try_read() else { return };
+        if Instant::now() < due {
+            return;
+        }
+        due = Instant::now() + PACE;
+        if let Err(error) = archive.ups.sweep() {
+            tracing::warn!(%error, "procedure steps cannot be swept, again later");
+        }
+    })
+}
+
+impl Ups {
+    /// One round.
+    pub(crate) fn sweep(&self) -> Result<(), UpsError> {
+        for (facility, uid) in self.outlived()? {
+            let _change = self.change.lock();
+            self.append(UpsRecord::Gone { facility, uid }, None, false)?;
+        }
+        for (facility, title, through) in self.stale() {
+            tracing::warn!(%facility, %title, "events of procedure steps were not taken in time and are dropped");
+            let _change = self.change.lock();
+            self.append(UpsRecord::Taken { facility, title, through }, None, false)?;
+        }
+        self.shrink()
+    }
+
+    /// Steps that ended and are kept by nothing any more.
+    fn outlived(&self) -> Result<Vec<(FacilityCode, Uid)>, UpsError> {
+        let now = self.now_ms();
+        let age = |step: &Step| now.saturating_sub(step.at);
+        let ended: Vec<(FacilityCode, Uid, Step)> = {
+            let state = self.state.read();
+            let all = state.shelves.iter().flat_map(|(facility, shelf)| {
+                let ended = shelf.steps.iter().filter(|(_, step)| step.state.is_final() && age(step) > KEPT_MS);
+                ended.map(|(uid, step)| (*facility, uid.clone(), step.clone()))
+            });
+            all.collect()
+        };
+        let mut out = Vec::new();
+        for (facility, uid, step) in ended {
+            if age(&step) > LOCKED_MS || !self.is_locked(facility, &uid, &step)? {
+                out.push((facility, uid));
+            }
+        }
+        Ok(out)
+    }
+
+    fn is_locked(&self, facility: FacilityCode, uid: &Uid, step: &Step) -> Result<bool, UpsError> {
+        let filtered = {
+            let state = self.state.read();
+            let Some(shelf) = state.shelves.get(&facility) else { return Ok(false) };
+            if shelf.subscribers.values().any(|one| one.follows(uid, step.created, &[]) == Some(true)) {
+                return Ok(true);
+            }
+            shelf.subscribers.values().any(super::state::Subscriber::has_filter)
+        };
+        if !filtered {
+            return Ok(false);
+        }
+        let document = self.read(step)?;
+        let state = self.state.read();
+        let Some(shelf) = state.shelves.get(&facility) else { return Ok(false) };
+        Ok(shelf.subscribers.values().any(|one| one.follows(uid, step.created, &[&document]) == Some(true)))
+    }
+
+    /// Subscribers whose oldest events have waited too long, and up to which they go.
+    fn stale(&self) -> Vec<(FacilityCode, AeTitle, u64)> {
+        let now = self.now_ms();
+        let state = self.state.read();
+        let mut out = Vec::new();
+        for (facility, shelf) in &state.shelves {
+            for (title, subscriber) in &shelf.subscribers {
+                let old = subscriber.queue.iter().take_while(|one| now.saturating_sub(one.event.at) > EVENT_KEPT_MS);
+                if let Some(last) = old.last() {
+                    out.push((*facility, title.clone(), last.event.seq));
+                }
+            }
+        }
+        out
+    }
+
+    /// Releases the oldest segments while far more are in use than what still counts fills.
+    fn shrink(&self) -> Result<(), UpsError> {
+        let unavailable = |error: store::StoreError| UpsError::Unavailable(error.to_string());
+        loop {
+            let segments = self.journal.segments();
+            let live = self.state.read().live / SEGMENT_BYTES;
+            let (Some(oldest), Some(next)) = (segments.first(), segments.get(1)) else { return Ok(()) };
+            let count = u64::try_from(segments.len()).unwrap_or(u64::MAX);
+            if oldest.active || count <= live.saturating_mul(2).saturating_add(SPARE) {
+                return Ok(());
+            }
+            let _change = self.change.lock();
+            self.move_below(next.first_lsn)?;
+            self.journal.sync().map_err(unavailable)?;
+            self.journal.release_cleanly(oldest.number).map_err(unavailable)?;
+        }
+    }
+
+    /// Records again what still counts of everything below a number. The caller holds `change`.
+    pub(super) fn move_below(&self, bound: Lsn) -> Result<(), UpsError> {
+        let (steps, others) = self.below(bound);
+        for (facility, uid, step) in steps {
+            let document = self.read(&step)?;
+            let body = serde_json::to_vec(&document).map_err(|error| UpsError::Unavailable(error.to_string()))?;
+            let Step { created, at, state, transaction, start, marks, .. } = step;
+            let (events, marks) = (Vec::new(), bloom::halves(marks));
+            let record = UpsRecord::Step { facility, uid, created, at, state, transaction, start, marks, events };
+            self.append(record, Some(body), false)?;
+        }
+        others.into_iter().try_for_each(|record| self.append(record, None, false))
+    }
+
+    fn below(&self, bound: Lsn) -> (Vec<(FacilityCode, Uid, Step)>, Vec<UpsRecord>) {
+        let state = self.state.read();
+        let (mut steps, mut others) = (Vec::new(), Vec::new());
+        let mut events = BTreeMap::new();
+        for (facility, shelf) in &state.shelves {
+            let facility = *facility;
+            let old = shelf.steps.iter().filter(|(_, step)| step.lsn < bound);
+            steps.extend(old.map(|(uid, step)| (facility, uid.clone(), step.clone())));
+            for (title, subscriber) in &shelf.subscribers {
+                let (title, none) = (title.clone(), Vec::new);
+                if let Some((global, _)) = subscriber.global.as_ref().filter(|(_, lsn)| *lsn < bound) {
+                    let (title, global) = (title.clone(), Some(global.clone()));
+                    others.push(UpsRecord::Global { facility, title, global, clears: false, events: none() });
+                }
+                for (uid, (lock, _)) in subscriber.single.iter().filter(|(_, (_, lsn))| *lsn < bound) {
+                    let (title, uid, lock) = (title.clone(), uid.clone(), *lock);
+                    others.push(UpsRecord::Single { facility, title, uid, lock, events: none() });
+                }
+                for waiting in subscriber.queue.iter().filter(|waiting| waiting.lsn < bound) {
+                    let of = || super::Event { to: Vec::new(), ..(*waiting.event).clone() };
+                    events.entry(waiting.event.seq).or_insert_with(of).to.push(title.clone());
+                }
+            }
+        }
+        others.extend(events.into_values().map(|event| UpsRecord::Events { events: vec![event] }));
+        (steps, others)
+    }
+}
