@@ -4,6 +4,8 @@
 
 #[path = "all/cold.rs"]
 mod cold;
+#[path = "all/commitment_web.rs"]
+mod commitment_web;
 #[path = "all/conformance.rs"]
 mod conformance;
 #[path = "all/corpus.rs"]

@@ -10,11 +10,12 @@ use index::InstanceRow;
 use model::{AeTitle, FacilityCode, Home, Source, Uid};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Folder in the data directory.
 const FOLDER: &str = "commitments";
@@ -24,6 +25,8 @@ const OPEN_MAX: usize = 10_000;
 const OBJECTS_MAX: usize = 500_000;
 /// A question nobody takes the answer of is dropped after this many milliseconds: a week.
 const KEPT_MS: u64 = 7 * 24 * 3600 * 1000;
+/// A question that waits for copies is looked at once in so many milliseconds.
+const LOOK_MS: u64 = 5_000;
 
 /// A question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +45,27 @@ pub struct Commitment {
     pub objects: Vec<(Uid, Uid)>,
     /// When, milliseconds since 1970 UTC.
     pub asked: u64,
+    /// Asked over HTTP: the asker comes for its answer.
+    #[serde(default)]
+    pub web: bool,
+    /// The Transaction UID is that of another open question of the same asker: nothing is committed.
+    #[serde(default)]
+    pub duplicate: bool,
+}
+
+/// When an object counts as kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitmentOptions {
+    /// Copies that must exist: each journal directory is one, a hot volume is one, the bucket is one.
+    pub copies: usize,
+    /// Longest wait for them; then the objects without are reported as not kept.
+    pub within: Duration,
+}
+
+impl Default for CommitmentOptions {
+    fn default() -> Self {
+        Self { copies: 1, within: Duration::from_secs(2 * 86_400) }
+    }
 }
 
 /// Why an object is not committed (PS3.3 section C.14.1.1).
@@ -53,15 +77,20 @@ pub enum Lack {
     Unknown,
     /// Here with another SOP class: 0119H.
     OtherClass,
+    /// Here, but in fewer copies than the operator wants, for longer than it may take: 0110H.
+    FewCopies,
+    /// The Transaction UID is in use for another question: 0131H.
+    Duplicate,
 }
 
 impl Lack {
     /// Failure Reason (0008,1197).
     pub fn reason(self) -> u16 {
         match self {
-            Self::Damaged => 0x0110,
+            Self::Damaged | Self::FewCopies => 0x0110,
             Self::Unknown => 0x0112,
             Self::OtherClass => 0x0119,
+            Self::Duplicate => 0x0131,
         }
     }
 }
@@ -94,6 +123,8 @@ pub enum CommitmentError {
 pub(crate) struct Commitments {
     folder: PathBuf,
     open: Mutex<BTreeMap<String, Commitment>>,
+    /// When those that wait for copies were looked at last.
+    looked: Mutex<HashMap<String, u64>>,
 }
 
 impl Commitments {
@@ -112,7 +143,7 @@ impl Commitments {
                 Err(error) => tracing::warn!(path = %path.display(), %error, "a storage commitment cannot be read"),
             }
         }
-        Self { folder, open: Mutex::new(open) }
+        Self { folder, open: Mutex::new(open), looked: Mutex::default() }
     }
 
     fn keep(&self, name: &str, commitment: &Commitment) -> io::Result<()> {
@@ -132,21 +163,32 @@ impl Commitments {
 
 /// One file for each transaction of a facility; UIDs and codes are harmless as names.
 fn name(commitment: &Commitment) -> String {
-    format!("{}-{}.json", commitment.facility, commitment.transaction)
+    let kind = if commitment.duplicate { "-duplicate" } else { "" };
+    format!("{}-{}{kind}.json", commitment.facility, commitment.transaction)
 }
 
 impl Archive {
-    /// Takes a question; durable on return. The same question again is taken as one.
+    /// Takes a question; durable on return. The same question again is taken as one; another one of the same DICOM
+    /// asker under a Transaction UID in use is taken too, and will be told so (0131H).
     ///
     /// # Errors
     /// Why it was not taken.
-    pub fn ask_commitment(&self, commitment: Commitment) -> Result<(), CommitmentError> {
-        let name = name(&commitment);
+    pub fn ask_commitment(&self, mut commitment: Commitment) -> Result<Commitment, CommitmentError> {
+        let same = |known: &Commitment, asked: &Commitment| {
+            known.objects == asked.objects && known.calling == asked.calling && known.source == asked.source
+        };
         let mut open = self.commitments.open.lock();
-        if let Some(known) = open.get(&name) {
-            let same = known.objects == commitment.objects && known.calling == commitment.calling;
-            return if same { Ok(()) } else { Err(CommitmentError::Duplicate) };
+        for duplicate in [false, true] {
+            commitment.duplicate = duplicate;
+            match open.get(&name(&commitment)) {
+                None => break,
+                Some(known) if same(known, &commitment) => return Ok(known.clone()),
+                Some(known) if duplicate || known.web || commitment.web => return Err(CommitmentError::Duplicate),
+                Some(known) if known.calling != commitment.calling => return Err(CommitmentError::Duplicate),
+                Some(_) => {}
+            }
         }
+        let name = name(&commitment);
         let of_facility = open.values().filter(|known| known.facility == commitment.facility);
         let (count, objects) = of_facility.fold((0usize, commitment.objects.len()), |(count, objects), known| {
             (count + 1, objects.saturating_add(known.objects.len()))
@@ -156,11 +198,58 @@ impl Archive {
         }
         let commitment = Commitment { asked: self.now_ms(), ..commitment };
         self.commitments.keep(&name, &commitment)?;
-        open.insert(name, commitment);
-        Ok(())
+        open.insert(name, commitment.clone());
+        Ok(commitment)
     }
 
-    /// The open questions of a peer, or all, oldest first; those beyond their time are dropped.
+    /// An open question that was asked over HTTP.
+    pub fn web_commitment(&self, facility: FacilityCode, transaction: &Uid) -> Option<Commitment> {
+        let open = self.commitments.open.lock();
+        let mut all = open.values();
+        all.find(|known| known.web && known.facility == facility && known.transaction == *transaction).cloned()
+    }
+
+    /// Whether a question can be answered: every object that is here has its copies, or they had time enough.
+    pub fn is_ripe(&self, commitment: &Commitment) -> bool {
+        let CommitmentOptions { copies, within } = &self.options().commitment;
+        let now = self.now_ms();
+        let waited = now.saturating_sub(commitment.asked);
+        if *copies <= 1 || commitment.duplicate || Duration::from_millis(waited) >= *within {
+            return true;
+        }
+        let name = name(commitment);
+        let mut looked = self.commitments.looked.lock();
+        if looked.get(&name).is_some_and(|last| now.saturating_sub(*last) < LOOK_MS) {
+            return false;
+        }
+        let few = |(_, instance): &(Uid, Uid)| {
+            let rows = self.index().instance(instance).unwrap_or_default();
+            rows.iter().any(|row| row.key.study.facility == commitment.facility && self.copies_of(row) < *copies)
+        };
+        let ripe = !commitment.objects.iter().any(few);
+        if ripe {
+            looked.remove(&name);
+        } else {
+            looked.insert(name, now);
+        }
+        ripe
+    }
+
+    /// Places the bytes of an object lie in.
+    fn copies_of(&self, row: &InstanceRow) -> usize {
+        match &row.home {
+            Home::Journal(_) => {
+                let directories = self.options().journal_dirs().len();
+                directories.saturating_sub(self.journal().alarms().len())
+            }
+            Home::Pack { pack, .. } => {
+                let pack = self.index().pack(*pack).ok().flatten();
+                pack.map_or(0, |pack| usize::from(pack.hot) + usize::from(pack.cold.is_some()))
+            }
+        }
+    }
+
+    /// The open questions of a DICOM peer, or of all, that can be answered, oldest first; those beyond their time are dropped.
     pub fn open_commitments(&self, of: Option<(&Source, &AeTitle)>) -> Vec<Commitment> {
         let now = self.now_ms();
         let all: Vec<Commitment> = self.commitments.open.lock().values().cloned().collect();
@@ -171,6 +260,7 @@ impl Archive {
             tracing::warn!(%transaction, source, "nobody took the answer of a storage commitment for a week");
             self.close_commitment(&commitment);
         }
+        due.retain(|open| !open.web && self.is_ripe(open));
         due.retain(|open| of.is_none_or(|(source, calling)| open.source == source.id && open.calling == *calling));
         due.sort_by_key(|open| open.asked);
         due
@@ -180,6 +270,7 @@ impl Archive {
     pub fn close_commitment(&self, commitment: &Commitment) {
         let name = name(commitment);
         self.commitments.open.lock().remove(&name);
+        self.commitments.looked.lock().remove(&name);
         // Left behind, the file makes one more report after a restart, which harms nobody.
         if let Err(error) = fs::remove_file(self.commitments.folder.join(&name)) {
             tracing::warn!(%error, name, "removing an answered storage commitment");
@@ -189,6 +280,11 @@ impl Archive {
     /// Decides about every object, reading all of it that lies on this machine.
     pub fn verdict(self: &Arc<Self>, commitment: &Commitment) -> Verdict {
         let mut verdict = Verdict::default();
+        if commitment.duplicate {
+            let objects = commitment.objects.iter().cloned();
+            verdict.failed = objects.map(|(class, instance)| (class, instance, Lack::Duplicate)).collect();
+            return verdict;
+        }
         for (class, instance) in &commitment.objects {
             match self.lack(commitment.facility, class, instance) {
                 None => verdict.committed.push((class.clone(), instance.clone())),
@@ -221,7 +317,13 @@ impl Archive {
             return Some(Lack::OtherClass);
         }
         // Other bytes under the same UID are kept beside the first ones: nobody knows which the asker means.
-        of_class.find_map(|row| self.lack_of(row))
+        let copies = self.options().commitment.copies;
+        of_class.find_map(|row| if self.copies_of(row) < copies { Some(self.few(row)) } else { self.lack_of(row) })
+    }
+
+    /// Why too few copies are: it lies nowhere at all, or only in some of the places.
+    fn few(self: &Arc<Self>, row: &InstanceRow) -> Lack {
+        self.lack_of(row).unwrap_or(Lack::FewCopies)
     }
 
     /// What is wrong with the bytes of an object that is here.
@@ -263,6 +365,8 @@ mod tests {
             called: title("KHOANH"),
             objects: vec![(uid("1.2.840.10008.5.1.4.1.1.2"), uid("1.2.3"))],
             asked: 0,
+            web: false,
+            duplicate: false,
         }
     }
 
@@ -273,8 +377,15 @@ mod tests {
         let archive = open();
         archive.ask_commitment(question("1.2.1")).expect("taken");
         archive.ask_commitment(question("1.2.1")).expect("the same again");
-        let other = Commitment { objects: Vec::new(), ..question("1.2.1") };
-        assert!(matches!(archive.ask_commitment(other), Err(CommitmentError::Duplicate)));
+        let other = Commitment {
+            objects: [question("1.2.1").objects, question("1.2.2").objects].concat(),
+            ..question("1.2.1")
+        };
+        let kept = archive.ask_commitment(other.clone()).expect("taken, to be told so");
+        assert!(archive.verdict(&kept).failed.iter().all(|(_, _, lack)| lack.reason() == 0x0131));
+        let third = Commitment { objects: Vec::new(), ..other };
+        assert!(matches!(archive.ask_commitment(third), Err(CommitmentError::Duplicate)));
+        archive.close_commitment(&kept);
         archive.ask_commitment(question("1.2.2")).expect("another");
         archive.close(std::time::Duration::from_secs(20)).expect("closed");
         drop(archive);

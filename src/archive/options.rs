@@ -1,6 +1,7 @@
 //! What the archive is started with; every limit has a name and a default here.
 
 use crate::clock::{Clock, SystemClock};
+use crate::commitment::CommitmentOptions;
 use crate::forward::ForwardOptions;
 use crate::proof::LedgerKeeping;
 use crate::tier::policy::Policies;
@@ -65,6 +66,8 @@ pub struct Options {
     pub policies: Policies,
     /// How long studies are kept, and how they are destroyed.
     pub retention: RetentionOptions,
+    /// When an object counts as kept for storage commitment.
+    pub commitment: CommitmentOptions,
     /// How objects go on to other systems.
     pub forward: ForwardOptions,
     /// AE titles the archive answers to besides those of its sources.
@@ -200,6 +203,7 @@ impl Options {
             keys: KeyOptions::default(),
             policies: Policies::default(),
             retention: RetentionOptions::default(),
+            commitment: CommitmentOptions::default(),
             forward: ForwardOptions::default(),
             ae_titles: AeTitle::parse("KHOANH").into_iter().collect(),
             seed_demo: true,

@@ -3,6 +3,7 @@
 //! Each crate receives its own group only; nobody below the root sees a [`Config`].
 
 use super::{Config, ConfigError, Size};
+use archive::commitment::CommitmentOptions;
 use archive::proof::{LedgerKeeping, LedgerSigning};
 use std::path::{Path, PathBuf};
 
@@ -97,6 +98,9 @@ impl Config {
         if self.dicom.pdu_max.0 < PDU_MIN.0 || u32::try_from(self.dicom.pdu_max.0).is_err() {
             return refuse("dicom.pdu_max", format!("between {PDU_MIN} and 3GiB"));
         }
+        if !(1..=3).contains(&self.dicom.commitment_copies) {
+            return refuse("dicom.commitment_copies", "between 1 and 3");
+        }
         if u32::try_from(self.dicom.request_max.0).is_err() {
             return refuse("dicom.request_max", "below 4GiB");
         }
@@ -183,6 +187,10 @@ impl Config {
                 rules: self.retention.text.clone().unwrap_or_else(|| archive::RetentionOptions::BUILT_IN.into()),
                 undo_days: self.retention.undo_days,
                 studies_per_second: self.retention.studies_per_second,
+            },
+            commitment: CommitmentOptions {
+                copies: self.dicom.commitment_copies,
+                within: self.dicom.commitment_within.0,
             },
             forward: self.forward.options(),
             ae_titles: self.dicom.ae_titles.clone(),

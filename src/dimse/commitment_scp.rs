@@ -52,7 +52,8 @@ impl<R: Receiver> Association<'_, R> {
         meter::commitment(&status::SUCCESS.label(), begun.elapsed());
         let (source, objects) = (&self.source.id, commitment.objects.len());
         tracing::info!(source, objects, transaction = %commitment.transaction, "storage commitment asked");
-        if self.receiver.destination(&self.source, &self.calling).is_none() {
+        let ripe = self.receiver.is_ripe(&commitment);
+        if ripe && self.receiver.destination(&self.source, &self.calling).is_none() {
             self.report(id, context, commitment)?;
         }
         Ok(())
@@ -91,6 +92,8 @@ impl<R: Receiver> Association<'_, R> {
             called: self.called.clone(),
             objects: objects.ok_or_else(|| wrong("a referenced UID is missing or no UID"))?,
             asked: 0,
+            web: false,
+            duplicate: false,
         };
         self.receiver.ask_commitment(commitment).map_err(|error| match error {
             CommitmentError::TooMany => Failure::new(status::RESOURCE_LIMITATION, "too many open commitments"),

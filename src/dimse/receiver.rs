@@ -43,6 +43,9 @@ pub(crate) trait Receiver: Clone + Send + Sync + 'static {
     /// The open storage commitments of a peer, or all.
     fn open_commitments(&self, of: Option<(&Source, &AeTitle)>) -> Vec<Commitment>;
 
+    /// Whether it can be reported.
+    fn is_ripe(&self, commitment: &Commitment) -> bool;
+
     /// What is to be reported.
     fn verdict(&self, commitment: &Commitment) -> Verdict;
 
@@ -121,11 +124,15 @@ impl Receiver for Arc<Archive> {
     }
 
     fn ask_commitment(&self, commitment: Commitment) -> Result<Commitment, CommitmentError> {
-        Archive::ask_commitment(self, commitment.clone()).map(|()| commitment)
+        Archive::ask_commitment(self, commitment)
     }
 
     fn open_commitments(&self, of: Option<(&Source, &AeTitle)>) -> Vec<Commitment> {
         Archive::open_commitments(self, of)
+    }
+
+    fn is_ripe(&self, commitment: &Commitment) -> bool {
+        Archive::is_ripe(self, commitment)
     }
 
     fn verdict(&self, commitment: &Commitment) -> Verdict {

@@ -159,7 +159,7 @@ fn body(status: StatusCode, value: &impl Serialize) -> Result<Response, Problem>
     }
 }
 
-async fn read<T: DeserializeOwned>(call: &Call) -> Result<T, Problem> {
+pub(crate) async fn read<T: DeserializeOwned>(call: &Call) -> Result<T, Problem> {
     let limit = call.app.options.body_bytes_max;
     let body = Limited::new(std::mem::take(&mut *call.body.lock()), limit).collect();
     let body = tokio::time::timeout(call.app.options.stall_timeout, body);

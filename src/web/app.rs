@@ -264,6 +264,8 @@ async fn serve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         Endpoint::StudyBulkData | Endpoint::SeriesBulkData | Endpoint::InstanceBulkData => {
             dicomweb::wado::every_value::retrieve(endpoint, call).await
         }
+        Endpoint::AskCommitment => dicomweb::commitment::ask(call).await,
+        Endpoint::CommitmentResult => dicomweb::commitment::result(call).await,
         Endpoint::Media => dicomweb::wado::media_set::retrieve(call).await,
         Endpoint::RenderedInstance => dicomweb::wado::rendered::retrieve(call).await,
         Endpoint::RenderedStudy | Endpoint::RenderedSeries | Endpoint::RenderedFrames => {

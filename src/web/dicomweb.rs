@@ -1,5 +1,6 @@
 //! DICOMweb (PS3.18): searching, retrieving and storing over HTTP.
 
+pub(crate) mod commitment;
 pub mod media;
 pub(crate) mod multipart;
 pub mod qido;

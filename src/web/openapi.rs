@@ -94,6 +94,7 @@ fn parameters(template: &str) -> Vec<Value> {
 
 fn request_body(route: &Route) -> Option<Value> {
     let media = match (route.verb, route.mount) {
+        (Verb::Post, _) if route.endpoint == Endpoint::AskCommitment => "application/dicom+json",
         (Verb::Post, Mount::Dicomweb) => "multipart/related; type=\"application/dicom\"",
         (Verb::Put, _) => "application/json",
         (Verb::Post, Mount::Plain) if takes_json(route.endpoint) => "application/json",

@@ -28,6 +28,8 @@ macro_rules! kinds {
 }
 
 kinds! {
+    /// A UID that is taken.
+    InUse "in-use" CONFLICT "The UID is in use" "Send the request again under another UID.";
     /// A parameter, path segment or header that cannot be read.
     BadRequest "bad-request" BAD_REQUEST "The request cannot be understood" "Correct the named part and send the request again.";
     /// A path segment that is no UID.

@@ -120,6 +120,8 @@ pub enum Endpoint {
     Media,
     Capabilities,
     WadoUri,
+    AskCommitment,
+    CommitmentResult,
 }
 
 /// One row of the table.
@@ -182,6 +184,7 @@ const FIND: &[u16] = &[200, 204, 400, 406, 414, 503];
 const RETRIEVE: &[u16] = &[200, 206, 304, 400, 406, 416, 503];
 const REJECT: &[u16] = &[200, 400, 409, 503];
 const DOCUMENT: &[u16] = &[200, 304, 400, 406, 503];
+const COMMIT: &[u16] = &[200, 202, 400, 408, 409, 413, 415, 503];
 const STORE: &[u16] = &[200, 202, 400, 406, 408, 409, 413, 415, 503, 507];
 const READER: Access = Access::Role(Role::Reader);
 const SENDER: Access = Access::Role(Role::Sender);
@@ -267,6 +270,8 @@ table! {
     Delete Dicomweb "/studies/{study}" RejectStudy ADMIN, JSON, REJECT, "Rejects every instance of a study; nothing is destroyed. Parameter: reason.";
     Delete Dicomweb "/studies/{study}/series/{series}" RejectSeries ADMIN, JSON, REJECT, "Rejects every instance of a series; nothing is destroyed. Parameter: reason.";
     Delete Dicomweb "/studies/{study}/series/{series}/instances/{instance}" RejectInstance ADMIN, JSON, REJECT, "Rejects an instance; nothing is destroyed. Parameter: reason.";
+    Post Dicomweb "/commitment-requests/{transaction}" AskCommitment SENDER, &["application/dicom+json"], COMMIT, "Storage commitment: asks whether objects are kept; `Prefer: respond-async` leaves the result for later.";
+    Get Dicomweb "/commitment-requests/{transaction}" CommitmentResult SENDER, &["application/dicom+json"], &[200, 202, 400, 503], "Storage commitment: the result of an earlier question.";
     Get Dicomweb "/capabilities" Capabilities Access::Public, WADL, &[200, 406], "What this service can do (PS3.18 section 8.9), as OPTIONS on its root answers.";
     Get Dicomweb "/wado" WadoUri READER, OBJECT, RETRIEVE, "WADO-URI: one object by query parameters.";
     Get Plain "/wado" WadoUri READER, OBJECT, RETRIEVE, "WADO-URI on the shared root.";

@@ -16,6 +16,8 @@ pub(super) fn question(sop: &str) -> Commitment {
         called: title("KHOANH"),
         objects: vec![(uid(CT), uid(sop))],
         asked: 0,
+        web: false,
+        duplicate: false,
     }
 }
 
@@ -46,4 +48,21 @@ fn objects_of_all_open_questions_are_bounded() {
     bench.archive.ask_commitment(of("1.2.1", 400_000)).expect("taken");
     bench.archive.ask_commitment(of("1.2.2", 200_000)).expect_err("too many objects");
     bench.archive.ask_commitment(of("1.2.3", 100_000)).expect("taken");
+}
+
+#[test]
+fn a_question_waits_for_its_copies_and_then_says_that_they_are_few() {
+    let wait = Duration::from_millis(600);
+    let bench = Bench::with(|options| {
+        options.commitment = crate::commitment::CommitmentOptions { copies: 2, within: wait };
+    });
+    bench.store(&object(1, 1)).expect("stored");
+    let [row] = rows(&bench).try_into().expect("one");
+    let asked = bench.archive.ask_commitment(question(row.sop_instance.as_str())).expect("taken");
+    assert!(!bench.archive.is_ripe(&asked), "one journal directory is one copy");
+    assert!(bench.archive.open_commitments(None).is_empty());
+    until("the wait is over", || bench.archive.is_ripe(&asked));
+    assert_eq!(bench.archive.open_commitments(None).len(), 1);
+    let verdict = bench.archive.verdict(&asked);
+    assert!(matches!(verdict.failed.as_slice(), [(_, _, Lack::FewCopies)]), "{verdict:?}");
 }

@@ -183,6 +183,10 @@ impl Receiver for Memory {
         Ok(commitment)
     }
 
+    fn is_ripe(&self, _: &Commitment) -> bool {
+        true
+    }
+
     fn open_commitments(&self, of: Option<(&Source, &AeTitle)>) -> Vec<Commitment> {
         let mut open = self.0.commitments.lock().clone();
         open.retain(|one| of.is_none_or(|(source, calling)| one.source == source.id && one.calling == *calling));

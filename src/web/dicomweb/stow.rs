@@ -91,7 +91,7 @@ fn report_form(ranges: &[MediaRange]) -> Result<Form, Problem> {
 }
 
 /// The facility the instances belong to: the root's, else the caller's own.
-fn facility(caller: &Caller, scope: Scope) -> Result<FacilityCode, Problem> {
+pub(super) fn facility(caller: &Caller, scope: Scope) -> Result<FacilityCode, Problem> {
     if let Scope::Facility(facility) = scope {
         return Ok(facility);
     }
