@@ -1,7 +1,8 @@
 // Prepares the viewer's finished build for /viewer/: node scripts/viewer.mjs PACKAGE FOLDER
 //
 // Left out: source maps, the AI runtime (ort/), service workers and sign-in pages, which name other hosts.
-// Changed: the addresses of its own files, which the build has at the root of a host.
+// Changed: the addresses of its own files, which the build has at the root of a host; and one line that takes the first
+// letter of a VOI LUT Function for the function, so that no image that names one is shown.
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
@@ -34,9 +35,14 @@ function page(text) {
 }
 
 let places = 0;
+let functions = 0;
 function script(text) {
   // Where further pieces lie: beside the worker that asks, or where the page says.
-  const moved = text.replaceAll("'/dicom-microscopy-viewer/", "window.PUBLIC_URL + 'dicom-microscopy-viewer/");
+  const moved = text.replaceAll("'/dicom-microscopy-viewer/", "window.PUBLIC_URL + 'dicom-microscopy-viewer/")
+    .replaceAll(/\(voiLutModule\.voiLUTFunction\?\.length &&\s+voiLutModule\.voiLUTFunction\[0\]\)/g, () => {
+      functions += 1;
+      return '[voiLutModule.voiLUTFunction].flat()[0]';
+    });
   return moved.replaceAll('__webpack_require__.p = "/"', () => {
     places += 1;
     return '__webpack_require__.p = typeof window !== "undefined" && window.PUBLIC_URL || new URL("./", self.location.href).pathname';
@@ -68,6 +74,7 @@ for (const path of files(root)) {
   if (gzip.length < bytes.length * 0.95) writeFileSync(`${target}.gz`, gzip);
 }
 must(places > 0, 'no script says where its pieces lie');
+must(functions === 1, 'the line of the VOI LUT Function');
 must(existsSync(join(to, 'index.html')), 'no page');
 let total = 0;
 for (const path of files(to)) total += statSync(path).size;
