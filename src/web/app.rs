@@ -37,6 +37,8 @@ pub struct App {
     pub(crate) transcodes: Arc<Semaphore>,
     /// Places among the pictures that are made at the same time.
     pub(crate) pictures: Arc<Semaphore>,
+    /// Places among the WebSockets of subscribers.
+    pub(crate) sockets: Arc<Semaphore>,
     pub(crate) openapi: Bytes,
     pub(crate) viewer: Option<Viewer>,
 }
@@ -50,9 +52,10 @@ impl App {
         let documents = Cache::builder().max_capacity(options.metadata_cache).weigher(weigh).build();
         let transcodes = Arc::new(Semaphore::new(options.transcodes_max.clamp(1, Semaphore::MAX_PERMITS)));
         let pictures = Arc::new(Semaphore::new(archive.options().pictures.at_once.clamp(1, Semaphore::MAX_PERMITS)));
+        let sockets = Arc::new(Semaphore::new(dicomweb::ups::socket::SOCKETS_MAX));
         let openapi = Bytes::from(openapi::document().to_string());
         let viewer = options.viewer.as_deref().and_then(Viewer::open);
-        Arc::new(Self { archive, options, tokens, documents, transcodes, pictures, openapi, viewer })
+        Arc::new(Self { archive, options, tokens, documents, transcodes, pictures, sockets, openapi, viewer })
     }
 }
 
@@ -276,6 +279,7 @@ async fn serve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         | Endpoint::ThumbnailOfInstance
         | Endpoint::ThumbnailOfFrames => dicomweb::wado::thumbnail::retrieve(endpoint, call).await,
         Endpoint::Thumbnails => dicomweb::wado::thumbnail::list(call).await,
+        _ if dicomweb::ups::is_of_steps(endpoint) => dicomweb::ups::answer(endpoint, call).await,
         _ => dicomweb::reject::reject(endpoint, call).await,
     }
 }

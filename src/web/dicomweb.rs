@@ -6,6 +6,7 @@ pub(crate) mod multipart;
 pub mod qido;
 pub(crate) mod reject;
 pub mod stow;
+pub(crate) mod ups;
 pub(crate) mod wado;
 pub(crate) mod wado_uri;
 

@@ -47,7 +47,9 @@ fn operation(route: &Route, template: &str) -> Value {
     let mut responses = Map::new();
     for status in route.statuses {
         let answer = match status {
-            200 | 202 | 206 => json!({"description": "The answer.", "content": content(route.produces)}),
+            200..=202 | 206 if route.produces.is_empty() => json!({"description": "Done; no body."}),
+            101 => json!({"description": "The connection is a WebSocket (RFC 6455) from now on."}),
+            200..=202 | 206 => json!({"description": "The answer.", "content": content(route.produces)}),
             204 | 304 | 308 => json!({"description": "No body."}),
             _ => problem(),
         };
@@ -93,8 +95,14 @@ fn parameters(template: &str) -> Vec<Value> {
 }
 
 fn request_body(route: &Route) -> Option<Value> {
+    let of_steps = matches!(
+        route.endpoint,
+        Endpoint::CreateWorkitem | Endpoint::UpdateWorkitem | Endpoint::ChangeWorkitemState | Endpoint::CancelWorkitem
+    );
     let media = match (route.verb, route.mount) {
         (Verb::Post, _) if route.endpoint == Endpoint::AskCommitment => "application/dicom+json",
+        _ if of_steps => "application/dicom+json",
+        _ if matches!(route.endpoint, Endpoint::SubscribeWorkitem | Endpoint::SuspendWorkitems) => return None,
         (Verb::Post, Mount::Dicomweb) => "multipart/related; type=\"application/dicom\"",
         (Verb::Put, _) => "application/json",
         (Verb::Post, Mount::Plain) if takes_json(route.endpoint) => "application/json",

@@ -5,6 +5,7 @@
 
 use archive::export::ExportError;
 use archive::render::PictureError;
+use archive::ups::UpsError;
 use archive::{DecodeError, FindError, IngestError, RegistryError, RetrieveError};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -50,6 +51,8 @@ kinds! {
     Timeout "timeout" REQUEST_TIMEOUT "The request did not arrive in time" "Send the request again.";
     /// Instances were refused, none was stored.
     Conflict "conflict" CONFLICT "None of the instances was stored" "See the failure reason of each instance.";
+    /// The state of a procedure step does not allow it.
+    StepConflict "step-conflict" CONFLICT "The procedure step does not allow this now" "Read its state; who has taken it needs the Transaction UID it was taken with.";
     /// A body beyond the limit.
     TooLarge "too-large" PAYLOAD_TOO_LARGE "The body is too large" "Send a smaller body.";
     /// A range behind the end of the body.
@@ -224,6 +227,32 @@ impl From<IngestError> for Problem {
             IngestError::Busy => Self::new(Kind::Busy, detail),
             IngestError::Unavailable { .. } => Self::new(Kind::Unavailable, detail),
             IngestError::Forbidden => Self::new(Kind::Forbidden, detail),
+        }
+    }
+}
+
+impl From<UpsError> for Problem {
+    fn from(error: UpsError) -> Self {
+        let detail = error.to_string();
+        match error {
+            UpsError::Missing(_)
+            | UpsError::Empty(_)
+            | UpsError::Invalid(_)
+            | UpsError::NotScheduled
+            | UpsError::NotAppropriate => Self::new(Kind::BadRequest, detail),
+            UpsError::Receiver => Self::new(Kind::BadRequest, detail).at("path segment aetitle"),
+            UpsError::Unknown => Self::new(Kind::NotFound, detail).at("path segment workitem"),
+            UpsError::Duplicate
+            | UpsError::Ended
+            | UpsError::Transaction
+            | UpsError::InProgress
+            | UpsError::OnlyCreated
+            | UpsError::FinalState(_)
+            | UpsError::NotInProgress
+            | UpsError::Completed
+            | UpsError::NobodyListens => Self::new(Kind::StepConflict, detail),
+            UpsError::Limit(_) => Self::new(Kind::TooLarge, detail),
+            UpsError::Unavailable(_) => Self::new(Kind::Unavailable, detail),
         }
     }
 }

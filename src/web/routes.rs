@@ -122,6 +122,16 @@ pub enum Endpoint {
     WadoUri,
     AskCommitment,
     CommitmentResult,
+    FindWorkitems,
+    CreateWorkitem,
+    RetrieveWorkitem,
+    UpdateWorkitem,
+    ChangeWorkitemState,
+    CancelWorkitem,
+    SubscribeWorkitem,
+    UnsubscribeWorkitem,
+    SuspendWorkitems,
+    Notifications,
 }
 
 /// One row of the table.
@@ -186,6 +196,7 @@ const REJECT: &[u16] = &[200, 400, 409, 503];
 const DOCUMENT: &[u16] = &[200, 304, 400, 406, 503];
 const COMMIT: &[u16] = &[200, 202, 400, 408, 409, 413, 415, 503];
 const STORE: &[u16] = &[200, 202, 400, 406, 408, 409, 413, 415, 503, 507];
+const WORKITEM: &[u16] = &[200, 400, 409, 413, 415, 503];
 const READER: Access = Access::Role(Role::Reader);
 const SENDER: Access = Access::Role(Role::Sender);
 const ADMIN: Access = Access::Role(Role::Admin);
@@ -272,6 +283,16 @@ table! {
     Delete Dicomweb "/studies/{study}/series/{series}/instances/{instance}" RejectInstance ADMIN, JSON, REJECT, "Rejects an instance; nothing is destroyed. Parameter: reason.";
     Post Dicomweb "/commitment-requests/{transaction}" AskCommitment SENDER, &["application/dicom+json"], COMMIT, "Storage commitment: asks whether objects are kept; `Prefer: respond-async` leaves the result for later.";
     Get Dicomweb "/commitment-requests/{transaction}" CommitmentResult SENDER, &["application/dicom+json"], &[200, 202, 400, 503], "Storage commitment: the result of an earlier question.";
+    Get Dicomweb "/workitems" FindWorkitems READER, FOUND, FIND, "UPS-RS: searches for procedure steps.";
+    Post Dicomweb "/workitems" CreateWorkitem SENDER, &[], &[201, 400, 409, 413, 415, 503], "UPS-RS: creates a procedure step; durable when answered. Parameter: workitem, its UID.";
+    Get Dicomweb "/workitems/{workitem}" RetrieveWorkitem READER, FOUND, &[200, 400, 406, 503], "UPS-RS: a procedure step.";
+    Post Dicomweb "/workitems/{workitem}" UpdateWorkitem SENDER, &[], WORKITEM, "UPS-RS: sets attributes of a procedure step. Parameter: transaction-uid.";
+    Put Dicomweb "/workitems/{workitem}/state" ChangeWorkitemState SENDER, &[], WORKITEM, "UPS-RS: takes a procedure step, completes or cancels it.";
+    Post Dicomweb "/workitems/{workitem}/cancelrequest" CancelWorkitem SENDER, &[], &[202, 400, 409, 413, 415, 503], "UPS-RS: asks for the cancel of a procedure step.";
+    Post Dicomweb "/workitems/{workitem}/subscribers/{aetitle}" SubscribeWorkitem SENDER, &[], &[201, 400, 503], "UPS-RS: subscribes an AE title to a procedure step or to all. Parameters: deletionlock, filter.";
+    Delete Dicomweb "/workitems/{workitem}/subscribers/{aetitle}" UnsubscribeWorkitem SENDER, &[], &[200, 400, 503], "UPS-RS: ends a subscription.";
+    Post Dicomweb "/workitems/{workitem}/subscribers/{aetitle}/suspend" SuspendWorkitems SENDER, &[], &[200, 400, 503], "UPS-RS: ends a subscription to all procedure steps for those to come.";
+    Get Dicomweb "/subscribers/{aetitle}" Notifications SENDER, &[], &[101, 400, 503], "UPS-RS: opens the WebSocket on which an AE title gets its events.";
     Get Dicomweb "/capabilities" Capabilities Access::Public, WADL, &[200, 406], "What this service can do (PS3.18 section 8.9), as OPTIONS on its root answers.";
     Get Dicomweb "/wado" WadoUri READER, OBJECT, RETRIEVE, "WADO-URI: one object by query parameters.";
     Get Plain "/wado" WadoUri READER, OBJECT, RETRIEVE, "WADO-URI on the shared root.";

@@ -220,7 +220,7 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         async move { router.oneshot(request).await.map(|response| response.map(|body| Guarded::new(body, guard))) }
     });
     let builder = builder(&shared.options);
-    let mut http = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut http = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let mut tick = tokio::time::interval(WATCH_EVERY);
     let mut told = false;
     loop {

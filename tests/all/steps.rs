@@ -1,5 +1,5 @@
 //! Unified Procedure Steps on the running server: pynetdicom as user of every class by `scripts/interop_ups.py`, and
-//! kills between effect and answer.
+//! kills between effect and answer; UPS-RS with its WebSockets by `scripts/interop_ups_rs.py`.
 
 use crate::interop::python;
 use crate::roundtrip::start;
@@ -8,11 +8,21 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use testkit::server::Server;
 
-/// Starts the script.
+/// Starts the script of DIMSE.
 fn script(arguments: &[&str]) -> Command {
     let mut command = Command::new(python());
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/interop_ups.py")).args(arguments);
     command
+}
+
+/// Runs the script of HTTP.
+fn over_http(arguments: &[&str]) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/interop_ups_rs.py");
+    let output = Command::new(python()).arg(script).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{}: {error}; run scripts/prepare test", python().display()));
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -51,4 +61,21 @@ fn steps_answered_before_a_kill_are_there_after_it_and_their_events_come() {
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     assert!(output.status.success(), "{} answers: {said}", answered.len());
     assert!(said.parse::<usize>().expect("a number") >= 25, "{said} steps");
+}
+
+#[test]
+fn steps_over_http_and_their_events_on_a_websocket() {
+    let (server, _folder) = start();
+    over_http(&["table", &server.http.to_string(), &server.dicom.to_string()]);
+}
+
+#[test]
+fn a_subscriber_that_never_reads_is_disconnected_and_finds_its_newest_events() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("khoanh.toml");
+    std::fs::write(&config, "[http]\nstall_limit = \"2s\"\n").expect("written");
+    let arguments = ["--config", &config.display().to_string()];
+    let data = folder.path().join("data");
+    let server = Server::start(Path::new(env!("CARGO_BIN_EXE_khoanh")), &data, &arguments).expect("starts");
+    over_http(&["deaf", &server.http.to_string()]);
 }

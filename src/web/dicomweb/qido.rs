@@ -33,8 +33,9 @@ pub fn parse_search(level: Level, query: &str, options: &Options) -> Result<Quer
 /// Media types of an answer.
 const OFFERED: &str = "application/dicom+json, multipart/related; type=\"application/dicom+xml\"";
 
+/// How rows are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     Json,
     PlainJson,
     Xml,
@@ -81,7 +82,8 @@ pub(crate) async fn find(endpoint: Endpoint, call: Call) -> Result<Response, Pro
     Ok(response)
 }
 
-enum Body {
+/// Rows as they are answered.
+pub(crate) enum Body {
     Json(Vec<u8>),
     Xml(Vec<String>),
 }
@@ -99,7 +101,7 @@ fn notes(question: &Question, found: Found) -> Vec<String> {
     notes
 }
 
-fn form(ranges: &[MediaRange]) -> Result<Form, Problem> {
+pub(crate) fn form(ranges: &[MediaRange]) -> Result<Form, Problem> {
     let chosen = ranges.iter().find_map(|range| {
         if range.covers("application", "dicom+json") {
             return Some(Form::Json);
@@ -116,7 +118,7 @@ fn form(ranges: &[MediaRange]) -> Result<Form, Problem> {
     })
 }
 
-fn respond(form: Form, body: Body) -> Response {
+pub(crate) fn respond(form: Form, body: Body) -> Response {
     match body {
         Body::Xml(rows) if rows.is_empty() => StatusCode::NO_CONTENT.into_response(),
         Body::Xml(rows) => {
