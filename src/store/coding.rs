@@ -48,6 +48,8 @@ const CHANNELS_MAX: u8 = 4;
 const PIXEL_LEVEL: i32 = 1;
 /// Bytes from one place where zstd looks for a repetition to the next, about.
 const PIXEL_STEP: u32 = 6;
+/// Places that zstd remembers while it looks, as a power of two: so few stay in the nearest cache.
+const PIXEL_PLACES: u32 = 12;
 /// zstd level of everything else.
 const OTHER_LEVEL: i32 = 3;
 
@@ -101,6 +103,8 @@ struct Chosen {
     filter: Option<(Shape, Filter)>,
     /// Bytes that were filtered with it so far.
     bytes: usize,
+    /// The fewest coded bytes of 1,024 that came of a frame so far.
+    best: Option<usize>,
 }
 
 impl std::fmt::Debug for Coder {
@@ -145,6 +149,9 @@ impl Coder {
         let (head, body) = self.coded.split_at_mut_checked(len)?;
         head.copy_from_slice(header.get(..len)?);
         let written = compressor.compress_to_buffer(input, body).ok()?;
+        if layout.is_some() {
+            choose::judge(&mut self.chosen, raw.len(), len + written);
+        }
         let coded = self.coded.get(..len + written)?;
         (coded.len() + raw.len() / 32 < raw.len()).then_some(coded)
     }
@@ -157,6 +164,7 @@ fn pixel_compressor() -> std::io::Result<Compressor<'static>> {
     let mut compressor = Compressor::new(PIXEL_LEVEL)?;
     compressor.set_parameter(CParameter::MinMatch(7))?;
     compressor.set_parameter(CParameter::TargetLength(PIXEL_STEP))?;
+    compressor.set_parameter(CParameter::HashLog(PIXEL_PLACES))?;
     compressor.set_parameter(CParameter::LiteralCompressionMode(ParamSwitch::Enable))?;
     Ok(compressor)
 }
