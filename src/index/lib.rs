@@ -220,8 +220,9 @@ pub trait Index: Send + Sync {
     /// Number of the newest destruction after which files were not yet purged.
     fn sweep_due(&self) -> Result<Option<Lsn>, IndexError>;
 
-    /// Rewrites the index's own files so that nothing stands in them that was deleted. Readers and the applier go on.
-    fn purge(&self) -> Result<(), IndexError>;
+    /// Rewrites those of the index's own files in which something of destroyed studies may stand, so that nothing does;
+    /// gives the bytes written. Readers and the applier go on.
+    fn purge(&self) -> Result<u64, IndexError>;
 
     /// Files were purged of everything that destructions up to this record removed.
     fn swept(&self, through: Lsn) -> Result<(), IndexError>;

@@ -483,8 +483,8 @@ impl Index for Oracle {
         Ok(self.state.lock().sweep)
     }
 
-    fn purge(&self) -> Result<(), IndexError> {
-        Ok(())
+    fn purge(&self) -> Result<u64, IndexError> {
+        Ok(0)
     }
 
     fn swept(&self, through: Lsn) -> Result<(), IndexError> {

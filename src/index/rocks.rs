@@ -13,6 +13,8 @@ mod keys;
 mod lists;
 mod load;
 mod packs;
+mod prepared;
+mod purge;
 mod read;
 mod retention;
 mod streams;
@@ -370,20 +372,14 @@ impl Index for Rocks {
     fn prepared(&self, key: &SeriesKey, kind: PreparedKind) -> Result<Option<Prepared>, IndexError> {
         let reader = self.reader();
         let Some((_, series)) = reader.locate(key)? else { return Ok(None) };
-        reader.get(Table::Prepared, &tables::prepared_key(series, kind), |bytes| {
-            let (through, document) = bytes.split_at_checked(8).ok_or_else(|| tables::bad_key(Table::Prepared))?;
-            Ok(Prepared { through_seq: number(Table::Prepared, through)?, document: document.to_vec() })
-        })
+        prepared::get(&reader, series, kind)
     }
 
     fn put_prepared(&self, key: &SeriesKey, kind: PreparedKind, seq: u64, bytes: Vec<u8>) -> Result<(), IndexError> {
         // Not while a destruction is applied: nothing would ever remove the document.
         let _applier = self.applier.lock();
         let Some((_, series)) = self.reader().locate(key)? else { return Ok(()) };
-        let value = [seq.to_be_bytes().as_slice(), &bytes].concat();
-        let table = handle(&self.db, Table::Prepared)?;
-        let write = self.db.put_cf_opt(table, tables::prepared_key(series, kind), value, &unlogged());
-        write.map_err(engine("keep a prepared document"))
+        prepared::put(&self.db, (series, kind), seq, bytes)
     }
 
     fn stats(&self) -> Result<Stats, IndexError> {
@@ -459,9 +455,17 @@ impl Index for Rocks {
         get_now(&self.db, Table::Meta, b"sweep", |bytes| number(Table::Meta, bytes))
     }
 
-    fn purge(&self) -> Result<(), IndexError> {
+    fn purge(&self) -> Result<u64, IndexError> {
         self.flush()?;
-        retention::purge(&self.db)
+        let notes = purge::notes(&self.db)?;
+        let written = purge::rewrite(&self.db, &notes)?;
+        {
+            let _applier = self.applier.lock();
+            purge::forget(&self.db, &notes)?;
+        }
+        self.flush()?;
+        purge::finish(&self.db)?;
+        Ok(written)
     }
 
     fn swept(&self, through: Lsn) -> Result<(), IndexError> {

@@ -95,12 +95,12 @@ impl Archive {
         self.go_on()?;
         segments::release_destroyed(self)?;
         self.go_on()?;
-        self.index().purge()?;
+        let rewritten = self.index().purge()?;
         if sweep.left == 0 && self.index().doomed(1)?.is_empty() {
             self.index().swept(due)?;
             self.index().flush()?;
             sweep.done = true;
-            tracing::info!(packs = sweep.packs, "bytes of destroyed studies are removed");
+            tracing::info!(packs = sweep.packs, rewritten, "bytes of destroyed studies are removed");
         }
         Ok(sweep)
     }

@@ -131,7 +131,7 @@ pub(super) fn conflict(bytes: &[u8]) -> Result<InstanceRow, IndexError> {
 }
 
 /// The first key after all that begin so.
-fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut after = prefix.to_vec();
     while let Some(last) = after.pop() {
         if let Some(next) = last.checked_add(1) {

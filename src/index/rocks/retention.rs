@@ -8,23 +8,16 @@ use super::cells::SeriesCell;
 use super::keys;
 use super::lists::{Listed, PatientEntry, SeriesEntry};
 use super::packs::{doomed_key, value_of};
+use super::prepared;
 use super::read::{Reader, conflict, get_now, handle};
-use super::tables::{Table, UidKind, engine, number, pair, prepared_key, uid_key, unlogged, unpair};
+use super::tables::{Table, UidKind, engine, number, pair, uid_key, unlogged, unpair};
 use crate::codec::Encoder;
 use crate::retention::{Buried, RetentionChange, is_general};
-use crate::row::{InstanceRow, PackRow, PreparedKind, SeriesKey, StudyKey, StudyRow};
+use crate::row::{InstanceRow, PackRow, SeriesKey, StudyKey, StudyRow};
 use crate::{IndexError, encode};
 use model::retention::{RetentionFact, StudyVersion, Tombstone};
 use model::{FacilityCode, Lsn, PackId, Uid};
-use rocksdb::{BottommostLevelCompaction, CompactOptions, DB};
-
-/// Part of the files with large values that every compaction rewrites, as RocksDB has it by default.
-const BLOBS_USUAL: &str = "0.25";
-
-/// Length of the key that makes the list of files grow, in bytes.
-const LIST_KEY: usize = 60 << 10;
-/// Files with that key at most.
-const LIST_ROUNDS: usize = 400;
+use rocksdb::DB;
 
 /// The key of a copy in conflict under the study it names.
 pub(super) fn conflict_key(study: &StudyKey, seq: u64) -> Vec<u8> {
@@ -161,7 +154,7 @@ impl Applier {
         self.load_study(db, study)?;
         if entry.series != 0 {
             self.load_series(db, study, entry.series)?;
-            self.forget_prepared(db, entry.series)?;
+            prepared::forget(db, entry.series, &mut self.batch)?;
             if let Some(cell) = self.series.get_mut(&entry.series) {
                 cell.row.rejected += news;
                 cell.dirty = true;
@@ -186,30 +179,26 @@ impl Applier {
         list.push(Buried { patient: key.patient, through, lsn, at: tombstone.destroyed_at });
         self.batch.put_cf(handle(db, Table::Tombstones)?, grave, Buried::encode(&list));
         self.batch.put_cf(handle(db, Table::Meta)?, b"sweep", lsn.to_be_bytes());
-        self.remove_sealed(db, &tombstone.seals)?;
+        self.remove_sealed(db, lsn, &tombstone.seals)?;
         let patients = uid_key(UidKind::Study, &key.study, key.facility);
         let entry = self.patients.load(db, &patients)?.iter().find(|entry| entry.known.rank == key.patient).cloned();
         // An ordinal is the first seq: what came later is another study under the same UID.
         let Some(entry) = entry.filter(|entry| entry.study <= through) else { return Ok(()) };
         if let Some(row) = get_now(db, Table::Studies, &entry.study.to_be_bytes(), encode::study)? {
-            self.remove_study(db, entry.study, &row)?;
+            self.remove_study(db, lsn, entry.study, &row)?;
         }
-        self.remove_conflicts(db, key)?;
+        self.remove_conflicts(db, lsn, key)?;
         self.patients.load(db, &patients)?.retain(|entry| entry.known.rank != key.patient);
+        self.note_gone(db, lsn, Table::Uids, &patients)?;
         self.patients.touch(patients);
         Ok(())
     }
 
-    /// Whatever was prepared for a series goes.
-    fn forget_prepared(&mut self, db: &DB, series: u64) -> Result<(), IndexError> {
-        for kind in PreparedKind::ALL {
-            self.batch.delete_cf(handle(db, Table::Prepared)?, prepared_key(series, kind));
-        }
-        Ok(())
-    }
-
-    fn remove_study(&mut self, db: &DB, ordinal: u64, row: &StudyRow) -> Result<(), IndexError> {
+    fn remove_study(&mut self, db: &DB, lsn: Lsn, ordinal: u64, row: &StudyRow) -> Result<(), IndexError> {
         let reader = Reader::new(db);
+        for table in [Table::Studies, Table::Series] {
+            self.note_gone(db, lsn, table, &ordinal.to_be_bytes())?;
+        }
         let mut run = reader.prefix(Table::Series, &ordinal.to_be_bytes())?;
         while let Some((key, value)) = run.here()? {
             let (_, series) = unpair(Table::Series, key)?;
@@ -218,20 +207,24 @@ impl Applier {
                 self.batch.delete_cf(handle(db, Table::Pending)?, waits.key(series));
             }
             self.batch.delete_cf(handle(db, Table::Series)?, key);
-            self.forget_prepared(db, series)?;
+            for table in [Table::Instances, Table::Folds, Table::Prepared] {
+                self.note_gone(db, lsn, table, &series.to_be_bytes())?;
+            }
+            prepared::forget(db, series, &mut self.batch)?;
             self.doom_packs(db, series)?;
             let mut instances = reader.in_series(&cell.row.key, series, 0)?;
             while let Some(row) = instances.row()? {
-                self.remove_instance(db, &row)?;
+                self.remove_instance(db, lsn, &row)?;
                 self.batch.delete_cf(handle(db, Table::Instances)?, pair(series, row.seq));
             }
             self.remove_folds(db, series)?;
-            self.forget_series(db, &cell.row.key)?;
+            self.forget_series(db, lsn, &cell.row.key)?;
             let count = self.counts.facility(db, row.key.facility)?;
             count.series = count.series.saturating_sub(1);
             run.step();
         }
         for (key, _) in keys::emit(row) {
+            self.note_gone(db, lsn, Table::Keys, &key)?;
             self.batch.delete_cf(handle(db, Table::Keys)?, key);
         }
         let waits = [b"C".as_slice(), &ordinal.to_be_bytes()].concat();
@@ -243,7 +236,7 @@ impl Applier {
     }
 
     /// Removes the facts that certain keys open; of the keys it is kept that they are to be destroyed.
-    fn remove_sealed(&mut self, db: &DB, seals: &[PackId]) -> Result<(), IndexError> {
+    fn remove_sealed(&mut self, db: &DB, destroyed: Lsn, seals: &[PackId]) -> Result<(), IndexError> {
         let table = handle(db, Table::Retention)?;
         for seal in seals {
             self.batch.put_cf(table, doomed_seal_key(*seal), []);
@@ -254,6 +247,7 @@ impl Applier {
                 let listed = [facts_of(&StudyKey::from(study)).as_slice(), &lsn.to_be_bytes()].concat();
                 self.batch.delete_cf(table, listed);
             }
+            self.note_gone(db, destroyed, Table::Retention, &fact_key(lsn))?;
             self.batch.delete_cf(table, fact_key(lsn));
             self.batch.delete_cf(table, general_key(lsn));
             self.batch.delete_cf(table, seal_key(*seal));
@@ -261,31 +255,35 @@ impl Applier {
         Ok(())
     }
 
-    fn remove_conflicts(&mut self, db: &DB, key: &StudyKey) -> Result<(), IndexError> {
+    fn remove_conflicts(&mut self, db: &DB, lsn: Lsn, key: &StudyKey) -> Result<(), IndexError> {
         let reader = Reader::new(db);
         let mut run = reader.prefix(Table::Uids, &study_prefix(UidKind::Conflict, key))?;
         while let Some((listed, _)) = run.here()? {
             let seq = last_number(listed)?.to_be_bytes();
             if let Some(row) = get_now(db, Table::Conflicts, &seq, conflict)? {
-                self.remove_instance(db, &row)?;
-                self.forget_series(db, &row.key)?;
+                self.remove_instance(db, lsn, &row)?;
+                self.forget_series(db, lsn, &row.key)?;
+                self.note_gone(db, lsn, Table::Conflicts, &seq)?;
                 self.batch.delete_cf(handle(db, Table::Conflicts)?, seq);
             }
+            self.note_gone(db, lsn, Table::Uids, listed)?;
             self.batch.delete_cf(handle(db, Table::Uids)?, listed);
             run.step();
         }
         Ok(())
     }
 
-    fn remove_instance(&mut self, db: &DB, row: &InstanceRow) -> Result<(), IndexError> {
+    fn remove_instance(&mut self, db: &DB, lsn: Lsn, row: &InstanceRow) -> Result<(), IndexError> {
         let key = uid_key(UidKind::Instance, &row.sop_instance, row.key.study.facility);
+        self.note_gone(db, lsn, Table::Uids, &key)?;
         self.copies.remove(db, &key, row.seq)?;
         self.batch.delete_cf(handle(db, Table::Layouts)?, row.seq.to_be_bytes());
         self.counts.take_off(db, row)
     }
 
-    fn forget_series(&mut self, db: &DB, series: &SeriesKey) -> Result<(), IndexError> {
+    fn forget_series(&mut self, db: &DB, lsn: Lsn, series: &SeriesKey) -> Result<(), IndexError> {
         let key = uid_key(UidKind::Series, &series.series, series.study.facility);
+        self.note_gone(db, lsn, Table::Uids, &key)?;
         let list: &mut Vec<SeriesEntry> = self.series_lists.load(db, &key)?;
         list.retain(|entry| !entry.is(series));
         self.series_lists.touch(key);
@@ -368,49 +366,4 @@ pub(super) fn forget_pack(db: &DB, pack: PackId, known: bool) -> Result<(), Inde
         return Ok(());
     }
     db.delete_cf_opt(handle(db, Table::Manifests)?, pack.as_bytes(), &unlogged()).map_err(failed)
-}
-
-/// Rewrites every table without what was deleted.
-pub(super) fn purge(db: &DB) -> Result<(), IndexError> {
-    let mut options = CompactOptions::default();
-    options.set_exclusive_manual_compaction(false);
-    options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-    for table in Table::ALL {
-        let handle = handle(db, table)?;
-        let blobs = matches!(table, Table::Prepared | Table::Manifests);
-        let cutoff = |part: &str| {
-            let set = db.set_options_cf(handle, &[("blob_garbage_collection_age_cutoff", part)]);
-            set.map_err(engine("choose files to rewrite"))
-        };
-        if blobs {
-            cutoff("1.0")?;
-        }
-        db.compact_range_cf_opt(handle, None::<&[u8]>, None::<&[u8]>, &options);
-        if blobs {
-            cutoff(BLOBS_USUAL)?;
-        }
-    }
-    rewrite_list(db)
-}
-
-/// Has the list of the database's files written anew: it names first and last keys of files that are gone, and keys
-/// hold words of names. It is rewritten when it has grown enough, so it is made to grow, by files of one long key in a
-/// table that nobody uses. What does not grow enough is rewritten at the next start.
-fn rewrite_list(db: &DB) -> Result<(), IndexError> {
-    let failed = engine("rewrite the list of files");
-    let unused =
-        db.cf_handle("default").ok_or(IndexError::Damaged { table: "default", what: "the table is missing" })?;
-    let current = || std::fs::read(db.path().join("CURRENT")).unwrap_or_default();
-    let (before, long) = (current(), vec![0; LIST_KEY]);
-    for _ in 0..LIST_ROUNDS {
-        let rewritten = current() != before;
-        db.delete_cf_opt(unused, &long, &unlogged()).map_err(&failed)?;
-        db.flush_cf(unused).map_err(&failed)?;
-        db.compact_range_cf(unused, None::<&[u8]>, None::<&[u8]>);
-        // Once more after it was rewritten: the old one goes with the next files that go.
-        if rewritten {
-            break;
-        }
-    }
-    Ok(())
 }

@@ -2,9 +2,10 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | `format`, `applied`, `max_seq`, `sweep` | a number, 8 bytes |
+//! | `meta` | `format`, `applied`, `max_seq`, `sweep`, `noted` | a number, 8 bytes |
 //! | | `F` facility code; `S` source name; `D` AE title of a destination; `W` entry of forwarding | record number (8 bytes), entry as JSON |
 //! | | `T` facility code; `U` source name | counts |
+//! | | `Z`, table (1), beginning of keys | record number (8) of the destruction that removed them |
 //! | `studies` | study (8) | study row |
 //! | `series` | study (8), series (8) | series row |
 //! | `instances` | series (8), `seq` (8) | instance row |
@@ -19,8 +20,9 @@
 //! | `pending` | `B`, second of last receipt (8), series (8) | study (8): the series is busy |
 //! | | `Q`, second of last receipt (8), series (8) | study (8): it is quiet, and some instance is in no pack |
 //! | | `C`, study (8) | empty: the study waits for its "complete" fact |
-//! | `prepared` | series (8) | newest `seq` covered (8), document |
-//! | | series (8), `t` | newest `seq` covered (8), thumbnail as JPEG; empty: there is no picture |
+//! | `prepared` | series (8) | newest `seq` covered (8), document, sealed |
+//! | | series (8), `t` | newest `seq` covered (8), thumbnail as JPEG, sealed; empty: there is no picture |
+//! | | one of these, `k` | the key that seals it (32) |
 //! | `packs` | `I`, pack (16) | series (8), pack row |
 //! | | `S`, series (8), pack (16) | empty |
 //! | | `D`, pack (16) | zeros (8), pack row: its study is destroyed, its bytes may still lie somewhere |
@@ -44,7 +46,7 @@ use rocksdb::{
 use std::path::Path;
 
 /// Newest format of keys and tables; rows have versions of their own.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 /// A table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +169,9 @@ pub(super) fn bad_key(table: Table) -> IndexError {
     IndexError::Damaged { table: table.name(), what: "a key or number has the wrong length" }
 }
 
+/// After this long a file is rewritten without what was deleted since.
+const REWRITE_SECONDS: u64 = 60 * 86_400;
+
 /// How much memory and how many threads RocksDB may use.
 #[derive(Debug, Clone, Copy)]
 pub struct RocksOptions {
@@ -176,11 +181,16 @@ pub struct RocksOptions {
     pub write_buffer_bytes: usize,
     /// Threads for flushes and compactions.
     pub background_jobs: i32,
+    /// Length of the files of a table, about, in bytes: the least that is rewritten where something was destroyed.
+    pub file_bytes: u64,
+    /// Whether rows are compressed; tests that look for bytes in the files say no.
+    pub compressed: bool,
 }
 
 impl Default for RocksOptions {
     fn default() -> Self {
-        Self { block_cache_bytes: 128 << 20, write_buffer_bytes: 96 << 20, background_jobs: 2 }
+        let (block_cache_bytes, write_buffer_bytes) = (128 << 20, 96 << 20);
+        Self { block_cache_bytes, write_buffer_bytes, background_jobs: 2, file_bytes: 64 << 20, compressed: true }
     }
 }
 
@@ -232,7 +242,12 @@ fn table_options(table: Table, options: &RocksOptions, cache: &Cache) -> Options
     }
     let mut of_table = Options::default();
     of_table.set_block_based_table_factory(&blocks);
-    of_table.set_compression_type(DBCompressionType::Lz4);
+    of_table.set_compression_type(if options.compressed { DBCompressionType::Lz4 } else { DBCompressionType::None });
+    of_table.set_target_file_size_base(options.file_bytes);
+    // As RocksDB has it by default. What is rewritten for a few rows is at most this and a file of each lower level.
+    of_table.set_max_bytes_for_level_base(options.file_bytes.saturating_mul(4));
+    // What was deleted without a destruction, the words of a name that was corrected say, leaves the files in time.
+    of_table.set_periodic_compaction_seconds(REWRITE_SECONDS);
     of_table.set_write_buffer_size(options.write_buffer_bytes);
     if matches!(table, Table::Prepared | Table::Manifests) {
         of_table.set_enable_blob_files(true);

@@ -4,12 +4,13 @@
 //! between it is done again. Deliberately not here: rows, which are read in every version there was.
 
 use super::apply::{Applier, Mark};
+use super::purge;
 use super::read::{Reader, conflict, handle};
 use super::retention::conflict_key;
 use super::tables::{FORMAT, Table, engine, unlogged};
 use crate::IndexError;
 use crate::row::PackRow;
-use rocksdb::DB;
+use rocksdb::{DB, WriteBatch};
 
 /// Packs looked up at once.
 const ROUND: usize = 1_000;
@@ -21,6 +22,12 @@ pub(super) fn upgrade(db: &DB, found: u64, mark: Mark) -> Result<(), IndexError>
     }
     if found < 3 {
         folds(db, mark)?;
+    }
+    if found < 4 {
+        prepared(db)?;
+    }
+    if mark.applied == 0 {
+        purge::begin(db)?;
     }
     let meta = handle(db, Table::Meta)?;
     let write = db.put_cf_opt(meta, b"format", u64::from(FORMAT).to_be_bytes(), &unlogged());
@@ -38,6 +45,13 @@ fn conflicts(db: &DB) -> Result<(), IndexError> {
         run.step();
     }
     Ok(())
+}
+
+/// What was prepared is not sealed in the third format: it goes, and is prepared again.
+fn prepared(db: &DB) -> Result<(), IndexError> {
+    let mut batch = WriteBatch::default();
+    batch.delete_range_cf(handle(db, Table::Prepared)?, [].as_slice(), [u8::MAX; 10].as_slice());
+    db.write_opt(batch, &unlogged()).map_err(engine("upgrade the index"))
 }
 
 /// What the second format lacks: folds of the instances that lie in packs.
