@@ -38,6 +38,8 @@ const VERSION: u32 = 2;
 /// Packs asked of the index at once.
 const PAGE: usize = 1_000;
 const DAY_MS: u64 = 86_400_000;
+/// How often a file that changes is looked at again.
+const LOOKS: u32 = 5;
 
 /// Why there is no backup, or nothing was restored.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +126,8 @@ pub struct Report {
     pub locked: u64,
     /// Digest of the index's logical dump at the backup's moment, when it was wanted and nothing came in meanwhile.
     pub index: Option<Digest>,
+    /// Facility and epoch of the newest epoch keys of which no copy is known; no backup holds them.
+    pub epochs_without_copy: Vec<(model::FacilityCode, u32)>,
 }
 
 /// What a backup is to be.
@@ -174,6 +178,7 @@ impl Archive {
         report.copied_bytes += ahead.copied_bytes;
         report.set = format!("{now:015}");
         report.last = set.last;
+        report.epochs_without_copy = self.epochs_without_copy();
         shelf.put_set(&report.set, &set)?;
         shelf.prune(now.saturating_sub(u64::from(wanted.keep_days) * DAY_MS), &mut report)?;
         if report.locked > 0 {
@@ -186,6 +191,7 @@ impl Archive {
     fn all_into(&self, making: &mut Making<'_>) -> Result<Lsn, BackupError> {
         let data = self.options().data.clone();
         making.all(small_files(&data, &["FORMAT", "retention"])?)?;
+        making.changing(&data, &["commitments", "forward"])?;
         if let Some(keeping) = &self.options().ledger {
             // Heads first: everything a copied head covers must be in the files that are copied after it.
             let mut files = under(&keeping.directory_of(&data), "ledger")?;
@@ -206,7 +212,7 @@ impl Archive {
         for (dir, name) in self.options().keys.copies(&data).iter().zip(["keys", "keys.copy"]) {
             making.all(under(dir, name)?)?;
         }
-        making.all(small_files(&data, &["scrub.json", "restores.json"])?)?;
+        making.all(small_files(&data, &["scrub.json", "restores.json", "epoch.dates"])?)?;
         Ok(image.last)
     }
 
@@ -261,6 +267,25 @@ impl Making<'_> {
         sources.iter().try_for_each(|source| self.add(source))
     }
 
+    /// Files that come and go while they are copied: one that is gone is left out, one that became shorter is copied
+    /// as it is then.
+    fn changing(&mut self, data: &Path, names: &[&str]) -> Result<(), BackupError> {
+        for file in small_files(data, names)? {
+            let mut looks = 0;
+            while let Some(now) = small_files(data, &[file.name.as_str()])?.pop() {
+                looks += 1;
+                match self.add(&now) {
+                    Err(BackupError::Io { source, .. }) if changed(&source) && looks < LOOKS => {}
+                    answer => {
+                        answer?;
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn image(&mut self, dir: &str, image: &Image<'_>) -> Result<(), BackupError> {
         for file in &image.files {
             // Two journals may use the same numbers.
@@ -289,6 +314,11 @@ impl Making<'_> {
         (self.progress)(&self.report);
         Ok(())
     }
+}
+
+/// Whether a file was removed or cut while it was copied.
+fn changed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
 }
 
 impl From<RetrieveError> for BackupError {

@@ -9,6 +9,7 @@
 mod availability;
 mod catalogues;
 pub mod cloud;
+mod copied;
 mod epochs;
 mod far;
 mod keeping;

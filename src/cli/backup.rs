@@ -6,7 +6,7 @@ use crate::control::{Door, Progress, Request};
 use archive::backup::{self, BackupPlace};
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
-use model::Digest;
+use model::{Digest, FacilityCode};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,6 +68,7 @@ struct Report {
     removed_sets: u64,
     locked: u64,
     index: Option<Digest>,
+    epochs_without_copy: Vec<(FacilityCode, u32)>,
 }
 
 pub(super) fn run(wanted: &Backup) -> Result<Exit, Failure> {
@@ -82,7 +83,7 @@ pub(super) fn run(wanted: &Backup) -> Result<Exit, Failure> {
     shown.end();
     let report: Report = serde_json::from_value(answer?)
         .map_err(|error| Failure::new(Exit::Failed, format!("the report is not understood: {error}")))?;
-    let Report { set, files, bytes, copied, copied_bytes, removed_sets, locked, index } = report;
+    let Report { set, files, bytes, copied, copied_bytes, removed_sets, locked, index, epochs_without_copy } = report;
     show(&format!(
         "backup {set}: {} files, {}; copied now {} files, {}; {removed_sets} older backups removed\n",
         HumanCount(files),
@@ -93,6 +94,12 @@ pub(super) fn run(wanted: &Backup) -> Result<Exit, Failure> {
     if locked > 0 {
         let locked = HumanCount(locked);
         show(&format!("{locked} old files should go and stay: the bucket locks them (bị khóa)\n"))?;
+    }
+    if let Some((facility, epoch)) = epochs_without_copy.first() {
+        show(&format!(
+            "NOT IN IT, as in no backup (KHÔNG có trong bản sao lưu): the epoch keys; no copy is known of epoch {epoch} of \
+             {facility}: copy them away from here, then run khoanh keys copied\n"
+        ))?;
     }
     match &wanted.rehearse {
         Some(scratch) => {

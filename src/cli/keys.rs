@@ -7,11 +7,13 @@ use clap::Subcommand;
 use model::{FacilityCode, PackId};
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 pub(super) const HELP: &str = "\
 Every sealed pack has a key of its own; an epoch key of its facility wraps it (khóa kỳ). Once a year, and after anybody
-who knew the epoch keys leaves: rotate, back up the new key file, and after N days destroy. From then on wrapped keys in
-backups that are older than the rotation open nothing. Nothing is uploaded again.";
+who knew the epoch keys leaves: rotate, copy the new key file away, say so, and after N days destroy. From then on wrapped
+keys in backups that are older than the rotation open nothing. Nothing is uploaded again.
+Epoch keys are in no backup, by intent: khoanh status says so until `khoanh keys copied` was shown a copy.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {
@@ -41,6 +43,13 @@ pub(super) enum Keys {
         #[command(flatten)]
         place: Place,
     },
+    /// Shows the archive that there is a copy of the epoch keys elsewhere (bản sao khóa kỳ): it is read and compared.
+    Copied {
+        /// The copy of the key file; none where a token holds the keys and you have a spare of it.
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Writes the key of one pack, for scripts/read_pack.py --key. It is a secret: keep it no longer than that takes.
     Export {
         /// Name of the pack: 32 hexadecimal digits.
@@ -61,7 +70,7 @@ pub(super) fn run(wanted: &Keys) -> Result<Exit, Failure> {
             let answer = ask(place, KeyRequest::Rotate { facility: *facility })?;
             let number = |key: &str| answer.get(key).and_then(Value::as_u64).unwrap_or(0);
             let (epoch, rewrapped) = (number("epoch"), number("rewrapped"));
-            show(&format!("epoch {epoch} of {facility}: {rewrapped} keys wrapped anew; back up the epoch keys now\n"))
+            show(&format!("epoch {epoch} of {facility}: {rewrapped} keys wrapped anew; copy the epoch keys away now\n"))
         }
         Keys::Destroy { retired_for, yes: false, .. } => show(&format!(
             "epoch keys retired {retired_for} days ago and earlier would be destroyed for good\n\
@@ -72,11 +81,23 @@ pub(super) fn run(wanted: &Keys) -> Result<Exit, Failure> {
             let gone = answer.get("destroyed").and_then(Value::as_array).map_or(0, Vec::len);
             show(&format!("{gone} epoch keys destroyed; destroy them in their backups too\n"))
         }
+        Keys::Copied { file, place } => copied(file.as_deref(), place),
         Keys::Export { pack, place } => {
             let answer = ask(place, KeyRequest::Export { pack: *pack })?;
             show(&format!("{}\n", answer.get("key").and_then(Value::as_str).unwrap_or_default()))
         }
     }
+}
+
+fn copied(file: Option<&Path>, place: &Place) -> Result<Exit, Failure> {
+    // The server has another working directory.
+    let named = |path: &Path| Failure::new(Exit::Failed, format!("{}: it cannot be named", path.display()));
+    let file = file.map(|path| std::path::absolute(path).map_err(|_| named(path))).transpose()?;
+    let answer = ask(place, KeyRequest::Copied { file })?;
+    let covered = answer.get("covered").and_then(Value::as_u64).unwrap_or(0);
+    let missing = answer.get("missing").and_then(Value::as_array).map_or(0, Vec::len);
+    show(&format!("a copy of {covered} epoch keys is noted; {missing} facilities have a newer key without one\n"))?;
+    Ok(if missing == 0 { Exit::Done } else { Exit::Findings })
 }
 
 fn ask(place: &Place, request: KeyRequest) -> Result<Value, Failure> {

@@ -6,6 +6,7 @@ use archive::{Archive, TierError};
 use model::{FacilityCode, PackId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Shards of a key store.
@@ -26,6 +27,11 @@ pub(crate) enum KeyRequest {
     Destroy {
         /// Days.
         days: u32,
+    },
+    /// There is a copy of the epoch keys elsewhere.
+    Copied {
+        /// The file; none where a token holds them.
+        file: Option<PathBuf>,
     },
     /// The key of one pack.
     Export {
@@ -54,6 +60,10 @@ pub(super) fn answer(
             let before = now.saturating_sub(u64::from(*days).saturating_mul(86_400_000));
             let destroyed = archive.destroy_epochs(before).map_err(failed)?;
             Ok(json!({ "destroyed": destroyed }))
+        }
+        KeyRequest::Copied { file } => {
+            let covered = archive.note_epochs_copied(file.as_deref()).map_err(failed)?;
+            Ok(json!({ "covered": covered, "missing": archive.epochs_without_copy() }))
         }
         KeyRequest::Export { pack } => Ok(json!({ "key": archive.export_key(*pack).map_err(failed)? })),
     }

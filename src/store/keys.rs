@@ -32,6 +32,7 @@
 //!
 //! It deliberately remembers no unwrapped key, and does not know where epoch keys come from (see [`EpochKeys`]).
 
+mod dates;
 mod epoch;
 mod master;
 mod record;

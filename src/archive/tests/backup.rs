@@ -74,11 +74,15 @@ fn a_backup_restored_on_an_empty_machine_is_the_same_archive() {
         bench.store(&object(2, number)).expect("stored");
     }
     until("packed", || all_packed(&bench));
+    let question = "commitments/DEMO0-1.2.json";
+    std::fs::create_dir_all(bench.options.data.join("commitments")).expect("folder");
+    std::fs::write(bench.options.data.join(question), "a question").expect("written");
     let (second, index) = settled(&bench, &to, None);
     assert!(second.copied < second.files, "everything is copied again: {second:?}");
     let data = bench.folder.path().join("restored");
     let restored = restore(&to, None, &data).expect("restored");
     assert_eq!((restored.set.as_str(), restored.files), (second.set.as_str(), second.files));
+    assert_eq!(std::fs::read(data.join(question)).expect("it came along"), b"a question");
     let options = Options { data: data.clone(), ..bench.options.clone() };
     let report = rebuild::run(&options, &mut |_| {}).expect("rebuilt");
     assert_eq!(index, report.after, "{second:?} {report:?}");

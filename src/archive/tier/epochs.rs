@@ -2,13 +2,14 @@
 //!
 //! It deliberately never replaces or destroys an epoch key: rotating is an operator's act.
 
+use super::copied::{Copied, EpochName};
 use super::options::EpochOptions;
 use model::FacilityCode;
 use parking_lot::Mutex;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use store::keys::{DataKey, EpochKeys, EpochTokenOptions, KeyFile, TokenKeys, Wrapped};
 use store::{PackId, StoreError};
 
@@ -20,6 +21,7 @@ pub(crate) struct Epochs {
     holder: Holder,
     /// One at a time finds that a facility has no key, or two would be made.
     beginning: Mutex<()>,
+    copied: Copied,
 }
 
 enum Holder {
@@ -39,10 +41,42 @@ impl Epochs {
                     path: pin_file.clone(),
                     source: e,
                 })?;
-                Holder::Token(TokenKeys::open(EpochTokenOptions { module: module.clone(), token: token.clone(), pin })?)
+                let (module, token, dates) = (module.clone(), token.clone(), data.join("epoch.dates"));
+                Holder::Token(TokenKeys::open(EpochTokenOptions { module, token, pin, dates })?)
             }
         };
-        Ok(Self { holder, beginning: Mutex::new(()) })
+        let copied = Copied::open(&data.join("epoch.copied"));
+        let epochs = Self { holder, beginning: Mutex::new(()), copied };
+        epochs.copied.compare(&epochs.all()?);
+        Ok(epochs)
+    }
+
+    /// Facility and epoch of every key.
+    fn all(&self) -> Result<Vec<EpochName>, StoreError> {
+        match &self.holder {
+            Holder::File(file) => Ok(file.epochs()),
+            Holder::Token(token) => token.epochs(),
+        }
+    }
+
+    /// The newest key of each facility of which no copy is known; asks no token.
+    pub(super) fn without_copy(&self) -> Vec<EpochName> {
+        self.copied.missing()
+    }
+
+    /// Notes that there is a copy: `file` holds the keys, or none where a token does and its owner vouches for a spare.
+    /// Gives how many keys it covers; none where the holder is of the other kind.
+    pub(super) fn note_copy(&self, file: Option<&Path>) -> Result<Option<usize>, StoreError> {
+        let all = self.all()?;
+        let covered = match (&self.holder, file) {
+            (Holder::File(held), Some(path)) => held.same_in(path)?,
+            (Holder::Token(_), None) => all.clone(),
+            _ => return Ok(None),
+        };
+        let failed = |source| StoreError::Io { action: "note a copy in", path: PathBuf::from("epoch.copied"), source };
+        self.copied.note(&covered).map_err(failed)?;
+        self.copied.compare(&all);
+        Ok(Some(covered.len()))
     }
 
     /// Makes the first epoch key of a facility that has none; `now` in milliseconds since 1970 UTC.
@@ -57,32 +91,43 @@ impl Epochs {
             }
             _ => return Ok(()),
         }
-        tracing::warn!(%facility, "a first epoch key was made: back up the key file, or the token, now");
+        self.copied.compare(&self.all()?);
+        tracing::warn!(%facility, "a first epoch key was made: copy the key file, or the token, away now");
         Ok(())
     }
 
     /// Makes the next epoch key of a facility, which wraps from now on; answers its number.
     pub(super) fn begin(&self, facility: FacilityCode, now: u64) -> Result<u32, StoreError> {
         let _turn = self.beginning.lock();
-        match &self.holder {
+        let begun = match &self.holder {
             Holder::File(file) => file.begin_epoch(facility, now),
             Holder::Token(token) => token.begin_epoch(facility),
-        }
+        }?;
+        self.copied.compare(&self.all()?);
+        Ok(begun)
     }
 
-    /// Notes that nothing is wrapped by older epoch keys of a facility any more. A token keeps no dates.
+    /// Notes that nothing is wrapped by older epoch keys of a facility any more.
     pub(super) fn retire_older(&self, facility: FacilityCode, now: u64) -> Result<(), StoreError> {
         match &self.holder {
             Holder::File(file) => file.retire_older(facility, now),
-            Holder::Token(_) => Ok(()),
+            Holder::Token(token) => token.retire_older(facility, now),
         }
     }
 
-    /// Destroys epoch keys that were retired before `before`; none where a token holds them, which knows no dates.
-    pub(super) fn destroy_retired(&self, before: u64) -> Result<Option<Vec<(FacilityCode, u32)>>, StoreError> {
+    /// The epoch keys that were retired before `before`.
+    pub(super) fn retired(&self, before: u64) -> Vec<EpochName> {
         match &self.holder {
-            Holder::File(file) => file.destroy_retired(before).map(Some),
-            Holder::Token(_) => Ok(None),
+            Holder::File(file) => file.retired(before),
+            Holder::Token(token) => token.retired(before),
+        }
+    }
+
+    /// Destroys epoch keys that were retired before `before`.
+    pub(super) fn destroy_retired(&self, before: u64) -> Result<Vec<EpochName>, StoreError> {
+        match &self.holder {
+            Holder::File(file) => file.destroy_retired(before),
+            Holder::Token(token) => token.destroy_retired(before),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::error::TierError;
 use crate::open::Archive;
 use model::{FacilityCode, PackId};
 use serde::Serialize;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::ring::Ring;
@@ -64,7 +65,7 @@ impl Archive {
         let epoch = ring.epochs.begin(facility, self.now_ms())?;
         let rewrapped = ring.keys.rewrap(facility, seen)?;
         ring.epochs.retire_older(facility, self.now_ms())?;
-        tracing::warn!(%facility, epoch, rewrapped, "a new epoch began: back up the epoch keys now");
+        tracing::warn!(%facility, epoch, rewrapped, "a new epoch began: copy the epoch keys away now");
         Ok(Rotated { epoch, rewrapped })
     }
 
@@ -72,11 +73,54 @@ impl Archive {
     /// older than that open no more.
     ///
     /// # Errors
-    /// [`TierError::Refused`] where a token holds the epoch keys; those of the key file.
+    /// [`TierError::Refused`] where one of them still wraps a key, after an older key store was brought back, say; those
+    /// of key store and epoch keys.
     pub fn destroy_epochs(&self, before: u64) -> Result<Vec<(FacilityCode, u32)>, TierError> {
-        let refused = "a token holds the epoch keys and knows no dates: destroy the old key with the device's tools";
-        let destroyed = self.ring()?.epochs.destroy_retired(before)?;
-        destroyed.ok_or_else(|| TierError::Refused { what: refused.into() })
+        let ring = self.ring()?;
+        let due = ring.epochs.retired(before);
+        if due.is_empty() {
+            return Ok(due);
+        }
+        let wrapping = ring.keys.check()?.epochs;
+        if let Some((facility, epoch, count)) =
+            wrapping.into_iter().find(|(facility, epoch, _)| due.contains(&(*facility, *epoch)))
+        {
+            let what = format!("epoch {epoch} of {facility} still wraps {count} keys: khoanh keys rotate {facility}");
+            return Err(TierError::Refused { what });
+        }
+        Ok(ring.epochs.destroy_retired(before)?)
+    }
+
+    /// Notes that the operator has a copy of the epoch keys elsewhere: the file is read and compared. Without one a token
+    /// holds them, and its owner vouches for a spare. Gives how many keys the copy covers.
+    ///
+    /// # Errors
+    /// [`TierError::Refused`] where a file is named for a token, or none for a file; a file that is no copy.
+    pub fn note_epochs_copied(&self, file: Option<&Path>) -> Result<usize, TierError> {
+        let refused = match file {
+            Some(_) => "a token holds the epoch keys: make a spare with the device's tools, then name no file",
+            None => "the epoch keys lie in a file: name the copy of it",
+        };
+        self.ring()?.epochs.note_copy(file)?.ok_or_else(|| TierError::Refused { what: refused.into() })
+    }
+
+    /// The newest epoch key of each facility of which no copy is known: losing it loses every sealed pack and every hold.
+    pub fn epochs_without_copy(&self) -> Vec<(FacilityCode, u32)> {
+        self.tiers().keys().without_copy()
+    }
+
+    /// The same as a sentence for whoever operates the archive; none where all is well.
+    pub(crate) fn epochs_alarm(&self) -> Option<String> {
+        let missing = self.epochs_without_copy();
+        let (facility, epoch) = missing.first()?;
+        let others = match missing.len() {
+            1 => String::new(),
+            many => format!(" and of {} other facilities", many.saturating_sub(1)),
+        };
+        Some(format!(
+            "no copy of the epoch keys is known (epoch {epoch} of {facility}{others}), and no backup holds them: \
+             copy them away from here, then run khoanh keys copied"
+        ))
     }
 
     /// The key of a sealed pack as 64 hexadecimal digits, for reading it without this program.

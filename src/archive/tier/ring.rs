@@ -3,6 +3,7 @@
 //! Opened by whoever needs it first, so that an archive without a cloud that never recorded a hold has none.
 //! Deliberately not here: when a key is made or destroyed.
 
+use super::copied::EpochName;
 use super::epochs::Epochs;
 use super::options::KeyOptions;
 use crate::options::Options;
@@ -50,5 +51,16 @@ impl KeyRing {
         let ring = Arc::new(Ring::open(&self.options, &self.data)?);
         *open = Some(Arc::clone(&ring));
         Ok(ring)
+    }
+
+    /// The newest epoch key of each facility of which no copy is known. Where nobody needed a key since the start, the
+    /// key store is opened for the question if there is one.
+    pub(crate) fn without_copy(&self) -> Vec<EpochName> {
+        let is_there = |dir: &PathBuf| dir.join("KEYS").exists();
+        if self.open.lock().is_none() && !self.options.copies(&self.data).iter().any(is_there) {
+            return Vec::new();
+        }
+        // What is wrong with the keys is said by whoever needs them.
+        self.open().map(|ring| ring.epochs.without_copy()).unwrap_or_default()
     }
 }

@@ -74,7 +74,7 @@ impl KeyFile {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let failed = |e| StoreError::io("open the key file", path, e);
         let this = Self { path: path.to_owned(), epochs: Mutex::default() };
-        let mut file = match File::open(path) {
+        let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 this.save(&BTreeMap::new()).map_err(failed)?;
@@ -87,19 +87,25 @@ impl KeyFile {
         }
         // A crash while keys were being destroyed.
         this.shred().map_err(failed)?;
+        this.read(file)?;
+        Ok(this)
+    }
+
+    /// Takes the keys of a file.
+    fn read(&self, file: File) -> Result<(), StoreError> {
         let mut text = Zeroizing::new(String::new());
-        Read::by_ref(&mut file).take(FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
+        let read = file.take(FILE_BYTES).read_to_string(&mut text);
+        read.map_err(|e| StoreError::io("read the key file", &self.path, e))?;
         let mut lines = text.lines();
         if lines.next() != Some(FIRST_LINE) {
-            return Err(this.wrong("its first line is not that of a key file of this version"));
+            return Err(self.wrong("its first line is not that of a key file of this version"));
         }
-        let mut epochs = this.epochs.lock();
+        let mut epochs = self.epochs.lock();
         for line in lines {
-            let (name, epoch) = parse(line).ok_or_else(|| this.wrong("a line of it is no key"))?;
+            let (name, epoch) = parse(line).ok_or_else(|| self.wrong("a line of it is no key"))?;
             epochs.insert(name, epoch);
         }
-        drop(epochs);
-        Ok(this)
+        Ok(())
     }
 
     /// Makes the next epoch key of a facility, which wraps from now on; answers its number. `now` in milliseconds
@@ -137,6 +143,33 @@ impl KeyFile {
         Ok(())
     }
 
+    /// Facility and epoch of every key in the file.
+    pub fn epochs(&self) -> Vec<(FacilityCode, u32)> {
+        self.epochs.lock().keys().filter_map(|name| named(*name)).collect()
+    }
+
+    /// Facility and epoch of every key that another key file holds as well: what a copy covers.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyFile`] where it is no key file or holds another key under the same name; those of the system.
+    pub fn same_in(&self, copy: &Path) -> Result<Vec<(FacilityCode, u32)>, StoreError> {
+        let other = Self { path: copy.to_owned(), epochs: Mutex::default() };
+        let file = File::open(copy).map_err(|e| StoreError::io("open the copy of the key file", copy, e))?;
+        other.read(file)?;
+        let (epochs, copied) = (self.epochs.lock(), other.epochs.lock());
+        if copied.iter().any(|(name, epoch)| epochs.get(name).is_some_and(|own| own.key != epoch.key)) {
+            return Err(other.wrong("it holds other keys than the archive uses: it is no copy"));
+        }
+        Ok(epochs.keys().filter(|name| copied.contains_key(*name)).filter_map(|name| named(*name)).collect())
+    }
+
+    /// The epoch keys that were retired before `before`, milliseconds since 1970 UTC.
+    pub fn retired(&self, before: u64) -> Vec<(FacilityCode, u32)> {
+        let epochs = self.epochs.lock();
+        let old = epochs.iter().filter(|(_, epoch)| epoch.retired.is_some_and(|at| at < before));
+        old.filter_map(|(name, _)| named(*name)).collect()
+    }
+
     /// Destroys every epoch key retired before `before` (milliseconds since 1970 UTC): from then on wrapped keys in
     /// backups older than its retiring open no more. Answers facility and epoch of each.
     ///
@@ -152,9 +185,6 @@ impl KeyFile {
             self.save(&next).map_err(failed)?;
             *epochs = next;
         }
-        let named = |(code, number): ([u8; 5], u32)| {
-            Some((FacilityCode::parse(std::str::from_utf8(&code).ok()?).ok()?, number))
-        };
         Ok(gone.into_iter().filter_map(named).collect())
     }
 
@@ -275,6 +305,10 @@ pub(super) fn bound(facility: FacilityCode, pack: PackId, epoch: u32) -> [u8; 25
         *to = from;
     }
     bytes
+}
+
+fn named((code, number): ([u8; 5], u32)) -> Option<(FacilityCode, u32)> {
+    Some((FacilityCode::parse(std::str::from_utf8(&code).ok()?).ok()?, number))
 }
 
 fn last(epochs: &BTreeMap<([u8; 5], u32), Epoch>, facility: FacilityCode) -> Option<u32> {

@@ -2,8 +2,10 @@
 //!
 //! The module is a library named by the operator and loaded when the token is opened; CKM_AES_GCM wraps (PKCS#11
 //! 3.0, section 6.13.4). A key is a secret key object with the label `khoanh <facility> <epoch>`, not extractable.
-//! It deliberately knows no calendar: which epoch may be destroyed when, the caller says.
+//! The device knows no calendar: when a key was retired stands in a file beside it ([`super::dates`]).
+//! It deliberately destroys no key that still wraps something: [`crate::keys::KeyStore::rewrap`] comes first.
 
+use super::dates::Dates;
 use super::epoch::bound;
 use super::{DataKey, EpochKeys, Wrapped};
 use crate::{PackId, StoreError};
@@ -27,6 +29,8 @@ pub struct EpochTokenOptions {
     pub token: String,
     /// PIN of the user. It is never printed.
     pub pin: String,
+    /// File with the dates at which keys were retired; made when it is missing.
+    pub dates: PathBuf,
 }
 
 /// Epoch keys on an open token.
@@ -34,6 +38,7 @@ pub struct TokenKeys {
     context: Pkcs11,
     options: EpochTokenOptions,
     session: Mutex<Option<Session>>,
+    dates: Dates,
 }
 
 const BY_TOKEN: u8 = 2;
@@ -44,6 +49,7 @@ impl TokenKeys {
     /// # Errors
     /// [`StoreError::EpochToken`] says what does not fit.
     pub fn open(options: EpochTokenOptions) -> Result<Self, StoreError> {
+        let dates = Dates::open(&options.dates).map_err(|e| StoreError::io("read the dates in", &options.dates, e))?;
         let failed = |what: &str, error: &Error| refused(&options, format!("{what}: {error}"));
         let context = Pkcs11::new(&options.module).map_err(|e| failed("load the module", &e))?;
         match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
@@ -52,7 +58,7 @@ impl TokenKeys {
             Err(error) => return Err(failed("initialize the module", &error)),
         }
         let session = log_in(&context, &options)?;
-        Ok(Self { context, options, session: Mutex::new(Some(session)) })
+        Ok(Self { context, options, session: Mutex::new(Some(session)), dates })
     }
 
     /// Makes the next epoch key of a facility on the token; answers its number.
@@ -91,11 +97,51 @@ impl TokenKeys {
         }
     }
 
+    /// Notes that nothing is wrapped by older epoch keys of a facility any more: call it after a whole
+    /// [`crate::keys::KeyStore::rewrap`]. `now` in milliseconds since 1970 UTC.
+    ///
+    /// # Errors
+    /// [`StoreError::EpochToken`]; those of the file of dates. Then nothing changed.
+    pub fn retire_older(&self, facility: FacilityCode, now: u64) -> Result<(), StoreError> {
+        let epochs = self.epochs()?;
+        let Some(newest) = newest_of(&epochs, facility) else { return Ok(()) };
+        let older = epochs.into_iter().filter(|(code, epoch)| *code == facility && *epoch < newest);
+        self.dates.retire(older, now).map_err(|e| StoreError::io("write the dates in", &self.options.dates, e))
+    }
+
+    /// The epoch keys that were retired before `before`, milliseconds since 1970 UTC.
+    pub fn retired(&self, before: u64) -> Vec<(FacilityCode, u32)> {
+        self.dates.before(before)
+    }
+
+    /// Destroys every epoch key retired before `before` (milliseconds since 1970 UTC) on the token. Answers facility and
+    /// epoch of each.
+    ///
+    /// # Errors
+    /// [`StoreError::EpochToken`]; those of the file of dates. Ask again: what was destroyed stays so.
+    pub fn destroy_retired(&self, before: u64) -> Result<Vec<(FacilityCode, u32)>, StoreError> {
+        let gone = self.retired(before);
+        for (facility, epoch) in &gone {
+            self.destroy_epoch(*facility, *epoch)?;
+            let forgotten = self.dates.forget((*facility, *epoch));
+            forgotten.map_err(|e| StoreError::io("write the dates in", &self.options.dates, e))?;
+        }
+        Ok(gone)
+    }
+
     /// The newest epoch of a facility, where it has a key.
     ///
     /// # Errors
     /// [`StoreError::EpochToken`].
     pub fn newest(&self, facility: FacilityCode) -> Result<Option<u32>, StoreError> {
+        Ok(newest_of(&self.epochs()?, facility))
+    }
+
+    /// Facility and epoch of every key on the token.
+    ///
+    /// # Errors
+    /// [`StoreError::EpochToken`].
+    pub fn epochs(&self) -> Result<Vec<(FacilityCode, u32)>, StoreError> {
         let class = [Attribute::Class(ObjectClass::SECRET_KEY)];
         let labels = self.with("list keys", |session| {
             let mut labels = Vec::new();
@@ -104,12 +150,12 @@ impl TokenKeys {
             }
             Ok(labels)
         })?;
-        let prefix = format!("khoanh {facility} ");
-        let number = |attribute: &Attribute| match attribute {
-            Attribute::Label(label) => std::str::from_utf8(label).ok()?.strip_prefix(&prefix)?.parse().ok(),
-            _ => None,
+        let named = |attribute: &Attribute| {
+            let Attribute::Label(label) = attribute else { return None };
+            let (facility, epoch) = std::str::from_utf8(label).ok()?.strip_prefix("khoanh ")?.split_once(' ')?;
+            Some((FacilityCode::parse(facility).ok()?, epoch.parse().ok()?))
         };
-        Ok(labels.iter().filter_map(number).max())
+        Ok(labels.iter().filter_map(named).collect())
     }
 
     fn key(&self, facility: FacilityCode, epoch: u32) -> Result<Option<ObjectHandle>, StoreError> {
@@ -185,6 +231,10 @@ impl EpochKeys for TokenKeys {
         let opened = Zeroizing::new(opened.ok_or_else(closed)?);
         opened.as_slice().try_into().map(DataKey::new).map_err(|_| closed())
     }
+}
+
+fn newest_of(epochs: &[(FacilityCode, u32)], facility: FacilityCode) -> Option<u32> {
+    epochs.iter().filter(|(code, _)| *code == facility).map(|(_, epoch)| *epoch).max()
 }
 
 fn label(facility: FacilityCode, epoch: u32) -> String {

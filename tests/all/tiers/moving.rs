@@ -68,9 +68,18 @@ fn keys_are_rehearsed_rotated_and_exported_and_nothing_is_uploaded_again() {
         said
     };
     assert!(keys(&["check"]).contains(&format!("facility DEMO0 epoch 1: {packs} keys")));
+    let status = || String::from_utf8_lossy(&server.command(&["status"]).expect("runs").stdout).into_owned();
+    assert!(status().contains("no copy of the epoch keys is known (epoch 1 of DEMO0)"), "{}", status());
+    let copy = rig.folder.path().join("a copy");
+    std::fs::copy(rig.data().join("epoch.keys"), &copy).expect("copied");
+    assert!(
+        keys(&["copied", copy.to_str().expect("a name")]).contains("a copy of 1 epoch keys is noted; 0 facilities")
+    );
+    assert!(!status().contains("no copy"), "{}", status());
     assert!(keys(&["rotate", "DEMO0"]).contains("nothing was changed"));
     rig.proxy.plan(|_, _| Fault::None);
     assert!(keys(&["rotate", "DEMO0", "--yes"]).contains(&format!("epoch 2 of DEMO0: {packs} keys wrapped anew")));
+    assert!(status().contains("no copy of the epoch keys is known (epoch 2 of DEMO0)"), "{}", status());
     assert!(keys(&["destroy", "--retired-for", "0", "--yes"]).contains("1 epoch keys destroyed"));
     assert!(keys(&["check"]).contains(&format!("facility DEMO0 epoch 2: {packs} keys")));
     let put = rig.seen().iter().filter(|request| request.method == "PUT").count();

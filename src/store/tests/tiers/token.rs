@@ -23,8 +23,14 @@ fn module() -> PathBuf {
     std::env::var_os("KHOANH_SOFTHSM").map(PathBuf::from).or(found).expect("SoftHSM: apt-get install softhsm2")
 }
 
+/// The folder of the test that runs this one as a child.
+fn folder() -> PathBuf {
+    PathBuf::from(std::env::var_os(CHILD).expect("folder"))
+}
+
 fn open(token: &str, pin: &str) -> Result<TokenKeys, StoreError> {
-    TokenKeys::open(EpochTokenOptions { module: module(), token: token.into(), pin: pin.into() })
+    let dates = folder().join("epoch.dates");
+    TokenKeys::open(EpochTokenOptions { module: module(), token: token.into(), pin: pin.into(), dates })
 }
 
 fn make_token() {
@@ -64,7 +70,7 @@ fn a_token_wraps_and_unwraps_and_a_destroyed_epoch_opens_nothing() {
 
 fn wrap_with_a_token() {
     make_token();
-    let folder = PathBuf::from(std::env::var_os(CHILD).expect("folder"));
+    let folder = folder();
     let (here, there) = (FacilityCode::parse("56001").expect("code"), FacilityCode::parse("01234").expect("code"));
     let pack = |number: u8| PackId::new([number; 16]);
     assert!(matches!(open("another", PIN), Err(StoreError::EpochToken { .. })));
@@ -87,10 +93,18 @@ fn wrap_with_a_token() {
     assert!(token.destroy_epoch(here, 1).is_err(), "the newest was destroyed");
     assert_eq!(token.begin_epoch(here).expect("made"), 2);
     assert_eq!(store.rewrap(here, &mut |_| {}).expect("wrapped"), 5);
-    token.destroy_epoch(here, 1).expect("destroyed");
-    token.destroy_epoch(here, 1).expect("again");
-    assert!(matches!(token.unwrap(here, 1, pack(0), &wrapped), Err(StoreError::KeyClosed { .. })));
     drop(store);
+    assert_eq!(token.destroy_retired(u64::MAX).expect("nothing is due"), [], "a key without a date was destroyed");
+    token.retire_older(here, 1_000).expect("dated");
+    token.retire_older(here, 2_000).expect("dated once");
+    drop(token);
+    let token = Arc::new(open("khoanh", PIN).expect("token"));
+    assert_eq!(token.destroy_retired(1_000).expect("not yet"), []);
+    token.unwrap(here, 1, pack(0), &wrapped).expect("it is not yet destroyed");
+    assert_eq!(token.destroy_retired(1_001).expect("destroyed"), [(here, 1)]);
+    assert_eq!(token.destroy_retired(1_001).expect("again"), []);
+    token.destroy_epoch(here, 1).expect("again by name");
+    assert!(matches!(token.unwrap(here, 1, pack(0), &wrapped), Err(StoreError::KeyClosed { .. })));
     let store = KeyStore::open(Arc::new(RealDisk), dirs, token).expect("opens");
     for (number, key) in (0..).zip(&keys) {
         assert_eq!(*store.get(pack(number)).expect("there").export(), *key);
