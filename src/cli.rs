@@ -10,6 +10,7 @@ mod forward;
 mod import;
 mod keys;
 mod ledger;
+mod migrate;
 mod progress;
 mod rebuild;
 mod retention;
@@ -90,6 +91,9 @@ enum Command {
     /// What goes on to other systems by itself, and how far it is (chuyển tiếp ảnh).
     #[command(subcommand, after_help = forward::HELP)]
     Forward(forward::Forward),
+    /// Copies another archive by C-FIND and C-GET, and reconciles (chuyển kho ảnh cũ qua DICOM).
+    #[command(after_help = migrate::HELP)]
+    Migrate(migrate::Migrate),
     /// Asks another DICOM system whether it answers: C-ECHO (kiểm tra kết nối).
     Echo(dicom::Echo),
     /// Sends DICOM files to another system by C-STORE (gửi ảnh).
@@ -211,6 +215,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Sources(wanted) => sources::run(&wanted),
         Command::Destinations(wanted) => destinations::run(&wanted),
         Command::Forward(wanted) => forward::run(&wanted),
+        Command::Migrate(wanted) => migrate::run(&wanted),
         Command::Echo(wanted) => dicom::echo(&wanted),
         Command::Send(wanted) => dicom::send(&wanted),
         Command::Ledger(wanted) => ledger::run(&wanted),

@@ -8,6 +8,7 @@ mod export;
 mod forward;
 mod import;
 mod keys;
+mod migrate;
 mod retention;
 mod server;
 mod tiers;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 pub(crate) use forward::ForwardRequest;
 pub(crate) use keys::KeyRequest;
+pub(crate) use migrate::{MigrateRequest, Report as MigrateReport};
 pub(crate) use retention::{RetentionRequest, Target};
 pub(crate) use server::Server;
 pub(crate) use tiers::TierRequest;
@@ -62,6 +64,8 @@ pub(crate) enum Request {
     Forward(Box<ForwardRequest>),
     /// Adopts folders of DICOM files.
     Import(ImportRequest),
+    /// Copies another archive.
+    Migrate(Box<MigrateRequest>),
     /// Re-reads everything stored.
     Verify,
     /// What is stored where, and when the disks fill.

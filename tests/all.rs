@@ -30,6 +30,8 @@ mod interop;
 mod ledger;
 #[path = "all/ledger_service.rs"]
 mod ledger_service;
+#[path = "all/migrating.rs"]
+mod migrating;
 #[path = "all/packs.rs"]
 mod packs;
 #[path = "all/pictures.rs"]

@@ -1,7 +1,7 @@
 //! What a request does to the archive: the same whether it came through the socket or the command opened the
 //! data directory itself.
 
-use super::{LedgerRequest, Progress, Request, export, forward, import, keys, retention, tiers};
+use super::{LedgerRequest, Progress, Request, export, forward, import, keys, migrate, retention, tiers};
 use crate::cli::{Exit, Failure};
 use archive::backup::{BackupPlace, Wanted as WantedBackup};
 use archive::proof::Wanted;
@@ -21,6 +21,7 @@ impl Request {
             Self::Destinations | Self::PutDestination(_) => "destinations",
             Self::Forward(_) => "forward",
             Self::Import(_) => "import",
+            Self::Migrate(_) => "migrate",
             Self::Verify => "verify",
             Self::Scrub { .. } => "scrub",
             Self::Usage => "usage",
@@ -59,6 +60,7 @@ pub(super) fn answer(
         }
         Request::Forward(asked) => forward::answer(archive, asked),
         Request::Import(wanted) => import::run(archive, wanted, stop, progress),
+        Request::Migrate(wanted) => migrate::run(archive, wanted, stop, progress),
         Request::Verify => verify(archive, stop, progress),
         Request::Usage => usage(archive, stop, progress),
         Request::Backup { to, key_file, keep_days, digest } => {

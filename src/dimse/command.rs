@@ -5,7 +5,9 @@
 
 mod client;
 
-pub(crate) use client::{Response, create_request, echo_request, event_request, response_to, store_request};
+pub(crate) use client::{
+    Response, create_request, echo_request, event_request, query_request, response_to, store_request,
+};
 
 /// Requested SOP Class UID.
 const REQUESTED_SOP_CLASS: u16 = 0x0003;

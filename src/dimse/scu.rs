@@ -5,6 +5,7 @@
 
 pub mod plan;
 mod propose;
+pub mod pull;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -167,7 +168,7 @@ impl Requestor {
     /// # Errors
     /// When there is no association; one without any accepted context is no error here.
     pub fn open(peer: &Peer, proposals: &[Proposal], limits: &Limits) -> Result<Self, CallError> {
-        Self::open_in_role(peer, proposals, limits, false, &mut |_| {})
+        Self::open_in_role(peer, proposals, limits, &|_| false, &mut |_| {})
     }
 
     /// The same; `connected` hears of the connection as soon as there is one, so that another thread can end it.
@@ -180,7 +181,7 @@ impl Requestor {
         limits: &Limits,
         connected: &mut dyn FnMut(&TcpStream),
     ) -> Result<Self, CallError> {
-        Self::open_in_role(peer, proposals, limits, false, connected)
+        Self::open_in_role(peer, proposals, limits, &|_| false, connected)
     }
 
     /// The same, as the SCP of what is proposed: for reports to those who asked.
@@ -188,19 +189,19 @@ impl Requestor {
     /// # Errors
     /// As [`Requestor::open`].
     pub(crate) fn open_as_provider(peer: &Peer, proposals: &[Proposal], limits: &Limits) -> Result<Self, CallError> {
-        Self::open_in_role(peer, proposals, limits, true, &mut |_| {})
+        Self::open_in_role(peer, proposals, limits, &|_| true, &mut |_| {})
     }
 
     fn open_in_role(
         peer: &Peer,
         proposals: &[Proposal],
         limits: &Limits,
-        scp: bool,
+        provided: &dyn Fn(&Proposal) -> bool,
         connected: &mut dyn FnMut(&TcpStream),
     ) -> Result<Self, CallError> {
         let mut stream = connect(&peer.address, limits)?;
         connected(&stream);
-        let request = propose::request(peer, proposals, limits, scp);
+        let request = propose::request(peer, proposals, limits, provided);
         stream.write_all(&request).map_err(failed)?;
         let answer = answer(&mut Until { stream: &mut stream, end: Instant::now() + limits.answer })?;
         let contexts = accepted(&answer, proposals)?;

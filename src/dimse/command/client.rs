@@ -85,6 +85,17 @@ pub(crate) fn event_request(message: u16, sop_class: &str, sop_instance: &str, e
     finished(&elements)
 }
 
+/// C-FIND-RQ or C-GET-RQ, at medium priority.
+pub(crate) fn query_request(message: u16, field: u16, sop_class: &str) -> Vec<u8> {
+    let mut elements = Vec::with_capacity(128);
+    push_uid(&mut elements, AFFECTED_SOP_CLASS, sop_class);
+    push(&mut elements, COMMAND_FIELD, &field.to_le_bytes());
+    push(&mut elements, MESSAGE_ID, &message.to_le_bytes());
+    push(&mut elements, PRIORITY, &[0, 0]);
+    push(&mut elements, DATA_SET_TYPE, &[0, 0]);
+    finished(&elements)
+}
+
 /// N-CREATE-RQ with a data set.
 pub(crate) fn create_request(message: u16, sop_class: &str, sop_instance: &str) -> Vec<u8> {
     let mut elements = Vec::with_capacity(128);

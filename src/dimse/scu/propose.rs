@@ -3,6 +3,7 @@
 use super::{Limits, Peer};
 use dataset::part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 use dicom_ul::pdu::{AssociationRQ, PresentationContextProposed, RequestorRoles, UserVariableItem};
+use std::collections::BTreeSet;
 
 /// Most presentation contexts of one association: odd ids from 1 to 255.
 pub const CONTEXTS_MAX: usize = 128;
@@ -38,8 +39,13 @@ pub(super) fn position(id: u8) -> Option<usize> {
     (id % 2 == 1).then_some(usize::from(id / 2))
 }
 
-/// The request as bytes.
-pub(super) fn request(peer: &Peer, proposals: &[Proposal], limits: &Limits, scp: bool) -> Vec<u8> {
+/// The request as bytes; of what `provided` tells we are the SCP.
+pub(super) fn request(
+    peer: &Peer,
+    proposals: &[Proposal],
+    limits: &Limits,
+    provided: &dyn Fn(&Proposal) -> bool,
+) -> Vec<u8> {
     let contexts = proposals.iter().take(CONTEXTS_MAX).enumerate().map(|(at, proposal)| PresentationContextProposed {
         id: id(at),
         abstract_syntax: proposal.abstract_syntax.clone(),
@@ -50,9 +56,11 @@ pub(super) fn request(peer: &Peer, proposals: &[Proposal], limits: &Limits, scp:
         UserVariableItem::ImplementationClassUID(IMPLEMENTATION_CLASS_UID.to_owned()),
         UserVariableItem::ImplementationVersionName(IMPLEMENTATION_VERSION_NAME.to_owned()),
     ];
-    let provided = proposals.iter().filter(|_| scp).map(|proposal| {
+    let provided: BTreeSet<&String> =
+        proposals.iter().filter(|one| provided(one)).map(|one| &one.abstract_syntax).collect();
+    let provided = provided.into_iter().map(|class| {
         let roles = RequestorRoles { scu: false, scp: true };
-        UserVariableItem::ScuScpRoleSelectionSubItem(proposal.abstract_syntax.clone(), roles)
+        UserVariableItem::ScuScpRoleSelectionSubItem(class.clone(), roles)
     });
     user_variables.extend(provided);
     crate::listener::encode(AssociationRQ {
