@@ -159,10 +159,11 @@ async fn unsubscribe(endpoint: Endpoint, call: Call) -> Result<Response, Problem
     let (facility, uid) = (Ups::facility(&call.caller, call.scope)?, call.uid("workitem")?);
     let (caller, receiver) = (call.caller.clone(), call.parameter("aetitle").to_owned());
     call.blocking(move |archive| {
-        Ok(match endpoint {
-            Endpoint::SuspendWorkitems => archive.ups().suspend(&caller, facility, &uid, &receiver)?,
-            _ => archive.ups().unsubscribe(&caller, facility, &uid, &receiver)?,
-        })
+        let done = match endpoint {
+            Endpoint::SuspendWorkitems => archive.ups().suspend(&caller, facility, &uid, &receiver),
+            _ => archive.ups().unsubscribe(&caller, facility, &uid, &receiver),
+        };
+        Ok(done?)
     })
     .await?;
     Ok(done(StatusCode::OK, None, None))
