@@ -128,6 +128,7 @@ enum Command {
 const SERVE_HELP: &str = "\
 When it is ready it writes one line to standard output, for programs that start it:
   {\"event\":\"ready\",\"dicom\":\"127.0.0.1:11112\",\"http\":\"127.0.0.1:8080\",\"pid\":4711}
+with \"dicom_tls\" in it where dicom.tls.listen is set.
 Log lines go to standard error.";
 
 /// Where the archive is.

@@ -9,6 +9,7 @@ mod forward;
 mod options;
 mod pictures;
 mod tiers;
+mod tls;
 mod units;
 
 use model::AeTitle;
@@ -21,6 +22,7 @@ pub(crate) use decode::Decode;
 pub(crate) use forward::Forward;
 pub(crate) use pictures::Pictures;
 pub(crate) use tiers::{Cold, Keys, Packs, Scrub, Tier};
+pub(crate) use tls::Tls;
 pub(crate) use units::{Size, Span};
 
 /// The file that describes every key, as shipped.
@@ -160,6 +162,7 @@ pub(crate) struct Dicom {
     pub(crate) progress_min: Size,
     pub(crate) write_limit: Span,
     pub(crate) discard_limit: Span,
+    pub(crate) tls: Tls,
 }
 
 /// `[http]`
@@ -400,6 +403,7 @@ impl Default for Dicom {
             progress_min: Size(dimse.progress_bytes_min),
             write_limit: Span(dimse.write_limit),
             discard_limit: Span(dimse.discard_limit),
+            tls: Tls::default(),
         }
     }
 }

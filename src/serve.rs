@@ -46,6 +46,8 @@ struct Ready {
     dicom: SocketAddr,
     http: SocketAddr,
     pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dicom_tls: Option<SocketAddr>,
 }
 
 /// The HTTP service, serving in a task of its own.
@@ -110,12 +112,12 @@ async fn listen(config: &Config, archive: Arc<Archive>, render: metrics::Render)
 
 /// Begins to bring what waits to its destinations.
 fn forward(config: &Config, archive: &Arc<Archive>) -> Result<Dispatcher, Failure> {
-    let calls = config.dimse().calls;
+    let dimse::Options { calls, client, .. } = config.dimse();
     let limits = web::StowLimits { connect: calls.connect, answer: calls.answer, write: calls.write };
     // At least one is configured.
     let title = config.dicom.ae_titles.first().cloned().ok_or_else(|| Failure::new(Exit::Failed, "no AE title"))?;
     let carriers = Carriers {
-        dicom: Box::new(dimse::Forwarder::new(calls, title)),
+        dicom: Box::new(dimse::Forwarder::new(calls, client, title)),
         stow: Box::new(web::StowForwarder::new(Handle::current(), limits)),
     };
     Dispatcher::start(archive, carriers).map_err(|error| failed("forwarding", &error))
@@ -132,6 +134,7 @@ fn serve_http(server: Server, limit: Duration) -> Http {
 
 fn announce(config: &Config, running: &Running, hints: bool) -> Result<(), Failure> {
     let (dicom, http) = (running.dicom.local_addr(), running.http.address);
+    let dicom_tls = running.dicom.tls_addr();
     for remark in remarks(config) {
         tracing::warn!("{remark}");
     }
@@ -139,12 +142,12 @@ fn announce(config: &Config, running: &Running, hints: bool) -> Result<(), Failu
     if !readiness.ready {
         tracing::error!(reasons = ?readiness.reasons, "started, but not ready");
     }
-    tracing::info!(%dicom, %http, data = %config.data.display(), version = env!("CARGO_PKG_VERSION"), "ready");
+    tracing::info!(%dicom, dicom_tls = dicom_tls.map(tracing::field::display), %http, data = %config.data.display(), version = env!("CARGO_PKG_VERSION"), "ready");
     if hints {
         // Nobody to read them, nothing lost.
         let _ = io::stderr().write_all(hints_text(config, dicom, http).as_bytes());
     }
-    let ready = Ready { event: "ready", dicom, http, pid: std::process::id() };
+    let ready = Ready { event: "ready", dicom, http, pid: std::process::id(), dicom_tls };
     let ready = serde_json::to_string(&ready).map_err(|error| failed("ready line", &error))?;
     let mut out = io::stdout().lock();
     // Whoever started us may not listen; that is no reason to stop.

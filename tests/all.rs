@@ -14,6 +14,8 @@ mod corpus;
 mod crash;
 #[path = "all/dimse.rs"]
 mod dimse;
+#[path = "all/dimse_tls.rs"]
+mod dimse_tls;
 #[path = "all/documents.rs"]
 mod documents;
 #[path = "all/forwarding.rs"]

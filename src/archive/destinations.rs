@@ -41,6 +41,15 @@ impl Archive {
         if Destination::split_address(&destination.address()).is_none() {
             return invalid("a destination needs a host name or address and a port from 1 to 65535".into());
         }
+        if let Some(pinned) = destination.tls.as_ref().and_then(|tls| tls.certificate.as_ref()) {
+            let is_digest =
+                pinned.len() == 64 && pinned.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+            if !is_digest {
+                return invalid(
+                    "a destination's certificate is named by its SHA-256, 64 lower-case hexadecimal digits".into(),
+                );
+            }
+        }
         if destination.description.chars().count() > 256 {
             return invalid("a description has at most 256 characters".into());
         }

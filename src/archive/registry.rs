@@ -8,7 +8,7 @@ use crate::error::RegistryError;
 use crate::open::Archive;
 use crate::sequence::Work;
 use model::facility::{AddressRange, CharsetHint};
-use model::{AeTitle, Caller, Destination, Facility, FacilityCode, Fact, Role, Source};
+use model::{AeTitle, Caller, Certificate, Destination, Facility, FacilityCode, Fact, Role, Source};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
@@ -129,7 +129,7 @@ impl Archive {
         called: &AeTitle,
         calling: &AeTitle,
         peer: IpAddr,
-        certificate: Option<&str>,
+        certificate: Option<&Certificate>,
     ) -> Result<Source, Unknown> {
         let found = self.lookup(called, calling, peer, certificate);
         if found.is_err() {
@@ -144,7 +144,7 @@ impl Archive {
         called: &AeTitle,
         calling: &AeTitle,
         peer: IpAddr,
-        certificate: Option<&str>,
+        certificate: Option<&Certificate>,
     ) -> Result<Source, Unknown> {
         let registry = self.registry().read();
         let ours = self.options().ae_titles.contains(called);
@@ -221,6 +221,9 @@ impl Archive {
         let reserved = source.id.starts_with('(') || source.id.starts_with("web:");
         if source.id.is_empty() || source.id.len() > 64 || reserved {
             return invalid("a source needs a name of 1 to 64 characters that does not start with ( or web:".into());
+        }
+        if let Some(error) = source.certificate.as_ref().and_then(|name| Certificate::parse_name(name).err()) {
+            return invalid(error.to_string());
         }
         if !registry.facilities.contains_key(&source.facility) {
             return invalid(format!("facility {} is not registered; add it first", source.facility));

@@ -40,6 +40,9 @@ pub(crate) fn remarks(config: &Config) -> Vec<&'static str> {
     if config.dicom.demo_facility && !config.dicom.listen.ip().is_loopback() {
         remarks.push("the demo facility takes any AE title from this machine; set dicom.demo_facility = false");
     }
+    if config.dicom.tls.listen.0.is_none() && !config.dicom.listen.ip().is_loopback() {
+        remarks.push("DICOM without TLS beyond this machine: sources are told by their address alone (dicom.tls)");
+    }
     if !config.cold.bucket.is_empty() {
         remarks.extend(cloud_remarks(config));
     }

@@ -5,7 +5,7 @@
 use super::{Exit, Failure, Place, show};
 use crate::control::{Door, Request};
 use clap::{Args, Subcommand};
-use model::{AeTitle, Destination, FacilityCode};
+use model::{AeTitle, Certificate, Destination, DestinationTls, FacilityCode};
 use serde::Deserialize;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -52,11 +52,26 @@ pub(super) struct Add {
     /// AE title the archive shows there; without it the one the asker called.
     #[arg(long)]
     calling: Option<AeTitle>,
+    /// Calls it over TLS.
+    #[arg(long)]
+    tls: bool,
+    /// Name its certificate is for, when that is not the host.
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    tls_name: Option<String>,
+    /// SHA-256 of its certificate: this one is taken, whoever signed it.
+    #[arg(long, value_name = "SHA256", requires = "tls", value_parser = fingerprint)]
+    tls_certificate: Option<String>,
     /// Free text.
     #[arg(long, default_value = "")]
     description: String,
     #[command(flatten)]
     place: Place,
+}
+
+/// A SHA-256, without colons and in lower case.
+pub(super) fn fingerprint(text: &str) -> Result<String, String> {
+    let named = Certificate::parse_name(text).ok().filter(|name| !name.contains('='));
+    named.ok_or_else(|| format!("{text:?} is no SHA-256: 64 hexadecimal digits, with colons or without"))
 }
 
 /// What the archive answers.
@@ -94,6 +109,7 @@ fn add(add: &Add) -> Result<Exit, Failure> {
         port,
         facility: add.facility,
         calling: add.calling.clone(),
+        tls: add.tls.then(|| DestinationTls { name: add.tls_name.clone(), certificate: add.tls_certificate.clone() }),
         description: add.description.clone(),
         removed: false,
     };
@@ -109,7 +125,8 @@ fn list(json: bool, place: &Place) -> Result<Exit, Failure> {
     let mut out = String::new();
     for to in &destinations {
         let facility = to.facility.map_or("any".to_owned(), |facility| facility.to_string());
-        let _ = writeln!(out, "{:16} {:32} {facility:5} {}", to.title.as_str(), to.address(), to.description);
+        let tls = if to.tls.is_some() { "tls  " } else { "plain" };
+        let _ = writeln!(out, "{:16} {:32} {tls} {facility:5} {}", to.title.as_str(), to.address(), to.description);
     }
     show(&out)
 }

@@ -37,6 +37,45 @@ struct Call {
     /// Longest wait for an answer, in seconds.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     within: u64,
+    #[command(flatten)]
+    tls: Secure,
+}
+
+/// TLS towards the peer.
+#[derive(Debug, Args)]
+struct Secure {
+    /// Calls over TLS.
+    #[arg(long)]
+    tls: bool,
+    /// Authorities that may have signed its certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    tls_authorities: Option<PathBuf>,
+    /// Our own certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// Name its certificate is for, when that is not the host.
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    tls_name: Option<String>,
+    /// SHA-256 of its certificate: this one is taken, whoever signed it.
+    #[arg(long, value_name = "SHA256", requires = "tls", value_parser = super::destinations::fingerprint)]
+    tls_fingerprint: Option<String>,
+}
+
+impl Secure {
+    fn wanted(&self) -> Option<scu::Secure> {
+        let own = self.tls_certificate.clone().zip(self.tls_key.clone());
+        let files = tls::ClientFiles {
+            used_for: "command",
+            own: own.map(|(certificate, key)| tls::Pair { certificate, key }),
+            authorities: self.tls_authorities.clone(),
+            revoked: None,
+        };
+        let expected = tls::Expected { name: self.tls_name.clone(), fingerprint: self.tls_fingerprint.clone() };
+        self.tls.then(|| scu::Secure { client: tls::Client::new(files), expected })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -56,7 +95,12 @@ pub(super) struct Send {
 
 impl Call {
     fn peer(&self) -> Peer {
-        Peer { address: self.address.clone(), called: self.called.clone(), calling: self.calling.clone() }
+        Peer {
+            address: self.address.clone(),
+            called: self.called.clone(),
+            calling: self.calling.clone(),
+            secure: self.tls.wanted(),
+        }
     }
 
     fn limits(&self) -> Limits {

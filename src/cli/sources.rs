@@ -8,7 +8,7 @@ use super::{Exit, Failure, Place, show};
 use crate::control::{Door, Request};
 use clap::{Args, Subcommand};
 use model::facility::{AddressRange, CharsetHint};
-use model::{AeTitle, Facility, FacilityCode, Source};
+use model::{AeTitle, Certificate, Facility, FacilityCode, Source};
 use serde::Deserialize;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -21,8 +21,9 @@ A source is told by (called AE title, calling AE title, address or certificate):
 The file for `import` is CSV with a header line; columns in any order, empty cells for what is not needed:
   facility,facility_name,facility_kind,active_from,active_to,
   source,called,calling,addresses,certificate,charset,issuer,disabled
-Several addresses or ranges are separated by spaces: 10.1.0.0/16 10.9.8.7. A row without source, called, calling
-and addresses registers the facility alone. The same file again changes nothing.";
+Several addresses or ranges are separated by spaces: 10.1.0.0/16 10.9.8.7. A certificate is named by its SHA-256
+or by its whole subject in quotation marks: \"CN=CT01,O=Hospital\"; such a source is let in over TLS only.
+A row without source, called, calling and addresses registers the facility alone. The same file again changes nothing.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Sources {
@@ -86,8 +87,8 @@ pub(super) struct Add {
     /// Address or range it comes from, for example 10.1.0.0/16; may be given several times.
     #[arg(long = "address", value_parser = AddressRange::parse)]
     addresses: Vec<AddressRange>,
-    /// SHA-256 of its client certificate, hexadecimal.
-    #[arg(long)]
+    /// Certificate it must show over TLS: its SHA-256 or its whole subject, for example CN=CT01,O=Hospital.
+    #[arg(long, value_parser = Certificate::parse_name)]
     certificate: Option<String>,
     /// How its text without a right character set is read: auto, windows1258, tcvn3 or vni.
     #[arg(long, default_value = "auto", value_parser = charset)]
@@ -175,8 +176,9 @@ fn listing(registry: &Registry) -> String {
             let addresses: Vec<String> = source.addresses.iter().map(ToString::to_string).collect();
             let from = if addresses.is_empty() { "*".into() } else { addresses.join(" ") };
             let state = if source.disabled { "  disabled" } else { "" };
+            let bound = source.certificate.as_ref().map_or(String::new(), |name| format!("  certificate {name}"));
             let (id, calling, called) = (&source.id, any(&source.calling), any(&source.called));
-            let _ = writeln!(out, "       {id:24} {calling:16} -> {called:16} from {from}{state}");
+            let _ = writeln!(out, "       {id:24} {calling:16} -> {called:16} from {from}{bound}{state}");
         }
     }
     for knock in &registry.knocks {
@@ -195,7 +197,7 @@ fn add(add: &Add) -> Result<Exit, Failure> {
         called: add.called.clone(),
         calling: add.calling.clone(),
         addresses: add.addresses.clone(),
-        certificate: add.certificate.clone().map(|digest| digest.to_lowercase()),
+        certificate: add.certificate.clone(),
         charset: add.charset,
         issuer: add.issuer.clone(),
         disabled: false,

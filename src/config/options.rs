@@ -30,6 +30,7 @@ impl Config {
         self.check_decode()?;
         self.check_forward()?;
         self.check_edges()?;
+        self.check_tls()?;
         let level = self.log.level.as_str();
         if !["error", "warn", "info", "debug", "trace"].contains(&level) {
             return refuse("log.level", format!("{level:?} is none of error, warn, info, debug, trace"));
@@ -221,6 +222,8 @@ impl Config {
                 write: dicom.write_limit.0,
                 pdu_bytes_max: u32::try_from(dicom.pdu_max.0).unwrap_or(u32::MAX),
             },
+            tls: dicom.tls.port(),
+            client: dicom.tls.client(),
             artim: dicom.artim.0,
             half_open_max: dicom.half_open_max,
             half_open_per_address_max: dicom.half_open_per_address_max,

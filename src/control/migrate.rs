@@ -311,7 +311,7 @@ impl Job<'_> {
     /// Does something with the other archive, again where that may help.
     fn again<T>(&mut self, mut work: impl FnMut(&Peer, &Limits) -> Result<T, CallError>) -> Result<T, Failure> {
         let MigrateRequest { called, address, calling, .. } = self.wanted.clone();
-        let (peer, limits) = (Peer { address, called, calling }, Limits::default());
+        let (peer, limits) = (Peer { address, called, calling, secure: None }, Limits::default());
         let mut pause = PAUSE;
         let mut attempt = 1;
         loop {

@@ -8,6 +8,7 @@ use crate::command::{
     N_GET_RQ, N_SET_RQ, Request,
 };
 use crate::commitment_scp::Report;
+use crate::line::Line;
 use crate::listener::{Shared, encode};
 use crate::meter;
 use crate::negotiate::{self, AmbiguousContexts, Context, Negotiated, Rejection, Service};
@@ -21,7 +22,7 @@ use crate::status::{self, Failure};
 use crate::ups_events::Watching;
 use archive::Unknown;
 use dicom_ul::pdu::AssociationRQ;
-use model::{AeTitle, Source};
+use model::{AeTitle, Certificate, Source};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -121,16 +122,19 @@ impl End {
 /// Serves a connection whose request has arrived; returns it when a last word was said and the peer is to close.
 pub(crate) fn serve<R: Receiver>(
     shared: &Arc<Shared<R>>,
-    stream: TcpStream,
+    stream: Line,
     peer: SocketAddr,
     request: &[u8],
     mut slot: Slot,
 ) -> Option<TcpStream> {
     let mut socket = Socket::new(stream, Arc::clone(&shared.phase), &shared.options).ok()?;
-    let (source, (called, calling), negotiated) = match admit(shared, peer, request, &mut slot) {
+    let certificate = socket.certificate();
+    let admitted = admit(shared, (peer, certificate.as_ref()), request, &mut slot);
+    let (source, (called, calling), negotiated) = match admitted {
         Ok(admitted) => admitted,
         Err(Refused { reply, label, detail }) => {
-            tracing::info!(%peer, reason = label, detail, "association refused");
+            let subject = certificate.map(|shown| format!("{} (SHA-256 {})", shown.subject, shown.fingerprint));
+            tracing::info!(%peer, reason = label, detail, certificate = subject, "association refused");
             return socket.send(&reply).is_ok().then(|| socket.end());
         }
     };
@@ -143,6 +147,8 @@ pub(crate) fn serve<R: Receiver>(
         implementation = negotiated.peer.implementation,
         version = negotiated.peer.version,
         user = negotiated.peer.user,
+        tls = socket.is_secure(),
+        certificate = certificate.map(|shown| shown.subject),
         contexts = negotiated.contexts.len(),
         "association accepted"
     );
@@ -187,7 +193,7 @@ impl Refused {
 
 fn admit<R: Receiver>(
     shared: &Shared<R>,
-    peer: SocketAddr,
+    (peer, certificate): (SocketAddr, Option<&Certificate>),
     request: &[u8],
     slot: &mut Slot,
 ) -> Result<(Source, (AeTitle, AeTitle), Negotiated), Refused> {
@@ -198,7 +204,7 @@ fn admit<R: Receiver>(
     let (called, calling) = negotiate::titles(&request)?;
     let source = shared
         .receiver
-        .identify(&called, &calling, peer.ip().to_canonical())
+        .identify(&called, &calling, peer.ip().to_canonical(), certificate)
         .map_err(|unknown| refuse_unknown(unknown, &called, &calling))?;
     if !slot.assign(&source.id) {
         return Err(Rejection::SourceLimit.into());

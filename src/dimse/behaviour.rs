@@ -8,4 +8,5 @@ mod memory;
 mod messages;
 mod peer;
 mod retrieving;
+mod secure;
 pub(crate) mod server;

@@ -74,8 +74,7 @@ fn report<R: Receiver>(
     destination: &Destination,
     commitment: &Commitment,
 ) -> Result<(), CallError> {
-    let calling = destination.calling.clone().unwrap_or_else(|| commitment.called.clone());
-    let peer = Peer { address: destination.address(), called: destination.title.clone(), calling };
+    let peer = Peer::of(destination, &commitment.called, &options.client);
     let proposal = Proposal {
         abstract_syntax: STORAGE_COMMITMENT.to_owned(),
         transfer_syntaxes: vec![EXPLICIT_LITTLE_ENDIAN.to_owned(), IMPLICIT_LITTLE_ENDIAN.to_owned()],

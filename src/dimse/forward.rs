@@ -29,6 +29,7 @@ const LOST_PAUSE: u64 = 60;
 #[derive(Debug)]
 pub struct Forwarder {
     limits: Limits,
+    client: tls::Client,
     title: AeTitle,
     open: Open,
 }
@@ -91,9 +92,9 @@ enum Trouble {
 }
 
 impl Forwarder {
-    /// Calls with these limits and, where a destination names no other, under this AE title.
-    pub fn new(limits: Limits, title: AeTitle) -> Self {
-        Self { limits, title, open: Open::default() }
+    /// Calls with these limits and certificates and, where a destination names no other, under this AE title.
+    pub fn new(limits: Limits, client: tls::Client, title: AeTitle) -> Self {
+        Self { limits, client, title, open: Open::default() }
     }
 
     fn call(&self, peer: &Peer, group: &plan::Group, line: &Line<'_>) -> Result<Requestor, CallError> {
@@ -230,8 +231,7 @@ fn store(parcel: &Parcel, object: &InstanceRow, association: &mut Requestor) -> 
 impl Carrier for Forwarder {
     fn carry(&self, parcel: &Parcel, watch: &Watch<'_>) -> Outcome {
         let Recipient::Dicom(to) = &parcel.to else { return Outcome::Refused("this is no DICOM destination".into()) };
-        let calling = to.calling.clone().unwrap_or_else(|| self.title.clone());
-        let peer = Peer { address: to.address(), called: to.title.clone(), calling };
+        let peer = Peer::of(to, &self.title, &self.client);
         match parcel.task.payload {
             Payload::Objects => self.send(parcel, &peer, watch),
             Payload::Notice => self.notify(parcel, &peer),

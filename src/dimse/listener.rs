@@ -4,6 +4,7 @@
 //! a few bytes. The archive's services block, so an association gets a thread of its own.
 
 use crate::association;
+use crate::doors::{Arriving, TLS_ALERT, TLS_HANDSHAKE, TlsPort, shake_hands};
 use crate::half_open::{HalfOpen, Ticket};
 use crate::meter;
 use crate::negotiate::Rejection;
@@ -21,7 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -52,6 +53,11 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
+/// Wraps a failure of the certificate files, which has no address of its own.
+fn unusable(address: SocketAddr) -> impl Fn(tls::TlsError) -> ListenError {
+    move |error| ListenError { address, source: io::Error::other(error) }
+}
+
 /// What all connections share.
 pub(crate) struct Shared<R> {
     pub(crate) receiver: R,
@@ -62,13 +68,14 @@ pub(crate) struct Shared<R> {
     runtime: Handle,
 }
 
-/// The C-ECHO and C-STORE provider on one address.
+/// The provider on one address, and on a second one for TLS.
 #[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,
+    secure: Option<SocketAddr>,
     phase: Arc<Phase>,
     slots: Arc<Slots>,
-    accepting: JoinHandle<()>,
+    accepting: Vec<JoinHandle<()>>,
     reporting: Vec<thread::JoinHandle<()>>,
 }
 
@@ -81,8 +88,14 @@ impl Listener {
     }
 
     pub(crate) fn serve<R: Receiver>(address: SocketAddr, options: Options, receiver: R) -> Result<Self, ListenError> {
-        let socket = open(address).map_err(|source| ListenError { address, source })?;
-        let address = socket.local_addr().map_err(|source| ListenError { address, source })?;
+        let (socket, address) = open(address)?;
+        options.client.check().map_err(unusable(address))?;
+        let door = options.tls.clone();
+        let door = door.map(|port| {
+            port.server.acceptor().map_err(unusable(port.listen))?;
+            open(port.listen).map(|(socket, address)| (socket, address, Arc::new(port)))
+        });
+        let door = door.transpose()?;
         meter::describe();
         let phase = Arc::new(Phase::default());
         let slots = Slots::new(options.associations_max, options.associations_per_source_max);
@@ -95,13 +108,20 @@ impl Listener {
             options,
         });
         let reporting = [report_commitments(&shared), report_events(&shared)].into_iter().flatten().collect();
-        let accepting = tokio::spawn(accept(socket, shared));
-        Ok(Self { address, phase, slots, accepting, reporting })
+        let secure = door.as_ref().map(|(_, address, _)| *address);
+        let mut accepting = vec![tokio::spawn(accept(socket, None, Arc::clone(&shared)))];
+        accepting.extend(door.map(|(socket, _, port)| tokio::spawn(accept(socket, Some(port), shared))));
+        Ok(Self { address, secure, phase, slots, accepting, reporting })
     }
 
     /// The address bound.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address bound for TLS.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.secure
     }
 
     /// Associations open now.
@@ -137,7 +157,7 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         self.phase.stop();
-        self.accepting.abort();
+        self.accepting.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -159,22 +179,27 @@ fn report_events<R: Receiver>(shared: &Arc<Shared<R>>) -> Option<thread::JoinHan
     started.inspect_err(|error| tracing::error!(%error, "no thread for events of procedure steps")).ok()
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+fn open(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let bind = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let socket = socket.listen(BACKLOG)?;
+        let bound = socket.local_addr()?;
+        Ok((socket, bound))
+    };
+    bind().map_err(|source| ListenError { address, source })
 }
 
-async fn accept<R: Receiver>(listener: TcpListener, shared: Arc<Shared<R>>) {
+async fn accept<R: Receiver>(listener: TcpListener, port: Option<Arc<TlsPort>>, shared: Arc<Shared<R>>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let (ticket, pushed_out) = shared.half_open.enter(peer.ip());
-                let shared = Arc::clone(&shared);
+                let (shared, port) = (Arc::clone(&shared), port.clone());
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = greet(&shared, stream, peer, &ticket) => {}
+                        () = welcome(&shared, port.as_deref(), stream, peer, &ticket) => {}
                         _ = pushed_out => {}
                     }
                 });
@@ -195,12 +220,31 @@ enum First {
     Request(Vec<u8>),
     /// Something else: this is the last word.
     Reply(Vec<u8>),
+    /// A TLS handshake, on the port without TLS.
+    Tls,
     /// Nobody there any more.
     Gone,
 }
 
-async fn greet<R: Receiver>(shared: &Arc<Shared<R>>, mut stream: TcpStream, peer: SocketAddr, ticket: &Ticket) {
+async fn welcome<R: Receiver>(
+    shared: &Arc<Shared<R>>,
+    port: Option<&TlsPort>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    ticket: &Ticket,
+) {
     prepare(&stream);
+    match port {
+        None => greet(shared, stream, peer, ticket).await,
+        Some(port) => {
+            if let Some(stream) = shake_hands(shared, port, stream, peer).await {
+                greet(shared, stream, peer, ticket).await;
+            }
+        }
+    }
+}
+
+async fn greet<R: Receiver>(shared: &Arc<Shared<R>>, mut stream: impl Arriving, peer: SocketAddr, ticket: &Ticket) {
     let first = match timeout(shared.options.artim, first_pdu(&mut stream, &shared.options, ticket)).await {
         Ok(first) => first.unwrap_or(First::Gone),
         Err(_) => {
@@ -212,6 +256,11 @@ async fn greet<R: Receiver>(shared: &Arc<Shared<R>>, mut stream: TcpStream, peer
     match first {
         First::Request(request) => hand_over(shared, stream, peer, request).await,
         First::Reply(reply) => part(stream, &reply, &shared.options).await,
+        First::Tls => {
+            meter::aborted("tls-on-plain-port");
+            tracing::warn!(%peer, "a peer calls the port without TLS and begins a TLS handshake: TLS is on dicom.tls.listen");
+            part(stream, &TLS_ALERT, &shared.options).await;
+        }
         First::Gone => {}
     }
 }
@@ -223,7 +272,7 @@ fn prepare(stream: &TcpStream) {
     acknowledge_at_once(stream);
 }
 
-async fn first_pdu(stream: &mut TcpStream, options: &Options, ticket: &Ticket) -> io::Result<First> {
+async fn first_pdu(stream: &mut impl Arriving, options: &Options, ticket: &Ticket) -> io::Result<First> {
     let mut header = [0u8; HEADER_BYTES];
     stream.read_exact(&mut header).await?;
     let [kind, _, l0, l1, l2, l3] = header;
@@ -237,6 +286,7 @@ async fn first_pdu(stream: &mut TcpStream, options: &Options, ticket: &Ticket) -
         0x01 => None,
         0x02..=0x06 => Some(AbortReason::UnexpectedPdu),
         0x07 => return Ok(First::Gone),
+        TLS_HANDSHAKE => return Ok(First::Tls),
         _ => Some(AbortReason::UnrecognizedPdu),
     };
     if let Some(reason) = refused {
@@ -256,14 +306,14 @@ async fn first_pdu(stream: &mut TcpStream, options: &Options, ticket: &Ticket) -
     Ok(First::Request(request))
 }
 
-async fn hand_over<R: Receiver>(shared: &Arc<Shared<R>>, stream: TcpStream, peer: SocketAddr, request: Vec<u8>) {
+async fn hand_over<R: Receiver>(shared: &Arc<Shared<R>>, stream: impl Arriving, peer: SocketAddr, request: Vec<u8>) {
     let Some(slot) = shared.slots.enter() else {
         let rejection = Rejection::Limit;
         meter::rejected(rejection.label());
         tracing::info!(%peer, reason = rejection.label(), "association rejected");
         return part(stream, &encode(rejection.answer()), &shared.options).await;
     };
-    let Ok(stream) = stream.into_std() else { return };
+    let Ok(stream) = stream.blocking() else { return };
     let shared = Arc::clone(shared);
     let thread = thread::Builder::new().name("dimse".to_owned()).stack_size(STACK_BYTES);
     let started = thread.spawn(move || {
@@ -281,7 +331,7 @@ async fn hand_over<R: Receiver>(shared: &Arc<Shared<R>>, stream: TcpStream, peer
 }
 
 /// Says the last word and waits for the peer to close.
-async fn part(mut stream: TcpStream, last_word: &[u8], options: &Options) {
+async fn part(mut stream: impl Arriving, last_word: &[u8], options: &Options) {
     let spoken = timeout(options.write_limit, async {
         stream.write_all(last_word).await?;
         stream.shutdown().await
@@ -304,7 +354,7 @@ async fn linger_after<R: Receiver>(shared: &Shared<R>, stream: std::net::TcpStre
 
 /// Reads away what the peer still sends until it closes. Closing with bytes unread would reset the
 /// connection and destroy our last word before the peer has read it.
-async fn linger(mut stream: TcpStream, artim: Duration) {
+pub(crate) async fn linger(mut stream: impl AsyncRead + Unpin, artim: Duration) {
     let mut waste = vec![0u8; 4 * 1024];
     let _ = timeout(artim, async { while matches!(stream.read(&mut waste).await, Ok(read) if read > 0) {} }).await;
 }

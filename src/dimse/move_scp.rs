@@ -54,9 +54,8 @@ impl<R: Receiver> Association<'_, R> {
                 return self.answer_failure(id, request, &failure);
             }
         };
-        let calling = destination.calling.clone().unwrap_or_else(|| self.called.clone());
         let mut line = Line {
-            peer: scu::Peer { address: destination.address(), called: destination.title.clone(), calling },
+            peer: scu::Peer::of(&destination, &self.called, &self.options.client),
             originator: Originator { title: self.calling.clone(), message: request.message_id },
             association: None,
             attempts: self.options.move_attempts,

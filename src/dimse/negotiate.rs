@@ -78,6 +78,7 @@ pub(crate) enum Rejection {
     Limit,
     SourceLimit,
     RequestTooLong,
+    WithoutTls,
     ClosingDown,
 }
 
@@ -91,23 +92,25 @@ impl Rejection {
             Self::Limit => "associations-max",
             Self::SourceLimit => "associations-per-source-max",
             Self::RequestTooLong => "request-bytes-max",
+            Self::WithoutTls => "without-tls",
             Self::ClosingDown => "closing-down",
         }
     }
 
     pub(crate) fn answer(self) -> AssociationRJ {
         use AssociationRJResult::{Permanent, Transient};
+        use AssociationRJServiceProviderASCEReason as Provider;
         use AssociationRJServiceProviderPresentationReason::{LocalLimitExceeded, TemporaryCongestion};
         use AssociationRJServiceUserReason as User;
         use AssociationRJSource::{ServiceProviderASCE, ServiceProviderPresentation, ServiceUser};
-        let version = AssociationRJServiceProviderASCEReason::ProtocolVersionNotSupported;
         let (result, source) = match self {
-            Self::ProtocolVersion => (Permanent, ServiceProviderASCE(version)),
+            Self::ProtocolVersion => (Permanent, ServiceProviderASCE(Provider::ProtocolVersionNotSupported)),
             Self::ApplicationContext => (Permanent, ServiceUser(User::ApplicationContextNameNotSupported)),
             Self::CalledTitle => (Permanent, ServiceUser(User::CalledAETitleNotRecognized)),
             Self::CallingTitle => (Permanent, ServiceUser(User::CallingAETitleNotRecognized)),
             Self::Limit | Self::SourceLimit => (Transient, ServiceProviderPresentation(LocalLimitExceeded)),
             Self::RequestTooLong => (Permanent, ServiceProviderPresentation(LocalLimitExceeded)),
+            Self::WithoutTls => (Permanent, ServiceProviderASCE(Provider::NoReasonGiven)),
             Self::ClosingDown => (Transient, ServiceProviderPresentation(TemporaryCongestion)),
         };
         AssociationRJ { result, source }

@@ -2,6 +2,7 @@
 //!
 //! Plain values; reading them from a configuration file is not this crate's business.
 
+use crate::doors::TlsPort;
 use crate::scu::Limits;
 use std::time::Duration;
 
@@ -30,6 +31,10 @@ pub struct Options {
     pub recall_limit: Duration,
     /// Limits of the associations we ask for.
     pub calls: Limits,
+    /// A second port, for TLS.
+    pub tls: Option<TlsPort>,
+    /// Certificates of the associations we ask for over TLS.
+    pub client: tls::Client,
     /// Time from the TCP connection to the complete A-ASSOCIATE-RQ, and the time a peer has to close its
     /// connection after a rejection, release or abort (the ARTIM timer, PS3.8 section 9.1.5).
     pub artim: Duration,
@@ -74,6 +79,8 @@ impl Default for Options {
             move_retry_pause: Duration::from_secs(2),
             recall_limit: Duration::from_secs(30 * 60),
             calls: Limits::default(),
+            tls: None,
+            client: tls::Client::default(),
             artim: Duration::from_secs(15),
             half_open_max: 1024,
             half_open_per_address_max: 256,

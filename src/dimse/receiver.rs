@@ -8,7 +8,7 @@ use archive::notices::{Notice, NoticeError};
 use archive::search::{SearchPage, Wanted};
 use archive::ups::Ups;
 use archive::{Archive, DecodeError, FindError, Form, IngestError, InstanceRow, RetrieveError, Target, Unknown};
-use model::{AeTitle, Caller, Destination, Scope, Source, Uid, Via};
+use model::{AeTitle, Caller, Certificate, Destination, Scope, Source, Uid, Via};
 use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,7 +26,13 @@ pub(crate) trait Receiver: Clone + Send + Sync + 'static {
     type Stored: Stored;
 
     /// The source behind an association request.
-    fn identify(&self, called: &AeTitle, calling: &AeTitle, peer: IpAddr) -> Result<Source, Unknown>;
+    fn identify(
+        &self,
+        called: &AeTitle,
+        calling: &AeTitle,
+        peer: IpAddr,
+        certificate: Option<&Certificate>,
+    ) -> Result<Source, Unknown>;
 
     /// Begins an object.
     fn receive(&self, source: &Source, object: Announced) -> Result<Self::Incoming, IngestError>;
@@ -104,8 +110,14 @@ impl Receiver for Arc<Archive> {
     type Search = Searching;
     type Stored = InstanceRow;
 
-    fn identify(&self, called: &AeTitle, calling: &AeTitle, peer: IpAddr) -> Result<Source, Unknown> {
-        Archive::identify(self, called, calling, peer, None)
+    fn identify(
+        &self,
+        called: &AeTitle,
+        calling: &AeTitle,
+        peer: IpAddr,
+        certificate: Option<&Certificate>,
+    ) -> Result<Source, Unknown> {
+        Archive::identify(self, called, calling, peer, certificate)
     }
 
     fn receive(&self, source: &Source, object: Announced) -> Result<Self::Incoming, IngestError> {

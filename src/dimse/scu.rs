@@ -6,6 +6,7 @@
 pub mod plan;
 mod propose;
 pub mod pull;
+mod secure;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod tests;
 pub(crate) use tests::accepts;
 
 use crate::command::{self, Response};
+use crate::line::Line;
 use crate::options::Options;
 use crate::pdu::{self, Kind, Piece, Splitter};
 use crate::socket::{Phase, Socket};
@@ -25,9 +27,12 @@ use std::time::{Duration, Instant};
 
 pub use crate::recode::recoded;
 pub use propose::{CONTEXTS_MAX, Proposal};
+pub use secure::Secure;
 pub(crate) use store::send_data_set;
 pub use store::{Object, Originator};
 
+/// First byte of a TLS alert, where a PDU was awaited.
+const TLS_ALERT: u8 = 0x15;
 /// Longest answer to an association request.
 const ANSWER_BYTES_MAX: u32 = 1024 * 1024;
 
@@ -64,6 +69,8 @@ pub struct Peer {
     pub called: AeTitle,
     /// Calling AE title.
     pub calling: AeTitle,
+    /// TLS, where it is wanted.
+    pub secure: Option<Secure>,
 }
 
 /// Why there is no association, or none any more. The texts are for the operator and hold no patient data.
@@ -77,6 +84,9 @@ pub enum CallError {
         /// Why not.
         source: io::Error,
     },
+    /// There is no TLS with the peer.
+    #[error("no TLS connection: {0}")]
+    Tls(String),
     /// A-ASSOCIATE-RJ.
     #[error("association rejected: {why}{}", if *.transient { " (transient, trying again may help)" } else { "" })]
     Rejected {
@@ -113,7 +123,7 @@ impl CallError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Rejected { transient, .. } => *transient,
-            Self::NoContext(_) | Self::Source(_) => false,
+            Self::NoContext(_) | Self::Source(_) | Self::Tls(_) => false,
             _ => true,
         }
     }
@@ -199,8 +209,9 @@ impl Requestor {
         provided: &dyn Fn(&Proposal) -> bool,
         connected: &mut dyn FnMut(&TcpStream),
     ) -> Result<Self, CallError> {
-        let mut stream = connect(&peer.address, limits)?;
-        connected(&stream);
+        let tcp = connect(&peer.address, limits)?;
+        connected(&tcp);
+        let mut stream = secure::line(tcp, peer.secure.as_ref(), &peer.address, limits)?;
         let request = propose::request(peer, proposals, limits, provided);
         stream.write_all(&request).map_err(failed)?;
         let answer = answer(&mut Until { stream: &mut stream, end: Instant::now() + limits.answer })?;
@@ -390,7 +401,7 @@ fn connect(address: &str, limits: &Limits) -> Result<TcpStream, CallError> {
 
 /// A connection that is read until a moment: a peer that sends its answer byte by byte has no longer for it.
 struct Until<'a> {
-    stream: &'a mut TcpStream,
+    stream: &'a mut Line,
     end: Instant,
 }
 
@@ -400,7 +411,7 @@ impl Read for Until<'_> {
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        self.stream.set_read_timeout(Some(left))?;
+        self.stream.tcp().set_read_timeout(Some(left))?;
         self.stream.read(buffer)
     }
 }
@@ -409,6 +420,9 @@ impl Read for Until<'_> {
 fn answer(stream: &mut impl Read) -> Result<AssociationAC, CallError> {
     let mut pdu = vec![0; 6];
     stream.read_exact(&mut pdu).map_err(failed)?;
+    if pdu.first() == Some(&TLS_ALERT) {
+        return Err(CallError::Tls("the peer speaks TLS on this port".into()));
+    }
     let length = pdu.get(2..).and_then(|rest| rest.first_chunk::<4>()).map_or(0, |bytes| u32::from_be_bytes(*bytes));
     if length > ANSWER_BYTES_MAX {
         return Err(CallError::Protocol("an endless answer to A-ASSOCIATE-RQ".into()));
@@ -450,6 +464,9 @@ fn accepted(answer: &AssociationAC, proposals: &[Proposal]) -> Result<Vec<Accept
 }
 
 fn failed(error: io::Error) -> CallError {
+    if let Some(why) = tls::explain(&error) {
+        return CallError::Tls(why);
+    }
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => CallError::TooSlow,
         io::ErrorKind::UnexpectedEof => CallError::Lost("instead of an answer"),

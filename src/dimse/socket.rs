@@ -1,11 +1,13 @@
-//! The TCP connection of an established association: blocking, with every wait bounded.
+//! The connection of an established association: blocking, with every wait bounded.
 //!
 //! Reads wake up in short ticks, so that a waiting association notices a closing archive.
 //! The clock counts only time spent waiting for the peer; time the archive itself takes is not held against it.
 
+use crate::line::Line;
 use crate::options::Options;
+use model::Certificate;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -56,7 +58,7 @@ pub(crate) enum GaveUp {
 /// The connection.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: TcpStream,
+    stream: Line,
     phase: Arc<Phase>,
     idle_limit: Duration,
     progress_limit: Duration,
@@ -73,12 +75,13 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// Takes over a connected stream.
-    pub(crate) fn new(stream: TcpStream, phase: Arc<Phase>, options: &Options) -> io::Result<Self> {
-        stream.set_nonblocking(false)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(TICK))?;
-        stream.set_write_timeout(Some(options.write_limit))?;
-        acknowledge_at_once(&stream);
+    pub(crate) fn new(stream: Line, phase: Arc<Phase>, options: &Options) -> io::Result<Self> {
+        let tcp = stream.tcp();
+        tcp.set_nonblocking(false)?;
+        tcp.set_nodelay(true)?;
+        tcp.set_read_timeout(Some(TICK))?;
+        tcp.set_write_timeout(Some(options.write_limit))?;
+        acknowledge_at_once(tcp);
         Ok(Self {
             stream,
             phase,
@@ -129,6 +132,16 @@ impl Socket {
         self.stream.write_all(bytes)
     }
 
+    /// The certificate the peer proved to hold.
+    pub(crate) fn certificate(&self) -> Option<Certificate> {
+        self.stream.certificate()
+    }
+
+    /// Whether TLS protects the connection.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.stream.is_secure()
+    }
+
     /// Whether the archive closes down at once: a long answer ends where it is.
     pub(crate) fn is_stopped(&self) -> bool {
         self.phase.is_stopped()
@@ -145,34 +158,24 @@ impl Socket {
     }
 
     /// Whether the peer has sent something, or is gone; does not wait.
-    pub(crate) fn is_readable(&self) -> io::Result<bool> {
-        self.stream.set_nonblocking(true)?;
-        let seen = self.stream.peek(&mut [0]);
-        self.stream.set_nonblocking(false)?;
-        match seen {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
-        }
+    pub(crate) fn is_readable(&mut self) -> io::Result<bool> {
+        self.stream.tcp().set_nonblocking(true)?;
+        let seen = self.stream.has_arrived();
+        self.stream.tcp().set_nonblocking(false)?;
+        seen
     }
 
     /// Waits for as long at the most, and tells whether the peer has sent nothing and is not gone.
-    pub(crate) fn is_silent_for(&self, pause: Duration) -> io::Result<bool> {
-        self.stream.set_read_timeout(Some(pause))?;
-        let seen = self.stream.peek(&mut [0]);
-        self.stream.set_read_timeout(Some(TICK))?;
-        match seen {
-            Ok(_) => Ok(false),
-            Err(error) if [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].contains(&error.kind()) => Ok(true),
-            Err(error) => Err(error),
-        }
+    pub(crate) fn is_silent_for(&mut self, pause: Duration) -> io::Result<bool> {
+        self.stream.tcp().set_read_timeout(Some(pause))?;
+        let seen = self.stream.has_arrived();
+        self.stream.tcp().set_read_timeout(Some(TICK))?;
+        seen.map(|arrived| !arrived)
     }
 
     /// Says that nothing more will be sent and gives the stream back for a last wait on the peer.
     pub(crate) fn end(self) -> TcpStream {
-        // The peer may be gone already; there is nothing left to tell it.
-        let _ = self.stream.shutdown(Shutdown::Write);
-        self.stream
+        self.stream.end()
     }
 
     fn overdue(&self) -> Option<GaveUp> {
@@ -214,7 +217,7 @@ impl Read for Socket {
                 // Waiting for the rest of a message: a sender with Nagle's algorithm on may hold it back until
                 // what came is acknowledged, and the kernel delays that by 40 ms. Quick acknowledgement is not
                 // sticky, so it is asked for before each such wait. Between messages our answer carries it.
-                acknowledge_at_once(&self.stream);
+                acknowledge_at_once(self.stream.tcp());
             }
             let before = Instant::now();
             let result = self.stream.read(buffer);

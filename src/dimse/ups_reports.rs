@@ -49,10 +49,10 @@ pub(crate) fn run<R: Receiver>(receiver: &R, options: &Options, phase: &Arc<Phas
             let Some(channel) = Some(()).filter(|()| !rests).and_then(|()| ups.listen_if_free(facility, &title)) else {
                 continue;
             };
-            let (resting, limits, phase) = (Arc::clone(&resting), options.calls, Arc::clone(phase));
+            let (resting, options, phase) = (Arc::clone(&resting), options.clone(), Arc::clone(phase));
             let key = (facility, title);
             let work = move || {
-                let told = tell(&channel, &destination, &limits, &phase);
+                let told = tell(&channel, &destination, &options, &phase);
                 settle(&resting, key, &destination, told);
             };
             match std::thread::Builder::new().name("step-event".to_owned()).spawn(work) {
@@ -101,21 +101,16 @@ fn source(facility: FacilityCode) -> Source {
 }
 
 /// Says what waits, in order; how many events were heard.
-fn tell(
-    channel: &Channel,
-    destination: &Destination,
-    limits: &crate::scu::Limits,
-    phase: &Phase,
-) -> Result<usize, CallError> {
+fn tell(channel: &Channel, destination: &Destination, options: &Options, phase: &Phase) -> Result<usize, CallError> {
     let calling = destination.calling.clone().or_else(|| AeTitle::parse("KHOANH").ok());
     let calling = calling.ok_or_else(|| CallError::Protocol("no AE title of ours".into()))?;
-    let peer = Peer { address: destination.address(), called: destination.title.clone(), calling };
+    let peer = Peer::of(destination, &calling, &options.client);
     let proposal = Proposal {
         abstract_syntax: UPS_EVENT.to_owned(),
         transfer_syntaxes: vec![EXPLICIT_LITTLE_ENDIAN.to_owned(), IMPLICIT_LITTLE_ENDIAN.to_owned()],
     };
     // We call, and are the SCP all the same (PS3.4 section CC.3.1).
-    let mut association = Requestor::open_as_provider(&peer, &[proposal], limits)?;
+    let mut association = Requestor::open_as_provider(&peer, &[proposal], &options.calls)?;
     let accepted = association.contexts().first().cloned();
     let accepted = accepted.ok_or_else(|| CallError::NoContext("Unified Procedure Step - Event".into()))?;
     let mut heard = 0usize;

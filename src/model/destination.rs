@@ -21,12 +21,27 @@ pub struct Destination {
     /// AE title we show there; none means the one we were asked under.
     #[serde(default)]
     pub calling: Option<AeTitle>,
+    /// How TLS is spoken with it; none means without TLS.
+    #[serde(default)]
+    pub tls: Option<DestinationTls>,
     /// Free text for people.
     #[serde(default)]
     pub description: String,
     /// A removed destination keeps its history and takes nothing.
     #[serde(default)]
     pub removed: bool,
+}
+
+/// TLS with a destination. Without a word here its certificate has to be for the host that is called, by an authority
+/// the archive knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DestinationTls {
+    /// Name its certificate is for, when that is not the host.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// SHA-256 of its certificate, 64 lower-case hexadecimal digits: this one is taken, whoever signed it.
+    #[serde(default)]
+    pub certificate: Option<String>,
 }
 
 impl Destination {
@@ -70,6 +85,7 @@ mod tests {
             port,
             facility: None,
             calling: None,
+            tls: None,
             description: String::new(),
             removed: false,
         };

@@ -4,7 +4,7 @@
 //! A source is one way objects come in: told apart by called AE title, calling AE title and address.
 //! The registry is data, journaled like everything else; this module only says what a valid entry is.
 
-use crate::AeTitle;
+use crate::{AeTitle, Certificate};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -172,7 +172,7 @@ pub struct Source {
     pub calling: Option<AeTitle>,
     /// Addresses it may come from; empty means any.
     pub addresses: Vec<AddressRange>,
-    /// SHA-256 of the client certificate in hexadecimal, when bound to one.
+    /// The certificate it must show over TLS, named as [`Certificate::is_named`] reads it; none means any, or no TLS.
     #[serde(default)]
     pub certificate: Option<String>,
     /// How its unlabelled text is read.
@@ -191,12 +191,18 @@ impl Source {
     ///
     /// The most exact source wins: a bound certificate counts most, then calling AE title,
     /// called AE title and a listed address.
-    pub fn matches(&self, called: &AeTitle, calling: &AeTitle, peer: IpAddr, certificate: Option<&str>) -> Option<u8> {
+    pub fn matches(
+        &self,
+        called: &AeTitle,
+        calling: &AeTitle,
+        peer: IpAddr,
+        certificate: Option<&Certificate>,
+    ) -> Option<u8> {
         let fits = |wanted: &Option<AeTitle>, shown: &AeTitle| wanted.as_ref().is_none_or(|w| w == shown);
         if !fits(&self.called, called) || !fits(&self.calling, calling) {
             return None;
         }
-        if self.certificate.is_some() && self.certificate.as_deref() != certificate {
+        if self.certificate.as_ref().is_some_and(|name| !certificate.is_some_and(|shown| shown.is_named(name))) {
             return None;
         }
         if !self.addresses.is_empty() && !self.addresses.iter().any(|range| range.contains(peer)) {
@@ -238,6 +244,20 @@ mod tests {
         let peer: IpAddr = "10.2.3.4".parse().expect("ip");
         assert_eq!(a.matches(&khoanh, &ct01, peer, None), None);
         assert_eq!(b.matches(&khoanh, &ct01, peer, None), Some(5));
+    }
+
+    #[test]
+    fn a_source_bound_to_a_certificate_is_nobody_without_it_and_the_first_choice_with_it() {
+        let (ct01, khoanh) = (AeTitle::parse("CT01").expect("ae"), AeTitle::parse("KHOANH").expect("ae"));
+        let bound = Source { certificate: Some("CN=CT01,O=A".into()), ..source(None, None, &[]) };
+        let open = source(Some("KHOANH"), Some("CT01"), &["10.0.0.0/8"]);
+        let peer: IpAddr = "10.2.3.4".parse().expect("ip");
+        let shown = |subject: &str| Certificate { fingerprint: "0".repeat(64), subject: subject.into() };
+        let matches =
+            |source: &Source, subject: Option<&str>| source.matches(&khoanh, &ct01, peer, subject.map(shown).as_ref());
+        assert_eq!(matches(&bound, None), None);
+        assert_eq!(matches(&bound, Some("CN=CT01,O=B")), None, "another hospital's");
+        assert!(matches(&bound, Some("O=A,CN=CT01")) > matches(&open, Some("O=A,CN=CT01")));
     }
 
     #[test]

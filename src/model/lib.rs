@@ -6,6 +6,7 @@
 pub mod ae;
 pub mod attribute;
 pub mod caller;
+pub mod certificate;
 pub mod checksum;
 pub mod date;
 pub mod destination;
@@ -23,8 +24,9 @@ pub mod uid;
 pub use ae::AeTitle;
 pub use attribute::{AttrKey, Attributes, Level};
 pub use caller::{Caller, Role, Scope};
+pub use certificate::Certificate;
 pub use date::Date;
-pub use destination::Destination;
+pub use destination::{Destination, DestinationTls};
 pub use facility::{Facility, FacilityCode, Source};
 pub use fact::{Fact, Lsn, SealedFact};
 pub use instance::{Difference, Digest, Flag, Frames, InstanceHead, Layout, Outcome, PixelSpan, Span, Via};

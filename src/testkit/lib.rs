@@ -5,6 +5,7 @@
 //! the archive, so that a mistake is not proved right by the same mistake.
 
 pub mod association;
+pub mod certificates;
 pub mod corpus;
 pub mod crash;
 pub mod disk;

@@ -20,6 +20,8 @@ pub struct Server {
     pub dicom: SocketAddr,
     /// Where HTTP is spoken.
     pub http: SocketAddr,
+    /// Where DICOM is spoken over TLS, if it is.
+    pub dicom_tls: Option<SocketAddr>,
     /// From the start of the process to the ready line.
     pub start_up: Duration,
 }
@@ -40,13 +42,13 @@ impl Server {
             .stderr(log)
             .spawn()?;
         let ready = child.stdout.take().and_then(|out| ready_line(BufReader::new(out)));
-        let Some((dicom, http)) = ready else {
+        let Some((dicom, http, dicom_tls)) = ready else {
             let _ = child.kill();
             let status = child.wait()?;
             return Err(io::Error::other(format!("no ready line, {status}; its log ends:\n{}", log_end(data))));
         };
         let (executable, data) = (executable.to_owned(), data.to_owned());
-        Ok(Self { child, executable, data, dicom, http, start_up: started.elapsed() })
+        Ok(Self { child, executable, data, dicom, http, dicom_tls, start_up: started.elapsed() })
     }
 
     /// Process id.
@@ -119,7 +121,7 @@ fn log_file(data: &Path) -> PathBuf {
 }
 
 /// Waits for the ready line; the rest of the output is drained by a thread so that the child never blocks.
-fn ready_line(mut out: BufReader<std::process::ChildStdout>) -> Option<(SocketAddr, SocketAddr)> {
+fn ready_line(mut out: BufReader<std::process::ChildStdout>) -> Option<(SocketAddr, SocketAddr, Option<SocketAddr>)> {
     let mut line = String::new();
     loop {
         line.clear();
@@ -131,7 +133,7 @@ fn ready_line(mut out: BufReader<std::process::ChildStdout>) -> Option<(SocketAd
         }
     }
     std::thread::spawn(move || io::copy(&mut out, &mut io::sink()));
-    Some((address(&line, "dicom")?, address(&line, "http")?))
+    Some((address(&line, "dicom")?, address(&line, "http")?, address(&line, "dicom_tls")))
 }
 
 fn address(line: &str, name: &str) -> Option<SocketAddr> {

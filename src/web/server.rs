@@ -5,7 +5,6 @@
 mod connections;
 mod request_line;
 mod socket;
-mod tls;
 
 use crate::app::{self, App};
 use crate::auth::{TokenFileError, Tokens};
@@ -27,7 +26,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 pub use tls::TlsError;
@@ -79,7 +77,7 @@ pub struct Server {
 
 struct Shared {
     router: Router,
-    tls: Option<TlsAcceptor>,
+    tls: Option<tls::Server>,
     options: Options,
     connections: Arc<Connections>,
 }
@@ -98,7 +96,12 @@ impl Server {
         if !tokens.required() {
             tracing::warn!(%address, "no token file: loopback only, every request is the demo facility's");
         }
-        let tls = options.tls.as_ref().map(tls::acceptor).transpose()?;
+        let tls = options.tls.clone().map(|own| {
+            let protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            let (peers, authorities, revoked) = (tls::Peers::Unasked, None, None);
+            tls::Server::new(tls::ServerFiles { used_for: "http", own, peers, authorities, revoked, protocols })
+        });
+        tls.as_ref().map(tls::Server::acceptor).transpose()?;
         let listen = |error| BindError::Listen { address, error };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let bound = listener.local_addr().map_err(listen)?;
@@ -169,12 +172,25 @@ async fn establish(stream: TcpStream, peer: Peer, place: &Place, shared: &Arc<Sh
     let limit = shared.options.header_timeout;
     match &shared.tls {
         None => first_request(stream, peer, place, shared, drain).await,
-        Some(acceptor) => match tokio::time::timeout(limit, acceptor.accept(stream)).await {
+        Some(server) => match handshake(server, limit, stream).await {
             Ok(Ok(stream)) => first_request(stream, peer, place, shared, drain).await,
-            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+            Ok(Err(error)) => {
+                let why = tls::explain(&error).unwrap_or_else(|| error.to_string());
+                tracing::debug!(why, "TLS handshake failed");
+            }
             Err(_) => tracing::debug!("TLS handshake took too long"),
         },
     }
+}
+
+/// Shakes hands with the certificate of now.
+async fn handshake(
+    server: &tls::Server,
+    limit: Duration,
+    stream: TcpStream,
+) -> Result<std::io::Result<tls::Accepted<TcpStream>>, tokio::time::error::Elapsed> {
+    let acceptor = server.acceptor().map_err(std::io::Error::other);
+    tokio::time::timeout(limit, async { acceptor?.accept(stream).await }).await
 }
 
 /// Waits for the first request line, then hands the connection to HTTP.

@@ -20,14 +20,15 @@ const FUNCTION_LINES_MAX: usize = 60;
 /// Who may depend on whom inside the workspace: dependencies point downward only (docs/ARCHITECTURE.md).
 const EDGES: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("tls", &["model"]),
     ("dataset", &["model"]),
     ("codec", &["dataset"]),
     ("store", &["model"]),
     ("index", &["model"]),
     ("archive", &["codec", "dataset", "store", "index", "model"]),
-    ("dimse", &["archive", "dataset", "model"]),
-    ("web", &["archive", "dataset", "model"]),
-    ("root", &["archive", "codec", "dataset", "dimse", "index", "model", "store", "web"]),
+    ("dimse", &["archive", "dataset", "model", "tls"]),
+    ("web", &["archive", "dataset", "model", "tls"]),
+    ("root", &["archive", "codec", "dataset", "dimse", "index", "model", "store", "tls", "web"]),
 ];
 
 /// Outside crates that only one of ours may name, so that they can be replaced.
@@ -43,6 +44,7 @@ const FENCED: &[(&str, &str)] = &[
     ("openjpeg-sys", "codec"),
     ("turbojpeg-sys", "codec"),
     ("cryptoki", "store"),
+    ("x509-cert", "tls"),
     ("object_store", "store"),
     ("aws-sdk-s3", "store"),
 ];

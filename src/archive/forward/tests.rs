@@ -147,6 +147,7 @@ fn destination() -> Destination {
         port: 104,
         facility: None,
         calling: None,
+        tls: None,
         description: String::new(),
         removed: false,
     }

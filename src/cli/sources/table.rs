@@ -2,7 +2,7 @@
 
 use super::charset;
 use model::facility::{AddressRange, CharsetHint};
-use model::{AeTitle, Facility, FacilityCode, Source};
+use model::{AeTitle, Certificate, Facility, FacilityCode, Source};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -130,11 +130,10 @@ fn source(row: &Row, facility: FacilityCode) -> Result<Source, String> {
     };
     let ranges = row.addresses.split([' ', ';', ',']).filter(|range| !range.is_empty());
     let addresses: Result<Vec<_>, _> = ranges.map(AddressRange::parse).collect();
-    let certificate = row.certificate.replace(':', "").to_lowercase();
-    let is_digest = certificate.len() == 64 && certificate.bytes().all(|b| b.is_ascii_hexdigit());
-    if !certificate.is_empty() && !is_digest {
-        return Err("a certificate is named by its SHA-256, 64 hexadecimal digits".into());
-    }
+    let certificate = match row.certificate.as_str() {
+        "" => None,
+        name => Some(Certificate::parse_name(name).map_err(|error| error.to_string())?),
+    };
     let calling = title(&row.calling)?;
     let shown = calling.as_ref().map_or("any", AeTitle::as_str);
     Ok(Source {
@@ -143,7 +142,7 @@ fn source(row: &Row, facility: FacilityCode) -> Result<Source, String> {
         called: title(&row.called)?,
         calling,
         addresses: addresses.map_err(|error| error.to_string())?,
-        certificate: (!certificate.is_empty()).then_some(certificate),
+        certificate,
         charset: if row.charset.is_empty() { CharsetHint::Auto } else { charset(&row.charset)? },
         issuer: row.issuer.clone(),
         disabled: yes_or_no(&row.disabled)?,

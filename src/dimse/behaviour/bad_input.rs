@@ -3,6 +3,7 @@
 use super::peer::{CT, Peer, encode, pdata, pdv, provider_abort, request, store_command};
 use super::server::{Server, eventually};
 use crate::Options;
+use std::io::Read;
 use std::net::Shutdown;
 
 const UNRECOGNIZED: u8 = 1;
@@ -123,7 +124,11 @@ fn a_first_pdu_that_is_no_request() {
         peer.pdu()
     };
     assert_eq!(answer(b"GET / HTTP/1.1\r\n\r\n"), Some(provider_abort(UNRECOGNIZED)));
-    assert_eq!(answer(&[0x16, 3, 1, 2, 0, 1, 0, 1]), Some(provider_abort(UNRECOGNIZED)));
+    let mut tls = server.connect();
+    tls.send(&[0x16, 3, 1, 2, 0, 1, 0, 1]);
+    let mut alert = [0; 7];
+    tls.stream.read_exact(&mut alert).expect("an alert");
+    assert_eq!(alert, [0x15, 3, 1, 0, 2, 2, 40], "in the language it speaks");
     assert_eq!(answer(&begun()), Some(provider_abort(UNEXPECTED)));
     assert_eq!(answer(&[1, 0, 0, 0, 0, 10]), Some(provider_abort(INVALID)));
     assert_eq!(answer(&[7, 0, 0, 0, 0, 4, 0, 0, 0, 0]), None);

@@ -108,6 +108,7 @@ fn a_registered_asker_is_called_again_until_it_answers() {
         facility: None,
         calling: None,
         description: String::new(),
+        tls: None,
         removed: false,
     });
     let mut peer = associate(&server, "CT01");

@@ -6,7 +6,7 @@ use archive::notices::{Notice, NoticeError};
 use archive::search::{SearchPage, Wanted};
 use archive::{FindError, FoundRow, IngestError, RetrieveError, Target, Unknown};
 use model::attribute::key;
-use model::{AeTitle, Attributes, Destination, FacilityCode, Level, Source, Uid};
+use model::{AeTitle, Attributes, Certificate, Destination, FacilityCode, Level, Source, Uid};
 use parking_lot::{Condvar, Mutex};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -140,7 +140,17 @@ impl Receiver for Memory {
     type Search = Rows;
     type Stored = Kept;
 
-    fn identify(&self, called: &AeTitle, calling: &AeTitle, _: IpAddr) -> Result<Source, Unknown> {
+    fn identify(
+        &self,
+        called: &AeTitle,
+        calling: &AeTitle,
+        _: IpAddr,
+        certificate: Option<&Certificate>,
+    ) -> Result<Source, Unknown> {
+        let bound = calling.as_str().strip_prefix("BOUND");
+        if bound.is_some_and(|name| !certificate.is_some_and(|shown| shown.is_named(&format!("CN={name}")))) {
+            return Err(Unknown::Calling);
+        }
         match (called.as_str(), calling.as_str()) {
             ("KHOANH", "STRANGER") => Err(Unknown::Calling),
             ("KHOANH", "DISABLED") => Err(Unknown::Disabled),

@@ -21,7 +21,7 @@ const JPEG: &str = "1.2.840.10008.1.2.4.50";
 const VIDEO: &str = "1.2.840.10008.1.2.4.100";
 
 /// An association with MOVE on context 7, GET on 9, and CT storage on 1 in the role of SCP.
-fn associate(server: &Server, calling: &str) -> Peer {
+pub(super) fn associate(server: &Server, calling: &str) -> Peer {
     let mut asked = request("KHOANH", calling);
     for (id, class) in [(7, MOVE), (9, GET)] {
         let transfer_syntaxes = vec![EXPLICIT.into()];
@@ -40,7 +40,7 @@ fn uid(text: &str) -> Uid {
     Uid::parse(text).expect("uid")
 }
 
-fn kept(number: usize, syntax: &str) -> Kept {
+pub(super) fn kept(number: usize, syntax: &str) -> Kept {
     let bytes = Some(vec![u8::try_from(number % 251).expect("small"); 1_000 + number]);
     Kept { sop_class: uid(CT), sop_instance: uid(&format!("1.2.{}", number + 1)), syntax: uid(syntax), bytes }
 }
@@ -53,6 +53,7 @@ fn destination(address: SocketAddr) -> Destination {
         facility: None,
         calling: Some(AeTitle::parse("MOVER").expect("title")),
         description: String::new(),
+        tls: None,
         removed: false,
     }
 }
@@ -137,6 +138,13 @@ fn last(peer: &mut Peer) -> Told {
             return told;
         }
     }
+}
+
+/// Has everything moved; the final status and how many were completed.
+pub(super) fn move_all(peer: &mut Peer) -> (u16, Option<u16>) {
+    ask(peer, 7, "KHOANH", &study());
+    let Told { status, counts: [_, completed, ..], .. } = last(peer);
+    (status, completed)
 }
 
 fn done(status: u16, counts: [u16; 3], failed: &[&str]) -> Told {

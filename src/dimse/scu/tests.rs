@@ -12,7 +12,7 @@ const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 
 fn peer(address: SocketAddr, calling: &str) -> Peer {
     let title = |text: &str| AeTitle::parse(text).expect("title");
-    Peer { address: address.to_string(), called: title("KHOANH"), calling: title(calling) }
+    Peer { address: address.to_string(), called: title("KHOANH"), calling: title(calling), secure: None }
 }
 
 fn proposals() -> Vec<Proposal> {

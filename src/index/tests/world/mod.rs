@@ -185,6 +185,7 @@ impl World {
             facility: None,
             calling: None,
             description: String::new(),
+            tls: None,
             removed: self.rng.bool(),
         }
     }
