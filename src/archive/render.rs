@@ -5,9 +5,11 @@
 //! and kept by the index as a cache.
 
 mod source;
+mod state;
 mod strips;
 mod thumbnail;
 
+pub use state::Presented;
 pub use thumbnail::Thumbnail;
 pub(crate) use thumbnail::start_thumbnails;
 
@@ -75,6 +77,15 @@ impl From<RenderError> for PictureError {
     }
 }
 
+/// Text that is burnt into a picture (PS3.18 section 8.3.5.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Annotation {
+    /// Whom it shows.
+    pub patient: bool,
+    /// How it was made.
+    pub technique: bool,
+}
+
 /// A picture as it is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wanted {
@@ -84,6 +95,8 @@ pub struct Wanted {
     pub encoding: Encoding,
     /// Quality of JPEG, 1 to 100.
     pub quality: u8,
+    /// Text.
+    pub annotation: Annotation,
 }
 
 impl Wanted {
@@ -93,13 +106,13 @@ impl Wanted {
     /// An instance's own display in a media type.
     #[must_use]
     pub fn plain(encoding: Encoding) -> Self {
-        Self { how: Options::default(), encoding, quality: Self::QUALITY }
+        Self { how: Options::default(), encoding, quality: Self::QUALITY, annotation: Annotation::default() }
     }
 
     /// Tells one picture of an instance from the others.
     #[must_use]
     pub fn name(&self) -> String {
-        format!("{:?} {} {:?}", self.encoding, self.quality, self.how)
+        format!("{:?} {} {:?} {:?}", self.encoding, self.quality, self.annotation, self.how)
     }
 }
 
@@ -181,6 +194,7 @@ impl Archive {
         number: u32,
         wanted: &Wanted,
     ) -> Result<Arc<Vec<u8>>, PictureError> {
+        let wanted = &self.labelled(row, wanted)?;
         self.once(self.picture_key(row, &number.to_string(), wanted), || {
             let source = source::Source::open(self, row)?;
             if wanted.encoding == Encoding::Jpeg
@@ -219,6 +233,7 @@ impl Archive {
             let what = format!("an animation has at most {most} frames (pictures.frames_max): ask for some of them");
             return Err(PictureError::TooLarge { what });
         }
+        let wanted = &self.labelled(row, wanted)?;
         let list = numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
         self.once(self.picture_key(row, &format!("gif {list}"), wanted), || {
             let source = source::Source::open(self, row)?;

@@ -2,19 +2,24 @@
 //!
 //! Takes frames as decoders give them and the attributes around them; knows no archive and no request.
 //! The same input gives the same bytes.
-//! Text is never burnt in: `annotation` draws the overlay planes of the image and nothing else.
+//! Which text is burnt in is the asker's matter ([`Labels`]); here it is only drawn.
 
+mod canvas;
 mod colour;
 mod description;
 mod encode;
+mod graphics;
 mod grey;
+mod labels;
 mod lut;
 mod numbers;
 mod overlay;
 mod palette;
 mod png;
+mod presentation;
 mod profile;
 mod shrink;
+mod shutter;
 #[cfg(test)]
 mod tests;
 mod tones;
@@ -24,6 +29,8 @@ mod window;
 
 pub use description::Description;
 pub use encode::{Encoding, animate};
+pub use labels::Labels;
+pub use presentation::{Presentation, Referenced, is_presentation};
 pub use profile::Profile;
 pub use shrink::Shrink;
 pub use tones::Tones;
@@ -71,6 +78,10 @@ pub struct Options {
     pub profile: Profile,
     /// Whether overlay planes are drawn.
     pub overlays: bool,
+    /// Text in the corners.
+    pub labels: Labels,
+    /// How somebody wanted the image to be seen; goes before what the image says itself.
+    pub presentation: Option<Presentation>,
     /// Values that are black and white where the image names no window: those of several frames together.
     pub range: Option<(f64, f64)>,
 }
@@ -78,7 +89,7 @@ pub struct Options {
 impl Options {
     /// Whether anything is drawn over the pixels.
     fn draws(&self) -> bool {
-        self.overlays
+        self.overlays || self.presentation.is_some() || !self.labels.is_empty()
     }
 
     /// How often a picture may be halved and the like before it is brought to its size: the shape of that step.
@@ -126,6 +137,41 @@ impl Picture {
         self
     }
 
+    /// A quarter turn clockwise.
+    fn turned(self) -> Self {
+        let (wide, high, samples) = (self.width, self.height, self.samples());
+        let row = self.row_bytes();
+        let columns = usize::try_from(wide).unwrap_or(0);
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        for column in 0..columns {
+            for line in self.bytes.chunks_exact(row).rev() {
+                bytes.extend_from_slice(line.get(column * samples..(column + 1) * samples).unwrap_or_default());
+            }
+        }
+        Self { width: high, height: wide, bytes, ..self }
+    }
+
+    /// A part of whole pixels, black where it lies outside.
+    fn part(&self, [left, top]: [f64; 2], [wide, high]: [f64; 2]) -> Self {
+        let (width, height) = (numbers::whole(wide).max(1), numbers::whole(high).max(1));
+        let (left, top) = (numbers::nearest(left), numbers::nearest(top));
+        let samples = i64::try_from(self.samples()).unwrap_or(1);
+        let row = usize::try_from(i64::from(width) * samples).unwrap_or(0);
+        let mut bytes = vec![0; row.saturating_mul(usize::try_from(height).unwrap_or(0))];
+        let (from, to) = (left.max(0), (left + i64::from(width)).min(i64::from(self.width)));
+        let place = |at: i64| usize::try_from(at * samples).unwrap_or(0);
+        for (line, number) in bytes.chunks_exact_mut(row.max(1)).zip(top..) {
+            let Ok(number) = usize::try_from(number) else { continue };
+            let own = self.bytes.chunks_exact(self.row_bytes()).nth(number);
+            let own = own.and_then(|own| own.get(place(from)..place(to.max(from))));
+            let target = line.get_mut(place(from - left)..place(to.max(from) - left));
+            if let (Some(own), Some(target)) = (own, target) {
+                target.copy_from_slice(own);
+            }
+        }
+        Self { width, height, bytes, ..self.bare() }
+    }
+
     /// Top and bottom exchanged.
     fn upside_down(self) -> Self {
         let bytes = self.bytes.chunks_exact(self.row_bytes()).rev().flatten().copied().collect();
@@ -146,6 +192,9 @@ pub fn picture(
     let (colour, bytes) = match frame.photometric {
         Photometric::Monochrome1 | Photometric::Monochrome2 => {
             let mut grey = description.grey(number, frame.photometric, frame.signed);
+            if let Some(state) = &options.presentation {
+                state.tone(&mut grey, description, number, frame.signed);
+            }
             if let Some(window) = options.window {
                 grey.voi = Voi::Window(window);
             } else if let (Voi::Range, Some((low, high))) = (&grey.voi, options.range) {
@@ -166,8 +215,43 @@ pub fn picture(
     if options.overlays {
         overlay::draw(&mut picture, description.root(), number);
     }
-    if let Some(viewport) = &options.viewport {
-        picture = viewport.apply(&picture)?;
+    match &options.presentation {
+        Some(state) => picture = presented(picture, description, number, state, options)?,
+        None => {
+            if let Some(viewport) = &options.viewport {
+                picture = viewport.apply(&picture)?;
+            }
+        }
     }
+    options.labels.draw(&mut picture);
     options.profile.apply(picture, description.profile())
+}
+
+/// A picture as a presentation state wants it seen, in the viewport asked for.
+fn presented(
+    picture: Picture,
+    description: &Description,
+    number: u32,
+    state: &Presentation,
+    options: &Options,
+) -> Result<Picture, RenderError> {
+    let mut picture = state.colours(picture);
+    state.cover(&mut picture, description, number);
+    let (picture, place) = state.arrange(picture, description, number);
+    let whole = [0.0, 0.0, f64::from(picture.width), f64::from(picture.height)];
+    let (part, size) = match &options.viewport {
+        Some(viewport) => {
+            (viewport.part(picture.width, picture.height)?, viewport.size(picture.width, picture.height)?)
+        }
+        None => (whole, (picture.width, picture.height)),
+    };
+    let mut picture = match &options.viewport {
+        Some(viewport) => viewport.apply(&picture)?,
+        None => picture,
+    };
+    let mirrored = options.viewport.is_some_and(|viewport| viewport.mirrors());
+    if !mirrored {
+        state.annotate(&mut picture, description, number, &presentation::Mapped { place, part, size });
+    }
+    Ok(picture)
 }

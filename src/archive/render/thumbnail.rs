@@ -151,7 +151,7 @@ impl Wanted {
     #[must_use]
     pub fn small(encoding: Encoding) -> Self {
         let how = Options { viewport: Some(Viewport::fit(SIDE, SIDE)), ..Options::default() };
-        Self { how, encoding, quality: QUALITY }
+        Self { how, encoding, quality: QUALITY, ..Self::plain(encoding) }
     }
 }
 

@@ -42,6 +42,15 @@ impl Description {
         &self.root
     }
 
+    pub(super) fn into_root(self) -> Node {
+        self.root
+    }
+
+    /// SOP Instance UID.
+    pub(super) fn instance(&self) -> Option<String> {
+        self.root.text(0x0008_0018)
+    }
+
     /// The Image Pixel module; nothing where a part of it is missing or of no known kind.
     #[must_use]
     pub fn format(&self) -> Option<PixelFormat> {

@@ -72,6 +72,11 @@ impl Lut {
         u8::try_from(wide).unwrap_or(u8::MAX)
     }
 
+    /// Input value of the first entry.
+    pub(crate) fn first(&self) -> i64 {
+        self.first
+    }
+
     /// How many entries there are.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()

@@ -13,8 +13,24 @@ const GROUPS: std::ops::RangeInclusive<u32> = 0x6000..=0x601E;
 pub(super) fn draw(picture: &mut Picture, root: &Node, frame: u32) {
     for group in GROUPS.step_by(2) {
         if let Some(plane) = Plane::of(root, group, frame) {
-            plane.draw(picture);
+            plane.draw(picture, u8::MAX);
         }
+    }
+}
+
+/// Draws the planes that a presentation state activates: those of the image, and its own, by their groups.
+pub(super) fn draw_active(picture: &mut Picture, image: &Node, state: &Node, frame: u32) {
+    for group in GROUPS.step_by(2).filter(|group| state.text(group << 16 | 0x1001).is_some()) {
+        if let Some(plane) = Plane::of(state, group, frame).or_else(|| Plane::of(image, group, frame)) {
+            plane.draw(picture, u8::MAX);
+        }
+    }
+}
+
+/// Covers what a plane marks, as a bitmap shutter does.
+pub(super) fn cover(picture: &mut Picture, root: &Node, group: u32, frame: u32, tone: u8) {
+    if let Some(plane) = GROUPS.contains(&group).then(|| Plane::of(root, group, frame)).flatten() {
+        plane.draw(picture, tone);
     }
 }
 
@@ -47,7 +63,7 @@ impl<'a> Plane<'a> {
         Some(Self { rows, columns, origin: (edge(0), edge(1)), bits, start })
     }
 
-    fn draw(&self, picture: &mut Picture) {
+    fn draw(&self, picture: &mut Picture, tone: u8) {
         let width = usize::try_from(picture.width).unwrap_or(0);
         let samples = if picture.colour { 3 } else { 1 };
         // Only what lies over the picture: a plane may say that it is far larger.
@@ -62,7 +78,7 @@ impl<'a> Plane<'a> {
                 }
                 let at = (y * width + x) * samples;
                 if let Some(pixel) = picture.bytes.get_mut(at..at + samples) {
-                    pixel.fill(u8::MAX);
+                    pixel.fill(tone);
                 }
             }
         }

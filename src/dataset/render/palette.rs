@@ -24,6 +24,18 @@ impl Palette {
         Some(Self([red?, green?, blue?]))
     }
 
+    /// Red, green and blue of brightness: the palette's ends are those of the bytes.
+    pub(crate) fn tint(&self, bytes: &[u8]) -> Vec<u8> {
+        let colour = |level: u8| {
+            self.0.each_ref().map(|table| {
+                let last = i64::try_from(table.len().saturating_sub(1)).unwrap_or(0);
+                table.byte(table.first().saturating_add((i64::from(level) * last + 127) / 255))
+            })
+        };
+        let all: Vec<[u8; 3]> = (0..=u8::MAX).map(colour).collect();
+        bytes.iter().flat_map(|level| all.get(usize::from(*level)).copied().unwrap_or_default()).collect()
+    }
+
     /// Red, green and blue of every pixel.
     pub(crate) fn apply(&self, frame: &DecodedFrame) -> Vec<u8> {
         let colour = |index: i64| self.0.each_ref().map(|table| table.byte(index));

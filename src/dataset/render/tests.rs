@@ -143,3 +143,35 @@ fn the_frame_time_is_read_from_whatever_names_it() {
     assert_eq!(time(&text(0x0018_1063, "0")), None);
     assert_eq!(time(&[]), None);
 }
+
+#[test]
+fn a_presentation_state_goes_before_what_the_image_says() {
+    let own = [text(0x0028_1050, "50.5"), text(0x0028_1051, "101")].concat();
+    let image = [explicit(0x0008_0018, b"UI", b"1.2.3\0"), format("MONOCHROME2 ", 3, 12), own].concat();
+    let reference = |uid: &[u8]| sequence(0x0008_1140, &[explicit(0x0008_1155, b"UI", uid)]);
+    let voi = |uid: &[u8], center: &str| [reference(uid), text(0x0028_1050, center), text(0x0028_1051, "101")].concat();
+    let turn = |degrees: u16, flip: &[u8]| {
+        [explicit(0x0070_0041, b"CS", flip), explicit(0x0070_0042, b"US", &degrees.to_le_bytes())].concat()
+    };
+    let state = |name: &str, parts: &[Vec<u8>]| Presentation::new(describe(&parts.concat()), name.into());
+    let window = sequence(0x0028_3110, &[voi(b"9.9\0", "50.5"), voi(b"1.2.3\0", "150.5")]);
+    let shape = explicit(0x2050_0020, b"CS", b"INVERSE ");
+    let shown = |state: &Presentation| {
+        let options = Options { presentation: Some(state.clone()), ..Options::default() };
+        let (description, bytes) = (describe(&image), [0_u16, 150, 200].map(u16::to_le_bytes).concat());
+        let frame = native::decode(&bytes, &description.format().expect("a format"), false).expect("a frame");
+        let picture = picture(&frame, &description, 0, &options).expect("a picture");
+        (picture.width, picture.height, picture.bytes)
+    };
+    assert_eq!(shown(&state("a", &[window.clone(), turn(0, b"N ")])), (3, 1, vec![0, 128, 255]));
+    assert_eq!(shown(&state("b", &[window.clone(), turn(0, b"Y ")])), (3, 1, vec![255, 128, 0]));
+    assert_eq!(shown(&state("c", &[window.clone(), turn(90, b"N ")])), (1, 3, vec![0, 128, 255]));
+    assert_eq!(shown(&state("d", &[window.clone(), turn(270, b"N ")])), (1, 3, vec![255, 128, 0]));
+    assert_eq!(shown(&state("e", &[window, shape])), (3, 1, vec![255, 128, 0]));
+    // Without a VOI transformation of its own the whole range is shown, not the image's window.
+    assert_eq!(shown(&state("f", &[turn(0, b"N ")])), (3, 1, vec![0, 191, 255]));
+    let corner = |tag: u32, x: i32, y: i32| explicit(tag, b"SL", &[x, y].map(i32::to_le_bytes).concat());
+    let area = [corner(0x0070_0052, 2, 0), corner(0x0070_0053, 4, 1)].concat();
+    let part = state("g", &[sequence(0x0070_005A, &[area])]);
+    assert_eq!(shown(&part), (3, 2, vec![0, 0, 0, 191, 255, 0]), "beyond the image it is black");
+}

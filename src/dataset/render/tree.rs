@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 const KEPT_MAX: usize = 64 << 20;
 
 /// Sequences whose items are read.
-const SEQUENCES: [u32; 14] = [
+const SEQUENCES: [u32; 15] = [
     0x0008_1115, // Referenced Series
     0x0008_1140, // Referenced Image
     0x0028_3000, // Modality LUT
@@ -22,6 +22,7 @@ const SEQUENCES: [u32; 14] = [
     0x0028_9132, // Frame VOI LUT
     0x0028_9145, // Pixel Value Transformation
     0x0070_0001, // Graphic Annotation
+    0x0070_0008, // Text Object
     0x0070_0009, // Graphic Object
     0x0070_005A, // Displayed Area Selection
     0x0070_0060, // Graphic Layer
@@ -33,10 +34,14 @@ const SEQUENCES: [u32; 14] = [
 /// Whether a value is read by rendering.
 fn is_read(tag: u32) -> bool {
     match tag >> 16 {
-        0x0008 => matches!(tag, 0x0008_0016 | 0x0008_0018 | 0x0008_1150 | 0x0008_1155 | 0x0008_1160 | 0x0008_2144),
+        0x0008 => matches!(
+            tag,
+            0x0008_0005 | 0x0008_0016 | 0x0008_0018 | 0x0008_1150 | 0x0008_1155 | 0x0008_1160 | 0x0008_2144
+        ),
         0x0018 => matches!(tag, 0x0018_1063 | 0x0018_1065 | 0x0018_0040 | 0x0018_1600..=0x0018_1624),
+        0x0020 => tag == 0x0020_000E,
         0x0028 => !SEQUENCES.contains(&tag),
-        0x0070 => matches!(tag, 0x0070_0020..=0x0070_0024 | 0x0070_0041 | 0x0070_0042 | 0x0070_0052..=0x0070_0103),
+        0x0070 => matches!(tag, 0x0070_0002..=0x0070_0024 | 0x0070_0041 | 0x0070_0042 | 0x0070_0052..=0x0070_0103),
         0x2050 => tag == 0x2050_0020,
         group => (0x6000..=0x601E).contains(&group) && group % 2 == 0,
     }
@@ -65,6 +70,22 @@ impl Value {
         let numbers = self.text();
         let parsed = numbers.split('\\').filter_map(|one| one.trim().parse::<f64>().ok());
         parsed.filter(|number| number.is_finite()).collect()
+    }
+
+    /// Signed 32-bit words.
+    pub(crate) fn longs(&self) -> Vec<i32> {
+        self.fours().map(u32::cast_signed).collect()
+    }
+
+    /// Real numbers of single precision; those that are none count as zero.
+    pub(crate) fn floats(&self) -> Vec<f64> {
+        let number = |word: u32| f64::from(f32::from_bits(word));
+        self.fours().map(number).map(|number| if number.is_finite() { number } else { 0.0 }).collect()
+    }
+
+    fn fours(&self) -> impl Iterator<Item = u32> {
+        let words = self.bytes.as_chunks::<4>().0.iter();
+        words.map(|word| if self.big_endian { u32::from_be_bytes(*word) } else { u32::from_le_bytes(*word) })
     }
 
     /// 16-bit words.

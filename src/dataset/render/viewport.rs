@@ -65,6 +65,12 @@ impl Viewport {
         Ok((side(wide, self.width), side(high, self.height)))
     }
 
+    /// Whether the part is mirrored.
+    pub(super) fn mirrors(&self) -> bool {
+        let [.., wide, high] = self.region;
+        [wide, high].iter().flatten().any(|side| *side < 0.0)
+    }
+
     /// Left and upper edge, width and height of what is shown of a picture.
     pub(super) fn part(&self, width: u32, height: u32) -> Result<[f64; 4], RenderError> {
         let (whole_width, whole_height) = (f64::from(width), f64::from(height));

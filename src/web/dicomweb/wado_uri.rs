@@ -19,7 +19,7 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
         return Err(bad("objects are given out as they were received; nothing is anonymized here", "anonymize"));
     }
     let (study, series, instance) = (uid(&call, "studyUID")?, uid(&call, "seriesUID")?, uid(&call, "objectUID")?);
-    let target = Target::Instance { study, series, instance };
+    let target = Target::Instance { study: study.clone(), series, instance };
     let selection = select(&call, target.clone()).await?;
     let row = selection.instances.into_iter().next();
     let row = row.ok_or_else(|| Problem::new(Kind::NotFound, "the archive has no such instance"))?;
@@ -27,7 +27,11 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
     let object = ranges.iter().any(|range| range.main == "application" && range.sub == "dicom");
     if !object && Archive::has_pictures(&row) {
         let asked = parameters::by_uri(&|name| parameter(&call, name).map(str::to_owned))?;
-        return pictures::by_uri(&call, row, &ranges, asked).await;
+        let state = presentation(&call, &study).await?;
+        return match state {
+            Some(state) => pictures::by_state(&call, state, Some(row), &ranges, asked).await,
+            None => pictures::by_uri(&call, row, &ranges, asked).await,
+        };
     }
     if !object {
         return rendered::answer(&call, row, &ranges).await;
@@ -42,6 +46,18 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
         }
     }
     instances::answer(&call, &ranges, target, true).await
+}
+
+/// The presentation state that a request names for its image (PS3.18 section 9.1.2.2.11), in the same study.
+async fn presentation(call: &Call, study: &Uid) -> Result<Option<InstanceRow>, Problem> {
+    if parameter(call, "presentationUID").is_none() && parameter(call, "presentationSeriesUID").is_none() {
+        return Ok(None);
+    }
+    let (series, instance) = (uid(call, "presentationSeriesUID")?, uid(call, "presentationUID")?);
+    let selection = select(call, Target::Instance { study: study.clone(), series, instance }).await?;
+    let row = selection.instances.into_iter().next().filter(Archive::is_presentation);
+    let none = || bad("this is no presentation state that is applied", "presentationUID");
+    row.map(Some).ok_or_else(none)
 }
 
 /// The media types of `contentType`, else of the Accept header where it says anything, else what suits the object.

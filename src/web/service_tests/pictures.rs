@@ -84,7 +84,20 @@ async fn parameters_count_and_bad_ones_are_refused_with_their_reason() {
     let (fine, coarse) =
         (service.get(&ask("quality=95"), ONE_JPEG).await, service.get(&ask("quality=10"), ONE_JPEG).await);
     assert!(fine.body.len() > 2 * coarse.body.len());
-    assert!(service.get(&ask("annotation=patient"), png).await.header(header::WARNING).contains("no text"));
+    let labelled = [
+        plain,
+        service.get(&ask("annotation=patient"), png).await,
+        service.get(&ask("annotation=patient,technique"), png).await,
+    ];
+    for (at, answer) in labelled.iter().enumerate() {
+        let others = labelled.iter().skip(at + 1);
+        assert!(
+            others
+                .clone()
+                .all(|other| other.body != answer.body && other.header(header::ETAG) != answer.header(header::ETAG))
+        );
+        assert_eq!(png_size(&answer.body), (512, 512));
+    }
     for (bad, name) in [
         ("window=40,0,linear", "window"),
         ("window=40", "window"),
@@ -253,4 +266,35 @@ async fn wado_uri_gives_pictures_by_its_own_names() {
     }
     let beyond = service.get(&uri(&paths[1], "&contentType=image/jpeg&frameNumber=99"), "*/*").await;
     assert_eq!(beyond.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_presentation_state_shows_its_image() {
+    let (service, paths) = with(&[CT, "generated/pr-ct-series.dcm"]).await;
+    let plain = service.get(&format!("{}/rendered", paths[0]), "image/png").await;
+    let state = service.get(&format!("{}/rendered", paths[1]), "image/png").await;
+    assert_eq!((state.status, png_size(&state.body)), (StatusCode::OK, (512, 512)));
+    let window = service.get(&format!("{}/rendered?window=100,400,linear", paths[0]), "image/png").await;
+    assert!(state.body == window.body && state.body != plain.body, "its window is 100, 400");
+    let small = service.get(&format!("{}/rendered?viewport=64,64", paths[1]), "*/*").await;
+    assert_eq!((small.status, small.content_type()), (StatusCode::OK, ONE_JPEG));
+
+    let uid = |path: &str, at: usize| path.split('/').nth(at).expect("a UID").to_owned();
+    let ask = |state: &str, series: &str| {
+        let image = &paths[0];
+        format!(
+            "/wado?requestType=WADO&studyUID={}&seriesUID={}&objectUID={}&contentType=image/png\
+             &presentationUID={state}&presentationSeriesUID={series}",
+            uid(image, 3),
+            uid(image, 5),
+            uid(image, 7)
+        )
+    };
+    let by_uri = service.get(&ask(&uid(&paths[1], 7), &uid(&paths[1], 5)), "*/*").await;
+    assert!(by_uri.status == StatusCode::OK && by_uri.body == state.body);
+    let none = service.get(&ask(&uid(&paths[0], 7), &uid(&paths[0], 5)), "*/*").await;
+    assert_eq!(none.status, StatusCode::BAD_REQUEST);
+    assert_eq!(service.get(&ask("1.9", "1.8"), "*/*").await.status, StatusCode::NOT_FOUND);
+    let (alone, paths) = with(&["generated/pr-ct-series.dcm"]).await;
+    assert_eq!(alone.get(&format!("{}/rendered", paths[0]), "*/*").await.status, StatusCode::NOT_FOUND);
 }

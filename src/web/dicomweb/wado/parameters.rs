@@ -4,7 +4,7 @@
 
 use crate::app::Call;
 use crate::problem::{Kind, Problem};
-use archive::render::Wanted;
+use archive::render::{Annotation, Wanted};
 use dataset::render::{BadParameter, Encoding, Function, Options, Profile, SIDE_MAX, Viewport, Window};
 
 /// How pictures are wanted; the media type is decided later.
@@ -13,10 +13,16 @@ pub(super) fn rendered(call: &Call) -> Result<Wanted, Problem> {
     let window = read("window").map(Window::parse).transpose().map_err(at("window"))?;
     let viewport = read("viewport").map(Viewport::parse).transpose().map_err(at("viewport"))?;
     let profile = read("iccprofile").map(Profile::parse).transpose().map_err(at("iccprofile"))?;
-    let overlays = read("annotation").map(annotation).transpose().map_err(at("annotation"))?.is_some();
+    let annotation = read("annotation").map(annotation).transpose().map_err(at("annotation"))?;
     let quality = read("quality").map(quality).transpose().map_err(at("quality"))?;
-    let how = Options { window, viewport, profile: profile.unwrap_or_default(), overlays, range: None };
-    Ok(Wanted { how, encoding: Encoding::Jpeg, quality: quality.unwrap_or(Wanted::QUALITY) })
+    let how = Options {
+        window,
+        viewport,
+        profile: profile.unwrap_or_default(),
+        overlays: annotation.is_some(),
+        ..Options::default()
+    };
+    Ok(wanted(how, quality, annotation))
 }
 
 /// How a thumbnail is wanted; nothing where it is the usual one.
@@ -49,19 +55,18 @@ pub(crate) fn by_uri(value: &dyn Fn(&str) -> Option<String>) -> Result<(Wanted, 
     let (rows, columns) = (side("rows")?, side("columns")?);
     let viewport = (rows.is_some() || columns.is_some())
         .then(|| Viewport::fit(columns.unwrap_or(SIDE_MAX), rows.unwrap_or(SIDE_MAX)));
-    let overlays = value("annotation").map(|text| annotation(&text)).transpose().map_err(at("annotation"))?.is_some();
+    let annotation = value("annotation").map(|text| annotation(&text)).transpose().map_err(at("annotation"))?;
     let quality = value("imageQuality").map(|text| quality(&text)).transpose().map_err(at("imageQuality"))?;
     let bad = || at("frameNumber")(BadParameter("frameNumber is a number from 1".into()));
     let parse = |text: String| text.trim().parse::<u32>().ok().filter(|number| *number > 0).ok_or_else(bad);
     let frame = value("frameNumber").map(parse).transpose()?;
-    let how = Options { window, viewport, overlays, ..Options::default() };
-    Ok((Wanted { how, encoding: Encoding::Jpeg, quality: quality.unwrap_or(Wanted::QUALITY) }, frame))
+    let how = Options { window, viewport, overlays: annotation.is_some(), ..Options::default() };
+    Ok((wanted(how, quality, annotation), frame))
 }
 
-/// Says that text is not burnt in, where it was asked for.
-pub(super) fn notes(wanted: &Wanted) -> Vec<String> {
-    let note = "annotation draws the overlay planes of an image; no text is burnt into pictures";
-    if wanted.how.overlays { vec![note.into()] } else { Vec::new() }
+fn wanted(how: Options, quality: Option<u8>, annotation: Option<Annotation>) -> Wanted {
+    let annotation = annotation.unwrap_or_default();
+    Wanted { how, encoding: Encoding::Jpeg, quality: quality.unwrap_or(Wanted::QUALITY), annotation }
 }
 
 fn quality(text: &str) -> Result<u8, BadParameter> {
@@ -69,9 +74,16 @@ fn quality(text: &str) -> Result<u8, BadParameter> {
     quality.ok_or_else(|| BadParameter("quality is a whole number from 1 to 100".into()))
 }
 
-fn annotation(text: &str) -> Result<(), BadParameter> {
-    let known = text.split(',').all(|word| matches!(word.trim(), "patient" | "technique"));
-    known.then_some(()).ok_or_else(|| BadParameter("annotation is patient, technique or both".into()))
+fn annotation(text: &str) -> Result<Annotation, BadParameter> {
+    let mut found = Annotation::default();
+    for word in text.split(',').map(str::trim) {
+        match word {
+            "patient" => found.patient = true,
+            "technique" => found.technique = true,
+            _ => return Err(BadParameter("annotation is patient, technique or both".into())),
+        }
+    }
+    Ok(found)
 }
 
 fn at(name: &'static str) -> impl Fn(BadParameter) -> Problem {

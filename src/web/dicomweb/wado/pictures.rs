@@ -12,7 +12,7 @@ use crate::dicomweb::multipart::Multipart;
 use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
-use archive::render::Wanted;
+use archive::render::{Annotation, Wanted};
 use archive::{Archive, InstanceRow};
 use axum::response::Response;
 use dataset::render::Encoding;
@@ -105,6 +105,44 @@ pub(super) async fn of_instance(call: &Call, row: InstanceRow, ranges: &[MediaRa
     answer(call, pictures, Asked::Instance, ranges, wanted, Vec::new()).await
 }
 
+/// Answers with what a presentation state shows, of the images it names or of one of them alone.
+pub(crate) async fn by_state(
+    call: &Call,
+    state: InstanceRow,
+    only: Option<InstanceRow>,
+    ranges: &[MediaRange],
+    (mut wanted, frame): (Wanted, Option<u32>),
+) -> Result<Response, Problem> {
+    let (caller, scope) = (call.caller.clone(), call.scope);
+    let (presentation, images) = call
+        .blocking(move |archive| {
+            let presentation = archive.presentation(&state)?;
+            let mut images = archive.presented(&caller, scope, &state, &presentation)?;
+            if let Some(only) = only {
+                images.retain(|(image, _)| image.sop_instance == only.sop_instance);
+                if images.is_empty() {
+                    let detail = "the presentation state is not about this image";
+                    return Err(Problem::new(Kind::BadRequest, detail).at("query parameter presentationUID"));
+                }
+            }
+            Ok((presentation, images))
+        })
+        .await?;
+    let asked = if images.len() == 1 { Asked::Instance } else { Asked::Several };
+    let mut pictures = Vec::new();
+    for (row, frames) in images {
+        let row = Arc::new(row);
+        match (frame, frames.is_empty()) {
+            (Some(number), _) => pictures.push((row, number)),
+            (None, true) => pictures.extend(frames_of(call, &row)),
+            (None, false) => pictures.extend(frames.into_iter().map(|number| (Arc::clone(&row), number))),
+        }
+        few_enough(call, pictures.len())?;
+    }
+    wanted.how.presentation = Some(presentation);
+    answer(call, pictures, asked, ranges, wanted, Vec::new()).await
+}
+
 /// Answers with one frame of an instance, or its first, as WADO-URI asks for it.
 pub(crate) async fn by_uri(
     call: &Call,
@@ -158,7 +196,7 @@ async fn answer(
     if !matches!(form, Form::Single(_)) {
         few_enough(call, pictures.len())?;
     }
-    notes.extend(parameters::notes(&wanted));
+    let wanted = labelled(call, &pictures, wanted).await?;
     let mut response = match form {
         Form::Single(encoding) => {
             if pictures.len() > 1 {
@@ -173,6 +211,13 @@ async fn answer(
     };
     warn(&mut response, &notes);
     Ok(response)
+}
+
+/// The wish with the text of the first picture, so that tags change with it.
+async fn labelled(call: &Call, pictures: &[Shown], wanted: Wanted) -> Result<Wanted, Problem> {
+    let first = pictures.first().filter(|_| wanted.annotation != Annotation::default());
+    let Some((row, _)) = first.cloned() else { return Ok(wanted) };
+    call.blocking(move |archive| Ok(archive.labelled(&row, &wanted)?)).await
 }
 
 async fn single(call: &Call, pictures: Vec<Shown>, wanted: Wanted) -> Result<Response, Problem> {

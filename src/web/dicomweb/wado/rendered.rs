@@ -3,7 +3,7 @@
 
 use super::bulkdata::{document, document_media, pixel_data};
 use super::frames::Pixels;
-use super::{encoding, etag, instance, instance_url, not_acceptable, pictures, report_page};
+use super::{encoding, etag, instance, instance_url, not_acceptable, parameters, pictures, report_page};
 use crate::accept::MediaRange;
 use crate::app::Call;
 use crate::conditional;
@@ -37,6 +37,9 @@ pub(crate) async fn answer(call: &Call, row: InstanceRow, ranges: &[MediaRange])
     }
     if Archive::has_pictures(&row) {
         return pictures::of_instance(call, row, ranges).await;
+    }
+    if Archive::is_presentation(&row) {
+        return pictures::by_state(call, row, None, ranges, (parameters::rendered(call)?, None)).await;
     }
     let detail =
         "this instance has no rendered form here: it has no pictures and is no document, no report and no video";
