@@ -260,10 +260,13 @@ fn a_study_in_the_journal_goes_to_the_last_byte() {
     goes_to_the_last_byte(false);
 }
 
-/// The files as a kill at this moment would leave them.
+/// The files as a kill at this moment would leave them: the index first, which may be behind the journal and never
+/// before it.
 pub(super) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("folder");
-    for entry in std::fs::read_dir(from).expect("folder").flatten() {
+    let mut entries: Vec<_> = std::fs::read_dir(from).expect("folder").flatten().collect();
+    entries.sort_by_key(|entry| entry.file_name() != "index");
+    for entry in entries {
         let (path, target) = (entry.path(), to.join(entry.file_name()));
         if path.is_dir() {
             copy(&path, &target);
