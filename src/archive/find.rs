@@ -7,7 +7,7 @@ use index::{Cursor, plan};
 use model::attribute::{ATTRIBUTES, key};
 use model::query::Query;
 use model::{Attributes, Caller, FacilityCode, Level, Scope, Uid};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Rows asked of the index at once, beyond what the answer still needs.
 const SLACK: usize = 16;
@@ -75,7 +75,7 @@ impl Archive {
         if facilities.as_ref().is_some_and(Vec::is_empty) {
             return Ok(found);
         }
-        let plan = plan(query, facilities.as_deref());
+        let plan = plan(query, facilities.as_deref()).with_unfit(caller.sees_rejected);
         let mut chosen = Chosen::new();
         let (mut skip, mut cursor) = (offset, None::<Cursor>);
         for _ in 0..PAGES_MAX {
@@ -92,7 +92,7 @@ impl Archive {
                     found.more = true;
                     return Ok(found);
                 } else {
-                    found.rows.push(self.complete(query.level, &row)?);
+                    found.rows.push(self.complete(caller, query.level, &row)?);
                 }
             }
             cursor = page.cursor;
@@ -128,12 +128,15 @@ impl Archive {
     }
 
     /// The match with every attribute of its level and the levels above.
-    pub(crate) fn complete(&self, level: Level, row: &index::Found) -> Result<FoundRow, FindError> {
+    pub(crate) fn complete(&self, caller: &Caller, level: Level, row: &index::Found) -> Result<FoundRow, FindError> {
         let wanted = ATTRIBUTES.iter().filter(|attribute| attribute.level <= level);
         let attributes = wanted.filter_map(|attribute| Some((attribute.key, row.value(attribute.key)?.into_owned())));
         let mut attributes: Attributes = attributes.collect();
         let nearness = self.nearness(&row.study, row.series.as_ref().map(|series| &series.key));
         let unknown = |error: RetrieveError| FindError::Unavailable { what: error.to_string() };
+        if caller.sees_rejected && row.study.unfit > 0 {
+            self.count_unfit(row, &mut attributes).map_err(unknown)?;
+        }
         attributes.insert(key::INSTANCE_AVAILABILITY, nearness.map_err(unknown)?.term().to_owned());
         Ok(FoundRow {
             facility: row.study.key.facility,
@@ -143,5 +146,23 @@ impl Archive {
             instance: row.instance.as_ref().map(|instance| instance.sop_instance.clone()),
             attributes,
         })
+    }
+
+    /// Counts again for somebody who also sees what was rejected for quality.
+    fn count_unfit(&self, row: &index::Found, attributes: &mut Attributes) -> Result<(), RetrieveError> {
+        let series = self.series_of(&row.study)?;
+        let shown = series.iter().filter(|series| series.served_to(true) > 0);
+        let modality = |series: &index::SeriesRow| series.value(key::MODALITY).unwrap_or_default().into_owned();
+        let modalities: BTreeSet<String> = shown.clone().map(modality).filter(|text| !text.is_empty()).collect();
+        let counted = [
+            (key::NUMBER_OF_STUDY_RELATED_SERIES, shown.count().to_string()),
+            (key::NUMBER_OF_STUDY_RELATED_INSTANCES, row.study.served_to(true).to_string()),
+            (key::MODALITIES_IN_STUDY, modalities.into_iter().collect::<Vec<_>>().join("\\")),
+        ];
+        attributes.extend(counted.map(|(key, text)| (key, text)));
+        if let Some(series) = &row.series {
+            attributes.insert(key::NUMBER_OF_SERIES_RELATED_INSTANCES, series.served_to(true).to_string());
+        }
+        Ok(())
     }
 }

@@ -217,6 +217,9 @@ impl Incoming {
         self.archive.submit(&self.source.id, Work::Object(Box::new(head), body, file_len, ticket))?;
         let gone = || IngestError::Unavailable { what: "the archive stopped before the object was durable".into() };
         let answer = answer.wait().ok_or_else(gone)??;
+        let after =
+            self.archive.after_arrival(self.source.facility, &scanned.sop_class, &scanned.sop_instance, scanned.digest);
+        after.map_err(|error| IngestError::Unavailable { what: error.to_string() })?;
         if let Some(head) = kept {
             self.archive.prepared().keep_head(scanned.digest, head);
         }

@@ -18,7 +18,7 @@ impl Archive {
         limit: usize,
     ) -> Result<Page<InstanceRow>, FindError> {
         let mut page = self.index().conflicts(after, limit)?;
-        page.rows.retain(|row| caller.may_see(row.key.study.facility) && !row.rejected);
+        page.rows.retain(|row| caller.may_see(row.key.study.facility) && row.is_shown(caller.sees_rejected));
         let mut shown = Vec::with_capacity(page.rows.len());
         for row in page.rows {
             if self.index().study(&row.key.study)?.is_none_or(|study| study.hidden_by.is_none()) {

@@ -53,11 +53,14 @@ const HEAD_MAX: u64 = 16 << 10;
 /// Smaller objects are written through the page cache, which keeps them.
 const HEAD_OF_MIN: u64 = 32 << 10;
 
+/// Which document: of which series, its state ([`SeriesRow::stamp`]), and whether with what was rejected for quality.
+type Wanted = (SeriesKey, u64, bool);
+
 /// Documents in memory, bounded by bytes, and the turns to make new ones.
 pub(crate) struct Prepared {
     /// Data sets before their pixels, by digest, of what came in last: its records may lie past the page cache.
     heads: Cache<Digest, Arc<[u8]>>,
-    documents: Cache<(SeriesKey, u64, u64), Arc<Vec<u8>>>,
+    documents: Cache<Wanted, Arc<Vec<u8>>>,
     making: Mutex<usize>,
     done: Condvar,
 }
@@ -74,9 +77,8 @@ impl Drop for Turn<'_> {
 
 impl Prepared {
     pub(crate) fn new(bytes: u64) -> Self {
-        let weigh = |_: &(SeriesKey, u64, u64), document: &Arc<Vec<u8>>| {
-            u32::try_from(document.len()).unwrap_or(u32::MAX).saturating_add(256)
-        };
+        let weigh =
+            |_: &Wanted, document: &Arc<Vec<u8>>| u32::try_from(document.len()).unwrap_or(u32::MAX).saturating_add(256);
         let documents = Cache::builder().max_capacity(bytes).weigher(weigh).build();
         let weigh = |_: &Digest, head: &Arc<[u8]>| u32::try_from(head.len()).unwrap_or(u32::MAX).saturating_add(128);
         let heads = Cache::builder().max_capacity(HEADS_BYTES).weigher(weigh).build();
@@ -146,32 +148,48 @@ impl Archive {
         };
         let facility = first.key.facility;
         let document = |row: &SeriesRow| -> Result<Metadata, RetrieveError> {
-            let etag = format!("s{}-{}", row.last_seq, row.served());
-            Ok(Metadata { etag, json_zstd: self.series_document(row)?, facility, notes: notes.clone() })
+            let unfit = caller.sees_rejected && row.unfit > 0;
+            let etag = format!("s{:x}-{}", row.stamp(), row.served_to(unfit));
+            let json_zstd = if unfit { self.unfit_document(caller, row)? } else { self.series_document(row)? };
+            Ok(Metadata { etag, json_zstd, facility, notes: notes.clone() })
         };
-        let documents = series.iter().filter(|row| row.served() > 0).map(document).collect::<Result<Vec<_>, _>>()?;
+        let shown = series.iter().filter(|row| row.served_to(caller.sees_rejected) > 0);
+        let documents = shown.map(document).collect::<Result<Vec<_>, _>>()?;
         if documents.is_empty() { Err(RetrieveError::NotFound) } else { Ok(documents) }
+    }
+
+    /// The document of a series with what was rejected for quality: put together, and kept in memory.
+    fn unfit_document(self: &Arc<Self>, caller: &Caller, row: &SeriesRow) -> Result<Arc<Vec<u8>>, RetrieveError> {
+        let key = (row.key.clone(), row.stamp(), true);
+        if let Some(document) = self.prepared().documents.get(&key) {
+            return Ok(document);
+        }
+        let document = Arc::new(self.document(&self.served_of(caller, &row.key)?)?);
+        self.prepared().documents.insert(key, Arc::clone(&document));
+        Ok(document)
     }
 
     /// The document of a series: from memory, else as prepared, else put together now.
     pub(crate) fn series_document(self: &Arc<Self>, row: &SeriesRow) -> Result<Arc<Vec<u8>>, RetrieveError> {
-        let key = (row.key.clone(), row.last_seq, row.rejected);
+        let key = (row.key.clone(), row.stamp(), false);
         if let Some(document) = self.prepared().documents.get(&key) {
             return Ok(document);
         }
-        let kept = self
-            .index()
-            .prepared(&row.key, PreparedKind::Metadata)?
-            .filter(|kept| row.rejected == 0 && kept.through_seq == row.last_seq);
-        let document = match kept {
+        let kept = self.index().prepared(&row.key, PreparedKind::Metadata)?;
+        let document = match kept.filter(|kept| kept.through_seq == row.stamp()) {
             Some(kept) => Arc::new(kept.document),
-            None => Arc::new(match self.packed_document(row)? {
-                Some(document) => {
-                    self.index().put_prepared(&row.key, PreparedKind::Metadata, row.last_seq, document.clone())?;
-                    document
+            None => {
+                let packed = self.packed_document(row)?;
+                let keep = packed.is_some() || row.version_fact > 0;
+                let made = match packed {
+                    Some(document) => document,
+                    None => self.document(&self.served_of(&Caller::operator(), &row.key)?)?,
+                };
+                if keep {
+                    self.index().put_prepared(&row.key, PreparedKind::Metadata, row.stamp(), made.clone())?;
                 }
-                None => self.document(&self.served_of(&row.key)?)?,
-            }),
+                Arc::new(made)
+            }
         };
         self.prepared().documents.insert(key, Arc::clone(&document));
         Ok(document)
@@ -200,11 +218,11 @@ impl Archive {
     /// Prepares and keeps the document of a quiet series.
     pub(crate) fn prepare(self: &Arc<Self>, row: &SeriesRow) -> Result<(), RetrieveError> {
         let head = |row: &InstanceRow| row.pixel.map_or(row.dataset_len, |pixel| pixel.header);
-        if row.rejected > 0 || self.instances_of(&row.key)?.iter().any(|row| head(row) > PREPARED_HEAD_MAX) {
+        if self.instances_of(&row.key)?.iter().any(|row| head(row) > PREPARED_HEAD_MAX) {
             return Ok(());
         }
         let document = self.series_document(row)?;
-        Ok(self.index().put_prepared(&row.key, PreparedKind::Metadata, row.last_seq, document.as_ref().clone())?)
+        Ok(self.index().put_prepared(&row.key, PreparedKind::Metadata, row.stamp(), document.as_ref().clone())?)
     }
 
     /// Puts a document together: a JSON array in one zstd frame or, for long series, in one frame a thread.

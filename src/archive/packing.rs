@@ -183,6 +183,7 @@ fn pack_series(archive: &Arc<Archive>, row: &SeriesRow) -> Result<(), RetrieveEr
         Home::Pack { pack, .. } => absorbed.contains(pack),
     };
     rest.retain(|instance| is_taken(&instance.home));
+    archive.reject_noted(&rest)?;
     order::by_view(archive, &mut rest)?;
     let mut part = known.iter().map(|pack| pack.part).max().unwrap_or(0);
     if !absorbed.is_empty() {
@@ -445,7 +446,7 @@ fn instance_in(
 fn document(archive: &Arc<Archive>, series: &SeriesKey, instances: &[InstanceRow]) -> Result<Vec<u8>, RetrieveError> {
     let row = archive.index().series(series)?;
     let whole =
-        row.filter(|row| row.rejected == 0 && row.instances == u64::try_from(instances.len()).unwrap_or(u64::MAX));
+        row.filter(|row| row.version_fact == 0 && row.instances == u64::try_from(instances.len()).unwrap_or(u64::MAX));
     let coded = match whole {
         Some(row) => archive.series_document(&row)?,
         None => Arc::new(archive.document(instances)?),

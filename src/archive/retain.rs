@@ -12,6 +12,7 @@ mod execute;
 mod holding;
 mod lock;
 mod plans;
+mod rejecting;
 mod sealed;
 mod state;
 mod sweep;
@@ -32,6 +33,7 @@ use std::thread::JoinHandle;
 pub use execute::PlanProgress;
 pub use holding::Held;
 pub use plans::{PlanFile, PlanQuestion};
+pub use rejecting::{Judged, REJECTED_MAX};
 pub use state::{Known, PlanView};
 pub use sweep::Sweep;
 

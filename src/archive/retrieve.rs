@@ -76,14 +76,16 @@ impl Archive {
                     notes.push("this Study Instance UID holds another patient's series; they are not included".into());
                 }
                 for series in self.series_of(first)? {
-                    instances.extend(self.served_of(&series.key)?);
+                    instances.extend(self.served_of(caller, &series.key)?);
                 }
             }
-            Target::Series { series, .. } => instances = self.served_of(&self.series_named(&studies, series)?.key)?,
+            Target::Series { series, .. } => {
+                instances = self.served_of(caller, &self.series_named(&studies, series)?.key)?;
+            }
             Target::Instance { series, instance, .. } => {
                 let wanted = |row: &InstanceRow| {
                     row.outcome.copy == 0
-                        && !row.rejected
+                        && row.is_shown(caller.sees_rejected)
                         && row.key.series == *series
                         && studies.iter().any(|study| study.key == row.key.study)
                 };
@@ -93,7 +95,9 @@ impl Archive {
         if instances.is_empty() {
             return Err(RetrieveError::NotFound);
         }
-        let version = instances.iter().map(|row| row.seq).max().unwrap_or(0);
+        // A rejection or a correction makes another answer of the same instances.
+        let newest = instances.iter().map(|row| row.seq).max().unwrap_or(0);
+        let version = newest ^ first.version_fact.rotate_left(32);
         Ok(Selection { facility, instances, notes, version })
     }
 
@@ -138,10 +142,10 @@ impl Archive {
         Ok(rows)
     }
 
-    /// Every instance of a series that may be retrieved, in the same order.
-    pub(crate) fn served_of(&self, series: &SeriesKey) -> Result<Vec<InstanceRow>, RetrieveError> {
+    /// Every instance of a series that the caller may retrieve, in the same order.
+    pub(crate) fn served_of(&self, caller: &Caller, series: &SeriesKey) -> Result<Vec<InstanceRow>, RetrieveError> {
         let mut rows = self.instances_of(series)?;
-        rows.retain(|row| !row.rejected);
+        rows.retain(|row| row.is_shown(caller.sees_rejected));
         Ok(rows)
     }
 

@@ -59,7 +59,7 @@ impl Search {
     /// A question, not yet asked.
     pub fn new(caller: Caller, scope: Scope, wanted: Wanted) -> Self {
         let facilities = visible(&caller, scope);
-        let plan = plan(&wanted.query, facilities.as_deref());
+        let plan = plan(&wanted.query, facilities.as_deref()).with_unfit(caller.sees_rejected);
         Self { caller, scope, wanted, facilities, plan, cursor: None, chosen: Chosen::new() }
     }
 
@@ -83,7 +83,7 @@ impl Search {
             if self.wanted.patients && !self.is_first_of_patient(archive, row)? {
                 continue;
             }
-            let mut found = archive.complete(self.wanted.query.level, row)?;
+            let mut found = archive.complete(&self.caller, self.wanted.query.level, row)?;
             if self.wanted.patient_totals {
                 self.add_totals(archive, &mut found)?;
             }
@@ -101,7 +101,7 @@ impl Search {
         };
         conditions.extend(self.wanted.query.conditions.iter().cloned());
         let query = Query { conditions, ..self.wanted.query.clone() };
-        let plan = plan(&query, Some(&[row.study.key.facility]));
+        let plan = plan(&query, Some(&[row.study.key.facility])).with_unfit(self.caller.sees_rejected);
         let mut cursor = None;
         loop {
             let page = archive.index().find(&plan, cursor.as_ref(), 1)?;
@@ -125,7 +125,8 @@ impl Search {
             vec![condition]
         };
         let conditions = patient(&id, &issuer).unwrap_or_else(this_study);
-        let plan = plan(&Query { level: Level::Study, conditions, fuzzy: false }, Some(&[found.facility]));
+        let plan = plan(&Query { level: Level::Study, conditions, fuzzy: false }, Some(&[found.facility]))
+            .with_unfit(self.caller.sees_rejected);
         let (mut studies, mut series, mut instances, mut cursor) = (0u64, 0u64, 0u64, None);
         loop {
             let page = archive.index().find(&plan, cursor.as_ref(), PAGE)?;
@@ -133,7 +134,7 @@ impl Search {
                 let number = |key| row.value(key).and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
                 studies = studies.saturating_add(1);
                 series = series.saturating_add(number(key::NUMBER_OF_STUDY_RELATED_SERIES));
-                instances = instances.saturating_add(number(key::NUMBER_OF_STUDY_RELATED_INSTANCES));
+                instances = instances.saturating_add(row.study.served_to(self.caller.sees_rejected));
             }
             cursor = page.cursor;
             if cursor.is_none() {

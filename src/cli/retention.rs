@@ -8,11 +8,11 @@ mod page;
 use super::progress::{Shown, stop_flag};
 use super::{Exit, Failure, Place, show};
 use crate::control::{Door, Request, RetentionRequest, Target};
-use clap::{Args, Subcommand, ValueEnum};
-use model::FacilityCode;
+use clap::{Args, Subcommand};
 use model::date::Date;
 use model::retention::record::RejectReason;
 use model::retention::{ClassId, HoldId, LinkedRecord, PatientRef, Person, PlanId, StudyRef};
+use model::{FacilityCode, Uid};
 use names::{Instance, parse_condition, parse_hold, parse_instance, parse_patient, parse_plan, parse_study};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -59,6 +59,10 @@ pub(super) enum Retention {
     Death(Death),
     /// Rejects an instance: found and retrieved by nobody from now on (loại bỏ một ảnh).
     Reject(Reject),
+    /// What is rejected in a study, by whom and why, as JSON (các ảnh đã bị loại bỏ).
+    Rejected(Rejected),
+    /// Takes rejections back, until the study is destroyed (khôi phục ảnh đã loại bỏ).
+    Unreject(Unreject),
     /// Instances that came in for destroyed studies (ảnh đến sau khi ca chụp đã bị hủy).
     Late(Shows),
 }
@@ -285,9 +289,9 @@ pub(super) struct Reject {
     /// The instance, FACILITY/STUDY/SERIES/INSTANCE.
     #[arg(value_parser = parse_instance)]
     instance: Instance,
-    /// Why.
-    #[arg(long, value_enum)]
-    reason: Why,
+    /// Why (IHE IOCM): quality, patient-safety, wrong-worklist-entry or retention-expired.
+    #[arg(long, value_parser = parse_reason)]
+    reason: RejectReason,
     /// Who rejects it.
     #[arg(long, value_name = "PERSON", value_parser = Person::parse)]
     by: Person,
@@ -295,15 +299,27 @@ pub(super) struct Reject {
     place: Place,
 }
 
-/// Why an instance is rejected (IHE IOCM).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Why {
-    /// Rejected for quality.
-    Quality,
-    /// Rejected for patient safety.
-    PatientSafety,
-    /// Incorrect modality worklist entry.
-    WrongWorklistEntry,
+#[derive(Debug, Args)]
+pub(super) struct Unreject {
+    #[command(flatten)]
+    of: OfStudy,
+    /// SOP Instance UID; without one every rejected instance of the study.
+    #[arg(long, value_name = "UID", value_parser = Uid::parse)]
+    instance: Vec<Uid>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rejected {
+    /// The study, FACILITY/STUDY.
+    #[arg(value_parser = parse_study)]
+    study: StudyRef,
+    #[command(flatten)]
+    place: Place,
+}
+
+fn parse_reason(text: &str) -> Result<RejectReason, String> {
+    let names = RejectReason::ALL.map(RejectReason::name).join(", ");
+    RejectReason::parse(text).ok_or_else(|| format!("the reason is one of {names}"))
 }
 
 pub(super) fn run(wanted: &Retention) -> Result<Exit, Failure> {
@@ -351,16 +367,26 @@ pub(super) fn run(wanted: &Retention) -> Result<Exit, Failure> {
         }
         Retention::Reject(wanted) => {
             let Instance { facility, study, series, instance } = wanted.instance.clone();
-            let reason = match wanted.reason {
-                Why::Quality => RejectReason::Quality,
-                Why::PatientSafety => RejectReason::PatientSafety,
-                Why::WrongWorklistEntry => RejectReason::WrongWorklistEntry,
-            };
+            let reason = wanted.reason;
             let by = wanted.by.clone();
             ask(&wanted.place, R::Reject { facility, study, series, instance, reason, by })?;
             show("rejected: found and retrieved by nobody (đã loại bỏ)\n")
         }
+        Retention::Unreject(wanted) => unreject(wanted),
+        Retention::Rejected(wanted) => {
+            let answer = ask(&wanted.place, R::Rejected { study: wanted.study.clone() })?;
+            show(&format!("{answer}\n"))
+        }
     }
+}
+
+fn unreject(wanted: &Unreject) -> Result<Exit, Failure> {
+    let Unreject { of: OfStudy { study, by, reason, place }, instance } = wanted;
+    let (study, by, reason) = (study.clone(), by.clone(), reason.clone());
+    let instances = instance.clone();
+    let answer = ask(place, RetentionRequest::Unreject { study, instances, by, reason })?;
+    let count = answer.get("restored").map(Value::to_string).unwrap_or_default();
+    show(&format!("{count} instances are shown again (đã khôi phục)\n"))
 }
 
 fn ask(place: &Place, request: RetentionRequest) -> Result<Value, Failure> {

@@ -51,6 +51,10 @@ pub(crate) enum RetentionRequest {
     Death { patient: PatientRef, on: Date, by: Person },
     /// Rejects an instance.
     Reject { facility: FacilityCode, study: Uid, series: Uid, instance: Uid, reason: RejectReason, by: Person },
+    /// What is rejected in a study.
+    Rejected { study: StudyRef },
+    /// Takes rejections back.
+    Unreject { study: StudyRef, instances: Vec<Uid>, by: Person, reason: String },
     /// Instances that came in for destroyed studies.
     Late,
 }
@@ -117,6 +121,13 @@ pub(super) fn answer(
         RetentionRequest::Death { patient, on, by } => archive.record_death(patient, on, by).map(done),
         RetentionRequest::Reject { facility, study, series, instance, reason, by } => {
             archive.reject_instance(facility, (&study, &series, &instance), reason, by).map(done)
+        }
+        RetentionRequest::Rejected { study } => {
+            archive.rejected_of(&study).map(|rejected| json!({ "rejected": rejected }))
+        }
+        RetentionRequest::Unreject { study, instances, by, reason } => {
+            let instances = instances.into_iter().collect();
+            archive.restore_instances(&study, &instances, by, reason).map(|count| json!({ "restored": count }))
         }
         RetentionRequest::Late => archive.late_instances().map(|late: Vec<RetentionFact>| json!({ "late": late })),
     };

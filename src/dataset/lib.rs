@@ -22,6 +22,7 @@ pub mod notice;
 pub mod part10;
 pub mod pixels;
 pub mod references;
+pub mod rejection;
 pub mod render;
 mod resolve;
 pub mod scan;

@@ -5,21 +5,31 @@
 //! The codes of enumerations are part of the format: they are only ever added.
 
 mod fold;
+mod layout;
 mod pack;
 
 pub(crate) use fold::{Fold, Folded, folds};
+pub(crate) use layout::{layout, put_layout};
 pub(crate) use pack::{pack, put_pack};
 
 use crate::IndexError;
 use crate::codec::{Decoder, Encoder};
 use crate::row::{FrameSummary, InstanceRow, SeriesKey, SeriesRow, StudyKey, StudyRow};
+use model::retention::record::RejectReason;
 use model::{
-    AttrKey, Attributes, Difference, Digest, FacilityCode, Flag, Frames, Home, Layout, Outcome, PackId, PixelSpan,
-    Place, Span, Via,
+    AttrKey, Attributes, Difference, Digest, FacilityCode, Flag, Home, Outcome, PackId, PixelSpan, Place, Span, Via,
 };
 
 /// Newest version of every row.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
+
+/// Code 1 was written for every reason up to version 2: it stands for the strictest.
+const REASONS: [(u8, RejectReason); 4] = [
+    (1, RejectReason::PatientSafety),
+    (2, RejectReason::Quality),
+    (3, RejectReason::WrongWorklistEntry),
+    (4, RejectReason::RetentionExpired),
+];
 
 const VIAS: [(u8, Via); 3] = [(1, Via::CStore), (2, Via::Stow), (3, Via::Import)];
 const DIFFERENCES: [(u8, Difference); 3] =
@@ -108,7 +118,8 @@ pub(crate) fn facility(row: &mut Decoder<'_>) -> Result<FacilityCode, IndexError
 
 /// Version, key, attributes, modalities (number, texts), SOP classes (number, UIDs), series, busy series, instances,
 /// bytes, first `seq`, last `seq`, last receipt, complete through (optional); from version 2 on rejected instances,
-/// the plan that hides it (empty for none), number of the newest fact that made it another version.
+/// the plan that hides it (empty for none), number of the newest fact that made it another version; from version 3 on
+/// instances rejected for quality, series of which every instance is rejected.
 pub(crate) fn put_study(out: &mut Encoder, row: &StudyRow) {
     out.byte(VERSION);
     put_study_key(out, &row.key);
@@ -126,6 +137,8 @@ pub(crate) fn put_study(out: &mut Encoder, row: &StudyRow) {
     out.number(row.rejected);
     out.text(row.hidden_by.as_deref().unwrap_or(""));
     out.number(row.version_fact);
+    out.number(row.unfit);
+    out.number(row.empty_series);
 }
 
 /// Reads a study.
@@ -156,11 +169,14 @@ pub(crate) fn study(bytes: &[u8]) -> Result<StudyRow, IndexError> {
             None
         },
         version_fact: if version >= 2 { row.number()? } else { 0 },
+        unfit: if version >= 3 { row.number()? } else { 0 },
+        empty_series: if version >= 3 { row.number()? } else { 0 },
     })
 }
 
 /// Version, Series Instance UID, number of the study under it, attributes, instances, bytes, first `seq`, last `seq`,
-/// last receipt, quiet through (optional), packed and rejected (from version 2). The study is known from the table's key.
+/// last receipt, quiet through (optional), packed and rejected (from version 2), rejected for quality and number of the newest
+/// fact that rejected or restored something (from version 3). The study is known from the table's key.
 pub(crate) fn put_series(out: &mut Encoder, row: &SeriesRow) {
     out.byte(VERSION);
     out.uid(&row.key.series);
@@ -172,6 +188,8 @@ pub(crate) fn put_series(out: &mut Encoder, row: &SeriesRow) {
     out.option(row.quiet_through);
     out.number(row.packed);
     out.number(row.rejected);
+    out.number(row.unfit);
+    out.number(row.version_fact);
 }
 
 /// Reads a series of a study.
@@ -190,13 +208,16 @@ pub(crate) fn series(study: &StudyKey, bytes: &[u8]) -> Result<SeriesRow, IndexE
         quiet_through: row.option()?,
         packed: if version >= 2 { row.number()? } else { 0 },
         rejected: if version >= 2 { row.number()? } else { 0 },
+        unfit: if version >= 3 { row.number()? } else { 0 },
+        version_fact: if version >= 3 { row.number()? } else { 0 },
     })
 }
 
 /// Everything of an instance but its place: version, SOP Instance UID, SOP Class UID, transfer syntax UID, `seq`,
 /// receipt, way in, source, digest (32 bytes), meta digest (32 bytes), loose CRC (4 bytes, big endian), meta length,
 /// file length, attributes, flags (number, codes), copy, difference (code, 0 for none), patient, study, pixel data,
-/// frames in short, data set length; from version 2 on whether it was rejected (1 or 0).
+/// frames in short, data set length; from version 2 on why it was rejected (0: it was not; 1 patient
+/// safety, and every reason in version 2; 2 quality; 3 worklist entry; 4 retention).
 pub(crate) fn put_instance_facts(out: &mut Encoder, row: &InstanceRow) {
     out.byte(VERSION);
     out.uid(&row.sop_instance);
@@ -217,7 +238,18 @@ pub(crate) fn put_instance_facts(out: &mut Encoder, row: &InstanceRow) {
     put_pixel(out, row.pixel);
     put_frames(out, row.frames);
     out.number(row.dataset_len);
-    out.byte(u8::from(row.rejected));
+    put_reason(out, row.rejected);
+}
+
+fn put_reason(out: &mut Encoder, reason: Option<RejectReason>) {
+    out.byte(reason.map_or(0, |reason| code_of(&REASONS, &reason)));
+}
+
+fn reason(row: &mut Decoder<'_>) -> Result<Option<RejectReason>, IndexError> {
+    match row.byte()? {
+        0 => Ok(None),
+        code => by_code(&REASONS, code, row).map(Some),
+    }
 }
 
 fn put_flags(out: &mut Encoder, flags: &[Flag]) {
@@ -309,7 +341,7 @@ pub(crate) fn instance(key: &SeriesKey, bytes: &[u8]) -> Result<InstanceRow, Ind
         pixel: pixel(row)?,
         frames: summary(row)?,
         dataset_len: row.number()?,
-        rejected: version >= 2 && row.byte()? != 0,
+        rejected: if version >= 2 { reason(row)? } else { None },
         home: home(version, row)?,
     })
 }
@@ -365,74 +397,6 @@ fn pixel(row: &mut Decoder<'_>) -> Result<Option<PixelSpan>, IndexError> {
     let header = row.number()?;
     let value = Span { at: row.number()?, len: row.number()? };
     Ok(Some(PixelSpan { tag, header, value, end: row.number()? }))
-}
-
-/// Version, pixel data, frames (0 none; 1 native: count, bits; 2 encapsulated: number of fragments, for each the
-/// distance from the end of the one before (wrapping) and the length, then number of starts plus one, or 0 for none,
-/// and for each the distance from the start before (wrapping)), data set length.
-pub(crate) fn put_layout(out: &mut Encoder, layout: &Layout) {
-    out.byte(VERSION);
-    put_pixel(out, layout.pixel);
-    match &layout.frames {
-        Frames::None => out.byte(0),
-        Frames::Native { count, bits } => {
-            out.byte(1);
-            out.number(*count);
-            out.number(*bits);
-        }
-        Frames::Encapsulated { fragments, starts } => {
-            out.byte(2);
-            out.length(fragments.len());
-            let mut end = 0u64;
-            for Span { at, len } in fragments {
-                out.number(at.wrapping_sub(end));
-                out.number(*len);
-                end = at.wrapping_add(*len);
-            }
-            out.option(starts.as_ref().map(|starts| u64::try_from(starts.len()).unwrap_or(u64::MAX)));
-            let mut before = 0u32;
-            for start in starts.iter().flatten() {
-                out.number(start.wrapping_sub(before));
-                before = *start;
-            }
-        }
-    }
-    out.number(layout.dataset_len);
-}
-
-/// Reads a layout.
-pub(crate) fn layout(bytes: &[u8]) -> Result<Layout, IndexError> {
-    let row = &mut Decoder::new("layouts", bytes);
-    version(row)?;
-    let pixel = pixel(row)?;
-    let frames = match row.byte()? {
-        0 => Frames::None,
-        1 => Frames::Native { count: row.narrow()?, bits: row.number()? },
-        2 => encapsulated(row)?,
-        _ => return Err(row.damaged("an enumeration has an unknown code")),
-    };
-    Ok(Layout { pixel, frames, dataset_len: row.number()? })
-}
-
-fn encapsulated(row: &mut Decoder<'_>) -> Result<Frames, IndexError> {
-    let mut end = 0u64;
-    let mut fragment = |row: &mut Decoder<'_>| {
-        let at = end.wrapping_add(row.number()?);
-        let len = row.number()?;
-        end = at.wrapping_add(len);
-        Ok(Span { at, len })
-    };
-    let fragments = (0..row.number()?).map(|_| fragment(row)).collect::<Result<Vec<_>, IndexError>>()?;
-    let mut before = 0u32;
-    let mut start = |row: &mut Decoder<'_>| {
-        before = before.wrapping_add(row.narrow()?);
-        Ok(before)
-    };
-    let starts = match row.option()? {
-        None => None,
-        Some(count) => Some((0..count).map(|_| start(row)).collect::<Result<Vec<_>, IndexError>>()?),
-    };
-    Ok(Frames::Encapsulated { fragments, starts })
 }
 
 #[cfg(test)]

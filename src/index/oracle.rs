@@ -49,16 +49,15 @@ struct State {
     hidden: BTreeMap<StudyKey, String>,
     doomed_seals: BTreeSet<PackId>,
     version_facts: BTreeMap<StudyKey, Lsn>,
+    series_facts: BTreeMap<SeriesKey, Lsn>,
     doomed: BTreeMap<PackId, PackRow>,
     sweep: Option<Lsn>,
     /// When the last instance came in at a facility and from a source, whatever became of it.
     received: BTreeMap<FacilityCode, u64>,
     received_from: BTreeMap<String, u64>,
-    /// Derived: the served instances of every study.
+    /// Derived: the served instances of every study, and from them the rows.
     of_study: BTreeMap<StudyKey, BTreeSet<u64>>,
-    /// Derived from `of_study`.
     studies: BTreeMap<StudyKey, Arc<StudyRow>>,
-    /// Derived from `of_study`.
     series: BTreeMap<StudyKey, Vec<Arc<SeriesRow>>>,
 }
 

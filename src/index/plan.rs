@@ -60,6 +60,8 @@ pub struct Plan {
     pub(crate) fuzzy: bool,
     /// Whether hidden studies and rejected instances are in the answer.
     pub(crate) hidden: bool,
+    /// Whether what was rejected for quality is in the answer.
+    pub(crate) unfit: bool,
 }
 
 /// Attributes whose exact value selects few studies, best first.
@@ -101,6 +103,7 @@ pub fn plan(query: &Query, facilities: Option<&[FacilityCode]>) -> Plan {
         instance: checks(Level::Instance),
         fuzzy: query.fuzzy,
         hidden: false,
+        unfit: false,
     };
     plan.dates = plan.date_bounds();
     plan.driver = plan.choose();
@@ -119,6 +122,12 @@ impl Plan {
         Self { hidden: true, ..self }
     }
 
+    /// The same, with what was rejected for quality where `unfit` says so.
+    #[must_use]
+    pub fn with_unfit(self, unfit: bool) -> Self {
+        Self { unfit, ..self }
+    }
+
     /// The table the answer is read from.
     pub fn driver(&self) -> &Driver {
         &self.driver
@@ -131,18 +140,18 @@ impl Plan {
 
     /// Whether a study is shown and satisfies everything that is asked of studies.
     pub(crate) fn accepts_study(&self, row: &StudyRow) -> bool {
-        let shown = self.hidden || (row.hidden_by.is_none() && row.served() > 0);
+        let shown = self.hidden || (row.hidden_by.is_none() && row.served_to(self.unfit) > 0);
         shown && self.sees(row.key.facility) && self.all(&self.study, |key| row.value(key))
     }
 
     /// Whether a series shows anything and satisfies everything that is asked of series.
     pub(crate) fn accepts_series(&self, row: &SeriesRow) -> bool {
-        (self.hidden || row.served() > 0) && self.all(&self.series, |key| row.value(key))
+        (self.hidden || row.served_to(self.unfit) > 0) && self.all(&self.series, |key| row.value(key))
     }
 
     /// Whether an instance is shown and satisfies everything that is asked of instances.
     pub(crate) fn accepts_instance(&self, row: &InstanceRow) -> bool {
-        let shown = self.hidden || !row.rejected || self.depth() < Level::Instance;
+        let shown = self.hidden || row.is_shown(self.unfit) || self.depth() < Level::Instance;
         shown && self.all(&self.instance, |key| row.value(key))
     }
 

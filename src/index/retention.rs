@@ -3,6 +3,7 @@
 //! Deliberately not here: rules, plans and holds; the index keeps their facts and does not read them.
 
 use crate::row::StudyKey;
+use model::retention::record::{Named, RejectReason};
 use model::retention::{RetentionFact, StudyRef};
 use model::{Lsn, Uid};
 
@@ -35,9 +36,30 @@ pub struct Buried {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum RetentionChange<'a> {
     None,
-    Hide { plan: &'a str, through: u64 },
+    Hide {
+        plan: &'a str,
+        through: u64,
+    },
     Show,
-    Reject { series: &'a Uid, sop_instance: &'a Uid, copy: u16 },
+    /// Copies of instances are rejected, or for no reason shown again.
+    Reject {
+        instances: Vec<Chosen<'a>>,
+        reason: Option<RejectReason>,
+    },
+}
+
+/// A copy of an instance of a study.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Chosen<'a> {
+    pub(crate) series: &'a Uid,
+    pub(crate) sop_instance: &'a Uid,
+    pub(crate) copy: u16,
+}
+
+impl<'a> Chosen<'a> {
+    fn first(named: &'a Named) -> Self {
+        Self { series: &named.series, sop_instance: &named.sop_instance, copy: 0 }
+    }
 }
 
 impl<'a> RetentionChange<'a> {
@@ -47,15 +69,24 @@ impl<'a> RetentionChange<'a> {
                 Self::Hide { plan: plan.as_str(), through: version.through }
             }
             RetentionFact::StudyRestored { .. } | RetentionFact::StudyTakenOut { .. } => Self::Show,
-            RetentionFact::InstanceRejected { series, sop_instance, copy, .. } => {
-                Self::Reject { series, sop_instance, copy: *copy }
+            RetentionFact::InstanceRejected { series, sop_instance, copy, reason, .. } => {
+                Self::Reject { instances: vec![Chosen { series, sop_instance, copy: *copy }], reason: Some(*reason) }
+            }
+            RetentionFact::InstancesRejected { instances, reason, .. } => {
+                Self::Reject { instances: instances.iter().map(Chosen::first).collect(), reason: Some(*reason) }
+            }
+            RetentionFact::InstancesRestored { instances, .. } => {
+                Self::Reject { instances: instances.iter().map(Chosen::first).collect(), reason: None }
             }
             _ => Self::None,
         }
     }
 }
 
-/// Whether a retention fact is listed among those about no one study: late instances are, for the archivist.
+/// Whether a retention fact is listed among those about no one study: late instances are, for the archivist, and what
+/// rejection notes say, for instances that come after them.
 pub(crate) fn is_general(fact: &RetentionFact) -> bool {
-    fact.study().is_none() || matches!(fact, RetentionFact::LateInstance { .. })
+    let listed =
+        matches!(fact, RetentionFact::LateInstance { .. } | RetentionFact::InstancesRejected { note: Some(_), .. });
+    fact.study().is_none() || listed
 }

@@ -157,6 +157,7 @@ fn stands_alone(entry: &Entry) -> bool {
         Fact::Pack(_) => true,
         Fact::Retention(fact) => {
             matches!(**fact, RetentionFact::StudyDestroyed(_) | RetentionFact::InstanceRejected { .. })
+                || matches!(**fact, RetentionFact::InstancesRejected { .. } | RetentionFact::InstancesRestored { .. })
         }
         _ => false,
     }

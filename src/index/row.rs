@@ -1,9 +1,13 @@
 //! The rows of an index and what identifies them.
 
+mod kept;
+
+pub use kept::{PackRow, Prepared, PreparedKind};
+
 use model::attribute::key;
-use model::pack::{ColdCopy, PackFact, Packed};
+use model::retention::record::RejectReason;
 use model::{
-    AttrKey, Attributes, Digest, FacilityCode, Flag, Frames, Home, InstanceHead, Layout, Level, Lsn, Outcome, PackId,
+    AttrKey, Attributes, Digest, FacilityCode, Flag, Frames, Home, InstanceHead, Layout, Level, Lsn, Outcome,
     PixelSpan, Uid, Via,
 };
 use std::borrow::Cow;
@@ -63,6 +67,10 @@ pub struct StudyRow {
     pub hidden_by: Option<String>,
     /// Record number of the newest fact that made it another version; 0 for none.
     pub version_fact: Lsn,
+    /// How many of those were rejected for quality: found and retrieved by who has the right.
+    pub unfit: u64,
+    /// Number of series of which every instance was rejected.
+    pub empty_series: u64,
 }
 
 /// What is known of a series.
@@ -90,6 +98,10 @@ pub struct SeriesRow {
     pub packed: u64,
     /// Number of instances that were rejected.
     pub rejected: u64,
+    /// How many of those were rejected for quality.
+    pub unfit: u64,
+    /// Record number of the newest fact that rejected or restored something of it; 0 for none.
+    pub version_fact: Lsn,
 }
 
 /// The frames of an instance in short; [`crate::Index::layout`] has their places.
@@ -176,8 +188,8 @@ pub struct InstanceRow {
     pub frames: FrameSummary,
     /// Length of the data set as scanned.
     pub dataset_len: u64,
-    /// Whether it was rejected: then it is found and retrieved by nobody.
-    pub rejected: bool,
+    /// Why it was rejected, if it was: then it is found and retrieved by nobody, or for quality by who has the right.
+    pub rejected: Option<RejectReason>,
 }
 
 impl StudyRow {
@@ -188,7 +200,9 @@ impl StudyRow {
             key::STUDY_INSTANCE_UID => Some(self.key.study.as_str().into()),
             key::MODALITIES_IN_STUDY => joined(self.modalities.iter().map(String::as_str).collect()),
             key::SOP_CLASSES_IN_STUDY => joined(self.sop_classes.iter().map(Uid::as_str).collect()),
-            key::NUMBER_OF_STUDY_RELATED_SERIES => Some(self.series.to_string().into()),
+            key::NUMBER_OF_STUDY_RELATED_SERIES => {
+                Some(self.series.saturating_sub(self.empty_series).to_string().into())
+            }
             key::NUMBER_OF_STUDY_RELATED_INSTANCES => Some(self.served().to_string().into()),
             // PS3.3 C.4.23.1.1: everything is on fast media.
             key::INSTANCE_AVAILABILITY => Some("ONLINE".into()),
@@ -198,7 +212,12 @@ impl StudyRow {
 
     /// Number of instances that may be found.
     pub const fn served(&self) -> u64 {
-        self.instances.saturating_sub(self.rejected)
+        self.served_to(false)
+    }
+
+    /// The same; `unfit` by somebody who also sees what was rejected for quality.
+    pub const fn served_to(&self, unfit: bool) -> u64 {
+        served(self.instances, self.rejected, self.unfit, unfit)
     }
 
     /// Whether every series is quiet but no "complete" fact covers the newest instance.
@@ -219,7 +238,21 @@ impl SeriesRow {
 
     /// Number of instances that may be found.
     pub const fn served(&self) -> u64 {
-        self.instances.saturating_sub(self.rejected)
+        self.served_to(false)
+    }
+
+    /// The same; `unfit` by somebody who also sees what was rejected for quality.
+    pub const fn served_to(&self, unfit: bool) -> u64 {
+        served(self.instances, self.rejected, self.unfit, unfit)
+    }
+
+    /// Names the state of the series that something was prepared from, as `seq` of its newest instance while nothing of
+    /// it was ever rejected: what was prepared for another state is not served.
+    pub const fn stamp(&self) -> u64 {
+        match self.version_fact {
+            0 => self.last_seq,
+            fact => self.last_seq.rotate_left(32) ^ fact | 1 << 63,
+        }
     }
 
     /// Whether the newest instance is not covered by a "quiet" fact.
@@ -258,8 +291,13 @@ impl InstanceRow {
             pixel: head.layout.pixel,
             frames: FrameSummary::of(&head.layout.frames),
             dataset_len: head.layout.dataset_len,
-            rejected: false,
+            rejected: None,
         }
+    }
+
+    /// Whether it may be shown; `unfit` to somebody who also sees what was rejected for quality.
+    pub fn is_shown(&self, unfit: bool) -> bool {
+        self.rejected.is_none_or(|reason| unfit && reason == RejectReason::Quality)
     }
 
     /// The value of an instance attribute, extracted or derived; none when absent.
@@ -281,6 +319,10 @@ impl InstanceRow {
         };
         Some(Layout { pixel: self.pixel, frames, dataset_len: self.dataset_len })
     }
+}
+
+const fn served(instances: u64, rejected: u64, unfit: u64, shows_unfit: bool) -> u64 {
+    instances.saturating_sub(rejected).saturating_add(if shows_unfit { unfit } else { 0 })
 }
 
 /// The study an instance belongs to.
@@ -363,92 +405,6 @@ pub struct KnownStudy {
     pub rank: u16,
     /// Study Instance UID.
     pub study: Uid,
-}
-
-/// What is known of a pack.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PackRow {
-    /// Its name.
-    pub pack: PackId,
-    /// The series it holds instances of.
-    pub series: SeriesKey,
-    /// Number of the part, from 1.
-    pub part: u32,
-    /// Length of the plain pack in bytes.
-    pub len: u64,
-    /// SHA-256 of the plain pack.
-    pub sha256: Digest,
-    /// Bytes of the files in it.
-    pub raw: u64,
-    /// Number of instances in it.
-    pub instances: u64,
-    /// Lowest `seq` of its instances.
-    pub first_seq: u64,
-    /// Highest `seq` of its instances.
-    pub last_seq: u64,
-    /// When it was written, milliseconds since 1970.
-    pub packed_at: u64,
-    /// Whether a hot volume holds it.
-    pub hot: bool,
-    /// The verified copy in the cloud.
-    pub cold: Option<ColdCopy>,
-}
-
-impl PackRow {
-    /// The row of a pack just written.
-    pub fn of(packed: &Packed) -> Self {
-        let study = StudyKey { facility: packed.facility, study: packed.study.clone(), patient: packed.patient };
-        Self {
-            pack: packed.pack,
-            series: SeriesKey { study, series: packed.series.clone() },
-            part: packed.part,
-            len: packed.len,
-            sha256: packed.sha256,
-            raw: packed.raw,
-            instances: u64::try_from(packed.seqs.len()).unwrap_or(u64::MAX),
-            first_seq: packed.seqs.iter().copied().min().unwrap_or(0),
-            last_seq: packed.seqs.iter().copied().max().unwrap_or(0),
-            packed_at: packed.at,
-            hot: true,
-            cold: None,
-        }
-    }
-
-    /// Takes a later fact about the pack; false when nothing changed.
-    pub fn take(&mut self, fact: &PackFact) -> bool {
-        let before = (self.hot, self.cold.clone());
-        match fact {
-            PackFact::Packed(_) => {}
-            PackFact::Tiered { copy, .. } => self.cold = Some(copy.clone()),
-            PackFact::Released { .. } => self.hot = false,
-            PackFact::Recalled { .. } => self.hot = true,
-            PackFact::ColdLost { .. } => self.cold = None,
-        }
-        before != (self.hot, self.cold.clone())
-    }
-}
-
-/// What is prepared for a series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PreparedKind {
-    /// Metadata of its instances.
-    Metadata,
-    /// A small picture of it.
-    Thumbnail,
-}
-
-impl PreparedKind {
-    /// All kinds.
-    pub const ALL: [Self; 2] = [Self::Metadata, Self::Thumbnail];
-}
-
-/// A document prepared for a series.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prepared {
-    /// The newest `seq` it covers.
-    pub through_seq: u64,
-    /// The document.
-    pub document: Vec<u8>,
 }
 
 impl KnownPatient {

@@ -26,6 +26,8 @@ pub struct Caller {
     pub home: Option<FacilityCode>,
     /// Facilities whose images it may see; none means every facility (health department).
     pub facilities: Option<BTreeSet<FacilityCode>>,
+    /// Whether it is also shown what was rejected for quality; what was rejected for another reason is shown to nobody.
+    pub sees_rejected: bool,
 }
 
 impl Caller {
@@ -36,12 +38,13 @@ impl Caller {
             role: Role::Admin,
             home: Some(FacilityCode::DEMO),
             facilities: Some(BTreeSet::from([FacilityCode::DEMO])),
+            sees_rejected: false,
         }
     }
 
     /// The operator at the machine itself (Unix socket, command line): sees everything.
     pub fn operator() -> Self {
-        Self { name: "operator".into(), role: Role::Admin, home: None, facilities: None }
+        Self { name: "operator".into(), role: Role::Admin, home: None, facilities: None, sees_rejected: false }
     }
 
     /// A DIMSE peer: it sees what its own facility has, as a web caller of that facility would.
@@ -51,6 +54,7 @@ impl Caller {
             role: Role::Sender,
             home: Some(source.facility),
             facilities: Some(BTreeSet::from([source.facility])),
+            sees_rejected: false,
         }
     }
 

@@ -149,7 +149,7 @@ pub(crate) async fn change(endpoint: Endpoint, call: Call) -> Result<Response, P
     }
 }
 
-fn body(status: StatusCode, value: &impl Serialize) -> Result<Response, Problem> {
+pub(crate) fn body(status: StatusCode, value: &impl Serialize) -> Result<Response, Problem> {
     match serde_json::to_vec(value) {
         Ok(bytes) => Ok(app::json(status, bytes)),
         Err(error) => {

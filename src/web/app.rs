@@ -7,7 +7,7 @@ use crate::problem::{Kind, Problem};
 use crate::routes::{Access, Endpoint, ROUTES, Route, Verb};
 use crate::server::Peer;
 use crate::viewer::Viewer;
-use crate::{admin, base_url, capabilities, cors, dicomweb, observe, openapi, session, start_page, viewer};
+use crate::{admin, base_url, capabilities, cors, dicomweb, judgement, observe, openapi, session, start_page, viewer};
 use archive::Archive;
 use axum::Router;
 use axum::body::Body;
@@ -279,6 +279,8 @@ async fn serve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         | Endpoint::ThumbnailOfInstance
         | Endpoint::ThumbnailOfFrames => dicomweb::wado::thumbnail::retrieve(endpoint, call).await,
         Endpoint::Thumbnails => dicomweb::wado::thumbnail::list(call).await,
+        Endpoint::Rejections => judgement::rejections(call).await,
+        Endpoint::Restore => judgement::restore(call).await,
         _ if dicomweb::ups::is_of_steps(endpoint) => dicomweb::ups::answer(endpoint, call).await,
         _ => dicomweb::reject::reject(endpoint, call).await,
     }

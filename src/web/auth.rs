@@ -59,6 +59,8 @@ struct TokenEntry {
     facilities: Facilities,
     home: Option<FacilityCode>,
     role: Role,
+    #[serde(default)]
+    sees_rejected: bool,
     expires: Option<Expiry>,
 }
 
@@ -220,7 +222,8 @@ impl TokenEntry {
             None => None,
             Some(text) => Some(expiry(&text).ok_or_else(|| format!("expires {text:?} is no date such as 2030-12-31"))?),
         };
-        let caller = Caller { name: self.name, role: self.role, home: self.home, facilities };
+        let (name, role, home, sees_rejected) = (self.name, self.role, self.home, self.sees_rejected);
+        let caller = Caller { name, role, home, facilities, sees_rejected };
         Ok((digest, Token { caller, expires }))
     }
 }

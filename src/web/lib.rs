@@ -14,6 +14,7 @@ mod conditional;
 mod cors;
 pub mod dicomweb;
 mod forward;
+mod judgement;
 mod observe;
 pub mod openapi;
 mod options;

@@ -105,6 +105,8 @@ pub enum Endpoint {
     StudyBulkData,
     SeriesBulkData,
     InstanceBulkData,
+    Rejections,
+    Restore,
     RejectStudy,
     RejectSeries,
     RejectInstance,
@@ -244,6 +246,8 @@ table! {
     Post Plain "/api/forward/resume" ResumeForward ADMIN, JSON, &[200, 400, 413, 503], "Lets it go on; durable when answered.";
     Get Plain "/api/knocks" Knocks ADMIN, JSON, &[200], "Unknown peers that tried to connect, with counts.";
     Get Plain "/api/conflicts" Conflicts ADMIN, JSON, &[200, 400, 503], "Instances kept with other bytes under a known UID; parameters: limit, cursor.";
+    Get Plain "/api/rejections" Rejections ADMIN, JSON, &[200, 400, 503], "What is rejected in a study, why and by whom; parameters: facility, study.";
+    Post Plain "/api/restorations" Restore ADMIN, JSON, &[200, 400, 413, 503], "Takes the rejection of a study's instances back, until the study is destroyed; durable when answered.";
     Post Plain "/api/prefetch" Prefetch SENDER, JSON, &[200, 400, 413, 503], "Begins to bring a patient's studies back to the hot volumes, newest first, within a budget of bytes.";
     Get Plain "/api/stats" Stats ADMIN, JSON, &[200, 503], "Totals of the archive.";
     Get Dicomweb "/studies" FindStudies READER, FOUND, FIND, "QIDO-RS: searches for studies.";

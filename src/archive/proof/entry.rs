@@ -7,7 +7,7 @@
 //! The texts are canonical JSON and part of the on-disk format: docs/FORMAT.md, "Entries of the ledger".
 
 use model::pack::{PackFact, Packed};
-use model::retention::record::{RejectReason, RetentionFact};
+use model::retention::record::{Named, RetentionFact};
 use model::retention::refusal::Refusal;
 use model::{Digest, FacilityCode, Fact, InstanceHead, Lsn, PackId, Uid};
 use serde::Serialize;
@@ -157,6 +157,8 @@ fn retention(lsn: Lsn, fact: &RetentionFact) -> Option<String> {
         | RetentionFact::StudyTakenOut { .. }
         | RetentionFact::StudyDestroyed(_)
         | RetentionFact::InstanceRejected { .. }
+        | RetentionFact::InstancesRejected { .. }
+        | RetentionFact::InstancesRestored { .. }
         | RetentionFact::LateInstance { .. } => about_a_study(lsn, fact)?,
         // The class of a study and the death of its patient lead to decisions, which a plan pins by its digest; by
         // themselves they tell of patients.
@@ -227,7 +229,21 @@ fn about_a_study(lsn: Lsn, fact: &RetentionFact) -> Option<Text> {
             .with_some("copy", Some(*copy).filter(|copy| *copy > 0))
             .with("event", "instance-rejected")
             .with("instance", instance_name(study.facility, sop_instance))
-            .with("reason", reason_code(*reason))
+            .with("reason", reason.code())
+            .with("record", lsn),
+        RetentionFact::InstancesRejected { study, instances, reason, by, note, at } => Text::at(*at)
+            .with("by", by)
+            .with("event", "instances-rejected")
+            .with("instances", instances.len())
+            .with("members", names_digest(study.facility, instances))
+            .with_some("note", note.as_ref().map(|note| instance_name(study.facility, note)))
+            .with("reason", reason.code())
+            .with("record", lsn),
+        RetentionFact::InstancesRestored { study, instances, by, at, .. } => Text::at(*at)
+            .with("by", by)
+            .with("event", "instances-restored")
+            .with("instances", instances.len())
+            .with("members", names_digest(study.facility, instances))
             .with("record", lsn),
         RetentionFact::LateInstance { seq, at, .. } => {
             Text::at(*at).with("event", "late-instance").with("record", lsn).with("seq", seq)
@@ -236,13 +252,8 @@ fn about_a_study(lsn: Lsn, fact: &RetentionFact) -> Option<Text> {
     })
 }
 
-/// The reason's code of DICOM PS3.16 CID 7011.
-fn reason_code(reason: RejectReason) -> &'static str {
-    match reason {
-        RejectReason::Quality => "113001",
-        RejectReason::PatientSafety => "113037",
-        RejectReason::WrongWorklistEntry => "113038",
-    }
+fn names_digest(facility: FacilityCode, instances: &[Named]) -> Digest {
+    list_digest(instances.iter().map(|named| instance_name(facility, &named.sop_instance)))
 }
 
 /// The kind of a refusal without what it names.

@@ -54,7 +54,7 @@ impl Archive {
         for row in &series {
             match self.series_thumbnail(row) {
                 Ok(bytes) => {
-                    let version = format!("t{}-{}", row.last_seq, row.served());
+                    let version = format!("t{:x}-{}", row.stamp(), row.served());
                     return Ok(Thumbnail { version, bytes, notes });
                 }
                 Err(error) => last = error,
@@ -110,7 +110,7 @@ impl Archive {
 
     /// The middle frame, from 1, of the middle image of a series.
     fn middle(&self, row: &SeriesRow) -> Result<Option<(InstanceRow, u32)>, RetrieveError> {
-        let mut images = self.served_of(&row.key)?;
+        let mut images = self.served_of(&Caller::operator(), &row.key)?;
         images.retain(Self::has_pictures);
         let at = images.len() / 2;
         Ok(images.into_iter().nth(at).map(|instance| {
@@ -121,12 +121,12 @@ impl Archive {
 
     /// The thumbnail of a series: from memory, else as prepared, else made and kept now.
     fn series_thumbnail(self: &Arc<Self>, row: &SeriesRow) -> Result<Arc<Vec<u8>>, PictureError> {
-        let key = format!("thumbnail {:?} {} {}", row.key, row.last_seq, row.rejected);
+        let key = format!("thumbnail {:?} {}", row.key, row.stamp());
         if let Some(found) = self.pictures.finished.get(&key) {
             return Ok(found);
         }
         let kept = self.index().prepared(&row.key, PreparedKind::Thumbnail).map_err(RetrieveError::from)?;
-        let bytes = match kept.filter(|kept| row.rejected == 0 && kept.through_seq == row.last_seq) {
+        let bytes = match kept.filter(|kept| kept.through_seq == row.stamp()) {
             Some(kept) => Arc::new(kept.document),
             None => self.make_thumbnail(row)?,
         };
@@ -137,11 +137,8 @@ impl Archive {
     fn make_thumbnail(self: &Arc<Self>, row: &SeriesRow) -> Result<Arc<Vec<u8>>, PictureError> {
         let (middle, number) = self.middle(row)?.ok_or(PictureError::NoPixels)?;
         let bytes = self.rendered(&middle, number, &Wanted::small(Encoding::Jpeg))?;
-        if row.rejected == 0 {
-            let kept =
-                self.index().put_prepared(&row.key, PreparedKind::Thumbnail, row.last_seq, bytes.as_ref().clone());
-            kept.map_err(RetrieveError::from)?;
-        }
+        let kept = self.index().put_prepared(&row.key, PreparedKind::Thumbnail, row.stamp(), bytes.as_ref().clone());
+        kept.map_err(RetrieveError::from)?;
         Ok(bytes)
     }
 }

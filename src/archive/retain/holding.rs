@@ -1,17 +1,16 @@
-//! What keeps a study, and what is learned of it: holds, linked records, deaths, rejections.
+//! What keeps a study, and what is learned of it: holds, linked records, deaths.
 
 use super::candidate::Study;
 use super::plans::rules_of;
 use super::{RetainError, invalid};
 use crate::open::Archive;
 use index::{Cursor, StudyKey, plan};
+use model::Level;
 use model::date::Date;
 use model::query::Query;
-use model::retention::record::RejectReason;
 use model::retention::{
     ClassId, Hold, HoldId, HoldRelease, HoldTarget, LinkedRecord, PatientRef, Person, RetentionFact, StudyRef,
 };
-use model::{FacilityCode, Level, Uid};
 
 /// Studies asked of the index at once.
 const PAGE: usize = 500;
@@ -127,32 +126,6 @@ impl Archive {
             return Err(invalid(format!("{on} has not come")));
         }
         self.retain(RetentionFact::DeathRecorded { patient, on, by, at: self.now_ms(), seal: None })
-    }
-
-    /// Rejects an instance: from now on it is found and retrieved by nobody; it goes with its study.
-    ///
-    /// # Errors
-    /// When there is no such instance.
-    pub fn reject_instance(
-        &self,
-        facility: FacilityCode,
-        (study, series, sop_instance): (&Uid, &Uid, &Uid),
-        reason: RejectReason,
-        by: Person,
-    ) -> Result<(), RetainError> {
-        let _turn = self.retention().change.lock();
-        let rows = self.index().instance(sop_instance)?;
-        let named = |row: &&index::InstanceRow| {
-            let of = &row.key.study;
-            of.facility == facility && of.study == *study && row.key.series == *series && row.outcome.copy == 0
-        };
-        let row = rows.iter().find(named).ok_or_else(|| invalid("there is no such instance"))?;
-        if row.rejected {
-            return Err(invalid("the instance is rejected already"));
-        }
-        let (series, sop_instance, copy) = (series.clone(), sop_instance.clone(), row.outcome.copy);
-        let (study, at) = (StudyRef::from(&row.key.study), self.now_ms());
-        self.retain(RetentionFact::InstanceRejected { study, series, sop_instance, copy, reason, by, at })
     }
 
     /// Instances that came in for studies that were destroyed before, in order.

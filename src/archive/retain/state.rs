@@ -4,9 +4,10 @@ use index::{Index, IndexError};
 use model::PackId;
 use model::date::Date;
 use model::retention::{
-    Holds, PatientRef, PlanApproval, PlanId, PlanRecord, PlanState, RetentionFact, RuleSet, RuleVersion,
+    Holds, PatientRef, PlanApproval, PlanId, PlanRecord, PlanState, RetentionFact, RuleSet, RuleVersion, StudyRef,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 /// Facts read at once.
@@ -90,6 +91,12 @@ impl Known {
     }
 }
 
+fn number_of(study: &StudyRef) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    study.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Everything about no one study.
 #[derive(Default)]
 pub(super) struct State {
@@ -99,6 +106,8 @@ pub(super) struct State {
     deaths: HashMap<PatientRef, (Date, Vec<PackId>)>,
     /// Every rule set with the day it came into use, in that order.
     rules: Vec<(Date, Arc<RuleSet>)>,
+    /// Studies about which a rejection note says something, as numbers that several may share.
+    noted: HashSet<u64>,
 }
 
 impl State {
@@ -130,6 +139,9 @@ impl State {
                 self.deaths.retain(|_, (_, seals)| !seals.iter().any(gone));
                 self.holds.forget_sealed(&tombstone.seals);
             }
+            RetentionFact::InstancesRejected { study, note: Some(_), .. } => {
+                self.noted.insert(number_of(study));
+            }
             RetentionFact::HoldMade(hold) => self.holds.apply((**hold).clone()),
             RetentionFact::HoldReleased(release) => self.holds.apply_release(release.clone()),
             RetentionFact::PlanMade { head, digest, due, held, at } => {
@@ -156,6 +168,16 @@ impl State {
         {
             known.record.state = state;
         }
+    }
+
+    /// Whether there was ever a rejection note.
+    pub(super) fn has_notes(&self) -> bool {
+        !self.noted.is_empty()
+    }
+
+    /// Whether a rejection note may have said something about a study.
+    pub(super) fn is_noted(&self, study: &StudyRef) -> bool {
+        self.noted.contains(&number_of(study))
     }
 
     /// The rule set in use.

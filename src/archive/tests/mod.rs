@@ -10,6 +10,7 @@ mod ingest;
 mod order;
 mod packs;
 mod recover;
+mod rejecting;
 mod retain;
 mod sealed;
 mod see;

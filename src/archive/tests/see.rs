@@ -12,7 +12,13 @@ fn code(text: &str) -> FacilityCode {
 
 fn reader(home: &str, facilities: &[&str]) -> Caller {
     let set: BTreeSet<_> = facilities.iter().map(|facility| code(facility)).collect();
-    Caller { name: home.into(), role: Role::Reader, home: Some(code(home)), facilities: Some(set) }
+    Caller {
+        name: home.into(),
+        role: Role::Reader,
+        home: Some(code(home)),
+        facilities: Some(set),
+        sees_rejected: false,
+    }
 }
 
 fn facility(text: &str) -> Facility {

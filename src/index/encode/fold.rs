@@ -6,7 +6,7 @@
 
 use super::{
     Decoder, Encoder, VERSION, VIAS, attributes, by_code, code_of, flags, layout, outcome, pixel, put_attributes,
-    put_flags, put_frames, put_layout, put_outcome, put_pixel, summary, version,
+    put_flags, put_frames, put_layout, put_outcome, put_pixel, put_reason, reason, summary, version,
 };
 use crate::IndexError;
 use crate::row::{InstanceRow, SeriesKey};
@@ -134,7 +134,7 @@ fn put_fold(out: &mut Encoder, seqs: &[(u64, usize)], records: &[u8]) {
 /// loose CRC (4 bytes, big endian), a number whose bits say what differs from the first instance and follows, from the
 /// lowest bit on: SOP Class UID, transfer syntax UID, way in, source, meta length, file length, attributes (number of
 /// the first one's that are missing, the place of each among them, then those that differ), flags, outcome, pixel data,
-/// frames in short, data set length, whether it was rejected, pack (16 bytes), layout (length and row, nothing for a
+/// frames in short, data set length, why it was rejected, pack (16 bytes), layout (length and row, nothing for a
 /// layout the row says).
 fn put_record(out: &mut Encoder, folded: &Folded, first: Option<&Folded>) {
     let row = &folded.row;
@@ -165,7 +165,7 @@ fn put_record(out: &mut Encoder, folded: &Folded, first: Option<&Folded>) {
             PIXEL => put_pixel(out, row.pixel),
             FRAMES => put_frames(out, row.frames),
             DATASET_LEN => out.number(row.dataset_len),
-            REJECTED => out.byte(u8::from(row.rejected)),
+            REJECTED => put_reason(out, row.rejected),
             PACK => out.raw(folded.pack.as_bytes()),
             _ => {
                 let mut places = Encoder::default();
@@ -333,7 +333,7 @@ fn read_row(row: &mut Decoder<'_>, key: &SeriesKey, seq: u64, first: Option<&Ins
         pixel: part.take(PIXEL, pixel, |first| first.pixel)?,
         frames: part.take(FRAMES, summary, |first| first.frames)?,
         dataset_len: part.take(DATASET_LEN, Decoder::number, |first| first.dataset_len)?,
-        rejected: part.take(REJECTED, |row| Ok(row.byte()? != 0), |first| first.rejected)?,
+        rejected: part.take(REJECTED, reason, |first| first.rejected)?,
         home: Home::Pack { pack: part.take(PACK, |row| row.array().map(PackId::new), pack_of)?, slot },
     };
     Ok(Read { row: read, layout: part.bits & LAYOUT != 0 })

@@ -4,13 +4,16 @@ use super::*;
 use crate::row::PackRow;
 use model::attribute::key;
 use model::pack::ColdCopy;
-use model::{Lsn, Uid};
+use model::{Frames, Layout, Lsn, Uid};
 
 /// Rows of version 1 as they were first written. Never edited: data folders hold rows like these.
 const ROWS_1: &str = include_str!("../tests/fixtures/rows-1.txt");
 
 /// Rows of version 2, likewise.
 const ROWS_2: &str = include_str!("../tests/fixtures/rows-2.txt");
+
+/// Rows of version 3, likewise.
+const ROWS_3: &str = include_str!("../tests/fixtures/rows-3.txt");
 
 fn uid(text: &str) -> Uid {
     Uid::parse(text).expect("uid")
@@ -38,6 +41,8 @@ fn study_sample() -> StudyRow {
         rejected: 0,
         hidden_by: None,
         version_fact: 0,
+        unfit: 0,
+        empty_series: 0,
     }
 }
 
@@ -54,6 +59,8 @@ fn series_sample() -> SeriesRow {
         quiet_through: None,
         packed: 0,
         rejected: 0,
+        unfit: 0,
+        version_fact: 0,
     }
 }
 
@@ -96,7 +103,7 @@ fn instance_sample() -> InstanceRow {
         pixel: layout_sample().pixel,
         frames: FrameSummary::of(&layout_sample().frames),
         dataset_len: 1542,
-        rejected: false,
+        rejected: None,
     }
 }
 
@@ -129,10 +136,21 @@ fn rows_of_version_1_are_read_for_ever() {
     assert_eq!(layout(&fixture("layout")).expect("layout"), layout_sample());
 }
 
-/// A row of version 2 as it is written now.
+#[test]
+fn rows_of_version_2_are_read_for_ever() {
+    let counted = SeriesRow { packed: 3, rejected: 1, ..series_sample() };
+    let hidden = StudyRow { rejected: 1, hidden_by: Some("2036-q1".into()), version_fact: 700, ..study_sample() };
+    let row = |name: &str| fixture_of(ROWS_2, name);
+    assert_eq!(study(&row("study")).expect("study"), hidden);
+    assert_eq!(series(&study_sample().key, &row("series")).expect("series"), counted);
+    assert_eq!(instance(&series_sample().key, &row("packed")).expect("instance"), packed_sample());
+    let fold = Fold::open(&series_sample().key, &fixture_of(FOLDS_2, "fold")).expect("a fold");
+    assert_eq!(fold.all().expect("all"), folded_samples());
+}
+
 fn packed_sample() -> InstanceRow {
     let home = Home::Pack { pack: PackId::new([0x5a; 16]), slot: 300 };
-    InstanceRow { home, rejected: true, ..instance_sample() }
+    InstanceRow { home, rejected: Some(RejectReason::PatientSafety), ..instance_sample() }
 }
 
 fn pack_sample(cold: bool) -> PackRow {
@@ -165,8 +183,9 @@ fn pack_sample(cold: bool) -> PackRow {
 
 #[test]
 fn rows_are_written_in_the_newest_version_and_come_back() {
-    let counted = SeriesRow { packed: 3, rejected: 1, ..series_sample() };
-    let hidden = StudyRow { rejected: 1, hidden_by: Some("2036-q1".into()), version_fact: 700, ..study_sample() };
+    let counted = SeriesRow { packed: 3, rejected: 3, unfit: 2, version_fact: 700, ..series_sample() };
+    let plan = Some("2036-q1".into());
+    let hidden = StudyRow { rejected: 3, unfit: 2, empty_series: 1, hidden_by: plan, ..study_sample() };
     let rows = [
         ("study", encoded(|out| put_study(out, &hidden))),
         ("series", encoded(|out| put_series(out, &counted))),
@@ -177,9 +196,9 @@ fn rows_are_written_in_the_newest_version_and_come_back() {
         ("cold", encoded(|out| put_pack(out, &pack_sample(true)))),
     ];
     let now: String = rows.iter().map(|(name, bytes)| format!("{name} {}\n", hex(bytes))).collect();
-    // Holds while version 2 is the newest; a new version gets a fixture of its own.
-    assert!(now == ROWS_2, "the rows are now written as\n{now}");
-    let row = |name: &str| fixture_of(ROWS_2, name);
+    // Holds while version 3 is the newest; a new version gets a fixture of its own.
+    assert!(now == ROWS_3, "the rows are now written as\n{now}");
+    let row = |name: &str| fixture_of(ROWS_3, name);
     assert_eq!(study(&row("study")).expect("study"), hidden);
     assert_eq!(series(&study_sample().key, &row("series")).expect("series"), counted);
     assert_eq!(instance(&series_sample().key, &row("instance")).expect("instance"), instance_sample());
@@ -229,7 +248,7 @@ fn every_code_is_unique_and_every_flag_has_one() {
 #[test]
 fn a_damaged_row_is_an_error_and_never_a_panic() {
     let mut rng = fastrand::Rng::with_seed(7);
-    let rows = ["study", "series", "instance", "layout", "packed", "pack", "cold"].map(|name| fixture_of(ROWS_2, name));
+    let rows = ["study", "series", "instance", "layout", "packed", "pack", "cold"].map(|name| fixture_of(ROWS_3, name));
     for _ in 0..20_000 {
         let mut row = rows[rng.usize(..rows.len())].clone();
         row.truncate(rng.usize(..=row.len()));
@@ -242,12 +261,15 @@ fn a_damaged_row_is_an_error_and_never_a_panic() {
         let _ = (study(&row), series(&study_sample().key, &row), layout(&row));
         let _ = (instance(&series_sample().key, &row), pack(pack_sample(true).pack, &row));
     }
-    assert!(matches!(study(&[3]), Err(IndexError::Newer { found: 3, known: 2 })));
+    assert!(matches!(study(&[4]), Err(IndexError::Newer { found: 4, known: 3 })));
     assert!(matches!(study(&[1]), Err(IndexError::Damaged { .. })));
 }
 
 /// Folds as they were first written, likewise.
 const FOLDS_2: &str = include_str!("../tests/fixtures/folds-2.txt");
+
+/// Folds of version 3, likewise.
+const FOLDS_3: &str = include_str!("../tests/fixtures/folds-3.txt");
 
 fn folded_samples() -> Vec<Folded> {
     let first = Folded::new(instance_sample(), (PackId::new([0x5a; 16]), 300), Some(layout_sample()));
@@ -258,7 +280,7 @@ fn folded_samples() -> Vec<Folded> {
         attributes: Attributes::from([(key::ROWS, "512".to_owned())]),
         flags: Vec::new(),
         frames: FrameSummary::Native { count: 1, bits: 4096 },
-        rejected: true,
+        rejected: Some(RejectReason::PatientSafety),
         ..instance_sample()
     };
     let second = Folded::new(row.clone(), (PackId::new([0x5b; 16]), 2), None);
@@ -274,8 +296,8 @@ fn folds_are_written_as_ever_and_come_back() {
     let written = folds(&samples);
     assert_eq!(written.len(), 1);
     let now = format!("fold {}\n", hex(&written[0].1));
-    assert!(now == FOLDS_2, "a fold is now written as\n{now}");
-    let fold = Fold::open(&series_sample().key, &fixture_of(FOLDS_2, "fold")).expect("a fold");
+    assert!(now == FOLDS_3, "a fold is now written as\n{now}");
+    let fold = Fold::open(&series_sample().key, &fixture_of(FOLDS_3, "fold")).expect("a fold");
     assert_eq!(fold.all().expect("all"), samples);
     for (at, sample) in samples.iter().enumerate() {
         assert_eq!(fold.row(at).expect("a row"), sample.row);
@@ -304,7 +326,7 @@ fn long_runs_are_cut_into_folds_and_one_long_layout_is_a_fold() {
 #[test]
 fn a_damaged_fold_is_an_error_and_never_a_panic() {
     let mut rng = fastrand::Rng::with_seed(7);
-    let sample = fixture_of(FOLDS_2, "fold");
+    let sample = fixture_of(FOLDS_3, "fold");
     for _ in 0..20_000 {
         let mut row = sample.clone();
         if rng.bool() {

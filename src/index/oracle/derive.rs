@@ -7,6 +7,7 @@ use crate::attributes::absorb;
 use crate::row::series_key;
 use crate::{Entry, IndexError, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole};
 use model::attribute::key;
+use model::retention::record::RejectReason;
 use model::{Fact, Home, InstanceHead, Level, Lsn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -71,7 +72,8 @@ impl State {
             absorb(&mut row.attributes, &head.attributes, Level::Series);
             row.instances += 1;
             row.packed += u64::from(stored.home.journal().is_none());
-            row.rejected += u64::from(stored.rejected);
+            row.rejected += u64::from(stored.rejected.is_some());
+            row.unfit += u64::from(stored.rejected == Some(RejectReason::Quality));
             row.bytes += head.file_len;
             row.last_seq = head.seq;
             row.last_received = row.last_received.max(head.received);
@@ -88,8 +90,12 @@ impl State {
             row.quiet_through = self.quiet.get(&row.key).copied();
             study.series += 1;
             study.busy_series += u64::from(row.is_busy());
+            row.version_fact = self.series_facts.get(&row.key).copied().unwrap_or(0);
             study.rejected += row.rejected;
-            study.modalities.extend(row.attributes.get(&key::MODALITY).filter(|m| !m.is_empty()).cloned());
+            study.unfit += row.unfit;
+            study.empty_series += u64::from(row.served() == 0);
+            let modality = row.attributes.get(&key::MODALITY).filter(|modality| !modality.is_empty());
+            study.modalities.extend(modality.filter(|_| row.served() > 0).cloned());
         }
         self.studies.insert(key.clone(), Arc::new(study));
         let mut series: Vec<_> = series.into_values().map(Arc::new).collect();
@@ -115,6 +121,8 @@ fn new_study(key: &StudyKey, first: &InstanceHead) -> StudyRow {
         rejected: 0,
         hidden_by: None,
         version_fact: 0,
+        unfit: 0,
+        empty_series: 0,
     }
 }
 
@@ -131,5 +139,7 @@ fn new_series(key: &SeriesKey, first: &InstanceHead) -> SeriesRow {
         quiet_through: None,
         packed: 0,
         rejected: 0,
+        unfit: 0,
+        version_fact: 0,
     }
 }

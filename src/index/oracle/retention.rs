@@ -3,9 +3,10 @@
 //! Deliberately not here: whether any of it is allowed.
 
 use super::State;
-use crate::retention::{Buried, RetentionChange, is_general};
+use crate::retention::{Buried, Chosen, RetentionChange, is_general};
 use crate::row::{StudyKey, study_key};
 use model::Lsn;
+use model::retention::record::RejectReason;
 use model::retention::{RetentionFact, StudyVersion, Tombstone};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,24 +35,31 @@ impl State {
                 }
             }
             RetentionChange::Show => drop(self.hidden.remove(&key)),
-            RetentionChange::Reject { series, sop_instance, copy } => {
-                let found = self.instances.values_mut().find(|known| {
-                    let row = &known.row;
-                    let named = row.key.series == *series && row.sop_instance == *sop_instance;
-                    named && row.key.study == key && row.outcome.copy == copy
-                });
-                let Some(found) = found else { return };
-                let row = Arc::make_mut(&mut found.row);
-                row.rejected = true;
-                let series = row.key.clone();
-                self.prepared.retain(|(kept, _), _| *kept != series);
-                if first.is_some() {
-                    let newest = self.version_facts.entry(key.clone()).or_default();
-                    *newest = lsn.max(*newest);
-                }
+            RetentionChange::Reject { instances, reason } => {
+                instances.iter().for_each(|chosen| self.reject(lsn, &key, chosen, reason));
             }
         }
         touched.insert(key);
+    }
+
+    fn reject(&mut self, lsn: Lsn, key: &StudyKey, chosen: &Chosen<'_>, reason: Option<RejectReason>) {
+        let found = self.instances.values_mut().find(|known| {
+            let row = &known.row;
+            let named = row.key.series == *chosen.series && row.sop_instance == *chosen.sop_instance;
+            named && row.key.study == *key && row.outcome.copy == chosen.copy
+        });
+        let Some(found) = found else { return };
+        let row = Arc::make_mut(&mut found.row);
+        row.rejected = reason;
+        let (series, served) = (row.key.clone(), chosen.copy == 0);
+        self.prepared.retain(|(kept, _), _| *kept != series);
+        let newest = |kept: &mut Lsn| *kept = lsn.max(*kept);
+        if served {
+            newest(self.series_facts.entry(series).or_default());
+        }
+        if self.served(key).next().is_some() {
+            newest(self.version_facts.entry(key.clone()).or_default());
+        }
     }
 
     fn destroy(&mut self, lsn: Lsn, key: StudyKey, tombstone: &Tombstone, touched: &mut BTreeSet<StudyKey>) {
@@ -75,6 +83,7 @@ impl State {
         self.complete.remove(&key);
         self.hidden.remove(&key);
         self.version_facts.remove(&key);
+        self.series_facts.retain(|series, _| series.study != key);
         let gone = self.packs.extract_if(.., |_, row| row.series.study == key && row.last_seq <= through);
         let gone: Vec<_> = gone.collect();
         for (pack, row) in gone {

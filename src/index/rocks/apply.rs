@@ -191,6 +191,7 @@ impl Applier {
         let (Some(study_cell), Some(series_cell)) = (self.studies.get_mut(&study), self.series.get_mut(&series)) else {
             return Err(IndexError::Damaged { table: Table::Studies.name(), what: "a row is missing" });
         };
+        let was_empty = !new_series && series_cell.row.served() == 0;
         series_cell.add(head);
         absorb(&mut series_cell.row.attributes, &head.attributes, Level::Series);
         if absorbs(&study_cell.row.attributes, &head.attributes, Level::Study) {
@@ -202,6 +203,7 @@ impl Applier {
             study_cell.remember_keys();
             study_cell.row.modalities.insert(modality.clone());
         }
+        study_cell.row.empty_series = study_cell.row.empty_series.saturating_sub(u64::from(was_empty));
         study_cell.add(head, new_series);
         study_cell.count_busy(series_cell);
         Ok(())

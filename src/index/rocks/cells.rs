@@ -40,6 +40,8 @@ impl StudyCell {
             rejected: 0,
             hidden_by: None,
             version_fact: 0,
+            unfit: 0,
+            empty_series: 0,
         };
         Self { row, dirty: true, stored_keys: Some(Vec::new()), waits: false }
     }
@@ -133,6 +135,8 @@ impl SeriesCell {
             quiet_through: None,
             packed: 0,
             rejected: 0,
+            unfit: 0,
+            version_fact: 0,
         };
         Self { row, dirty: true, study, counted_busy: false, waits: None }
     }

@@ -12,9 +12,11 @@ use super::prepared;
 use super::read::{Reader, conflict, get_now, handle};
 use super::tables::{Table, UidKind, engine, number, pair, uid_key, unlogged, unpair};
 use crate::codec::Encoder;
-use crate::retention::{Buried, RetentionChange, is_general};
+use crate::retention::{Buried, Chosen, RetentionChange, is_general};
 use crate::row::{InstanceRow, PackRow, SeriesKey, StudyKey, StudyRow};
 use crate::{IndexError, encode};
+use model::attribute::key::MODALITY;
+use model::retention::record::RejectReason;
 use model::retention::{RetentionFact, StudyVersion, Tombstone};
 use model::{FacilityCode, Lsn, PackId, Uid};
 use rocksdb::DB;
@@ -99,9 +101,12 @@ impl Applier {
             return Ok(());
         }
         let ordinal = self.ordinal(db, &key)?;
-        if let RetentionChange::Reject { series, sop_instance, copy } = change {
-            let series = SeriesKey { study: key, series: series.clone() };
-            return self.reject(db, lsn, ordinal, &series, (sop_instance, copy));
+        if let RetentionChange::Reject { instances, reason } = change {
+            for chosen in &instances {
+                let series = SeriesKey { study: key.clone(), series: chosen.series.clone() };
+                self.reject(db, (lsn, reason), ordinal, &series, chosen)?;
+            }
+            return ordinal.map_or(Ok(()), |ordinal| self.show_modalities(db, ordinal));
         }
         let Some(ordinal) = ordinal else { return Ok(()) };
         self.load_study(db, ordinal)?;
@@ -135,35 +140,71 @@ impl Applier {
         Ok(list.into_iter().flatten().any(|buried| buried.patient == key.patient && wanted(&buried)))
     }
 
-    /// Marks a copy of an instance as rejected. Rows are read as they are stored: the fact is a batch of its own.
+    /// Marks a copy of an instance as rejected, or as shown. Rows are read as they are stored: the fact is a batch of
+    /// its own.
     fn reject(
         &mut self,
         db: &DB,
-        lsn: Lsn,
+        (lsn, reason): (Lsn, Option<RejectReason>),
         study: Option<u64>,
         key: &SeriesKey,
-        (sop_instance, copy): (&Uid, u16),
+        chosen: &Chosen<'_>,
     ) -> Result<(), IndexError> {
-        let copies = self.copies.load(db, &uid_key(UidKind::Instance, sop_instance, key.study.facility))?;
-        let Some(entry) = copies.iter().find(|entry| entry.copy == copy).cloned() else { return Ok(()) };
+        let copies = self.copies.load(db, &uid_key(UidKind::Instance, chosen.sop_instance, key.study.facility))?;
+        let Some(entry) = copies.iter().find(|entry| entry.copy == chosen.copy).cloned() else { return Ok(()) };
         let row = self.row_of(db, key, entry.series, entry.seq)?;
         let Some((row, folded)) = row.filter(|(row, _)| row.key == *key) else { return Ok(()) };
-        let news = u64::from(!row.rejected);
-        self.put_again(db, InstanceRow { rejected: true, ..row }, entry.series, folded)?;
+        let was = row.rejected;
+        self.put_again(db, InstanceRow { rejected: reason, ..row }, entry.series, folded)?;
         let Some(study) = study else { return Ok(()) };
         self.load_study(db, study)?;
-        if entry.series != 0 {
+        let served = entry.series != 0;
+        let count = |rejected: &mut u64, unfit: &mut u64| {
+            let one = |kept: &mut u64, before: bool, now: bool| {
+                *kept = kept.saturating_add(u64::from(now)).saturating_sub(u64::from(before));
+            };
+            one(rejected, was.is_some(), reason.is_some());
+            one(unfit, was == Some(RejectReason::Quality), reason == Some(RejectReason::Quality));
+        };
+        if served {
             self.load_series(db, study, entry.series)?;
             prepared::forget(db, entry.series, &mut self.batch)?;
             if let Some(cell) = self.series.get_mut(&entry.series) {
-                cell.row.rejected += news;
+                count(&mut cell.row.rejected, &mut cell.row.unfit);
+                cell.row.version_fact = cell.row.version_fact.max(lsn);
                 cell.dirty = true;
             }
         }
         if let Some(cell) = self.studies.get_mut(&study) {
-            cell.row.rejected += if entry.series == 0 { 0 } else { news };
+            if served {
+                count(&mut cell.row.rejected, &mut cell.row.unfit);
+            }
             cell.row.version_fact = cell.row.version_fact.max(lsn);
             cell.dirty = true;
+        }
+        Ok(())
+    }
+
+    /// Counts anew which series of a study show nothing, and which modalities it shows.
+    fn show_modalities(&mut self, db: &DB, study: u64) -> Result<(), IndexError> {
+        self.load_study(db, study)?;
+        let Some(key) = self.studies.get(&study).map(|cell| cell.row.key.clone()) else { return Ok(()) };
+        let reader = Reader::new(db);
+        let stored = reader.prefix(Table::Series, &study.to_be_bytes())?.collect(usize::MAX, |stored, value| {
+            Ok((unpair(Table::Series, stored)?.1, encode::series(&key, value)?))
+        })?;
+        let (mut empty, mut modalities) = (0, std::collections::BTreeSet::new());
+        for (ordinal, row) in &stored {
+            let row = self.series.get(ordinal).map_or(row, |cell| &cell.row);
+            if row.served() == 0 {
+                empty += 1;
+            } else {
+                modalities.extend(row.attributes.get(&MODALITY).filter(|modality| !modality.is_empty()).cloned());
+            }
+        }
+        if let Some(cell) = self.studies.get_mut(&study) {
+            cell.remember_keys();
+            (cell.row.empty_series, cell.row.modalities, cell.dirty) = (empty, modalities, true);
         }
         Ok(())
     }

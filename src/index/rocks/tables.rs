@@ -29,7 +29,7 @@
 //! | `manifests` | pack (16) | whatever the archive keeps of the manifest |
 //! | `tombstones` | packed Study Instance UID, facility | what was destroyed ([`super::lists`]) |
 //! | `retention` | `L`, record number (8) | retention fact as JSON |
-//! | | `G`, record number (8) | empty: it is about no one study, or a late instance |
+//! | | `G`, record number (8) | empty: it is about no one study, a late instance, or what a rejection note says |
 //! | | `S`, packed Study Instance UID, facility, patient (2), record number (8) | empty |
 //!
 //! The ordinal of a study or series is the `seq` of its first instance: unique, short, ascending, and the same

@@ -94,6 +94,52 @@ pub enum RejectReason {
     PatientSafety,
     /// 113038: incorrect modality worklist entry.
     WrongWorklistEntry,
+    /// 113039: data retention policy expired.
+    RetentionExpired,
+}
+
+impl RejectReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Quality, Self::PatientSafety, Self::WrongWorklistEntry, Self::RetentionExpired];
+
+    /// The code value of PS3.16 CID 7011, under the coding scheme DCM.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Quality => "113001",
+            Self::PatientSafety => "113037",
+            Self::WrongWorklistEntry => "113038",
+            Self::RetentionExpired => "113039",
+        }
+    }
+
+    /// The reason of a code value.
+    pub fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
+    /// Parses its name, such as `patient-safety`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
+    /// Its name, as facts and commands spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Quality => "quality",
+            Self::PatientSafety => "patient-safety",
+            Self::WrongWorklistEntry => "wrong-worklist-entry",
+            Self::RetentionExpired => "retention-expired",
+        }
+    }
+}
+
+/// An instance among those of a study that are rejected or restored together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Named {
+    /// Series Instance UID.
+    pub series: Uid,
+    /// SOP Instance UID.
+    pub sop_instance: Uid,
 }
 
 /// A fact of retention.
@@ -267,6 +313,39 @@ pub enum RetentionFact {
         /// When.
         at: u64,
     },
+    /// Instances of a study were rejected together: hidden at once, destroyed with their study. Of each the first copy
+    /// is meant; one that has not come yet is rejected by a fact of its own when it comes.
+    InstancesRejected {
+        /// The study.
+        study: StudyRef,
+        /// The instances.
+        instances: Vec<Named>,
+        /// Why.
+        reason: RejectReason,
+        /// Who, or which source's note.
+        by: Person,
+        /// SOP Instance UID of the rejection note that says so, if one does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Uid>,
+        /// When.
+        at: u64,
+    },
+    /// The rejection of instances was taken back.
+    InstancesRestored {
+        /// The study.
+        study: StudyRef,
+        /// The instances.
+        instances: Vec<Named>,
+        /// Who.
+        by: Person,
+        /// Why.
+        reason: String,
+        /// When.
+        at: u64,
+        /// Name of the key that opens the record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seal: Option<PackId>,
+    },
     /// An instance of a destroyed study arrived. It is stored, listed for the archivist and has its own retention.
     LateInstance {
         /// The study.
@@ -291,6 +370,8 @@ impl RetentionFact {
             | Self::StudyRestored { study, .. }
             | Self::StudyTakenOut { study, .. }
             | Self::InstanceRejected { study, .. }
+            | Self::InstancesRejected { study, .. }
+            | Self::InstancesRestored { study, .. }
             | Self::LateInstance { study, .. } => Some(study),
             Self::StudyDestroyed(tombstone) => Some(&tombstone.study),
             Self::RulesAdopted { .. }
@@ -307,13 +388,14 @@ impl RetentionFact {
 
     /// Whether it makes the study another version (see [`StudyVersion`]): a plan made before no longer fits it.
     pub fn changes_version(&self) -> bool {
-        matches!(self, Self::InstanceRejected { .. })
+        matches!(self, Self::InstanceRejected { .. } | Self::InstancesRejected { .. } | Self::InstancesRestored { .. })
     }
 
     /// Whether its text names a patient or may quote one: such facts are sealed in the journal.
     pub fn has_patient_data(&self) -> bool {
         matches!(self, Self::DeathRecorded { .. } | Self::HoldMade(_) | Self::HoldReleased(_))
             || matches!(self, Self::RecordLinked { .. } | Self::RecordUnlinked { .. } | Self::StudyRestored { .. })
+            || matches!(self, Self::InstancesRestored { .. })
     }
 
     /// The name of the key that opens its record; none for one that was written plain.
@@ -322,6 +404,7 @@ impl RetentionFact {
             Self::RecordLinked { seal, .. }
             | Self::RecordUnlinked { seal, .. }
             | Self::StudyRestored { seal, .. }
+            | Self::InstancesRestored { seal, .. }
             | Self::DeathRecorded { seal, .. } => *seal,
             Self::HoldMade(hold) => hold.seal,
             Self::HoldReleased(release) => release.seal,
@@ -336,6 +419,7 @@ impl RetentionFact {
             Self::RecordLinked { seal, .. }
             | Self::RecordUnlinked { seal, .. }
             | Self::StudyRestored { seal, .. }
+            | Self::InstancesRestored { seal, .. }
             | Self::DeathRecorded { seal, .. } => *seal = Some(name),
             Self::HoldMade(hold) => hold.seal = Some(name),
             Self::HoldReleased(release) => release.seal = Some(name),

@@ -260,3 +260,41 @@ async fn delete_rejects_with_a_reason_and_destroys_nothing() {
     assert_eq!(rest.status, StatusCode::OK);
     assert_eq!(service.get(&series, "").await.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delete_never_destroys_at_any_level_and_what_it_hides_can_be_shown_again() {
+    let (service, paths) = with(&[CT, "modality/ct-series/02.dcm"]).await;
+    let instance = paths[0].as_str();
+    let series = instance.split("/instances/").next().expect("a series");
+    let study = series.split("/series/").next().expect("a study");
+    let uid = study.rsplit('/').next().expect("a UID");
+    let facility = model::FacilityCode::DEMO.to_string();
+    let tag = |answer: &Answer| answer.header(header::ETAG).to_owned();
+    for (path, count) in [(instance, 1), (series, 2), (study, 2)] {
+        let before = service.get(&format!("{study}/metadata"), "").await;
+        let bytes = service.get(instance, "application/dicom; transfer-syntax=*").await;
+        assert_eq!(
+            ask(&service, Method::DELETE, &format!("{path}?reason=broken"), &[]).await.status,
+            StatusCode::BAD_REQUEST
+        );
+        assert_eq!(service.get(&format!("{study}/metadata"), "").await.body, before.body, "{path}");
+        let done = ask(&service, Method::DELETE, &format!("{path}?reason=retention-expired"), &[]).await;
+        assert_eq!(done.json(), serde_json::json!({"rejected": count, "destroyed": 0}), "{path}");
+        for resource in ["", "/metadata", "/thumbnail", "/rendered", "/pixeldata"] {
+            let answer = service.get(&format!("{instance}{resource}"), "").await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}{resource}");
+        }
+        let listed = service.get(&format!("/api/rejections?facility={facility}&study={uid}"), "").await;
+        assert_eq!(listed.json()["rejected"].as_array().map(Vec::len), Some(count), "{path}");
+        let of_study = serde_json::json!({"facility": facility, "study": uid});
+        let wanted = serde_json::json!({"study": of_study, "reason": "a mistake"});
+        let restored = service.post("/api/restorations", "application/json", wanted.to_string().into_bytes()).await;
+        assert_eq!(restored.json(), serde_json::json!({ "restored": count }), "{path}");
+        let again = service.post("/api/restorations", "application/json", wanted.to_string().into_bytes()).await;
+        assert_eq!(again.status, StatusCode::BAD_REQUEST);
+        let after = service.get(&format!("{study}/metadata"), "").await;
+        assert_eq!(after.body, before.body, "{path}");
+        assert_ne!(tag(&after), tag(&before), "{path}");
+        assert_eq!(service.get(instance, "application/dicom; transfer-syntax=*").await.body, bytes.body, "{path}");
+    }
+}

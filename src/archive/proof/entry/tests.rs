@@ -6,7 +6,7 @@ use model::retention::decision::{Basis, CountedFrom};
 use model::retention::execution::Begun;
 use model::retention::hold::{Hold, HoldId, HoldRelease, HoldTarget};
 use model::retention::plan::{PlanHead, PlanId};
-use model::retention::record::{PlanApproval, Tombstone};
+use model::retention::record::{PlanApproval, RejectReason, Tombstone};
 use model::retention::rules::{RuleId, RuleVersion};
 use model::retention::subject::{LinkedRecord, PatientRef, Person, StudyRef, StudyVersion, TierBytes};
 use model::{Attributes, Date, Layout, Outcome, Via, pack::ColdCopy};

@@ -3,7 +3,7 @@
 use super::World;
 use index::StudyKey;
 use model::retention::decision::{Basis, CountedFrom};
-use model::retention::record::{RejectReason, Tombstone};
+use model::retention::record::{Named, RejectReason, Tombstone};
 use model::retention::{ClassId, Person, PlanId, Refusal, RetentionFact, RuleId, RuleVersion, StudyRef, StudyVersion};
 use model::{Digest, Fact, Home, Uid};
 
@@ -38,8 +38,27 @@ impl World {
             .collect();
         of_study.sort();
         let chosen = self.rng.usize(..of_study.len().max(1));
+        let reason = RejectReason::ALL[self.rng.usize(..RejectReason::ALL.len())];
+        if self.one_in(2) {
+            // Some of them together, and one that never came.
+            let some: Vec<_> = of_study.iter().filter(|(_, copy, _)| *copy == 0).collect();
+            let some = some.into_iter().filter(|_| self.rng.bool());
+            let named = |(sop_instance, _, series): &(Uid, u16, Uid)| Named {
+                series: series.clone(),
+                sop_instance: sop_instance.clone(),
+            };
+            let mut instances: Vec<Named> = some.map(named).collect();
+            instances.extend(Uid::parse("1.2.3").ok().map(|uid| Named { series: uid.clone(), sop_instance: uid }));
+            let note = self.one_in(2).then(|| instances[0].sop_instance.clone());
+            return Some(match self.one_in(2) {
+                true => RetentionFact::InstancesRejected { study, instances, reason, by, note, at },
+                false => {
+                    let reason = "asked".into();
+                    RetentionFact::InstancesRestored { study, instances, by, reason, at, seal: None }
+                }
+            });
+        }
         let (sop_instance, copy, series) = of_study.get(chosen)?.clone();
-        let reason = RejectReason::Quality;
         Some(RetentionFact::InstanceRejected { study, series, sop_instance, copy, reason, by, at })
     }
 
