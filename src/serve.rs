@@ -26,6 +26,8 @@ use web::Server;
 
 /// Time kept back from the stop limit for the archive's own end: last sync, index flush.
 const CLOSE_AT_LEAST: Duration = Duration::from_secs(5);
+/// How long the threads of the edges may take to end when everything else did.
+const THREADS_END: Duration = Duration::from_secs(2);
 /// Below this many open files a busy archive runs dry.
 const FILES_MIN: u64 = 4_096;
 
@@ -69,8 +71,9 @@ pub(crate) fn run(config: &Config, hints: bool) -> Result<Exit, Failure> {
     announce(config, &running, hints)?;
     runtime.block_on(stop_signal()).map_err(|error| failed("signals", &error))?;
     let exit = runtime.block_on(stop(running, config.stop.within.0));
-    // A blocking task that outlived its limit must not keep the process.
-    runtime.shutdown_background();
+    // Its threads let the archive go: a process that ends while the index closes in one of them may end by an abort.
+    // A blocking task that outlived its limit must not keep the process for long.
+    runtime.shutdown_timeout(THREADS_END);
     exit
 }
 
