@@ -6,7 +6,9 @@ mod destinations;
 mod dicom;
 mod exit;
 mod export;
+mod find;
 mod forward;
+mod get;
 mod import;
 mod keys;
 mod ledger;
@@ -99,6 +101,12 @@ enum Command {
     /// Sends DICOM files to another system by C-STORE (gửi ảnh).
     #[command(after_help = dicom::HELP)]
     Send(dicom::Send),
+    /// Asks another archive what it has: C-FIND (tìm ở kho khác).
+    #[command(after_help = find::HELP)]
+    Find(find::Find),
+    /// Fetches a study from another archive into a folder: C-GET (lấy ảnh về).
+    #[command(after_help = get::HELP)]
+    Get(get::Get),
     /// The signed log that proves what was stored, held and destroyed (sổ cái có chữ ký).
     #[command(subcommand, after_help = ledger::HELP)]
     Ledger(ledger::Ledger),
@@ -219,6 +227,8 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Migrate(wanted) => migrate::run(&wanted),
         Command::Echo(wanted) => dicom::echo(&wanted),
         Command::Send(wanted) => dicom::send(&wanted),
+        Command::Find(wanted) => find::find(&wanted),
+        Command::Get(wanted) => get::get(&wanted),
         Command::Ledger(wanted) => ledger::run(&wanted),
         Command::Status(wanted) => status::run(&wanted),
         Command::Keys(wanted) => keys::run(&wanted),

@@ -2,6 +2,8 @@
 //!
 //! One binary keeps linking RocksDB to a single time; each module is one subject.
 
+#[path = "all/clients.rs"]
+mod clients;
 #[path = "all/cold.rs"]
 mod cold;
 #[path = "all/commitment_web.rs"]

@@ -24,7 +24,7 @@ const LOST_MAX: u32 = 3;
 
 /// Whom to call.
 #[derive(Debug, Args)]
-struct Call {
+pub(super) struct Call {
     /// Where it listens.
     #[arg(value_name = "HOST:PORT")]
     address: String,
@@ -94,7 +94,11 @@ pub(super) struct Send {
 }
 
 impl Call {
-    fn peer(&self) -> Peer {
+    pub(super) fn called(&self) -> &AeTitle {
+        &self.called
+    }
+
+    pub(super) fn peer(&self) -> Peer {
         Peer {
             address: self.address.clone(),
             called: self.called.clone(),
@@ -103,12 +107,12 @@ impl Call {
         }
     }
 
-    fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         let within = Duration::from_secs(self.within);
         Limits { connect: within, answer: within, write: within, ..Limits::default() }
     }
 
-    fn failed(&self, error: &CallError) -> Failure {
+    pub(super) fn failed(&self, error: &CallError) -> Failure {
         Failure::new(Exit::Failed, format!("{} at {}: {error}", self.called, self.address))
     }
 }

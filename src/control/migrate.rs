@@ -9,7 +9,7 @@ mod pulled;
 use super::Progress;
 use crate::cli::{Exit, Failure};
 use archive::Archive;
-use dimse::scu::pull::Key;
+use dimse::scu::pull::{Key, proposals};
 use dimse::scu::{CallError, Limits, Peer, Requestor};
 use model::{AeTitle, AttrKey, Date, FacilityCode};
 use pulled::{Fate, Pulled};
@@ -296,7 +296,7 @@ impl Job<'_> {
     fn fetch(&mut self, study: &str, told: &BTreeMap<String, String>, pulled: &mut Pulled<'_>) -> Result<(), Failure> {
         let classes: BTreeSet<&String> = told.values().filter(|class| !class.is_empty()).collect();
         let keys = [(QUERY_LEVEL, "CS", "STUDY"), (STUDY, "UI", study)];
-        for (classes, syntaxes) in pulled::proposals(&classes) {
+        for (classes, syntaxes) in proposals(&classes) {
             self.again(|peer, limits| {
                 let mut association = Requestor::open_to_get(peer, &classes, &syntaxes, limits)?;
                 let answer = association.get(&keys, pulled)?;

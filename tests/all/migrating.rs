@@ -21,10 +21,10 @@ fn free() -> SocketAddr {
 }
 
 /// Another archive; ended when dropped.
-struct Other {
+pub(crate) struct Other {
     child: Child,
-    title: &'static str,
-    address: SocketAddr,
+    pub(crate) title: &'static str,
+    pub(crate) address: SocketAddr,
     _folder: TempDir,
 }
 
@@ -42,7 +42,7 @@ fn spawned(command: &mut Command, title: &'static str, address: SocketAddr, fold
     Other { child, title, address, _folder: folder }
 }
 
-fn dcmqrscp() -> Other {
+pub(crate) fn dcmqrscp() -> Other {
     let (folder, address) = (tempfile::tempdir().expect("folder"), free());
     let store = folder.path().join("store");
     std::fs::create_dir(&store).expect("made");
@@ -73,17 +73,21 @@ fn orthanc() -> Other {
 
 /// Fills it with studies; returns their objects.
 fn filled(other: &Other) -> Vec<Object> {
-    let folder = tempfile::tempdir().expect("folder");
     let studies = (0..STUDIES).map(|number| Study::draw(95, number, Kind::Tiny, INSTANCES));
     let objects: Vec<Object> = studies.flat_map(|study| study.objects().collect::<Vec<_>>()).collect();
+    send(&other.address.to_string(), other.title, &objects);
+    objects
+}
+
+/// Sends objects by `khoanh send`.
+pub(crate) fn send(address: &str, title: &str, objects: &[Object]) {
+    let folder = tempfile::tempdir().expect("folder");
     for (number, object) in objects.iter().enumerate() {
         std::fs::write(folder.path().join(format!("{number:06}.dcm")), &object.file).expect("written");
     }
-    let address = other.address.to_string();
-    let sent = Command::new(KHOANH).args(["send", &address, "--called", other.title]).arg(folder.path()).output();
+    let sent = Command::new(KHOANH).args(["send", address, "--called", title]).arg(folder.path()).output();
     let sent = sent.expect("runs");
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
-    objects
 }
 
 fn migrating(server: &Server, other: &Other, more: &[&str]) -> Command {

@@ -4,26 +4,8 @@ use archive::{Archive, Form, Incoming, IngestError, StoredKind};
 use dimse::scu::pull::Taker;
 use model::facility::CharsetHint;
 use model::{FacilityCode, Source, Uid, Via};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Transfer syntaxes in which each class is proposed: the other archive sends what it has as it has it.
-const SYNTAXES: [&str; 10] = [
-    "1.2.840.10008.1.2.1",
-    "1.2.840.10008.1.2",
-    "1.2.840.10008.1.2.4.50",
-    "1.2.840.10008.1.2.4.51",
-    "1.2.840.10008.1.2.4.70",
-    "1.2.840.10008.1.2.4.80",
-    "1.2.840.10008.1.2.4.90",
-    "1.2.840.10008.1.2.4.91",
-    "1.2.840.10008.1.2.5",
-    "1.2.840.10008.1.2.4.100",
-];
-/// Those proposed where the classes are not told, for then there are many.
-const FEW: [&str; 2] = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"];
-/// Presentation contexts left beside that of C-GET.
-const CONTEXTS: usize = dimse::scu::CONTEXTS_MAX - 1;
 
 /// What became of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,34 +91,5 @@ impl Taker for Pulled<'_> {
         };
         self.fates.insert(instance, fate);
         status
-    }
-}
-
-/// Which classes to propose in which syntaxes, association after association.
-pub(super) fn proposals(told: &BTreeSet<&String>) -> Vec<(Vec<String>, Vec<&'static str>)> {
-    let (classes, syntaxes): (Vec<String>, &[&str]) = if told.is_empty() {
-        let known = dimse::storage_sop_classes().iter().filter(|class| !class.retired);
-        (known.map(|class| class.uid.to_owned()).collect(), &FEW)
-    } else {
-        (told.iter().map(|class| (*class).clone()).collect(), &SYNTAXES)
-    };
-    let room = (CONTEXTS / syntaxes.len()).max(1);
-    classes.chunks(room).map(|some| (some.to_vec(), syntaxes.to_vec())).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_association_needs_more_contexts_than_there_are() {
-        let classes: Vec<String> = (0..40).map(|number| format!("1.2.{number}")).collect();
-        for told in [BTreeSet::new(), classes.iter().collect()] {
-            let proposals = proposals(&told);
-            assert!(proposals.len() > 1);
-            assert!(proposals.iter().all(|(classes, syntaxes)| classes.len() * syntaxes.len() <= CONTEXTS));
-            let all: usize = proposals.iter().map(|(classes, _)| classes.len()).sum();
-            assert!(told.is_empty() || all == told.len());
-        }
     }
 }

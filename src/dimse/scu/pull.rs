@@ -9,6 +9,7 @@ use crate::transfer_syntax::{EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN};
 use dataset::identifier::{self, Identifier};
 use model::AttrKey;
 use model::facility::CharsetHint;
+use std::collections::BTreeSet;
 
 /// Study Root Query/Retrieve Information Model - FIND.
 pub const STUDY_ROOT_FIND: &str = "1.2.840.10008.5.1.4.1.2.2.1";
@@ -18,6 +19,24 @@ pub const STUDY_ROOT_GET: &str = "1.2.840.10008.5.1.4.1.2.2.3";
 const MATCH_MAX: usize = 1024 * 1024;
 /// Longest command set, in bytes.
 const COMMAND_MAX: usize = 16 * 1024;
+
+/// Transfer syntaxes in which each class is proposed: the other archive sends what it has as it has it.
+const SYNTAXES: [&str; 10] = [
+    "1.2.840.10008.1.2.1",
+    "1.2.840.10008.1.2",
+    "1.2.840.10008.1.2.4.50",
+    "1.2.840.10008.1.2.4.51",
+    "1.2.840.10008.1.2.4.70",
+    "1.2.840.10008.1.2.4.80",
+    "1.2.840.10008.1.2.4.90",
+    "1.2.840.10008.1.2.4.91",
+    "1.2.840.10008.1.2.5",
+    "1.2.840.10008.1.2.4.100",
+];
+/// Those proposed where the classes are not told, for then there are many.
+const FEW: [&str; 2] = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"];
+/// Presentation contexts left beside that of C-GET.
+const CONTEXTS: usize = super::CONTEXTS_MAX - 1;
 
 /// A key of a question: its address, its VR and the value that is wanted.
 pub type Key<'a> = (AttrKey, &'a str, &'a str);
@@ -30,6 +49,18 @@ pub trait Taker {
     fn write(&mut self, bytes: &[u8]);
     /// It is complete; the status that answers it.
     fn finish(&mut self) -> u16;
+}
+
+/// Which classes to propose in which syntaxes, association after association.
+pub fn proposals(told: &BTreeSet<&String>) -> Vec<(Vec<String>, Vec<&'static str>)> {
+    let (classes, syntaxes): (Vec<String>, &[&str]) = if told.is_empty() {
+        let known = crate::storage_sop_classes().iter().filter(|class| !class.retired);
+        (known.map(|class| class.uid.to_owned()).collect(), &FEW)
+    } else {
+        (told.iter().map(|class| (*class).clone()).collect(), &SYNTAXES)
+    };
+    let room = (CONTEXTS / syntaxes.len()).max(1);
+    classes.chunks(room).map(|some| (some.to_vec(), syntaxes.to_vec())).collect()
 }
 
 impl Requestor {
@@ -186,6 +217,23 @@ impl Requestor {
                 Piece::Closed => return Err(CallError::Lost("inside a data set")),
                 _ => return Err(CallError::Protocol("something else than a data set".into())),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_association_needs_more_contexts_than_there_are() {
+        let classes: Vec<String> = (0..40).map(|number| format!("1.2.{number}")).collect();
+        for told in [BTreeSet::new(), classes.iter().collect()] {
+            let proposals = proposals(&told);
+            assert!(proposals.len() > 1);
+            assert!(proposals.iter().all(|(classes, syntaxes)| classes.len() * syntaxes.len() <= CONTEXTS));
+            let all: usize = proposals.iter().map(|(classes, _)| classes.len()).sum();
+            assert!(told.is_empty() || all == told.len());
         }
     }
 }
