@@ -3,6 +3,7 @@
 //! What was damaged is refused, answered with an error, or answered right; never otherwise. The table of all bad days
 //! is in docs/TESTING.md.
 
+use super::killed::copy;
 use super::retain::*;
 use super::*;
 use crate::rebuild;

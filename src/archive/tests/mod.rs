@@ -7,6 +7,7 @@ mod decode;
 mod export;
 mod forty_years;
 mod ingest;
+mod killed;
 mod order;
 mod packs;
 mod recover;

@@ -1,5 +1,6 @@
 //! From plan to the last byte: what is refused, what is taken out, what a kill leaves, and that nothing stays.
 
+use super::killed::opened_again;
 use super::*;
 use crate::clock::Clock;
 use crate::retain::{PlanProgress, PlanQuestion, RetainError};
@@ -258,39 +259,6 @@ fn a_packed_study_goes_to_the_last_byte() {
 #[test]
 fn a_study_in_the_journal_goes_to_the_last_byte() {
     goes_to_the_last_byte(false);
-}
-
-/// The files as a kill at this moment would leave them: the index first, which may be behind the journal and never
-/// before it.
-pub(super) fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("folder");
-    let mut entries: Vec<_> = std::fs::read_dir(from).expect("folder").flatten().collect();
-    entries.sort_by_key(|entry| entry.file_name() != "index");
-    for entry in entries {
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            // What goes while it is copied is not there after the kill.
-            match std::fs::copy(&path, &target) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                copied => drop(copied.expect("copy")),
-            }
-        }
-    }
-}
-
-pub(super) fn opened_again(bench: &Bench, name: &str) -> Bench {
-    let folder = tempfile::tempdir().expect("folder");
-    let mut options = bench.options.clone();
-    options.data = folder.path().join(name);
-    copy(&bench.options.data, &options.data);
-    // Volumes are known by their path.
-    let (list, path) = (options.data.join("volumes"), |data: &Path| data.to_str().expect("UTF-8").to_owned());
-    let known = std::fs::read_to_string(&list).expect("the list of volumes");
-    std::fs::write(&list, known.replace(&path(&bench.options.data), &path(&options.data))).expect("the list");
-    let archive = Archive::open(options.clone()).expect("opens");
-    Bench { archive, options, folder }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Facts with patient data: never readable in the journal, read again after a restart, and gone with their study.
 
+use super::killed::{copy, opened_again};
 use super::retain::*;
 use super::*;
 use crate::OpenError;
