@@ -4,11 +4,14 @@
   demo_tiers.py store HTTP FOLDER NOTES      stores every file, notes where each can be read
   demo_tiers.py one HTTP NOTES               stores one more object: a noted one under a UID of its own
   demo_tiers.py compare HTTP NOTES           reads everything back and compares the data sets byte by byte
+  demo_tiers.py sums NOTES FOLDER            every extracted file must be one that was sent, by SHA-256
+  demo_tiers.py fetch JSON PREFIX PACK FILE  gets the object of a pack
+  demo_tiers.py flip FOLDER COUNT SEED       flips one bit in each of so many files, prints how many there were
   demo_tiers.py delete-locked JSON PREFIX    tries to delete a locked version; fails unless that is refused
 
 Standard library only. It prints numbers and paths, never what is in a file.
 """
-import hashlib, hmac, json, os, re, sys, time, urllib.error, urllib.parse, urllib.request
+import hashlib, hmac, json, os, random, re, sys, time, urllib.error, urllib.parse, urllib.request
 
 EXPLICIT = {b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UR", b"UT", b"UN"}
 
@@ -111,6 +114,35 @@ def compare(http, notes):
     print(f"read {len(noted)} objects, {size} bytes of data sets: every one equal to the last byte")
 
 
+def sums(notes, folder):
+    with open(notes) as source:
+        sent = {hashlib.sha256(open(name, "rb").read()).hexdigest() for name in json.load(source).values()}
+    names = [name for name in sorted(os.listdir(folder)) if name != "series.json"]
+    for name in names:
+        with open(os.path.join(folder, name), "rb") as file:
+            found = hashlib.sha256(file.read()).hexdigest()
+        if found not in sent:
+            sys.exit(f"{name} is no file that was sent")
+        print(f"{found}  {name}: as it was sent")
+    if not names:
+        sys.exit("nothing was extracted")
+
+
+def flip(folder, count, seed):
+    drawn = random.Random(int(seed))
+    packs = sorted(os.path.join(at, name) for at, _, names in os.walk(folder) for name in names)
+    chosen = drawn.sample(packs, min(int(count), len(packs)))
+    for path in chosen:
+        os.chmod(path, 0o600)
+        with open(path, "r+b") as file:
+            at = drawn.randrange(os.path.getsize(path))
+            file.seek(at)
+            byte = file.read(1)[0] ^ 1 << drawn.randrange(8)
+            file.seek(at)
+            file.write(bytes([byte]))
+    print(len(chosen))
+
+
 def s3(server, method, path, query=()):
     """One signed request without a body (Signature Version 4)."""
     quote = lambda text: urllib.parse.quote(text, safe="-_.~")
@@ -126,19 +158,48 @@ def s3(server, method, path, query=()):
     sign = hmac.new(key, f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{whole}".encode(), "sha256").hexdigest()
     who = f"AWS4-HMAC-SHA256 Credential={server['access_key']}/{scope}, SignedHeaders={names}, Signature={sign}"
     status, _, body = ask(method, f"{server['endpoint']}{path}?{asked}", None, {**headers, "authorization": who})
-    return status, body.decode()
+    return status, body
+
+
+def versions(server, bucket, prefix):
+    """Key and version of every object below a prefix, and how many marks of deletion there are."""
+    found, markers, more = [], 0, []
+    while True:
+        asked = [("versions", ""), ("prefix", prefix), *more]
+        status, body = s3(server, "GET", "/" + bucket, asked)
+        if status != 200:
+            sys.exit(f"the bucket is not listed: HTTP {status}")
+        listing = body.decode()
+        found += re.findall(r"<Version><Key>([^<]+)</Key><VersionId>([^<]+)</VersionId>", listing)
+        markers += listing.count("<DeleteMarker>")
+        key = re.search(r"<NextKeyMarker>([^<]+)</NextKeyMarker>", listing)
+        version = re.search(r"<NextVersionIdMarker>([^<]+)</NextVersionIdMarker>", listing)
+        if "<IsTruncated>true</IsTruncated>" not in listing or not key:
+            return found, markers
+        more = [("key-marker", key.group(1))] + ([("version-id-marker", version.group(1))] if version else [])
+
+
+def fetch(server, prefix, pack, out):
+    server = json.loads(server)
+    keys = [key for key, _ in versions(server, server["bucket"], prefix + "/packs/")[0] if pack[:32] in key]
+    if not keys:
+        sys.exit("the pack is not in the bucket")
+    status, body = s3(server, "GET", f"/{server['bucket']}/{keys[0]}")
+    if status != 200:
+        sys.exit(f"{keys[0]}: HTTP {status}")
+    with open(out, "wb") as file:
+        file.write(body)
+    print(f"GET {keys[0]}: {len(body)} bytes")
 
 
 def delete_locked(server, prefix):
     server = json.loads(server)
-    bucket = "/" + server["bucket"]
-    _, listing = s3(server, "GET", bucket, [("versions", ""), ("prefix", prefix + "/packs/")])
-    found = re.search(r"<Version><Key>([^<]+)</Key><VersionId>([^<]+)</VersionId>", listing)
+    found, _ = versions(server, server["bucket"], prefix + "/packs/")
     if not found:
         sys.exit("no version of a pack lies in the bucket")
-    key, version = found.groups()
-    status, body = s3(server, "DELETE", f"{bucket}/{key}", [("versionId", version)])
-    said = re.search(r"<Code>([^<]+)</Code>", body)
+    key, version = found[0]
+    status, body = s3(server, "DELETE", f"/{server['bucket']}/{key}", [("versionId", version)])
+    said = re.search(r"<Code>([^<]+)</Code>", body.decode())
     print(f"DELETE {key} version {version}: HTTP {status} {said.group(1) if said else ''}")
     if status in (200, 204):
         sys.exit("the locked version was deleted")
@@ -146,4 +207,5 @@ def delete_locked(server, prefix):
 
 if __name__ == "__main__":
     commands = {"store": store, "one": one, "compare": compare, "delete-locked": delete_locked}
+    commands |= {"sums": sums, "fetch": fetch, "flip": flip}
     commands[sys.argv[1]](*sys.argv[2:])

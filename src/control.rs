@@ -198,6 +198,9 @@ enum Line {
     },
 }
 
+/// Cache of the index, in bytes, for a command that walks it once.
+const WALK_CACHE: u64 = 32 << 20;
+
 /// The way to the archive that a command found.
 pub(crate) enum Door {
     /// A server runs on the data directory.
@@ -228,6 +231,13 @@ impl Door {
             return Err(Failure::new(Exit::Failed, what));
         }
         Self::open(config)
+    }
+
+    /// The same for commands that walk the whole index once: its blocks, kept, would only take memory.
+    pub(crate) fn open_to_walk(config: &Config) -> Result<Self, Failure> {
+        let mut config = config.clone();
+        config.index.cache = config.index.cache.at_most(WALK_CACHE);
+        Self::open_existing(&config)
     }
 
     /// Asks, and waits for the answer; `stop` ends a long command early.

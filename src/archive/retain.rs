@@ -11,6 +11,7 @@ mod dates;
 mod execute;
 mod holding;
 mod lock;
+mod looking;
 mod plans;
 mod rejecting;
 mod sealed;

@@ -436,7 +436,7 @@ fn plan(wanted: &Plan) -> Result<Exit, Failure> {
     let mut shown = Shown::new("studies");
     let (as_of, facility, by, record) = (wanted.as_of, wanted.facility, wanted.by.clone(), !wanted.dry_run);
     let request = Request::Retention(Box::new(RetentionRequest::Plan { as_of, facility, rules, by, record }));
-    let answer = Door::open_existing(&config)?.ask(&request, &stop, &mut |step| shown.step(step, ""));
+    let answer = Door::open_to_walk(&config)?.ask(&request, &stop, &mut |step| shown.step(step, ""));
     shown.end();
     let path = path_of(&answer?)?;
     let delivered = page::deliver(&path, wanted.form.kind(), wanted.form.out.as_deref());

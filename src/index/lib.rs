@@ -18,6 +18,7 @@ mod retention;
 mod rocks;
 mod row;
 mod stats;
+mod walk;
 mod whole;
 
 pub use error::IndexError;
@@ -31,6 +32,7 @@ pub use row::{
     SeriesKey, SeriesRow, StudyKey, StudyRow,
 };
 pub use stats::{Count, Stats};
+pub use walk::Inside;
 pub use whole::Whole;
 
 use model::forward::ForwardFact;
@@ -126,6 +128,15 @@ pub trait Index: Send + Sync {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page<InstanceRow>, IndexError>;
+
+    /// Every study, hidden ones too, in order of arrival: whoever must look at all of them reads the table as it lies.
+    fn arrivals(&self, after: Option<&Cursor>, limit: usize) -> Result<Page<StudyRow>, IndexError>;
+
+    /// Gives every series of a study with its packs, each followed by its instances, as [`Index::series_of`],
+    /// [`Index::packs_of`] and [`Index::instances_of`] do, but asks for no UID again. The row is the one in the index.
+    fn walk_study(&self, study: &StudyRow, each: &mut dyn FnMut(Inside<'_>)) -> Result<(), IndexError> {
+        walk::by_name(self, study, each)
+    }
 
     /// Every instance under a SOP Instance UID: all facilities and copies, in order of arrival.
     fn instance(&self, sop_instance: &Uid) -> Result<Vec<InstanceRow>, IndexError>;

@@ -18,7 +18,7 @@ use model::retention::{RetentionFact, StudyVersion};
 use model::{
     AeTitle, Destination, Facility, FacilityCode, Fact, Home, InstanceHead, Layout, Level, Lsn, PackId, Source, Uid,
 };
-use pages::{keep_newest, page};
+use pages::{by_arrival, keep_newest, page};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -315,6 +315,10 @@ impl Index for Oracle {
         let state = self.state.lock();
         let rows = state.instances_of(key).map(|known| (Cursor::arrival(known.row.seq), (*known.row).clone()));
         Ok(page(rows, after, limit))
+    }
+
+    fn arrivals(&self, after: Option<&Cursor>, limit: usize) -> Result<Page<StudyRow>, IndexError> {
+        Ok(by_arrival(self.state.lock().studies.values(), after, limit))
     }
 
     fn instance(&self, sop_instance: &Uid) -> Result<Vec<InstanceRow>, IndexError> {

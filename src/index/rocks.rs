@@ -20,12 +20,13 @@ mod retention;
 mod streams;
 mod tables;
 mod upgrade;
+mod walk;
 
 pub use tables::RocksOptions;
 
 use crate::row::{KnownCopy, KnownPatient, KnownStudy};
 use crate::{
-    Buried, Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, PackRow, Page, Plan, Prepared,
+    Buried, Cursor, Entry, Found, Identity, Index, IndexError, Inside, InstanceRow, PackRow, Page, Plan, Prepared,
     PreparedKind, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole, dump, encode,
 };
 use apply::{Applier, Mark};
@@ -291,6 +292,15 @@ impl Index for Rocks {
             rows.push(row);
         }
         Ok(page(rows, limit, |row| row.seq))
+    }
+
+    fn arrivals(&self, after: Option<&Cursor>, limit: usize) -> Result<Page<StudyRow>, IndexError> {
+        let limit = limit.max(1);
+        Ok(page(self.reader().arrivals(from(after), limit)?, limit, |row| row.first_seq))
+    }
+
+    fn walk_study(&self, study: &StudyRow, each: &mut dyn FnMut(Inside<'_>)) -> Result<(), IndexError> {
+        self.reader().walk_study(study, each)
     }
 
     fn instance(&self, sop_instance: &Uid) -> Result<Vec<InstanceRow>, IndexError> {

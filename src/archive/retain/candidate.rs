@@ -66,10 +66,10 @@ impl Study {
         row: StudyRow,
     ) -> Result<Self, IndexError> {
         let mut study = Self::quick(state, row);
-        let mut work = Work::of(index, &study.row)?;
-        work.read_instances(index, &study.row)?;
-        (study.work_ended, study.received_first) = (work.ended(), work.received_first);
+        // Read before everything else: what comes in meanwhile makes it another version.
         study.version = index.version(&study.row.key)?.unwrap_or(study.version);
+        let work = Work::of(index, &study.row)?;
+        (study.work_ended, study.received_first, study.bytes) = (work.ended(), work.received_first, work.bytes);
         let buried = index.buried(study.row.key.facility, &study.row.key.study)?;
         study.destroyed_before = buried.last().map(|buried| Date::of_ms(buried.at));
         let past = Past::of(index.retention_of(&study.row.key)?.into_iter().map(|(_, fact)| fact));
@@ -83,7 +83,6 @@ impl Study {
             study.earlier = Some(then.decide(&study.facts(day), study.earlier.as_ref()));
         }
         (study.linked, study.recorded) = (past.linked, past.recorded);
-        study.bytes = bytes(index, &study.row)?;
         Ok(study)
     }
 
@@ -226,23 +225,4 @@ pub(super) fn patients(row: &StudyRow) -> Vec<PatientRef> {
     all.sort();
     all.dedup();
     all
-}
-
-fn bytes(index: &dyn Index, row: &StudyRow) -> Result<TierBytes, IndexError> {
-    let mut bytes = TierBytes { journal: row.bytes, ..TierBytes::default() };
-    let mut cursor = None;
-    loop {
-        let page = index.series_of(&row.key, cursor.as_ref(), 500)?;
-        for series in page.rows {
-            for pack in index.packs_of(&series.key)? {
-                bytes.journal = bytes.journal.saturating_sub(pack.raw);
-                bytes.hot = bytes.hot.saturating_add(if pack.hot { pack.len } else { 0 });
-                bytes.cold = bytes.cold.saturating_add(pack.cold.as_ref().map_or(0, |copy| copy.len));
-            }
-        }
-        cursor = page.cursor;
-        if cursor.is_none() {
-            return Ok(bytes);
-        }
-    }
 }

@@ -1,15 +1,14 @@
-//! The dates series and instances of a study name: when its work ended, and when it began to come in.
+//! The dates series and instances of a study name: when its work ended, and when it began to come in; and its bytes.
 //!
 //! Deliberately not here: what a date means for the study (see [`model::retention::decision`]).
 
-use index::{Cursor, Index, IndexError, SeriesKey, StudyRow};
+use index::{Index, IndexError, Inside, PackRow, StudyRow};
 use model::attribute::key;
 use model::date::Date;
+use model::retention::TierBytes;
 use model::retention::decision::AHEAD_DAYS_MAX;
 use model::{AttrKey, Attributes};
 
-/// Rows asked of the index at once.
-const PAGE: usize = 500;
 const OF_SERIES: [AttrKey; 2] = [key::SERIES_DATE, key::PERFORMED_PROCEDURE_STEP_START_DATE];
 const OF_INSTANCES: [AttrKey; 1] = [key::ACQUISITION_DATE];
 
@@ -17,7 +16,8 @@ const OF_INSTANCES: [AttrKey; 1] = [key::ACQUISITION_DATE];
 pub(super) struct Work {
     /// Day of the first receipt.
     pub(super) received_first: Date,
-
+    /// What its files take up, by tier.
+    pub(super) bytes: TierBytes,
     /// Latest date that can be true, and latest of all.
     plausible: Option<Date>,
     latest: Option<Date>,
@@ -25,56 +25,31 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Reads the series of a study and its first instance.
+    /// Reads series, packs and instances of a study, once.
     pub(super) fn of(index: &dyn Index, row: &StudyRow) -> Result<Self, IndexError> {
-        let received_last = Date::of_ms(row.last_received);
-        let until = received_last.plus_days(AHEAD_DAYS_MAX);
-        let mut work = Self { received_first: received_last, plausible: None, latest: None, until };
-        let mut cursor: Option<Cursor> = None;
-        loop {
-            let page = index.series_of(&row.key, cursor.as_ref(), PAGE)?;
-            for series in page.rows {
+        let received_first = Date::of_ms(row.last_received);
+        let bytes = TierBytes { journal: row.bytes, ..TierBytes::default() };
+        let until = received_first.plus_days(AHEAD_DAYS_MAX);
+        let mut work = Self { received_first, bytes, plausible: None, latest: None, until };
+        index.walk_study(row, &mut |inside| match inside {
+            Inside::Series(series, packs) => {
                 work.take(&series.attributes, &OF_SERIES);
-                if series.first_seq == row.first_seq {
-                    let first = index.instances_of(&series.key, None, 1)?;
-                    let received = first.rows.first().map(|instance| Date::of_ms(instance.received));
-                    work.received_first = received.map_or(received_last, |day| day.min(received_last));
+                packs.iter().for_each(|pack| work.count(pack));
+            }
+            Inside::Instance(instance) => {
+                work.take(&instance.attributes, &OF_INSTANCES);
+                if instance.seq == row.first_seq {
+                    work.received_first = work.received_first.min(Date::of_ms(instance.received));
                 }
             }
-            cursor = page.cursor;
-            if cursor.is_none() {
-                return Ok(work);
-            }
-        }
+        })?;
+        Ok(work)
     }
 
-    /// Reads the dates of every instance.
-    pub(super) fn read_instances(&mut self, index: &dyn Index, row: &StudyRow) -> Result<(), IndexError> {
-        let mut cursor: Option<Cursor> = None;
-        loop {
-            let page = index.series_of(&row.key, cursor.as_ref(), PAGE)?;
-            for series in &page.rows {
-                self.read_series(index, &series.key)?;
-            }
-            cursor = page.cursor;
-            if cursor.is_none() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn read_series(&mut self, index: &dyn Index, series: &SeriesKey) -> Result<(), IndexError> {
-        let mut cursor: Option<Cursor> = None;
-        loop {
-            let page = index.instances_of(series, cursor.as_ref(), PAGE)?;
-            for instance in &page.rows {
-                self.take(&instance.attributes, &OF_INSTANCES);
-            }
-            cursor = page.cursor;
-            if cursor.is_none() {
-                return Ok(());
-            }
-        }
+    fn count(&mut self, pack: &PackRow) {
+        self.bytes.journal = self.bytes.journal.saturating_sub(pack.raw);
+        self.bytes.hot = self.bytes.hot.saturating_add(if pack.hot { pack.len } else { 0 });
+        self.bytes.cold = self.bytes.cold.saturating_add(pack.cold.as_ref().map_or(0, |copy| copy.len));
     }
 
     /// When the work ended: the latest date that can be true. Without one the latest there is, so that the decision

@@ -7,16 +7,15 @@ use super::candidate::Study;
 use super::state::{Known, State};
 use super::{RetainError, invalid};
 use crate::open::Archive;
-use index::{Cursor, StudyRow, plan};
+use index::StudyRow;
 use model::attribute::key;
 use model::date::Date;
-use model::query::Query;
 use model::retention::decision::STUDY_DATE_FIRST;
 use model::retention::plan::PlanReader;
 use model::retention::{
     Begun, Person, PlanApproval, PlanHead, PlanId, PlanLine, PlanSummary, Planner, RetentionFact, RuleSet, Term,
 };
-use model::{Digest, FacilityCode, Level};
+use model::{Digest, FacilityCode};
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -24,8 +23,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Studies asked of the index at once.
-const PAGE: usize = 500;
 /// Bytes read at once.
 const STEP: usize = 1 << 16;
 
@@ -240,33 +237,6 @@ impl Archive {
         let free = |plan: &PlanId| !state.plans.contains_key(plan) && !self.plan_path(plan).exists();
         let mut names = (1..=u32::MAX).filter_map(|number| PlanId::parse(&format!("{}-{number}", wanted.as_of)));
         names.find(free).ok_or_else(|| invalid("no name is left for a plan of that day"))
-    }
-
-    /// Gives every study, how many were given and how many there may be.
-    fn each_study(
-        &self,
-        facility: Option<FacilityCode>,
-        each: &mut dyn FnMut(StudyRow, u64, u64) -> Result<(), RetainError>,
-    ) -> Result<(), RetainError> {
-        let query = Query { level: Level::Study, conditions: Vec::new(), fuzzy: false };
-        let wanted = facility.map(|code| [code]);
-        // Hidden ones, too: a study of nothing but rejected images is found by nobody, and goes in its time all the same.
-        let plan = plan(&query, wanted.as_ref().map(<[FacilityCode; 1]>::as_slice)).with_hidden();
-        let stats = self.index().stats()?;
-        let total =
-            facility.map_or(stats.total.studies, |code| stats.facilities.get(&code).map_or(0, |count| count.studies));
-        let (mut cursor, mut looked): (Option<Cursor>, u64) = (None, 0);
-        loop {
-            let page = self.index().find(&plan, cursor.as_ref(), PAGE)?;
-            for found in page.rows {
-                looked += 1;
-                each((*found.study).clone(), looked, total.max(looked))?;
-            }
-            cursor = page.cursor;
-            if cursor.is_none() {
-                return Ok(());
-            }
-        }
     }
 }
 

@@ -57,6 +57,15 @@ impl<'a> Reader<'a> {
         Ok(Run { iterator })
     }
 
+    /// A run to the end of a table whose blocks are read once and leave those in the cache that others ask for.
+    pub(super) fn once(&self, table: Table, from: &[u8]) -> Result<Run<'_>, IndexError> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        let mut iterator = self.snapshot.raw_iterator_cf_opt(handle(self.db, table)?, options);
+        iterator.seek(from);
+        Ok(Run { iterator })
+    }
+
     /// All keys that begin so.
     pub(super) fn prefix(&self, table: Table, prefix: &[u8]) -> Result<Run<'_>, IndexError> {
         self.run(table, prefix, after_prefix(prefix))

@@ -2,7 +2,7 @@
 
 mod world;
 
-use index::{Cursor, Found, Index, Oracle, Page, Rocks, RocksOptions, plan};
+use index::{Cursor, Found, Index, Oracle, Page, Rocks, RocksOptions, StudyRow, plan};
 use std::path::Path;
 use world::World;
 
@@ -53,6 +53,15 @@ fn compare_finds(world: &mut World, oracle: &Oracle, engine: &impl Index) {
     assert_eq!(found, expected, "{query:?} {facilities:?} by {:?}", plan.driver());
 }
 
+fn compare_walks(study: &StudyRow, oracle: &Oracle, engine: &impl Index) {
+    let walked = |index: &dyn Index| {
+        let mut met = Vec::new();
+        index.walk_study(study, &mut |inside| met.push(format!("{inside:?}"))).expect("a walk");
+        met
+    };
+    assert_eq!(walked(engine), walked(oracle));
+}
+
 fn compare_rows(world: &mut World, oracle: &Oracle, engine: &impl Index) {
     let (study, series, instance) = (world.some_study(), world.some_series(), world.some_instance());
     let facility = world.facility();
@@ -69,6 +78,9 @@ fn compare_rows(world: &mut World, oracle: &Oracle, engine: &impl Index) {
     assert_eq!(engine.studies(&study).expect("engine"), studies);
     for study in &studies {
         assert_eq!(engine.study(&study.key).expect("engine").as_ref(), Some(study));
+        if world.rng.u32(..8) == 0 {
+            compare_walks(study, oracle, engine);
+        }
         let expected = all(world, |cursor, limit| oracle.series_of(&study.key, cursor, limit).expect("oracle"));
         assert_eq!(all(world, |cursor, limit| engine.series_of(&study.key, cursor, limit).expect("e")), expected);
         for series in &expected {
@@ -102,6 +114,8 @@ fn compare_lists(world: &mut World, oracle: &Oracle, engine: &impl Index) {
     assert_eq!(engine.forwarding().expect("e"), oracle.forwarding().expect("o"));
     assert_eq!(engine.stats().expect("e"), oracle.stats().expect("o"));
     assert_eq!((engine.max_seq(), engine.applied()), (oracle.max_seq(), oracle.applied()));
+    let expected = all(world, |cursor, limit| oracle.arrivals(cursor, limit).expect("oracle"));
+    assert_eq!(all(world, |cursor, limit| engine.arrivals(cursor, limit).expect("engine")), expected);
     let expected = all(world, |cursor, limit| oracle.conflicts(cursor, limit).expect("oracle"));
     assert_eq!(all(world, |cursor, limit| engine.conflicts(cursor, limit).expect("engine")), expected);
 }
