@@ -11,7 +11,7 @@ use codec::{CodecError, Encoded, Target};
 use dataset::frames::{FramePlace, align, count, place};
 use dataset::json::Parts;
 use dataset::pixels::{DecodedFrame, PixelFormat};
-use dataset::render::Description;
+use dataset::render::{Description, Embedded, Reals};
 use dataset::syntax::Syntax;
 use index::InstanceRow;
 use model::{Layout, PixelSpan, Span};
@@ -19,8 +19,10 @@ use moka::sync::Cache;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Pixel Data: Float and Double Float Pixel Data have other tags.
+/// Pixel Data.
 const PIXEL_DATA: u32 = 0x7FE0_0010;
+/// Float and Double Float Pixel Data.
+const REALS: [u32; 2] = [0x7FE0_0008, 0x7FE0_0009];
 /// Big endian pixels in an implicit little endian data set.
 const GE_SWAPPED: &str = "1.2.840.113619.5.2";
 
@@ -46,7 +48,16 @@ impl Image {
     pub(crate) fn is_plain(&self) -> bool {
         let syntax = self.row.transfer_syntax.as_str();
         let native = codec::coder(syntax) == Some(codec::Coder::Native);
-        native && self.swap == 1 && !Syntax::of(syntax).deflated && !Syntax::of(syntax).coding.big_endian
+        native
+            && !self.is_real()
+            && self.swap == 1
+            && !Syntax::of(syntax).deflated
+            && !Syntax::of(syntax).coding.big_endian
+    }
+
+    /// Whether the pixels are real numbers, which have no stored bits.
+    pub(crate) fn is_real(&self) -> bool {
+        REALS.contains(&self.pixel.tag)
     }
 
     /// How many frames there are.
@@ -101,8 +112,8 @@ impl Archive {
         }
         let layout = self.layout(row)?;
         let pixel = layout.pixel.ok_or(DecodeError::NoPixels { what: "the instance has no pixel data" })?;
-        if pixel.tag != PIXEL_DATA {
-            return Err(CodecError::Unsupported("pixel data of floating point".into()).into());
+        if pixel.tag != PIXEL_DATA && !REALS.contains(&pixel.tag) {
+            return Err(CodecError::Unsupported("pixel data of this kind".into()).into());
         }
         let (before, after) = self.around_pixels(row, &layout)?;
         let damaged = |error: dataset::ScanError| RetrieveError::Damaged { what: error.to_string() };
@@ -221,13 +232,53 @@ impl Archive {
         held: Option<&[u8]>,
     ) -> Result<DecodedFrame, DecodeError> {
         let bytes = self.frame_bytes_of(image, number, held)?;
+        self.decode_bytes(image, &image.format, bytes)
+    }
+
+    fn decode_bytes(&self, image: &Image, format: &PixelFormat, bytes: Vec<u8>) -> Result<DecodedFrame, DecodeError> {
+        if image.is_real() {
+            return Err(CodecError::Unsupported("pixel data of floating point".into()).into());
+        }
         let start = Instant::now();
-        let done = self.pixels.pool.decode(image.row.transfer_syntax.as_str(), &image.format, bytes);
+        let done = self.pixels.pool.decode(image.row.transfer_syntax.as_str(), format, bytes);
         metrics::histogram!("khoanh_decode_seconds").record(start.elapsed().as_secs_f64());
         if let Err(error) = &done {
             metrics::counter!("khoanh_decode_failed_total", "kind" => kind(error)).increment(1);
         }
         Ok(done?)
+    }
+
+    /// The overlay in an unused bit of a frame (from 0), one bit a sample. Only cells that are kept whole have such
+    /// bits: uncompressed, RLE and deflated ones.
+    ///
+    /// # Errors
+    /// As [`Archive::decode`].
+    pub(crate) fn embedded(
+        self: &Arc<Self>,
+        image: &Image,
+        number: u32,
+        plane: Embedded,
+        held: Option<&[u8]>,
+    ) -> Result<DecodedFrame, DecodeError> {
+        if codec::coder(image.row.transfer_syntax.as_str()).is_none_or(|coder| !coder.is_light()) {
+            return Err(CodecError::Unsupported("an overlay in unused bits of compressed pixels".into()).into());
+        }
+        let bytes = self.frame_bytes_of(image, number, held)?;
+        self.decode_bytes(image, &plane.format(&image.format), bytes)
+    }
+
+    /// A frame (from 0) of Float or Double Float Pixel Data.
+    ///
+    /// # Errors
+    /// As [`Archive::frame_bytes`]; [`CodecError::Unsupported`] where the attributes describe no such pixels.
+    pub(crate) fn reals(self: &Arc<Self>, image: &Image, number: u32) -> Result<Reals, DecodeError> {
+        let double = image.pixel.tag == REALS[1];
+        let PixelFormat { rows, columns, samples, allocated, .. } = image.format;
+        if samples != 1 || allocated != if double { 64 } else { 32 } {
+            return Err(CodecError::Disagrees("the attributes and pixel data of floating point".into()).into());
+        }
+        let read = Reals::read(&self.frame_bytes(image, number)?, (rows, columns), double);
+        read.ok_or_else(|| CodecError::Corrupt("a frame is shorter than noted".into()).into())
     }
 
     /// Encodes a frame into cells of `allocated` bits; what comes back was decoded again and compared.
@@ -274,7 +325,7 @@ fn word(head: &[u8], pixel: &PixelSpan, transfer_syntax: &str, allocated: u8) ->
     }
     let header = usize::try_from(pixel.header).ok().and_then(|at| head.get(at..));
     match header {
-        Some([_, _, _, _, b'O', b'W', ..]) => cell.max(2),
+        Some([_, _, _, _, b'O', b'W' | b'F' | b'D', ..]) => cell.max(2),
         _ => 1,
     }
 }

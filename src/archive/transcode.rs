@@ -7,6 +7,7 @@
 //! no value of a pixel is altered. One frame is in memory at a time, whatever their number.
 
 mod kept;
+mod overlays;
 mod remade;
 
 use crate::error::DecodeError;

@@ -18,6 +18,7 @@ mod palette;
 mod png;
 mod presentation;
 mod profile;
+mod reals;
 mod shrink;
 mod shutter;
 #[cfg(test)]
@@ -30,15 +31,17 @@ mod window;
 pub use description::Description;
 pub use encode::{Encoding, animate};
 pub use labels::Labels;
+pub use overlay::Embedded;
 pub use presentation::{Presentation, Referenced, is_presentation};
 pub use profile::Profile;
+pub use reals::Reals;
 pub use shrink::Shrink;
 pub use tones::Tones;
 pub use viewport::{SIDE_MAX, Viewport};
 pub use window::{BadParameter, Function, Window};
 
 use crate::pixels::{DecodedFrame, Photometric};
-use grey::Voi;
+use grey::{Grey, Voi};
 
 /// Why there is no picture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +81,8 @@ pub struct Options {
     pub profile: Profile,
     /// Whether overlay planes are drawn.
     pub overlays: bool,
+    /// Planes in unused bits of the pixels of this frame, one bit a sample, drawn with the others.
+    pub embedded: Vec<DecodedFrame>,
     /// Text in the corners.
     pub labels: Labels,
     /// How somebody wanted the image to be seen; goes before what the image says itself.
@@ -191,16 +196,7 @@ pub fn picture(
 ) -> Result<Picture, RenderError> {
     let (colour, bytes) = match frame.photometric {
         Photometric::Monochrome1 | Photometric::Monochrome2 => {
-            let mut grey = description.grey(number, frame.photometric, frame.signed);
-            if let Some(state) = &options.presentation {
-                state.tone(&mut grey, description, number, frame.signed);
-            }
-            if let Some(window) = options.window {
-                grey.voi = Voi::Window(window);
-            } else if let (Voi::Range, Some((low, high))) = (&grey.voi, options.range) {
-                grey.voi = Voi::Between(low, high);
-            }
-            (false, grey.apply(frame))
+            (false, grey_of(description, number, (frame.photometric, frame.signed), options).apply(frame))
         }
         Photometric::PaletteColor => {
             let palette = description.palette(frame.signed).ok_or(RenderError::Palette)?;
@@ -211,9 +207,56 @@ pub fn picture(
             (true, colour::apply(frame).ok_or(unknown)?)
         }
     };
-    let mut picture = Picture { width: frame.columns, height: frame.rows, colour, bytes, profile: None };
+    let picture = Picture { width: frame.columns, height: frame.rows, colour, bytes, profile: None };
+    finished(picture, description, number, options)
+}
+
+/// The picture of a frame of real numbers, `number` from 0.
+///
+/// # Errors
+/// As [`picture`].
+pub fn picture_of_reals(
+    frame: &Reals,
+    description: &Description,
+    number: u32,
+    options: &Options,
+) -> Result<Picture, RenderError> {
+    let photometric = description.format().map_or(Photometric::Monochrome2, |format| format.photometric);
+    let grey = grey_of(description, number, (photometric, true), options);
+    let bytes = grey.apply_reals(frame, description.real_padding());
+    let picture = Picture { width: frame.columns, height: frame.rows, colour: false, bytes, profile: None };
+    finished(picture, description, number, options)
+}
+
+/// How grey values of a frame are shown as it is asked.
+fn grey_of(
+    description: &Description,
+    number: u32,
+    (photometric, signed): (Photometric, bool),
+    options: &Options,
+) -> Grey {
+    let mut grey = description.grey(number, photometric, signed);
+    if let Some(state) = &options.presentation {
+        state.tone(&mut grey, description, number, signed);
+    }
+    if let Some(window) = options.window {
+        grey.voi = Voi::Window(window);
+    } else if let (Voi::Range, Some((low, high))) = (&grey.voi, options.range) {
+        grey.voi = Voi::Between(low, high);
+    }
+    grey
+}
+
+/// What is drawn over the pixels, size, text and colours.
+fn finished(
+    mut picture: Picture,
+    description: &Description,
+    number: u32,
+    options: &Options,
+) -> Result<Picture, RenderError> {
     if options.overlays {
         overlay::draw(&mut picture, description.root(), number);
+        options.embedded.iter().for_each(|plane| overlay::draw_embedded(&mut picture, plane));
     }
     match &options.presentation {
         Some(state) => picture = presented(picture, description, number, state, options)?,

@@ -7,7 +7,7 @@ use crate::open::Archive;
 use codec::CodecError;
 use dataset::frames::place;
 use dataset::pixels::DecodedFrame;
-use dataset::render::{Description, Options, Picture, Tones};
+use dataset::render::{Description, Options, Picture, Reals, Tones, picture_of_reals};
 use index::InstanceRow;
 use model::{Home, Span};
 use std::borrow::Cow;
@@ -59,7 +59,24 @@ impl<'a> Source<'a> {
             let parts = strips::each(&shrink.strips(), |rows| Ok(shrink.apply(&direct.rows(rows)?)))?;
             return Ok(shrink.finish(&parts, viewport)?);
         }
-        shown(&self.frame(number)?, &self.image.description, number, how)
+        if self.image.is_real() {
+            return Ok(picture_of_reals(&self.reals(number)?, self.description(), number.saturating_sub(1), how)?);
+        }
+        let how = self.with_embedded(number, how)?;
+        shown(&self.frame(number)?, self.description(), number, how.as_ref())
+    }
+
+    /// The same wish with the overlays that lie in the pixels of a frame (from 1) where overlays are drawn.
+    fn with_embedded<'h>(&self, number: u32, how: &'h Options) -> Result<Cow<'h, Options>, PictureError> {
+        let planes = if how.overlays { self.description().embedded() } else { Vec::new() };
+        let light = codec::coder(self.image.row.transfer_syntax.as_str()).is_some_and(codec::Coder::is_light);
+        if planes.is_empty() || !light {
+            return Ok(Cow::Borrowed(how));
+        }
+        let index = number.saturating_sub(1);
+        let read = planes.into_iter().map(|plane| self.archive.embedded(&self.image, index, plane, None));
+        let embedded = read.collect::<Result<Vec<_>, _>>()?;
+        Ok(Cow::Owned(Options { embedded, ..how.clone() }))
     }
 
     /// The picture of a frame, from 1, in its own size as JPEG; nothing where it is made from [`Self::picture`].
@@ -104,7 +121,11 @@ impl<'a> Source<'a> {
         let step = numbers.len().div_ceil(RANGE_FRAMES).max(1);
         let mut range: Option<(f64, f64)> = None;
         for number in numbers.iter().step_by(step) {
-            let own = self.image.description.range(&self.frame(*number)?, number.saturating_sub(1));
+            let index = number.saturating_sub(1);
+            let own = match self.image.is_real() {
+                true => self.description().range_of_reals(&self.reals(*number)?, index),
+                false => self.description().range(&self.frame(*number)?, index),
+            };
             range = match (range, own) {
                 (Some((low, high)), Some(own)) => Some((low.min(own.0), high.max(own.1))),
                 (range, own) => range.or(own),
@@ -115,9 +136,16 @@ impl<'a> Source<'a> {
 
     /// A decoded frame, from 1.
     fn frame(&self, number: u32) -> Result<DecodedFrame, PictureError> {
-        let none = || PictureError::NoFrame { number, count: self.image.frames() };
-        let index = number.checked_sub(1).ok_or_else(none)?;
-        Ok(self.archive.decode(&self.image, index)?)
+        Ok(self.archive.decode(&self.image, self.index(number)?)?)
+    }
+
+    /// A frame of real numbers, from 1.
+    fn reals(&self, number: u32) -> Result<Reals, PictureError> {
+        Ok(self.archive.reals(&self.image, self.index(number)?)?)
+    }
+
+    fn index(&self, number: u32) -> Result<u32, PictureError> {
+        number.checked_sub(1).ok_or_else(|| PictureError::NoFrame { number, count: self.image.frames() })
     }
 }
 

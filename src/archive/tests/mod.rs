@@ -10,6 +10,7 @@ mod ingest;
 mod killed;
 mod order;
 mod packs;
+mod pictures;
 mod recover;
 mod rejecting;
 mod retain;

@@ -52,9 +52,10 @@ pub(super) fn cell(allocated: u8) -> u8 {
     }
 }
 
-/// Whether nothing but samples lies in the pixels: encoders keep samples alone.
+/// Whether nothing but samples lies in the pixels: encoders keep samples alone, and a frame by itself has no other
+/// place for an overlay.
 pub(super) fn encodable(image: &Image) -> Result<(), DecodeError> {
-    if image.description.has_overlay_in_pixels() {
+    if !image.description.embedded().is_empty() {
         return Err(CodecError::Unsupported("an overlay in unused bits of the pixels".into()).into());
     }
     Ok(())
@@ -64,7 +65,6 @@ impl Remade {
     /// Reads the attributes and makes the first frame, so that what cannot be done is known before anything leaves.
     pub(super) fn open(archive: &Arc<Archive>, row: &InstanceRow, form: Form) -> Result<Self, DecodeError> {
         let image = archive.image(row)?;
-        encodable(&image)?;
         let frames = image.frames();
         if frames == 0 || image.description.frames_declared() != Some(frames) {
             return Err(CodecError::Disagrees("the number of frames and the pixel data".into()).into());
@@ -101,7 +101,9 @@ impl Remade {
         let head = usize::try_from(self.image.pixel.header).unwrap_or(usize::MAX);
         let before = before.get(..head).ok_or_else(|| damaged("the head is shorter than noted"))?;
         let (syntax, implicit) = (&row.transfer_syntax, self.form == Form::Implicit);
-        let changes = changes(&self.image.format, self.cell, self.first, row.transfer_syntax.as_str());
+        let mut changes = changes(&self.image.format, self.cell, self.first, row.transfer_syntax.as_str());
+        let held = self.held.as_deref();
+        changes.extend(super::overlays::moved(&self.archive, &self.image, held)?);
         self.ready = splice::head(before, syntax, &changes, implicit).map_err(failed)?;
         let mut tail = Vec::new();
         if let Form::Encoded(_) = self.form {

@@ -4,7 +4,9 @@
 
 use super::grey::{Grey, Modality, Voi};
 use super::lut::Lut;
+use super::overlay::Embedded;
 use super::palette::Palette;
+use super::reals::Reals;
 use super::tree::{self, Node};
 use super::window::{Function, Window};
 use crate::error::ScanError;
@@ -82,14 +84,10 @@ impl Description {
         }
     }
 
-    /// Whether an overlay lies in unused bits of the pixels (retired in PS3.3-2004): it has a bit position and no
-    /// data of its own, and goes where those bits do.
+    /// The overlays in unused bits of the pixels (retired in PS3.3-2004): they go where those bits do.
     #[must_use]
-    pub fn has_overlay_in_pixels(&self) -> bool {
-        (0x6000..=0x601E_u32).step_by(2).any(|group| {
-            let position = self.root.word(group << 16 | 0x0102);
-            position.is_some_and(|bit| bit > 0) && self.root.value(group << 16 | 0x3000).is_none()
-        })
+    pub fn embedded(&self) -> Vec<Embedded> {
+        self.format().map(|format| Embedded::all(&self.root, &format)).unwrap_or_default()
     }
 
     /// Time from one frame to the next, where the image says it (Recommended Display Frame Rate, Frame Time, Cine Rate).
@@ -111,6 +109,23 @@ impl Description {
         let grey = self.grey(number, frame.photometric, frame.signed);
         let own = frame.photometric.is_single() && frame.photometric != Photometric::PaletteColor;
         if own && grey.voi == Voi::Range { grey.range(frame) } else { None }
+    }
+
+    /// The same of a frame of real numbers.
+    #[must_use]
+    pub fn range_of_reals(&self, frame: &Reals, number: u32) -> Option<(f64, f64)> {
+        let grey = self.grey(number, Photometric::Monochrome2, true);
+        (grey.voi == Voi::Range).then(|| grey.range_of_reals(frame, self.real_padding()))?
+    }
+
+    /// Real numbers that stand for no pixel: (0028,0122) and (0028,0124), or (0028,0123) and (0028,0125) where they are
+    /// of double precision.
+    pub(super) fn real_padding(&self) -> Option<(f64, f64)> {
+        let single = |tag: u32| self.root.value(tag)?.floats().first().copied();
+        let double = |tag: u32| self.root.value(tag)?.doubles().first().copied();
+        let one = single(0x0028_0122).or_else(|| double(0x0028_0123))?;
+        let other = single(0x0028_0124).or_else(|| double(0x0028_0125)).unwrap_or(one);
+        Some((one.min(other), one.max(other)))
     }
 
     /// Bytes of the values held.

@@ -4,6 +4,7 @@
 
 use super::lut::Lut;
 use super::numbers::{byte, real};
+use super::reals::Reals;
 use super::window::Window;
 use crate::pixels::{DecodedFrame, Words};
 
@@ -26,6 +27,14 @@ impl Modality {
             Self::Identity => real(value),
             Self::Linear { slope, intercept } => real(value) * slope + intercept,
             Self::Lut(lut) => f64::from(lut.get(value)),
+        }
+    }
+
+    /// The same of a value that was stored as a real number, which no table has entries for.
+    pub(crate) fn apply_real(&self, value: f64) -> f64 {
+        match self {
+            Self::Linear { slope, intercept } => value * slope + intercept,
+            Self::Identity | Self::Lut(_) => value,
         }
     }
 
@@ -98,10 +107,11 @@ impl Grey {
     }
 
     fn brightness(&self, stored: i64, voi: &Voi) -> u8 {
-        if self.is_padding(stored) {
-            return 0;
-        }
-        let value = self.modality.apply(stored);
+        if self.is_padding(stored) { 0 } else { self.shown(self.modality.apply(stored), voi) }
+    }
+
+    /// Brightness of a value that means something.
+    fn shown(&self, value: f64, voi: &Voi) -> u8 {
         let mut share = match voi {
             Voi::Range => 0.0,
             Voi::Between(low, high) if high > low => ((value - low) / (high - low)).clamp(0.0, 1.0),
@@ -138,6 +148,31 @@ impl Grey {
         Some((one.min(other), one.max(other)))
     }
 
+    /// Brightness of every pixel of a frame of real numbers: what is no number, and padding, is black.
+    pub(crate) fn apply_reals(&self, frame: &Reals, padding: Option<(f64, f64)>) -> Vec<u8> {
+        let voi = match &self.voi {
+            Voi::Range => {
+                let range = self.range_of_reals(frame, padding);
+                range.map_or(Voi::Between(0.0, 1.0), |(low, high)| Voi::Between(low, high))
+            }
+            given => given.clone(),
+        };
+        let shown = |value: &f64| match is_number(*value, padding) {
+            true => self.shown(self.modality.apply_real(*value), &voi),
+            false => 0,
+        };
+        frame.values.iter().map(shown).collect()
+    }
+
+    /// Smallest and largest real number after the modality transformation.
+    pub(crate) fn range_of_reals(&self, frame: &Reals, padding: Option<(f64, f64)>) -> Option<(f64, f64)> {
+        let finite = frame.values.iter().filter(|value| value.is_finite() && is_number(**value, padding));
+        let values = finite.map(|value| self.modality.apply_real(*value));
+        values.fold(None, |ends, value| {
+            Some(ends.map_or((value, value), |(low, high): (f64, f64)| (low.min(value), high.max(value))))
+        })
+    }
+
     /// Smallest and largest stored value that is no padding.
     fn extent(&self, frame: &DecodedFrame) -> Option<(i64, i64)> {
         let fold = |ends: Option<(i64, i64)>, word: u32| {
@@ -153,6 +188,11 @@ impl Grey {
             Words::ThirtyTwo(words) => words.iter().fold(None, |ends, word| fold(ends, *word)),
         }
     }
+}
+
+/// Whether a real number is one, and no padding.
+fn is_number(value: f64, padding: Option<(f64, f64)>) -> bool {
+    !value.is_nan() && padding.is_none_or(|(low, high)| !(low..=high).contains(&value))
 }
 
 /// A stored value with its sign.

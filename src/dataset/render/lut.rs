@@ -132,6 +132,17 @@ mod tests {
     }
 
     #[test]
+    fn no_entries_said_are_all_that_sixteen_bits_count() {
+        let all: Vec<u16> = (0..=u16::MAX).rev().collect();
+        let lut = Lut::new(&words(&[0, 0x8000, 16]), &words(&all), true).expect("a table");
+        assert_eq!((lut.len(), lut.first()), (65_536, -32_768));
+        assert_eq!([-40_000, -32_768, 0, 32_767].map(|value| lut.get(value)), [65_535, 65_535, 32_767, 0]);
+        // Entries of eight bits, each in a word of its own.
+        let wide = Lut::new(&words(&[3, 0, 8]), &words(&[0, 128, 255]), false).expect("a table");
+        assert_eq!((wide.byte(1), wide.top()), (128, 255.0));
+    }
+
+    #[test]
     fn broken_tables_are_none() {
         assert_eq!(Lut::new(&words(&[3, 0]), &words(&[1, 2, 3]), false), None);
         assert_eq!(Lut::new(&words(&[3, 0, 40]), &words(&[1, 2, 3]), false), None);

@@ -1,13 +1,56 @@
 //! Overlay planes (PS3.3 C.9.2): drawn in white over a picture, where a request asks for annotations.
 //!
-//! Planes in unused bits of the pixel data (retired in 2004) are not drawn.
+//! Planes in unused bits of the pixel data (retired in PS3.3-2004) lie in no value of their own: whoever has the frame
+//! reads those bits as frames of one bit, and they are drawn from there.
 
 use super::Picture;
 use super::tree::Node;
+use crate::pixels::{DecodedFrame, PixelFormat, Words};
 use std::ops::Range;
 
 /// Groups a plane can have.
 const GROUPS: std::ops::RangeInclusive<u32> = 0x6000..=0x601E;
+
+/// A plane in an unused bit of the pixels: Overlay Bit Position (60xx,0102) names it, and it has no Overlay Data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Embedded {
+    /// Its group, 0x6000 to 0x601E.
+    pub group: u16,
+    /// Its bit of a cell, from 0.
+    pub bit: u8,
+}
+
+impl Embedded {
+    /// The planes of a data set, as far as their bits are none of the samples' own.
+    pub(super) fn all(root: &Node, format: &PixelFormat) -> Vec<Self> {
+        let lowest = (format.high + 1).saturating_sub(format.stored);
+        let unused = |bit: u8| bit < format.allocated && !(lowest..=format.high).contains(&bit);
+        let of = |group: u32| {
+            let bit = u8::try_from(root.word(group << 16 | 0x0102)?).ok().filter(|bit| *bit > 0 && unused(*bit))?;
+            let bare = root.value(group << 16 | 0x3000).is_none() && format.samples == 1;
+            bare.then_some(Self { group: u16::try_from(group).ok()?, bit })
+        };
+        GROUPS.step_by(2).filter_map(of).collect()
+    }
+
+    /// How its bit is read as a sample.
+    #[must_use]
+    pub fn format(self, image: &PixelFormat) -> PixelFormat {
+        PixelFormat { stored: 1, high: self.bit, signed: false, ..image.clone() }
+    }
+}
+
+/// Draws a plane that was read from the pixels of the frame that is shown.
+pub(super) fn draw_embedded(picture: &mut Picture, plane: &DecodedFrame) {
+    let Words::Eight(bits) = &plane.words else { return };
+    if (plane.columns, plane.rows) != (picture.width, picture.height) {
+        return;
+    }
+    let samples = if picture.colour { 3 } else { 1 };
+    for (pixel, _) in picture.bytes.chunks_exact_mut(samples).zip(bits).filter(|(_, bit)| **bit == 1) {
+        pixel.fill(u8::MAX);
+    }
+}
 
 /// Draws every plane of a data set over the picture of a frame (from 0).
 pub(super) fn draw(picture: &mut Picture, root: &Node, frame: u32) {

@@ -83,6 +83,14 @@ impl Value {
         self.fours().map(number).map(|number| if number.is_finite() { number } else { 0.0 }).collect()
     }
 
+    /// Real numbers of double precision; those that are none count as zero.
+    pub(crate) fn doubles(&self) -> Vec<f64> {
+        let words = self.bytes.as_chunks::<8>().0.iter();
+        let number =
+            |word: &[u8; 8]| if self.big_endian { f64::from_be_bytes(*word) } else { f64::from_le_bytes(*word) };
+        words.map(number).map(|number| if number.is_finite() { number } else { 0.0 }).collect()
+    }
+
     fn fours(&self) -> impl Iterator<Item = u32> {
         let words = self.bytes.as_chunks::<4>().0.iter();
         words.map(|word| if self.big_endian { u32::from_be_bytes(*word) } else { u32::from_le_bytes(*word) })

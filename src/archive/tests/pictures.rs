@@ -1,0 +1,102 @@
+//! Pictures of what lies in no ordinary pixels: overlays in unused bits, real numbers.
+
+use super::decode::{EXPLICIT_BE, EXPLICIT_LE, data_set, decode, native, store};
+use super::{Bench, uid};
+use crate::render::Wanted;
+use crate::{InstanceRow, Target};
+use dataset::pixels::Words;
+use dataset::render::{Encoding, Options};
+use model::{Caller, Scope};
+use std::io::Read;
+
+fn row(bench: &Bench, sop: &str) -> InstanceRow {
+    let target = Target::Instance { study: uid("1.2.7"), series: uid("1.2.7.1"), instance: uid(sop) };
+    bench.archive.select(&Caller::demo(), Scope::Shared, &target).expect("stored").instances.remove(0)
+}
+
+/// A picture as PNG, whose bytes tell whether two are the same.
+fn shown(bench: &Bench, sop: &str, number: u32, how: Options) -> Vec<u8> {
+    let wanted = Wanted { how, ..Wanted::plain(Encoding::Png) };
+    bench.archive.rendered(&row(bench, sop), number, &wanted).expect("a picture").as_ref().clone()
+}
+
+fn with_overlays() -> Options {
+    Options { overlays: true, ..Options::default() }
+}
+
+/// Two frames of 3 × 5 cells, an overlay in the fifteenth bit of some.
+fn cells(marked: impl Fn(u16) -> bool) -> Vec<u16> {
+    (0..30_u16).map(|at| at * 130 + if marked(at) { 0x4000 } else { 0 }).collect()
+}
+
+#[test]
+fn overlays_in_unused_bits_are_drawn_and_move_to_values_of_their_own() {
+    let bench = Bench::new();
+    let position = |big: bool| match big {
+        true => vec![0x60, 0, 0x01, 0x02, b'U', b'S', 0, 2, 0, 14],
+        false => vec![0, 0x60, 0x02, 0x01, b'U', b'S', 2, 0, 14, 0],
+    };
+    let put = |sop: &str, big: bool, cells: &[u16]| {
+        let order = |cell: &u16| if big { cell.to_be_bytes() } else { cell.to_le_bytes() };
+        let value: Vec<u8> = cells.iter().flat_map(order).collect();
+        let pixels = [position(big), native(big, b"OW", &value)].concat();
+        let syntax = if big { EXPLICIT_BE } else { EXPLICIT_LE };
+        store(&bench, sop, syntax, &data_set(sop, big, 2, (16, 12), &pixels));
+    };
+    let mark = |at: u16| at % 7 == 3;
+    put("1.2.7.1.1", false, &cells(mark));
+    put("1.2.7.1.2", true, &cells(mark));
+    put("1.2.7.1.3", false, &cells(|_| false));
+    for number in [1, 2] {
+        let marked = shown(&bench, "1.2.7.1.1", number, with_overlays());
+        let plain = shown(&bench, "1.2.7.1.3", number, Options::default());
+        assert_ne!(marked, plain);
+        assert_eq!(shown(&bench, "1.2.7.1.1", number, Options::default()), plain, "they are no part of the samples");
+        assert_eq!(shown(&bench, "1.2.7.1.2", number, with_overlays()), marked, "in big endian words");
+    }
+    for target in codec::Target::ALL {
+        for sop in ["1.2.7.1.1", "1.2.7.1.2"] {
+            let mut bytes = Vec::new();
+            let mut made = bench.archive.transcoded(&row(&bench, sop), target.uid()).expect("made");
+            made.read_to_end(&mut bytes).expect("readable to its end");
+            let other = Bench::new();
+            store(&other, sop, target.uid(), &bytes);
+            for number in [1, 2] {
+                let samples = decode(&other, sop, number - 1).expect("decoded").words;
+                let from = usize::try_from(number - 1).expect("few") * 15;
+                assert_eq!(samples, Words::Sixteen(cells(|_| false)[from..from + 15].to_vec()));
+                let marked = shown(&bench, "1.2.7.1.1", number, with_overlays());
+                assert_eq!(shown(&other, sop, number, with_overlays()), marked, "{}", target.uid());
+            }
+        }
+    }
+}
+
+#[test]
+fn real_numbers_are_shown_between_their_smallest_and_their_largest() {
+    let bench = Bench::new();
+    let values: Vec<f64> = (0..15).map(|at| f64::from(at) / 4.0 - 1.0).collect();
+    let floats = |tag: u8, vr: &[u8; 2], value: &[u8]| {
+        let mut pixels = native(false, vr, value);
+        pixels[2] = tag;
+        pixels
+    };
+    let with = |values: &[f64]| -> Vec<u8> { values.iter().flat_map(|value| value.to_le_bytes()).collect() };
+    let single: Vec<u8> = [1.0_f32, 0.25, f32::NAN].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let single = [single, [0.0_f32; 12].iter().flat_map(|value| value.to_le_bytes()).collect()].concat();
+    store(
+        &bench,
+        "1.2.7.1.1",
+        EXPLICIT_LE,
+        &data_set("1.2.7.1.1", false, 1, (64, 64), &floats(9, b"OD", &with(&values))),
+    );
+    store(&bench, "1.2.7.1.2", EXPLICIT_LE, &data_set("1.2.7.1.2", false, 1, (32, 32), &floats(8, b"OF", &single)));
+    // The same brightness as bytes that lie as evenly.
+    let bytes: Vec<u8> = [0, 18, 36, 55, 73, 91, 109, 128, 146, 164, 182, 200, 219, 237, 255, 0].to_vec();
+    store(&bench, "1.2.7.1.3", EXPLICIT_LE, &data_set("1.2.7.1.3", false, 1, (8, 8), &native(false, b"OB", &bytes)));
+    let own = Options::default;
+    assert_eq!(shown(&bench, "1.2.7.1.1", 1, own()), shown(&bench, "1.2.7.1.3", 1, own()));
+    let bytes = [[255, 64].as_slice(), &[0; 14]].concat();
+    store(&bench, "1.2.7.1.4", EXPLICIT_LE, &data_set("1.2.7.1.4", false, 1, (8, 8), &native(false, b"OB", &bytes)));
+    assert_eq!(shown(&bench, "1.2.7.1.2", 1, own()), shown(&bench, "1.2.7.1.4", 1, own()), "no number is black");
+}
