@@ -2,40 +2,94 @@
 //!
 //! The client's pace drives the reading: one piece is sent while the next is read, so memory is bounded by two
 //! pieces and a slow client holds no thread. An error in the middle cuts the connection; it never looks complete.
+//! Pieces become smaller when many answers are under way, so that all of them together stay within a budget.
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::future::Future;
 use std::io::{self, Read};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use tokio::task::JoinHandle;
 
-/// Size of one piece in bytes.
+/// Size of one piece in bytes while few answers are under way.
 const PIECE: usize = 256 << 10;
+/// Size of one piece in bytes however many are.
+const PIECE_LEAST: usize = 32 << 10;
+/// Bytes that the pieces of all answers together take, two of each, until their least size is reached.
+const BUDGET: usize = 64 << 20;
+
+/// Answers under way beyond which those of one connection take turns.
+const CROWD: usize = 256;
+
+/// Answers under way in this process.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts an answer while it is under way.
+struct UnderWay;
+
+impl UnderWay {
+    fn begin() -> Self {
+        UNDER_WAY.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether so many answers are under way that those of one connection take turns.
+pub(crate) fn crowded() -> bool {
+    UNDER_WAY.load(Ordering::Relaxed) > CROWD
+}
+
+/// Size of the next piece when so many answers are under way.
+fn piece_size(under_way: usize) -> usize {
+    (BUDGET / 2 / under_way.max(1)).clamp(PIECE_LEAST, PIECE)
+}
 
 type Source = Box<dyn Read + Send>;
-type Reading = JoinHandle<(Source, io::Result<Bytes>)>;
+type Reading = JoinHandle<(Option<Source>, io::Result<Bytes>)>;
+
+/// Where a body over a blocking reader is.
+enum Stage {
+    /// Not begun.
+    Waiting(Source),
+    /// A piece is being read.
+    Reading(Reading),
+    Over,
+}
 
 /// A body over a blocking reader.
 pub(crate) struct ReaderBody {
-    reading: Option<Reading>,
+    stage: Stage,
     left: Option<u64>,
+    _counted: UnderWay,
 }
 
 impl ReaderBody {
     /// A body that reads `source` to its end; `length` is the number of bytes when it is known before.
     pub(crate) fn new(source: Source, length: Option<u64>) -> Self {
-        Self { reading: Some(read_piece(source)), left: length }
+        let counted = UnderWay::begin();
+        // Among many the source is opened only when the connection's turn has come.
+        let stage = if crowded() { Stage::Waiting(source) } else { Stage::Reading(read_piece(source)) };
+        Self { stage, left: length, _counted: counted }
     }
 }
 
+/// Reads a piece; the source comes back unless this was its end.
 fn read_piece(mut source: Source) -> Reading {
     tokio::task::spawn_blocking(move || {
-        let mut piece = Vec::with_capacity(PIECE);
-        let wanted = u64::try_from(PIECE).unwrap_or(u64::MAX);
-        let outcome = source.by_ref().take(wanted).read_to_end(&mut piece).map(|_| Bytes::from(piece));
-        (source, outcome)
+        let size = piece_size(UNDER_WAY.load(Ordering::Relaxed));
+        let mut piece = Vec::with_capacity(size);
+        let wanted = u64::try_from(size).unwrap_or(u64::MAX);
+        let outcome = source.by_ref().take(wanted).read_to_end(&mut piece);
+        let more = outcome.as_ref().is_ok_and(|count| *count >= size);
+        (more.then_some(source), outcome.map(|_| Bytes::from(piece)))
     })
 }
 
@@ -47,14 +101,20 @@ impl Body for ReaderBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let Some(reading) = self.reading.as_mut() else { return Poll::Ready(None) };
-        let outcome = std::task::ready!(Pin::new(reading).poll(context));
-        self.reading = None;
+        let mut reading = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Over => return Poll::Ready(None),
+            Stage::Waiting(source) => read_piece(source),
+            Stage::Reading(reading) => reading,
+        };
+        let Poll::Ready(outcome) = Pin::new(&mut reading).poll(context) else {
+            self.stage = Stage::Reading(reading);
+            return Poll::Pending;
+        };
         let piece = match outcome {
             Ok((_, Err(error))) => Err(error),
             Ok((_, Ok(piece))) if piece.is_empty() => return Poll::Ready(None),
             Ok((source, Ok(piece))) => {
-                self.reading = Some(read_piece(source));
+                self.stage = source.map_or(Stage::Over, |source| Stage::Reading(read_piece(source)));
                 Ok(piece)
             }
             Err(error) => Err(io::Error::other(error)),
@@ -129,6 +189,16 @@ mod tests {
         let bytes = body.collect().await.expect("readable").to_bytes();
         assert!(bytes.starts_with(b"head\x07") && bytes.ends_with(b"\x07tail"));
         assert_eq!(bytes.len(), (3 << 20) + 8);
+    }
+
+    #[test]
+    fn many_answers_share_a_budget() {
+        assert_eq!(piece_size(0), PIECE);
+        assert_eq!(piece_size(100), PIECE);
+        for many in [200, 500, 1_000] {
+            assert!(piece_size(many) * 2 * many <= BUDGET, "{many}");
+        }
+        assert_eq!(piece_size(1_000_000), PIECE_LEAST);
     }
 
     #[tokio::test(flavor = "multi_thread")]

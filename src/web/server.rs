@@ -5,6 +5,7 @@
 mod connections;
 mod request_line;
 mod socket;
+mod turn;
 
 use crate::app::{self, App};
 use crate::auth::{TokenFileError, Tokens};
@@ -32,6 +33,8 @@ pub use tls::TlsError;
 
 /// Streams of one HTTP/2 connection at the same time.
 const STREAMS_MAX: u32 = 256;
+/// Bytes of one HTTP/2 stream that wait for the client: beyond them nothing more of its answer is read.
+const SEND_BUFFER: usize = 64 << 10;
 /// How often a connection's silence is looked at.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
@@ -280,7 +283,7 @@ fn builder(options: &Options) -> auto::Builder<TokioExecutor> {
         .initial_connection_window_size(1 << 20)
         .max_header_list_size(header_list)
         .max_pending_accept_reset_streams(64)
-        .max_send_buf_size(512 << 10)
+        .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(options.idle_timeout / 2)
         .keep_alive_timeout(options.stall_timeout);
     builder

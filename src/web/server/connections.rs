@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// One open connection as its task, its requests and the table see it.
 pub(super) struct Connection {
@@ -20,6 +20,8 @@ pub(super) struct Connection {
     active: AtomicU64,
     requests: AtomicUsize,
     closing: Notify,
+    /// Whose answer is read while the service is crowded.
+    turns: Arc<Semaphore>,
 }
 
 impl Connection {
@@ -54,6 +56,13 @@ impl Connection {
 
 /// A request in progress.
 pub(super) struct RequestGuard(Arc<Connection>);
+
+impl RequestGuard {
+    /// The turns of the connection's answers.
+    pub(super) fn turns(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.turns)
+    }
+}
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
@@ -113,6 +122,7 @@ impl Connections {
             active: AtomicU64::new(0),
             requests: AtomicUsize::new(0),
             closing: Notify::new(),
+            turns: Arc::new(Semaphore::new(1)),
         });
         open.insert(connection.id, Arc::clone(&connection));
         metrics::gauge!("khoanh_web_connections").set(count(open.len()));

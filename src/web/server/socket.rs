@@ -1,6 +1,7 @@
 //! A stream that knows how long its peer has taken nothing, and a body that keeps its request counted while it is sent.
 
 use super::connections::RequestGuard;
+use super::turn::Turn;
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use std::io;
@@ -10,6 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bodies of at most so many bytes wait for no turn.
+const SMALL: u64 = 64 << 10;
 
 /// How long a peer has not taken a byte.
 pub(super) struct Blocked {
@@ -101,15 +105,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// A body whose request counts as in progress until the last byte was taken.
+/// A body whose request counts as in progress until the last byte was taken, and that waits for its connection's turn.
 pub(super) struct Guarded {
     body: axum::body::Body,
+    turn: Turn,
     _guard: RequestGuard,
 }
 
 impl Guarded {
     pub(super) fn new(body: axum::body::Body, guard: RequestGuard) -> Self {
-        Self { body, _guard: guard }
+        let turn = Turn::new(guard.turns());
+        Self { body, turn, _guard: guard }
     }
 }
 
@@ -121,6 +127,10 @@ impl Body for Guarded {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let small = self.body.size_hint().upper().is_some_and(|most| most <= SMALL);
+        if !small {
+            std::task::ready!(self.turn.poll(context));
+        }
         Pin::new(&mut self.body).poll_frame(context)
     }
 
