@@ -10,13 +10,17 @@ use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
 use archive::render::{PictureError, Wanted};
-use archive::{InstanceRow, RetrieveError, Target};
+use archive::{Archive, InstanceRow, RetrieveError, Target};
+use axum::body::Body;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dataset::render::Encoding;
+use futures_util::stream::{self, Stream, StreamExt as _};
 use http::StatusCode;
-use model::Uid;
+use model::{Caller, Scope, Uid};
+use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 
 /// Most studies of one list.
@@ -88,7 +92,7 @@ async fn prepared(call: &Call, target: Target) -> Result<Response, Problem> {
     Ok(response)
 }
 
-/// Answers with the thumbnails of several studies; those without one are left out.
+/// Answers with the thumbnails of several studies; those without one are left out, those that cannot be had now null.
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let place = "query parameter StudyInstanceUID";
     let mut studies = Vec::new();
@@ -102,23 +106,47 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
         let detail = format!("from 1 to {STUDIES_MAX} Study Instance UIDs are answered at once");
         return Err(Problem::new(Kind::BadRequest, detail).at(place));
     }
-    let (caller, scope) = (call.caller.clone(), call.scope);
-    let found = call
-        .blocking(move |archive| {
-            let mut found = serde_json::Map::new();
-            for study in studies {
-                match archive.thumbnail(&caller, scope, &Target::Study(study.clone())) {
-                    Ok(thumbnail) => {
-                        found.insert(study.to_string(), STANDARD.encode(thumbnail.bytes.as_slice()).into());
-                    }
-                    Err(PictureError::Retrieve(RetrieveError::Unavailable { what })) => {
-                        return Err(Problem::new(Kind::Unavailable, what));
-                    }
-                    Err(_) => {}
-                }
+    let mut seen = BTreeSet::new();
+    studies.retain(|study| seen.insert(study.clone()));
+    let looked = Looked { archive: Arc::clone(&call.app.archive), caller: call.caller.clone(), scope: call.scope };
+    Ok(json(StatusCode::OK, Body::from_stream(entries(Arc::new(looked), studies))))
+}
+
+/// Where thumbnails are looked for, and for whom.
+struct Looked {
+    archive: Arc<Archive>,
+    caller: Caller,
+    scope: Scope,
+}
+
+impl Looked {
+    /// A member of the answer's object: the thumbnail, or null while a study's bytes cannot be had; none for a study
+    /// without pictures.
+    fn entry(&self, study: &Uid) -> Option<String> {
+        match self.archive.thumbnail(&self.caller, self.scope, &Target::Study(study.clone())) {
+            Ok(thumbnail) => Some(format!("\"{study}\":\"{}\"", STANDARD.encode(thumbnail.bytes.as_slice()))),
+            Err(PictureError::Retrieve(RetrieveError::Unavailable { .. } | RetrieveError::Restoring { .. })) => {
+                Some(format!("\"{study}\":null"))
             }
-            Ok(found)
-        })
-        .await?;
-    Ok(json(StatusCode::OK, serde_json::Value::Object(found).to_string()))
+            Err(_) => None,
+        }
+    }
+}
+
+/// The JSON object, study by study as the client takes it: nothing is looked for that nobody waits for any more.
+fn entries(looked: Arc<Looked>, studies: Vec<Uid>) -> impl Stream<Item = io::Result<String>> {
+    let begin = stream::once(async { Ok("{".to_owned()) });
+    let members = stream::iter(studies).then(move |study| {
+        let looked = Arc::clone(&looked);
+        async move { tokio::task::spawn_blocking(move || looked.entry(&study)).await.map_err(io::Error::other) }
+    });
+    let mut line = "";
+    let members = members.filter_map(move |found| {
+        let found = found.transpose().map(|entry| entry.map(|entry| format!("{line}{entry}")));
+        if found.is_some() {
+            line = ",";
+        }
+        async move { found }
+    });
+    begin.chain(members).chain(stream::once(async { Ok("}".to_owned()) }))
 }
