@@ -1,25 +1,20 @@
 // Opens the start page and the viewer in headless Chromium, counts requests that fail, and takes screenshots:
 //   node scripts/look.mjs BASE_URL OUT_FOLDER [NAME...]
 //
-// The server at BASE_URL holds the shared test data. Needs Debian's Chromium, and playwright-core from npm in the
-// folder that KHOANH_NODE names (or here).
-import { mkdirSync, rmSync, mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+// The server at BASE_URL holds the shared test data; `scripts/look` starts one. A page fails by a request that fails, by
+// not getting there in time, and by a picture that shows next to nothing.
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { createRequire } from 'node:module';
+import { launch } from './browser.mjs';
 
 const [base, out, ...only] = process.argv.slice(2);
-const require = createRequire(join(process.env.KHOANH_NODE || process.cwd(), 'x.js'));
-const { chromium } = require('playwright-core');
 const WAIT = 60000;
+/** Different values of red in a picture's middle below which nothing was drawn; a page of text has a few. */
+const DRAWN = 6;
 
 mkdirSync(out, { recursive: true });
-const profile = mkdtempSync(join(tmpdir(), 'khoanh-look-'));
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  args: ['--headless', '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--use-gl=angle', '--use-angle=swiftshader', '--enable-unsafe-swiftshader'],
-});
+const browser = await launch();
+const judge = await (await browser.newContext()).newPage();
 
 const studies = await (await fetch(`${base}/dicom-web/studies?limit=500&includefield=all`)).json();
 const series = await (await fetch(`${base}/dicom-web/series?limit=2000&includefield=all`)).json();
@@ -45,10 +40,11 @@ async function page(size, work, name) {
   try {
     note = (await work(page)) || '';
   } catch (error) {
-    note = `!! ${String(error).split('\n')[0]}`;
+    failed.push(`!! ${String(error).split('\n')[0]}`);
   }
-  await page.screenshot({ path: join(out, `${name}.png`) });
-  console.log(`${name}: ${Date.now() - started} ms, ${failed.length} failed requests ${note}`);
+  const levels = await drawn(await page.screenshot({ path: join(out, `${name}.png`) }));
+  if (levels < DRAWN) failed.push(`!! only ${levels} levels: next to nothing is drawn`);
+  console.log(`${name}: ${Date.now() - started} ms, ${failed.length} faults, ${levels} levels ${note}`);
   for (const one of failed.slice(0, 8)) console.log(`   ${one}`);
   for (const one of said.slice(0, 4)) console.log(`   (console) ${one}`);
   await context.close();
@@ -65,30 +61,27 @@ async function start(page) {
   return `${await page.locator('.study').count()} rows`;
 }
 
-/** Opens a study in the viewer and waits until a viewport has drawn something. */
-function viewer(study, more) {
+/** Opens a study in the viewer and waits until it asks for nothing more. */
+function viewer(study, more, idle = true) {
   return async page => {
     await page.goto(`${base}/viewer/viewer?StudyInstanceUIDs=${study}`);
     await page.waitForSelector('[data-cy="viewport-pane"], .viewport-pane, canvas, object, video', { timeout: WAIT });
     if (more) await more(page);
-    await page.waitForLoadState('networkidle', { timeout: WAIT });
+    if (idle) await page.waitForLoadState('networkidle', { timeout: WAIT });
     await page.waitForTimeout(1500);
-    return drawn(page);
   };
 }
 
-/** How many different grey levels the largest canvas shows: one is a blank picture. */
-async function drawn(page) {
-  const levels = await page.evaluate(() => {
-    const canvas = [...document.querySelectorAll('canvas')].sort((a, b) => b.width * b.height - a.width * a.height)[0];
-    if (!canvas || !canvas.width) return -1;
-    const small = document.createElement('canvas');
-    small.width = 64; small.height = 64;
-    const context = small.getContext('2d');
-    context.drawImage(canvas, 0, 0, 64, 64);
-    return new Set(context.getImageData(0, 0, 64, 64).data.filter((_, at) => at % 4 === 0)).size;
-  });
-  return `${levels} levels`;
+/** Values of red in the part of a screenshot where the picture is: what a person sees, whatever drew it. */
+function drawn(png) {
+  return judge.evaluate(async text => {
+    const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${text}`)).blob());
+    const canvas = new OffscreenCanvas(image.width, image.height);
+    const context = canvas.getContext('2d');
+    context.drawImage(image, 0, 0);
+    const [x, y, w, h] = [0.35, 0.15, 0.6, 0.75].map((part, at) => Math.floor(part * (at % 2 ? image.height : image.width)));
+    return new Set(context.getImageData(x, y, w, h).data.filter((_, at) => at % 4 === 0)).size;
+  }, png.toString('base64'));
 }
 
 const thumbnailClick = async page => {
@@ -117,14 +110,15 @@ const jobs = {
     await page.waitForTimeout(1000);
   }],
 };
-for (const [name, test, more] of [
+// The browser's own PDF page is never idle.
+for (const [name, test, more, idle] of [
   ['ct', row => value(row, '00080060') === 'CT' && Number(value(row, '00201209')) >= 3],
   ['mr', row => value(row, '00080060') === 'MR' && Number(value(row, '00201209')) === 1],
-  ['us', of('US')], ['dx', of('DX')], ['pdf', of('DOC'), thumbnailClick], ['seg', of('SEG')], ['ecg', of('ECG'), thumbnailClick],
+  ['us', of('US')], ['dx', of('DX')], ['pdf', of('DOC'), thumbnailClick, false], ['seg', of('SEG')], ['ecg', of('ECG'), thumbnailClick],
   ['video', of('ES'), thumbnailClick], ['sr', of('SR'), thumbnailClick], ['mg', of('MG')], ['pt', of('PT')], ['xa', of('XA')],
 ]) {
   const study = studyOf(test);
-  if (study) jobs[`viewer-${name}`] = [desktop, viewer(study, more)];
+  if (study) jobs[`viewer-${name}`] = [desktop, viewer(study, more, idle)];
 }
 
 let failures = 0;
@@ -132,6 +126,5 @@ for (const [name, [size, work]] of Object.entries(jobs)) {
   if (only.length === 0 || only.some(one => name.includes(one))) failures += await page(size, work, name);
 }
 await browser.close();
-rmSync(profile, { recursive: true, force: true });
-console.log(`${failures} failed requests in all, ${studies.length} studies`);
+console.log(`${failures} faults in all, ${studies.length} studies`);
 process.exit(failures === 0 ? 0 : 1);

@@ -20,16 +20,19 @@ pub enum Corpus {
     Clips,
     /// One CT series of 400 slices.
     Series,
+    /// One CT series of 500 slices: what a viewer opens in the measurement of its first image.
+    Slices,
 }
 
 impl Corpus {
     /// Every corpus with its folder's name.
-    pub const ALL: [(Self, &'static str); 5] = [
+    pub const ALL: [(Self, &'static str); 6] = [
         (Self::Mixed, "mixed"),
         (Self::Tiny, "tiny"),
         (Self::Wide, "wide"),
         (Self::Clips, "clips"),
         (Self::Series, "series"),
+        (Self::Slices, "slices"),
     ];
 
     /// The corpus of this name.
@@ -52,6 +55,7 @@ impl Corpus {
             Self::Wide => vec![(20_000, Kind::Tiny, 1)],
             Self::Clips => vec![(8, Kind::UsRaw, 1)],
             Self::Series => vec![(1, Kind::Ct, 400)],
+            Self::Slices => vec![(1, Kind::Ct, 500)],
         };
         let seed = seed.rotate_left(u32::try_from(plan.len()).unwrap_or(0) * 5);
         let kinds = plan.into_iter().flat_map(|(count, kind, instances)| (0..count).map(move |_| (kind, instances)));

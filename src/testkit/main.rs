@@ -17,7 +17,7 @@ use testkit::modality::{self, Sending};
 
 const HELP: &str = "khoanh-testkit: development tools
 
-  corpus NAME FOLDER [seed=1]     write a corpus (mixed, tiny, wide, clips, series)
+  corpus NAME FOLDER [seed=1]     write a corpus (mixed, tiny, wide, clips, series, slices)
   send ADDRESS FOLDER             C-STORE every .dcm file of the folder
        [called=KHOANH] [calling=TESTKIT] [associations=1] [rate=OBJECTS_PER_SECOND] [limit=SECONDS] [skip=N] [take=N]
   huge ADDRESS BYTES [called=] [calling=]   C-STORE one object of that many bytes, made while it is sent
