@@ -69,10 +69,29 @@ def restore(samples, columns, predictor, width):
         samples[at] = ((folded >> 1 ^ -(folded & 1)) + guess) % (1 << 8 * width)
 
 
+def cells(coded):
+    """The cells of a JPEG-LS codestream (pyjpegls); any other decoder of ISO 14495-1 gives the same."""
+    import jpeg_ls  # Only where packs.compress had such packs written.
+
+    decoded, _ = jpeg_ls.decode_buffer(bytes(coded[8:]))
+    width, big_endian, bits, turned = coded[1] & 15, coded[1] & 16, coded[2], coded[3] & 16
+    data = bytearray(decoded)
+    if width == 2 and bits <= 8:
+        data = bytearray(2 * len(decoded))
+        data[::2] = decoded
+    if turned:
+        data[width - 1::width] = bytes(byte ^ 0x80 for byte in data[width - 1::width])
+    if big_endian:
+        data[::2], data[1::2] = data[1::2], data[::2]
+    return bytes(data)
+
+
 def decode(coded, length):
     """The bytes that a coded piece stands for."""
     if coded[0] == 1:
         return zstandard.ZstdDecompressor().decompress(coded[1:], length)
+    if coded[0] == 3:
+        return cells(coded)
     if coded[0] != 2:
         sys.exit(f"unknown form {coded[0]} of coded bytes")
     data = zstandard.ZstdDecompressor().decompress(coded[8:], length)

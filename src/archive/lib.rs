@@ -11,6 +11,7 @@
 pub mod backup;
 pub mod budget;
 pub mod clock;
+mod codestreams;
 mod commit;
 pub mod commitment;
 mod decide;
@@ -57,6 +58,7 @@ mod worker;
 pub mod zip;
 
 pub use codec::CodecError;
+pub use codestreams::Compression;
 pub use decode::Image;
 pub use error::{DecodeError, FindError, IngestError, OpenError, RegistryError, RetrieveError, TierError};
 pub use find::{Found, FoundRow};

@@ -1,6 +1,7 @@
 //! What the archive is started with; every limit has a name and a default here.
 
 use crate::clock::{Clock, SystemClock};
+use crate::codestreams::Compression;
 use crate::commitment::CommitmentOptions;
 use crate::forward::ForwardOptions;
 use crate::proof::LedgerKeeping;
@@ -132,6 +133,8 @@ pub struct PackOptions {
     /// Bytes that stay free on every volume. Less than [`Options::reserve_bytes`], so that packing, which frees the
     /// journal, goes on when the journal takes nothing more.
     pub reserve: u64,
+    /// What is compressed when it is packed; nothing but by these rules.
+    pub compress: Vec<Compression>,
 }
 
 impl Default for PackOptions {
@@ -142,6 +145,7 @@ impl Default for PackOptions {
             part_max: 1 << 30,
             volumes: Vec::new(),
             reserve: 256 << 20,
+            compress: Vec::new(),
         }
     }
 }

@@ -438,6 +438,7 @@ fn instance_in(
         digest: row.digest,
         frames,
         pixel: Some(pixel),
+        codestreams: archive.compresses(row),
         head,
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: when packs are written ([`crate::packing`]) and where they should lie ([`crate::tier`]).
 
+use crate::codestreams;
 use crate::error::{OpenError, RetrieveError};
 use crate::options::Options;
 use index::{Index, PackRow};
@@ -70,6 +71,7 @@ impl Packs {
     /// # Errors
     /// A directory that holds something else. A volume that is gone is an alarm and no error.
     pub(crate) fn open(options: &Options) -> Result<Self, OpenError> {
+        codestreams::bring(&options.decode);
         let dirs = volumes(options);
         let hot = HotPacks::open(Arc::new(RealDisk), &options.data.join("volumes"), &dirs, options.packs.reserve)?;
         let weigh = |_: &PackId, manifest: &Arc<Manifest>| {

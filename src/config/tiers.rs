@@ -25,6 +25,15 @@ pub(crate) struct Packs {
     pub(crate) part_max: Size,
     pub(crate) volumes: Vec<PathBuf>,
     pub(crate) reserve: Size,
+    pub(crate) compress: Vec<Compress>,
+}
+
+/// `[[packs.compress]]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Compress {
+    pub(crate) sources: Vec<String>,
+    pub(crate) modalities: Vec<String>,
 }
 
 /// `[scrub]`
@@ -149,6 +158,7 @@ impl Default for Packs {
             part_max: Size(options.part_max),
             volumes: options.volumes,
             reserve: Size(options.reserve),
+            compress: Vec::new(),
         }
     }
 }
@@ -197,7 +207,14 @@ impl Packs {
             part_max: self.part_max.0,
             volumes: self.volumes.clone(),
             reserve: self.reserve.0.min(journal_reserve.0),
+            compress: self.compress.iter().map(Compress::rule).collect(),
         }
+    }
+}
+
+impl Compress {
+    fn rule(&self) -> archive::Compression {
+        archive::Compression { sources: self.sources.clone(), modalities: self.modalities.clone() }
     }
 }
 

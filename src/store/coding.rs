@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! offset size  coded bytes
-//!      0    1  form: 1 zstd of the raw bytes; 2 zstd of the filtered bytes
+//!      0    1  form: 1 zstd of the raw bytes; 2 zstd of the filtered bytes; 3 a codestream ([`codestream`])
 //!              form 1: the zstd frame (RFC 8878) follows
 //!      1    1  bytes of a sample: 1, 2 or 4; + 16 when samples are stored highest byte first
 //!      2    1  predictor: 0 nothing, 1 left, 2 above, 3 average, 4 plane, 5 median;
@@ -21,12 +21,14 @@
 //! ones: bytes kept raw need no mark of their own.
 
 mod choose;
+mod codestream;
 mod filter;
 mod predict;
 mod sample;
 #[cfg(test)]
 mod tests;
 
+pub use codestream::{Cells, Codestreams, Undecoded, install};
 use filter::{Filter, Shape};
 use predict::Predictor;
 use sample::Rooms;
@@ -83,6 +85,9 @@ pub enum CodingError {
     /// Header and contents do not fit together.
     #[error("coded bytes are damaged: {0}")]
     Damaged(&'static str),
+    /// What decodes them cannot do it now.
+    #[error("the decoder of codestreams is busy or has died")]
+    Unavailable,
 }
 
 /// Codes bytes; keeps its working memory from one call to the next.
@@ -94,6 +99,7 @@ pub struct Coder {
     trial: Vec<u8>,
     rooms: Rooms,
     chosen: Option<Chosen>,
+    codestreams: bool,
 }
 
 /// A filter that was found best, and for what.
@@ -127,7 +133,13 @@ impl Coder {
             trial: Vec::new(),
             rooms: Rooms::default(),
             chosen: None,
+            codestreams: false,
         })
+    }
+
+    /// Whether pixels become a codestream where that is shorter, from now on.
+    pub fn with_codestreams(&mut self, codestreams: bool) {
+        self.codestreams = codestreams;
     }
 
     /// The coded form, when it is worth having: at least a thirty-second smaller than `raw`.
@@ -151,6 +163,12 @@ impl Coder {
         let written = compressor.compress_to_buffer(input, body).ok()?;
         if layout.is_some() {
             choose::judge(&mut self.chosen, raw.len(), len + written);
+        }
+        let wanted = layout.filter(|_| self.codestreams);
+        let codestream = wanted.and_then(|layout| codestream::encode(raw, layout));
+        if let Some(shorter) = codestream.filter(|codestream| codestream.len() < len + written) {
+            self.trial = shorter;
+            return (self.trial.len() + raw.len() / 32 < raw.len()).then_some(&self.trial);
         }
         let coded = self.coded.get(..len + written)?;
         (coded.len() + raw.len() / 32 < raw.len()).then_some(coded)
@@ -224,6 +242,7 @@ impl Decoder {
         let decoded = match *form {
             PLAIN => inflate(&mut self.zstd, rest, raw_len, out),
             FILTERED => self.filtered(rest, raw_len, out),
+            codestream::FORM => codestream::decode(rest, raw_len, out),
             form => Err(CodingError::Unknown(form)),
         };
         if decoded.is_err() {

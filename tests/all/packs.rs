@@ -49,6 +49,7 @@ pub(crate) fn instance(file: &[u8]) -> Option<InstanceIn> {
         digest: scanned.digest,
         frames,
         pixel: Some(pixel),
+        codestreams: false,
         head: serde_json::json!({"fact": "instance", "layout": scanned.layout}),
     })
 }

@@ -3,6 +3,7 @@
 mod backup;
 mod bad_days;
 mod commitment;
+mod compressing;
 mod decode;
 mod export;
 mod forty_years;

@@ -44,7 +44,7 @@ pub(crate) fn all_packed(bench: &Bench) -> bool {
     rows(bench).iter().all(|row| row.home.journal().is_none())
 }
 
-fn pack_files(options: &Options) -> Vec<PathBuf> {
+pub(crate) fn pack_files(options: &Options) -> Vec<PathBuf> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
             let path = entry.path();

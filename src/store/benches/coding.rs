@@ -138,6 +138,7 @@ fn native(path: &Path) -> Option<Native> {
         digest: scanned.digest,
         frames: places,
         pixel: Some(layout),
+        codestreams: false,
         head: serde_json::Value::Null,
     };
     Some(Native { name: path.display().to_string(), modality, layout, frames, around, instance, file })

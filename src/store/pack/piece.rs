@@ -4,7 +4,7 @@ use super::error::PackError;
 use super::manifest::{PackedInstance, Piece};
 use super::{WINDOW, crc32};
 use crate::ReadAt;
-use crate::coding::Decoder;
+use crate::coding::{CodingError, Decoder};
 use model::Digest;
 use model::checksum::crc32c;
 use sha2::{Digest as _, Sha256};
@@ -167,7 +167,10 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
             self.ready.extend_from_slice(bytes);
         } else {
             let decoded = self.decoder.decode(bytes, raw, &mut self.ready);
-            decoded.map_err(|_| damaged("its coded bytes cannot be decoded"))?;
+            decoded.map_err(|error| match error {
+                CodingError::Unavailable => PackError::Read(io::Error::other(error)),
+                _ => damaged("its coded bytes cannot be decoded"),
+            })?;
         }
         if let Some(check) = &mut self.check {
             check.crc32 = crc32::append(check.crc32, bytes);

@@ -38,6 +38,8 @@ pub struct InstanceIn {
     pub frames: FramePlaces,
     /// What is known of native pixels; without it they are coded by zstd alone.
     pub pixel: Option<PixelLayout>,
+    /// Whether native pixels become codestreams where those are shorter.
+    pub codestreams: bool,
     /// Whatever a rebuild of the index needs; kept as it is.
     pub head: serde_json::Value,
 }
@@ -115,6 +117,7 @@ impl<W: Write> PackWriter<W> {
         let slot = self.manifest.instances.len();
         let row = instance.pixel.and_then(|pixel| pixel.row_len());
         let cuts = instance.frames.cuts(instance.file_len, row);
+        self.coder.with_codestreams(instance.codestreams);
         let mut hash = Sha256::new();
         let mut stored = Stored::default();
         let mut name = None;

@@ -46,6 +46,7 @@ pub(super) fn made(number: usize, file: Vec<u8>, frames: FramePlaces, pixel: Opt
         digest: digest(meta_len, &file),
         frames,
         pixel,
+        codestreams: false,
         head: serde_json::json!({"fact": "instance", "seq": number, "name": "Nguyễn Văn A", "depth": [1, {"x": null}]}),
     };
     Made { about, file }
