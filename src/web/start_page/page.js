@@ -146,8 +146,13 @@ function studyRow(row, root) {
   set('.patient', name);
   const sex = { M: word('male'), F: word('female') }[value(row, '00100040')];
   const born = value(row, '00100030');
-  set('.about', [value(row, '00100020'), sex, day(born) ? `${word('born')} ${shownDay(born)}` : ''].filter(Boolean).join(' · '));
-  set('.described', value(row, '00081030') || modalities.join(', '));
+  const about = [value(row, '00100020'), sex, day(born) ? `${word('born')} ${shownDay(born)}` : ''].filter(Boolean).join(' · ');
+  set('.about', about);
+  // Two lines of a long one are shown; the rest is where the pointer rests.
+  element.querySelector('.person').title = `${name}\n${about}`;
+  const described = value(row, '00081030');
+  set('.described', described || word('noDescription'));
+  if (!described) element.querySelector('.described').dataset.none = '';
   const images = value(row, '00201208');
   const series = value(row, '00201206');
   const tags = element.querySelector('.tags');

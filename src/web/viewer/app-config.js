@@ -9,10 +9,56 @@
   }
   // No guided tour over the first image a doctor opens.
   if (!localStorage.getItem('shownTours')) localStorage.setItem('shownTours', '["basicViewerTour"]');
+
+  // A large X-ray is shown coarse after its first 128 KiB and sharp when the rest has come: the archive makes HTJ2K of it,
+  // resolution by resolution, and the viewer reads ranges of that. Only grey frames that lie uncompressed or as HTJ2K are
+  // asked for so, since making it of another coding takes the archive longer than sending that does; and only over links
+  // slow enough for it to matter.
+  const LARGE = 4 << 20;
+  const FIRST = 128 << 10;
+  const FAST = 40e6;
+  const STEPWISE = ['1.2.840.10008.1.2', '1.2.840.10008.1.2.1', '1.2.840.10008.1.2.2', '1.2.840.10008.1.2.4.201', '1.2.840.10008.1.2.4.202'];
+  const urlArguments = 'accept=image/jphc;transfer-syntax=1.2.840.10008.1.2.4.202';
+  const whole = { retrieveOptions: { single: { streaming: true, decodeLevel: 1 } } };
+  const inSteps = {
+    stages: [{ id: 'coarse', retrieveType: 'coarse' }, { id: 'sharp', retrieveType: 'sharp' }],
+    retrieveOptions: { coarse: { rangeIndex: 0, chunkSize: FIRST, urlArguments }, sharp: { rangeIndex: -1, urlArguments } },
+  };
+
+  /** Bytes a second of the best answer so far that is large enough to tell; nothing where all came from the cache. */
+  function speed() {
+    const said = performance.getEntriesByType('resource').filter(one => one.transferSize > 256 << 10);
+    return Math.max(0, ...said.map(one => one.transferSize * 1000 / Math.max(1, one.responseEnd - one.requestStart)));
+  }
+
+  function isLarge(imageId) {
+    const { metaData } = window.cornerstone;
+    const pixels = metaData.get('imagePixelModule', imageId) || {};
+    const stored = [(metaData.get('instance', imageId) || {}).AvailableTransferSyntaxUID].flat()[0];
+    const bytes = pixels.rows * pixels.columns * pixels.bitsAllocated / 8;
+    return pixels.samplesPerPixel === 1 && pixels.bitsAllocated <= 16 && bytes > LARGE && STEPWISE.includes(stored);
+  }
+
+  // An extension, since the options of a data source are copied as JSON and hold no functions.
+  const steps = {
+    id: 'khoanh-steps',
+    onModeEnter() {
+      const { ProgressiveRetrieveImages: retrieve, utilities } = window.cornerstone;
+      const loader = options => retrieve.createProgressive(options);
+      utilities.imageRetrieveMetadataProvider.add('stack', {
+        ...whole,
+        create: () => ({
+          loadImages: (imageIds, listener) => loader(imageIds.some(isLarge) && speed() < FAST ? inSteps : { ...retrieve.singleRetrieveStages, ...whole })
+            .loadImages(imageIds, listener),
+        }),
+      });
+    },
+  };
+
   window.config = {
     name: 'khoanh',
     routerBasename: base + '/viewer/',
-    extensions: [],
+    extensions: [steps],
     modes: [],
     customizationService: {},
     showStudyList: true,
@@ -40,7 +86,7 @@
           wadoRoot: root,
           qidoSupportsIncludeField: true,
           imageRendering: 'wadors',
-          thumbnailRendering: 'wadors',
+          thumbnailRendering: 'thumbnailDirect',
           enableStudyLazyLoad: true,
           supportsFuzzyMatching: true,
           supportsWildcard: true,
