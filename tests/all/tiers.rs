@@ -8,6 +8,8 @@ mod cloud;
 mod destroyed;
 #[path = "tiers/kill.rs"]
 mod kill;
+#[path = "tiers/life.rs"]
+mod life;
 #[path = "tiers/moving.rs"]
 mod moving;
 #[path = "tiers/rebuild.rs"]

@@ -11,7 +11,7 @@ use testkit::server::Server;
 use testkit::study::{Kind, Study};
 
 /// Kills the program when it has sent so many requests to the bucket, or after a while when it has nothing to send.
-fn kill_after(rig: &Rig, server: Server, requests: usize) {
+pub(super) fn kill_after(rig: &Rig, server: Server, requests: usize) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while rig.proxy.seen().len() < requests && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(1));
@@ -20,7 +20,7 @@ fn kill_after(rig: &Rig, server: Server, requests: usize) {
 }
 
 /// A bucket that is slow, loses answers, is overloaded, breaks answers off and sends wrong bytes, by turns.
-fn bad_weather(request: &Request, number: usize) -> Fault {
+pub(super) fn bad_weather(request: &Request, number: usize) -> Fault {
     std::thread::sleep(Duration::from_millis(5));
     match (number % 13, request.method == "GET") {
         (2, _) => Fault::Answer(503, "SlowDown"),
@@ -35,7 +35,7 @@ fn bad_weather(request: &Request, number: usize) -> Fault {
 }
 
 /// What is answered is right; what cannot be read now is no 404.
-fn assert_right(server: &Server, objects: &[Object]) {
+pub(super) fn assert_right(server: &Server, objects: &[Object]) {
     for object in objects {
         let mut client = Client::new(server.http, Duration::from_secs(60));
         match crate::roundtrip::retrieve(&mut client, object) {
@@ -46,7 +46,7 @@ fn assert_right(server: &Server, objects: &[Object]) {
 }
 
 /// Objects in the bucket.
-fn objects_in_bucket(rig: &Rig) -> u64 {
+pub(super) fn objects_in_bucket(rig: &Rig) -> u64 {
     let work = tempfile::tempdir().expect("folder");
     let bucket = rig.bucket(work.path());
     let mut keys = 0;
@@ -58,7 +58,7 @@ fn objects_in_bucket(rig: &Rig) -> u64 {
     keys
 }
 
-fn no_uploads(rig: &Rig) {
+pub(super) fn no_uploads(rig: &Rig) {
     let work = tempfile::tempdir().expect("folder");
     assert_eq!(rig.bucket(work.path()).sweep_uploads(u64::MAX).expect("swept"), 0, "uploads that nobody knows");
 }

@@ -11,7 +11,7 @@ use testkit::object::Object;
 use testkit::study::{Kind, Study};
 
 /// The digest a rebuild ends with.
-fn digest(report: &str) -> String {
+pub(super) fn digest(report: &str) -> String {
     let line = report.lines().find(|line| line.starts_with("after:")).unwrap_or_else(|| panic!("{report}"));
     line.trim_start_matches("after:").trim().to_owned()
 }
