@@ -128,20 +128,29 @@ impl Archive {
     pub(crate) fn purge_catalogues(&self) -> Result<(), TierError> {
         let Some(cloud) = self.tiers().cloud() else { return Ok(()) };
         let _turn = self.tiers().catalogues.turn.lock();
+        let mut locked = Ok(());
         for (key, _) in cloud.catalogues()? {
-            let entries = cloud.read_catalogue(&key)?;
-            let (before, mut kept) = (entries.len(), Vec::new());
-            for entry in entries {
-                if counts(self.index().as_ref(), &entry)? {
-                    kept.push(entry);
-                }
+            let (mut kept, mut gone) = (Vec::new(), Vec::new());
+            for entry in cloud.read_catalogue(&key)? {
+                let list = if counts(self.index().as_ref(), &entry)? { &mut kept } else { &mut gone };
+                list.push(entry);
             }
-            if kept.len() < before {
+            if gone.iter().any(|entry| !entry.sealed) {
+                // Everybody can read it: it must go, and is asked for again where the bucket locks it. It goes first, so
+                // that no try leaves another catalogue behind; a kill in between costs the others their entries only.
+                match cloud.cold().destroy(&key) {
+                    Err(error) if error.cold_fault() == Some(ColdFault::Locked) => locked = Err(error.into()),
+                    destroyed => {
+                        destroyed?;
+                        cloud.put_catalogue(&kept, self.now_ms())?;
+                    }
+                }
+            } else if !gone.is_empty() {
                 cloud.put_catalogue(&kept, self.now_ms())?;
                 cloud.remove_catalogue(&key)?;
             }
         }
-        Ok(())
+        locked
     }
 }
 
