@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 const ROUND: usize = 10_000;
 /// Pause after something was not gone.
 const REST: Duration = Duration::from_secs(20);
+/// After a sweep the next one waits for so many times as long as it took, but no longer than this: what is destroyed
+/// meanwhile is swept together, and files that hold a little of each study are rewritten once for all of them.
+const PAUSE: u32 = 9;
+const PAUSE_MAX: Duration = Duration::from_secs(600);
 
 /// What a sweep came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -23,6 +27,8 @@ pub struct Sweep {
     pub packs: u64,
     /// Packs that are not, because a volume or the cloud does not answer.
     pub left: u64,
+    /// Whether files were rewritten.
+    pub swept: bool,
     /// Whether nothing is left to do.
     pub done: bool,
 }
@@ -38,8 +44,12 @@ impl Rest {
             return;
         }
         self.0 = None;
+        let begun = Instant::now();
         match archive.sweep() {
-            Ok(Sweep { left: 0, .. }) => {}
+            Ok(Sweep { left: 0, swept, .. }) => {
+                let pause = begun.elapsed().saturating_mul(PAUSE).min(PAUSE_MAX);
+                self.0 = swept.then(|| Instant::now() + pause);
+            }
             Ok(Sweep { left, .. }) => {
                 tracing::warn!(left, "packs of destroyed studies cannot be removed now; trying again");
                 self.0 = Some(Instant::now() + REST);
@@ -96,6 +106,7 @@ impl Archive {
         segments::release_destroyed(self)?;
         self.go_on()?;
         let rewritten = self.index().purge()?;
+        sweep.swept = true;
         if sweep.left == 0 && self.index().doomed(1)?.is_empty() {
             self.index().swept(due)?;
             self.index().flush()?;
