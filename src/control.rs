@@ -199,7 +199,7 @@ enum Line {
 }
 
 /// Cache of the index, in bytes, for a command that walks it once.
-const WALK_CACHE: u64 = 32 << 20;
+const WALK_CACHE: usize = 32 << 20;
 
 /// The way to the archive that a command found.
 pub(crate) enum Door {
@@ -217,27 +217,41 @@ pub(crate) fn socket_path(data: &Path) -> PathBuf {
 impl Door {
     /// Finds the running server of the data directory, else opens the directory.
     pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
+        Self::open_as(config, |_| {})
+    }
+
+    fn open_as(config: &Config, change: impl FnOnce(&mut archive::Options)) -> Result<Self, Failure> {
         if let Some(client) = client::Client::connect(&socket_path(&config.data))? {
             return Ok(Self::Server(client));
         }
-        let archive = Archive::open(config.archive()).map_err(|error| Failure::open(&config.data, error))?;
+        let mut options = config.archive();
+        change(&mut options);
+        let archive = Archive::open(options).map_err(|error| Failure::open(&config.data, error))?;
         Ok(Self::Own(archive))
     }
 
     /// The same for commands that only look: a data directory that does not exist is not made.
     pub(crate) fn open_existing(config: &Config) -> Result<Self, Failure> {
-        if !config.data.join("FORMAT").exists() {
-            let what = format!("{} is no data directory of an archive", config.data.display());
-            return Err(Failure::new(Exit::Failed, what));
-        }
+        Self::must_exist(config)?;
         Self::open(config)
     }
 
-    /// The same for commands that walk the whole index once: its blocks, kept, would only take memory.
+    /// The same for commands that walk the whole index once: its blocks, kept, would only take memory, and what is done
+    /// in the background is the server's.
     pub(crate) fn open_to_walk(config: &Config) -> Result<Self, Failure> {
-        let mut config = config.clone();
-        config.index.cache = config.index.cache.at_most(WALK_CACHE);
-        Self::open_existing(&config)
+        Self::must_exist(config)?;
+        Self::open_as(config, |options| {
+            options.index_cache = options.index_cache.min(WALK_CACHE);
+            options.background = false;
+        })
+    }
+
+    fn must_exist(config: &Config) -> Result<(), Failure> {
+        if config.data.join("FORMAT").exists() {
+            return Ok(());
+        }
+        let what = format!("{} is no data directory of an archive", config.data.display());
+        Err(Failure::new(Exit::Failed, what))
     }
 
     /// Asks, and waits for the answer; `stop` ends a long command early.

@@ -55,6 +55,9 @@ pub struct Options {
     pub image_cache: u64,
     /// Memory of frames that were decoded or encoded for an answer, in bytes.
     pub frame_cache: u64,
+    /// Whether anything is done in the background: packing, moving, scrubbing, executing plans. A command that only
+    /// looks leaves that to the server.
+    pub background: bool,
     /// How packs are read again to find damage.
     pub scrub: ScrubOptions,
     /// The bucket of the cold tier; none, and nothing leaves the hot volumes.
@@ -199,6 +202,7 @@ impl Options {
             pictures: PictureOptions::default(),
             packs: PackOptions::default(),
             decode: codec::pool::Options::default(),
+            background: true,
             image_cache: 32 << 20,
             frame_cache: 64 << 20,
             scrub: ScrubOptions::default(),

@@ -17,18 +17,20 @@ const PACE: Duration = Duration::from_millis(250);
 /// Series or studies taken per round.
 const ROUND: usize = 256;
 
-/// Calls `work` at the pace until the archive stops or is dropped.
+/// Calls `work` at the pace until the archive stops or is dropped; never where nothing is to be done in the background.
 pub(crate) fn every(
     archive: &Arc<Archive>,
     name: &'static str,
     mut work: impl FnMut(&Arc<Archive>) + Send + 'static,
 ) -> Result<JoinHandle<()>, OpenError> {
-    let stopping = archive.stopping();
+    let (stopping, idle) = (archive.stopping(), !archive.options().background);
     let weak: Weak<Archive> = Arc::downgrade(archive);
     spawn(name, move || {
         while !stopping.load(Ordering::Relaxed) {
             let Some(archive) = weak.upgrade() else { return };
-            work(&archive);
+            if !idle {
+                work(&archive);
+            }
             drop(archive);
             std::thread::park_timeout(PACE);
         }

@@ -177,6 +177,7 @@ impl Config {
             pictures: self.pictures.options(),
             packs: self.packs.options(self.journal.reserve),
             decode: self.decode.options(),
+            background: true,
             image_cache: self.decode.image_cache.0,
             frame_cache: self.decode.frame_cache.0,
             scrub: self.scrub.options(),

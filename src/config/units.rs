@@ -26,11 +26,6 @@ impl Size {
         Self(u64::try_from(bytes).unwrap_or(u64::MAX))
     }
 
-    /// The size, but no more than this.
-    pub(crate) fn at_most(self, bytes: u64) -> Self {
-        Self(self.0.min(bytes))
-    }
-
     /// The size as the machine's own integer; larger ones are as good as the largest.
     pub(crate) fn in_memory(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
