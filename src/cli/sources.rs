@@ -7,7 +7,7 @@ mod table;
 use super::{Exit, Failure, Place, show};
 use crate::control::{Door, Request};
 use clap::{Args, Subcommand};
-use model::facility::{AddressRange, CharsetHint};
+use model::facility::{AddressRange, CharsetHint, Letters};
 use model::{AeTitle, Certificate, Facility, FacilityCode, Source};
 use serde::Deserialize;
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ pub(super) const HELP: &str = "\
 A source is told by (called AE title, calling AE title, address or certificate): every hospital has a CT01.
 The file for `import` is CSV with a header line; columns in any order, empty cells for what is not needed:
   facility,facility_name,facility_kind,active_from,active_to,
-  source,called,calling,addresses,certificate,charset,issuer,disabled
+  source,called,calling,addresses,certificate,charset,letters,issuer,disabled
 Several addresses or ranges are separated by spaces: 10.1.0.0/16 10.9.8.7. A certificate is named by its SHA-256
 or by its whole subject in quotation marks: \"CN=CT01,O=Hospital\"; such a source is let in over TLS only.
 A row without source, called, calling and addresses registers the facility alone. The same file again changes nothing.";
@@ -93,6 +93,9 @@ pub(super) struct Add {
     /// How its text without a right character set is read: auto, windows1258, tcvn3 or vni.
     #[arg(long, default_value = "auto", value_parser = charset)]
     charset: CharsetHint,
+    /// In which letters its questions are answered: asked (its own character set, else UTF-8) or ascii (without marks).
+    #[arg(long, default_value = "asked", value_parser = letters)]
+    letters: Letters,
     /// Issuer of its patient IDs; without it they are the facility's own.
     #[arg(long, default_value = "")]
     issuer: String,
@@ -122,6 +125,12 @@ struct Knock {
 pub(super) fn charset(text: &str) -> Result<CharsetHint, String> {
     serde_json::from_value(serde_json::Value::String(text.trim().to_lowercase()))
         .map_err(|_| format!("{text:?} is none of auto, windows1258, tcvn3, vni"))
+}
+
+/// The letters of answers by their name in the registry.
+pub(super) fn letters(text: &str) -> Result<Letters, String> {
+    serde_json::from_value(serde_json::Value::String(text.trim().to_lowercase()))
+        .map_err(|_| format!("{text:?} is neither asked nor ascii"))
 }
 
 pub(super) fn run(wanted: &Sources) -> Result<Exit, Failure> {
@@ -199,6 +208,7 @@ fn add(add: &Add) -> Result<Exit, Failure> {
         addresses: add.addresses.clone(),
         certificate: add.certificate.clone(),
         charset: add.charset,
+        letters: add.letters,
         issuer: add.issuer.clone(),
         disabled: false,
     };

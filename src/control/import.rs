@@ -8,6 +8,7 @@ use crate::cli::{Exit, Failure};
 use archive::import::{self, ImportOptions, Imported, Report};
 use archive::{Archive, StoredKind};
 use model::Source;
+use model::facility::Letters;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -102,6 +103,7 @@ fn source(wanted: &ImportRequest) -> Source {
         addresses: Vec::new(),
         certificate: None,
         charset: wanted.charset,
+        letters: Letters::Asked,
         issuer: wanted.issuer.clone(),
         disabled: false,
     }

@@ -63,6 +63,7 @@ fn source(commitment: &Commitment) -> Source {
         addresses: Vec::new(),
         certificate: None,
         charset: model::facility::CharsetHint::Auto,
+        letters: model::facility::Letters::Asked,
         issuer: String::new(),
         disabled: false,
     }

@@ -17,6 +17,7 @@ use archive::{FoundRow, search::SearchPage};
 use dataset::identifier;
 use model::AttrKey;
 use model::attribute::key;
+use model::facility::Letters;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -129,6 +130,11 @@ impl<R: Receiver> Association<'_, R> {
                 None => "",
             };
             values.push((*wanted, vr, value));
+        }
+        if self.source.letters == Letters::Ascii {
+            let plain: Vec<String> = values.iter().map(|(_, _, value)| model::name::ascii(value)).collect();
+            let values = values.iter().zip(&plain).map(|((key, vr, _), value)| (*key, *vr, value.as_str()));
+            return identifier::write(&values.collect::<Vec<_>>(), transfer_syntax, "");
         }
         identifier::write(&values, transfer_syntax, &question.charset)
     }

@@ -95,6 +95,7 @@ fn source(facility: FacilityCode) -> Source {
         addresses: Vec::new(),
         certificate: None,
         charset: model::facility::CharsetHint::Auto,
+        letters: model::facility::Letters::Asked,
         issuer: String::new(),
         disabled: false,
     }

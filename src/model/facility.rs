@@ -105,6 +105,17 @@ pub enum CharsetHint {
     Vni,
 }
 
+/// In which letters a source is answered (C-FIND).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Letters {
+    /// In the asker's Specific Character Set where nothing is lost, else in UTF-8.
+    #[default]
+    Asked,
+    /// Without marks, in ASCII: for consoles that show no other letters.
+    Ascii,
+}
+
 /// Which network peers may use a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressRange {
@@ -178,6 +189,9 @@ pub struct Source {
     /// How its unlabelled text is read.
     #[serde(default)]
     pub charset: CharsetHint,
+    /// In which letters its questions are answered.
+    #[serde(default)]
+    pub letters: Letters,
     /// Issuer of Patient ID that scopes its patients; empty means the facility code.
     #[serde(default)]
     pub issuer: String,
@@ -231,6 +245,7 @@ mod tests {
             addresses: addresses.iter().map(|a| AddressRange::parse(a).expect("range")).collect(),
             certificate: None,
             charset: CharsetHint::Auto,
+            letters: Letters::Asked,
             issuer: String::new(),
             disabled: false,
         }

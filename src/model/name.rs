@@ -30,6 +30,28 @@ pub fn fold(text: &str) -> String {
     folded
 }
 
+/// The text in ASCII letters, for a console that shows no others: marks stripped, capitals and the structure of names
+/// kept, `?` for what has no such letter.
+pub fn ascii(text: &str) -> String {
+    let plain = |letter: char| match letter {
+        'Đ' | 'Ð' => 'D',
+        'đ' | 'ð' => 'd',
+        // What separates values or parts of a name was not there before.
+        '\\' | '^' | '=' => '?',
+        other if other.is_ascii() => other,
+        _ => '?',
+    };
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars().filter(|letter| !is_combining_mark(*letter)) {
+        if letter.is_ascii() {
+            out.push(letter);
+        } else {
+            out.extend(std::iter::once(letter).nfkd().filter(|part| !is_combining_mark(*part)).map(plain));
+        }
+    }
+    out
+}
+
 /// Folds a pattern: as [`fold`], but `*` (any run) and `?` (one character) stay what they are.
 pub fn fold_pattern(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());

@@ -1,7 +1,7 @@
 //! The CSV file of facilities and sources, read whole and checked whole: every mistake is told with its line.
 
-use super::charset;
-use model::facility::{AddressRange, CharsetHint};
+use super::{charset, letters};
+use model::facility::{AddressRange, CharsetHint, Letters};
 use model::{AeTitle, Certificate, Facility, FacilityCode, Source};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -38,6 +38,8 @@ struct Row {
     certificate: String,
     #[serde(default)]
     charset: String,
+    #[serde(default)]
+    letters: String,
     #[serde(default)]
     issuer: String,
     #[serde(default)]
@@ -144,6 +146,7 @@ fn source(row: &Row, facility: FacilityCode) -> Result<Source, String> {
         addresses: addresses.map_err(|error| error.to_string())?,
         certificate,
         charset: if row.charset.is_empty() { CharsetHint::Auto } else { charset(&row.charset)? },
+        letters: if row.letters.is_empty() { Letters::Asked } else { letters(&row.letters)? },
         issuer: row.issuer.clone(),
         disabled: yes_or_no(&row.disabled)?,
     })

@@ -2,7 +2,7 @@
 
 use archive::{Archive, Form, Incoming, IngestError, StoredKind};
 use dimse::scu::pull::Taker;
-use model::facility::CharsetHint;
+use model::facility::{CharsetHint, Letters};
 use model::{FacilityCode, Source, Uid, Via};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,6 +39,7 @@ impl<'a> Pulled<'a> {
             addresses: Vec::new(),
             certificate: None,
             charset: CharsetHint::Auto,
+            letters: Letters::Asked,
             issuer: String::new(),
             disabled: false,
         };

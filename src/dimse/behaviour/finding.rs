@@ -16,7 +16,11 @@ const CANCEL: u16 = 0x0FFF;
 
 /// An association with Study Root FIND on context 7, explicit only.
 fn associate(server: &Server) -> Peer {
-    let mut asked = request("KHOANH", "CT01");
+    associate_as(server, "CT01")
+}
+
+fn associate_as(server: &Server, calling: &str) -> Peer {
+    let mut asked = request("KHOANH", calling);
     asked.presentation_contexts.push(PresentationContextProposed {
         id: 7,
         abstract_syntax: STUDY_ROOT.into(),
@@ -92,6 +96,20 @@ fn matches_come_one_by_one_and_then_success() {
     let asked = server.memory.asked();
     assert!(asked.iter().all(|wanted| wanted.query.fuzzy && !wanted.patients), "{asked:?}");
     assert_eq!(peer.echo(), 0);
+    peer.release();
+}
+
+#[test]
+fn a_console_that_shows_ascii_only_is_answered_without_marks() {
+    let server = Server::start(Options::default());
+    server.memory.matches(1);
+    let mut peer = associate_as(&server, "PLAIN");
+    ask(&mut peer, &studies());
+    let (status, found) = response(&mut peer);
+    let found = found.expect("an identifier");
+    assert_eq!((status, text(&found, key::PATIENT_NAME).as_str()), (0xFF00, "Nguyen^Anh"));
+    assert_eq!(found.charset, "", "the default repertoire needs no label");
+    assert_eq!(response(&mut peer), (0, None));
     peer.release();
 }
 

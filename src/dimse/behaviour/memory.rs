@@ -6,6 +6,7 @@ use archive::notices::{Notice, NoticeError};
 use archive::search::{SearchPage, Wanted};
 use archive::{FindError, FoundRow, IngestError, RetrieveError, Target, Unknown};
 use model::attribute::key;
+use model::facility::Letters;
 use model::{AeTitle, Attributes, Certificate, Destination, FacilityCode, Level, Source, Uid};
 use parking_lot::{Condvar, Mutex};
 use std::net::IpAddr;
@@ -287,6 +288,7 @@ fn source(id: &str) -> Source {
         addresses: Vec::new(),
         certificate: None,
         charset: model::facility::CharsetHint::Auto,
+        letters: if id == "PLAIN" { Letters::Ascii } else { Letters::Asked },
         issuer: String::new(),
         disabled: false,
     }

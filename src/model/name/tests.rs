@@ -155,3 +155,20 @@ fn the_words_of_a_name_are_its_index_entries() {
     assert_eq!(tokens("1978"), ["1978"]);
     assert!(tokens(" ^^ ").is_empty());
 }
+
+#[test]
+fn ascii_keeps_capitals_and_the_structure_of_a_name() {
+    for (text, plain) in [
+        ("Nguyễn^Văn Ân", "Nguyen^Van An"),
+        ("ĐẶNG^Đức", "DANG^Duc"),
+        // Decomposed, as some systems send it.
+        ("Nguye\u{302}\u{303}n^An", "Nguyen^An"),
+        ("Khoa Nội\\Khoa Ngoại", "Khoa Noi\\Khoa Ngoai"),
+        ("王^小東=x", "?^??=x"),
+        // A full-width separator separates nothing.
+        ("A\u{ff3c}B\u{ff1d}C", "A?B?C"),
+        ("", ""),
+    ] {
+        assert_eq!(ascii(text), plain, "{text}");
+    }
+}

@@ -4,7 +4,7 @@
 
 use index::{Entry, SeriesKey, StudyKey};
 use model::attribute::key;
-use model::facility::CharsetHint;
+use model::facility::{CharsetHint, Letters};
 use model::forward::{ForwardFact, ForwardRule, ForwardTo};
 use model::pack::{ColdCopy, PackFact, Packed};
 use model::query::{Condition, Query, Test};
@@ -170,6 +170,7 @@ impl World {
                 addresses: Vec::new(),
                 certificate: None,
                 charset: CharsetHint::Auto,
+                letters: Letters::Asked,
                 issuer: String::new(),
                 disabled: self.rng.bool(),
             };
