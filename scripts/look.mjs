@@ -11,6 +11,8 @@ const [base, out, ...only] = process.argv.slice(2);
 const WAIT = 60000;
 /** Different values of red in a picture's middle below which nothing was drawn; a page of text has a few. */
 const DRAWN = 6;
+/** Coloured pixels that a page has at least: areas of a segmentation over its grey CT, the flow of an ultrasound. */
+const COLOURED = new Map([['viewer-seg-ct', 5000], ['viewer-us', 500]]);
 
 mkdirSync(out, { recursive: true });
 const browser = await launch();
@@ -42,8 +44,9 @@ async function page(size, work, name) {
   } catch (error) {
     failed.push(`!! ${String(error).split('\n')[0]}`);
   }
-  const levels = await drawn(await page.screenshot({ path: join(out, `${name}.png`) }));
+  const { levels, colour } = await drawn(await page.screenshot({ path: join(out, `${name}.png`) }));
   if (levels < DRAWN) failed.push(`!! only ${levels} levels: next to nothing is drawn`);
+  if (COLOURED.has(name) && colour < COLOURED.get(name)) failed.push(`!! only ${colour} coloured pixels`);
   console.log(`${name}: ${Date.now() - started} ms, ${failed.length} faults, ${levels} levels ${note}`);
   for (const one of failed.slice(0, 8)) console.log(`   ${one}`);
   for (const one of said.slice(0, 4)) console.log(`   (console) ${one}`);
@@ -61,18 +64,21 @@ async function start(page) {
   return `${await page.locator('.study').count()} rows`;
 }
 
-/** Opens a study in the viewer and waits until it asks for nothing more. */
+/** Opens a study in the viewer and waits until it asks for nothing more and shows something. */
 function viewer(study, more, idle = true) {
   return async page => {
     await page.goto(`${base}/viewer/viewer?StudyInstanceUIDs=${study}`);
     await page.waitForSelector('[data-cy="viewport-pane"], .viewport-pane, canvas, object, video', { timeout: WAIT });
     if (more) await more(page);
     if (idle) await page.waitForLoadState('networkidle', { timeout: WAIT });
+    const deadline = Date.now() + WAIT;
+    // A software renderer on a busy machine draws long after the last byte came.
+    while (Date.now() < deadline && (await drawn(await page.screenshot())).levels < DRAWN) await page.waitForTimeout(500);
     await page.waitForTimeout(1500);
   };
 }
 
-/** Values of red in the part of a screenshot where the picture is: what a person sees, whatever drew it. */
+/** Values of red, and pixels that are not grey, in the part of a screenshot where the picture is: what a person sees. */
 function drawn(png) {
   return judge.evaluate(async text => {
     const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${text}`)).blob());
@@ -80,7 +86,10 @@ function drawn(png) {
     const context = canvas.getContext('2d');
     context.drawImage(image, 0, 0);
     const [x, y, w, h] = [0.35, 0.15, 0.6, 0.75].map((part, at) => Math.floor(part * (at % 2 ? image.height : image.width)));
-    return new Set(context.getImageData(x, y, w, h).data.filter((_, at) => at % 4 === 0)).size;
+    const { data } = context.getImageData(x, y, w, h);
+    let colour = 0;
+    for (let at = 0; at < data.length; at += 4) if (Math.max(data[at], data[at + 1], data[at + 2]) - Math.min(data[at], data[at + 1], data[at + 2]) > 40) colour += 1;
+    return { levels: new Set(data.filter((_, at) => at % 4 === 0)).size, colour };
   }, png.toString('base64'));
 }
 
@@ -90,8 +99,18 @@ const thumbnailClick = async page => {
   await thumbnail.dblclick();
 };
 
+/** Lays the segmentation of a CT over it. */
+const overlay = async page => {
+  await page.waitForSelector('canvas', { timeout: WAIT });
+  const row = page.locator('[data-cy^="study-browser-thumbnail"]', { hasText: 'SEG' }).first();
+  await row.waitFor({ timeout: WAIT });
+  await row.dblclick();
+  await page.locator('[data-cy="yes-hydrate-btn"]').click({ timeout: WAIT });
+};
+
+/** Whether the study of a series has one of another modality too. */
+const beside = modality => row => series.some(one => value(one, '0020000D') === value(row, '0020000D') && value(one, '00080060') === modality);
 const of = modality => row => value(row, '00080060') === modality;
-const byDescription = text => row => String(value(row, '0008103E') || '').includes(text);
 const jobs = {
   'start-desktop': [desktop, start],
   'start-desktop-en': [desktop, start],
@@ -114,7 +133,8 @@ const jobs = {
 for (const [name, test, more, idle] of [
   ['ct', row => value(row, '00080060') === 'CT' && Number(value(row, '00201209')) >= 3],
   ['mr', row => value(row, '00080060') === 'MR' && Number(value(row, '00201209')) === 1],
-  ['us', of('US')], ['dx', of('DX')], ['pdf', of('DOC'), thumbnailClick, false], ['seg', of('SEG')], ['ecg', of('ECG'), thumbnailClick],
+  ['us', of('US')], ['dx', of('DX')], ['pdf', of('DOC'), thumbnailClick, false], ['seg-sm', row => of('SEG')(row) && beside('SM')(row)],
+  ['seg-ct', row => of('SEG')(row) && beside('CT')(row), overlay], ['ecg', of('ECG'), thumbnailClick],
   ['video', of('ES'), thumbnailClick], ['sr', of('SR'), thumbnailClick], ['mg', of('MG')], ['pt', of('PT')], ['xa', of('XA')],
 ]) {
   const study = studyOf(test);
