@@ -156,6 +156,7 @@ impl Retention {
 
 /// Starts the thread that executes plans and destroys bytes.
 pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
+    archive.forget_drafts();
     let mut rest = sweep::Rest::default();
     worker::every(archive, "retention", move |archive| {
         #[cfg(test)]

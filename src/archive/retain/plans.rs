@@ -23,6 +23,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// How the file of a plan in the making ends.
+const DRAFT: &str = "draft";
 /// Bytes read at once.
 const STEP: usize = 1 << 16;
 
@@ -71,7 +73,7 @@ impl Archive {
             self.may_adopt(&rules)?;
         }
         let folder = self.plans_folder()?;
-        let draft = folder.join(format!("{}.draft", store::draw_pack_id(self.now_ms())?));
+        let draft = folder.join(format!("{}.{DRAFT}", store::draw_pack_id(self.now_ms())?));
         let made = self.write_plan(wanted, &rules, &draft, stop, progress);
         let finished = made.and_then(|summary| self.finish_plan(wanted, (&rules, text), summary, &draft));
         if finished.is_err() {
@@ -134,6 +136,17 @@ impl Archive {
         known.record.begin(&begun)?;
         read_plan(&path, &mut |_| Ok(()))?;
         self.retain(RetentionFact::PlanBegun(begun))
+    }
+
+    /// Removes what a kill left of plans in the making.
+    pub(super) fn forget_drafts(&self) {
+        let folder = self.options().data.join("retention/plans");
+        let left = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        for draft in left.filter(|path| path.extension().is_some_and(|kind| kind == DRAFT)) {
+            if let Err(error) = fs::remove_file(&draft) {
+                tracing::warn!(path = %draft.display(), %error, "half a plan cannot be removed");
+            }
+        }
     }
 
     fn plans_folder(&self) -> Result<PathBuf, RetainError> {

@@ -465,3 +465,16 @@ fn a_lock_lasts_to_the_end_of_the_last_day_by_the_rules() {
     assert_eq!(until("1.2.22"), Some(day("2047-01-01").start_ms()));
     assert!(bench.archive.kept(&key("1.2.99")).is_err(), "a study that is not there");
 }
+
+#[test]
+fn half_a_plan_that_a_kill_left_goes_at_the_next_start_and_whole_ones_stay() {
+    let (bench, hand) = archive(false);
+    fill(&bench, &hand);
+    let plan = plan_of(&bench);
+    let whole = bench.archive.plan_path(&plan);
+    let half = whole.with_extension("draft");
+    std::fs::write(&half, "half a line").expect("written");
+    let bench = bench.reopen();
+    assert!(!half.exists() && whole.exists());
+    assert_eq!(bench.archive.retention_plan(&plan).expect("known").due, 1);
+}
