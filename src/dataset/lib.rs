@@ -6,6 +6,7 @@
 
 pub mod bulk;
 mod charset;
+pub mod coerce;
 pub mod compose;
 pub mod dicomdir;
 mod dictionary;

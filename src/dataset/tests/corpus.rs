@@ -3,11 +3,15 @@
 
 mod files;
 
+use dataset::coerce::{self, Coercion};
 use dataset::scan::{Scanned, Scanner};
-use dataset::{Limits, ScanError, frames};
+use dataset::syntax::{EXPLICIT_LE, Syntax};
+use dataset::{Limits, ScanError, Vr, frames};
 use files::{Row, rows};
+use model::attribute::key;
 use model::facility::CharsetHint;
 use model::{Flag, Uid};
+use std::collections::BTreeMap;
 
 fn scan_in(pieces: usize, syntax: &Uid, data: &[u8]) -> Result<Scanned, ScanError> {
     let mut scanner = Scanner::new(syntax, CharsetHint::Auto, Limits::default());
@@ -127,4 +131,48 @@ fn nothing_of_the_corpus_panics_in_any_syntax() {
             let _ = scan_in(4096, &Uid::parse(syntax).expect("constant"), &bytes);
         }
     }
+}
+
+/// A data set with another name, and whether it is still the same but for that.
+fn spliced(row: &Row, name: &str) {
+    let (meta, mut data) = row.parts().expect("read before");
+    let mut syntax = meta.transfer_syntax;
+    if Syntax::of(syntax.as_str()).deflated {
+        let mut inflated = Vec::new();
+        dataset::transcode::inflate(&mut data.as_slice(), &mut inflated).expect("read before");
+        (data, syntax) = (inflated, Uid::parse(EXPLICIT_LE).expect("constant"));
+    }
+    let before = scan_in(64 << 10, &syntax, &data).unwrap_or_else(|error| panic!("{}: {error}", row.file));
+    let end = before.layout.pixel.map_or(data.len(), |pixel| usize::try_from(pixel.header).expect("in memory"));
+    let values = BTreeMap::from([(0x0010_0010, (Vr::PN, name.to_owned()))]);
+    let at = "20260102030405.000000+0000".into();
+    let coercion = Coercion { values, at, reason: "CORRECT", hint: CharsetHint::Auto };
+    let mut out =
+        coerce::head(&data[..end], &syntax, &coercion).unwrap_or_else(|error| panic!("{}: {error}", row.file));
+    out.extend_from_slice(&data[end..]);
+    let mut after = scan_in(64 << 10, &syntax, &out).unwrap_or_else(|error| panic!("{} {name}: {error}", row.file));
+    assert_eq!(after.attributes.get(&key::PATIENT_NAME).map(String::as_str), Some(name), "{}", row.file);
+    let pixels = |data: &[u8], scanned: &Scanned| {
+        scanned.layout.pixel.map(|pixel| data[usize::try_from(pixel.header).expect("in memory")..].to_vec())
+    };
+    assert!(pixels(&out, &after) == pixels(&data, &before), "{}: the pixels", row.file);
+    for (key, value) in &before.attributes {
+        if *key != key::PATIENT_NAME {
+            let now = after.attributes.remove(key);
+            assert_eq!(now.as_ref(), Some(value), "{} {key} under {name}", row.file);
+        }
+    }
+}
+
+#[test]
+fn every_header_takes_another_name_and_keeps_the_rest() {
+    let mut seen = 0;
+    for row in rows().iter().filter(|row| row.pydicom == "ok" && !row.file.starts_with("bad/")) {
+        if row.file != "structure/bad_sequence.dcm" {
+            spliced(row, "NGUYEN^VAN AN");
+            spliced(row, "Nguyễn^Văn Ân");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 140, "only {seen} files");
 }
