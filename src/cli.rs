@@ -2,6 +2,7 @@
 
 mod backup;
 mod check_config;
+mod correct;
 mod destinations;
 mod dicom;
 mod exit;
@@ -121,6 +122,9 @@ enum Command {
     /// How long studies are kept, and how they go (thời hạn lưu trữ và hủy ca chụp).
     #[command(subcommand, after_help = retention::HELP)]
     Retention(retention::Retention),
+    /// Corrects patient and order of a study; nothing stored changes (hiệu chỉnh thông tin hành chính).
+    #[command(after_help = correct::HELP)]
+    Correct(Box<correct::Correct>),
     /// Writes the conformance statement of this build (docs/CONFORMANCE.md) to standard output.
     #[command(hide = true)]
     Conformance,
@@ -234,6 +238,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Keys(wanted) => keys::run(&wanted),
         Command::Tiers(wanted) => tiers::run(&wanted),
         Command::Retention(wanted) => retention::run(&wanted),
+        Command::Correct(wanted) => correct::run(&wanted),
         Command::Conformance => show(&conformance::statement()),
         Command::DecodeWorker { memory } => decode_worker(memory),
     }

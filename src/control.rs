@@ -4,6 +4,7 @@
 //! It serves the operator of this machine only: the socket lies in the data directory and belongs to its owner.
 
 mod client;
+mod correct;
 mod export;
 mod forward;
 mod import;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+pub(crate) use correct::CorrectRequest;
 pub(crate) use forward::ForwardRequest;
 pub(crate) use keys::KeyRequest;
 pub(crate) use migrate::{MigrateRequest, Report as MigrateReport};
@@ -90,6 +92,8 @@ pub(crate) enum Request {
     },
     /// How long studies are kept, and how they go.
     Retention(Box<RetentionRequest>),
+    /// Corrected facts of a patient and an order.
+    Correct(Box<CorrectRequest>),
     /// Hot and cold.
     Tiers(TierRequest),
     /// Keys of sealed packs.

@@ -12,6 +12,8 @@ mod commitment_web;
 mod conformance;
 #[path = "all/corpus.rs"]
 mod corpus;
+#[path = "all/correcting.rs"]
+mod correcting;
 #[path = "all/crash.rs"]
 mod crash;
 #[path = "all/dimse.rs"]

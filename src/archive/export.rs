@@ -97,7 +97,8 @@ impl SetFile {
 
     /// Bytes of the file, where they are known before.
     pub fn length(&self) -> Option<u64> {
-        (!self.is_reencoded() && !self.is_bare()).then_some(self.row.file_len)
+        let stored = !self.is_reencoded() && !self.is_bare() && self.row.correction.is_none();
+        stored.then_some(self.row.file_len)
     }
 
     /// Whether the file was written before, wholly: the folder may be one of other studies, whose files have the same
@@ -206,11 +207,11 @@ impl Archive {
     pub fn write_set_file(self: &Arc<Self>, file: &SetFile, out: &mut impl Write) -> io::Result<()> {
         let row = &file.row;
         if !file.is_reencoded() && !file.is_bare() {
-            return io::copy(&mut self.file(row), out).map(drop);
+            return io::copy(&mut self.given_file(row).map_err(io::Error::other)?, out).map(drop);
         }
         let syntax = file.syntax().map_err(io::Error::other)?;
         out.write_all(&dataset::part10::file_meta(&row.sop_class, &row.sop_instance, &syntax))?;
-        let mut data_set = self.data_set(row);
+        let mut data_set = self.given(row).map_err(io::Error::other)?;
         if !file.is_reencoded() {
             return io::copy(&mut data_set, out).map(drop);
         }

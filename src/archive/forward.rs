@@ -391,6 +391,7 @@ impl Archive {
         // A notice speaks of the whole study as it is.
         let meant = |row: &InstanceRow| row.seq > task.after && row.seq <= task.through;
         objects.retain(|row| task.payload == Payload::Notice || meant(row));
+        self.corrected(&study, &mut objects)?;
         Ok(objects)
     }
 }

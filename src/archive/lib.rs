@@ -14,6 +14,7 @@ pub mod clock;
 mod codestreams;
 mod commit;
 pub mod commitment;
+mod correct;
 mod decide;
 mod decode;
 mod destinations;

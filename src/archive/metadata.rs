@@ -4,14 +4,15 @@
 //! Stored and cached documents carry [`BASE_PLACEHOLDER`] where the service root belongs; the edge that
 //! serves them puts its own root in, so a document never depends on who asked first.
 
+use crate::correct::Known;
 use crate::error::RetrieveError;
 use crate::open::Archive;
 use crate::packing;
-use crate::retrieve::Target;
+use crate::retrieve::{Selection, Target};
 use dataset::json::{self, Parts, instance_json};
 use dataset::syntax::Syntax;
 use index::{InstanceRow, PreparedKind, SeriesKey, SeriesRow};
-use model::{Caller, Digest, FacilityCode, Layout, Scope, Uid};
+use model::{Caller, Digest, FacilityCode, Layout, Lsn, Scope, Uid};
 use moka::sync::Cache;
 use parking_lot::{Condvar, Mutex};
 use std::io::Write;
@@ -53,8 +54,9 @@ const HEAD_MAX: u64 = 16 << 10;
 /// Smaller objects are written through the page cache, which keeps them.
 const HEAD_OF_MIN: u64 = 32 << 10;
 
-/// Which document: of which series, its state ([`SeriesRow::stamp`]), and whether with what was rejected for quality.
-type Wanted = (SeriesKey, u64, bool);
+/// Which document: of which series, its state ([`SeriesRow::stamp`]), whether with what was rejected for quality, and with
+/// which correction, by the number of its record; 0 for none.
+type Wanted = (SeriesKey, u64, bool, Lsn);
 
 /// Documents in memory, bounded by bytes, and the turns to make new ones.
 pub(crate) struct Prepared {
@@ -133,12 +135,24 @@ impl Archive {
         scope: Scope,
         target: &Target,
     ) -> Result<Vec<Metadata>, RetrieveError> {
+        self.metadata_of(caller, scope, target, false)
+    }
+
+    /// The same, or without corrections, as the instances were received.
+    ///
+    /// # Errors
+    /// As [`Archive::select`].
+    pub fn metadata_of(
+        self: &Arc<Self>,
+        caller: &Caller,
+        scope: Scope,
+        target: &Target,
+        as_received: bool,
+    ) -> Result<Vec<Metadata>, RetrieveError> {
         if let Target::Instance { .. } = target {
             let selection = self.select(caller, scope, target)?;
-            let document = self.document(&selection.instances)?;
-            let etag = format!("i{}", selection.version);
-            let (facility, notes) = (selection.facility, selection.notes);
-            return Ok(vec![Metadata { etag, json_zstd: Arc::new(document), facility, notes }]);
+            let selection = if as_received { selection.as_received() } else { selection };
+            return Ok(vec![self.of_instance(selection)?]);
         }
         let (studies, notes) = self.studies_of(caller, scope, target.study())?;
         let first = studies.first().ok_or(RetrieveError::NotFound)?;
@@ -151,16 +165,52 @@ impl Archive {
             let unfit = caller.sees_rejected && row.unfit > 0;
             let etag = format!("s{:x}-{}", row.stamp(), row.served_to(unfit));
             let json_zstd = if unfit { self.unfit_document(caller, row)? } else { self.series_document(row)? };
-            Ok(Metadata { etag, json_zstd, facility, notes: notes.clone() })
+            let plain = Metadata { etag, json_zstd, facility, notes: notes.clone() };
+            let study = studies.iter().find(|study| study.key == row.key.study).filter(|_| !as_received);
+            match study.map(|study| self.correction_of(study)).transpose()?.flatten() {
+                Some(known) => self.corrected_metadata(caller, plain, (row, unfit), &known),
+                None => Ok(plain),
+            }
         };
         let shown = series.iter().filter(|row| row.served_to(caller.sees_rejected) > 0);
         let documents = shown.map(document).collect::<Result<Vec<_>, _>>()?;
         if documents.is_empty() { Err(RetrieveError::NotFound) } else { Ok(documents) }
     }
 
+    fn of_instance(self: &Arc<Self>, selection: Selection) -> Result<Metadata, RetrieveError> {
+        let mut document = self.document(&selection.instances)?;
+        let mut etag = format!("i{}", selection.version);
+        if let Some((row, known)) = selection.instances.iter().find_map(|row| Some((row, row.correction.as_ref()?))) {
+            document = self.corrected_document(&document, (row, &known.1))?;
+            etag = format!("{etag}-c{}", known.0);
+        }
+        let (facility, notes) = (selection.facility, selection.notes);
+        Ok(Metadata { etag, json_zstd: Arc::new(document), facility, notes })
+    }
+
+    /// The document of a series with a correction in it, kept in memory.
+    fn corrected_metadata(
+        &self,
+        caller: &Caller,
+        plain: Metadata,
+        (row, unfit): (&SeriesRow, bool),
+        known: &Known,
+    ) -> Result<Metadata, RetrieveError> {
+        let etag = format!("{}-c{}", plain.etag, known.0);
+        let key = (row.key.clone(), row.stamp(), unfit, known.0);
+        if let Some(json_zstd) = self.prepared().documents.get(&key) {
+            return Ok(Metadata { etag, json_zstd, ..plain });
+        }
+        let rows = self.served_of(caller, &row.key)?;
+        let first = rows.first().ok_or(RetrieveError::NotFound)?;
+        let json_zstd = Arc::new(self.corrected_document(&plain.json_zstd, (first, &known.1))?);
+        self.prepared().documents.insert(key, Arc::clone(&json_zstd));
+        Ok(Metadata { etag, json_zstd, ..plain })
+    }
+
     /// The document of a series with what was rejected for quality: put together, and kept in memory.
     fn unfit_document(self: &Arc<Self>, caller: &Caller, row: &SeriesRow) -> Result<Arc<Vec<u8>>, RetrieveError> {
-        let key = (row.key.clone(), row.stamp(), true);
+        let key = (row.key.clone(), row.stamp(), true, 0);
         if let Some(document) = self.prepared().documents.get(&key) {
             return Ok(document);
         }
@@ -171,7 +221,7 @@ impl Archive {
 
     /// The document of a series: from memory, else as prepared, else put together now.
     pub(crate) fn series_document(self: &Arc<Self>, row: &SeriesRow) -> Result<Arc<Vec<u8>>, RetrieveError> {
-        let key = (row.key.clone(), row.stamp(), false);
+        let key = (row.key.clone(), row.stamp(), false, 0);
         if let Some(document) = self.prepared().documents.get(&key) {
             return Ok(document);
         }

@@ -7,6 +7,7 @@
 //! Deliberately not here: the rules themselves, and who may call this.
 
 mod candidate;
+mod correcting;
 mod dates;
 mod execute;
 mod holding;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
+pub use correcting::{Changed, Correcting};
 pub use execute::PlanProgress;
 pub use holding::Held;
 pub use plans::{PlanFile, PlanQuestion};

@@ -43,7 +43,7 @@ impl Target {
     }
 }
 
-/// The instances that answer.
+/// The instances that answer, with the corrections they go out with.
 #[derive(Debug, Clone)]
 pub struct Selection {
     /// The one facility they all belong to.
@@ -54,6 +54,15 @@ pub struct Selection {
     pub notes: Vec<String>,
     /// Changes whenever the answer does.
     pub version: u64,
+}
+
+impl Selection {
+    /// The same instances as they were received.
+    #[must_use]
+    pub fn as_received(mut self) -> Self {
+        self.instances.iter_mut().for_each(|row| row.correction = None);
+        self
+    }
 }
 
 impl Archive {
@@ -94,6 +103,9 @@ impl Archive {
         }
         if instances.is_empty() {
             return Err(RetrieveError::NotFound);
+        }
+        for study in &studies {
+            self.corrected(study, &mut instances)?;
         }
         // A rejection or a correction makes another answer of the same instances.
         let newest = instances.iter().map(|row| row.seq).max().unwrap_or(0);

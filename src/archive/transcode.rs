@@ -11,7 +11,6 @@ mod overlays;
 mod remade;
 
 use crate::error::DecodeError;
-use crate::object::StoredFile;
 use crate::open::Archive;
 use bytes::Bytes;
 use codec::{Target, native_bytes};
@@ -131,7 +130,8 @@ fn is_too_long(row: &InstanceRow) -> bool {
 }
 
 impl Archive {
-    /// The data set of an instance in a transfer syntax of [`target`], or as it is stored.
+    /// The data set of an instance in a transfer syntax of [`target`], or as it is stored; with the correction its row
+    /// carries.
     ///
     /// # Errors
     /// What reading and decoding the first frame comes to. What later frames come to is an error of the reader: the
@@ -139,7 +139,7 @@ impl Archive {
     pub fn transcoded(self: &Arc<Self>, row: &InstanceRow, wanted: &str) -> Result<DataSet, DecodeError> {
         let stored = row.transfer_syntax.as_str();
         if wanted == stored {
-            return Ok(Box::new(self.data_set(row)));
+            return Ok(self.given(row)?);
         }
         let Some(form) = Form::of(wanted) else { return Err(unsupported(stored, wanted)) };
         metrics::counter!("khoanh_transcoded_total", "to" => form.uid()).increment(1);
@@ -153,8 +153,7 @@ impl Archive {
         let stored = row.transfer_syntax.as_str();
         let plain = row.pixel.is_none() || is_native(stored);
         if plain && is_decoded(stored) && matches!(form, Form::Explicit | Form::Implicit) {
-            let file: StoredFile = self.data_set(row);
-            return Ok(Box::new(Recoding::new(file, &row.transfer_syntax, form == Form::Implicit)));
+            return Ok(Box::new(Recoding::new(self.given(row)?, &row.transfer_syntax, form == Form::Implicit)));
         }
         if row.pixel.is_none() || !is_decoded(stored) {
             return Err(unsupported(stored, form.uid()));

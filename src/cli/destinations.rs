@@ -61,6 +61,9 @@ pub(super) struct Add {
     /// SHA-256 of its certificate: this one is taken, whoever signed it.
     #[arg(long, value_name = "SHA256", requires = "tls", value_parser = fingerprint)]
     tls_certificate: Option<String>,
+    /// Sends objects as they were received, without corrections of patient and order.
+    #[arg(long)]
+    as_received: bool,
     /// Free text.
     #[arg(long, default_value = "")]
     description: String,
@@ -110,6 +113,7 @@ fn add(add: &Add) -> Result<Exit, Failure> {
         facility: add.facility,
         calling: add.calling.clone(),
         tls: add.tls.then(|| DestinationTls { name: add.tls_name.clone(), certificate: add.tls_certificate.clone() }),
+        as_received: add.as_received,
         description: add.description.clone(),
         removed: false,
     };

@@ -98,7 +98,7 @@ fn archive_of(archive: &Arc<Archive>, set: &FileSet) -> Zip {
         let length = file.length();
         zip.add(&file.path.join("/"), length, move || {
             if length.is_some() {
-                return Ok(Box::new(archive.file(&file.row)));
+                return archive.given_file(&file.row).map_err(io::Error::other);
             }
             let mut whole = Vec::new();
             archive.write_set_file(&file, &mut whole)?;

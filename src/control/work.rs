@@ -1,7 +1,7 @@
 //! What a request does to the archive: the same whether it came through the socket or the command opened the
 //! data directory itself.
 
-use super::{LedgerRequest, Progress, Request, export, forward, import, keys, migrate, retention, tiers};
+use super::{LedgerRequest, Progress, Request, correct, export, forward, import, keys, migrate, retention, tiers};
 use crate::cli::{Exit, Failure};
 use archive::backup::{BackupPlace, Wanted as WantedBackup};
 use archive::proof::Wanted;
@@ -31,6 +31,7 @@ impl Request {
             Self::Tiers(_) => "tiers",
             Self::Keys(_) => "keys",
             Self::Retention(_) => "retention",
+            Self::Correct(_) => "correct",
         }
     }
 }
@@ -79,6 +80,7 @@ pub(super) fn answer(
         Request::Tiers(request) => tiers::answer(archive, request),
         Request::Keys(request) => keys::answer(archive, request, progress),
         Request::Retention(wanted) => retention::answer(archive, wanted, stop, progress),
+        Request::Correct(wanted) => correct::answer(archive, wanted),
     }
 }
 

@@ -43,8 +43,12 @@ impl<R: Receiver> Association<'_, R> {
         let begun = Instant::now();
         let identifier = self.gather_identifier(id, request)?;
         let asked = identifier.and_then(|bytes| {
-            let objects = self.objects(context, request, &bytes, "C-MOVE")?;
-            Ok((self.destination(request)?, objects))
+            let mut objects = self.objects(context, request, &bytes, "C-MOVE")?;
+            let destination = self.destination(request)?;
+            if destination.as_received {
+                objects.iter_mut().for_each(Stored::as_received);
+            }
+            Ok((destination, objects))
         });
         let (destination, objects) = match asked {
             Ok(asked) => asked,

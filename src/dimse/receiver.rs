@@ -80,6 +80,8 @@ pub(crate) trait Stored {
     fn sop_instance(&self) -> &Uid;
     /// The transfer syntax it is stored in.
     fn syntax(&self) -> &Uid;
+    /// From now on it is as it was received, without the correction of its study.
+    fn as_received(&mut self) {}
 }
 
 /// An answer being read.
@@ -188,6 +190,10 @@ impl Stored for InstanceRow {
 
     fn syntax(&self) -> &Uid {
         &self.transfer_syntax
+    }
+
+    fn as_received(&mut self) {
+        self.correction = None;
     }
 }
 

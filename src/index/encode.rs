@@ -14,14 +14,16 @@ pub(crate) use pack::{pack, put_pack};
 
 use crate::IndexError;
 use crate::codec::{Decoder, Encoder};
-use crate::row::{FrameSummary, InstanceRow, SeriesKey, SeriesRow, StudyKey, StudyRow};
+use crate::row::{Corrected, FrameSummary, InstanceRow, SeriesKey, SeriesRow, StudyKey, StudyRow};
 use model::retention::record::RejectReason;
 use model::{
     AttrKey, Attributes, Difference, Digest, FacilityCode, Flag, Home, Outcome, PackId, PixelSpan, Place, Span, Via,
 };
 
-/// Newest version of every row.
+/// Newest version of every row but a study's.
 pub(crate) const VERSION: u8 = 3;
+/// Newest version of a study's row.
+const STUDY_VERSION: u8 = 4;
 
 /// Code 1 was written for every reason up to version 2: it stands for the strictest.
 const REASONS: [(u8, RejectReason); 4] = [
@@ -66,9 +68,13 @@ fn by_code<T: Copy>(table: &[(u8, T)], code: u8, row: &Decoder<'_>) -> Result<T,
 }
 
 fn version(row: &mut Decoder<'_>) -> Result<u8, IndexError> {
+    version_to(VERSION, row)
+}
+
+fn version_to(newest: u8, row: &mut Decoder<'_>) -> Result<u8, IndexError> {
     match row.byte()? {
-        version @ 1..=VERSION => Ok(version),
-        newer => Err(IndexError::Newer { found: u32::from(newer), known: u32::from(VERSION) }),
+        version if version >= 1 && version <= newest => Ok(version),
+        newer => Err(IndexError::Newer { found: u32::from(newer), known: u32::from(newest) }),
     }
 }
 
@@ -119,9 +125,10 @@ pub(crate) fn facility(row: &mut Decoder<'_>) -> Result<FacilityCode, IndexError
 /// Version, key, attributes, modalities (number, texts), SOP classes (number, UIDs), series, busy series, instances,
 /// bytes, first `seq`, last `seq`, last receipt, complete through (optional); from version 2 on rejected instances,
 /// the plan that hides it (empty for none), number of the newest fact that made it another version; from version 3 on
-/// instances rejected for quality, series of which every instance is rejected.
+/// instances rejected for quality, series of which every instance is rejected; from version 4 on corrected attributes and
+/// what was received of them (as the attributes before, which hold the corrected values).
 pub(crate) fn put_study(out: &mut Encoder, row: &StudyRow) {
-    out.byte(VERSION);
+    out.byte(STUDY_VERSION);
     put_study_key(out, &row.key);
     put_attributes(out, &row.attributes);
     out.length(row.modalities.len());
@@ -139,14 +146,16 @@ pub(crate) fn put_study(out: &mut Encoder, row: &StudyRow) {
     out.number(row.version_fact);
     out.number(row.unfit);
     out.number(row.empty_series);
+    put_attributes(out, &row.corrected.values);
+    put_attributes(out, &row.corrected.received);
 }
 
 /// Reads a study.
 pub(crate) fn study(bytes: &[u8]) -> Result<StudyRow, IndexError> {
     let row = &mut Decoder::new("studies", bytes);
-    let version = version(row)?;
+    let version = version_to(STUDY_VERSION, row)?;
     let key = study_key(row)?;
-    let attributes = attributes(row)?;
+    let attributes = self::attributes(row)?;
     let modalities = (0..row.number()?).map(|_| row.text().map(str::to_owned)).collect::<Result<_, _>>()?;
     let sop_classes = (0..row.number()?).map(|_| row.uid()).collect::<Result<_, _>>()?;
     Ok(StudyRow {
@@ -171,6 +180,11 @@ pub(crate) fn study(bytes: &[u8]) -> Result<StudyRow, IndexError> {
         version_fact: if version >= 2 { row.number()? } else { 0 },
         unfit: if version >= 3 { row.number()? } else { 0 },
         empty_series: if version >= 3 { row.number()? } else { 0 },
+        corrected: if version >= 4 {
+            Corrected { values: self::attributes(row)?, received: self::attributes(row)? }
+        } else {
+            Corrected::default()
+        },
     })
 }
 
@@ -343,6 +357,7 @@ pub(crate) fn instance(key: &SeriesKey, bytes: &[u8]) -> Result<InstanceRow, Ind
         dataset_len: row.number()?,
         rejected: if version >= 2 { reason(row)? } else { None },
         home: home(version, row)?,
+        correction: None,
     })
 }
 

@@ -28,8 +28,8 @@ pub use position::{Cursor, CursorError, Page};
 pub use retention::Buried;
 pub use rocks::{Rocks, RocksOptions};
 pub use row::{
-    Found, FrameSummary, Identity, InstanceRow, KnownCopy, KnownPatient, KnownStudy, PackRow, Prepared, PreparedKind,
-    SeriesKey, SeriesRow, StudyKey, StudyRow,
+    Corrected, Found, FrameSummary, Identity, InstanceRow, KnownCopy, KnownPatient, KnownStudy, PackRow, Prepared,
+    PreparedKind, SeriesKey, SeriesRow, StudyKey, StudyRow,
 };
 pub use stats::{Count, Stats};
 pub use walk::Inside;

@@ -50,6 +50,7 @@ struct State {
     doomed_seals: BTreeSet<PackId>,
     version_facts: BTreeMap<StudyKey, Lsn>,
     series_facts: BTreeMap<SeriesKey, Lsn>,
+    corrected: BTreeMap<StudyKey, model::Attributes>,
     doomed: BTreeMap<PackId, PackRow>,
     sweep: Option<Lsn>,
     /// When the last instance came in at a facility and from a source, whatever became of it.

@@ -5,7 +5,7 @@
 use crate::row::StudyKey;
 use model::retention::record::{Named, RejectReason};
 use model::retention::{RetentionFact, StudyRef};
-use model::{Lsn, Uid};
+use model::{Attributes, Lsn, Uid};
 
 impl From<&StudyRef> for StudyKey {
     fn from(study: &StudyRef) -> Self {
@@ -46,6 +46,10 @@ pub(crate) enum RetentionChange<'a> {
         instances: Vec<Chosen<'a>>,
         reason: Option<RejectReason>,
     },
+    /// Attributes hold these values, all others what was received.
+    Correct {
+        values: &'a Attributes,
+    },
 }
 
 /// A copy of an instance of a study.
@@ -78,6 +82,7 @@ impl<'a> RetentionChange<'a> {
             RetentionFact::InstancesRestored { instances, .. } => {
                 Self::Reject { instances: instances.iter().map(Chosen::first).collect(), reason: None }
             }
+            RetentionFact::StudyCorrected(correction) => Self::Correct { values: &correction.values },
             _ => Self::None,
         }
     }

@@ -1,10 +1,13 @@
 //! The rows of an index and what identifies them.
 
+mod corrected;
 mod kept;
 
+pub use corrected::Corrected;
 pub use kept::{PackRow, Prepared, PreparedKind};
 
 use model::attribute::key;
+use model::correction::Correction;
 use model::retention::record::RejectReason;
 use model::{
     AttrKey, Attributes, Digest, FacilityCode, Flag, Frames, Home, InstanceHead, Layout, Level, Lsn, Outcome,
@@ -39,8 +42,10 @@ pub struct SeriesKey {
 pub struct StudyRow {
     /// Identity.
     pub key: StudyKey,
-    /// Extracted attributes of the study level, UIDs left out (see [`StudyRow::value`]).
+    /// Extracted attributes of the study level, corrected, UIDs left out (see [`StudyRow::value`]).
     pub attributes: Attributes,
+    /// Which of them are corrected, and what was received instead.
+    pub corrected: Corrected,
     /// Modality of every series.
     pub modalities: BTreeSet<String>,
     /// SOP Class UID of every instance.
@@ -190,6 +195,9 @@ pub struct InstanceRow {
     pub dataset_len: u64,
     /// Why it was rejected, if it was: then it is found and retrieved by nobody, or for quality by who has the right.
     pub rejected: Option<RejectReason>,
+    /// The correction it goes out with, by the number of its record. Never stored: the archive sets it in the rows it
+    /// gives to those who read objects for others.
+    pub correction: Option<Arc<(Lsn, Correction)>>,
 }
 
 impl StudyRow {
@@ -292,6 +300,7 @@ impl InstanceRow {
             frames: FrameSummary::of(&head.layout.frames),
             dataset_len: head.layout.dataset_len,
             rejected: None,
+            correction: None,
         }
     }
 

@@ -24,6 +24,9 @@ pub struct Destination {
     /// How TLS is spoken with it; none means without TLS.
     #[serde(default)]
     pub tls: Option<DestinationTls>,
+    /// Objects go there as they were received, without the corrections of their studies.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub as_received: bool,
     /// Free text for people.
     #[serde(default)]
     pub description: String,
@@ -86,6 +89,7 @@ mod tests {
             facility: None,
             calling: None,
             tls: None,
+            as_received: false,
             description: String::new(),
             removed: false,
         };

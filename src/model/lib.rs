@@ -8,6 +8,7 @@ pub mod attribute;
 pub mod caller;
 pub mod certificate;
 pub mod checksum;
+pub mod correction;
 pub mod date;
 pub mod destination;
 pub mod facility;

@@ -7,7 +7,10 @@ use crate::problem::{Kind, Problem};
 use crate::routes::{Access, Endpoint, ROUTES, Route, Verb};
 use crate::server::Peer;
 use crate::viewer::Viewer;
-use crate::{admin, base_url, capabilities, cors, dicomweb, judgement, observe, openapi, session, start_page, viewer};
+use crate::{
+    admin, base_url, capabilities, corrections, cors, dicomweb, judgement, observe, openapi, session, start_page,
+    viewer,
+};
 use archive::Archive;
 use axum::Router;
 use axum::body::Body;
@@ -281,6 +284,8 @@ async fn serve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         Endpoint::Thumbnails => dicomweb::wado::thumbnail::list(call).await,
         Endpoint::Rejections => judgement::rejections(call).await,
         Endpoint::Restore => judgement::restore(call).await,
+        Endpoint::Corrections => corrections::list(call).await,
+        Endpoint::Correct => corrections::correct(call).await,
         _ if dicomweb::ups::is_of_steps(endpoint) => dicomweb::ups::answer(endpoint, call).await,
         _ => dicomweb::reject::reject(endpoint, call).await,
     }

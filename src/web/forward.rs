@@ -163,7 +163,8 @@ impl StowForwarder {
                 error => Broken::Object(error.to_string()),
             })?;
             put(Bytes::from(head))?;
-            let mut file = parcel.archive.file(object);
+            let given = parcel.archive.given_file(object);
+            let mut file = given.map_err(|error| Broken::Object(error.to_string()))?;
             loop {
                 let mut chunk = vec![0; CHUNK];
                 let read = file.read(&mut chunk).map_err(|error| Broken::Object(error.to_string()))?;

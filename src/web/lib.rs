@@ -11,6 +11,7 @@ mod base_url;
 mod body;
 mod capabilities;
 mod conditional;
+mod corrections;
 mod cors;
 pub mod dicomweb;
 mod forward;

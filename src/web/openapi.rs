@@ -115,6 +115,7 @@ fn takes_json(endpoint: Endpoint) -> bool {
     matches!(
         endpoint,
         Endpoint::Prefetch
+            | Endpoint::Correct
             | Endpoint::RetryForwards
             | Endpoint::DropForwards
             | Endpoint::PauseForward

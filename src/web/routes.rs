@@ -107,6 +107,8 @@ pub enum Endpoint {
     InstanceBulkData,
     Rejections,
     Restore,
+    Corrections,
+    Correct,
     RejectStudy,
     RejectSeries,
     RejectInstance,
@@ -248,6 +250,8 @@ table! {
     Get Plain "/api/conflicts" Conflicts ADMIN, JSON, &[200, 400, 503], "Instances kept with other bytes under a known UID; parameters: limit, cursor.";
     Get Plain "/api/rejections" Rejections ADMIN, JSON, &[200, 400, 503], "What is rejected in a study, why and by whom; parameters: facility, study.";
     Post Plain "/api/restorations" Restore ADMIN, JSON, &[200, 400, 413, 503], "Takes the rejection of a study's instances back, until the study is destroyed; durable when answered.";
+    Get Plain "/api/corrections" Corrections ADMIN, JSON, &[200, 400, 503], "Corrections of a study, the oldest first; the last one holds; parameters: facility, study.";
+    Post Plain "/api/corrections" Correct ADMIN, JSON, &[200, 400, 413, 503], "Corrects attributes of a study's patient and order (`set`), or lets hold again what was received (`clear`, `undo`); with `dry_run` it only tells what would change; durable when answered.";
     Post Plain "/api/prefetch" Prefetch SENDER, JSON, &[200, 400, 413, 503], "Begins to bring a patient's studies back to the hot volumes, newest first, within a budget of bytes.";
     Get Plain "/api/stats" Stats ADMIN, JSON, &[200, 503], "Totals of the archive.";
     Get Dicomweb "/studies" FindStudies READER, FOUND, FIND, "QIDO-RS: searches for studies.";

@@ -175,6 +175,9 @@ fn deliver(shared: &Shared, task: &Task, taken: &Taken, watch: &Watch<'_>) -> Ou
         Err(RetrieveError::NotFound) => Vec::new(),
         Err(error) => return Outcome::Later(60, error.to_string()),
     };
+    if matches!(&to, Recipient::Dicom(destination) if destination.as_received) {
+        objects.iter_mut().for_each(|object| object.correction = None);
+    }
     objects.retain(|object| !taken.lock().contains(&object.seq));
     if objects.is_empty() {
         // Everything was taken, or it was rejected, hidden or destroyed meanwhile.

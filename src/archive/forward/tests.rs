@@ -148,6 +148,7 @@ fn destination() -> Destination {
         facility: None,
         calling: None,
         tls: None,
+        as_received: false,
         description: String::new(),
         removed: false,
     }

@@ -159,6 +159,7 @@ fn retention(lsn: Lsn, fact: &RetentionFact) -> Option<String> {
         | RetentionFact::InstanceRejected { .. }
         | RetentionFact::InstancesRejected { .. }
         | RetentionFact::InstancesRestored { .. }
+        | RetentionFact::StudyCorrected(_)
         | RetentionFact::LateInstance { .. } => about_a_study(lsn, fact)?,
         // The class of a study and the death of its patient lead to decisions, which a plan pins by its digest; by
         // themselves they tell of patients.
@@ -244,6 +245,13 @@ fn about_a_study(lsn: Lsn, fact: &RetentionFact) -> Option<Text> {
             .with("event", "instances-restored")
             .with("instances", instances.len())
             .with("members", names_digest(study.facility, instances))
+            .with("record", lsn),
+        // Which attributes, never their values.
+        RetentionFact::StudyCorrected(correction) => Text::at(correction.at)
+            .with("attributes", list_digest(correction.values.keys().map(ToString::to_string)))
+            .with("by", &correction.by)
+            .with("corrected", correction.values.len())
+            .with("event", "study-corrected")
             .with("record", lsn),
         RetentionFact::LateInstance { seq, at, .. } => {
             Text::at(*at).with("event", "late-instance").with("record", lsn).with("seq", seq)

@@ -213,8 +213,12 @@ pub(super) fn state_of(index: &dyn Index, plan: &PlanId, entry: &PlanEntry) -> R
 /// counts in any case.
 pub(super) fn patients(row: &StudyRow) -> Vec<PatientRef> {
     let value = |key| row.attributes.get(&key).map_or("", |text| text.trim());
-    let issuers = [value(key::ISSUER_OF_PATIENT_ID), row.key.facility.as_str()];
-    let ids = [key::PATIENT_ID, key::OTHER_PATIENT_IDS].into_iter().flat_map(|key| value(key).split('\\'));
+    // Under a corrected identity and under the one received: what was said of either keeps the study.
+    let received = |key| row.corrected.received.get(&key).map_or("", |text| text.trim());
+    let issuer = key::ISSUER_OF_PATIENT_ID;
+    let issuers = [value(issuer), received(issuer), row.key.facility.as_str()];
+    let texts = [value(key::PATIENT_ID), value(key::OTHER_PATIENT_IDS), received(key::PATIENT_ID)];
+    let ids = texts.into_iter().flat_map(|text| text.split('\\'));
     let ids: Vec<&str> = ids.map(str::trim).filter(|id| !id.is_empty()).collect();
     let of_issuer = |issuer: &&str| !issuer.is_empty();
     let all = issuers

@@ -4,6 +4,7 @@ mod backup;
 mod bad_days;
 mod commitment;
 mod compressing;
+mod correcting;
 mod decode;
 mod export;
 mod forty_years;

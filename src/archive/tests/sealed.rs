@@ -4,6 +4,7 @@ use super::killed::{copy, opened_again};
 use super::retain::*;
 use super::*;
 use crate::OpenError;
+use crate::retain::Correcting;
 use memchr::memmem;
 use model::date::DAY_MS;
 use model::retention::{ClassId, HoldId, HoldTarget, LinkedRecord, PatientRef};
@@ -25,6 +26,13 @@ fn say_all(bench: &Bench) {
     archive.make_hold(hold(HoldTarget::Patient(patient))).expect("held");
     archive.release_hold(HoldId::parse("H-7").expect("id"), person("Tòa án"), named()).expect("released");
     let studies = vec![study("1.2.1")];
+    // Another value once more: what stood there first says as much.
+    for said in [format!("{SAID} {}", GOES.1), format!("{SAID} again")] {
+        let set = model::Attributes::from([(model::attribute::key::STUDY_DESCRIPTION, said)]);
+        let (study, why, by) = (study("1.2.1"), model::correction::Why::Correct, person("Lân"));
+        let correcting = Correcting { study, set, clear: Vec::new(), why, by, reason: named() };
+        archive.correct_study(&correcting).expect("corrected");
+    }
     let listed = HoldTarget::Studies { query: format!("PatientName={}&{SAID}", GOES.1), studies };
     let listed = model::retention::Hold { id: HoldId::parse("H-8").expect("id"), ..hold(listed) };
     archive.make_hold(listed).expect("held");
@@ -83,7 +91,7 @@ fn what_was_said_of_a_patient_is_sealed_and_goes_with_the_last_study() {
     assert!(bench.archive.holds().is_empty(), "a hold that nobody can read is still shown");
     assert!(bench.archive.index().doomed_seals(10).expect("index").is_empty());
     let report = bench.archive.check_keys().expect("keys");
-    assert_eq!((report.live, report.destroyed), (0, 8));
+    assert_eq!((report.live, report.destroyed), (0, 10));
     // An old copy of the journal beside the keys of today: it opens, and what was said is gone.
     let Bench { archive, options, folder: old } = before;
     archive.close(Duration::from_secs(20)).expect("close");

@@ -99,12 +99,13 @@ impl Remade {
     fn begin(&mut self, row: &InstanceRow) -> Result<(), DecodeError> {
         let (before, after) = self.archive.around_pixels(row, &self.image.layout)?;
         let head = usize::try_from(self.image.pixel.header).unwrap_or(usize::MAX);
-        let before = before.get(..head).ok_or_else(|| damaged("the head is shorter than noted"))?;
+        let before = before.get(..head).ok_or_else(|| damaged("the head is shorter than noted"))?.to_vec();
+        let before = self.archive.given_head(row, before)?;
         let (syntax, implicit) = (&row.transfer_syntax, self.form == Form::Implicit);
         let mut changes = changes(&self.image.format, self.cell, self.first, row.transfer_syntax.as_str());
         let held = self.held.as_deref();
         changes.extend(super::overlays::moved(&self.archive, &self.image, held)?);
-        self.ready = splice::head(before, syntax, &changes, implicit).map_err(failed)?;
+        self.ready = splice::head(&before, syntax, &changes, implicit).map_err(failed)?;
         let mut tail = Vec::new();
         if let Form::Encoded(_) = self.form {
             self.ready.extend(splice::encapsulated_pixels());

@@ -20,7 +20,7 @@ pub(super) fn parse_hold(text: &str) -> Result<HoldId, &'static str> {
     HoldId::parse(text).ok_or("the number of a hold is 1 to 64 letters, digits, '.', '_' or '-'")
 }
 
-pub(super) fn parse_study(text: &str) -> Result<StudyRef, String> {
+pub(in crate::cli) fn parse_study(text: &str) -> Result<StudyRef, String> {
     let form = || format!("write FACILITY/STUDY, for example 56001/1.2.3; got {text:?}");
     let (facility, rest) = text.split_once('/').ok_or_else(form)?;
     let (study, patient) = rest.split_once('#').map_or((rest, "0"), |(study, patient)| (study, patient));

@@ -107,6 +107,7 @@ fn a_registered_asker_is_called_again_until_it_answers() {
         port: address.port(),
         facility: None,
         calling: None,
+        as_received: false,
         description: String::new(),
         tls: None,
         removed: false,

@@ -52,6 +52,7 @@ fn destination(address: SocketAddr) -> Destination {
         port: address.port(),
         facility: None,
         calling: Some(AeTitle::parse("MOVER").expect("title")),
+        as_received: false,
         description: String::new(),
         tls: None,
         removed: false,

@@ -193,6 +193,7 @@ fn a_move_goes_to_a_destination_over_tls() {
         facility: None,
         calling: Some(AeTitle::parse("MOVER").expect("title")),
         tls,
+        as_received: false,
         description: String::new(),
         removed: false,
     };

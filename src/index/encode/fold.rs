@@ -335,6 +335,7 @@ fn read_row(row: &mut Decoder<'_>, key: &SeriesKey, seq: u64, first: Option<&Ins
         dataset_len: part.take(DATASET_LEN, Decoder::number, |first| first.dataset_len)?,
         rejected: part.take(REJECTED, reason, |first| first.rejected)?,
         home: Home::Pack { pack: part.take(PACK, |row| row.array().map(PackId::new), pack_of)?, slot },
+        correction: None,
     };
     Ok(Read { row: read, layout: part.bits & LAYOUT != 0 })
 }

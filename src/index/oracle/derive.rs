@@ -4,7 +4,7 @@
 
 use super::{State, Stored};
 use crate::attributes::absorb;
-use crate::row::series_key;
+use crate::row::{Corrected, series_key};
 use crate::{Entry, IndexError, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole};
 use model::attribute::key;
 use model::retention::record::RejectReason;
@@ -62,7 +62,7 @@ impl State {
         let mut series: BTreeMap<SeriesKey, SeriesRow> = BTreeMap::new();
         for Stored { head, row: stored } in self.served(key) {
             let row = study.get_or_insert_with(|| new_study(key, head));
-            absorb(&mut row.attributes, &head.attributes, Level::Study);
+            row.absorb(&head.attributes);
             row.sop_classes.insert(head.sop_class.clone());
             row.instances += 1;
             row.bytes += head.file_len;
@@ -83,6 +83,9 @@ impl State {
             self.series.remove(key);
             return;
         };
+        if let Some(values) = self.corrected.get(key) {
+            study.correct(values);
+        }
         study.complete_through = self.complete.get(key).copied();
         study.hidden_by = self.hidden.get(key).cloned();
         study.version_fact = self.version_facts.get(key).copied().unwrap_or(0);
@@ -108,6 +111,7 @@ fn new_study(key: &StudyKey, first: &InstanceHead) -> StudyRow {
     StudyRow {
         key: key.clone(),
         attributes: BTreeMap::new(),
+        corrected: Corrected::default(),
         modalities: BTreeSet::new(),
         sop_classes: BTreeSet::new(),
         series: 0,

@@ -38,6 +38,13 @@ impl State {
             RetentionChange::Reject { instances, reason } => {
                 instances.iter().for_each(|chosen| self.reject(lsn, &key, chosen, reason));
             }
+            RetentionChange::Correct { values } => {
+                if first.is_some() {
+                    self.corrected.insert(key.clone(), values.clone());
+                    let newest = self.version_facts.entry(key.clone()).or_default();
+                    *newest = lsn.max(*newest);
+                }
+            }
         }
         touched.insert(key);
     }
@@ -82,6 +89,7 @@ impl State {
         self.prepared.retain(|(series, _), _| series.study != key);
         self.complete.remove(&key);
         self.hidden.remove(&key);
+        self.corrected.remove(&key);
         self.version_facts.remove(&key);
         self.series_facts.retain(|series, _| series.study != key);
         let gone = self.packs.extract_if(.., |_, row| row.series.study == key && row.last_seq <= through);

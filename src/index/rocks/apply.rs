@@ -9,7 +9,7 @@ use super::lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
 use super::read::{get_now, handle};
 use super::retention::conflict_key;
 use super::tables::{Table, UidKind, engine, pair, uid_key, unlogged};
-use crate::attributes::{absorb, absorbs};
+use crate::attributes::absorb;
 use crate::codec::Encoder;
 use crate::row::{FrameSummary, InstanceRow, KnownPatient, KnownStudy, SeriesKey, StudyKey, series_key, study_key};
 use crate::{Entry, IndexError, encode};
@@ -194,9 +194,9 @@ impl Applier {
         let was_empty = !new_series && series_cell.row.served() == 0;
         series_cell.add(head);
         absorb(&mut series_cell.row.attributes, &head.attributes, Level::Series);
-        if absorbs(&study_cell.row.attributes, &head.attributes, Level::Study) {
+        if study_cell.row.absorbs(&head.attributes) {
             study_cell.remember_keys();
-            absorb(&mut study_cell.row.attributes, &head.attributes, Level::Study);
+            study_cell.row.absorb(&head.attributes);
         }
         let modality = series_cell.row.attributes.get(&key::MODALITY).filter(|modality| !modality.is_empty());
         if let Some(modality) = modality.filter(|modality| !study_cell.row.modalities.contains(*modality)) {

@@ -27,6 +27,7 @@ impl StudyCell {
         let row = StudyRow {
             key,
             attributes: Default::default(),
+            corrected: Default::default(),
             modalities: Default::default(),
             sop_classes: Default::default(),
             series: 0,

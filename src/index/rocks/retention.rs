@@ -18,7 +18,7 @@ use crate::{IndexError, encode};
 use model::attribute::key::MODALITY;
 use model::retention::record::RejectReason;
 use model::retention::{RetentionFact, StudyVersion, Tombstone};
-use model::{FacilityCode, Lsn, PackId, Uid};
+use model::{Attributes, FacilityCode, Lsn, PackId, Uid};
 use rocksdb::DB;
 
 /// The key of a copy in conflict under the study it names.
@@ -110,6 +110,9 @@ impl Applier {
         }
         let Some(ordinal) = ordinal else { return Ok(()) };
         self.load_study(db, ordinal)?;
+        if let RetentionChange::Correct { values } = change {
+            return self.correct(db, lsn, ordinal, values);
+        }
         if let Some(cell) = self.studies.get_mut(&ordinal) {
             match change {
                 RetentionChange::Hide { plan, through } if ordinal <= through => {
@@ -118,6 +121,22 @@ impl Applier {
                 RetentionChange::Show => cell.row.hidden_by = None,
                 _ => {}
             }
+            cell.dirty = true;
+        }
+        Ok(())
+    }
+
+    /// Gives attributes of a study other values. What it was found by before is noted, for it names the patient too and
+    /// has to go from the files with the study.
+    fn correct(&mut self, db: &DB, lsn: Lsn, ordinal: u64, values: &Attributes) -> Result<(), IndexError> {
+        let before = self.studies.get(&ordinal).map(|cell| keys::emit(&cell.row)).unwrap_or_default();
+        for (key, _) in before {
+            self.note_gone(db, lsn, Table::Keys, &key)?;
+        }
+        if let Some(cell) = self.studies.get_mut(&ordinal) {
+            cell.remember_keys();
+            cell.row.correct(values);
+            cell.row.version_fact = cell.row.version_fact.max(lsn);
             cell.dirty = true;
         }
         Ok(())

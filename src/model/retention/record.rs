@@ -13,6 +13,7 @@ use super::plan::{PlanHead, PlanId};
 use super::refusal::Refusal;
 use super::rules::{RuleId, RuleVersion};
 use super::subject::{LinkedRecord, PatientRef, Person, StudyRef, StudyVersion, TierBytes};
+use crate::correction::Correction;
 use crate::date::Date;
 use crate::{Digest, PackId, Uid};
 use serde::{Deserialize, Serialize};
@@ -346,6 +347,8 @@ pub enum RetentionFact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seal: Option<PackId>,
     },
+    /// Attributes of a study hold other values from now on than were received, or those again.
+    StudyCorrected(Box<Correction>),
     /// An instance of a destroyed study arrived. It is stored, listed for the archivist and has its own retention.
     LateInstance {
         /// The study.
@@ -374,6 +377,7 @@ impl RetentionFact {
             | Self::InstancesRestored { study, .. }
             | Self::LateInstance { study, .. } => Some(study),
             Self::StudyDestroyed(tombstone) => Some(&tombstone.study),
+            Self::StudyCorrected(correction) => Some(&correction.study),
             Self::RulesAdopted { .. }
             | Self::DeathRecorded { .. }
             | Self::HoldMade(_)
@@ -388,14 +392,15 @@ impl RetentionFact {
 
     /// Whether it makes the study another version (see [`StudyVersion`]): a plan made before no longer fits it.
     pub fn changes_version(&self) -> bool {
-        matches!(self, Self::InstanceRejected { .. } | Self::InstancesRejected { .. } | Self::InstancesRestored { .. })
+        matches!(self, Self::InstanceRejected { .. } | Self::InstancesRejected { .. })
+            || matches!(self, Self::InstancesRestored { .. } | Self::StudyCorrected(_))
     }
 
     /// Whether its text names a patient or may quote one: such facts are sealed in the journal.
     pub fn has_patient_data(&self) -> bool {
         matches!(self, Self::DeathRecorded { .. } | Self::HoldMade(_) | Self::HoldReleased(_))
             || matches!(self, Self::RecordLinked { .. } | Self::RecordUnlinked { .. } | Self::StudyRestored { .. })
-            || matches!(self, Self::InstancesRestored { .. })
+            || matches!(self, Self::InstancesRestored { .. } | Self::StudyCorrected(_))
     }
 
     /// The name of the key that opens its record; none for one that was written plain.
@@ -408,6 +413,7 @@ impl RetentionFact {
             | Self::DeathRecorded { seal, .. } => *seal,
             Self::HoldMade(hold) => hold.seal,
             Self::HoldReleased(release) => release.seal,
+            Self::StudyCorrected(correction) => correction.seal,
             _ => None,
         }
     }
@@ -423,6 +429,7 @@ impl RetentionFact {
             | Self::DeathRecorded { seal, .. } => *seal = Some(name),
             Self::HoldMade(hold) => hold.seal = Some(name),
             Self::HoldReleased(release) => release.seal = Some(name),
+            Self::StudyCorrected(correction) => correction.seal = Some(name),
             _ => {}
         }
         self

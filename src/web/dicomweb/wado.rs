@@ -57,12 +57,24 @@ pub(super) async fn select(call: &Call, target: Target) -> Result<Selection, Pro
     call.blocking(move |archive| Ok(archive.select(&caller, scope, &target)?)).await
 }
 
+/// Whether objects are asked for as they were received, without corrections: query parameter `asreceived`.
+fn as_received(call: &Call) -> Result<bool, Problem> {
+    match call.query_value("asreceived") {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Problem::new(Kind::BadRequest, "true or false").at("query parameter asreceived")),
+    }
+}
+
 /// Tag of what is stored and how it goes out, with its quotes.
 fn etag<'a>(rows: impl IntoIterator<Item = &'a InstanceRow>, how: &str) -> String {
     let mut digest = Sha256::new();
     for row in rows {
         digest.update(row.digest.0);
         digest.update(row.meta_digest.0);
+        if let Some(correction) = &row.correction {
+            digest.update(correction.0.to_be_bytes());
+        }
     }
     digest.update(how);
     let mut tag = String::from("\"");

@@ -185,6 +185,7 @@ impl World {
             port: self.rng.u16(1..),
             facility: None,
             calling: None,
+            as_received: false,
             description: String::new(),
             tls: None,
             removed: self.rng.bool(),

@@ -2,10 +2,11 @@
 
 use super::World;
 use index::StudyKey;
+use model::correction::{CORRECTABLE, Correction, Why};
 use model::retention::decision::{Basis, CountedFrom};
 use model::retention::record::{Named, RejectReason, Tombstone};
 use model::retention::{ClassId, Person, PlanId, Refusal, RetentionFact, RuleId, RuleVersion, StudyRef, StudyVersion};
-use model::{Digest, Fact, Home, Uid};
+use model::{Attributes, Digest, Fact, Home, Uid};
 
 impl World {
     /// Hides, restores, rejects or destroys something.
@@ -14,7 +15,7 @@ impl World {
         let (key, seq) = self.quietable.get(known)?.clone();
         let (plan, study, at) = (PlanId::parse("2036-q1")?, StudyRef::from(&key.study), self.clock);
         let by = Person::parse("lan").ok()?;
-        let fact = match self.rng.u32(..12) {
+        let fact = match self.rng.u32(..14) {
             0..=3 => {
                 // Now and then of a time before the study came back.
                 let through = if self.one_in(4) { seq / 2 } else { self.seq };
@@ -24,10 +25,23 @@ impl World {
             5 => RetentionFact::StudyTakenOut { plan, study, why: Refusal::Unclear, at },
             6..=8 => self.reject(&key.study, study, by, at)?,
             9 => RetentionFact::LateInstance { study, seq, destroyed_at: at, at },
+            12..=13 => self.correct(study, by, at),
             10 => RetentionFact::PlanWithdrawn { plan, by, reason: "wrong".into(), at },
             _ => self.destroy(&key.study, plan, by)?,
         };
         Some((Fact::Retention(Box::new(fact)), None))
+    }
+
+    /// Corrects some attributes, or takes every correction back.
+    fn correct(&mut self, study: StudyRef, by: Person, at: u64) -> RetentionFact {
+        let mut values = Attributes::new();
+        for key in CORRECTABLE {
+            if self.one_in(4) {
+                values.insert(key, format!("{}", self.rng.u32(..3)));
+            }
+        }
+        let (why, reason) = (Why::Correct, "wrong".into());
+        RetentionFact::StudyCorrected(Box::new(Correction { study, values, why, by, reason, at, seal: None }))
     }
 
     fn reject(&mut self, key: &StudyKey, study: StudyRef, by: Person, at: u64) -> Option<RetentionFact> {

@@ -4,7 +4,7 @@
 use crate::app::App;
 use crate::dicomweb::media::EXPLICIT_LE;
 use crate::problem::{Kind, Problem};
-use archive::{Archive, CodecError, DecodeError, InstanceRow};
+use archive::{Archive, CodecError, DecodeError, InstanceRow, RetrieveError};
 use model::{Flag, Uid};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -33,12 +33,13 @@ pub(super) fn meta(row: &InstanceRow, syntax: &Uid) -> Vec<u8> {
     dataset::part10::file_meta(&row.sop_class, &row.sop_instance, syntax)
 }
 
-/// The DICOM file of an instance as it is stored, with file meta information of ours where it came without.
-pub(super) fn stored_file(archive: &Arc<Archive>, row: &InstanceRow) -> Source {
+/// The DICOM file of an instance as it is stored, with the correction its row carries, and with file meta information of
+/// ours where it came without.
+pub(super) fn stored_file(archive: &Arc<Archive>, row: &InstanceRow) -> Result<Source, RetrieveError> {
     if !row.flags.contains(&Flag::MissingMeta) {
-        return Box::new(archive.file(row));
+        return archive.given_file(row);
     }
-    Box::new(io::Cursor::new(meta(row, &row.transfer_syntax)).chain(archive.data_set(row)))
+    Ok(Box::new(io::Cursor::new(meta(row, &row.transfer_syntax)).chain(archive.given(row)?)))
 }
 
 /// The DICOM file of an instance in Explicit VR Little Endian, or as it is stored where its pixels cannot be had; with
@@ -49,7 +50,7 @@ pub(super) fn usual_file(archive: &Arc<Archive>, row: &InstanceRow) -> Result<(S
         Err(error @ (DecodeError::Retrieve(_) | DecodeError::Codec(CodecError::Busy(_)))) => Err(error),
         Err(error) => {
             tracing::warn!(%error, sop_instance = %row.sop_instance, "an object cannot be decoded, it goes as stored");
-            Ok((row.transfer_syntax.to_string(), stored_file(archive, row)))
+            Ok((row.transfer_syntax.to_string(), stored_file(archive, row)?))
         }
     }
 }

@@ -41,9 +41,10 @@ pub(crate) async fn answer(call: &Call, ranges: &[MediaRange], target: Target, o
         return Err(not_acceptable(OFFERED));
     }
     let name = target.study().to_string();
-    let (caller, scope) = (call.caller.clone(), call.scope);
+    let (caller, scope, as_received) = (call.caller.clone(), call.scope, super::as_received(call)?);
     let select = move |archive: &Arc<Archive>| {
         let selection = archive.select(&caller, scope, &target)?;
+        let selection = if as_received { selection.as_received() } else { selection };
         archive.reach_files(&selection.instances)?;
         Ok(selection)
     };
@@ -241,7 +242,7 @@ fn bare(
     let app = Arc::clone(app);
     Ok(conditional::respond(headers, &whole, move |range| {
         let wanted = range.end.saturating_sub(range.start);
-        if rendition == Rendition::Stored {
+        if rendition == Rendition::Stored && row.correction.is_none() {
             let mut file = app.archive.file(&row);
             file.seek(SeekFrom::Start(range.start))?;
             return Ok(Box::new(file.take(wanted)));
@@ -253,14 +254,19 @@ fn bare(
 }
 
 fn described(row: &InstanceRow, rendition: Rendition) -> (String, Option<u64>) {
+    // A corrected head has another length, which is known when it is made.
+    let length = |stored: u64| row.correction.is_none().then_some(stored);
     match rendition {
         Rendition::Stored => {
-            (format!("application/dicom; transfer-syntax={}", row.transfer_syntax), Some(row.file_len))
+            (format!("application/dicom; transfer-syntax={}", row.transfer_syntax), length(row.file_len))
         }
         Rendition::WithMeta => {
             let data_set = row.file_len.saturating_sub(u64::from(row.meta_len));
             let meta = u64::try_from(encoding::meta(row, &row.transfer_syntax).len()).unwrap_or_default();
-            (format!("application/dicom; transfer-syntax={}", row.transfer_syntax), Some(data_set.saturating_add(meta)))
+            (
+                format!("application/dicom; transfer-syntax={}", row.transfer_syntax),
+                length(data_set.saturating_add(meta)),
+            )
         }
         // Known when it is opened.
         Rendition::Made(_) | Rendition::Usual => ("application/dicom".to_owned(), None),
@@ -278,7 +284,7 @@ fn open(
     if is_made(rendition) {
         return opened_now(app, row, rendition, opened, permit).map(|(_, source)| source);
     }
-    Ok(encoding::stored_file(&app.archive, row))
+    encoding::stored_file(&app.archive, row).map_err(std::io::Error::other)
 }
 
 /// An object that is made, with its media type: the one that was opened before, or another one.

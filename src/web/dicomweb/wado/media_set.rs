@@ -63,7 +63,7 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
 
 fn open(app: &Arc<App>, file: SetFile) -> io::Result<Box<dyn Read + Send>> {
     if file.length().is_some() {
-        return Ok(Box::new(app.archive.file(&file.row)));
+        return app.archive.given_file(&file.row).map_err(io::Error::other);
     }
     let app = Arc::clone(app);
     encoding::written_by(move |out| app.archive.write_set_file(&file, out))

@@ -47,11 +47,12 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     let target = target(endpoint, &call)?;
     let coding = coding(&call.parts.headers);
     let (caller, scope, root) = (call.caller.clone(), call.scope, call.service_root());
+    let as_received = super::as_received(&call)?;
     let asked = call.parts.headers.clone();
     let documents = call.app.documents.clone();
     let mut response = call
         .blocking(move |archive| {
-            let (parts, tag, notes) = fetch(archive, &caller, scope, &target, (&root, coding.name()))?;
+            let (parts, tag, notes) = fetch(archive, &caller, scope, (&target, as_received), (&root, coding.name()))?;
             let etag = format!("\"{tag}\"");
             if conditional::is_known(&asked, &etag) {
                 return Ok(finish(StatusCode::NOT_MODIFIED.into_response(), &etag, &notes));
@@ -82,10 +83,10 @@ pub(super) fn fetch(
     archive: &Arc<Archive>,
     caller: &Caller,
     scope: Scope,
-    target: &Target,
+    (target, as_received): (&Target, bool),
     (root, how): (&str, &str),
 ) -> Result<(Vec<Metadata>, String, Vec<String>), Problem> {
-    let parts = archive.metadata(caller, scope, target)?;
+    let parts = archive.metadata_of(caller, scope, target, as_received)?;
     let mut digest = Sha256::new();
     for text in [root, how, &format!("{target:?}")] {
         digest.update(text);

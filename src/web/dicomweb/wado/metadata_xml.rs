@@ -19,9 +19,9 @@ use std::sync::Arc;
 /// Answers with the metadata of a target in XML.
 pub(super) async fn retrieve(target: Target, call: Call) -> Result<Response, Problem> {
     let (caller, scope, root) = (call.caller.clone(), call.scope, call.service_root());
-    let base = root.clone();
+    let (base, as_received) = (root.clone(), super::as_received(&call)?);
     let (series, tag, notes) =
-        call.blocking(move |archive| fetch(archive, &caller, scope, &target, (&base, "xml"))).await?;
+        call.blocking(move |archive| fetch(archive, &caller, scope, (&target, as_received), (&base, "xml"))).await?;
     let permit = Arc::new(encoding::permit(&call.app).await?);
     let mut answer = Multipart::new();
     let mut first = true;
