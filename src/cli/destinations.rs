@@ -64,6 +64,9 @@ pub(super) struct Add {
     /// Sends objects as they were received, without corrections of patient and order.
     #[arg(long)]
     as_received: bool,
+    /// Associations one C-MOVE opens to it at one time, where it takes several.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    associations: u8,
     /// Free text.
     #[arg(long, default_value = "")]
     description: String,
@@ -115,6 +118,7 @@ fn add(add: &Add) -> Result<Exit, Failure> {
         tls: add.tls.then(|| DestinationTls { name: add.tls_name.clone(), certificate: add.tls_certificate.clone() }),
         as_received: add.as_received,
         description: add.description.clone(),
+        associations: add.associations,
         removed: false,
     };
     ask(&add.place, &Request::PutDestination(destination))?;

@@ -2,9 +2,9 @@
 //! asker took the role of SCP.
 
 use crate::association::{Association, End};
+use crate::carrier::Trouble;
 use crate::command::{self, C_CANCEL_RQ, C_STORE_RQ, Request, Response};
 use crate::meter;
-use crate::move_scp::Trouble;
 use crate::negotiate::Context;
 use crate::pdu::AbortReason;
 use crate::receiver::{Receiver, Stored};

@@ -8,6 +8,7 @@
 //! This crate looks into no stored data set, keeps nothing, and never touches the journal or the index.
 
 mod association;
+mod carrier;
 mod command;
 mod commitment_reports;
 mod commitment_scp;

@@ -1,41 +1,21 @@
 //! C-MOVE as a provider (PS3.4 section C.4.2): objects go to a registered destination, each told truly.
 //!
-//! One association at a time to the destination, as many after each other as its contexts need. A destination that
-//! is down, refuses or dies is tried again by the policy of [`crate::Options`]; what then was not taken is in the list
-//! of failed objects.
+//! As many associations after each other as the destination's contexts need, and as many beside each other as it is
+//! registered for. What carries the objects is in `carrier.rs`; here the asker is kept awake and heard meanwhile, so
+//! that a C-CANCEL or an abort ends even a slow object, and what was not taken is told.
 
 use crate::association::{Association, End};
+use crate::carrier::{Carrier, Load};
 use crate::command::Request;
 use crate::meter;
 use crate::negotiate::Context;
 use crate::receiver::{Receiver, Stored};
-use crate::retrieval::{Fate, Tally};
-use crate::scu::{self, CallError, Object, Originator, Requestor, plan};
+use crate::retrieval::{ALIVE_EVERY, Fate, PENDING_EVERY, TICK, Tally};
+use crate::scu::plan;
 use crate::status::{self, Failure};
-use archive::RetrieveError;
-use model::{AeTitle, Destination, Uid};
-use std::time::{Duration, Instant};
-
-/// How often one object is begun: an object over which the peer aborts must not stop those behind it.
-const OBJECT_TRIES: u32 = 2;
-/// Objects in a row over which the association was lost before the destination is given up.
-const LOST_MAX: u32 = 3;
-/// Longest pause between two attempts.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
-
-/// A destination during one C-MOVE.
-struct Line {
-    peer: scu::Peer,
-    originator: Originator,
-    association: Option<Requestor>,
-    /// Attempts left until something is taken again.
-    attempts: u32,
-    pause: Duration,
-    /// Objects in a row over which the association was lost.
-    lost: u32,
-    /// Why nothing is tried any more.
-    given_up: Option<String>,
-}
+use model::{AeTitle, Destination};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Instant;
 
 impl<R: Receiver> Association<'_, R> {
     /// Reads the identifier that follows a C-MOVE-RQ, sends what it names and answers.
@@ -58,27 +38,16 @@ impl<R: Receiver> Association<'_, R> {
                 return self.answer_failure(id, request, &failure);
             }
         };
-        let mut line = Line {
-            peer: scu::Peer::of(&destination, &self.called, &self.options.client),
-            originator: Originator { title: self.calling.clone(), message: request.message_id },
-            association: None,
-            attempts: self.options.move_attempts,
-            pause: self.options.move_retry_pause,
-            lost: 0,
-            given_up: None,
-        };
+        let mut carriers = Carrier::several(&destination, self, request, self.options);
         let mut tally = Tally::new(id, request, context, objects.len());
         for group in plan::groups(objects.iter().map(|object| (object.sop_class(), object.syntax())), plan::decoded) {
-            self.move_group(&group, &objects, &mut line, &mut tally)?;
-            if let Some(association) = line.association.take()
-                && let Err(error) = association.release()
-            {
-                tracing::debug!(%error, "releasing the association to a destination");
-            }
+            self.move_group(&group, &objects, &mut carriers, &mut tally)?;
             if tally.cancelled {
                 break;
             }
+            carriers.iter_mut().for_each(Carrier::release);
         }
+        drop(carriers);
         let status = self.finish(tally)?;
         meter::retrieved("move", &status.label(), begun.elapsed());
         tracing::info!(
@@ -102,132 +71,82 @@ impl<R: Receiver> Association<'_, R> {
         })
     }
 
+    /// Has a group of objects carried and counts what becomes of each.
     fn move_group(
         &mut self,
         group: &plan::Group,
         objects: &[R::Stored],
-        line: &mut Line,
+        carriers: &mut [Carrier],
         tally: &mut Tally<'_>,
     ) -> Result<(), End> {
-        for object in group.members.iter().filter_map(|member| objects.get(*member)) {
-            self.tell(tally)?;
-            if tally.cancelled {
-                return Ok(());
-            }
-            let fate = self.move_object(group, object, line, tally)?;
-            if let Some(fate) = fate {
-                tally.count(object.sop_instance().as_str(), fate);
+        let receiver = self.receiver.clone();
+        let load = Load::new(&receiver, group, objects);
+        while !load.is_empty() && !tally.cancelled {
+            let begun = self.carry(&load, objects, carriers, tally)?;
+            let given_up = carriers.first().and_then(Carrier::given_up);
+            let Some(why) = given_up.or((begun == 0).then_some("no thread could be started")) else { continue };
+            while let Some(member) = load.take() {
+                self.count(objects, member, Fate::Failed(why.to_owned()), tally);
             }
         }
         Ok(())
     }
 
-    /// Sends one object, again where that may help; nothing when the asker cancels meanwhile.
-    fn move_object(
+    /// Lets everyone carry who has not given up, until they end; returns how many could begin.
+    fn carry(
         &mut self,
-        group: &plan::Group,
-        object: &R::Stored,
-        line: &mut Line,
+        load: &Load<'_, R>,
+        objects: &[R::Stored],
+        carriers: &mut [Carrier],
         tally: &mut Tally<'_>,
-    ) -> Result<Option<Fate>, End> {
-        let recall_until = Instant::now() + self.options.recall_limit;
-        let mut tries = 0;
-        while line.given_up.is_none() {
-            match self.try_object(group, object, line) {
-                Ok(fate) => {
-                    (line.attempts, line.pause) = (self.options.move_attempts, self.options.move_retry_pause);
-                    line.lost = 0;
-                    return Ok(Some(fate));
+    ) -> Result<usize, End> {
+        std::thread::scope(|scope| {
+            let (results, told) = mpsc::channel();
+            let mut begun = 0;
+            for carrier in carriers.iter_mut().filter(|carrier| carrier.given_up().is_none()) {
+                let results = results.clone();
+                let thread = std::thread::Builder::new().name("c-move".into());
+                // Where there is no thread for one the others carry its share.
+                begun += usize::from(thread.spawn_scoped(scope, move || carrier.carry(load, &results)).is_ok());
+            }
+            drop(results);
+            let heard = self.hear(&told, load, objects, tally);
+            if heard.is_err() {
+                load.stop();
+            }
+            heard.map(|()| begun)
+        })
+    }
+
+    /// Counts what the carriers tell until the last has ended, and looks after the asker meanwhile.
+    fn hear(
+        &mut self,
+        told: &mpsc::Receiver<(usize, Fate)>,
+        load: &Load<'_, R>,
+        objects: &[R::Stored],
+        tally: &mut Tally<'_>,
+    ) -> Result<(), End> {
+        loop {
+            let every = match told.recv_timeout(TICK) {
+                Ok((member, fate)) => {
+                    self.count(objects, member, fate, tally);
+                    PENDING_EVERY
                 }
-                Err(Trouble::Object(why)) => return Ok(Some(Fate::Failed(why))),
-                Err(Trouble::Recalled(after)) => {
-                    if Instant::now() >= recall_until {
-                        return Ok(Some(Fate::Failed("still being restored from the cloud".into())));
-                    }
-                    self.wait(tally, after)?;
-                }
-                Err(Trouble::Lost(error)) => {
-                    line.association = None;
-                    tries += 1;
-                    let address = &line.peer.address;
-                    tracing::warn!(%error, address, tries, "an association was lost over an object");
-                    if tries < OBJECT_TRIES {
-                        continue;
-                    }
-                    line.lost = line.lost.saturating_add(1);
-                    if line.lost >= LOST_MAX {
-                        line.given_up = Some(error.to_string());
-                    }
-                    return Ok(Some(Fate::Failed(error.to_string())));
-                }
-                Err(Trouble::Call(error)) => {
-                    line.association = None;
-                    line.attempts = line.attempts.saturating_sub(1);
-                    let (address, left) = (&line.peer.address, line.attempts);
-                    tracing::warn!(%error, address, left, "reaching a destination");
-                    if line.attempts == 0 || !error.is_passing() {
-                        line.given_up = Some(error.to_string());
-                        break;
-                    }
-                    self.wait(tally, line.pause)?;
-                    line.pause = line.pause.saturating_mul(2).min(PAUSE_MAX);
-                }
+                Err(RecvTimeoutError::Timeout) => ALIVE_EVERY,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
+            if !tally.cancelled {
+                self.tell_every(tally, every)?;
             }
             if tally.cancelled {
-                return Ok(None);
+                load.stop();
             }
         }
-        Ok(Some(Fate::Failed(line.given_up.clone().unwrap_or_default())))
     }
 
-    fn try_object(&self, group: &plan::Group, object: &R::Stored, line: &mut Line) -> Result<Fate, Trouble> {
-        if line.association.is_none() {
-            let opened = Requestor::open(&line.peer, &group.proposals, &self.options.calls);
-            line.association = Some(opened.map_err(Trouble::Call)?);
-        }
-        let Some(association) = line.association.as_mut() else { return Err(Trouble::Object(String::new())) };
-        let (class, stored) = (object.sop_class().as_str(), object.syntax().as_str());
-        let mut offered = plan::decoded(stored).into_iter();
-        let chosen = offered.find_map(|syntax| Some((association.context(class, syntax)?, syntax)));
-        let Some((context, syntax)) = chosen else {
-            return Err(Trouble::Object("the destination takes neither class nor transfer syntax".into()));
-        };
-        let syntax = Uid::parse(syntax).map_err(|_| Trouble::Object("a transfer syntax that is no UID".into()))?;
-        let mut data = self.receiver.open(object, &syntax)?;
-        let object = Object {
-            sop_class: object.sop_class().clone(),
-            sop_instance: object.sop_instance().clone(),
-            originator: Some(line.originator.clone()),
-        };
-        match association.store(context, &object, &mut *data) {
-            Ok(answer) => Ok(Fate::from(answer)),
-            Err(CallError::Source(error)) => {
-                line.association = None;
-                Err(Trouble::Object(format!("it cannot be read: {error}")))
-            }
-            Err(error) => Err(Trouble::Lost(error)),
-        }
-    }
-}
-
-/// Why an object was not sent.
-pub(crate) enum Trouble {
-    /// It is this object's fault.
-    Object(String),
-    /// It is not there yet.
-    Recalled(Duration),
-    /// The destination cannot be reached.
-    Call(CallError),
-    /// The association ended while it was sent.
-    Lost(CallError),
-}
-
-impl From<RetrieveError> for Trouble {
-    fn from(error: RetrieveError) -> Self {
-        match error {
-            // A restore takes minutes; looking more often costs little.
-            RetrieveError::Restoring { after } => Self::Recalled(Duration::from_secs(u64::from(after.min(10)))),
-            error => Self::Object(error.to_string()),
+    fn count(&self, objects: &[R::Stored], member: usize, fate: Fate, tally: &mut Tally<'_>) {
+        if let Some(object) = objects.get(member) {
+            tally.count(object.sop_instance().as_str(), fate);
         }
     }
 }

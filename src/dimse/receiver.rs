@@ -73,7 +73,7 @@ pub(crate) trait Receiver: Clone + Send + Sync + 'static {
 }
 
 /// An object that can be sent.
-pub(crate) trait Stored {
+pub(crate) trait Stored: Sync {
     /// SOP Class UID.
     fn sop_class(&self) -> &Uid;
     /// SOP Instance UID.

@@ -25,11 +25,11 @@ const FAILED_LIST_MAX: usize = 1_000;
 /// Rows of the index asked at once.
 const PAGE: usize = 500;
 /// A pending answer goes out at least this often, so that the asker sees that something happens.
-const PENDING_EVERY: Duration = Duration::from_millis(250);
+pub(crate) const PENDING_EVERY: Duration = Duration::from_millis(250);
 /// And while nothing happens, this often.
-const ALIVE_EVERY: Duration = Duration::from_secs(5);
+pub(crate) const ALIVE_EVERY: Duration = Duration::from_secs(5);
 /// Longest sleep without a look at the asker.
-const TICK: Duration = Duration::from_millis(100);
+pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 /// What became of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +120,8 @@ impl<R: Receiver> Association<'_, R> {
         self.tell_every(tally, PENDING_EVERY)
     }
 
-    fn tell_every(&mut self, tally: &mut Tally<'_>, every: Duration) -> Result<(), End> {
+    /// The same, at another pace.
+    pub(crate) fn tell_every(&mut self, tally: &mut Tally<'_>, every: Duration) -> Result<(), End> {
         if tally.told.elapsed() >= every {
             tally.told = Instant::now();
             let command = tally.request.progress(status::PENDING.code, "", tally.counts, false);

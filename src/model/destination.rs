@@ -21,6 +21,9 @@ pub struct Destination {
     /// AE title we show there; none means the one we were asked under.
     #[serde(default)]
     pub calling: Option<AeTitle>,
+    /// Associations opened to it at one time by one C-MOVE, 1 to 8: more fill a long line, where the peer takes them.
+    #[serde(default = "one")]
+    pub associations: u8,
     /// How TLS is spoken with it; none means without TLS.
     #[serde(default)]
     pub tls: Option<DestinationTls>,
@@ -33,6 +36,10 @@ pub struct Destination {
     /// A removed destination keeps its history and takes nothing.
     #[serde(default)]
     pub removed: bool,
+}
+
+fn one() -> u8 {
+    1
 }
 
 /// TLS with a destination. Without a word here its certificate has to be for the host that is called, by an authority
@@ -91,6 +98,7 @@ mod tests {
             tls: None,
             as_received: false,
             description: String::new(),
+            associations: 1,
             removed: false,
         };
         assert_eq!(one.address(), "[fd00::1]:104");

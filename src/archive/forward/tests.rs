@@ -150,6 +150,7 @@ fn destination() -> Destination {
         tls: None,
         as_received: false,
         description: String::new(),
+        associations: 1,
         removed: false,
     }
 }

@@ -110,6 +110,7 @@ fn a_registered_asker_is_called_again_until_it_answers() {
         as_received: false,
         description: String::new(),
         tls: None,
+        associations: 1,
         removed: false,
     });
     let mut peer = associate(&server, "CT01");

@@ -55,6 +55,7 @@ fn destination(address: SocketAddr) -> Destination {
         as_received: false,
         description: String::new(),
         tls: None,
+        associations: 1,
         removed: false,
     }
 }
@@ -291,6 +292,50 @@ fn a_cancel_ends_a_move_with_counts_of_what_is_left() {
     let [remaining, completed, failed, _] = told.counts.map(|count| count.expect("there"));
     assert_eq!((remaining + completed, failed), (10_000, 0));
     assert_eq!(usize::from(completed), other.memory.stored().len());
+    peer.release();
+}
+
+#[test]
+fn a_destination_that_takes_several_associations_gets_them_and_every_object_once() {
+    let (archive, other) = (Server::start(Options::default()), Server::start(Options::default()));
+    archive.memory.destine(Destination { associations: 4, ..destination(other.address) });
+    archive.memory.keep((0..400).map(|number| kept(number, EXPLICIT)).collect());
+    // Nothing is answered until four objects wait: one association alone would wait for ever.
+    other.memory.close_gate();
+    let mut peer = associate(&archive, "CT01");
+    ask(&mut peer, 7, "KHOANH", &study());
+    eventually("four objects at one time", || other.memory.open() == 4);
+    other.memory.open_gate();
+    assert_eq!(last(&mut peer), done(0, [400, 0, 0], &[]));
+    assert_eq!(other.memory.stored().len(), 400);
+    peer.release();
+}
+
+#[test]
+fn a_destination_that_takes_one_association_only_still_gets_everything() {
+    let archive = Server::start(quick());
+    let other = Server::start(Options { associations_max: 1, ..Options::default() });
+    archive.memory.destine(Destination { associations: 4, ..destination(other.address) });
+    archive.memory.keep((0..50).map(|number| kept(number, EXPLICIT)).collect());
+    let mut peer = associate(&archive, "CT01");
+    ask(&mut peer, 7, "KHOANH", &study());
+    assert_eq!(last(&mut peer), done(0, [50, 0, 0], &[]));
+    peer.release();
+}
+
+#[test]
+fn a_cancel_ends_even_the_object_that_is_being_sent() {
+    let (archive, other) = (Server::start(Options::default()), Server::start(Options::default()));
+    archive.memory.destine(destination(other.address));
+    archive.memory.keep(vec![Kept { bytes: Some(vec![0; 256 << 20]), ..kept(0, EXPLICIT) }, kept(1, EXPLICIT)]);
+    let mut peer = associate(&archive, "CT01");
+    ask(&mut peer, 7, "KHOANH", &study());
+    eventually("it is under way", || other.memory.open() == 1);
+    cancel(&mut peer, 7);
+    let told = last(&mut peer);
+    assert_eq!(told.status, 0xFE00);
+    eventually("nothing half stored", || other.memory.open() == 0);
+    assert_eq!(other.memory.stored(), Vec::<Vec<u8>>::new());
     peer.release();
 }
 

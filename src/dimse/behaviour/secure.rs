@@ -195,6 +195,7 @@ fn a_move_goes_to_a_destination_over_tls() {
         tls,
         as_received: false,
         description: String::new(),
+        associations: 1,
         removed: false,
     };
     server.memory.destine(to(port(&other), Some(DestinationTls::default())));

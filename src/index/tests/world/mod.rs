@@ -188,6 +188,7 @@ impl World {
             as_received: false,
             description: String::new(),
             tls: None,
+            associations: 1,
             removed: self.rng.bool(),
         }
     }
