@@ -11,7 +11,10 @@ const ALL_SLICES = 600000;
 const images = study => Number(study['00201208']?.Value?.[0] ?? 0);
 const studies = await (await fetch(`${base}/dicom-web/studies?includefield=00201208`)).json();
 const study = studies.sort((a, b) => images(b) - images(a))[0];
-const slices = images(study);
+// The series that is shown first is the one that is fetched ahead.
+const series = await (await fetch(`${base}/dicom-web/studies/${study['0020000D'].Value[0]}/series?includefield=00201209`)).json();
+const number = (one, tag) => Number(one[tag]?.Value?.[0] ?? 0);
+const slices = number(series.sort((a, b) => number(a, '00200011') - number(b, '00200011'))[0], '00201209');
 const patient = study['00100020'].Value[0];
 
 /** In the page: notes when a canvas first shows a picture, seen from frame to frame. */

@@ -89,7 +89,7 @@ impl Study {
     pub fn object(&self, number: u32) -> Object {
         let mut rng = Rng::with_seed(self.seed ^ u64::from(number).wrapping_mul(0xA24B_AED4_963E_E407));
         let (sop_class, modality, per_series) = match self.kind {
-            Kind::Ct => ("1.2.840.10008.5.1.4.1.1.2", "CT", 400),
+            Kind::Ct => ("1.2.840.10008.5.1.4.1.1.2", "CT", 500),
             Kind::Mr => ("1.2.840.10008.5.1.4.1.1.4", "MR", 24),
             Kind::Dx => ("1.2.840.10008.5.1.4.1.1.1.1", "DX", 1),
             Kind::UsRaw | Kind::UsJpeg => ("1.2.840.10008.5.1.4.1.1.3.1", "US", 8),
