@@ -325,8 +325,13 @@ pub(crate) fn replace(
     remove(&aside)?;
     let rebuilt = open_index(options, &new)?;
     let met = sources.build(rebuilt.as_ref(), &options.data.join("index.spool"), progress)?;
-    rebuilt.flush()?;
-    let after = dump_digest(rebuilt.as_ref())?;
+    // What is dumped need not lie in files yet: one goes on beside the other.
+    let after = std::thread::scope(|scope| {
+        let flushed = scope.spawn(|| rebuilt.flush());
+        let digest = dump_digest(rebuilt.as_ref());
+        flushed.join().map_err(|_| OpenError::Thread { what: "the flush of the new index ended".into() })??;
+        digest
+    })?;
     drop(rebuilt);
     if old.exists() {
         rename(&old, &aside)?;
