@@ -146,7 +146,7 @@ impl Carrier {
             attempts_max: options.move_attempts,
             pause_min: options.move_retry_pause,
             recall_limit: options.recall_limit,
-            calls: options.calls.clone(),
+            calls: options.calls,
             attempts: options.move_attempts,
             pause: options.move_retry_pause,
             lost: 0,
