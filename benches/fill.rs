@@ -108,6 +108,7 @@ fn registry() -> Vec<Fact> {
         addresses: Vec::new(),
         certificate: None,
         charset: model::facility::CharsetHint::Auto,
+        letters: model::facility::Letters::Asked,
         issuer: String::new(),
         disabled: false,
     }));
