@@ -1,4 +1,5 @@
-//! STOW-RS (PS3.18 section 10.5): storing instances sent as `application/dicom`, or as metadata with bulk data.
+//! STOW-RS (PS3.18 section 10.5): storing instances sent as `application/dicom`, or as metadata with bulk data; where
+//! `http.stow_extensions` says so also as one bare object or a ZIP file.
 //!
 //! Parts stream to the archive as they arrive; memory is bounded whatever the sizes. Every instance has its own
 //! result, and success is reported only when the archive says durable and findable.
@@ -6,10 +7,13 @@
 mod described;
 pub mod parts;
 mod report;
+pub mod unzip;
 mod upload;
+mod zipped;
 
 use crate::accept::{self, MediaRange};
 use crate::app::Call;
+use crate::dicomweb::warn;
 use crate::options::Options;
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
@@ -36,6 +40,8 @@ enum Carrier {
     Multipart(Box<Splitter>),
     /// Metadata and bulk data between boundaries.
     Described(Box<Splitter>, described::Form),
+    /// Objects in a ZIP file.
+    Zip,
 }
 
 /// Answers a store.
@@ -43,7 +49,13 @@ pub(crate) async fn store(endpoint: Endpoint, call: Call) -> Result<Response, Pr
     let mut body = std::mem::take(&mut *call.body.lock());
     match prepare(endpoint, &call) {
         Ok((form, carrier, study, mut upload)) => {
-            let broken = receive(&mut body, carrier, &mut upload, &call.app.options).await;
+            let (others, broken) = match carrier {
+                Carrier::Zip => {
+                    let (others, outcome) = zipped::receive(&mut body, &mut upload, &call.app.options).await;
+                    (others, outcome.err())
+                }
+                carrier => (0, receive(&mut body, carrier, &mut upload, &call.app.options).await),
+            };
             let report = Report::new(upload.finish().await, study, call.service_root());
             match broken {
                 Some(problem) if report.is_empty() => {
@@ -57,7 +69,13 @@ pub(crate) async fn store(endpoint: Endpoint, call: Call) -> Result<Response, Pr
                 None if report.is_empty() => {
                     Err(Problem::new(Kind::BadRequest, "the request holds no instance").at("body"))
                 }
-                None => Ok(report.respond(form)),
+                None => {
+                    let mut response = report.respond(form);
+                    if others > 0 {
+                        warn(&mut response, &[format!("{others} entries that are no DICOM objects were passed over.")]);
+                    }
+                    Ok(response)
+                }
             }
         }
         Err(problem) => {
@@ -111,6 +129,10 @@ fn carrier(call: &Call) -> Result<Carrier, Problem> {
     if bare && call.app.options.stow_extensions {
         return Ok(Carrier::Single(PartHeaders { content_type: Some(text.to_owned()), ..PartHeaders::default() }));
     }
+    let zip = media.main == "application" && ["zip", "x-zip-compressed"].contains(&media.sub.as_str());
+    if zip && call.app.options.stow_extensions {
+        return Ok(Carrier::Zip);
+    }
     if (media.main.as_str(), media.sub.as_str()) != ("multipart", "related") {
         return Err(unsupported(
             "instances are sent as multipart/related; other forms only where http.stow_extensions says so",
@@ -143,6 +165,7 @@ async fn receive(body: &mut Body, carrier: Carrier, upload: &mut Upload, options
             return described::receive(body, splitter, form, upload, options).await.err();
         }
         Carrier::Single(headers) => return receive_single(body, &headers, upload, stall).await.err(),
+        Carrier::Zip => return zipped::receive(body, upload, options).await.1.err(),
     };
     let outcome = async {
         while let Some(bytes) = next(body, stall).await? {

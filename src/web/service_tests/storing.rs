@@ -163,3 +163,51 @@ async fn metadata_and_bulk_data_become_one_instance() {
     let refused = small.post("/dicom-web/studies", &content_type, body).await;
     assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
 }
+
+/// A ZIP file as the archive itself makes it.
+fn zip(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut zip = archive::zip::Zip::new();
+    for (name, bytes) in entries {
+        let bytes = bytes.clone();
+        zip.add(name, None, move || Ok(Box::new(std::io::Cursor::new(bytes))));
+    }
+    let mut file = Vec::new();
+    std::io::Read::read_to_end(&mut zip, &mut file).expect("memory");
+    file
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zip_file_is_an_extension_that_is_off_by_default() {
+    let entries = [
+        ("DICOMDIR", vec![1; 400]),
+        ("readme.txt", vec![b'x'; 1_000]),
+        ("images/one", sample(CT)),
+        ("images/two.dcm", b"no DICOM at all".to_vec()),
+        ("images/", Vec::new()),
+    ];
+    let (path, media) = ("/dicom-web/studies", "application/zip");
+    let refused = Service::open().post(path, media, zip(&entries)).await;
+    assert_eq!(refused.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let service = Service::with(Tokens::open(), Options { stow_extensions: true, ..Options::default() });
+    let answer = service.post(path, media, zip(&entries)).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{:?}", answer.body);
+    let body = answer.json();
+    let count = |tag: &str| body.pointer(&format!("/{tag}/Value")).and_then(|v| v.as_array()).map_or(0, Vec::len);
+    assert_eq!((count("00081199"), count("00081198") + count("0008119A")), (1, 1), "{body}");
+    let warnings: Vec<_> = answer.headers.get_all(header::WARNING).iter().filter_map(|w| w.to_str().ok()).collect();
+    assert!(warnings.iter().any(|text| text.contains("3 entries")), "{warnings:?}");
+    let found = service.get("/dicom-web/instances", "").await.json();
+    assert_eq!(found.as_array().map(Vec::len), Some(1));
+    // What we give as a ZIP file is taken again.
+    let url = body.pointer("/00081199/Value/0/00081190/Value/0").and_then(|v| v.as_str()).expect("a URL");
+    let given = service.get(&url.replace("http://archive.test", ""), "application/zip;transfer-syntax=*").await;
+    assert_eq!(service.post(path, media, given.body.clone()).await.status, StatusCode::OK);
+    let cut = given.body.slice(..given.body.len() / 2);
+    assert_eq!(service.post(path, media, cut).await.status, StatusCode::BAD_REQUEST);
+    let mut wrong = given.body.to_vec();
+    let at = wrong.len() / 2;
+    wrong[at] ^= 1;
+    assert_ne!(service.post(path, media, wrong).await.status, StatusCode::OK, "another checksum");
+    let found = service.get("/dicom-web/instances", "").await.json();
+    assert_eq!(found.as_array().map(Vec::len), Some(1), "nothing of these is kept");
+}

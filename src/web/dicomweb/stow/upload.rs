@@ -196,6 +196,12 @@ impl Upload {
         self.slots.push_back(Slot::Done(outcome));
     }
 
+    /// The current part is complete but not what was sent: it is refused, and nothing of it is kept.
+    pub(super) fn spoil(&mut self, what: &str) {
+        let Some(part) = self.current.take() else { return };
+        self.slots.push_back(Slot::Done(refused(&part.head, NOT_DICOM, what.to_owned())));
+    }
+
     /// The current part will never be complete: nothing of it is kept.
     pub(super) fn abandon(&mut self) {
         self.current = None;
