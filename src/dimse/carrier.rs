@@ -69,8 +69,8 @@ impl<'a, R: Receiver> Load<'a, R> {
         self.waiting.lock().push_front(member);
     }
 
-    /// The first has its association, or ended without one.
-    fn reach(&self) {
+    /// The first has its association, ended without one, or never began.
+    pub(crate) fn reach(&self) {
         *self.reached.lock() = true;
         self.changed.notify_all();
     }

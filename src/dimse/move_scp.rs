@@ -82,11 +82,14 @@ impl<R: Receiver> Association<'_, R> {
         let receiver = self.receiver.clone();
         let load = Load::new(&receiver, group, objects);
         while !load.is_empty() && !tally.cancelled {
-            let begun = self.carry(&load, objects, carriers, tally)?;
-            let given_up = carriers.first().and_then(Carrier::given_up);
-            let Some(why) = given_up.or((begun == 0).then_some("no thread could be started")) else { continue };
+            let gave_up = |carriers: &[Carrier]| carriers.first().and_then(Carrier::given_up).map(str::to_owned);
+            // Without the first, who judges the destination, the others would wait for ever.
+            let begun = if gave_up(carriers).is_none() { self.carry(&load, objects, carriers, tally)? } else { 0 };
+            let given_up = gave_up(carriers);
+            let no_thread = || (begun == 0).then(|| "no thread could be started".to_owned());
+            let Some(why) = given_up.or_else(no_thread) else { continue };
             while let Some(member) = load.take() {
-                self.count(objects, member, Fate::Failed(why.to_owned()), tally);
+                self.count(objects, member, Fate::Failed(why.clone()), tally);
             }
         }
         Ok(())
@@ -106,8 +109,11 @@ impl<R: Receiver> Association<'_, R> {
             for carrier in carriers.iter_mut().filter(|carrier| carrier.given_up().is_none()) {
                 let results = results.clone();
                 let thread = std::thread::Builder::new().name("c-move".into());
-                // Where there is no thread for one the others carry its share.
-                begun += usize::from(thread.spawn_scoped(scope, move || carrier.carry(load, &results)).is_ok());
+                match thread.spawn_scoped(scope, move || carrier.carry(load, &results)) {
+                    Ok(_) => begun += 1,
+                    // Where there is no thread for one the others carry its share, and do not wait for it.
+                    Err(_) => load.reach(),
+                }
             }
             drop(results);
             let heard = self.hear(&told, load, objects, tally);

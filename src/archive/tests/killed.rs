@@ -39,8 +39,8 @@ pub(super) fn opened_again(bench: &Bench, name: &str) -> Bench {
         std::fs::write(&list, known.replace(&path(&bench.options.data), &path(&options.data))).expect("the list");
         match Archive::open(options.clone()) {
             Ok(archive) => return Bench { archive, options, folder },
-            // A table that a compaction took away between two files of the copy.
-            Err(crate::OpenError::Index(_)) if Instant::now() < deadline => {
+            // A table that a compaction took away between two files of the copy, or a segment that got another name.
+            Err(crate::OpenError::Index(_) | crate::OpenError::JournalBehind { .. }) if Instant::now() < deadline => {
                 std::fs::remove_dir_all(&options.data).expect("removed");
             }
             Err(error) => panic!("opens: {error:?}"),

@@ -324,6 +324,21 @@ fn a_destination_that_takes_one_association_only_still_gets_everything() {
 }
 
 #[test]
+fn a_destination_given_up_over_some_classes_is_not_waited_for_over_the_others() {
+    let archive = Server::start(quick());
+    let free = TcpListener::bind("127.0.0.1:0").expect("port").local_addr().expect("address");
+    archive.memory.destine(Destination { associations: 4, ..destination(free) });
+    // More classes than one association has contexts for.
+    let class = |number: usize| uid(&format!("1.2.840.10008.5.1.4.1.1.2.{}", number + 1));
+    archive.memory.keep((0..300).map(|number| Kept { sop_class: class(number), ..kept(number, EXPLICIT) }).collect());
+    let mut peer = associate(&archive, "CT01");
+    ask(&mut peer, 7, "KHOANH", &study());
+    let told = last(&mut peer);
+    assert_eq!((told.status, told.counts), (0xA702, [None, Some(0), Some(300), Some(0)]));
+    peer.release();
+}
+
+#[test]
 fn a_cancel_ends_even_the_object_that_is_being_sent() {
     let (archive, other) = (Server::start(Options::default()), Server::start(Options::default()));
     archive.memory.destine(destination(other.address));
