@@ -26,6 +26,8 @@ from pydicom.encaps import generate_frames
 from pydicom.multival import MultiValue
 from pydicom.uid import ExplicitVRBigEndian
 
+from associations import rested
+
 warnings.simplefilter("ignore")
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
@@ -332,6 +334,7 @@ def send_pynetdicom(dicom, files):
     for start in range(0, len(files), 40):
         chunk = [read(path) for path in files[start : start + 40]]
         ae = AE(ae_title="PYNETDICOM")
+        ae.dimse_timeout = 120
         wanted = sorted({(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID) for ds in chunk})
         for sop_class, syntax in wanted:
             ae.add_requested_context(sop_class, syntax)
@@ -340,9 +343,9 @@ def send_pynetdicom(dicom, files):
         for ds in chunk:
             ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
             ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-            status = association.send_c_store(ds)
+            status = rested(association).send_c_store(ds)
             assert status and status.Status == 0x0000, f"{ds.filename}: {status}"
-        association.release()
+        rested(association).release()
 
 
 def send_web(http, files):

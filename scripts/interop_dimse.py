@@ -36,6 +36,7 @@ from pynetdicom.sop_class import (
 )
 
 import pixels
+from associations import rested
 
 warnings.simplefilter("ignore")
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -184,7 +185,7 @@ def pynetdicom_find(address, model, keys):
             setattr(identifier, keyword, value)
         answers = list(association.send_c_find(identifier, classes[model]))
     finally:
-        association.release()
+        rested(association).release()
     *pending, (final, _) = answers
     assert all(status.Status in (0xFF00, 0xFF01) for status, _ in pending), "a status that is not pending"
     assert final.Status == 0, f"final status {final.Status:04X}"
@@ -304,7 +305,7 @@ def check_pynetdicom_move(address, corpus, archive):
             *_, (final, _) = association.send_c_move(identifier, "PYNETDICOM", model)
             counts = (final.NumberOfCompletedSuboperations, final.NumberOfFailedSuboperations)
             assert final.Status == 0 and counts == (len(uids), 0), f"{study}: {final}"
-        association.release()
+        rested(association).release()
     finally:
         server.shutdown()
     return told(corpus, received)
@@ -355,7 +356,7 @@ def check_pynetdicom_get(address, corpus):
         identifier.QueryRetrieveLevel, identifier.StudyInstanceUID = "STUDY", study
         *_, (final, _) = association.send_c_get(identifier, get)
         assert final.Status in (0, 0xB000), f"{study}: {final}"
-    association.release()
+    rested(association).release()
     assert lost or not compared(corpus, received)[2], "some did not come"
     return told(corpus, received)
 
@@ -394,7 +395,7 @@ def check_commitment(address, corpus):
         assert report.TransactionUID == asked.TransactionUID
         assert len(report.ReferencedSOPSequence) == len(known)
         assert all(item.FailureReason == 0x0112 for item in failed)
-    association.release()
+    rested(association).release()
     return f"{len(known)} objects committed, an unknown one refused"
 
 
@@ -405,7 +406,7 @@ def check_echo(address):
     ae.add_requested_context(Verification)
     association = ae.associate(*address, ae_title=TITLE)
     assert association.is_established and association.send_c_echo().Status == 0
-    association.release()
+    rested(association).release()
     return "echoscu and pynetdicom"
 
 

@@ -26,6 +26,8 @@ from pynetdicom.sop_class import (
     UnifiedProcedureStepWatch,
 )
 
+from associations import rested
+
 warnings.simplefilter("ignore")
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
@@ -88,9 +90,7 @@ class User:
     @property
     def peer(self):
         """The association, once its own thread has let go of the last operation: else it may take the next answer."""
-        while self.association._is_paused:
-            time.sleep(0.001)
-        return self.association
+        return rested(self.association)
 
     def heard(self, event):
         information = event.event_information

@@ -24,6 +24,8 @@ from pydicom.uid import generate_uid
 from pynetdicom import AE
 from pynetdicom.sop_class import UnifiedProcedureStepPull, UnifiedProcedureStepPush
 
+from associations import rested
+
 warnings.simplefilter("ignore")
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
@@ -282,9 +284,9 @@ def check_both(service, dicom):
     status, _ = association.send_n_action(wanted, 1, UnifiedProcedureStepPush, uid, meta_uid=UnifiedProcedureStepPull)
     expect(taken=(status.Status, 0), heard=(socket_.event(), (uid, 1, "IN PROGRESS")))
     expect(rs=(service.state(uid, "COMPLETED", generate_uid()), 409))
-    status, found = association.send_n_get([], UnifiedProcedureStepPush, uid, meta_uid=UnifiedProcedureStepPull)
+    status, found = rested(association).send_n_get([], UnifiedProcedureStepPush, uid, meta_uid=UnifiedProcedureStepPull)
     expect(read=(str(found.PatientName), "Nguyễn^Ánh"))
-    association.release()
+    rested(association).release()
     return "created over HTTP, taken over DIMSE, heard on a WebSocket"
 
 

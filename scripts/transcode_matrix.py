@@ -70,8 +70,31 @@ def kind(dataset):
     return f"{sign}{dataset.get('BitsStored', '?')} of {dataset.get('BitsAllocated', '?')} bits, {colour}{frames}"
 
 
+def moved_overlays(before, after):
+    """The elements of overlays that left the unused bits of the cells for Overlay Data, and what is wrong with one."""
+    moved = set()
+    for group in range(0x6000, 0x6020, 2):
+        if (group, 0x0010) not in before or (group, 0x3000) in before or (group, 0x3000) not in after:
+            continue
+        if before.file_meta.TransferSyntaxUID not in NATIVE:
+            return moved, f"overlay {group:04X} of encoded pixels was moved"
+        order = ">" if before.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.2" else "<"
+        cells = np.frombuffer(before.PixelData, f"{order}u{before.BitsAllocated // 8}")
+        size = before[group, 0x0010].value * before[group, 0x0011].value
+        bits = (cells[:size] >> before[group, 0x0102].value) & 1
+        if not np.array_equal(np.unpackbits(np.frombuffer(after[group, 0x3000].value, np.uint8), bitorder="little")[:size], bits):
+            return moved, f"the bits of overlay {group:04X} differ"
+        if (after[group, 0x0100].value, after[group, 0x0102].value) != (1, 0):
+            return moved, f"overlay {group:04X} still points into the cells"
+        moved |= {(group << 16) | 0x0100, (group << 16) | 0x0102}
+    return moved, None
+
+
 def unlike(before, after):
     """The first attribute that differs and should not."""
+    moved, wrong = moved_overlays(before, after)
+    if wrong is not None:
+        return wrong
 
     def kept(element):
         nested = element.VR == "SQ" and element.tag.is_private
@@ -89,7 +112,7 @@ def unlike(before, after):
     found = {element.tag: plain(element) for element in after}
     for element in before:
         # What a file in big endian calls UN, pydicom reads as big endian numbers where it knows the element.
-        if not kept(element) or (big and element.tag.is_private):
+        if not kept(element) or (big and element.tag.is_private) or int(element.tag) in moved:
             continue
         if element.tag not in found:
             return f"{element.tag} is missing"
