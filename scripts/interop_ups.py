@@ -27,6 +27,7 @@ from pynetdicom.sop_class import (
 )
 
 from associations import rested
+from interop_table import print_table
 
 warnings.simplefilter("ignore")
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -297,23 +298,20 @@ def check_destination(address, khoanh, data):
     return "three events after the listener came up"
 
 
-def table(address, khoanh, data):
-    rows = [
+def rows(address, khoanh, data):
+    """Service and check of each row."""
+    return [
         ("Push, Pull: states", lambda: check_states(address)),
         ("Push, Pull: attributes", lambda: check_attributes(address)),
         ("Pull, Watch, Query: C-FIND", lambda: check_find(address)),
         ("Watch, Event: association", lambda: check_watch(address)),
         ("Watch, Event: destination", lambda: check_destination(address, khoanh, data)),
     ]
-    failed = False
-    print("| service | tool | result |\n|---|---|---|")
-    for service, check in rows:
-        try:
-            result = f"ok: {check()}"
-        except Exception as error:  # every row is to be seen
-            failed, result = True, f"FAILED: {type(error).__name__}: {error}"
-        print(f"| {service} | pynetdicom | {result} |", flush=True)
-    sys.exit(failed)
+
+
+def table(address, khoanh, data):
+    named = [(f"UPS {service}", "pynetdicom", check) for service, check in rows(address, khoanh, data)]
+    sys.exit(not print_table(("service", "tool", "result"), named))
 
 
 def plan(address):
@@ -357,4 +355,5 @@ def main():
     {"table": table, "plan": plan, "check": check}[sys.argv[1]]((host, int(port)), *sys.argv[3:])
 
 
-main()
+if __name__ == "__main__":
+    main()

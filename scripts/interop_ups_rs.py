@@ -25,6 +25,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import UnifiedProcedureStepPull, UnifiedProcedureStepPush
 
 from associations import rested
+from interop_table import print_table
 
 warnings.simplefilter("ignore")
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -315,26 +316,23 @@ def deaf(address):
     print("disconnected", flush=True)
 
 
-def main():
-    if sys.argv[1] == "deaf":
-        return deaf(sys.argv[2])
-    service = Service(sys.argv[2])
-    rows = [
+def rows(address, dicom):
+    """Service and check of each row."""
+    service = Service(address)
+    return [
         ("states", lambda: check_states(service)),
         ("bad input", lambda: check_bad_input(service)),
         ("search", lambda: check_search(service)),
         ("WebSocket", lambda: check_socket(service)),
-        ("HTTP and DIMSE", lambda: check_both(service, sys.argv[3])),
+        ("HTTP and DIMSE", lambda: check_both(service, dicom)),
     ]
-    failed = False
-    print("| UPS-RS | result |\n|---|---|")
-    for name, check in rows:
-        try:
-            result = f"ok: {check()}"
-        except Exception as error:  # every row is to be seen
-            failed, result = True, f"FAILED: {type(error).__name__}: {error}"
-        print(f"| {name} | {result} |", flush=True)
-    sys.exit(failed)
 
 
-main()
+def main():
+    if sys.argv[1] == "deaf":
+        return deaf(sys.argv[2])
+    sys.exit(not print_table(("UPS-RS", "result"), rows(*sys.argv[2:4])))
+
+
+if __name__ == "__main__":
+    main()
