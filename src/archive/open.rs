@@ -3,6 +3,10 @@
 //! The start-up order is the recovery order: lock, journal (torn tail cut, unproven tail rewritten), index,
 //! replay of what the index has not seen, then the threads, then the registry.
 
+mod readiness;
+
+pub use readiness::{Readiness, Stats};
+
 use crate::budget::Budget;
 use crate::commit::{Committer, Health, Settlement, Watch};
 use crate::error::{IngestError, OpenError};
@@ -30,7 +34,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use store::hot::VolumeState;
 use store::{DataDir, Journal, JournalOptions, RealDisk};
 
 /// Progress of a long start is said this often.
@@ -70,28 +73,6 @@ pub struct Archive {
     pipeline: Mutex<Vec<JoinHandle<()>>>,
     workers: Mutex<Vec<JoinHandle<()>>>,
     _directory: DataDir,
-}
-
-/// Whether law 1 holds, and if not, why.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Readiness {
-    /// Objects are taken and answers are durable.
-    pub ready: bool,
-    /// What stands in the way, or should be looked at.
-    pub reasons: Vec<String>,
-}
-
-/// Totals for the operator.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Stats {
-    /// Numbers from the index.
-    pub index: index::Stats,
-    /// Objects waiting in front of the journal, by source.
-    pub waiting: Vec<(String, usize)>,
-    /// Memory of objects on their way in, bytes.
-    pub ingest_bytes: u64,
-    /// Free space for the journal, bytes.
-    pub free_bytes: Option<u64>,
 }
 
 /// Where the index lives inside a data directory.
@@ -223,22 +204,9 @@ impl Archive {
             _directory: directory,
             options,
         });
-        let mut workers = vec![
-            worker::start_quiet(&archive)?,
-            worker::start_flusher(&archive)?,
-            packing::start(&archive, 0)?,
-            packing::start(&archive, 1)?,
-            packing::start_sweep(&archive)?,
-            render::start_thumbnails(&archive)?,
-            segments::start(&archive)?,
-            scrub::start(&archive)?,
-            tier::start_walk(&archive)?,
-            tier::start_recalls(&archive)?,
-            tier::start_locks(&archive)?,
-            retain::start(&archive)?,
-        ];
-        workers.extend(proof::start(&archive)?.into_iter().chain([crate::ups::start_sweep(&archive)?]));
-        *archive.workers.lock() = workers;
+        if archive.options.background {
+            *archive.workers.lock() = start_workers(&archive)?;
+        }
         Ok(archive)
     }
 
@@ -254,35 +222,6 @@ impl Archive {
         self.record(Fact::Source(source.clone())).map_err(failed)?;
         *self.registry.write() = Registry::new(vec![facility], vec![source]);
         Ok(())
-    }
-
-    /// Whether objects are taken, and what should be looked at.
-    pub fn readiness(&self) -> Readiness {
-        let mut reasons: Vec<String> = self.health.reason().into_iter().collect();
-        if self.draining.load(Ordering::Relaxed) {
-            reasons.push("draining before a stop".into());
-        }
-        let ready = reasons.is_empty() && !self.journal.is_poisoned();
-        // A full disk refuses objects and loses none: worth saying, no reason to turn readers away.
-        if let Err(error) = self.journal.admit(0) {
-            reasons.push(error.to_string());
-        }
-        let alarm =
-            |alarm: &store::Alarm| format!("journal directory {} failed: {}", alarm.dir.display(), alarm.reason);
-        reasons.extend(self.journal.alarms().iter().chain(&self.facts.alarms()).chain(&self.ups.alarms()).map(alarm));
-        if self.failing.is_full() {
-            reasons.push("no hot volume has room for packs: add one, or release packs to the bucket".into());
-        }
-        let lost = self.scrub_report().alarms.len();
-        if lost > 0 {
-            reasons.push(format!("{lost} packs are damaged and have no sound copy: run khoanh scrub for their names"));
-        }
-        let volumes = self.packs.hot().volumes().into_iter();
-        let amiss = volumes.filter(|volume| matches!(volume.state, VolumeState::Gone | VolumeState::ReadOnly));
-        reasons.extend(amiss.map(|volume| format!("hot volume {} is {:?}", volume.dir.display(), volume.state)));
-        // The journal keeps what the ledger lacks.
-        reasons.extend(self.keeper.as_ref().and_then(|keeper| keeper.alarm()).into_iter().chain(self.epochs_alarm()));
-        Readiness { ready, reasons }
     }
 
     /// Whether one more object may begin.
@@ -329,16 +268,6 @@ impl Archive {
             self.index.flush()?;
         }
         Ok(())
-    }
-
-    /// Numbers for the operator.
-    pub fn stats(&self) -> Result<Stats, crate::FindError> {
-        Ok(Stats {
-            index: self.index.stats()?,
-            waiting: self.queue.depths(),
-            ingest_bytes: self.budget.used(),
-            free_bytes: self.journal.free_space().ok(),
-        })
     }
 
     /// The options it was opened with.
@@ -466,6 +395,26 @@ fn start_pipeline(
         committer.run();
     };
     Ok((turns, vec![spawn("sequencer", sequence)?, spawn("committer", commit)?]))
+}
+
+/// Starts what is done in the background.
+fn start_workers(archive: &Arc<Archive>) -> Result<Vec<JoinHandle<()>>, OpenError> {
+    let mut workers = vec![
+        worker::start_quiet(archive)?,
+        worker::start_flusher(archive)?,
+        packing::start(archive, 0)?,
+        packing::start(archive, 1)?,
+        packing::start_sweep(archive)?,
+        render::start_thumbnails(archive)?,
+        segments::start(archive)?,
+        scrub::start(archive)?,
+        tier::start_walk(archive)?,
+        tier::start_recalls(archive)?,
+        tier::start_locks(archive)?,
+        retain::start(archive)?,
+    ];
+    workers.extend(proof::start(archive)?.into_iter().chain([crate::ups::start_sweep(archive)?]));
+    Ok(workers)
 }
 
 impl Drop for Archive {

@@ -55,8 +55,8 @@ pub struct Options {
     pub image_cache: u64,
     /// Memory of frames that were decoded or encoded for an answer, in bytes.
     pub frame_cache: u64,
-    /// Whether anything is done in the background: packing, moving, scrubbing, executing plans. A command that only
-    /// looks leaves that to the server.
+    /// Whether anything is done in the background: packing, moving, scrubbing, executing plans. A command that asks or
+    /// changes a little leaves that to the server.
     pub background: bool,
     /// How packs are read again to find damage.
     pub scrub: ScrubOptions,

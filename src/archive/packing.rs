@@ -5,23 +5,28 @@
 //! orphan that the sweep removes, or the pack in use.
 //! Deliberately not here: giving the journal's space back ([`crate::segments`]), and the cloud.
 
+mod document;
+mod resting;
+
+pub(crate) use document::with_base;
+pub(crate) use resting::Failing;
+
 use crate::error::{OpenError, RetrieveError};
-use crate::metadata::BASE_PLACEHOLDER;
 use crate::open::{self, Archive};
 use crate::order;
 use crate::worker;
 use dataset::syntax::{EXPLICIT_BE, Syntax};
+use document::document;
 use index::{InstanceRow, PackRow, SeriesKey, SeriesRow};
 use model::attribute::key;
 use model::pack::{PackFact, Packed};
-use model::{AttrKey, Fact, Home, PackId, Uid};
-use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet};
+use model::{AttrKey, Fact, Home, PackId};
+use std::collections::HashMap;
 use std::io::BufWriter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use store::coding::PixelLayout;
 use store::hot::HotWriter;
 use store::pack::{FramePlaces, InstanceIn, Manifest, PackAbout, PackSummary, PackWriter};
@@ -33,68 +38,6 @@ const ROUND: usize = 64;
 const WRITE_BYTES: usize = 1 << 20;
 /// What a pack may need beside its files: headers and manifest, per instance.
 const BESIDE_BYTES: u64 = 4 << 10;
-/// Longest pause after a series could not be packed, in seconds; the first is a second, each further one twice as long.
-const PAUSE_MAX: u64 = 600;
-/// Longest prepared metadata taken into a pack, decoded.
-const DOCUMENT_MAX: u64 = 1 << 30;
-
-/// Pause after no hot volume had room.
-const FULL_PAUSE: Duration = Duration::from_secs(30);
-
-/// Series that could not be packed, and when to try again.
-#[derive(Default)]
-pub(crate) struct Failing {
-    series: Mutex<HashMap<SeriesKey, (u32, Instant)>>,
-    /// No hot volume had room for a pack: nothing is tried before this.
-    full_until: Mutex<Option<Instant>>,
-    /// Series that are being packed or merged.
-    turns: Mutex<HashSet<SeriesKey>>,
-}
-
-impl Failing {
-    /// Whether the series should be left alone now.
-    fn rests(&self, key: &SeriesKey) -> bool {
-        self.series.lock().get(key).is_some_and(|(_, until)| *until > Instant::now())
-    }
-
-    fn failed(&self, key: &SeriesKey) {
-        let mut failing = self.series.lock();
-        let (times, until) = failing.entry(key.clone()).or_insert((0, Instant::now()));
-        let pause = 1u64.checked_shl(*times).unwrap_or(PAUSE_MAX).min(PAUSE_MAX);
-        (*times, *until) = (times.saturating_add(1), Instant::now() + Duration::from_secs(pause));
-    }
-
-    fn done(&self, key: &SeriesKey) {
-        self.series.lock().remove(key);
-    }
-
-    /// Whether packing the series failed.
-    pub(crate) fn is_failing(&self, key: &SeriesKey) -> bool {
-        self.series.lock().contains_key(key)
-    }
-
-    /// Whether no hot volume had room a moment ago.
-    pub(crate) fn is_full(&self) -> bool {
-        self.full_until.lock().is_some_and(|until| until > Instant::now())
-    }
-
-    /// Notes that no hot volume has room, aloud the first time.
-    fn full(&self, error: &StoreError) {
-        let before = self.full_until.lock().replace(Instant::now() + FULL_PAUSE);
-        if before.is_none() {
-            tracing::error!(%error, "no hot volume has room: nothing is packed until one has");
-        }
-    }
-
-    fn has_room(&self) {
-        *self.full_until.lock() = None;
-    }
-
-    /// How many series cannot be packed now.
-    pub(crate) fn count(&self) -> usize {
-        self.series.lock().len()
-    }
-}
 
 /// Starts one of the threads that pack what is quiet: while one waits for the disk the other codes.
 pub(crate) fn start(archive: &Arc<Archive>, number: usize) -> Result<JoinHandle<()>, OpenError> {
@@ -154,21 +97,6 @@ fn round(archive: &Arc<Archive>, number: usize) -> Result<(), RetrieveError> {
         }
     }
     Ok(())
-}
-
-/// A series that somebody packs or merges; nobody else does meanwhile.
-struct Turn<'a>(&'a Failing, SeriesKey);
-
-impl Failing {
-    fn turn(&self, key: &SeriesKey) -> Option<Turn<'_>> {
-        self.turns.lock().insert(key.clone()).then(|| Turn(self, key.clone()))
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.0.turns.lock().remove(&self.1);
-    }
 }
 
 /// Packs everything of a series that is not yet in a pack, together with earlier parts that are small beside it.
@@ -441,60 +369,4 @@ fn instance_in(
         codestreams: archive.compresses(row),
         head,
     })
-}
-
-/// The DICOM JSON of the instances with BulkDataURIs relative to the series.
-fn document(archive: &Arc<Archive>, series: &SeriesKey, instances: &[InstanceRow]) -> Result<Vec<u8>, RetrieveError> {
-    let row = archive.index().series(series)?;
-    let whole =
-        row.filter(|row| row.version_fact == 0 && row.instances == u64::try_from(instances.len()).unwrap_or(u64::MAX));
-    let coded = match whole {
-        Some(row) => archive.series_document(&row)?,
-        None => Arc::new(archive.document(instances)?),
-    };
-    let unread = |error: std::io::Error| RetrieveError::Unavailable { what: format!("prepared metadata: {error}") };
-    let mut json = Vec::new();
-    let decoder = zstd::stream::read::Decoder::new(coded.as_slice()).map_err(unread)?;
-    std::io::Read::read_to_end(&mut std::io::Read::take(decoder, DOCUMENT_MAX), &mut json).map_err(unread)?;
-    Ok(replaced(&json, base_of(&series.study.study, &series.series).as_bytes(), b""))
-}
-
-/// A relative BulkDataURI of a document in a pack, up to where it goes on with the instance's UID ...
-const RELATIVE: &[u8] = b"\"BulkDataURI\":\"instances/";
-
-/// What stands before `instances/` in the BulkDataURIs of a document that is served.
-fn base_of(study: &Uid, series: &Uid) -> String {
-    format!("{BASE_PLACEHOLDER}/studies/{study}/series/{series}/")
-}
-
-/// The document of a pack with its BulkDataURIs as they are kept for serving.
-pub(crate) fn with_base(json: &[u8], series: &SeriesKey) -> Vec<u8> {
-    let full = format!("\"BulkDataURI\":\"{}instances/", base_of(&series.study.study, &series.series));
-    replaced(json, RELATIVE, full.as_bytes())
-}
-
-/// The bytes with every occurrence of some replaced by others.
-fn replaced(bytes: &[u8], what: &[u8], by: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some(at) = memchr::memmem::find(rest, what) {
-        let (before, behind) = rest.split_at_checked(at).unwrap_or((rest, &[]));
-        out.extend_from_slice(before);
-        out.extend_from_slice(by);
-        rest = behind.get(what.len()..).unwrap_or_default();
-    }
-    out.extend_from_slice(rest);
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_replaced_is_replaced_everywhere_and_nothing_else() {
-        assert_eq!(replaced(b"abcabcxab", b"abc", b""), b"xab");
-        assert_eq!(replaced(b"abcxab", b"abc", b"abcabc"), b"abcabcxab");
-        assert_eq!(replaced(b"", b"abc", b"d"), b"");
-    }
 }

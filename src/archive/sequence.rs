@@ -36,6 +36,13 @@ pub(crate) enum Work {
     Fact(Box<Fact>, Ticket),
 }
 
+impl Work {
+    /// Whether it is of the archive's own: it goes on when nothing is taken from senders any more.
+    const fn is_own(&self) -> bool {
+        matches!(self, Self::Again(..) | Self::Fact(..))
+    }
+}
+
 impl Weight for Work {
     fn weight(&self) -> u64 {
         match self {
@@ -186,6 +193,12 @@ impl Sequencer {
         if works.is_empty() {
             return true;
         }
+        let own = works.iter().filter(|work| work.is_own()).count();
+        if own > 0 && own < works.len() && self.journal.is_low() {
+            // Objects that came in a moment too late are refused alone.
+            let (own, objects): (Vec<Work>, Vec<Work>) = works.into_iter().partition(Work::is_own);
+            return self.take_on(own) && self.take_on(objects);
+        }
         self.pending.forget(self.settlement.applied_seq.load(Ordering::Acquire));
         let first_seq = self.next_seq;
         let Some(batch) = self.append(works, first_seq) else { return true };
@@ -200,6 +213,7 @@ impl Sequencer {
     fn append(&mut self, works: Vec<Work>, first_seq: u64) -> Option<Batch> {
         let mut batch = Batch::default();
         let mut records = Vec::with_capacity(works.len());
+        let own = works.iter().all(Work::is_own);
         for work in works {
             match work {
                 Work::Fact(fact, ticket) => {
@@ -216,7 +230,7 @@ impl Sequencer {
                 }
             }
         }
-        if let Err(error) = self.write(records, &mut batch) {
+        if let Err(error) = self.write(records, own, &mut batch) {
             self.next_seq = first_seq;
             self.pending.roll_back(first_seq);
             if self.journal.is_poisoned() {
@@ -277,7 +291,7 @@ impl Sequencer {
         Some(RetentionFact::LateInstance { study, seq: head.seq, destroyed_at, at: head.received })
     }
 
-    fn write(&mut self, records: Vec<(Fact, Body)>, batch: &mut Batch) -> Result<(), IngestError> {
+    fn write(&mut self, records: Vec<(Fact, Body)>, own: bool, batch: &mut Batch) -> Result<(), IngestError> {
         if records.is_empty() {
             return Ok(());
         }
@@ -290,7 +304,7 @@ impl Sequencer {
             encoded.push(Record { head, body });
             facts.push(fact);
         }
-        let placed = self.journal.append(&encoded)?;
+        let placed = if own { self.journal.append_own(&encoded) } else { self.journal.append(&encoded) }?;
         let entries = facts.into_iter().zip(placed);
         batch.entries =
             entries.map(|(fact, (lsn, place))| Entry { lsn, fact, home: Some(Home::Journal(place)) }).collect();

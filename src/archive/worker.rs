@@ -17,20 +17,18 @@ const PACE: Duration = Duration::from_millis(250);
 /// Series or studies taken per round.
 const ROUND: usize = 256;
 
-/// Calls `work` at the pace until the archive stops or is dropped; never where nothing is to be done in the background.
+/// Calls `work` at the pace until the archive stops or is dropped.
 pub(crate) fn every(
     archive: &Arc<Archive>,
     name: &'static str,
     mut work: impl FnMut(&Arc<Archive>) + Send + 'static,
 ) -> Result<JoinHandle<()>, OpenError> {
-    let (stopping, idle) = (archive.stopping(), !archive.options().background);
+    let stopping = archive.stopping();
     let weak: Weak<Archive> = Arc::downgrade(archive);
     spawn(name, move || {
         while !stopping.load(Ordering::Relaxed) {
             let Some(archive) = weak.upgrade() else { return };
-            if !idle {
-                work(&archive);
-            }
+            work(&archive);
             drop(archive);
             std::thread::park_timeout(PACE);
         }

@@ -8,7 +8,7 @@
 //! A writer or a finished body that is dropped without a record takes its file away; what a crash leaves is
 //! removed by [`crate::Journal::remove_orphans`].
 
-use crate::journal::{BLOB_DIR, ChunkSums, Files, Shared};
+use crate::journal::{BLOB_DIR, ChunkSums, Files, Shared, Whose};
 use crate::{Open, StoreError};
 use model::Lsn;
 use std::collections::HashSet;
@@ -86,7 +86,7 @@ impl BlobWriter {
         if self.len - self.kicked >= WRITEBACK_BYTES {
             self.shared.mirror.start_writeback(&self.files, self.kicked, self.len - self.kicked);
             self.kicked = self.len;
-            self.shared.need_space(0)?;
+            self.shared.need_space(Whose::Senders, 0)?;
         }
         Ok(())
     }

@@ -54,14 +54,18 @@ pub struct JournalOptions {
     pub blob_above: u64,
     /// Appends are refused while fewer bytes than this are free.
     pub reserve_bytes: u64,
+    /// The same for [`Journal::append_own`]: less, so that what gives space back goes on when nothing is taken any more.
+    pub own_reserve_bytes: u64,
     /// Free segments kept for reuse; more are removed.
     pub spare_segments: usize,
 }
 
 impl JournalOptions {
-    /// The defaults: 256 MiB segments, own files above 16 MiB, 1 GiB kept free.
+    /// The defaults: 256 MiB segments, own files above 16 MiB, 1 GiB kept free, 64 MiB by the archive's own records.
     pub fn new(dirs: Vec<PathBuf>) -> Self {
-        Self { dirs, segment_bytes: 256 << 20, blob_above: 16 << 20, reserve_bytes: 1 << 30, spare_segments: 4 }
+        let (segment_bytes, blob_above) = (256 << 20, 16 << 20);
+        let (reserve_bytes, own_reserve_bytes) = (1 << 30, 64 << 20);
+        Self { dirs, segment_bytes, blob_above, reserve_bytes, own_reserve_bytes, spare_segments: 4 }
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -144,6 +148,15 @@ pub(crate) struct Shared {
     poisoned: AtomicBool,
 }
 
+/// Whose records are to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// What comes from outside.
+    Senders,
+    /// The archive's own: with them space becomes free.
+    Own,
+}
+
 /// What was written and not synced.
 #[derive(Default)]
 pub(crate) struct Unsynced {
@@ -182,8 +195,12 @@ impl Shared {
     }
 
     /// Refuses when fewer than the reserve and `more` bytes are free.
-    pub(crate) fn need_space(&self, more: u64) -> Result<(), StoreError> {
-        let needed = self.options.reserve_bytes.saturating_add(more);
+    pub(crate) fn need_space(&self, whose: Whose, more: u64) -> Result<(), StoreError> {
+        let reserve = match whose {
+            Whose::Senders => self.options.reserve_bytes,
+            Whose::Own => self.options.own_reserve_bytes.min(self.options.reserve_bytes),
+        };
+        let needed = reserve.saturating_add(more);
         let free = self.mirror.free_space()?;
         if free < needed { Err(StoreError::Full { needed, free }) } else { Ok(()) }
     }
@@ -236,7 +253,20 @@ impl Journal {
     pub fn append(&self, records: &[Record]) -> Result<Vec<(Lsn, Place)>, StoreError> {
         self.shared.refuse_when_poisoned()?;
         let prepared = batch::prepare(records)?;
-        self.writer.lock().append(&self.shared, records, prepared)
+        self.writer.lock().append(&self.shared, records, prepared, Whose::Senders)
+    }
+
+    /// The same for records of the archive's own: its facts, and what is written again so that a segment can go. They
+    /// go on below the reserve, in segments that are only as long as must be, down to a reserve of their own.
+    pub fn append_own(&self, records: &[Record]) -> Result<Vec<(Lsn, Place)>, StoreError> {
+        self.shared.refuse_when_poisoned()?;
+        let prepared = batch::prepare(records)?;
+        self.writer.lock().append(&self.shared, records, prepared, Whose::Own)
+    }
+
+    /// Whether nothing is taken from senders because the reserve is touched.
+    pub fn is_low(&self) -> bool {
+        matches!(self.shared.need_space(Whose::Senders, 0), Err(StoreError::Full { .. }))
     }
 
     /// Makes everything durable that was appended before the call, and returns the newest such number.
@@ -280,11 +310,13 @@ impl Journal {
         let room = self.shared.room.load(Ordering::Relaxed);
         match bytes {
             // Space inside a segment is already allocated.
-            inline if inline <= self.shared.options.blob_above && inline < room => self.shared.need_space(0),
-            inline if inline <= self.shared.options.blob_above => {
-                self.shared.need_space(self.shared.options.segment_bytes)
+            inline if inline <= self.shared.options.blob_above && inline < room => {
+                self.shared.need_space(Whose::Senders, 0)
             }
-            blob => self.shared.need_space(blob),
+            inline if inline <= self.shared.options.blob_above => {
+                self.shared.need_space(Whose::Senders, self.shared.options.segment_bytes)
+            }
+            blob => self.shared.need_space(Whose::Senders, blob),
         }
     }
 

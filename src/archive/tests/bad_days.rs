@@ -200,6 +200,71 @@ fn a_flipped_bit_in_one_copy_of_the_keys_is_mended_and_in_both_refused() {
     assert!(Archive::open(options).is_err(), "a hold is passed over");
 }
 
+/// Every byte of two studies, each answered or refused.
+fn answers(archive: &Archive) -> Vec<Result<Vec<u8>, crate::RetrieveError>> {
+    let select = |name: &str| {
+        let target = crate::Target::Study(uid(name));
+        archive.select(&model::Caller::demo(), model::Scope::Shared, &target).map(|found| found.instances)
+    };
+    let mut answers = Vec::new();
+    for name in ["1.2.1", "1.2.22"] {
+        match select(name) {
+            Ok(rows) => answers.extend(rows.iter().map(|row| archive.read(row, 0..row.file_len))),
+            Err(error) => answers.push(Err(error)),
+        }
+    }
+    answers
+}
+
+#[test]
+fn a_flipped_bit_in_any_other_file_is_refused_or_changes_no_answer() {
+    let mut random = seeded();
+    let (bench, hand) = archive(true);
+    let stored = fill(&bench, &hand).len();
+    bench.archive.make_hold(hold(HoldTarget::Study(study("1.2.22")))).expect("held");
+    let plan = plan_of(&bench);
+    until("packed", || all_packed(&bench));
+    bench.archive.scrub_now(&std::sync::atomic::AtomicBool::new(false), &mut |_| {}).expect("a pass");
+    let expected = answers(&bench.archive);
+    assert!(expected.len() == stored && expected.iter().all(Result::is_ok), "{}", expected.len());
+    let still = close(bench);
+    // These have tests of their own, here and in the store's rooms.
+    let own = ["index", "journal", "keys", "keys.copy", "packs", "ledger"];
+    let names: Vec<PathBuf> = below(&still.options.data, |name| name != "LOCK")
+        .into_iter()
+        .filter_map(|path| Some(path.strip_prefix(&still.options.data).ok()?.to_owned()))
+        .filter(|name| !own.iter().any(|own| name.starts_with(own)))
+        .collect();
+    for known in ["FORMAT", "volumes", "scrub.json", "ledger.pem", "epoch.keys"] {
+        assert!(names.iter().any(|name| name == Path::new(known)), "{known} is not among {names:?}");
+    }
+    assert!(names.iter().any(|name| name.starts_with("retention/plans")), "{names:?}");
+    let (mut refused, mut errors, mut right) = (0, 0, 0);
+    for name in names.iter().chain(&names) {
+        let (_folder, options) = copied(&still, "flipped");
+        let place = flip(&[options.data.join(name)], &mut random);
+        let Ok(archive) = Archive::open(options) else {
+            refused += 1;
+            continue;
+        };
+        for (answer, expected) in answers(&archive).iter().zip(&expected) {
+            match (answer, expected) {
+                (Ok(answer), Ok(expected)) if answer == expected => right += 1,
+                (Err(_), _) => errors += 1,
+                _ => panic!("{place}: other bytes"),
+            }
+        }
+        assert_eq!(archive.holds().len(), 1, "{place}: the hold is gone");
+        // A plan is executed only by the text that was approved.
+        if name.starts_with("retention/plans") {
+            let approved = archive.approve_plan(&plan, person("Minh"), String::new());
+            assert!(approved.is_err(), "{place}: another text was approved");
+        }
+    }
+    println!("{} files: {refused} refused, {errors} errors, {right} right answers", names.len());
+    assert!(refused > 0 && right > 0);
+}
+
 #[test]
 fn a_full_hot_volume_is_an_alarm_and_stops_nothing_but_packing() {
     let full = |options: &mut Options, reserve: u64| {
@@ -235,6 +300,33 @@ fn a_full_hot_volume_is_an_alarm_and_stops_nothing_but_packing() {
     assert!(!full_now(&bench));
     read(&bench);
     assert_eq!(rows(&bench, "1.2.1").len(), 4);
+}
+
+#[test]
+fn on_a_full_disk_nothing_is_taken_and_packing_gives_the_journals_space_back() {
+    let bench = super::packs::packing().reopen_with(|options| options.packs.enabled = false);
+    let sent: Vec<Object> = (1..=60)
+        .map(|number| Object { number, pixels: 16 << 10, ..Object::new(&format!("1.2.1.1.{number}")) })
+        .collect();
+    sent.iter().for_each(|object| drop(bench.store(object).expect("stored")));
+    assert!(bench.archive.journal().segments().len() > 4);
+    // Less is free than the reserve asks for.
+    let bench = bench.reopen_with(|options| {
+        options.packs.enabled = true;
+        options.reserve_bytes = u64::MAX / 4;
+    });
+    let refused = bench.store(&Object { number: 61, ..Object::new("1.2.1.1.61") });
+    assert!(matches!(refused, Err(IngestError::OutOfSpace)), "{refused:?}");
+    until("packed", || rows(&bench, "1.2.1").iter().all(|row| row.home.journal().is_none()));
+    until("only one segment stays", || bench.archive.journal().segments().len() == 1);
+    for row in rows(&bench, "1.2.1") {
+        let bytes = bench.archive.read(&row, u64::from(row.meta_len)..row.file_len).expect("read");
+        let object = sent.iter().find(|object| object.sop == row.sop_instance.as_str());
+        assert!(bytes == object.expect("sent").bytes(), "{}", row.sop_instance);
+    }
+    let bench = bench.reopen_with(|options| options.reserve_bytes = 0);
+    bench.store(&Object { number: 61, ..Object::new("1.2.1.1.61") }).expect("taken again");
+    until("packed", || rows(&bench, "1.2.1").iter().filter(|row| row.home.journal().is_none()).count() == 61);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The archive as its users meet it, over a real journal and index in a folder of its own.
 
+mod background;
 mod backup;
 mod bad_days;
 mod commitment;
@@ -16,9 +17,11 @@ mod pictures;
 mod recover;
 mod rejecting;
 mod retain;
+mod scrub;
 mod sealed;
 mod see;
 mod transcode;
+mod usage;
 
 use crate::{Archive, Form, IngestError, Options, Stored};
 use model::{FacilityCode, Source, Uid, Via};
@@ -152,9 +155,15 @@ impl Bench {
 
     /// Stops and opens again.
     pub(crate) fn reopen(self) -> Self {
-        let Self { archive, options, folder } = self;
+        self.reopen_with(|_| {})
+    }
+
+    /// The same with other options.
+    pub(crate) fn reopen_with(self, change: impl FnOnce(&mut Options)) -> Self {
+        let Self { archive, mut options, folder } = self;
         archive.close(Duration::from_secs(20)).expect("close");
         drop(archive);
+        change(&mut options);
         let archive = Archive::open(options.clone()).expect("open again");
         Self { archive, options, folder }
     }

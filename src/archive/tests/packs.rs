@@ -251,7 +251,7 @@ fn a_series_is_cut_into_parts_by_size() {
 }
 
 /// Somewhere else, as a bucket is: copies in a folder.
-struct Elsewhere(PathBuf);
+pub(crate) struct Elsewhere(pub(crate) PathBuf);
 
 impl Elsewhere {
     fn path(&self, row: &PackRow) -> PathBuf {
@@ -299,82 +299,6 @@ impl Far for Elsewhere {
     }
 }
 
-fn flip(path: &Path, rng: &mut fastrand::Rng) {
-    let mut bytes = std::fs::read(path).expect("the pack");
-    let at = rng.usize(..bytes.len());
-    bytes[at] ^= 1 << rng.u8(..8);
-    std::fs::write(path, bytes).expect("written");
-}
-
-#[test]
-fn scrubbing_finds_every_flipped_bit_and_repairs_it_from_the_other_copy() {
-    let bench = packing();
-    let folder = bench.folder.path().join("elsewhere");
-    std::fs::create_dir_all(&folder).expect("folder");
-    bench.archive.packs().connect(Some(Box::new(Elsewhere(folder.clone()))));
-    for series in 1..=20 {
-        for number in 1..=3 {
-            bench.store(&object(series, number)).expect("stored");
-        }
-    }
-    until("packed", || rows(&bench).len() == 60 && all_packed(&bench));
-    let packs = bench.archive.index().packs(None, 100).expect("packs");
-    for row in &packs {
-        let copy = bench.archive.packs().put_far(row, 1).expect("put");
-        let fact = PackFact::Tiered { pack: row.pack, copy };
-        bench.archive.record(Fact::Pack(Box::new(fact))).expect("recorded");
-    }
-    let stop = AtomicBool::new(false);
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let (mut found, mut repaired) = (0, 0);
-    for _ in 0..5 {
-        let hot = pack_files(&bench.options);
-        // Of every pack one copy, now here, now there: 100 flips in all.
-        for (at, row) in packs.iter().enumerate() {
-            let name = format!("{}.zip", row.pack);
-            let file = hot.iter().find(|path| path.ends_with(&name)).expect("hot");
-            if (at + found) % 2 == 0 {
-                flip(file, &mut rng)
-            } else {
-                flip(&folder.join(row.pack.to_string()), &mut rng)
-            }
-        }
-        let report = bench.archive.scrub_now(&stop, &mut |_| {}).expect("a pass");
-        assert!(report.alarms.is_empty() && report.ended.is_some(), "{report:?}");
-        found += usize::try_from(report.damaged).expect("few");
-        repaired += usize::try_from(report.repaired).expect("few");
-    }
-    assert_eq!((found, repaired), (100, 100), "seed {seed}");
-    let report = bench.archive.scrub_now(&stop, &mut |_| {}).expect("a pass");
-    assert_eq!((report.packs, report.damaged), (20, 0), "seed {seed}: {report:?}");
-    let verified = bench.archive.verify(&stop, &mut |_| {}).expect("verify");
-    assert_eq!((verified.instances, verified.damaged), (60, 0));
-}
-
-#[test]
-fn a_pack_without_a_sound_copy_is_an_alarm_that_names_the_study_until_it_is_mended() {
-    let bench = packing();
-    bench.store(&object(1, 1)).expect("stored");
-    until("packed", || rows(&bench).len() == 1 && all_packed(&bench));
-    let path = pack_files(&bench.options).pop().expect("a pack");
-    let whole = std::fs::read(&path).expect("the pack");
-    flip(&path, &mut fastrand::Rng::with_seed(3));
-    let stop = AtomicBool::new(false);
-    let report = bench.archive.scrub_now(&stop, &mut |_| {}).expect("a pass");
-    assert_eq!((report.damaged, report.repaired, report.alarms.len()), (1, 0, 1), "{report:?}");
-    assert_eq!(report.alarms[0].study, uid("1.2.1"));
-    let readiness = bench.archive.readiness();
-    assert!(readiness.ready && readiness.reasons.iter().any(|reason| reason.contains("khoanh scrub")), "{readiness:?}");
-    // The alarm outlives a restart, and ends with the damage.
-    let bench = bench.reopen();
-    assert_eq!(bench.archive.scrub_report().alarms.len(), 1);
-    std::fs::write(&path, whole).expect("mended");
-    let report = bench.archive.scrub_now(&stop, &mut |_| {}).expect("a pass");
-    assert_eq!((report.damaged, report.alarms.len()), (0, 0), "{report:?}");
-}
-
 #[test]
 fn parts_of_a_series_become_one_before_they_go_away() {
     let bench = packing();
@@ -402,4 +326,32 @@ fn parts_of_a_series_become_one_before_they_go_away() {
     }
     let report = bench.archive.verify(&AtomicBool::new(false), &mut |_| {}).expect("verify");
     assert_eq!((report.instances, report.damaged), (12, 0), "{report:?}");
+}
+
+#[test]
+fn parts_with_a_copy_elsewhere_are_never_written_anew() {
+    let bench = packing();
+    let folder = bench.folder.path().join("elsewhere");
+    std::fs::create_dir_all(&folder).expect("folder");
+    bench.archive.packs().connect(Some(Box::new(Elsewhere(folder))));
+    bench.store(&object(1, 1)).expect("stored");
+    until("packed", || rows(&bench).len() == 1 && all_packed(&bench));
+    let copied = bench.archive.index().packs(None, 10).expect("packs").remove(0);
+    let copy = bench.archive.packs().put_far(&copied, 1).expect("put");
+    bench.archive.record(Fact::Pack(Box::new(PackFact::Tiered { pack: copied.pack, copy }))).expect("recorded");
+    // More than it holds comes late: a part that lies here alone would be taken into the new one.
+    for number in 2..=5 {
+        bench.store(&object(1, number)).expect("stored");
+    }
+    until("packed", || rows(&bench).len() == 5 && all_packed(&bench));
+    let series = rows(&bench)[0].key.clone();
+    until("the late ones are one part", || {
+        crate::packing::merge(&bench.archive, &series).expect("merged");
+        bench.archive.index().packs_of(&series).expect("packs").len() == 2
+    });
+    assert!(!crate::packing::merge(&bench.archive, &series).expect("nothing to merge"));
+    let parts = bench.archive.index().packs_of(&series).expect("packs");
+    let kept = parts.iter().find(|part| part.pack == copied.pack).expect("the part with a copy stays");
+    assert_eq!((kept.instances, kept.sha256, kept.cold.is_some()), (1, copied.sha256, true));
+    assert_eq!(parts.iter().map(|part| part.instances).sum::<u64>(), 5);
 }

@@ -5,18 +5,22 @@
 //! where the bucket cannot be reached or a lock keeps the object.
 //! Deliberately not here: what goes to the cloud and when, and facts; see the module above.
 
-use super::epochs::secret;
+mod clients;
+mod doubting;
+
+pub(crate) use clients::connect;
+
 use super::options::{CloudOptions, KeyOptions};
 use super::ring::Ring;
 use crate::clock::Clock;
 use crate::error::OpenError;
+use clients::{fingerprint, kept_probe};
+use doubting::Doubting;
 use model::pack::ColdCopy;
 use model::{Digest, FacilityCode};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
-use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -404,84 +408,11 @@ impl Cloud {
     }
 }
 
-/// The plain side of an envelope that the cache may hold wrongly: what does not open is fetched once more.
-struct Doubting<R> {
-    far: R,
-    cache: Arc<PieceCache>,
-    file: PackFile,
-}
-
-impl<R: ReadAt> ReadAt for Doubting<R> {
-    fn read_at(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
-        match self.far.read_at(range.clone()) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                self.cache.doubt(self.file);
-                let again = self.far.read_at(range);
-                if again.is_err() {
-                    // What is wrong stays out of the cache, so that a repaired copy is seen.
-                    self.cache.doubt(self.file);
-                }
-                again
-            }
-            answer => answer,
-        }
-    }
-
-    fn len(&self) -> u64 {
-        self.far.len()
-    }
-}
-
 fn of_length(name: &PackName, plain: &dyn ReadAt) -> Result<(), StoreError> {
     match plain.len() == name.len {
         true => Ok(()),
         false => Err(StoreError::Envelope { what: "the copy in the cloud has another length" }),
     }
-}
-
-/// Clients of a bucket that keep to the rates and hours of the options; uploads note their parts in `work`.
-///
-/// # Errors
-/// Options that cannot be used.
-pub(crate) fn connect(options: &CloudOptions, work: PathBuf, clock: Arc<dyn Clock>) -> Result<Cold, OpenError> {
-    let offset = options.utc_offset;
-    let hour = Arc::new(move || hour_of(clock.now_ms(), offset));
-    Ok(Cold::open(client(options, work)?, Throttle::by_hour(options.upload_rates, hour))?)
-}
-
-fn client(options: &CloudOptions, work: PathBuf) -> Result<ColdOptions, OpenError> {
-    let failed =
-        |source| StoreError::Io { action: "read the secret key in", path: options.secret_key_file.clone(), source };
-    let secret_key = secret(&options.secret_key_file).map_err(failed)?;
-    let mut cold = ColdOptions::new(options.endpoint.as_deref(), &options.region, &options.bucket, work)
-        .with_credentials(&options.access_key, &secret_key);
-    cold.prefix.clone_from(&options.prefix);
-    cold.path_style = options.path_style;
-    cold.authority.clone_from(&options.authority);
-    cold.part_bytes = options.part_bytes;
-    cold.parallel = options.parallel;
-    Ok(cold)
-}
-
-/// Notes about one bucket must not be read as those of another.
-fn fingerprint(options: &CloudOptions) -> String {
-    let mut sum = Sha256::new();
-    for part in [options.endpoint.as_deref().unwrap_or(""), &options.region, &options.bucket, &options.prefix] {
-        sum.update(part);
-        sum.update([0]);
-    }
-    sum.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn kept_probe(work: &Path) -> Option<BucketProbe> {
-    let bytes = std::fs::read(work.join("probe.json")).ok()?;
-    serde_json::from_slice(&bytes).ok()
-}
-
-/// The hour of the day at a place so many hours ahead of UTC.
-fn hour_of(now_ms: u64, offset: i8) -> u8 {
-    let hours = i64::try_from(now_ms / 3_600_000).unwrap_or(0) + i64::from(offset);
-    u8::try_from(hours.rem_euclid(24)).unwrap_or(0)
 }
 
 fn digest(source: &dyn ReadAt) -> Result<[u8; 32], StoreError> {
@@ -495,6 +426,3 @@ fn digest(source: &dyn ReadAt) -> Result<[u8; 32], StoreError> {
     }
     Ok(sum.finalize().into())
 }
-
-#[cfg(test)]
-mod tests;

@@ -172,24 +172,23 @@ impl Archive {
         }
     }
 
+    /// The same, counted now where nobody walks in the background.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub fn tier_status_now(&self) -> Result<TierStatus, TierError> {
+        if !self.options().background {
+            *self.tiers().walked.lock() = self.count_packs()?;
+        }
+        Ok(self.tier_status())
+    }
+
     /// What a walk over all packs would do now; with `act` it begins, and whatever rested is tried at once.
     ///
     /// # Errors
     /// Those of the index.
     pub fn tier_run(&self, act: bool) -> Result<Tally, TierError> {
-        let mut tally = Tally::default();
-        let mut after = None;
-        loop {
-            let page = self.index().packs(after, PAGE)?;
-            for row in &page {
-                let (action, _) = self.tier_decision(row)?;
-                tally.count(row, action, self.tiers().wishes.is_restoring(row.pack));
-                after = Some(row.pack);
-            }
-            if page.len() < PAGE {
-                break;
-            }
-        }
+        let tally = self.count_packs()?.tally;
         if act {
             self.tiers().hurry();
         }
@@ -244,6 +243,3 @@ impl Archive {
         Ok(self.packs().hot().forget(directory)?)
     }
 }
-
-/// Packs taken from the index at once.
-const PAGE: usize = 1_024;

@@ -227,6 +227,26 @@ impl Archive {
         Ok((tiers.policies.decide(&facts), tiers.policies.row(&facts).map(|row| row.name.clone())))
     }
 
+    /// Counts every pack as it lies now, with what is due; nothing is moved.
+    pub(super) fn count_packs(&self) -> Result<Walked, TierError> {
+        let (mut counted, mut after) = (Walked::default(), None);
+        loop {
+            let page = self.index().packs(after, PAGE)?;
+            for row in &page {
+                let (action, policy) = self.tier_decision(row)?;
+                if let Some(name) = policy {
+                    *counted.policies.entry(name).or_insert(0) += 1;
+                }
+                self.tier_count(row, action, &mut counted);
+            }
+            after = page.last().map(|row| row.pack);
+            if page.len() < PAGE {
+                counted.at = self.now_ms();
+                return Ok(counted);
+            }
+        }
+    }
+
     /// Looks at one pack: counts it when nothing is due, else gives it back.
     fn tier_look(&self, row: &PackRow, counted: &mut Walked) -> Result<Option<PackRow>, TierError> {
         let (action, policy) = self.tier_decision(row)?;

@@ -9,7 +9,7 @@
 use super::batch::{Batch, Prepared};
 use super::layout::{ALIGN, BLOCK, MARK, ROSTER, RecordHeader, SEAL, Salt, SegmentHeader};
 use super::mirror::segment_name;
-use super::{Body, Files, Record, Shared};
+use super::{Body, Files, Record, Shared, Whose};
 use crate::{Open, StoreError};
 use model::{Lsn, Place};
 use std::collections::VecDeque;
@@ -25,6 +25,8 @@ const SMALL_BATCH: u64 = 64 << 10;
 /// Batches from this many bytes on start going to the disk before their sync asks for it.
 const WRITEBACK_FROM: u64 = 1 << 20;
 
+/// Least length of a segment that is begun on a full disk, in bytes.
+const SHORT: u64 = 4 << 20;
 /// Room left behind moved records for those to come, in bytes.
 const MOVE_ROOM: u64 = 1 << 10;
 
@@ -87,9 +89,10 @@ impl Writer {
         shared: &Shared,
         records: &[Record],
         prepared: Vec<Prepared>,
+        whose: Whose,
     ) -> Result<Vec<(Lsn, Place)>, StoreError> {
         shared.refuse_when_poisoned()?;
-        let mut fresh = self.make_room(shared, &prepared)?;
+        let mut fresh = self.make_room(shared, &prepared, whose)?;
         let written = self.write(shared, records, &prepared, &mut fresh);
         self.free.extend(fresh.into_iter().map(|slot| (slot.number, slot.generation)));
         // Even after a failed write a whole record may lie in the file; orphans go at the next start.
@@ -107,8 +110,13 @@ impl Writer {
     }
 
     /// Takes the segments the batch will need before anything of it is written, so that it is all or none.
-    fn make_room(&mut self, shared: &Shared, prepared: &[Prepared]) -> Result<VecDeque<Slot>, StoreError> {
-        shared.need_space(0)?;
+    fn make_room(
+        &mut self,
+        shared: &Shared,
+        prepared: &[Prepared],
+        whose: Whose,
+    ) -> Result<VecDeque<Slot>, StoreError> {
+        shared.need_space(whose, 0)?;
         let (mut offset, mut capacity) = self.active.as_ref().map_or((0, 0), |a| (a.offset, a.capacity));
         let mut fresh: VecDeque<Slot> = VecDeque::new();
         for one in prepared {
@@ -120,7 +128,7 @@ impl Writer {
             }
             let start = BLOCK + roster_total(shared, fresh.len());
             let slot = if fits(start, total, shared.options.segment_bytes) {
-                self.slot(shared)
+                self.slot(shared, whose, start + total + 2 * ALIGN)
             } else {
                 Err(too_large(shared.options.segment_bytes.saturating_sub(start + 2 * ALIGN)))
             };
@@ -225,7 +233,8 @@ impl Writer {
         if self.active.as_ref().is_none_or(|active| active.header.first_lsn >= first) {
             return Ok(());
         }
-        let slot = self.slot(shared)?;
+        let bytes = BLOCK + roster_total(shared, 0) + MOVE_ROOM;
+        let slot = self.slot(shared, Whose::Own, bytes)?;
         let begun = self.seal(shared).and_then(|()| self.begin(shared, slot, first, false));
         begun.map_err(|error| shared.poison(error))?;
         shared.room.store(self.room(), Ordering::Relaxed);
@@ -245,17 +254,25 @@ impl Writer {
         Ok(())
     }
 
-    /// A free segment, or a new one.
-    pub(crate) fn slot(&mut self, shared: &Shared) -> Result<Slot, StoreError> {
+    /// A free segment, or a new one. Where a whole one would touch the reserve the archive's own records get a short one,
+    /// of at least so many bytes.
+    fn slot(&mut self, shared: &Shared, whose: Whose, bytes: u64) -> Result<Slot, StoreError> {
+        let whole = shared.options.segment_bytes;
+        let len = match whose {
+            Whose::Own if shared.need_space(Whose::Senders, whole).is_err() => {
+                bytes.max(SHORT).next_multiple_of(BLOCK).min(whole)
+            }
+            _ => whole,
+        };
         let (number, generation) = match self.free.pop() {
             Some(known) => known,
             None => {
-                shared.need_space(shared.options.segment_bytes)?;
+                shared.need_space(whose, len)?;
                 self.highest += 1;
                 (self.highest, 0)
             }
         };
-        let slot = open_slot(shared, number, generation, shared.options.segment_bytes);
+        let slot = open_slot(shared, number, generation, len);
         if slot.is_err() {
             self.free.push((number, generation));
         }
@@ -340,7 +357,9 @@ impl Writer {
     pub(crate) fn release(&mut self, shared: &Shared, header: &SegmentHeader, clean: bool) -> Result<(), StoreError> {
         let number = header.number;
         shared.segments.write().remove(&number);
-        if self.free.len() < shared.options.spare_segments && !clean {
+        // A spare is space that nobody else can use: on a full disk it is given back.
+        let spared = self.free.len() < shared.options.spare_segments && shared.need_space(Whose::Senders, 0).is_ok();
+        if spared && !clean {
             self.free.push((number, header.generation));
             return Ok(());
         }
