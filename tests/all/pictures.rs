@@ -1,10 +1,12 @@
 //! Pictures of the corpus by the whole program: decoders run in their own processes, whatever the syntax.
 //!
-//! Samples are compared with other software where frames are decoded; here pictures of one image in several
-//! lossless syntaxes are compared with each other, and nothing answers with an error of the server.
+//! Frames and pictures are compared with other software, sample by sample (`scripts/compare_pictures.py`); pictures of
+//! one image in several lossless syntaxes with each other; and nothing answers with an error of the server.
 
 use crate::corpus;
+use crate::interop::python;
 use crate::roundtrip::start;
+use std::process::Command;
 use std::time::Duration;
 use testkit::http::{Answer, Client, instance_path};
 use testkit::modality::{Sending, send};
@@ -45,6 +47,23 @@ fn an_image_looks_the_same_in_every_lossless_syntax() {
             assert!(answer.body == expected.body, "{file} looks different from {plain}");
         }
     }
+}
+
+#[test]
+fn frames_and_pictures_are_what_other_software_makes_of_the_files() {
+    let (server, _folder) = start();
+    let output = Command::new(python())
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/compare_pictures.py"))
+        .arg(format!("http://{}/dicom-web", server.http))
+        .arg("--files")
+        .arg(corpus::folder())
+        .args(["--store", "--strict"])
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}; run scripts/prepare test", python().display()));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let wrong = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{wrong}");
+    println!("{said}");
 }
 
 #[test]
