@@ -4,12 +4,13 @@
   demo_retention.py make FOLDER                     three studies of three patients: due, held, young
   demo_retention.py answers HTTP STUDY STATUS...    asks for a study in three ways; each must answer so
   demo_retention.py search found|nothing STUDY DATA BACKUP JSON PREFIX...
-                                                    looks for name, number and pixels in every file below two folders and
-                                                    in every version of every object, in packs and zstd frames, too
+                                                    looks for name, number and pixels in every file below two folders
+                                                    and in every version of every object, in packs and zstd frames,
+                                                    too, and says where it looked and where each was found
 
 Needs `zstandard`. Patients are drawn, never real.
 """
-import io, json, os, random, sys, zipfile
+import collections, functools, io, json, os, random, sys, zipfile
 
 import zstandard
 
@@ -19,6 +20,7 @@ import read_pack
 ROWS, INSTANCES = 128, 3
 CT, EXPLICIT_LITTLE = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
 FRAME, ZIP = b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
+HEADS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../src/store/journal/heads-1.dict")
 
 
 def element(group, number, kind, value):
@@ -85,10 +87,11 @@ def texts(body):
     yield body
     at = body.find(FRAME)
     while at >= 0:
-        try:
-            yield zstandard.ZstdDecompressor().stream_reader(body[at:]).read(1 << 28)
-        except zstandard.ZstdError:
-            pass
+        for reader in readers():
+            try:
+                yield reader.stream_reader(body[at:]).read(1 << 28)
+            except zstandard.ZstdError:
+                pass
         at = body.find(FRAME, at + 1)
     if body.startswith(ZIP):
         pack = zipfile.ZipFile(io.BytesIO(body))
@@ -97,13 +100,22 @@ def texts(body):
                 yield read_pack.file_of(pack, instance)
 
 
-def bodies(folders, server, prefixes):
-    for folder in folders:
+@functools.cache
+def readers():
+    """Of frames without a dictionary, and of the heads of journal records."""
+    with open(HEADS, "rb") as file:
+        return zstandard.ZstdDecompressor(), zstandard.ZstdDecompressor(zstandard.ZstdCompressionDict(file.read()))
+
+
+def bodies(data, backup, server, prefixes):
+    """Where it is, in a word, its name, and what it holds."""
+    for folder, word in ((data, None), (backup, "backup")):
         for at, _, names in os.walk(folder):
+            part = os.path.relpath(at, folder).split(os.sep)[0]
             for name in names:
                 try:
                     with open(os.path.join(at, name), "rb") as file:
-                        yield "file", os.path.join(at, name), file.read()
+                        yield word or (part if part != "." else "data"), os.path.join(at, name), file.read()
                 except OSError:
                     pass  # it went meanwhile, or is a socket
     for prefix in prefixes:
@@ -112,24 +124,29 @@ def bodies(folders, server, prefixes):
             status, body = demo_tiers.s3(server, "GET", f"/{server['plain_bucket']}/{key}", [("versionId", version)])
             if status != 200:
                 sys.exit(f"{key}: HTTP {status}")
-            yield "version", key, body
+            yield f"versions under {prefix}/", key, body
         if markers:
             sys.exit(f"{markers} marks of deletion lie below {prefix}")
+
+
+def listed(counts):
+    return ", ".join(f"{where} {count}" for where, count in sorted(counts.items())) or "nowhere"
 
 
 def search(wanted, study, data, backup, server, *prefixes):
     with open(os.path.join(study, "needles")) as file:
         needles = {name: bytes.fromhex(text) for name, text in json.load(file).items()}
-    looked, found = {"file": 0, "version": 0}, dict.fromkeys(needles, 0)
-    for kind, where, body in bodies((data, backup), json.loads(server), prefixes):
-        looked[kind] += 1
+    looked, found = collections.Counter(), {name: collections.Counter() for name in needles}
+    for where, name, body in bodies(data, backup, json.loads(server), prefixes):
+        looked[where] += 1
         read = list(texts(body))
-        for name in (name for name, needle in needles.items() if any(needle in text for text in read)):
-            found[name] += 1
+        for needle in (one for one, needle in needles.items() if any(needle in text for text in read)):
+            found[needle][where] += 1
             if wanted == "nothing":
-                print(f"{name} in {where}", file=sys.stderr)
-    print(f"{looked['file']} files and {looked['version']} versions of objects searched for the", end=" ")
-    print(f"{os.path.basename(study)} study:", ", ".join(f"{name} in {count}" for name, count in found.items()))
+                print(f"{needle} in {name}", file=sys.stderr)
+    print(f"searched for the {os.path.basename(study)} study's data: {listed(looked)}")
+    for needle, counts in found.items():
+        print(f"  its {needle}: {listed(counts)}")
     if any(found.values()) if wanted == "nothing" else not all(found.values()):
         sys.exit(f"expected to find {'nothing' if wanted == 'nothing' else 'all of it'}")
 
