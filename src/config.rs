@@ -96,6 +96,7 @@ pub(crate) struct Ingest {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Index {
     pub(crate) cache: Size,
+    pub(crate) compressed: bool,
     pub(crate) metadata_cache: Size,
     pub(crate) flush_bytes: Size,
     pub(crate) flush_every: Span,
@@ -333,6 +334,7 @@ impl Default for Index {
         let options = archive::Options::new(PathBuf::new());
         Self {
             cache: Size::of(options.index_cache),
+            compressed: options.index_compressed,
             metadata_cache: Size(options.metadata_cache),
             flush_bytes: Size(options.flush_bytes),
             flush_every: Span(options.flush_every),

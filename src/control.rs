@@ -202,7 +202,8 @@ enum Line {
     },
 }
 
-/// Cache of the index, in bytes, for a command that walks it once.
+/// Cache of the index, in bytes, for a command that asks a few things or walks it once: blocks, kept, would only take
+/// memory.
 const WALK_CACHE: usize = 32 << 20;
 
 /// The way to the archive that a command found.
@@ -219,40 +220,25 @@ pub(crate) fn socket_path(data: &Path) -> PathBuf {
 }
 
 impl Door {
-    /// Finds the running server of the data directory, else opens the directory.
-    pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
-        Self::open_as(config, |_| {})
-    }
-
-    fn open_as(config: &Config, change: impl FnOnce(&mut archive::Options)) -> Result<Self, Failure> {
+    /// Finds the running server of the data directory, else opens the directory for this request: what is done in the
+    /// background is the server's, unless the request is long and makes work.
+    pub(crate) fn open(config: &Config, request: &Request) -> Result<Self, Failure> {
         if let Some(client) = client::Client::connect(&socket_path(&config.data))? {
             return Ok(Self::Server(client));
         }
         let mut options = config.archive();
-        change(&mut options);
+        if !request.makes_work() {
+            options.background = false;
+            options.index_cache = options.index_cache.min(WALK_CACHE);
+        }
         let archive = Archive::open(options).map_err(|error| Failure::open(&config.data, error))?;
         Ok(Self::Own(archive))
     }
 
-    /// The same for commands that only look: a data directory that does not exist is not made.
-    pub(crate) fn open_existing(config: &Config) -> Result<Self, Failure> {
-        Self::must_exist(config)?;
-        Self::open(config)
-    }
-
-    /// The same for commands that walk the whole index once: its blocks, kept, would only take memory, and what is done
-    /// in the background is the server's.
-    pub(crate) fn open_to_walk(config: &Config) -> Result<Self, Failure> {
-        Self::must_exist(config)?;
-        Self::open_as(config, |options| {
-            options.index_cache = options.index_cache.min(WALK_CACHE);
-            options.background = false;
-        })
-    }
-
-    fn must_exist(config: &Config) -> Result<(), Failure> {
+    /// The same for commands about what is there: a data directory that does not exist is not made.
+    pub(crate) fn open_existing(config: &Config, request: &Request) -> Result<Self, Failure> {
         if config.data.join("FORMAT").exists() {
-            return Ok(());
+            return Self::open(config, request);
         }
         let what = format!("{} is no data directory of an archive", config.data.display());
         Err(Failure::new(Exit::Failed, what))

@@ -93,7 +93,8 @@ pub(crate) fn open_journal(options: &Options) -> Result<(Journal, store::Recover
 
 /// Opens the index of a data directory as the options say.
 pub(crate) fn open_index(options: &Options, path: &Path) -> Result<Arc<dyn Index>, OpenError> {
-    let rocks = RocksOptions { block_cache_bytes: options.index_cache, ..RocksOptions::default() };
+    let (block_cache_bytes, compressed) = (options.index_cache, options.index_compressed);
+    let rocks = RocksOptions { block_cache_bytes, compressed, ..RocksOptions::default() };
     Ok(Arc::new(Rocks::open(path, rocks)?))
 }
 

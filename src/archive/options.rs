@@ -43,6 +43,8 @@ pub struct Options {
     pub flush_every: Duration,
     /// Memory of the index's block cache in bytes.
     pub index_cache: usize,
+    /// Whether the index's rows are compressed on the disk.
+    pub index_compressed: bool,
     /// Memory of prepared metadata documents in bytes.
     pub metadata_cache: u64,
     /// What pictures may cost.
@@ -198,6 +200,7 @@ impl Options {
             flush_bytes: 2 << 30,
             flush_every: Duration::from_secs(300),
             index_cache: 512 << 20,
+            index_compressed: true,
             metadata_cache: 32 << 20,
             pictures: PictureOptions::default(),
             packs: PackOptions::default(),

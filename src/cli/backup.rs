@@ -79,7 +79,7 @@ pub(super) fn run(wanted: &Backup) -> Result<Exit, Failure> {
     let mut shown = Shown::new("files");
     let (keep_days, digest) = (wanted.keep, wanted.rehearse.is_some());
     let request = Request::Backup { to: to.clone(), key_file: key_file.clone(), keep_days, digest };
-    let answer = Door::open_existing(&config)?.ask(&request, &stop, &mut |step| shown.step(step, ""));
+    let answer = Door::open_existing(&config, &request)?.ask(&request, &stop, &mut |step| shown.step(step, ""));
     shown.end();
     let report: Report = serde_json::from_value(answer?)
         .map_err(|error| Failure::new(Exit::Failed, format!("the report is not understood: {error}")))?;

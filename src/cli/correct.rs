@@ -126,7 +126,8 @@ fn list(wanted: &Correct) -> Result<Exit, Failure> {
 
 fn ask(place: &Place, request: CorrectRequest) -> Result<serde_json::Value, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
-    Door::open_existing(&place.config()?)?.ask(&Request::Correct(Box::new(request)), &stop, &mut |_| {})
+    let request = Request::Correct(Box::new(request));
+    Door::open_existing(&place.config()?, &request)?.ask(&request, &stop, &mut |_| {})
 }
 
 fn understood<T: for<'de> Deserialize<'de>>(answer: &serde_json::Value, name: &str) -> Result<T, Failure> {

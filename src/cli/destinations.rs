@@ -95,7 +95,7 @@ pub(super) fn run(wanted: &Destinations) -> Result<Exit, Failure> {
 }
 
 fn ask(place: &Place, request: &Request) -> Result<serde_json::Value, Failure> {
-    Door::open(&place.config()?)?.ask(request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
+    Door::open(&place.config()?, request)?.ask(request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
 }
 
 fn held(place: &Place) -> Result<(Vec<Destination>, serde_json::Value), Failure> {

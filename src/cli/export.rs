@@ -71,7 +71,7 @@ pub(super) fn run(wanted: &Export) -> Result<Exit, Failure> {
         matching: wanted.matching.clone(),
         facility: wanted.facility,
     });
-    let answer = Door::open_existing(&config)?.ask(&request, &stop, &mut |step| shown.step(step, ""));
+    let answer = Door::open_existing(&config, &request)?.ask(&request, &stop, &mut |step| shown.step(step, ""));
     shown.end();
     let report: Report = serde_json::from_value(answer?)
         .map_err(|error| Failure::new(Exit::Failed, format!("the report is not understood: {error}")))?;

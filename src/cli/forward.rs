@@ -241,8 +241,8 @@ pub(super) fn run(wanted: &Forward) -> Result<Exit, Failure> {
 }
 
 fn ask(place: &Place, request: ForwardRequest) -> Result<Value, Failure> {
-    let door = Door::open(&place.config()?)?;
-    door.ask(&Request::Forward(Box::new(request)), &Arc::new(AtomicBool::new(false)), &mut |_| {})
+    let request = Request::Forward(Box::new(request));
+    Door::open(&place.config()?, &request)?.ask(&request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
 }
 
 fn put(place: &Place, fact: ForwardFact) -> Result<(), Failure> {

@@ -59,7 +59,7 @@ pub(super) fn run(wanted: &Import) -> Result<Exit, Failure> {
         restart: wanted.restart,
     });
     let stop = stop_flag()?;
-    let door = Door::open(&config)?;
+    let door = Door::open(&config, &request)?;
     let mut shown = Shown::new("files");
     let answer = door.ask(&request, &stop, &mut |step| shown.step(step, "refused or in conflict"));
     shown.end();

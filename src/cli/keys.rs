@@ -101,9 +101,10 @@ fn copied(file: Option<&Path>, place: &Place) -> Result<Exit, Failure> {
 }
 
 fn ask(place: &Place, request: KeyRequest) -> Result<Value, Failure> {
-    let door = Door::open_existing(&place.config()?)?;
+    let request = Request::Keys(request);
+    let door = Door::open_existing(&place.config()?, &request)?;
     let mut shown = Shown::new("shards");
-    let answer = door.ask(&Request::Keys(request), &stop_flag()?, &mut |step| shown.step(step, "failed"));
+    let answer = door.ask(&request, &stop_flag()?, &mut |step| shown.step(step, "failed"));
     shown.end();
     answer
 }

@@ -208,8 +208,8 @@ fn find(config: &Config, of: &Of) -> Result<Evidence, Failure> {
     };
     let stop = stop_flag()?;
     let mut shown = Shown::new("entries");
-    let door = Door::open_existing(config)?;
-    let answer = door.ask(&Request::Ledger(request), &stop, &mut |step| shown.step(step, ""));
+    let request = Request::Ledger(request);
+    let answer = Door::open_existing(config, &request)?.ask(&request, &stop, &mut |step| shown.step(step, ""));
     shown.end();
     let garbled = |error| Failure::new(Exit::Failed, format!("the answer is not understood: {error}"));
     serde_json::from_value(answer?).map_err(garbled)

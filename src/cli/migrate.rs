@@ -79,7 +79,7 @@ pub(super) fn run(wanted: &Migrate) -> Result<Exit, Failure> {
         restart: wanted.restart,
     }));
     let stop = stop_flag()?;
-    let door = Door::open(&wanted.place.config()?)?;
+    let door = Door::open(&wanted.place.config()?, &request)?;
     let mut shown = Shown::new("studies");
     let answer = door.ask(&request, &stop, &mut |step| shown.step(step, "missing or refused"));
     shown.end();

@@ -393,7 +393,8 @@ fn unreject(wanted: &Unreject) -> Result<Exit, Failure> {
 fn ask(place: &Place, request: RetentionRequest) -> Result<Value, Failure> {
     let config = place.config()?;
     let stop = Arc::new(AtomicBool::new(false));
-    Door::open_existing(&config)?.ask(&Request::Retention(Box::new(request)), &stop, &mut |_| {})
+    let request = Request::Retention(Box::new(request));
+    Door::open_existing(&config, &request)?.ask(&request, &stop, &mut |_| {})
 }
 
 fn listed(wanted: &Shows, request: RetentionRequest, table: fn(&Value) -> String) -> Result<Exit, Failure> {
@@ -437,7 +438,7 @@ fn plan(wanted: &Plan) -> Result<Exit, Failure> {
     let mut shown = Shown::new("studies");
     let (as_of, facility, by, record) = (wanted.as_of, wanted.facility, wanted.by.clone(), !wanted.dry_run);
     let request = Request::Retention(Box::new(RetentionRequest::Plan { as_of, facility, rules, by, record }));
-    let answer = Door::open_to_walk(&config)?.ask(&request, &stop, &mut |step| shown.step(step, ""));
+    let answer = Door::open_existing(&config, &request)?.ask(&request, &stop, &mut |step| shown.step(step, ""));
     shown.end();
     let path = path_of(&answer?)?;
     let delivered = page::deliver(&path, wanted.form.kind(), wanted.form.out.as_deref());

@@ -49,7 +49,7 @@ pub(super) fn run(wanted: &Scrub) -> Result<Exit, Failure> {
     let stop = stop_flag()?;
     let mut shown = Shown::new("packs");
     let request = Request::Scrub { now: wanted.now };
-    let answer = Door::open_existing(&config)?.ask(&request, &stop, &mut |step| shown.step(step, "damaged"));
+    let answer = Door::open_existing(&config, &request)?.ask(&request, &stop, &mut |step| shown.step(step, "damaged"));
     shown.end();
     let answer = answer?;
     let json = format!("{answer:#}\n");

@@ -144,7 +144,7 @@ pub(super) fn run(wanted: &Sources) -> Result<Exit, Failure> {
 }
 
 fn ask(place: &Place, request: &Request) -> Result<serde_json::Value, Failure> {
-    Door::open(&place.config()?)?.ask(request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
+    Door::open(&place.config()?, request)?.ask(request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
 }
 
 fn registry(place: &Place) -> Result<(Registry, serde_json::Value), Failure> {

@@ -21,7 +21,7 @@ pub(super) struct Status {
 
 pub(super) fn run(wanted: &Status) -> Result<Exit, Failure> {
     let config = wanted.place.config()?;
-    let door = Door::open_existing(&config)?;
+    let door = Door::open_existing(&config, &Request::Status)?;
     let running = matches!(door, Door::Server(_));
     let answer = door.ask(&Request::Status, &Arc::new(AtomicBool::new(false)), &mut |_| {})?;
     if wanted.json {

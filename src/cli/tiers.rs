@@ -107,9 +107,8 @@ pub(super) fn run(wanted: &Tiers) -> Result<Exit, Failure> {
 }
 
 fn ask(place: &Place, request: TierRequest) -> Result<Value, Failure> {
-    let door = Door::open_existing(&place.config()?)?;
     let request = Request::Tiers(request);
-    door.ask(&request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
+    Door::open_existing(&place.config()?, &request)?.ask(&request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
 }
 
 /// The server has another working directory.

@@ -48,7 +48,8 @@ pub(super) fn run(wanted: &Usage) -> Result<Exit, Failure> {
     let config = wanted.place.config()?;
     let stop = stop_flag()?;
     let mut shown = Shown::new("studies");
-    let answer = Door::open_existing(&config)?.ask(&Request::Usage, &stop, &mut |step| shown.step(step, ""));
+    let door = Door::open_existing(&config, &Request::Usage)?;
+    let answer = door.ask(&Request::Usage, &stop, &mut |step| shown.step(step, ""));
     shown.end();
     let answer = answer?;
     let json = format!("{answer:#}\n");

@@ -20,7 +20,8 @@ pub(super) fn run(place: &Place) -> Result<Exit, Failure> {
     let config = place.config()?;
     let stop = stop_flag()?;
     let mut shown = Shown::new("objects");
-    let answer = Door::open_existing(&config)?.ask(&Request::Verify, &stop, &mut |step| shown.step(step, "damaged"));
+    let door = Door::open_existing(&config, &Request::Verify)?;
+    let answer = door.ask(&Request::Verify, &stop, &mut |step| shown.step(step, "damaged"));
     shown.end();
     let report: Report = serde_json::from_value(answer?)
         .map_err(|error| Failure::new(Exit::Failed, format!("the report is not understood: {error}")))?;

@@ -173,6 +173,7 @@ impl Config {
             flush_bytes: self.index.flush_bytes.0,
             flush_every: self.index.flush_every.0,
             index_cache: self.index.cache.in_memory(),
+            index_compressed: self.index.compressed,
             metadata_cache: self.index.metadata_cache.0,
             pictures: self.pictures.options(),
             packs: self.packs.options(self.journal.reserve),

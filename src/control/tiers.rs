@@ -55,7 +55,7 @@ pub(super) fn answer(archive: &Archive, request: &TierRequest) -> Result<Value, 
     let failed = |error: TierError| Failure::because(Exit::Failed, &error);
     let shown = |value: serde_json::Result<Value>| value.map_err(|e| Failure::new(Exit::Failed, e.to_string()));
     match request {
-        TierRequest::Status => shown(serde_json::to_value(archive.tier_status())),
+        TierRequest::Status => shown(serde_json::to_value(archive.tier_status_now().map_err(failed)?)),
         TierRequest::Run { act } => shown(serde_json::to_value(archive.tier_run(*act).map_err(failed)?)),
         TierRequest::Recall { study, act } => {
             shown(serde_json::to_value(archive.tier_recall_study(study, *act).map_err(failed)?))

@@ -34,6 +34,16 @@ impl Request {
             Self::Correct(_) => "correct",
         }
     }
+
+    /// Whether, without a server, the archive's background work goes on beside it: what comes in is packed, and the
+    /// journal's space given back; packs move.
+    pub(super) const fn makes_work(&self) -> bool {
+        match self {
+            Self::Import(_) | Self::Migrate(_) => true,
+            Self::Tiers(tiers::TierRequest::Run { act } | tiers::TierRequest::Recall { act, .. }) => *act,
+            _ => false,
+        }
+    }
 }
 
 /// Does what is asked; `stop` ends it early, `progress` hears how far it is.

@@ -74,8 +74,7 @@ impl Serialize for AttrKey {
 
 impl<'de> Deserialize<'de> for AttrKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no attribute key")))
+        crate::text::read(deserializer, |text| Self::parse(text).ok_or_else(|| format!("{text:?} is no attribute key")))
     }
 }
 

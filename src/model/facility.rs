@@ -61,8 +61,7 @@ impl Serialize for FacilityCode {
 
 impl<'de> Deserialize<'de> for FacilityCode {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
+        crate::text::read(deserializer, Self::parse)
     }
 }
 

@@ -20,6 +20,7 @@ pub mod pack;
 pub mod place;
 pub mod query;
 pub mod retention;
+mod text;
 pub mod uid;
 
 pub use ae::AeTitle;

@@ -55,7 +55,7 @@ impl Serialize for PackId {
 
 impl<'de> Deserialize<'de> for PackId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <std::borrow::Cow<'de, str>>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        crate::text::read(deserializer, str::parse)
     }
 }
 

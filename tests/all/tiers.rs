@@ -10,6 +10,8 @@ mod destroyed;
 mod kill;
 #[path = "tiers/life.rs"]
 mod life;
+#[path = "tiers/locked.rs"]
+mod locked;
 #[path = "tiers/moving.rs"]
 mod moving;
 #[path = "tiers/rebuild.rs"]

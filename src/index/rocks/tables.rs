@@ -183,7 +183,7 @@ pub struct RocksOptions {
     pub background_jobs: i32,
     /// Length of the files of a table, about, in bytes: the least that is rewritten where something was destroyed.
     pub file_bytes: u64,
-    /// Whether rows are compressed; tests that look for bytes in the files say no.
+    /// Whether rows are compressed; whoever looks for bytes in the files says no.
     pub compressed: bool,
 }
 

@@ -31,6 +31,9 @@ import boto3, zstandard
 from botocore.config import Config
 MAGIC = b"\x28\xb5\x2f\xfd"
 told = json.load(sys.stdin)
+# Frames without a dictionary, and the heads of journal records.
+with open(told["dictionary"], "rb") as file:
+    readers = [zstandard.ZstdDecompressor(), zstandard.ZstdDecompressor(zstandard.ZstdCompressionDict(file.read()))]
 s3 = boto3.client("s3", endpoint_url=told["endpoint"], region_name=told["region"], aws_access_key_id=told["access_key"],
                   aws_secret_access_key=told["secret_key"], config=Config(s3={"addressing_style": "path"}))
 needles = {name: bytes.fromhex(text) for name, text in told["needles"].items()}
@@ -40,10 +43,11 @@ def look(body, where):
     """Counts the needles that are in the bytes as they are, or in any zstd frame among them."""
     texts, at = [body], body.find(MAGIC)
     while at >= 0:
-        try:
-            texts.append(zstandard.ZstdDecompressor().stream_reader(body[at:]).read(1 << 28))
-        except zstandard.ZstdError:
-            pass
+        for reader in readers:
+            try:
+                texts.append(reader.stream_reader(body[at:]).read(1 << 28))
+            except zstandard.ZstdError:
+                pass
         at = body.find(MAGIC, at + 1)
     for name, needle in needles.items():
         if any(needle in text for text in texts):
@@ -72,9 +76,9 @@ print(json.dumps({"found": found, "versions": versions, "markers": markers}))
 "#;
 
 /// What is looked for: name, number, and a piece of the pixels of each object.
-type Needles = BTreeMap<String, Vec<u8>>;
+pub(super) type Needles = BTreeMap<String, Vec<u8>>;
 
-fn needles(study: &Study) -> Needles {
+pub(super) fn needles(study: &Study) -> Needles {
     let mut needles = Needles::from([
         ("name".to_owned(), study.patient.name.clone().into_bytes()),
         ("number".to_owned(), study.patient.id.clone().into_bytes()),
@@ -88,26 +92,27 @@ fn needles(study: &Study) -> Needles {
 
 /// What a search came to.
 #[derive(Debug, serde::Deserialize)]
-struct Found {
+pub(super) struct Found {
     /// Files and versions that have each needle.
-    found: BTreeMap<String, u64>,
-    versions: u64,
+    pub(super) found: BTreeMap<String, u64>,
+    pub(super) versions: u64,
     markers: u64,
 }
 
 impl Found {
-    fn nothing(&self) -> bool {
+    pub(super) fn nothing(&self) -> bool {
         self.found.values().all(|count| *count == 0)
     }
 }
 
-fn search(needles: &Needles, folders: &[&Path], buckets: &[(&str, &str)]) -> Found {
+pub(super) fn search(needles: &Needles, folders: &[&Path], buckets: &[(&str, &str)]) -> Found {
     let hex = |bytes: &Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let needles: BTreeMap<&String, String> = needles.iter().map(|(name, bytes)| (name, hex(bytes))).collect();
     let server = s3();
     let told = json!({
         "endpoint": server.endpoint, "region": server.region, "access_key": server.access_key,
         "secret_key": server.secret_key, "places": buckets, "folders": folders, "needles": needles,
+        "dictionary": Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/journal/heads-1.dict"),
     });
     let mut search = Command::new(python());
     search.args(["-c", SEARCH]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -227,7 +232,8 @@ fn it_is_destroyed(server: &Server, [goes, held]: [&Study; 2]) {
 #[test]
 fn after_a_destruction_nothing_of_the_study_is_anywhere_and_the_ledger_proves_it() {
     let rig = Rig::new("gone", TO_COLD).with("sealed = true\n", "sealed = false\n");
-    let rig = with_rules(rig);
+    // Rows of the index can be looked through, too.
+    let rig = with_rules(rig.with("[index]\n", "[index]\ncompressed = false\n"));
     let [goes, held, stays] = studies();
     let objects: Vec<Object> = [&goes, &held, &stays].into_iter().flat_map(Study::objects).collect();
     // First nothing goes to the bucket but backups, so that these hold packs.
@@ -241,6 +247,9 @@ fn after_a_destruction_nothing_of_the_study_is_anywhere_and_the_ledger_proves_it
     let data = rig.data();
     let there = search(&wanted, &[&data], &[]);
     assert!(there.found.values().all(|files| *files > 0), "the search finds nothing at all: {there:?}");
+    let head = Needles::from([("head".to_owned(), br#""fact":"instance""#.to_vec())]);
+    let heads = search(&head, &[&data.join("journal")], &[]);
+    assert!(heads.found["head"] > 0, "the search does not see heads of records: {heads:?}");
     wait_for(&server, "packed", |status| number(status, "/tally/hot/packs") == series(&objects));
     let (directory, bucket) = (rig.folder.path().join("backup"), format!("s3://{}/gone-too", s3().plain_bucket));
     let directory = directory.to_str().expect("a path");
@@ -263,6 +272,8 @@ fn after_a_destruction_nothing_of_the_study_is_anywhere_and_the_ledger_proves_it
     let after = search(&wanted, &[&data, Path::new(directory)], &places);
     assert!(after.nothing() && after.markers == 0, "{after:?}");
     assert!(after.versions > 0 && !search(&needles(&stays), &[&data], &places).nothing(), "{after:?}");
+    let rows = search(&needles(&stays), &[&data.join("index")], &[]);
+    assert!(rows.found["name"] > 0 && rows.found["number"] > 0, "the search does not see the index: {rows:?}");
     // The others are there, whole.
     assert_equal(&server, &[&held, &stays].into_iter().flat_map(Study::objects).collect::<Vec<_>>());
     the_ledger_proves(&rig, &server, &name);

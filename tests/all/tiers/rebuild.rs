@@ -62,7 +62,7 @@ fn catalogues(bucket: &Cold) -> (usize, Vec<Entry>) {
 }
 
 /// Waits until the catalogues are as they should be.
-fn listed(bucket: &Cold, what: &str, fits: impl Fn(usize, &BTreeSet<PackId>) -> bool) -> Vec<Entry> {
+pub(super) fn listed(bucket: &Cold, what: &str, fits: impl Fn(usize, &BTreeSet<PackId>) -> bool) -> Vec<Entry> {
     let deadline = Instant::now() + Duration::from_secs(90);
     loop {
         let (number, entries) = catalogues(bucket);

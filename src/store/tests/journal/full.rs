@@ -53,6 +53,50 @@ fn appends_are_refused_below_the_reserve_and_go_on_when_space_returns() {
 }
 
 #[test]
+fn the_archives_own_records_go_on_below_the_reserve_down_to_one_of_their_own() {
+    const LARGE: u64 = 4 * SEGMENT;
+    let mut random = fastrand::Rng::with_seed(2);
+    let disk = SimDisk::new();
+    let full = 2 * SEGMENT + LARGE + 4096;
+    disk.set_capacity(Some(full));
+    let mut options = options(&["/journal"]);
+    (options.reserve_bytes, options.own_reserve_bytes) = (LARGE, LARGE / 8);
+    let (journal, _) = Journal::open(Arc::new(disk.clone()), options.clone()).expect("open");
+    let mut kept = 0;
+    while journal.append(&[inline(b"object", &bytes(&mut random, 5000))]).is_ok() {
+        kept += 1;
+    }
+    // Something eats into the reserve: what gives space back is written all the same, into a new segment, too.
+    let used = full - journal.free_space().expect("space");
+    disk.set_capacity(Some(used + LARGE / 2));
+    assert!(journal.is_low());
+    let before = journal.segments().len();
+    while journal.segments().len() == before {
+        assert!(matches!(journal.append(&[inline(b"object", b"")]), Err(StoreError::Full { .. })));
+        journal.append_own(&[inline(b"fact", &bytes(&mut random, 500))]).expect("written from the reserve");
+        kept += 1;
+    }
+    journal.sync().expect("sync");
+    let used = used + LARGE / 2 - journal.free_space().expect("space");
+    disk.set_capacity(Some(used + LARGE / 16));
+    assert!(matches!(journal.append_own(&[inline(b"fact", b"")]), Err(StoreError::Full { .. })));
+
+    // What is released is no spare on a full disk: it is free for everything again.
+    disk.set_capacity(Some(used + LARGE - SEGMENT / 2));
+    assert!(journal.is_low());
+    let oldest = journal.segments().first().expect("a segment").number;
+    journal.release(oldest).expect("released");
+    assert!(!journal.is_low(), "{} bytes free", journal.free_space().expect("space"));
+    journal.append(&[inline(b"object", b"")]).expect("taken again");
+    journal.sync().expect("sync");
+    drop(journal);
+    disk.restart();
+    let (journal, _) = Journal::open(Arc::new(disk.clone()), options).expect("open");
+    let left = all(&journal).expect("replay").len() as u64;
+    assert!(left > 0 && left < kept + 1, "{left} of {kept}");
+}
+
+#[test]
 fn a_start_succeeds_without_room_for_a_whole_segment() {
     let disk = SimDisk::new();
     let journal = open(&disk);
