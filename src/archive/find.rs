@@ -2,8 +2,8 @@
 
 use crate::error::{FindError, RetrieveError};
 use crate::open::Archive;
-use crate::retrieve::preferred;
-use index::{Cursor, plan};
+use crate::retrieve::{is_shown, preferred};
+use index::{Cursor, StudyKey, StudyRow, plan};
 use model::attribute::{ATTRIBUTES, key};
 use model::query::Query;
 use model::{Attributes, Caller, FacilityCode, Level, Scope, Uid};
@@ -44,6 +44,8 @@ pub struct FoundRow {
 
 /// Which facility answers for each Study Instance UID met: a cache.
 pub(crate) type Chosen = HashMap<Uid, Option<FacilityCode>>;
+/// What was counted last of a study with images rejected for quality: the next row mostly is of the same one.
+pub(crate) type Counted = Option<(StudyKey, Attributes)>;
 
 /// The facilities whose rows may be in an answer; none means every one.
 pub(crate) fn visible(caller: &Caller, scope: Scope) -> Option<Vec<FacilityCode>> {
@@ -77,6 +79,7 @@ impl Archive {
         }
         let plan = plan(query, facilities.as_deref()).with_unfit(caller.sees_rejected);
         let mut chosen = Chosen::new();
+        let mut counted = Counted::default();
         let (mut skip, mut cursor) = (offset, None::<Cursor>);
         for _ in 0..PAGES_MAX {
             let want =
@@ -92,7 +95,7 @@ impl Archive {
                     found.more = true;
                     return Ok(found);
                 } else {
-                    found.rows.push(self.complete(caller, query.level, &row)?);
+                    found.rows.push(self.complete(caller, query.level, &row, &mut counted)?);
                 }
             }
             cursor = page.cursor;
@@ -121,21 +124,27 @@ impl Archive {
             return Ok(*chosen == Some(key.facility));
         }
         let mut rows = self.index().studies(&key.study)?;
-        rows.retain(|study| caller.may_see(study.key.facility) && study.hidden_by.is_none());
+        rows.retain(|study| is_shown(caller, study));
         let answering = preferred(caller, &rows);
         chosen.insert(key.study.clone(), answering);
         Ok(answering == Some(key.facility))
     }
 
     /// The match with every attribute of its level and the levels above.
-    pub(crate) fn complete(&self, caller: &Caller, level: Level, row: &index::Found) -> Result<FoundRow, FindError> {
+    pub(crate) fn complete(
+        &self,
+        caller: &Caller,
+        level: Level,
+        row: &index::Found,
+        counted: &mut Counted,
+    ) -> Result<FoundRow, FindError> {
         let wanted = ATTRIBUTES.iter().filter(|attribute| attribute.level <= level);
         let attributes = wanted.filter_map(|attribute| Some((attribute.key, row.value(attribute.key)?.into_owned())));
         let mut attributes: Attributes = attributes.collect();
         let nearness = self.nearness(&row.study, row.series.as_ref().map(|series| &series.key));
         let unknown = |error: RetrieveError| FindError::Unavailable { what: error.to_string() };
         if caller.sees_rejected && row.study.unfit > 0 {
-            self.count_unfit(row, &mut attributes).map_err(unknown)?;
+            self.count_unfit(row, &mut attributes, counted).map_err(unknown)?;
         }
         attributes.insert(key::INSTANCE_AVAILABILITY, nearness.map_err(unknown)?.term().to_owned());
         Ok(FoundRow {
@@ -149,20 +158,41 @@ impl Archive {
     }
 
     /// Counts again for somebody who also sees what was rejected for quality.
-    fn count_unfit(&self, row: &index::Found, attributes: &mut Attributes) -> Result<(), RetrieveError> {
-        let series = self.series_of(&row.study)?;
-        let shown = series.iter().filter(|series| series.served_to(true) > 0);
-        let modality = |series: &index::SeriesRow| series.value(key::MODALITY).unwrap_or_default().into_owned();
-        let modalities: BTreeSet<String> = shown.clone().map(modality).filter(|text| !text.is_empty()).collect();
-        let counted = [
-            (key::NUMBER_OF_STUDY_RELATED_SERIES, shown.count().to_string()),
-            (key::NUMBER_OF_STUDY_RELATED_INSTANCES, row.study.served_to(true).to_string()),
-            (key::MODALITIES_IN_STUDY, modalities.into_iter().collect::<Vec<_>>().join("\\")),
-        ];
-        attributes.extend(counted.map(|(key, text)| (key, text)));
+    fn count_unfit(
+        &self,
+        row: &index::Found,
+        attributes: &mut Attributes,
+        counted: &mut Counted,
+    ) -> Result<(), RetrieveError> {
+        let of_study = match counted.take() {
+            Some((key, of_study)) if key == row.study.key => of_study,
+            _ => self.unfit_study(&row.study)?,
+        };
+        attributes.extend(of_study.iter().map(|(key, text)| (*key, text.clone())));
+        *counted = Some((row.study.key.clone(), of_study));
         if let Some(series) = &row.series {
             attributes.insert(key::NUMBER_OF_SERIES_RELATED_INSTANCES, series.served_to(true).to_string());
         }
         Ok(())
+    }
+
+    /// What is counted of a study, for somebody who also sees what was rejected for quality.
+    fn unfit_study(&self, study: &StudyRow) -> Result<Attributes, RetrieveError> {
+        let series = self.series_of(study)?;
+        let shown = series.iter().filter(|series| series.served_to(true) > 0);
+        let modality = |series: &index::SeriesRow| series.value(key::MODALITY).unwrap_or_default().into_owned();
+        let modalities: BTreeSet<String> = shown.clone().map(modality).filter(|text| !text.is_empty()).collect();
+        let mut classes = study.sop_classes.clone();
+        for unfit in shown.clone().filter(|series| series.unfit > 0) {
+            let instances = self.instances_of(&unfit.key)?;
+            classes.extend(instances.into_iter().filter(|row| row.is_shown(true)).map(|row| row.sop_class));
+        }
+        let classes: Vec<&str> = classes.iter().map(Uid::as_str).collect();
+        Ok(Attributes::from([
+            (key::SOP_CLASSES_IN_STUDY, classes.join("\\")),
+            (key::NUMBER_OF_STUDY_RELATED_SERIES, shown.count().to_string()),
+            (key::NUMBER_OF_STUDY_RELATED_INSTANCES, study.served_to(true).to_string()),
+            (key::MODALITIES_IN_STUDY, modalities.into_iter().collect::<Vec<_>>().join("\\")),
+        ]))
     }
 }

@@ -126,7 +126,7 @@ impl Archive {
                 Scope::Facility(facility) => row.key.facility == facility,
                 Scope::Shared => true,
             };
-            in_scope && caller.may_see(row.key.facility) && row.hidden_by.is_none()
+            in_scope && is_shown(caller, row)
         });
         let Some(chosen) = preferred(caller, &rows) else { return Ok((Vec::new(), Vec::new())) };
         let mut notes = Vec::new();
@@ -187,6 +187,11 @@ impl Archive {
         }
         Err(RetrieveError::NotFound)
     }
+}
+
+/// Whether a caller is shown anything of a study.
+pub(crate) fn is_shown(caller: &Caller, row: &StudyRow) -> bool {
+    caller.may_see(row.key.facility) && row.hidden_by.is_none() && row.served_to(caller.sees_rejected) > 0
 }
 
 /// The facility whose copy answers: the caller's own, else the one that received first.

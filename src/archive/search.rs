@@ -5,7 +5,7 @@
 //! the first of its matching studies, which costs one more look into the index and no memory.
 
 use crate::error::FindError;
-use crate::find::{Chosen, FoundRow, visible};
+use crate::find::{Chosen, Counted, FoundRow, visible};
 use crate::open::Archive;
 use index::{Cursor, Plan, plan};
 use model::attribute::key;
@@ -75,7 +75,7 @@ impl Search {
         if self.chosen.len() > CHOSEN_MAX {
             self.chosen.clear();
         }
-        let mut rows = Vec::with_capacity(page.rows.len());
+        let (mut rows, mut counted) = (Vec::with_capacity(page.rows.len()), Counted::default());
         for row in &page.rows {
             if !archive.answers(&self.caller, self.scope, row, &mut self.chosen)? {
                 continue;
@@ -83,7 +83,7 @@ impl Search {
             if self.wanted.patients && !self.is_first_of_patient(archive, row)? {
                 continue;
             }
-            let mut found = archive.complete(&self.caller, self.wanted.query.level, row)?;
+            let mut found = archive.complete(&self.caller, self.wanted.query.level, row, &mut counted)?;
             if self.wanted.patient_totals {
                 self.add_totals(archive, &mut found)?;
             }

@@ -46,9 +46,9 @@ pub struct StudyRow {
     pub attributes: Attributes,
     /// Which of them are corrected, and what was received instead.
     pub corrected: Corrected,
-    /// Modality of every series.
+    /// Modality of every series that shows anything.
     pub modalities: BTreeSet<String>,
-    /// SOP Class UID of every instance.
+    /// SOP Class UID of every instance that was not rejected.
     pub sop_classes: BTreeSet<Uid>,
     /// Number of series.
     pub series: u64,

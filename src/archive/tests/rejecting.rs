@@ -3,7 +3,8 @@
 use super::*;
 use crate::{Target, rebuild};
 use dataset::rejection::KEY_OBJECT_SELECTION;
-use model::query::Query;
+use model::attribute::key;
+use model::query::{Condition, Query, Test};
 use model::retention::record::{Named, RejectReason};
 use model::retention::{Person, RetentionFact, StudyRef};
 use model::{Caller, Level, Scope};
@@ -97,7 +98,6 @@ impl Bench {
         found.sort();
         assert_eq!(found, selected, "find and retrieve disagree");
         let count = |row: &crate::FoundRow, key| row.attributes.get(&key).and_then(|text| text.parse::<usize>().ok());
-        use model::attribute::key;
         let studies = ask(Level::Study);
         let counted: usize = studies.iter().filter_map(|row| count(row, key::NUMBER_OF_STUDY_RELATED_INSTANCES)).sum();
         assert_eq!(counted, found.len(), "the study's count");
@@ -112,6 +112,13 @@ impl Bench {
                 series.iter().filter_map(|row| row.attributes.get(&key::MODALITY).map(String::as_str)).collect();
             let listed = study.attributes.get(&key::MODALITIES_IN_STUDY).map_or("", String::as_str);
             assert_eq!(listed.split('\\').collect::<BTreeSet<_>>(), shown, "modalities");
+            let instances = ask(Level::Instance);
+            let shown: BTreeSet<&str> = instances
+                .iter()
+                .filter_map(|row| row.attributes.get(&key::SOP_CLASS_UID).map(String::as_str))
+                .collect();
+            let listed = study.attributes.get(&key::SOP_CLASSES_IN_STUDY).map_or("", String::as_str);
+            assert_eq!(listed.split('\\').collect::<BTreeSet<_>>(), shown, "SOP classes");
         }
         let documents = archive.metadata(caller, Scope::Shared, &target).unwrap_or_default();
         let mut described = Vec::new();
@@ -258,5 +265,67 @@ fn what_is_rejected_for_quality_is_shown_to_who_has_the_right() {
     reject(3, RejectReason::WrongWorklistEntry);
     assert_eq!(bench.shown(), Vec::<String>::new());
     assert_eq!(bench.shown_to(&sees), [image(1)]);
+    bench.rebuilt_equal();
+}
+
+#[test]
+fn the_copy_of_another_facility_answers_where_ones_own_is_rejected() {
+    let bench = Bench::new();
+    let theirs = bench.source_of("56001");
+    for number in 1..=2 {
+        let object = Object { number, ..Object::new(&image(number)) };
+        bench.store(&object).expect("stored");
+        bench.store_from(&theirs, &object).expect("their own");
+    }
+    let facility = |scope| {
+        let target = Target::Study(uid("1.2.1"));
+        let selected = bench.archive.select(&Caller::demo(), scope, &target).map(|found| found.facility);
+        let query = Query { level: Level::Study, conditions: Vec::new(), fuzzy: false };
+        let found = bench.archive.find(&Caller::demo(), scope, &query, 0, 9).expect("found").rows;
+        assert_eq!(found.first().map(|row| row.facility), selected.ok(), "find and retrieve disagree");
+        found.first().map(|row| row.facility)
+    };
+    assert_eq!(facility(Scope::Shared), Some(FacilityCode::DEMO));
+    let named = |number| Named { series: uid("1.2.1.1"), sop_instance: uid(&image(number)) };
+    let both = vec![named(1), named(2)];
+    bench.archive.reject_instances(&of_study(), both, RejectReason::PatientSafety, lan()).expect("rejected");
+    assert_eq!(facility(Scope::Shared), Some(theirs.facility));
+    assert_eq!(facility(Scope::Facility(FacilityCode::DEMO)), None);
+    bench.archive.restore_instances(&of_study(), &BTreeSet::new(), lan(), "asked".into()).expect("restored");
+    assert_eq!(facility(Scope::Shared), Some(FacilityCode::DEMO));
+}
+
+#[test]
+fn a_late_image_of_a_rejected_study_is_shown_alone() {
+    let bench = Bench::new();
+    bench.send_images(1..=2);
+    bench.send_note(&bench.source(), NOTE, "113000", &[]);
+    let studies_with = |key, value: &str| {
+        let test = Test::Equal(value.to_owned());
+        let query = Query { level: Level::Study, conditions: vec![Condition { key, test }], fuzzy: false };
+        bench.archive.find(&Caller::demo(), Scope::Shared, &query, 0, 9).expect("found").rows.len()
+    };
+    let of_kinds = || {
+        let by_class = [CT, KEY_OBJECT_SELECTION].map(|class| studies_with(key::SOP_CLASSES_IN_STUDY, class));
+        let by_modality = ["CT", "KO"].map(|modality| studies_with(key::MODALITIES_IN_STUDY, modality));
+        (by_class, by_modality)
+    };
+    assert_eq!(of_kinds(), ([1, 1], [1, 1]));
+    let named = |series: &str, sop: &str| Named { series: uid(series), sop_instance: uid(sop) };
+    let all = vec![named("1.2.1.1", &image(1)), named("1.2.1.1", &image(2)), named("1.2.1.9", NOTE)];
+    let reject = |instances, reason| bench.archive.reject_instances(&of_study(), instances, reason, lan());
+    assert_eq!(reject(all, RejectReason::WrongWorklistEntry), Ok(3));
+    assert_eq!((bench.shown(), of_kinds()), (vec![], ([0, 0], [0, 0])));
+    // What was rejected comes again: it is acknowledged and stays hidden. What nobody rejected is shown.
+    bench.send_images(1..=3);
+    assert_eq!((bench.shown(), of_kinds()), (vec![image(3)], ([1, 0], [1, 0])));
+    assert_eq!(reject(vec![named("1.2.1.1", &image(3))], RejectReason::Quality), Ok(1));
+    assert_eq!((bench.shown(), of_kinds()), (vec![], ([0, 0], [0, 0])));
+    let sees = Caller { sees_rejected: true, ..Caller::demo() };
+    assert_eq!(bench.shown_to(&sees), [image(3)]);
+    let one = BTreeSet::from([uid(NOTE)]);
+    assert_eq!(bench.archive.restore_instances(&of_study(), &one, lan(), "asked".into()), Ok(1));
+    assert_eq!((bench.shown(), of_kinds()), (vec![NOTE.to_owned()], ([0, 1], [0, 1])));
+    assert_eq!(bench.shown_to(&sees), [image(3), NOTE.to_owned()]);
     bench.rebuilt_equal();
 }

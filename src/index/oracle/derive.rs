@@ -63,7 +63,9 @@ impl State {
         for Stored { head, row: stored } in self.served(key) {
             let row = study.get_or_insert_with(|| new_study(key, head));
             row.absorb(&head.attributes);
-            row.sop_classes.insert(head.sop_class.clone());
+            if stored.rejected.is_none() {
+                row.sop_classes.insert(head.sop_class.clone());
+            }
             row.instances += 1;
             row.bytes += head.file_len;
             row.last_seq = head.seq;

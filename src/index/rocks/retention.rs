@@ -20,6 +20,33 @@ use model::retention::record::RejectReason;
 use model::retention::{RetentionFact, StudyVersion, Tombstone};
 use model::{Attributes, FacilityCode, Lsn, PackId, Uid};
 use rocksdb::DB;
+use std::collections::BTreeSet;
+
+/// The served instances that one fact rejects or shows again.
+#[derive(Default)]
+struct Judged {
+    /// Whether they are shown from now on.
+    shown: bool,
+    /// Their series and numbers: what is stored of them is not what holds.
+    at: BTreeSet<(u64, u64)>,
+    /// Their SOP classes; of those rejected, in the end those that nothing shown has.
+    classes: BTreeSet<Uid>,
+}
+
+impl Judged {
+    /// Strikes the classes of what a series still shows; reads no further than it must.
+    fn keep_shown(&mut self, reader: &Reader<'_>, key: &SeriesKey, series: u64) -> Result<(), IndexError> {
+        let mut walk = reader.in_series(key, series, 0)?;
+        while !self.classes.is_empty()
+            && let Some(row) = walk.row()?
+        {
+            if row.rejected.is_none() && !self.at.contains(&(series, row.seq)) {
+                self.classes.remove(&row.sop_class);
+            }
+        }
+        Ok(())
+    }
+}
 
 /// The key of a copy in conflict under the study it names.
 pub(super) fn conflict_key(study: &StudyKey, seq: u64) -> Vec<u8> {
@@ -102,11 +129,12 @@ impl Applier {
         }
         let ordinal = self.ordinal(db, &key)?;
         if let RetentionChange::Reject { instances, reason } = change {
+            let mut judged = Judged { shown: reason.is_none(), ..Judged::default() };
             for chosen in &instances {
                 let series = SeriesKey { study: key.clone(), series: chosen.series.clone() };
-                self.reject(db, (lsn, reason), ordinal, &series, chosen)?;
+                self.reject(db, (lsn, reason), ordinal, &series, chosen, &mut judged)?;
             }
-            return ordinal.map_or(Ok(()), |ordinal| self.show_modalities(db, ordinal));
+            return ordinal.map_or(Ok(()), |ordinal| self.show_kinds(db, ordinal, judged));
         }
         let Some(ordinal) = ordinal else { return Ok(()) };
         self.load_study(db, ordinal)?;
@@ -168,12 +196,17 @@ impl Applier {
         study: Option<u64>,
         key: &SeriesKey,
         chosen: &Chosen<'_>,
+        judged: &mut Judged,
     ) -> Result<(), IndexError> {
         let copies = self.copies.load(db, &uid_key(UidKind::Instance, chosen.sop_instance, key.study.facility))?;
         let Some(entry) = copies.iter().find(|entry| entry.copy == chosen.copy).cloned() else { return Ok(()) };
         let row = self.row_of(db, key, entry.series, entry.seq)?;
         let Some((row, folded)) = row.filter(|(row, _)| row.key == *key) else { return Ok(()) };
         let was = row.rejected;
+        if entry.series != 0 {
+            judged.at.insert((entry.series, entry.seq));
+            judged.classes.insert(row.sop_class.clone());
+        }
         self.put_again(db, InstanceRow { rejected: reason, ..row }, entry.series, folded)?;
         let Some(study) = study else { return Ok(()) };
         self.load_study(db, study)?;
@@ -204,26 +237,33 @@ impl Applier {
         Ok(())
     }
 
-    /// Counts anew which series of a study show nothing, and which modalities it shows.
-    fn show_modalities(&mut self, db: &DB, study: u64) -> Result<(), IndexError> {
+    /// Counts anew which series of a study show nothing, and which modalities and SOP classes it shows.
+    fn show_kinds(&mut self, db: &DB, study: u64, mut judged: Judged) -> Result<(), IndexError> {
         self.load_study(db, study)?;
         let Some(key) = self.studies.get(&study).map(|cell| cell.row.key.clone()) else { return Ok(()) };
         let reader = Reader::new(db);
         let stored = reader.prefix(Table::Series, &study.to_be_bytes())?.collect(usize::MAX, |stored, value| {
             Ok((unpair(Table::Series, stored)?.1, encode::series(&key, value)?))
         })?;
-        let (mut empty, mut modalities) = (0, std::collections::BTreeSet::new());
+        let (mut empty, mut modalities) = (0, BTreeSet::new());
         for (ordinal, row) in &stored {
             let row = self.series.get(ordinal).map_or(row, |cell| &cell.row);
             if row.served() == 0 {
                 empty += 1;
-            } else {
-                modalities.extend(row.attributes.get(&MODALITY).filter(|modality| !modality.is_empty()).cloned());
+                continue;
+            }
+            modalities.extend(row.attributes.get(&MODALITY).filter(|modality| !modality.is_empty()).cloned());
+            if !judged.shown {
+                judged.keep_shown(&reader, &row.key, *ordinal)?;
             }
         }
         if let Some(cell) = self.studies.get_mut(&study) {
             cell.remember_keys();
             (cell.row.empty_series, cell.row.modalities, cell.dirty) = (empty, modalities, true);
+            match judged.shown {
+                true => cell.row.sop_classes.append(&mut judged.classes),
+                false => cell.row.sop_classes.retain(|class| !judged.classes.contains(class)),
+            }
         }
         Ok(())
     }
