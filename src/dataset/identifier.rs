@@ -168,7 +168,7 @@ impl Sink for Reader {
 }
 
 /// An answer: attributes with VR and value (UTF-8, several values joined by a backslash, numbers in decimal).
-/// Those of one sequence become its one item, or no item when none of them has a value.
+/// Those of one sequence become its items, of several values each that of its place, or no item when none has a value.
 ///
 /// Text that is not ASCII goes out in the character set `asked` where that holds all of it, else in UTF-8; the
 /// data set says which.
@@ -183,9 +183,10 @@ pub fn write(values: &[(AttrKey, &str, &str)], transfer_syntax: &str, asked: &st
     for (tag, node) in &nodes {
         match node {
             Node::Value(vr, text) => element(*tag, *vr, &value(*vr, text, coding, label), coding, &mut out),
-            Node::Item(item) => {
+            Node::Items(items) => {
                 let mut inside = Vec::new();
-                if item.values().any(|(_, text)| !text.is_empty()) {
+                let valued = items.iter().any(|item| item.values().any(|(_, text)| !text.is_empty()));
+                for item in items.iter().filter(|_| valued) {
                     let mut members = Vec::new();
                     for (tag, (vr, text)) in item {
                         element(*tag, *vr, &value(*vr, text, coding, label), coding, &mut members);

@@ -18,13 +18,16 @@ pub fn attributes_xml(attributes: &[(AttrKey, &str, &str)], out: &mut String) {
     for (tag, node) in gather(attributes) {
         match node {
             Node::Value(vr, text) => element(tag, vr, text, out),
-            Node::Item(item) => {
+            Node::Items(items) => {
                 open(tag, Vr::SQ, out);
-                out.push_str("<Item number=\"1\">");
-                for (tag, (vr, text)) in item {
-                    element(tag, vr, text, out);
+                for (number, item) in (1u64..).zip(items) {
+                    let _ = write!(out, "<Item number=\"{number}\">");
+                    for (tag, (vr, text)) in item {
+                        element(tag, vr, text, out);
+                    }
+                    out.push_str("</Item>");
                 }
-                out.push_str("</Item></DicomAttribute>");
+                out.push_str("</DicomAttribute>");
             }
         }
     }

@@ -140,6 +140,8 @@ const PATIENT: &[AttrKey] = &[
     key::PATIENT_BIRTH_TIME,
     key::PATIENT_SEX,
     key::OTHER_PATIENT_IDS,
+    key::OTHER_PATIENT_ID_ITEM,
+    key::OTHER_PATIENT_ID_ISSUER,
     key::OTHER_PATIENT_NAMES,
     key::ETHNIC_GROUP,
     key::PATIENT_COMMENTS,

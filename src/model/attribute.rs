@@ -21,7 +21,7 @@ pub enum Level {
     Instance,
 }
 
-/// The address of an attribute: a root tag, or a tag inside the first item of a root sequence.
+/// The address of an attribute: a root tag, or a tag inside the items of a root sequence.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttrKey {
     /// Tag of the enclosing sequence, 0 for root attributes.
@@ -36,7 +36,7 @@ impl AttrKey {
         Self { sequence: 0, tag }
     }
 
-    /// An attribute inside the first item of a root sequence.
+    /// An attribute inside the items of a root sequence.
     pub const fn nested(sequence: u32, tag: u32) -> Self {
         Self { sequence, tag }
     }
@@ -78,7 +78,8 @@ impl<'de> Deserialize<'de> for AttrKey {
     }
 }
 
-/// Values by attribute: decoded to UTF-8, trimmed, several values joined by a backslash.
+/// Values by attribute: decoded to UTF-8, trimmed, several values joined by a backslash; inside a sequence one for each
+/// item, empty where the item has none.
 /// An attribute present without a value is an empty string; an absent one has no entry.
 /// Person names keep their component groups joined by `=`.
 pub type Attributes = BTreeMap<AttrKey, String>;
@@ -167,6 +168,8 @@ attributes! {
     ADMITTING_DIAGNOSES_DESCRIPTION 0 0x0008_1080 "AdmittingDiagnosesDescription" "LO" Study Text false Extracted;
     PROCEDURE_CODE_VALUE 0x0008_1032 0x0008_0100 "ProcedureCodeSequence.CodeValue" "SH" Study Code false Extracted;
     PROCEDURE_CODE_MEANING 0x0008_1032 0x0008_0104 "ProcedureCodeSequence.CodeMeaning" "LO" Study Text false Extracted;
+    REASON_CODE_VALUE 0x0040_1012 0x0008_0100 "ReasonForPerformedProcedureCodeSequence.CodeValue" "SH" Study Code false Extracted;
+    REASON_CODE_MEANING 0x0040_1012 0x0008_0104 "ReasonForPerformedProcedureCodeSequence.CodeMeaning" "LO" Study Text false Extracted;
     PATIENT_NAME 0 0x0010_0010 "PatientName" "PN" Study Name true Extracted;
     PATIENT_ID 0 0x0010_0020 "PatientID" "LO" Study Code true Extracted;
     ISSUER_OF_PATIENT_ID 0 0x0010_0021 "IssuerOfPatientID" "LO" Study Code false Extracted;
@@ -174,6 +177,8 @@ attributes! {
     PATIENT_BIRTH_TIME 0 0x0010_0032 "PatientBirthTime" "TM" Study Time false Extracted;
     PATIENT_SEX 0 0x0010_0040 "PatientSex" "CS" Study Code true Extracted;
     OTHER_PATIENT_IDS 0 0x0010_1000 "OtherPatientIDs" "LO" Study Code false Extracted;
+    OTHER_PATIENT_ID_ITEM 0x0010_1002 0x0010_0020 "OtherPatientIDsSequence.PatientID" "LO" Study Code false Extracted;
+    OTHER_PATIENT_ID_ISSUER 0x0010_1002 0x0010_0021 "OtherPatientIDsSequence.IssuerOfPatientID" "LO" Study Code false Extracted;
     OTHER_PATIENT_NAMES 0 0x0010_1001 "OtherPatientNames" "PN" Study Name false Extracted;
     PATIENT_AGE 0 0x0010_1010 "PatientAge" "AS" Study Code false Extracted;
     PATIENT_SIZE 0 0x0010_1020 "PatientSize" "DS" Study ReturnOnly false Extracted;
@@ -210,8 +215,15 @@ attributes! {
     PERFORMED_PROCEDURE_STEP_START_TIME 0 0x0040_0245 "PerformedProcedureStepStartTime" "TM" Series Time true Extracted;
     PERFORMED_PROCEDURE_STEP_ID 0 0x0040_0253 "PerformedProcedureStepID" "SH" Series Code false Extracted;
     PERFORMED_PROCEDURE_STEP_DESCRIPTION 0 0x0040_0254 "PerformedProcedureStepDescription" "LO" Series Text false Extracted;
+    PERFORMED_PROTOCOL_CODE_VALUE 0x0040_0260 0x0008_0100 "PerformedProtocolCodeSequence.CodeValue" "SH" Series Code false Extracted;
+    PERFORMED_PROTOCOL_CODE_MEANING 0x0040_0260 0x0008_0104 "PerformedProtocolCodeSequence.CodeMeaning" "LO" Series Text false Extracted;
+    SERIES_DESCRIPTION_CODE_VALUE 0x0008_103F 0x0008_0100 "SeriesDescriptionCodeSequence.CodeValue" "SH" Series Code false Extracted;
+    SERIES_DESCRIPTION_CODE_MEANING 0x0008_103F 0x0008_0104 "SeriesDescriptionCodeSequence.CodeMeaning" "LO" Series Text false Extracted;
+    PERFORMED_PROCEDURE_STEP_UID 0x0008_1111 0x0008_1155 "ReferencedPerformedProcedureStepSequence.ReferencedSOPInstanceUID" "UI" Series Uid false Extracted;
     REQUEST_STUDY_INSTANCE_UID 0x0040_0275 0x0020_000D "RequestAttributesSequence.StudyInstanceUID" "UI" Series Uid false Extracted;
     REQUEST_ACCESSION_NUMBER 0x0040_0275 0x0008_0050 "RequestAttributesSequence.AccessionNumber" "SH" Series Code false Extracted;
+    REQUESTED_PROCEDURE_DESCRIPTION 0x0040_0275 0x0032_1060 "RequestAttributesSequence.RequestedProcedureDescription" "LO" Series Text false Extracted;
+    SCHEDULED_PROCEDURE_STEP_DESCRIPTION 0x0040_0275 0x0040_0007 "RequestAttributesSequence.ScheduledProcedureStepDescription" "LO" Series Text false Extracted;
     SCHEDULED_PROCEDURE_STEP_ID 0x0040_0275 0x0040_0009 "RequestAttributesSequence.ScheduledProcedureStepID" "SH" Series Code true Extracted;
     REQUESTED_PROCEDURE_ID 0x0040_0275 0x0040_1001 "RequestAttributesSequence.RequestedProcedureID" "SH" Series Code true Extracted;
 
@@ -232,6 +244,13 @@ attributes! {
     COLUMNS 0 0x0028_0011 "Columns" "US" Instance Number true Extracted;
     BITS_ALLOCATED 0 0x0028_0100 "BitsAllocated" "US" Instance Number true Extracted;
     BITS_STORED 0 0x0028_0101 "BitsStored" "US" Instance ReturnOnly false Extracted;
+    ANATOMIC_REGION_CODE_VALUE 0x0008_2218 0x0008_0100 "AnatomicRegionSequence.CodeValue" "SH" Instance Code false Extracted;
+    ANATOMIC_REGION_CODE_MEANING 0x0008_2218 0x0008_0104 "AnatomicRegionSequence.CodeMeaning" "LO" Instance Text false Extracted;
+    VIEW_CODE_VALUE 0x0054_0220 0x0008_0100 "ViewCodeSequence.CodeValue" "SH" Instance Code false Extracted;
+    VIEW_CODE_MEANING 0x0054_0220 0x0008_0104 "ViewCodeSequence.CodeMeaning" "LO" Instance Text false Extracted;
+    REFERENCED_REQUEST_ACCESSION_NUMBER 0x0040_A370 0x0008_0050 "ReferencedRequestSequence.AccessionNumber" "SH" Instance Code false Extracted;
+    REFERENCED_REQUEST_STUDY_UID 0x0040_A370 0x0020_000D "ReferencedRequestSequence.StudyInstanceUID" "UI" Instance Uid false Extracted;
+    REFERENCED_REQUEST_PROCEDURE_ID 0x0040_A370 0x0040_1001 "ReferencedRequestSequence.RequestedProcedureID" "SH" Instance Code false Extracted;
     CONCEPT_NAME_CODE_VALUE 0x0040_A043 0x0008_0100 "ConceptNameCodeSequence.CodeValue" "SH" Instance Code false Extracted;
     CONCEPT_NAME_CODE_MEANING 0x0040_A043 0x0008_0104 "ConceptNameCodeSequence.CodeMeaning" "LO" Instance Text false Extracted;
     COMPLETION_FLAG 0 0x0040_A491 "CompletionFlag" "CS" Instance Code false Extracted;

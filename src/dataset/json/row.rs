@@ -5,13 +5,16 @@ use crate::vr::Vr;
 use model::AttrKey;
 use std::collections::BTreeMap;
 
-/// Root elements of a row in order of tag: a value, or the values of the one item of a sequence.
+/// The elements of an item in order of tag.
+pub(crate) type Item<'a> = BTreeMap<u32, (Vr, &'a str)>;
+
+/// Root elements of a row in order of tag: a value, or the items of a sequence.
 pub(crate) enum Node<'a> {
     Value(Vr, &'a str),
-    Item(BTreeMap<u32, (Vr, &'a str)>),
+    Items(Vec<Item<'a>>),
 }
 
-/// Gathers the attributes of one sequence into one item.
+/// Gathers the attributes of one sequence into its items: of several values each belongs to the item of its place.
 pub(crate) fn gather<'a>(attributes: &[(AttrKey, &str, &'a str)]) -> BTreeMap<u32, Node<'a>> {
     let mut nodes = BTreeMap::new();
     for (key, vr, text) in attributes {
@@ -21,8 +24,13 @@ pub(crate) fn gather<'a>(attributes: &[(AttrKey, &str, &'a str)]) -> BTreeMap<u3
         };
         if key.sequence == 0 {
             nodes.insert(key.tag, Node::Value(vr, text));
-        } else if let Node::Item(item) = nodes.entry(key.sequence).or_insert_with(|| Node::Item(BTreeMap::new())) {
-            item.insert(key.tag, (vr, *text));
+        } else if let Node::Items(items) = nodes.entry(key.sequence).or_insert_with(|| Node::Items(Vec::new())) {
+            for (at, value) in text.split('\\').enumerate() {
+                if at == items.len() {
+                    items.push(Item::new());
+                }
+                items.get_mut(at).map(|item| item.insert(key.tag, (vr, value)));
+            }
         }
     }
     nodes
@@ -30,7 +38,7 @@ pub(crate) fn gather<'a>(attributes: &[(AttrKey, &str, &'a str)]) -> BTreeMap<u3
 
 /// Appends one JSON object with the attributes in order of tag. Values are as [`model::Attributes`] holds them:
 /// UTF-8, several separated by backslashes, numbers in decimal, component groups of names separated by `=`.
-/// Attributes inside a sequence become its one item.
+/// Attributes inside a sequence become its items, as many as one of them has values.
 pub fn attributes_json(attributes: &[(AttrKey, &str, &str)], out: &mut Vec<u8>) {
     out.push(b'{');
     for (at, (tag, node)) in gather(attributes).iter().enumerate() {
@@ -39,19 +47,27 @@ pub fn attributes_json(attributes: &[(AttrKey, &str, &str)], out: &mut Vec<u8>) 
         }
         match node {
             Node::Value(vr, text) => member(*tag, *vr, text, out),
-            Node::Item(item) => {
-                put(out, format_args!("\"{tag:08X}\":{{\"vr\":\"SQ\",\"Value\":[{{"));
-                for (at, (tag, (vr, text))) in item.iter().enumerate() {
-                    if at > 0 {
-                        out.push(b',');
-                    }
-                    member(*tag, *vr, text, out);
+            Node::Items(items) => {
+                put(out, format_args!("\"{tag:08X}\":{{\"vr\":\"SQ\",\"Value\":["));
+                for (at, one) in items.iter().enumerate() {
+                    out.extend_from_slice(if at > 0 { b",{" } else { b"{" });
+                    item(one, out);
+                    out.push(b'}');
                 }
-                out.extend_from_slice(b"}]}");
+                out.extend_from_slice(b"]}");
             }
         }
     }
     out.push(b'}');
+}
+
+fn item(item: &Item<'_>, out: &mut Vec<u8>) {
+    for (at, (tag, (vr, text))) in item.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        member(*tag, *vr, text, out);
+    }
 }
 
 fn member(tag: u32, vr: Vr, text: &str, out: &mut Vec<u8>) {

@@ -218,6 +218,26 @@ fn rows_are_ordered_and_nested_keys_share_an_item() {
 }
 
 #[test]
+fn values_of_several_items_go_back_into_theirs() {
+    let rows = [(key::REQUESTED_PROCEDURE_ID, "SH", "R1\\\\R3"), (key::SCHEDULED_PROCEDURE_STEP_ID, "SH", "\\S2")];
+    let mut out = Vec::new();
+    attributes_json(&rows, &mut out);
+    let sh = |text: &str| json!({"vr": "SH", "Value": [text]});
+    let items = json!([
+        {"00400009": {"vr": "SH"}, "00401001": sh("R1")},
+        {"00400009": sh("S2"), "00401001": {"vr": "SH"}},
+        {"00401001": sh("R3")},
+    ]);
+    let expected = json!({"00400275": {"vr": "SQ", "Value": items}});
+    assert_eq!(serde_json::from_slice::<Value>(&out).expect("JSON"), expected);
+    let mut out = String::new();
+    attributes_xml(&rows, &mut out);
+    assert!(
+        out.contains("<Item number=\"3\"><DicomAttribute tag=\"00401001\"") && !out.contains("<Item number=\"4\">")
+    );
+}
+
+#[test]
 fn rows_as_xml() {
     let mut out = String::new();
     attributes_xml(&row(), &mut out);

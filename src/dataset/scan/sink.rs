@@ -16,12 +16,17 @@ use std::sync::LazyLock;
 
 pub(super) const SPECIFIC_CHARACTER_SET: u32 = 0x0008_0005;
 const EXTENDED_OFFSET_TABLE: u32 = 0x7FE0_0001;
+/// Items of a sequence that are looked into.
+const ITEMS_MAX: u16 = 16;
+
+/// An address and the item it lies in, from 1; 0 outside any sequence.
+type Address = (AttrKey, u16);
 
 /// What is worth keeping.
 struct Wanted {
     /// Addresses, sorted, with the VR of the table.
     keys: Vec<(AttrKey, Vr)>,
-    /// Sequences whose first item is looked into, sorted.
+    /// Sequences whose items are looked into, sorted.
     sequences: Vec<u32>,
 }
 
@@ -44,7 +49,7 @@ static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taking {
     Nothing,
-    Value(AttrKey),
+    Value(Address),
     ExtendedOffsets,
     BasicOffsets,
     FragmentStart,
@@ -59,11 +64,11 @@ pub(super) struct ScanSink {
     /// Bytes of a number or marker that is being collected, least first.
     partial: [u8; 8],
     partial_len: usize,
-    kept: BTreeMap<AttrKey, Kept>,
+    kept: BTreeMap<Address, Kept>,
     kept_bytes: usize,
     /// The root sequence the walk is in, and the item of it.
     sequence: u32,
-    item: u64,
+    item: u16,
     depth: usize,
     pixel: Option<PixelSpan>,
     /// Header and value position of the encapsulated element that is open at root.
@@ -100,7 +105,7 @@ impl ScanSink {
     }
 
     pub(super) fn offset_of(&self, key: AttrKey) -> u64 {
-        self.kept.get(&key).map_or(0, |kept| kept.at)
+        self.kept.get(&(key, 0)).map_or(0, |kept| kept.at)
     }
 
     /// The pixel element and, when it is encapsulated, what was found inside.
@@ -112,37 +117,51 @@ impl ScanSink {
         (self.pixel, found)
     }
 
-    /// The kept values as text.
+    /// The kept values as text; those of several items are joined in order of the items, empty where one has none.
     pub(super) fn attributes(&self, hint: CharsetHint, flags: &mut BTreeSet<Flag>) -> Attributes {
-        let charset = |key: AttrKey| self.kept.get(&key).map(|kept| Charset::new(&kept.bytes, hint));
-        let root = charset(AttrKey::root(SPECIFIC_CHARACTER_SET)).unwrap_or_else(|| Charset::new(b"", hint));
-        let nested: BTreeMap<u32, Charset> = WANTED
-            .sequences
+        let charsets: BTreeMap<(u32, u16), Charset> = self
+            .kept
             .iter()
-            .filter_map(|tag| Some((*tag, charset(AttrKey::nested(*tag, SPECIFIC_CHARACTER_SET))?)))
+            .filter(|((key, _), _)| key.tag == SPECIFIC_CHARACTER_SET)
+            .map(|((key, item), kept)| ((key.sequence, *item), Charset::new(&kept.bytes, hint)))
             .collect();
+        let default = Charset::new(b"", hint);
+        let root = charsets.get(&(0, 0)).unwrap_or(&default);
         if self.doubled {
             flags.insert(Flag::TagOrder);
         }
         let mut attributes = Attributes::new();
-        for (key, kept) in &self.kept {
+        let mut last = 0;
+        for ((key, item), kept) in &self.kept {
             if key.tag == SPECIFIC_CHARACTER_SET {
                 continue;
             }
-            let charset = nested.get(&key.sequence).unwrap_or(&root);
-            attributes.insert(*key, decode(kept, charset, flags));
+            let charset = charsets.get(&(key.sequence, *item)).unwrap_or(root);
+            let text = decode(kept, charset, flags);
+            match attributes.get_mut(key) {
+                Some(joined) => {
+                    joined.extend((last..*item).map(|_| '\\'));
+                    joined.push_str(&text);
+                }
+                None => {
+                    let before = (1..*item).map(|_| '\\').collect::<String>();
+                    attributes.insert(*key, before + &text);
+                }
+            }
+            last = *item;
         }
         attributes
     }
 
-    fn wanted(&self, element: &Element) -> Option<(AttrKey, Vr)> {
-        let key = match element.depth {
-            0 => AttrKey::root(element.tag),
-            1 if self.item == 1 && self.sequence != 0 => AttrKey::nested(self.sequence, element.tag),
+    fn wanted(&self, element: &Element) -> Option<(Address, Vr)> {
+        let inside = self.sequence != 0 && (1..=ITEMS_MAX).contains(&self.item);
+        let (key, item) = match element.depth {
+            0 => (AttrKey::root(element.tag), 0),
+            1 if inside => (AttrKey::nested(self.sequence, element.tag), self.item),
             _ => return None,
         };
         let at = WANTED.keys.binary_search_by_key(&key, |(key, _)| *key).ok()?;
-        WANTED.keys.get(at).copied()
+        WANTED.keys.get(at).map(|(key, vr)| ((*key, item), *vr))
     }
 
     /// Collects numbers of `width` bytes that may be cut by the pieces.
@@ -234,7 +253,7 @@ impl Sink for ScanSink {
 
     fn item(&mut self) {
         if self.depth == 1 {
-            self.item += 1;
+            self.item = self.item.saturating_add(1);
         }
     }
 

@@ -47,7 +47,7 @@ pub(super) fn rich() -> Vec<u8> {
 }
 
 #[test]
-fn attributes_come_from_root_and_first_items() {
+fn attributes_come_from_root_and_items() {
     let scanned = scan(EXPLICIT_LE, &rich()).expect("good");
     let value = |key: AttrKey| scanned.attributes.get(&key).map(String::as_str);
     assert_eq!(value(key::PATIENT_NAME), Some("Nguyễn^Văn An"));
@@ -63,12 +63,21 @@ fn attributes_come_from_root_and_first_items() {
 }
 
 #[test]
-fn only_the_first_item_counts_and_deeper_ones_do_not() {
+fn every_item_counts_and_deeper_ones_do_not() {
     let code = |text: &[u8; 2]| explicit(0x0008_0100, b"SH", text);
+    let meaning = explicit(0x0008_0104, b"LO", b"Second");
     let deep = explicit(0x0008_1032, b"SQ", &item(&code(b"C9")));
-    let sequence = [item(&code(b"C1")), item(&code(b"C2")), item(&deep)].concat();
+    let third = [code(b"C3"), meaning].concat();
+    let sequence = [item(&code(b"C1")), item(&deep), item(&third), item(&[])].concat();
     let scanned = scan(EXPLICIT_LE, &around(&explicit(0x0008_1032, b"SQ", &sequence))).expect("good");
-    assert_eq!(scanned.attributes.get(&key::PROCEDURE_CODE_VALUE).map(String::as_str), Some("C1"));
+    let value = |key| scanned.attributes.get(&key).map(String::as_str);
+    // Each value stands at the place of its item, so that those of one item belong together.
+    assert_eq!(value(key::PROCEDURE_CODE_VALUE), Some("C1\\\\C3"));
+    assert_eq!(value(key::PROCEDURE_CODE_MEANING), Some("\\\\Second"));
+    assert_eq!(scanned.flags, []);
+    let many = (0..200).map(|_| item(&code(b"C1"))).collect::<Vec<_>>().concat();
+    let scanned = scan(EXPLICIT_LE, &around(&explicit(0x0008_1032, b"SQ", &many))).expect("good");
+    assert_eq!(scanned.attributes.get(&key::PROCEDURE_CODE_VALUE).map(|text| text.split('\\').count()), Some(16));
 }
 
 #[test]
