@@ -6,8 +6,10 @@
 use crate::problem::{Kind, Problem};
 use http::{HeaderMap, header};
 
-/// Most media ranges in one request.
+/// Most media ranges in one list.
 const RANGES_MAX: usize = 64;
+/// Longest list in bytes.
+const LENGTH_MAX: usize = 8 << 10;
 
 /// One media range with its weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,17 +22,43 @@ pub(crate) struct MediaRange {
     pub(crate) parameters: Vec<(String, String)>,
     /// Weight in thousandths, 0 to 1000.
     pub(crate) weight: u16,
+    /// What a more exact range of the list gives less weight to, or none: this one does not speak for it.
+    except: Vec<Except>,
+}
+
+/// Media types that a range does not speak for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Except {
+    main: String,
+    sub: String,
+    /// The type of the parts, where only such bodies are meant.
+    parts: Option<String>,
 }
 
 impl MediaRange {
     /// A range that takes everything.
     pub(crate) fn any() -> Self {
-        Self { main: "*".into(), sub: "*".into(), parameters: Vec::new(), weight: 1000 }
+        Self::exactly("*", "*")
+    }
+
+    /// A range of one type.
+    pub(crate) fn exactly(main: &str, sub: &str) -> Self {
+        Self { main: main.into(), sub: sub.into(), parameters: Vec::new(), weight: 1000, except: Vec::new() }
     }
 
     /// Whether the range covers a media type, parameters aside.
     pub(crate) fn covers(&self, main: &str, sub: &str) -> bool {
-        (self.main == "*" || self.main == main) && (self.sub == "*" || self.sub == sub)
+        let excepted = |except: &Except| except.parts.is_none() && fits(&except.main, &except.sub, main, sub);
+        fits(&self.main, &self.sub, main, sub) && !self.except.iter().any(excepted)
+    }
+
+    /// Whether the range covers a multipart body whose parts are of a media type. Without a `type` it means parts of the
+    /// `usual` ones.
+    pub(crate) fn covers_parts(&self, media: &str, usual: &str) -> bool {
+        let excepted = |except: &Except| except.parts.as_deref().is_some_and(|parts| type_covers(parts, media));
+        self.covers("multipart", "related")
+            && type_covers(self.parameter("type").unwrap_or(usual), media)
+            && !self.except.iter().any(excepted)
     }
 
     /// Whether the range covers a media type written as one text.
@@ -47,31 +75,61 @@ impl MediaRange {
     pub(crate) fn transfer_syntax(&self) -> Option<&str> {
         self.parameter("transfer-syntax")
     }
+
+    /// How exactly it says what it takes (RFC 9110 section 12.5.1).
+    fn exactness(&self) -> u8 {
+        match (self.main.as_str(), self.sub.as_str()) {
+            ("*", _) => 0,
+            (_, "*") => 1,
+            _ if self.parameter("type").is_none() => 2,
+            _ => 3,
+        }
+    }
+
+    /// What another range of the list takes from this one. A single transfer syntax takes nothing from it.
+    fn excepts(&self, other: &Self) -> Option<Except> {
+        let exacter = other.exactness() > self.exactness() && fits(&self.main, &self.sub, &other.main, &other.sub);
+        let taken = exacter && other.weight < self.weight && other.transfer_syntax().is_none();
+        let parts = other.parameter("type").map(str::to_owned);
+        taken.then(|| Except { main: other.main.clone(), sub: other.sub.clone(), parts })
+    }
+}
+
+fn fits(range_main: &str, range_sub: &str, main: &str, sub: &str) -> bool {
+    (range_main == "*" || range_main == main) && (range_sub == "*" || range_sub == sub)
+}
+
+/// Whether a media range written as one text covers a media type.
+pub(crate) fn type_covers(range: &str, media: &str) -> bool {
+    let Some((range_main, range_sub)) = range.split_once('/') else { return false };
+    let Some((main, sub)) = media.split_once('/') else { return false };
+    let fits = |range: &str, part: &str| range == "*" || range.eq_ignore_ascii_case(part);
+    fits(range_main, main) && fits(range_sub, sub)
 }
 
 /// The ranges of a request, best first; of equal weight the more exact and then the earlier one comes first.
+///
+/// Those of the query parameter go before those of the header, which only answer where nothing of the parameter can be
+/// given (PS3.18 section 8.7.8.1). What cannot be read is passed over (section 8.7.7), unless nothing else is there.
 pub(crate) fn ranges(headers: &HeaderMap, query_parameter: Option<&str>) -> Result<Vec<MediaRange>, Problem> {
     let mut found = Vec::new();
-    if let Some(text) = query_parameter {
+    if let Some(text) = query_parameter.map(str::trim).filter(|text| !text.is_empty()) {
         // A plus sign in a query string means a space, but media types contain plus signs and no spaces.
-        parse_list(&text.trim().replace("dicom json", "dicom+json").replace("dicom xml", "dicom+xml"), &mut found)
-            .map_err(|what| malformed(what, "query parameter accept"))?;
-    } else {
-        for value in headers.get_all(header::ACCEPT) {
-            let text = value.to_str().map_err(|_| malformed("it is not ASCII".into(), "header Accept"))?;
-            parse_list(text, &mut found).map_err(|what| malformed(what, "header Accept"))?;
-        }
+        let text = text.replace("dicom json", "dicom+json").replace("dicom xml", "dicom+xml");
+        found = list(std::iter::once(text.as_str())).map_err(|what| malformed(what, "query parameter accept"))?;
+    }
+    let accepted: Option<Vec<&str>> = headers.get_all(header::ACCEPT).iter().map(|value| value.to_str().ok()).collect();
+    let accepted = accepted.ok_or_else(|| malformed("it is not ASCII".into(), "header Accept"))?;
+    let accepted = list(accepted.into_iter());
+    match accepted {
+        Ok(ranges) => found.extend(ranges),
+        Err(what) if found.is_empty() => return Err(malformed(what, "header Accept")),
+        Err(_) => {}
     }
     if found.is_empty() {
         found.push(MediaRange::any());
     }
     found.retain(|range| range.weight > 0);
-    let exactness = |range: &MediaRange| match (range.main.as_str(), range.sub.as_str()) {
-        ("*", _) => 0,
-        (_, "*") => 1,
-        _ => 2,
-    };
-    found.sort_by_key(|range| std::cmp::Reverse((range.weight, exactness(range))));
     Ok(found)
 }
 
@@ -79,18 +137,34 @@ fn malformed(what: String, place: &str) -> Problem {
     Problem::new(Kind::BadRequest, format!("the media types cannot be read: {what}")).at(place)
 }
 
-fn parse_list(text: &str, found: &mut Vec<MediaRange>) -> Result<(), String> {
-    for element in split_quoted(text, ',') {
-        let element = element.trim();
-        if element.is_empty() {
-            continue;
+/// The ranges of one list, best first, each without what a more exact one gives less weight to.
+fn list<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<MediaRange>, String> {
+    let (mut found, mut unread, mut length) = (Vec::new(), None, 0usize);
+    for text in texts {
+        length = length.saturating_add(text.len());
+        if length > LENGTH_MAX {
+            return Err(format!("more than {LENGTH_MAX} bytes"));
         }
-        if found.len() >= RANGES_MAX {
-            return Err(format!("more than {RANGES_MAX} media ranges"));
+        for element in split_quoted(text, ',').into_iter().map(str::trim).filter(|element| !element.is_empty()) {
+            if found.len() >= RANGES_MAX {
+                return Err(format!("more than {RANGES_MAX} media ranges"));
+            }
+            match parse_range(element) {
+                Ok(range) => found.push(range),
+                Err(what) => unread = Some(what),
+            }
         }
-        found.push(parse_range(element)?);
     }
-    Ok(())
+    match unread {
+        Some(what) if found.is_empty() => return Err(what),
+        _ => {}
+    }
+    let all = found.clone();
+    for range in &mut found {
+        range.except = all.iter().filter_map(|other| range.excepts(other)).collect();
+    }
+    found.sort_by_key(|range| std::cmp::Reverse((range.weight, range.exactness())));
+    Ok(found)
 }
 
 fn parse_range(text: &str) -> Result<MediaRange, String> {
@@ -100,7 +174,7 @@ fn parse_range(text: &str) -> Result<MediaRange, String> {
     if !is_token(main) || !is_token(sub) || (main == "*" && sub != "*") {
         return Err(format!("{:?} is no media type", brief(&media)));
     }
-    let mut range = MediaRange { main: main.into(), sub: sub.into(), parameters: Vec::new(), weight: 1000 };
+    let mut range = MediaRange::exactly(main, sub);
     for piece in pieces {
         let piece = piece.trim();
         if piece.is_empty() {
@@ -111,6 +185,12 @@ fn parse_range(text: &str) -> Result<MediaRange, String> {
         let (name, value) = (name.trim().to_ascii_lowercase(), unquote(value.trim()));
         if name == "q" {
             range.weight = weight(&value).ok_or_else(|| format!("q={:?} is no weight from 0 to 1", brief(&value)))?;
+        } else if let Some((inner, rest)) = value.split_once(';').filter(|_| name == "type") {
+            // Some clients put the parameters of the parts inside the quotation marks.
+            range.parameters.push((name, inner.trim().to_owned()));
+            let named = rest.split(';').filter_map(|one| one.split_once('='));
+            let named = named.map(|(name, value)| (name.trim().to_ascii_lowercase(), unquote(value.trim())));
+            range.parameters.extend(named);
         } else {
             range.parameters.push((name, value));
         }
@@ -215,14 +295,54 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_an_error_and_nothing_is_anything() {
-        assert_eq!(ranges(&HeaderMap::new(), None).expect("none"), [MediaRange::any()]);
+    fn a_wider_range_does_not_speak_for_a_narrower_one_of_less_weight() {
+        let all = parsed("*/*, image/*;q=0.5, image/jpeg;q=0, multipart/related;type=image/png;q=0");
+        let covering = |media: &str| {
+            all.iter().filter(|range| range.covers_type(media)).map(|range| range.weight).collect::<Vec<_>>()
+        };
+        assert_eq!(covering("text/html"), [1000]);
+        assert_eq!(covering("image/png"), [500]);
+        assert_eq!(covering("image/jpeg"), [0u16; 0]);
+        let parts = |media: &str| all.iter().any(|range| range.covers_parts(media, "*/*"));
+        assert!(!parts("image/png") && parts("application/dicom"));
+        // A narrower range of more weight takes nothing away, and neither does a single transfer syntax.
+        let other = parsed("*/*;q=0.5, image/jpeg, application/dicom;transfer-syntax=1.2;q=0.1");
+        assert!(other.get(1).is_some_and(|any| any.covers("image", "jpeg") && any.covers("application", "dicom")));
+    }
+
+    #[test]
+    fn parameters_of_the_parts_are_read_inside_the_quotation_marks() {
+        let range = parsed("multipart/related; type=\"application/dicom;transfer-syntax=1.2.3\"").remove(0);
+        assert_eq!((range.parameter("type"), range.transfer_syntax()), (Some("application/dicom"), Some("1.2.3")));
+    }
+
+    #[test]
+    fn the_header_answers_behind_the_query_parameter() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, "image/png;q=0.9, nonsense".parse().expect("header"));
+        let subs = |parameter: Option<&str>| {
+            let found = ranges(&headers, parameter).expect("ranges");
+            found.into_iter().map(|range| range.sub).collect::<Vec<_>>()
+        };
+        assert_eq!(subs(Some("image/gif;q=0.1,image/jpeg;q=0.2")), ["jpeg", "gif", "png"]);
+        assert_eq!(subs(Some("")), ["png"]);
+        assert_eq!(subs(Some("image/gif;q=0")), ["png"]);
+    }
+
+    #[test]
+    fn nonsense_is_passed_over_or_refused_and_nothing_is_anything() {
+        let any = ranges(&HeaderMap::new(), None).expect("none");
+        assert_eq!(any, [MediaRange::any()]);
         for bad in ["image", "*/png", "image/png;q=2", "image/png;q=0.1234", "a b/c", "image/png; x"] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, bad.parse().expect("header"));
             assert!(ranges(&headers, None).is_err(), "{bad}");
+            assert!(ranges(&HeaderMap::new(), Some(bad)).is_err(), "{bad}");
+            assert_eq!(parsed(&format!("{bad}, a/b")).len(), 1, "{bad}");
         }
-        let many = vec!["a/b"; RANGES_MAX + 1].join(",");
-        assert!(ranges(&HeaderMap::new(), Some(&many)).is_err());
+        let (many, long) = (vec!["a/b"; RANGES_MAX + 1].join(","), format!("a/{}", "b".repeat(LENGTH_MAX)));
+        for text in [many, long] {
+            assert!(ranges(&HeaderMap::new(), Some(&text)).is_err());
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! The whole service over a real archive: stored by STOW-RS, found by QIDO-RS, retrieved by WADO-RS.
 
+mod accepting;
 mod administration;
 mod corpus;
 mod pictures;
 mod resources;
 mod retrieving;
+mod searching;
 mod sockets;
 mod storing;
 

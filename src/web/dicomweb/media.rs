@@ -146,9 +146,8 @@ pub fn instance_rendition(
 
 /// How a range wants `application/dicom`, if it takes it at all.
 pub(crate) fn dicom_wrapping(range: &MediaRange) -> Option<Wrapping> {
-    if range.covers("multipart", "related") {
-        let inner = range.parameter("type").unwrap_or("application/dicom");
-        return type_covers(inner, "application/dicom").then_some(Wrapping::Multipart);
+    if range.covers_parts("application/dicom", "application/dicom") {
+        return Some(Wrapping::Multipart);
     }
     range.covers("application", "dicom").then_some(Wrapping::Single)
 }
@@ -178,6 +177,11 @@ pub(crate) fn value_rendition(stored: &str, ranges: &[MediaRange]) -> Option<Fra
     rendition(ranges, |range, takes| frame_choice(stored, range, takes))
 }
 
+/// The ranges that take several parts, for what one bare body cannot hold.
+pub(crate) fn in_parts(ranges: &[MediaRange]) -> Vec<MediaRange> {
+    ranges.iter().filter(|range| range.covers("multipart", "related")).cloned().collect()
+}
+
 /// Media type, transfer syntax, whether words are swapped, and whether the frame is made.
 type Choice = (&'static str, String, bool, bool);
 
@@ -186,17 +190,11 @@ fn rendition(
     choose: impl Fn(&MediaRange, &dyn Fn(&str) -> bool) -> Option<Choice>,
 ) -> Option<FrameRendition> {
     ranges.iter().find_map(|range| {
-        let (wrapping, media) = if range.covers("multipart", "related") {
-            (Wrapping::Multipart, range.parameter("type").unwrap_or("*/*"))
-        } else {
-            (Wrapping::Single, "")
-        };
-        let takes = |candidate: &str| match wrapping {
-            Wrapping::Multipart => type_covers(media, candidate),
-            Wrapping::Single => range.covers_type(candidate),
-        };
-        let (media, syntax, swap, made) = choose(range, &takes)?;
-        Some(FrameRendition { media, syntax, swap, made, wrapping })
+        let parts = |candidate: &str| range.covers_parts(candidate, "*/*");
+        let single = |candidate: &str| range.main != "multipart" && range.covers_type(candidate);
+        let chosen = choose(range, &parts).map(|choice| (choice, Wrapping::Multipart));
+        let chosen = chosen.or_else(|| choose(range, &single).map(|choice| (choice, Wrapping::Single)));
+        chosen.map(|((media, syntax, swap, made), wrapping)| FrameRendition { media, syntax, swap, made, wrapping })
     })
 }
 
@@ -252,13 +250,6 @@ fn little_endian(stored: &str) -> Option<bool> {
         _ if is_native(stored) || stored == ENCAPSULATED_LE => Some(false),
         _ => None,
     }
-}
-
-pub(crate) fn type_covers(range: &str, media: &str) -> bool {
-    let Some((range_main, range_sub)) = range.split_once('/') else { return false };
-    let Some((main, sub)) = media.split_once('/') else { return false };
-    let fits = |range: &str, part: &str| range == "*" || range.eq_ignore_ascii_case(part);
-    fits(range_main, main) && fits(range_sub, sub)
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub fn parse_search(level: Level, query: &str, options: &Options) -> Result<Quer
 /// Media types of an answer.
 const OFFERED: &str = "application/dicom+json, multipart/related; type=\"application/dicom+xml\"";
 
+const XML: &str = "application/dicom+xml";
+
 /// How rows are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -109,9 +111,7 @@ pub(crate) fn form(ranges: &[MediaRange]) -> Result<Form, Problem> {
         if range.covers("application", "json") {
             return Some(Form::PlainJson);
         }
-        let inner = range.parameter("type").unwrap_or("application/dicom+xml");
-        let xml = range.covers("multipart", "related") && inner.eq_ignore_ascii_case("application/dicom+xml");
-        xml.then_some(Form::Xml)
+        range.covers_parts(XML, XML).then_some(Form::Xml)
     });
     chosen.ok_or_else(|| {
         Problem::new(Kind::NotAcceptable, format!("a search is answered as {OFFERED}")).at("header Accept")
@@ -127,9 +127,9 @@ pub(crate) fn respond(form: Form, body: Body) -> Response {
                 let length = u64::try_from(row.len()).ok();
                 let open =
                     move || Ok(Box::new(std::io::Cursor::new(row.into_bytes())) as Box<dyn std::io::Read + Send>);
-                answer.part("application/dicom+xml", None, length, open);
+                answer.part(XML, None, length, open);
             }
-            answer.respond("application/dicom+xml")
+            answer.respond(XML)
         }
         Body::Json(bytes) => {
             let media = if form == Form::PlainJson { "application/json" } else { "application/dicom+json" };

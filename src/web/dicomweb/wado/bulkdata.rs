@@ -67,7 +67,13 @@ pub(super) async fn pixel_data(
     permit: Option<OwnedSemaphorePermit>,
 ) -> Result<Response, Problem> {
     let syntax = pixels.row.transfer_syntax.as_str();
-    let rendition = frame_rendition(syntax, ranges)
+    let is_one = |one: &FrameRendition| {
+        let native = if one.made { made::is_native(&one.syntax) } else { pixels.is_native() };
+        one.wrapping == Wrapping::Multipart || native || pixels.count() <= 1
+    };
+    let rendition = frame_rendition(syntax, ranges).filter(is_one);
+    let rendition = rendition.or_else(|| frame_rendition(syntax, &media::in_parts(ranges)));
+    let rendition = rendition
         .ok_or_else(|| not_acceptable(format!("the pixel data is answered as {}", media::frame_media(syntax))))?;
     if rendition.made {
         drop(permit);
@@ -121,7 +127,7 @@ fn document_rendition(own: Option<&'static str>, ranges: &[MediaRange], anything
     let own = own?;
     ranges.iter().find_map(|range| {
         let wrapping = if range.covers("multipart", "related") && range.main != "*" {
-            range.parameter("type").filter(|inner| media::type_covers(inner, own)).map(|_| Wrapping::Multipart)
+            range.covers_parts(own, if anything { own } else { "" }).then_some(Wrapping::Multipart)
         } else {
             ((anything || range.main != "*") && range.covers_type(own)).then_some(Wrapping::Single)
         };

@@ -7,7 +7,7 @@
 use super::frames::Pixels;
 use super::{bulkdata, encoding, etag, instance_url, multipart, not_acceptable, select, target};
 use crate::app::{App, Call};
-use crate::dicomweb::media::{self, Wrapping, value_rendition};
+use crate::dicomweb::media::{self, Wrapping, in_parts, value_rendition};
 use crate::dicomweb::multipart::Multipart;
 use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
@@ -32,7 +32,8 @@ struct Found {
 /// Answers a retrieve of every bulk data value.
 pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
     let ranges = call.accepts()?;
-    let takes = value_rendition(media::EXPLICIT_LE, &ranges).filter(|wanted| wanted.wrapping == Wrapping::Multipart);
+    let takes =
+        value_rendition(media::EXPLICIT_LE, &in_parts(&ranges)).filter(|wanted| wanted.wrapping == Wrapping::Multipart);
     let Some(octets) = takes else {
         return Err(not_acceptable("bulk data is answered as multipart/related; type=\"application/octet-stream\""));
     };

@@ -5,7 +5,7 @@ use super::spans::{self, Spans};
 use super::{etag, instance, instance_url, made, multipart, not_acceptable};
 use crate::app::{App, Call};
 use crate::conditional::{self, Whole};
-use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition};
+use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition, in_parts};
 use crate::dicomweb::multipart::Multipart;
 use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
@@ -28,9 +28,11 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
     let ranges = call.accepts()?;
     let numbers = numbers(call.parameter("frames"), call.app.options.frames_max)?;
     let (row, notes) = instance(&call).await?;
+    let ranges = if numbers.len() > 1 { in_parts(&ranges) } else { ranges };
     let Some(rendition) = frame_rendition(row.transfer_syntax.as_str(), &ranges) else {
         let own = media::frame_media(row.transfer_syntax.as_str());
-        let detail = format!("the frames are stored in {}; they are answered as {own}", row.transfer_syntax);
+        let several = if numbers.len() > 1 { ", several as multipart/related only" } else { "" };
+        let detail = format!("the frames are stored in {}; they are answered as {own}{several}", row.transfer_syntax);
         return Err(not_acceptable(detail));
     };
     if rendition.wrapping == Wrapping::Single && numbers.len() > 1 {

@@ -90,18 +90,20 @@ struct Fits {
     wrapping: Packing,
 }
 
-/// The best rendition of every instance.
+/// The best rendition of every instance, all of them in the best packing that any of them fits.
 fn fits(rows: Vec<InstanceRow>, takes: &[Takes<'_>]) -> Fits {
-    let (mut chosen, mut refused, mut wrapping) = (Vec::new(), BTreeSet::new(), Packing::Multipart);
+    let rendition = |row: &InstanceRow, takes: &Takes<'_>| {
+        let made = |wanted: &str| transcode::target(row, wanted);
+        instance_rendition(row.transfer_syntax.as_str(), takes.syntax, takes.anything, made)
+    };
+    let best = takes.iter().find(|takes| rows.iter().any(|row| rendition(row, takes).is_some()));
+    let wrapping = best.map_or(Packing::Multipart, |takes| takes.packing);
+    let (mut chosen, mut refused) = (Vec::new(), BTreeSet::new());
     for row in rows {
-        let fit = takes.iter().find_map(|takes| {
-            let made = |wanted: &str| transcode::target(&row, wanted);
-            let rendition = instance_rendition(row.transfer_syntax.as_str(), takes.syntax, takes.anything, made)?;
-            Some((takes.packing, completed(&row, rendition)))
-        });
-        match fit {
-            Some((asked, rendition)) => {
-                wrapping = asked;
+        let mut packed = takes.iter().filter(|takes| takes.packing == wrapping);
+        match packed.find_map(|takes| rendition(&row, takes)) {
+            Some(rendition) => {
+                let rendition = completed(&row, rendition);
                 chosen.push((row, rendition));
             }
             None => {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Whether a frame is uncompressed in a transfer syntax that is made.
-fn is_native(syntax: &str) -> bool {
+pub(super) fn is_native(syntax: &str) -> bool {
     [EXPLICIT_LE, IMPLICIT_LE].contains(&syntax)
 }
 

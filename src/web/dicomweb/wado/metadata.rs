@@ -127,8 +127,7 @@ enum Form {
 fn form(ranges: &[MediaRange]) -> Result<Form, Problem> {
     let chosen = ranges.iter().find_map(|range| {
         let json = ["application/dicom+json", "application/json"].into_iter().find(|media| range.covers_type(media));
-        let inner = range.parameter("type").unwrap_or("application/dicom+xml");
-        let xml = range.covers("multipart", "related") && inner.eq_ignore_ascii_case("application/dicom+xml");
+        let xml = range.covers_parts("application/dicom+xml", "application/dicom+xml");
         json.map(Form::Json).or(xml.then_some(Form::Xml))
     });
     chosen.ok_or_else(|| {

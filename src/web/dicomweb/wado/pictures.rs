@@ -7,7 +7,6 @@ use super::{etag, frames, instance, instance_url, multipart, not_acceptable, par
 use crate::accept::MediaRange;
 use crate::app::{App, Call};
 use crate::conditional::{self, Whole};
-use crate::dicomweb::media::type_covers;
 use crate::dicomweb::multipart::Multipart;
 use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
@@ -163,10 +162,8 @@ fn form(ranges: &[MediaRange], count: usize, asked: Asked) -> Option<Form> {
     ranges.iter().find_map(|range| {
         let wildcard = range.main == "*";
         if range.main == "multipart" || (wildcard && count > 1 && asked != Asked::Instance) {
-            let inner = range.parameter("type").unwrap_or("image/jpeg");
-            let fits = range.covers("multipart", "related");
-            let encoding = Encoding::ALL.into_iter().find(|encoding| type_covers(inner, encoding.media()));
-            return encoding.filter(|_| fits).map(Form::Parts);
+            let fits = |encoding: &Encoding| range.covers_parts(encoding.media(), "image/jpeg");
+            return Encoding::ALL.into_iter().find(fits).map(Form::Parts);
         }
         if count > 1 && asked != Asked::Several && range.covers("image", "gif") {
             return Some(Form::Animated);

@@ -5,7 +5,7 @@ use super::bulkdata::pixel_data;
 use super::frames::Pixels;
 use super::{encoding, etag, instance_url, made, multipart, not_acceptable, select, target};
 use crate::app::{App, Call};
-use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition};
+use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition, in_parts};
 use crate::dicomweb::multipart::Multipart;
 use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
@@ -42,7 +42,7 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     if rows.is_empty() {
         return Err(Problem::new(Kind::NotFound, "none of the instances has pixel data"));
     }
-    let (mut chosen, mut left_out) = (Vec::new(), false);
+    let (mut chosen, mut left_out, ranges) = (Vec::new(), false, in_parts(&ranges));
     for row in rows {
         match frame_rendition(row.transfer_syntax.as_str(), &ranges) {
             Some(rendition) if rendition.wrapping == Wrapping::Multipart => chosen.push((row, rendition)),

@@ -67,9 +67,8 @@ async fn video(call: &Call, row: InstanceRow, ranges: &[MediaRange]) -> Result<R
     let location = format!("{}/rendered", instance_url(&call.service_root(), &row));
     let open = move |archive: &Arc<Archive>| Pixels::open(row, |row| Ok(archive.layout(row)?));
     let pixels = call.blocking(open).await?;
-    let mut only = MediaRange::any();
-    (only.main, only.sub) =
-        own.split_once('/').map(|(main, sub)| (main.to_owned(), sub.to_owned())).unwrap_or_default();
+    let (main, sub) = own.split_once('/').unwrap_or_default();
+    let only = MediaRange::exactly(main, sub);
     pixel_data(call, pixels, &[only], location, None).await
 }
 
