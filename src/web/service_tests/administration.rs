@@ -3,7 +3,7 @@
 use super::*;
 use http::Method;
 
-// SHA-256 of "reader", "sender", "admin".
+// SHA-256 of "reader", "sender", "admin", "local".
 const TOKENS: &str = r#"
 [[token]]
 name = "viewer"
@@ -23,6 +23,13 @@ role = "sender"
 name = "operator"
 sha256 = "8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918"
 facilities = "all"
+role = "admin"
+
+[[token]]
+name = "local operator"
+sha256 = "25bf8e1a2393f1108d37029b3df5593236c755742ec93465bbafa9b290bddcf6"
+facilities = ["56002"]
+home = "56002"
 role = "admin"
 "#;
 
@@ -103,6 +110,113 @@ async fn nobody_sees_another_facilitys_images() {
     assert_eq!(store("/dicom-web/studies").await.status, StatusCode::OK, "the home facility has its own copy");
     let shared = call(&service, Method::GET, &format!("/dicom-web/studies/{study}"), "sender", "").await;
     assert!(shared.header(header::WARNING).contains("56001"), "{:?}", shared.headers);
+}
+
+/// A service with a series of three of facility 56001, and the paths of its study, series and first instance below any
+/// root.
+async fn with_series() -> (Service, [String; 3]) {
+    let service = service().await;
+    let files: Vec<Vec<u8>> = (1..=3).map(|number| sample(&format!("modality/ct-series/0{number}.dcm"))).collect();
+    let request = Request::post("/dicom-web/studies")
+        .header(header::AUTHORIZATION, "Bearer sender")
+        .header(header::CONTENT_TYPE, format!("multipart/related; type=\"application/dicom\"; boundary={BOUNDARY}"))
+        .body(Body::from(multipart(&files.iter().map(Vec::as_slice).collect::<Vec<_>>())))
+        .expect("a request");
+    let stored = service.send(request).await;
+    assert_eq!(stored.status, StatusCode::OK, "{:?}", stored.body);
+    let stored = stored.json();
+    let url = stored.pointer("/00081199/Value/0/00081190/Value/0").and_then(|url| url.as_str()).expect("a URL");
+    let instance = url.split_once("/dicom-web").expect("a root").1.to_owned();
+    let series = instance.split_once("/instances/").expect("a series").0.to_owned();
+    let study = series.split_once("/series/").expect("a study").0.to_owned();
+    (service, [study, series, instance])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_rights_or_a_reason_delete_changes_nothing_at_any_level() {
+    let (service, paths) = with_series().await;
+    let study = &paths[0];
+    let metadata = format!("/dicom-web{study}/metadata");
+    let before = call(&service, Method::GET, &metadata, "reader", "").await;
+    assert_eq!(before.status, StatusCode::OK);
+    for path in &paths {
+        for (root, token, reason, status) in [
+            ("/dicom-web", "", "?reason=quality", 401),
+            ("/dicom-web", "wrong", "?reason=quality", 401),
+            ("/dicom-web", "reader", "?reason=quality", 403),
+            ("/dicom-web", "sender", "?reason=quality", 403),
+            ("/facilities/56001/dicom-web", "sender", "?reason=quality", 403),
+            ("/dicom-web", "local", "?reason=quality", 404),
+            ("/facilities/56001/dicom-web", "local", "?reason=quality", 403),
+            ("/facilities/56002/dicom-web", "admin", "?reason=quality", 404),
+            ("/dicom-web", "admin", "", 400),
+            ("/dicom-web", "admin", "?reason=", 400),
+            ("/dicom-web", "admin", "?reason=because", 400),
+        ] {
+            let answer = call(&service, Method::DELETE, &format!("{root}{path}{reason}"), token, "").await;
+            assert_eq!(answer.status.as_u16(), status, "{root}{path}{reason} as {token:?}");
+            assert_eq!(answer.content_type(), "application/problem+json");
+        }
+    }
+    let after = call(&service, Method::GET, &metadata, "reader", "").await;
+    assert_eq!((after.body, after.headers.get(header::ETAG)), (before.body, before.headers.get(header::ETAG)));
+    let uid = study.rsplit('/').next().expect("a UID");
+    let listed = format!("/api/rejections?facility=56001&study={uid}");
+    let listed = call(&service, Method::GET, &listed, "admin", "").await.json();
+    assert_eq!(listed["rejected"].as_array().map(Vec::len), Some(0), "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delete_takes_an_instance_a_series_and_a_study_out_of_every_answer() {
+    let (service, [study, series, instance]) = with_series().await;
+    let uid = study.rsplit('/').next().expect("a UID");
+    // Instances, series and studies found, and the counts of the study.
+    let seen = async || {
+        let mut seen = Vec::new();
+        for level in ["instances", "series", "studies"] {
+            let path = format!("/dicom-web/{level}?StudyInstanceUID={uid}&includefield=SOPClassesInStudy");
+            let rows = call(&service, Method::GET, &path, "reader", "").await.json();
+            let rows = rows.as_array().cloned().expect("an array");
+            seen.push(rows.len().to_string());
+            let texts = ["00201208", "00201206", "00080061", "00080062"].map(|tag| {
+                rows.first()
+                    .and_then(|row| row.pointer(&format!("/{tag}/Value")))
+                    .map_or(String::new(), ToString::to_string)
+            });
+            if level == "studies" {
+                seen.extend(texts);
+            }
+        }
+        seen
+    };
+    let ct = "[\"1.2.840.10008.5.1.4.1.1.2\"]";
+    assert_eq!(seen().await, ["3", "1", "1", "[3]", "[1]", "[\"CT\"]", ct]);
+    let delete = async |path: &str| {
+        let path = format!("/facilities/56001/dicom-web{path}?reason=wrong-worklist-entry");
+        let answer = call(&service, Method::DELETE, &path, "admin", "").await;
+        let rejected = if answer.status == StatusCode::OK { answer.json()["rejected"].as_u64() } else { None };
+        (answer.status.as_u16(), rejected)
+    };
+    assert_eq!(delete(&instance).await, (200, Some(1)));
+    assert_eq!(delete(&instance).await, (404, None));
+    assert_eq!(seen().await, ["2", "1", "1", "[2]", "[1]", "[\"CT\"]", ct]);
+    assert_eq!(delete(&series).await, (200, Some(2)));
+    assert_eq!(seen().await, ["0", "0", "0", "", "", "", ""]);
+    for path in [&study, &series, &instance] {
+        assert_eq!(delete(path).await, (404, None));
+        for resource in ["", "/metadata", "/rendered", "/thumbnail"] {
+            let answer = call(&service, Method::GET, &format!("/dicom-web{path}{resource}"), "reader", "").await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}{resource}");
+        }
+    }
+    let listed = format!("/api/rejections?facility=56001&study={uid}");
+    let listed = call(&service, Method::GET, &listed, "admin", "").await.json();
+    assert_eq!(listed["rejected"].as_array().map(Vec::len), Some(3), "{listed}");
+    let wanted = serde_json::json!({"study": {"facility": "56001", "study": uid}, "reason": "a mistake"}).to_string();
+    let restored = call(&service, Method::POST, "/api/restorations", "admin", &wanted).await;
+    assert_eq!(restored.json(), serde_json::json!({ "restored": 3 }));
+    assert_eq!(delete(&study).await, (200, Some(3)));
+    assert_eq!(seen().await, ["0", "0", "0", "", "", "", ""]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
