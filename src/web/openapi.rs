@@ -1,5 +1,7 @@
 //! The OpenAPI document, generated from the route table.
 
+mod parameters;
+
 use crate::routes::{Access, Endpoint, Mount, ROUTES, Route, Verb};
 use serde_json::{Map, Value, json};
 
@@ -69,7 +71,7 @@ fn operation(route: &Route, template: &str) -> Value {
         "operationId": format!("{:?}{}", route.endpoint, if facility_root { "OfFacility" } else { suffix }),
         "summary": route.summary,
         "tags": [if route.mount == Mount::Dicomweb { "DICOMweb" } else { "Archive" }],
-        "parameters": parameters(template),
+        "parameters": parameters(route, template),
         "responses": responses,
     });
     if let Some(object) = operation.as_object_mut() {
@@ -84,14 +86,13 @@ fn operation(route: &Route, template: &str) -> Value {
     operation
 }
 
-fn parameters(template: &str) -> Vec<Value> {
+fn parameters(route: &Route, template: &str) -> Vec<Value> {
     let names = template.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
-    names
-        .map(|name| {
-            let name = name.trim_start_matches('*');
-            json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
-        })
-        .collect()
+    let of_path = names.map(|name| {
+        let name = name.trim_start_matches('*');
+        json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
+    });
+    of_path.chain(parameters::of(route.endpoint)).collect()
 }
 
 fn request_body(route: &Route) -> Option<Value> {
@@ -116,6 +117,7 @@ fn takes_json(endpoint: Endpoint) -> bool {
         endpoint,
         Endpoint::Prefetch
             | Endpoint::Correct
+            | Endpoint::Restore
             | Endpoint::RetryForwards
             | Endpoint::DropForwards
             | Endpoint::PauseForward
