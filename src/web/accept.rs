@@ -163,7 +163,8 @@ fn list<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<MediaRange>, Str
     for range in &mut found {
         range.except = all.iter().filter_map(|other| range.excepts(other)).collect();
     }
-    found.sort_by_key(|range| std::cmp::Reverse((range.weight, range.exactness())));
+    // A body of parts of one type is no more exact than another type.
+    found.sort_by_key(|range| std::cmp::Reverse((range.weight, range.exactness().min(2))));
     Ok(found)
 }
 
