@@ -1,5 +1,5 @@
-//! DCMTK and pynetdicom ask the running server over DIMSE; their answers are compared with pydicom's reading of the
-//! files by `scripts/interop_dimse.py`, which prints one row for each service and tool.
+//! DCMTK and pynetdicom against running archives over DIMSE, one row for each service and tool by `scripts/interop-dimse`;
+//! moves and commitments over kills.
 
 use crate::corpus;
 use crate::interop::python;
@@ -14,27 +14,40 @@ use testkit::object::Object;
 use testkit::server::Server;
 use testkit::study::{Kind, Study};
 
-#[test]
-fn every_service_answers_every_tool() {
-    let (server, _folder) = start();
-    let list = corpus::readable().swap_remove(0);
-    let objects: Vec<Object> = list.iter().map(|(_, object)| object.clone()).collect();
-    let report = send(&objects, &Sending::to(server.dicom, 2));
-    assert_eq!(report.acknowledged().count(), objects.len(), "{:?}", report.errors);
-    let paths: Vec<String> = list.iter().map(|(file, _)| corpus::folder().join(file).display().to_string()).collect();
-    let listing = server.data().with_extension("dimse.list");
-    std::fs::write(&listing, paths.join("\n")).expect("written");
+/// Runs parts of `scripts/interop-dimse`, which starts archives of its own.
+fn table(parts: &[&str]) {
     let output = Command::new(python())
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/interop_dimse.py"))
-        .arg(server.dicom.to_string())
-        .arg(&listing)
-        .arg(env!("CARGO_BIN_EXE_khoanh"))
-        .arg(server.data())
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/interop-dimse"))
+        .args(["--program", env!("CARGO_BIN_EXE_khoanh")])
+        .arg("--dicom")
+        .arg(corpus::folder())
+        .args(parts)
+        .env("KHOANH_PYTHON", python())
         .output()
         .unwrap_or_else(|error| panic!("{}: {error}; run scripts/prepare test", python().display()));
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}");
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn every_service_answers_every_tool() {
+    table(&["retrieve"]);
+}
+
+#[test]
+fn tools_speak_tls_both_ways_and_wrong_certificates_are_refused() {
+    table(&["tls"]);
+}
+
+#[test]
+fn commitments_forwarding_notices_and_our_clients_meet_other_peoples_tools() {
+    table(&["later", "forward", "clients"]);
+}
+
+#[test]
+fn ten_thousand_objects_reach_a_storescp_that_is_killed_midway() {
+    table(&["large"]);
 }
 
 /// Starts `scripts/dimse_client.py`.
