@@ -19,6 +19,7 @@ use crate::request;
 use crate::slots::Slot;
 use crate::socket::{GaveUp, Socket};
 use crate::status::{self, Failure};
+use crate::suspects::Suspects;
 use crate::ups_events::Watching;
 use archive::Unknown;
 use dicom_ul::pdu::AssociationRQ;
@@ -156,6 +157,7 @@ pub(crate) fn serve<R: Receiver>(
         wire: Splitter::new(socket, shared.options.pdu_bytes_max),
         receiver: shared.receiver.clone(),
         options: &shared.options,
+        suspects: &shared.suspects,
         contexts: negotiated.contexts,
         peer_pdu_bytes_max: negotiated.peer.pdu_bytes_max,
         called,
@@ -233,6 +235,7 @@ pub(crate) struct Association<'a, R> {
     pub(crate) wire: Splitter<Socket>,
     pub(crate) receiver: R,
     pub(crate) options: &'a Options,
+    pub(crate) suspects: &'a Suspects,
     pub(crate) contexts: BTreeMap<u8, Context>,
     pub(crate) peer_pdu_bytes_max: u32,
     /// The title the peer called us by: where what it finds is retrieved from.

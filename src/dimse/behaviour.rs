@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod committing;
+mod fetching;
 mod finding;
 mod limits;
 mod memory;

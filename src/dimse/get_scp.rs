@@ -7,12 +7,15 @@ use crate::command::{self, C_CANCEL_RQ, C_STORE_RQ, Request, Response};
 use crate::meter;
 use crate::negotiate::Context;
 use crate::pdu::AbortReason;
-use crate::receiver::{Receiver, Stored};
-use crate::retrieval::{Fate, Tally};
+use crate::receiver::{DataSet, Receiver, Stored};
+use crate::retrieval::{ALIVE_EVERY, Fate, Tally};
 use crate::scu::{Answer, Object, plan, send_data_set};
 use model::Uid;
-use std::io;
+use std::io::{self, Read};
 use std::time::Instant;
+
+/// Bytes read at once of an object that is read to its end before it is sent.
+const REHEARSED_BYTES: usize = 64 * 1024;
 
 impl<R: Receiver> Association<'_, R> {
     /// Reads the identifier that follows a C-GET-RQ, sends what it names back and answers.
@@ -58,19 +61,9 @@ impl<R: Receiver> Association<'_, R> {
         let Some((id, context)) = chosen else {
             return Ok(Some(Fate::Failed("no context for its class and transfer syntax".into())));
         };
-        let recall_until = Instant::now() + self.options.recall_limit;
-        let mut data = loop {
-            match self.receiver.open(object, &context.transfer_syntax).map_err(Trouble::from) {
-                Ok(data) => break data,
-                Err(Trouble::Recalled(after)) if Instant::now() < recall_until => {
-                    self.wait(tally, after)?;
-                    if tally.cancelled {
-                        return Ok(None);
-                    }
-                }
-                Err(Trouble::Object(why)) => return Ok(Some(Fate::Failed(why))),
-                Err(_) => return Ok(Some(Fate::Failed("still being restored from the cloud".into()))),
-            }
+        let mut data = match self.whole_or_not(object, &context.transfer_syntax, tally)? {
+            Ok(data) => data,
+            Err(fate) => return Ok(fate),
         };
         let store = Object { sop_class: class.clone(), sop_instance: object.sop_instance().clone(), originator: None };
         let command = command::store_request(message, &store);
@@ -81,9 +74,69 @@ impl<R: Receiver> Association<'_, R> {
             limit => limit.min(self.options.pdu_bytes_max),
         };
         let wire = &mut self.wire;
-        send_data_set(id, &mut *data, longest, &mut |bytes| wire.source().send(bytes).map_err(Sending::Wire))
-            .map_err(|error| sending_failed(error, object.sop_instance()))?;
+        let sent =
+            send_data_set(id, &mut *data, longest, &mut |bytes| wire.source().send(bytes).map_err(Sending::Wire));
+        if let Err(error) = sent {
+            if matches!(error, Sending::Source(_)) {
+                self.suspects.add(object.sop_instance());
+            }
+            return Err(sending_failed(error, object.sop_instance()));
+        }
         self.await_store_response(message, tally).map(|answer| Some(Fate::from(answer)))
+    }
+
+    /// An object to be sent; what broke off before is read to its end first. Else what became of it: nothing when the
+    /// asker cancels.
+    fn whole_or_not(
+        &mut self,
+        object: &R::Stored,
+        syntax: &Uid,
+        tally: &mut Tally<'_>,
+    ) -> Result<Result<DataSet, Option<Fate>>, End> {
+        let mut data = match self.opened(object, syntax, tally)? {
+            Ok(data) => data,
+            fate => return Ok(fate),
+        };
+        if !self.suspects.has(object.sop_instance()) {
+            return Ok(Ok(data));
+        }
+        let mut piece = vec![0; REHEARSED_BYTES];
+        loop {
+            match data.read(&mut piece) {
+                Ok(0) => break,
+                Ok(_) => self.tell_every(tally, ALIVE_EVERY)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Ok(Err(Some(Fate::Failed(format!("it cannot be read: {error}"))))),
+            }
+            if tally.cancelled {
+                return Ok(Err(None));
+            }
+        }
+        self.suspects.clear(object.sop_instance());
+        self.opened(object, syntax, tally)
+    }
+
+    /// An object opened, also one that has to be waited for.
+    fn opened(
+        &mut self,
+        object: &R::Stored,
+        syntax: &Uid,
+        tally: &mut Tally<'_>,
+    ) -> Result<Result<DataSet, Option<Fate>>, End> {
+        let recall_until = Instant::now() + self.options.recall_limit;
+        loop {
+            match self.receiver.open(object, syntax).map_err(Trouble::from) {
+                Ok(data) => return Ok(Ok(data)),
+                Err(Trouble::Recalled(after)) if Instant::now() < recall_until => {
+                    self.wait(tally, after)?;
+                    if tally.cancelled {
+                        return Ok(Err(None));
+                    }
+                }
+                Err(Trouble::Object(why)) => return Ok(Err(Some(Fate::Failed(why)))),
+                Err(_) => return Ok(Err(Some(Fate::Failed("still being restored from the cloud".into())))),
+            }
+        }
     }
 
     /// The answer to our C-STORE; a C-CANCEL may come before it.

@@ -38,6 +38,7 @@ mod socket;
 mod status;
 mod storage_sop_class;
 mod store_scp;
+mod suspects;
 mod transfer_syntax;
 mod ups_class;
 mod ups_events;

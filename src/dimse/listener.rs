@@ -14,6 +14,7 @@ use crate::receiver::Receiver;
 use crate::request::HEADER_BYTES;
 use crate::slots::Slots;
 use crate::socket::{Phase, acknowledge_at_once};
+use crate::suspects::Suspects;
 use crate::{commitment_reports, ups_reports};
 use archive::Archive;
 use dicom_ul::pdu::{Pdu, write_pdu};
@@ -63,6 +64,8 @@ pub(crate) struct Shared<R> {
     pub(crate) receiver: R,
     pub(crate) options: Options,
     pub(crate) phase: Arc<Phase>,
+    /// Objects that broke off while they were sent back.
+    pub(crate) suspects: Suspects,
     slots: Arc<Slots>,
     half_open: Arc<HalfOpen>,
     runtime: Handle,
@@ -102,6 +105,7 @@ impl Listener {
         let shared = Arc::new(Shared {
             receiver,
             phase: Arc::clone(&phase),
+            suspects: Suspects::default(),
             slots: Arc::clone(&slots),
             half_open: HalfOpen::new(&options),
             runtime: Handle::current(),

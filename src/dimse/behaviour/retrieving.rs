@@ -1,10 +1,9 @@
-//! C-MOVE and C-GET on the wire: exact counters, destinations that are down, die, stall or answer nonsense, cancels.
+//! C-MOVE on the wire: exact counters, destinations that are down, die, stall or answer nonsense, cancels.
 
 use super::memory::Kept;
-use super::peer::{CT, EXPLICIT, IMPLICIT, Peer, element, encode, pdata, pdv, request};
+use super::peer::{CT, EXPLICIT, Peer, element, encode, pdata, pdv, request};
 use super::server::{Server, eventually};
 use crate::Options;
-use crate::command::C_STORE_RQ;
 use crate::question::LEVEL;
 use crate::scu::Limits;
 use dataset::identifier;
@@ -18,7 +17,6 @@ use std::time::Duration;
 const MOVE: &str = "1.2.840.10008.5.1.4.1.2.2.2";
 const GET: &str = "1.2.840.10008.5.1.4.1.2.2.3";
 const JPEG: &str = "1.2.840.10008.1.2.4.50";
-const VIDEO: &str = "1.2.840.10008.1.2.4.100";
 
 /// An association with MOVE on context 7, GET on 9, and CT storage on 1 in the role of SCP.
 pub(super) fn associate(server: &Server, calling: &str) -> Peer {
@@ -36,7 +34,7 @@ pub(super) fn associate(server: &Server, calling: &str) -> Peer {
     peer
 }
 
-fn uid(text: &str) -> Uid {
+pub(super) fn uid(text: &str) -> Uid {
     Uid::parse(text).expect("uid")
 }
 
@@ -70,7 +68,7 @@ fn quick() -> Options {
     }
 }
 
-fn study() -> Vec<u8> {
+pub(super) fn study() -> Vec<u8> {
     identifier::write(&[(LEVEL, "CS", "STUDY"), (key::STUDY_INSTANCE_UID, "UI", "1.2.3")], EXPLICIT, "")
 }
 
@@ -86,7 +84,7 @@ pub(super) fn command(elements: &[(u16, &[u8])]) -> Vec<u8> {
     out
 }
 
-fn ask(peer: &mut Peer, context: u8, to: &str, identifier: &[u8]) {
+pub(super) fn ask(peer: &mut Peer, context: u8, to: &str, identifier: &[u8]) {
     let class = if context == 7 { MOVE } else { GET };
     let class = format!("{class}\0");
     let field: u16 = if context == 7 { 0x0021 } else { 0x0010 };
@@ -108,13 +106,13 @@ fn cancel(peer: &mut Peer, context: u8) {
 
 /// A response of a retrieve: status; remaining, completed, failed, warned; failed UIDs.
 #[derive(Debug, PartialEq, Eq)]
-struct Told {
-    status: u16,
+pub(super) struct Told {
+    pub(super) status: u16,
     counts: [Option<u16>; 4],
     failed: Vec<String>,
 }
 
-fn told(peer: &mut Peer, body: &[u8]) -> Told {
+pub(super) fn told(peer: &mut Peer, body: &[u8]) -> Told {
     let command = body.get(6..).expect("a PDV");
     let number = |of| element(command, of).map(|value| u16::from_le_bytes(value.try_into().expect("US")));
     let failed = match number(0x0800) {
@@ -131,7 +129,7 @@ fn told(peer: &mut Peer, body: &[u8]) -> Told {
 }
 
 /// The final answer of a C-MOVE.
-fn last(peer: &mut Peer) -> Told {
+pub(super) fn last(peer: &mut Peer) -> Told {
     loop {
         let (kind, body) = peer.pdu().expect("a response");
         assert_eq!(kind, 4, "no response but {body:?}");
@@ -149,7 +147,7 @@ pub(super) fn move_all(peer: &mut Peer) -> (u16, Option<u16>) {
     (status, completed)
 }
 
-fn done(status: u16, counts: [u16; 3], failed: &[&str]) -> Told {
+pub(super) fn done(status: u16, counts: [u16; 3], failed: &[&str]) -> Told {
     let [completed, failures, warned] = counts.map(Some);
     let failed = failed.iter().map(|uid| (*uid).to_owned()).collect();
     Told { status, counts: [None, completed, failures, warned], failed }
@@ -372,100 +370,4 @@ fn objects_that_come_back_from_the_cloud_are_waited_for() {
     ask(&mut peer, 7, "KHOANH", &study());
     assert_eq!(last(&mut peer), done(0xA702, [0, 1, 0], &["1.2.1"]));
     peer.release();
-}
-
-/// Takes what a C-GET brings, answering with a status; returns the lengths and the final answer.
-fn take(peer: &mut Peer, status: u16) -> (Vec<usize>, Told) {
-    let mut lengths = Vec::new();
-    loop {
-        let (kind, body) = peer.pdu().expect("a PDU");
-        assert_eq!(kind, 4, "{body:?}");
-        let command_bytes = body.get(6..).expect("a PDV").to_vec();
-        let field = u16::from_le_bytes(element(&command_bytes, 0x0100).expect("a field").try_into().expect("US"));
-        if field != C_STORE_RQ {
-            let told = told(peer, &body);
-            match told.status {
-                0xFF00 => continue,
-                _ => return (lengths, told),
-            }
-        }
-        let (mut length, mut last) = (0, false);
-        while !last {
-            let (_, body) = peer.pdu().expect("data");
-            length += body.len() - 6;
-            last = body.get(5).is_some_and(|control| control & 2 == 2);
-        }
-        lengths.push(length);
-        let message = element(&command_bytes, 0x0110).expect("a message id");
-        let (field, status) = (0x8001u16.to_le_bytes(), status.to_le_bytes());
-        let elements: [(u16, &[u8]); 4] = [(0x0100, &field), (0x0120, &message), (0x0800, &[1, 1]), (0x0900, &status)];
-        peer.command(1, &command(&elements));
-    }
-}
-
-#[test]
-fn a_get_brings_objects_back_on_the_same_association() {
-    let server = Server::start(Options::default());
-    let syntax = |number| match number {
-        7 => VIDEO,
-        8 => JPEG,
-        _ => EXPLICIT,
-    };
-    server.memory.keep((0..50).map(|number| kept(number, syntax(number))).collect());
-    let mut peer = associate(&server, "CT01");
-    ask(&mut peer, 9, "", &study());
-    let (lengths, told) = take(&mut peer, 0);
-    assert_eq!(lengths.len(), 49);
-    // The video has no context and no decoder; the other compressed one is asked for uncompressed.
-    assert_eq!(told, done(0xB000, [49, 1, 0], &["1.2.8"]));
-    server.memory.keep(vec![kept(0, IMPLICIT), kept(1, EXPLICIT)]);
-    ask(&mut peer, 9, "", &study());
-    assert_eq!(take(&mut peer, 0xB007).1, done(0xB000, [0, 0, 2], &[]));
-    ask(&mut peer, 9, "", &study());
-    assert_eq!(take(&mut peer, 0xA700).1, done(0xA702, [0, 2, 0], &["1.2.1", "1.2.2"]));
-    assert_eq!(peer.echo(), 0);
-    peer.release();
-}
-
-#[test]
-fn without_the_role_of_scp_nothing_is_sent_back() {
-    let server = Server::start(Options::default());
-    server.memory.keep(vec![kept(0, EXPLICIT)]);
-    let mut asked = request("KHOANH", "CT01");
-    let transfer_syntaxes = vec![EXPLICIT.into()];
-    asked.presentation_contexts.push(PresentationContextProposed {
-        id: 9,
-        abstract_syntax: GET.into(),
-        transfer_syntaxes,
-    });
-    let mut peer = server.connect();
-    peer.send(&encode(&asked));
-    assert_eq!(peer.pdu().expect("an answer").0, 2);
-    ask(&mut peer, 9, "", &study());
-    assert_eq!(last(&mut peer), done(0xA702, [0, 1, 0], &["1.2.1"]));
-    peer.release();
-}
-
-#[test]
-fn an_object_that_breaks_off_during_a_get_ends_the_association() {
-    let server = Server::start(Options::default());
-    server.memory.keep(vec![Kept { bytes: None, ..kept(0, EXPLICIT) }]);
-    let mut peer = associate(&server, "CT01");
-    ask(&mut peer, 9, "", &study());
-    let end = std::iter::repeat_with(|| peer.pdu()).find(|pdu| !matches!(pdu, Some((4, _))));
-    assert_eq!(end, Some(Some((7, vec![0, 0, 0, 0]))), "no part may look whole");
-}
-
-#[test]
-fn an_asker_that_answers_another_message_is_cut() {
-    let server = Server::start(Options::default());
-    server.memory.keep(vec![kept(0, EXPLICIT)]);
-    let mut peer = associate(&server, "CT01");
-    ask(&mut peer, 9, "", &study());
-    let (field, message, status) = (0x8001u16.to_le_bytes(), 4_711u16.to_le_bytes(), [0, 0]);
-    let elements: [(u16, &[u8]); 4] = [(0x0100, &field), (0x0120, &message), (0x0800, &[1, 1]), (0x0900, &status)];
-    peer.command(1, &command(&elements));
-    let end = std::iter::repeat_with(|| peer.pdu()).find(|pdu| !matches!(pdu, Some((4, _))));
-    assert_eq!(end, Some(Some((7, vec![0, 0, 0, 0]))));
-    eventually("it is let go", || server.associations() == 0);
 }
