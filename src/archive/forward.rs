@@ -10,19 +10,21 @@ mod queue;
 pub mod task;
 #[cfg(test)]
 mod tests;
+mod urgent;
 
 use crate::error::{OpenError, RegistryError, RetrieveError};
 use crate::open::Archive;
 use crate::registry::authorize;
 use index::{InstanceRow, SeriesKey, SeriesRow, StudyKey, StudyRow};
 use model::attribute::key;
-use model::forward::{Arrival, ForwardFact, ForwardRule, ForwardTo, Payload, StowRoot, Trigger};
+use model::forward::{Arrival, ForwardFact, ForwardRule, ForwardTo, Payload, Priority, StowRoot, Trigger};
 use model::{AttrKey, Caller, Destination, FacilityCode, Fact, Uid};
 use parking_lot::RwLock;
 use queue::{Patience, Queue, Taken};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use task::{LaneStatus, Task};
+use urgent::Urgent;
 
 /// Milliseconds of a minute.
 const MINUTE_MS: i64 = 60_000;
@@ -96,6 +98,7 @@ impl Chosen {
 pub(crate) struct Forwarding {
     told: RwLock<Told>,
     queue: Queue,
+    urgent: Urgent,
 }
 
 #[derive(Default)]
@@ -133,7 +136,7 @@ impl Forwarding {
         let mut told = Told::default();
         facts.into_iter().for_each(|fact| told.hear(fact));
         told.paused.iter().for_each(|to| queue.pause(to, true));
-        Ok(Self { told: RwLock::new(told), queue })
+        Ok(Self { told: RwLock::new(told), queue, urgent: Urgent::default() })
     }
 
     /// Whether a fact is what holds.
@@ -298,11 +301,17 @@ impl Archive {
     /// The same of a study that is complete.
     pub(crate) fn forward_study(&self, study: &StudyRow) -> Result<(), RetrieveError> {
         let rules = self.rules_waiting_for(Trigger::Study);
-        if rules.is_empty() {
-            return Ok(());
+        if !rules.is_empty() {
+            let span = (study.complete_through.unwrap_or(0), study.last_seq, study.last_received);
+            self.put_tasks(self.tasks(&rules, study, &self.series_of(study)?, None, span)?)?;
         }
-        let span = (study.complete_through.unwrap_or(0), study.last_seq, study.last_received);
-        self.put_tasks(self.tasks(&rules, study, &self.series_of(study)?, None, span)?)
+        self.forwarding.urgent.settle(study.key.facility, &study.key.study);
+        Ok(())
+    }
+
+    /// An object was stored that its sender wants to be handled before others.
+    pub(crate) fn note_urgent(&self, facility: FacilityCode, study: &Uid, series: &Uid) {
+        self.forwarding.urgent.note(facility, study, series, self.now_ms());
     }
 
     fn rules_waiting_for(&self, when: Trigger) -> Vec<ForwardRule> {
@@ -338,6 +347,7 @@ impl Archive {
             descriptions: descriptions.iter().map(String::as_str).collect(),
             minute: local_minute(received, self.options().forward.utc_offset),
         };
+        let urgent = series.iter().any(|row| self.forwarding.urgent.is(study.key.facility, &row.key.series));
         let mut tasks = Vec::new();
         for rule in rules.iter().filter(|rule| rule.matches(&arrival)) {
             for to in &rule.to {
@@ -350,7 +360,10 @@ impl Archive {
                     rule: rule.name.clone(),
                     to: to.clone(),
                     payload: rule.send,
-                    priority: rule.priority,
+                    priority: match rule.priority {
+                        Priority::Routine if urgent => Priority::Stat,
+                        said => said,
+                    },
                     facility: study.key.facility,
                     study: study.key.study.clone(),
                     patient: study.key.patient,

@@ -82,6 +82,8 @@ pub struct Incoming {
     expected: Expected,
     stage: Stage,
     sink: Sink,
+    /// Whether its sender is in a hurry.
+    urgent: bool,
 }
 
 #[derive(Default)]
@@ -121,7 +123,8 @@ impl Archive {
                 (Expected { study, ..Expected::default() }, Stage::Meta(part10))
             }
         };
-        Ok(Incoming { archive: Arc::clone(self), source: source.clone(), via, expected, stage, sink })
+        let (archive, source) = (Arc::clone(self), source.clone());
+        Ok(Incoming { archive, source, via, expected, stage, sink, urgent: false })
     }
 }
 
@@ -139,6 +142,11 @@ impl Stage {
 }
 
 impl Incoming {
+    /// Its sender wants it to be handled before others.
+    pub fn hurry(&mut self) {
+        self.urgent = true;
+    }
+
     /// Takes the next bytes of the object.
     ///
     /// # Errors
@@ -213,6 +221,9 @@ impl Incoming {
             flags,
             outcome: Outcome::default(),
         };
+        if self.urgent {
+            self.archive.note_urgent(self.source.facility, &scanned.study, &scanned.series);
+        }
         let (ticket, answer) = Ticket::new();
         self.archive.submit(&self.source.id, Work::Object(Box::new(head), body, file_len, ticket))?;
         let gone = || IngestError::Unavailable { what: "the archive stopped before the object was durable".into() };

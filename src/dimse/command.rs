@@ -31,6 +31,8 @@ const DATA_SET_TYPE: u16 = 0x0800;
 const STATUS: u16 = 0x0900;
 /// Numbers of remaining, completed, failed sub-operations and of those with a warning.
 const SUB_OPERATIONS: [u16; 4] = [0x1020, 0x1021, 0x1022, 0x1023];
+/// Priority.
+const PRIORITY: u16 = 0x0700;
 /// Move Destination.
 const MOVE_DESTINATION: u16 = 0x0600;
 /// Error Comment.
@@ -40,6 +42,8 @@ const AFFECTED_SOP_INSTANCE: u16 = 0x1000;
 
 /// Command Data Set Type of a message without a data set (PS3.7 section E.1).
 const NO_DATA_SET: u16 = 0x0101;
+/// Value of Priority (PS3.7 section 9.1.1.1.5): before others.
+const PRIORITY_HIGH: u16 = 0x0001;
 /// Bit of the command field that marks a response.
 const RESPONSE: u16 = 0x8000;
 /// Longest error comment: the VR is LO.
@@ -88,6 +92,8 @@ pub(crate) struct Request {
     pub(crate) attributes: Vec<u32>,
     /// Move Destination (0000,0600), without padding.
     pub(crate) destination: Option<String>,
+    /// Whether Priority (0000,0700) is HIGH.
+    pub(crate) is_urgent: bool,
     /// Whether a data set follows.
     pub(crate) has_data_set: bool,
 }
@@ -114,7 +120,7 @@ impl Request {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, CommandError> {
         let (mut field, mut message_id, mut data_set_type) = (None, None, None);
         let (mut sop_class, mut sop_instance, mut responded_to, mut destination) = (None, None, None, None);
-        let (mut action, mut attributes) = (None, Vec::new());
+        let (mut action, mut attributes, mut priority) = (None, Vec::new(), None);
         let mut rest = bytes;
         while !rest.is_empty() {
             let at = bytes.len() - rest.len();
@@ -128,6 +134,7 @@ impl Request {
                 RESPONDED_TO => responded_to = short(value),
                 DATA_SET_TYPE => data_set_type = short(value),
                 MOVE_DESTINATION => destination = Some(text(value)),
+                PRIORITY => priority = short(value),
                 ACTION_TYPE => action = short(value),
                 ATTRIBUTE_LIST => attributes = value.chunks_exact(4).filter_map(attribute).collect(),
                 AFFECTED_SOP_CLASS | REQUESTED_SOP_CLASS => sop_class = Some(text(value)),
@@ -147,7 +154,18 @@ impl Request {
         };
         // A peer that leaves the data set type out of a request that has one still sends the data set.
         let has_data_set = data_set_type.map_or(DATA_FOLLOWS.contains(&field), |kind| kind != NO_DATA_SET);
-        Ok(Self { field, message_id, sop_class, sop_instance, action, attributes, destination, has_data_set })
+        let is_urgent = priority == Some(PRIORITY_HIGH);
+        Ok(Self {
+            field,
+            message_id,
+            sop_class,
+            sop_instance,
+            action,
+            attributes,
+            destination,
+            is_urgent,
+            has_data_set,
+        })
     }
 
     /// The response to this request, without a data set, as a command set.

@@ -95,6 +95,9 @@ pub(crate) trait Incoming {
     /// The next bytes of the data set.
     fn write(&mut self, chunk: &[u8]) -> Result<(), IngestError>;
 
+    /// Its sender wants it to be handled before others.
+    fn hurry(&mut self) {}
+
     /// Returns when the object is durable and can be found.
     fn finish(self) -> Result<(), IngestError>;
 }
@@ -212,6 +215,10 @@ impl Search for Searching {
 impl Incoming for archive::Incoming {
     fn write(&mut self, chunk: &[u8]) -> Result<(), IngestError> {
         archive::Incoming::write(self, chunk)
+    }
+
+    fn hurry(&mut self) {
+        archive::Incoming::hurry(self);
     }
 
     fn finish(self) -> Result<(), IngestError> {

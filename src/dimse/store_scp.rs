@@ -52,7 +52,12 @@ impl<R: Receiver> Association<'_, R> {
             return Err(Failure::new(status::MISTYPED_ARGUMENT, "C-STORE without a data set"));
         }
         let transfer_syntax = context.transfer_syntax.clone();
-        guarded(|| self.receiver.receive(&self.source, Announced { sop_class, sop_instance, transfer_syntax }))
+        let announced = Announced { sop_class, sop_instance, transfer_syntax };
+        let mut incoming = guarded(|| self.receiver.receive(&self.source, announced))?;
+        if request.is_urgent {
+            incoming.hurry();
+        }
+        Ok(incoming)
     }
 
     /// Streams the data set into the object, or reads it away from the moment something failed.

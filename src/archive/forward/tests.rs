@@ -185,3 +185,34 @@ fn quiet_series_go_where_rules_say_and_late_objects_follow_alone() {
     until("settled", || archive.forward_tasks(&operator, &Chosen::default(), 0, 10).is_empty());
     assert!(dispatcher.shutdown(Duration::from_secs(20)));
 }
+
+#[test]
+fn what_its_sender_wants_first_goes_first_where_the_rule_says_nothing_else() {
+    let bench = Bench::with(|options| options.quiet_after = Duration::from_millis(1));
+    let archive = &bench.archive;
+    let operator = Caller::operator();
+    archive.put_destination(&operator, destination()).expect("holds");
+    for (name, priority) in [("any", Priority::Routine), ("late", Priority::Low)] {
+        let rule = ForwardRule { priority, ..ForwardRule::new(name.into(), vec![pacs()]) };
+        archive.put_forward(&operator, ForwardFact::Rule(rule)).expect("holds");
+    }
+    let store = |object: &Object, urgent: bool| {
+        let mut incoming = archive.receive(&bench.source(), model::Via::CStore, object.form()).expect("begun");
+        if urgent {
+            incoming.hurry();
+        }
+        incoming.write(&object.bytes()).expect("taken");
+        incoming.finish().expect("stored");
+    };
+    let priorities = |study: &str| {
+        let mut tasks = archive.forward_tasks(&operator, &Chosen::default(), 0, 10);
+        tasks.retain(|task| task.study == uid(study));
+        tasks.into_iter().map(|task| (task.rule, task.priority)).collect::<Vec<_>>()
+    };
+    store(&Object::new("1.2.1.1.1"), false);
+    until("queued", || priorities("1.2.1").len() == 2);
+    assert_eq!(priorities("1.2.1"), [("any".to_owned(), Priority::Routine), ("late".to_owned(), Priority::Low)]);
+    store(&Object { study: "1.2.2", series: "1.2.2.1", ..Object::new("1.2.2.1.1") }, true);
+    until("queued", || priorities("1.2.2").len() == 2);
+    assert_eq!(priorities("1.2.2"), [("any".to_owned(), Priority::Stat), ("late".to_owned(), Priority::Low)]);
+}

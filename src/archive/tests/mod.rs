@@ -65,6 +65,11 @@ impl Object {
         }
     }
 
+    /// As a C-STORE announces it.
+    pub(crate) fn form(&self) -> Form {
+        Form::DataSet { sop_class: uid(CT), sop_instance: uid(&self.sop), transfer_syntax: uid(EXPLICIT_LE) }
+    }
+
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let mut text = |tag: (u16, u16), vr: &[u8; 2], value: &str| {
@@ -144,9 +149,7 @@ impl Bench {
     }
 
     pub(crate) fn store_from(&self, source: &Source, object: &Object) -> Result<Stored, IngestError> {
-        let form =
-            Form::DataSet { sop_class: uid(CT), sop_instance: uid(&object.sop), transfer_syntax: uid(EXPLICIT_LE) };
-        let mut incoming = self.archive.receive(source, Via::CStore, form)?;
+        let mut incoming = self.archive.receive(source, Via::CStore, object.form())?;
         for piece in object.bytes().chunks(1000) {
             incoming.write(piece)?;
         }

@@ -2,15 +2,13 @@
 
 use super::{
     AFFECTED_SOP_CLASS, AFFECTED_SOP_INSTANCE, C_ECHO_RQ, C_STORE_RQ, COMMAND_FIELD, CommandError, DATA_SET_TYPE,
-    ERROR_COMMENT, MESSAGE_ID, N_CREATE_RQ, N_EVENT_REPORT_RQ, NO_DATA_SET, RESPONDED_TO, RESPONSE, STATUS, element,
-    finished, push, push_uid, short, text,
+    ERROR_COMMENT, MESSAGE_ID, N_CREATE_RQ, N_EVENT_REPORT_RQ, NO_DATA_SET, PRIORITY, RESPONDED_TO, RESPONSE, STATUS,
+    element, finished, push, push_uid, short, text,
 };
 use crate::scu::Object;
 
 /// Event Type ID.
 const EVENT_TYPE: u16 = 0x1002;
-/// Priority.
-const PRIORITY: u16 = 0x0700;
 /// Move Originator Application Entity Title.
 const MOVE_ORIGINATOR: u16 = 0x1030;
 /// Move Originator Message ID.
