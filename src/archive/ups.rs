@@ -37,6 +37,7 @@ use parking_lot::{Mutex, RwLock};
 use serde_json::{Map, Value};
 use state::State;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use store::journal::Image;
 use store::{Alarm, Body, Journal, JournalOptions, RealDisk, Record, Replayed};
 
@@ -216,6 +217,8 @@ pub struct Ups {
     change: Mutex<()>,
     state: RwLock<State>,
     channels: Channels,
+    /// When what was forgotten was last taken out of the journal, milliseconds since 1970 UTC.
+    erased: AtomicU64,
 }
 
 impl std::fmt::Debug for Ups {
@@ -254,6 +257,7 @@ impl Ups {
             change: Mutex::new(()),
             state: RwLock::new(state),
             channels: Channels::default(),
+            erased: AtomicU64::new(0),
         };
         ups.tell_restart();
         Ok(Arc::new(ups))

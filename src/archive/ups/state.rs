@@ -112,6 +112,8 @@ pub(super) struct State {
     pub(super) shelves: BTreeMap<FacilityCode, Shelf>,
     /// Bytes of the data sets of all steps.
     pub(super) live: u64,
+    /// The newest data set of a forgotten step that the journal may still hold.
+    pub(super) gone: Option<Lsn>,
     last: u64,
 }
 
@@ -199,6 +201,7 @@ impl State {
     fn forget(&mut self, facility: FacilityCode, uid: &Uid) {
         let Some(shelf) = self.shelves.get_mut(&facility) else { return };
         if let Some(step) = shelf.steps.remove(uid) {
+            self.gone = self.gone.max(Some(step.lsn));
             self.live = self.live.saturating_sub(step.place.body_len);
             shelf.order.remove(&(step.start, uid.clone()));
         }

@@ -11,6 +11,7 @@ use crate::worker;
 use model::{AeTitle, FacilityCode, Lsn, Uid};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ use std::time::{Duration, Instant};
 const PACE: Duration = Duration::from_secs(30);
 /// Segments beyond those the steps fill before the oldest is released.
 const SPARE: u64 = 3;
+
+/// How long the data set of a forgotten step may still lie in the journal.
+const ERASED_MS: u64 = 24 * 3600 * 1000;
 
 /// Starts the sweep.
 pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
@@ -47,7 +51,8 @@ impl Ups {
             let _change = self.change.lock();
             self.append(UpsRecord::Taken { facility, title, through }, None, false)?;
         }
-        self.shrink()
+        self.shrink()?;
+        self.erase()
     }
 
     /// Steps that ended and are kept by nothing any more.
@@ -121,6 +126,33 @@ impl Ups {
             self.journal.sync().map_err(unavailable)?;
             self.journal.release_cleanly(oldest.number).map_err(unavailable)?;
         }
+    }
+
+    /// Releases every segment in which a forgotten step may lie: names of patients do not outlive their step. Once a day,
+    /// since what still counts is recorded again.
+    fn erase(&self) -> Result<(), UpsError> {
+        let unavailable = |error: store::StoreError| UpsError::Unavailable(error.to_string());
+        let now = self.now_ms();
+        let Some(through) = self.state.read().gone else { return Ok(()) };
+        if now.saturating_sub(self.erased.load(Ordering::Relaxed)) < ERASED_MS {
+            return Ok(());
+        }
+        let _change = self.change.lock();
+        if self.journal.segments().last().is_some_and(|active| active.first_lsn <= through) {
+            self.journal.rotate().map_err(unavailable)?;
+        }
+        let segments = self.journal.segments();
+        if let Some(bound) = segments.iter().map(|segment| segment.first_lsn).find(|first| *first > through) {
+            self.move_below(bound)?;
+            self.journal.sync().map_err(unavailable)?;
+            for old in segments.iter().filter(|segment| segment.first_lsn < bound) {
+                self.journal.release_cleanly(old.number).map_err(unavailable)?;
+            }
+            let mut state = self.state.write();
+            state.gone = state.gone.filter(|newer| *newer > through);
+        }
+        self.erased.store(now, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Records again what still counts of everything below a number. The caller holds `change`.
