@@ -9,6 +9,7 @@ storescp, echoscu), pynetdicom's and the program's own.
 """
 
 import collections
+import datetime
 import pathlib
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from pydicom.filebase import DicomFileLike
 from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.filewriter import write_file_meta_info
 from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role, evt
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelFind,
     StorageCommitmentPushModel,
@@ -42,6 +44,12 @@ pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
 TITLE = "KHOANH"
 LOSSY = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 53, 55, 91, 203)}
 UNCOMPRESSED = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"}
+
+
+def is_lossless(syntax):
+    """Videos are lossy, too, and so is what may be."""
+    near = {f"1.2.840.10008.1.2.4.{number}" for number in (81, 93, 112)}
+    return syntax not in LOSSY | near and not syntax.startswith("1.2.840.10008.1.2.4.10")
 
 
 def is_lossless(syntax):
@@ -118,6 +126,68 @@ def folder_of(path):
         head = pydicom.dcmread(file, force=True, specific_tags=["SOPInstanceUID"])
         found[text(head, "SOPInstanceUID")] = data_set(file)
     return found
+
+
+def check_combined(address, corpus):
+    """A date range and a time range as one span of moments, negotiated; apart they would be refused."""
+    asked = SOPClassExtendedNegotiation()
+    asked.sop_class_uid = StudyRootQueryRetrieveInformationModelFind
+    asked.service_class_application_information = b"\x01\x01"
+    ae = AE("PYNETDICOM")
+    ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
+    association = ae.associate(*address, ae_title=TITLE, ext_neg=[asked])
+    assert association.is_established, "no association"
+    answered = [item for item in association.acceptor.user_information if isinstance(item, SOPClassExtendedNegotiation)]
+    assert [item.service_class_application_information for item in answered] == [b"\x01\x01"], "not granted"
+    moments = {}
+    for study, heads in corpus.studies.items():
+        moment = {text(head, "StudyDate") + text(head, "StudyTime")[:6] for head in heads}
+        if len(moment) == 1 and len(min(moment)) == 14:
+            moments[study] = min(moment)
+    ordered = sorted(moments.values())
+    first = ordered[len(ordered) // 3]
+    last = next(moment for moment in reversed(ordered) if moment[8:] < first[8:])
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel, identifier.StudyInstanceUID = "STUDY", ""
+    identifier.StudyDate, identifier.StudyTime = f"{first[:8]}-{last[:8]}", f"{first[8:]}-{last[8:]}"
+    answers = list(association.send_c_find(identifier, StudyRootQueryRetrieveInformationModelFind))
+    rested(association).release()
+    assert answers[-1][0].Status == 0, f"{answers[-1][0]}"
+    found = {text(match, "StudyInstanceUID") for _, match in answers[:-1]}
+    wanted = {study for study, moment in moments.items() if first <= moment <= last}
+    assert found & set(moments) == wanted, f"{len(found)} studies instead of {len(wanted)}"
+    return f"{len(wanted)} of {len(moments)} studies between two moments"
+
+
+def check_zone(address, corpus):
+    """Dates and times asked and told two hours further east than the archive's own zone."""
+    asked = SOPClassExtendedNegotiation()
+    asked.sop_class_uid = StudyRootQueryRetrieveInformationModelFind
+    asked.service_class_application_information = b"\0\0\0\x01"
+    ae = AE("PYNETDICOM")
+    ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
+    association = ae.associate(*address, ae_title=TITLE, ext_neg=[asked])
+    assert association.is_established, "no association"
+    seen = 0
+    for heads in corpus.studies.values():
+        head = heads[0]
+        sent = text(head, "StudyDate") + text(head, "StudyTime")[:6]
+        if len(sent) != 14 or len({text(one, "StudyTime") for one in heads}) > 1 or text(head, "TimezoneOffsetFromUTC"):
+            continue
+        wanted = datetime.datetime.strptime(sent, "%Y%m%d%H%M%S") + datetime.timedelta(hours=2)
+        identifier = Dataset()
+        identifier.QueryRetrieveLevel, identifier.TimezoneOffsetFromUTC = "STUDY", "+0900"
+        identifier.StudyInstanceUID, identifier.StudyTime = text(head, "StudyInstanceUID"), f"{wanted:%H}00-{wanted:%H}59"
+        identifier.StudyDate = f"{wanted:%Y%m%d}"
+        (pending, match), (final, _) = rested(association).send_c_find(
+            identifier, StudyRootQueryRetrieveInformationModelFind
+        )
+        assert (pending.Status, final.Status) == (0xFF00, 0), f"{pending.Status:04X}"
+        assert text(match, "StudyDate") + text(match, "StudyTime")[:6] == f"{wanted:%Y%m%d%H%M%S}", f"{sent}: {match}"
+        assert text(match, "TimezoneOffsetFromUTC") == "+0900"
+        seen += 1
+    rested(association).release()
+    return f"{seen} studies"
 
 
 class Corpus:
@@ -414,6 +484,8 @@ def rows(address, corpus, archive):
         ("C-ECHO", "DCMTK, pynetdicom", lambda: check_echo(address)),
         ("C-FIND", "DCMTK findscu", lambda: check_find(findscu, address, corpus)),
         ("C-FIND", "pynetdicom", lambda: check_find(pynetdicom_find, address, corpus)),
+        ("C-FIND, combined date-time matching", "pynetdicom", lambda: check_combined(address, corpus)),
+        ("C-FIND, timezone adjustment", "pynetdicom", lambda: check_zone(address, corpus)),
         ("C-MOVE", "DCMTK movescu, storescp", lambda: check_movescu(address, corpus, archive)),
         ("C-MOVE", "pynetdicom", lambda: check_pynetdicom_move(address, corpus, archive)),
         ("C-GET", "DCMTK getscu", lambda: check_getscu(address, corpus)),

@@ -8,8 +8,8 @@ use crate::error::FindError;
 use crate::find::{Chosen, Counted, FoundRow, visible};
 use crate::open::Archive;
 use index::{Cursor, Plan, plan};
-use model::attribute::key;
-use model::query::{Condition, Query, Test};
+use model::attribute::{Attributes, attribute, key};
+use model::query::{Condition, Moment, PAIRS, Query, Test, Zone};
 use model::{AttrKey, Caller, FacilityCode, Level, Scope};
 
 /// Number of Patient Related Studies (0020,1200).
@@ -33,6 +33,20 @@ pub struct Wanted {
     pub patients: bool,
     /// Whether the numbers of related objects of the patient are answered.
     pub patient_totals: bool,
+    /// Spans over a date and a time together, all of which must hold beside the conditions of the question.
+    pub moments: Vec<Moment>,
+    /// The zone in which the asker means and wants dates and times.
+    pub zone: Option<Zone>,
+    /// Conditions that hold in that zone, beside those of the question.
+    pub zoned: Vec<Condition>,
+}
+
+impl Wanted {
+    /// What satisfies a question, and nothing more.
+    pub fn of(query: Query) -> Self {
+        let (moments, zoned) = (Vec::new(), Vec::new());
+        Self { query, patients: false, patient_totals: false, moments, zone: None, zoned }
+    }
 }
 
 /// A page of an answer.
@@ -77,13 +91,16 @@ impl Search {
         }
         let (mut rows, mut counted) = (Vec::with_capacity(page.rows.len()), Counted::default());
         for row in &page.rows {
-            if !archive.answers(&self.caller, self.scope, row, &mut self.chosen)? {
+            if !self.lies_in(archive, row) || !archive.answers(&self.caller, self.scope, row, &mut self.chosen)? {
                 continue;
             }
             if self.wanted.patients && !self.is_first_of_patient(archive, row)? {
                 continue;
             }
             let mut found = archive.complete(&self.caller, self.wanted.query.level, row, &mut counted)?;
+            if let Some(zone) = self.wanted.zone {
+                zone.translate(&mut found.attributes, archive.zone());
+            }
             if self.wanted.patient_totals {
                 self.add_totals(archive, &mut found)?;
             }
@@ -91,6 +108,25 @@ impl Search {
         }
         self.cursor = page.cursor;
         Ok(SearchPage { rows, ended: self.cursor.is_none() })
+    }
+
+    /// Whether a row satisfies what the index cannot be asked for.
+    fn lies_in(&self, archive: &Archive, row: &index::Found) -> bool {
+        let Wanted { moments, zoned, zone, .. } = &self.wanted;
+        if moments.is_empty() && zoned.is_empty() {
+            return true;
+        }
+        let named = PAIRS.into_iter().flat_map(|(date, time)| [date, time]);
+        let keys = named.chain(zoned.iter().map(|condition| condition.key)).chain([key::TIMEZONE_OFFSET_FROM_UTC]);
+        let mut values: Attributes = keys.filter_map(|key| Some((key, row.value(key)?.into_owned()))).collect();
+        if let Some(zone) = zone {
+            zone.translate(&mut values, archive.zone());
+        }
+        let satisfied = |condition: &Condition| {
+            let value = values.get(&condition.key).map_or("", String::as_str);
+            attribute(condition.key).is_none_or(|row| condition.test.accepts(row, value, false))
+        };
+        moments.iter().all(|moment| moment.accepts(&values)) && zoned.iter().all(satisfied)
     }
 
     /// Whether no earlier row of the answer was of the same patient.
@@ -105,7 +141,7 @@ impl Search {
         let mut cursor = None;
         loop {
             let page = archive.index().find(&plan, cursor.as_ref(), 1)?;
-            if let Some(first) = page.rows.first() {
+            if let Some(first) = page.rows.first().filter(|first| self.lies_in(archive, first)) {
                 return Ok(first.study.key == row.study.key);
             }
             cursor = page.cursor;
@@ -148,6 +184,13 @@ impl Search {
         ];
         found.attributes.extend(totals.map(|(key, number)| (key, number.to_string())));
         Ok(())
+    }
+}
+
+impl Archive {
+    /// The zone of dates and times that name none.
+    pub(crate) fn zone(&self) -> Zone {
+        Zone::of_hours(self.options().forward.utc_offset)
     }
 }
 

@@ -72,7 +72,8 @@ pub fn command(data: &[u8]) {
 
 /// Reads `data` as the identifier of a C-FIND in every model and coding; what is refused names no value.
 pub fn identifier(data: &[u8]) {
-    let all = Extended { relational: true, fuzzy: true, empty_value: true, multiple_value: true };
+    let all =
+        Extended { relational: true, combined: true, zone: true, fuzzy: true, empty_value: true, multiple_value: true };
     for transfer_syntax in ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"] {
         for root in [Root::Patient, Root::Study, Root::PatientStudyOnly] {
             for extended in [all, Extended::default()] {

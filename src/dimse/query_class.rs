@@ -152,6 +152,10 @@ const PATIENT: &[AttrKey] = &[
 pub(crate) struct Extended {
     /// Keys of any level without the unique keys of the levels above.
     pub(crate) relational: bool,
+    /// A range of dates and one of times of day mean a span of moments.
+    pub(crate) combined: bool,
+    /// Dates and times are meant and told in the zone of the request.
+    pub(crate) zone: bool,
     /// Names match by the beginnings of their words.
     pub(crate) fuzzy: bool,
     /// A key of two quotation marks matches an attribute without a value.
@@ -167,16 +171,18 @@ impl Extended {
         let find = operation == Operation::Find;
         Self {
             relational: asked(0),
+            combined: find && asked(1),
+            zone: find && asked(3),
             fuzzy: find && asked(2),
             empty_value: find && asked(5),
             multiple_value: find && asked(6),
         }
     }
 
-    /// The answer: as many bytes as were sent, with what is granted. Combined date-time matching, the timezone
-    /// query adjustment and the enhanced multi-frame conversion are not.
+    /// The answer: as many bytes as were sent, with what is granted. The enhanced multi-frame conversion is not.
     pub(crate) fn answer(self, asked: &[u8]) -> Vec<u8> {
-        let granted = [self.relational, false, self.fuzzy, false, false, self.empty_value, self.multiple_value];
+        let granted =
+            [self.relational, self.combined, self.fuzzy, self.zone, false, self.empty_value, self.multiple_value];
         granted.iter().take(asked.len()).map(|granted| u8::from(*granted)).collect()
     }
 }
@@ -206,7 +212,7 @@ mod tests {
     #[test]
     fn the_answer_grants_what_was_asked_and_is_offered() {
         let asked = [1, 1, 1, 1, 1, 1, 1];
-        assert_eq!(Extended::read(&asked, Operation::Find).answer(&asked), [1, 0, 1, 0, 0, 1, 1]);
+        assert_eq!(Extended::read(&asked, Operation::Find).answer(&asked), [1, 1, 1, 1, 0, 1, 1]);
         assert_eq!(Extended::read(&[1], Operation::Find).answer(&[1]), [1]);
         assert_eq!(Extended::read(&[0, 0, 1], Operation::Find).answer(&[0, 0, 1]), [0, 0, 1]);
         assert_eq!(Extended::read(&[1, 1], Operation::Move).answer(&[1, 1]), [1, 0]);

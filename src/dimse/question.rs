@@ -10,7 +10,7 @@ use dataset::Vr;
 use dataset::identifier::{self, Identifier, Key};
 use model::attribute::{ATTRIBUTES, Attribute, attribute, key};
 use model::facility::CharsetHint;
-use model::query::{Condition, Extended as Matchings, Query, Test, has_wildcard};
+use model::query::{Condition, Extended as Matchings, Moment, PAIRS, Query, Test, Zone, has_wildcard};
 use model::{AttrKey, Uid};
 
 /// Query/Retrieve Level (0008,0052).
@@ -79,9 +79,10 @@ pub(crate) fn parse(bytes: &[u8], reading: &Reading<'_>) -> Result<Question, Fai
     let mut question = Question {
         level,
         wanted: Wanted {
-            query: Query { level: level.rows(), conditions: Vec::new(), fuzzy: reading.extended.fuzzy },
             patients: level == QueryLevel::Patient,
-            patient_totals: false,
+            moments: if reading.extended.combined { moments(&found)? } else { Vec::new() },
+            zone: if reading.extended.zone { zone(&found)? } else { None },
+            ..Wanted::of(Query { level: level.rows(), conditions: Vec::new(), fuzzy: reading.extended.fuzzy })
         },
         returned: Vec::new(),
         charset: found.charset.clone(),
@@ -91,12 +92,36 @@ pub(crate) fn parse(bytes: &[u8], reading: &Reading<'_>) -> Result<Question, Fai
         check_unique(&found, level, reading.root)?;
     }
     for key in &found.keys {
-        add(&mut question, key, reading)?;
+        // Its range is in a span already, together with its date's.
+        let spanned = question.wanted.moments.iter().any(|moment| moment.time == key.key);
+        add(&mut question, key, if spanned { "" } else { &key.text }, reading)?;
+    }
+    if question.wanted.zone.is_some() {
+        question.wanted.zoned = Zone::split(&mut question.wanted.query.conditions);
     }
     for unique in level.unique_keys(reading.root) {
         question.returned(*unique);
     }
     Ok(question)
+}
+
+/// The dates and times that are asked for together (PS3.4 section C.2.2.2.5).
+fn moments(found: &Identifier) -> Result<Vec<Moment>, Failure> {
+    let text = |wanted: AttrKey| found.keys.iter().find(|key| key.key == wanted).map_or("", |key| key.text.as_str());
+    let spans = PAIRS.into_iter().filter_map(|pair| Moment::parse(pair, text(pair.0), text(pair.1)));
+    spans.collect::<Result<_, _>>().map_err(|error| unable(error.to_string()))
+}
+
+/// The zone in which dates and times are meant (PS3.4 section C.5, timezone query adjustment).
+fn zone(found: &Identifier) -> Result<Option<Zone>, Failure> {
+    let given = found.keys.iter().find(|found| found.key == key::TIMEZONE_OFFSET_FROM_UTC).map(|found| &found.text);
+    match given.filter(|text| !text.trim_matches([' ', '\0']).is_empty()) {
+        None => Ok(None),
+        Some(text) => {
+            let wrong = || unable("TimezoneOffsetFromUTC takes +HHMM or -HHMM, from -1200 to +1400");
+            Zone::parse(text).map(Some).ok_or_else(wrong)
+        }
+    }
 }
 
 /// Without relational queries every level above is pinned down by one value (PS3.4 section C.4.1.2.1).
@@ -124,8 +149,8 @@ impl Question {
     }
 }
 
-fn add(question: &mut Question, found: &Key, reading: &Reading<'_>) -> Result<(), Failure> {
-    let given = !found.text.trim_matches([' ', '\0']).is_empty();
+fn add(question: &mut Question, found: &Key, text: &str, reading: &Reading<'_>) -> Result<(), Failure> {
+    let given = !text.trim_matches([' ', '\0']).is_empty();
     if found.key == LEVEL || found.key == RETRIEVE_AE_TITLE {
         return Ok(());
     }
@@ -152,7 +177,7 @@ fn add(question: &mut Question, found: &Key, reading: &Reading<'_>) -> Result<()
     if found.vr == Vr::SQ {
         return Err(mismatch(format!("{} is no sequence", row.keyword)));
     }
-    take(question, row, &found.text, reading)
+    take(question, row, text, reading)
 }
 
 /// Takes a key of the archive's table.
@@ -182,8 +207,9 @@ fn take(question: &mut Question, row: &'static Attribute, text: &str, reading: &
         true => Test::Equal(asked.to_owned()),
         false => Test::parse_extended(row, text, matchings).map_err(|error| unable(error.to_string()))?,
     };
-    // A time zone is how dates are meant, which is not adjusted here; as a key it restricts nothing.
-    question.unsupported |= row.key == key::TIMEZONE_OFFSET_FROM_UTC && !asked.is_empty();
+    // A time zone is how dates are meant; as a key it restricts nothing.
+    let zone = row.key == key::TIMEZONE_OFFSET_FROM_UTC && !asked.is_empty();
+    question.unsupported |= zone && question.wanted.zone.is_none();
     if test != Test::Any {
         question.wanted.query.conditions.push(Condition { key: row.key, test });
     }

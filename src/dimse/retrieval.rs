@@ -211,7 +211,7 @@ impl<R: Receiver> Association<'_, R> {
     /// Every object of the rows of a query, each once.
     fn select(&self, query: Query) -> Result<Vec<R::Stored>, Failure> {
         let level = query.level;
-        let mut search = self.receiver.search(&self.source, Wanted { query, patients: false, patient_totals: false });
+        let mut search = self.receiver.search(&self.source, Wanted::of(query));
         let (mut objects, mut before) = (Vec::new(), None);
         loop {
             let page = search.page(PAGE).map_err(|error: FindError| Failure::from(error))?;
@@ -266,6 +266,7 @@ mod tests {
             action: None,
             attributes: Vec::new(),
             destination: None,
+            is_urgent: false,
             has_data_set: true,
         };
         let uid = |text: &str| Uid::parse(text).expect("uid");

@@ -2,7 +2,13 @@
 //!
 //! QIDO-RS parameters and C-FIND identifiers both become a [`Query`].
 //! [`Test::accepts`] is the definition of what matches; an index may only be faster, never different.
-//! Deliberately not here: combined date-time matching, sequences other than by nested key.
+//! Deliberately not here: sequences other than by nested key.
+
+mod moment;
+mod zone;
+
+pub use moment::{Moment, PAIRS};
+pub use zone::Zone;
 
 use crate::attribute::{Attribute, Matching};
 use crate::{AttrKey, Level, Uid, name};

@@ -68,6 +68,39 @@ fn levels_above_are_pinned_down_unless_relational() {
 }
 
 #[test]
+fn a_date_and_a_time_are_one_span_where_that_was_negotiated() {
+    let keys = [level("STUDY"), (key::STUDY_DATE, "DA", "20260105-20260107"), (key::STUDY_TIME, "TM", "2200-0600")];
+    let (status, _) = asked(Root::Study, &keys).expect_err("a time range over midnight");
+    assert_eq!(status, 0xC000);
+    let bytes = identifier::write(&keys, EXPLICIT, "");
+    let combined = Extended { combined: true, ..Extended::default() };
+    let question = parse(&bytes, &Reading { extended: combined, ..reading(Root::Study) }).expect("a span");
+    let conditions: Vec<AttrKey> = question.wanted.query.conditions.iter().map(|condition| condition.key).collect();
+    assert_eq!((conditions, question.wanted.moments.len()), (vec![key::STUDY_DATE], 1));
+    assert!(question.returned.iter().any(|(key, _)| *key == key::STUDY_TIME));
+}
+
+#[test]
+fn a_zone_moves_dates_and_times_where_that_was_negotiated() {
+    let keys = |zone| {
+        let day = (key::STUDY_DATE, "DA", "20260105");
+        [level("STUDY"), day, (key::TIMEZONE_OFFSET_FROM_UTC, "SH", zone)]
+    };
+    let plain = asked(Root::Study, &keys("+0900")).expect("a question");
+    assert!(plain.unsupported && plain.wanted.zone.is_none() && plain.wanted.zoned.is_empty());
+    let zoned = |zone| {
+        let bytes = identifier::write(&keys(zone), EXPLICIT, "");
+        let extended = Extended { zone: true, ..Extended::default() };
+        parse(&bytes, &Reading { extended, ..reading(Root::Study) }).map_err(|failure| failure.status.code)
+    };
+    let question = zoned("+0900").expect("a question");
+    assert!(!question.unsupported && question.wanted.zone.is_some());
+    assert_eq!((question.wanted.zoned.len(), question.wanted.query.conditions.len()), (1, 1));
+    assert_eq!(zoned("").expect("no zone").wanted.zone, None);
+    assert_eq!(zoned("9 o'clock").expect_err("no zone"), 0xC000);
+}
+
+#[test]
 fn keys_of_lower_levels_are_refused_with_a_value_and_left_out_without() {
     let (status, comment) =
         asked(Root::Study, &[level("STUDY"), (key::SERIES_DESCRIPTION, "LO", "Thorax")]).expect_err("wrong level");
