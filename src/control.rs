@@ -29,7 +29,9 @@ use std::time::Duration;
 pub(crate) use correct::CorrectRequest;
 pub(crate) use forward::ForwardRequest;
 pub(crate) use keys::KeyRequest;
-pub(crate) use migrate::{MigrateRequest, Report as MigrateReport};
+pub(crate) use migrate::{
+    DicomOther, MigrateRequest, Other as MigrateFrom, Report as MigrateReport, Tls as MigrateTls, WebOther,
+};
 pub(crate) use retention::{RetentionRequest, Target};
 pub(crate) use server::Server;
 pub(crate) use tiers::TierRequest;
@@ -242,6 +244,11 @@ impl Door {
         }
         let what = format!("{} is no data directory of an archive", config.data.display());
         Err(Failure::new(Exit::Failed, what))
+    }
+
+    /// Whether a running server answers.
+    pub(crate) fn is_served(&self) -> bool {
+        matches!(self, Self::Server(_))
     }
 
     /// Asks, and waits for the answer; `stop` ends a long command early.

@@ -140,6 +140,14 @@ impl Archive {
         found
     }
 
+    /// Whom a peer would be taken for, if it called without a certificate; nothing is counted.
+    ///
+    /// # Errors
+    /// Why it would not be let in.
+    pub fn foresee(&self, called: &AeTitle, calling: &AeTitle, peer: IpAddr) -> Result<Source, Unknown> {
+        self.lookup(called, calling, peer, None)
+    }
+
     fn lookup(
         &self,
         called: &AeTitle,

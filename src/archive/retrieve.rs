@@ -113,6 +113,16 @@ impl Archive {
         Ok(Selection { facility, instances, notes, version })
     }
 
+    /// Every object under a SOP Instance UID at a facility: rejected ones and copies in conflict too.
+    ///
+    /// # Errors
+    /// When the index does not answer.
+    pub fn copies(&self, facility: FacilityCode, instance: &Uid) -> Result<Vec<InstanceRow>, RetrieveError> {
+        let mut rows = self.index().instance(instance)?;
+        rows.retain(|row| row.key.study.facility == facility);
+        Ok(rows)
+    }
+
     /// The rows of a study for this caller: one facility's, the first patient's first.
     pub(crate) fn studies_of(
         &self,

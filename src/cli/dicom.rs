@@ -3,6 +3,8 @@
 //! They need no archive: they call another system directly and say what it answers.
 
 use super::{Exit, Failure, show};
+use crate::config::Config;
+use crate::control::MigrateTls;
 use clap::Args;
 use dataset::part10::Part10;
 use dimse::scu::{self, CallError, Limits, Object, Peer, Proposal, Requestor, plan};
@@ -43,7 +45,7 @@ pub(super) struct Call {
 
 /// TLS towards the peer.
 #[derive(Debug, Args)]
-struct Secure {
+pub(super) struct Secure {
     /// Calls over TLS.
     #[arg(long)]
     tls: bool,
@@ -65,6 +67,24 @@ struct Secure {
 }
 
 impl Secure {
+    /// Whether any of it is asked for.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.tls
+    }
+
+    /// The same for the server, with its own certificate and authorities where none are named here.
+    pub(super) fn for_server(&self, config: &Config) -> Result<Option<MigrateTls>, Failure> {
+        if !self.tls {
+            return Ok(None);
+        }
+        let defaults = &config.dicom.tls;
+        let certificate = file(self.tls_certificate.as_ref(), &defaults.certificate)?;
+        let own = certificate.zip(file(self.tls_key.as_ref(), &defaults.key)?);
+        let authorities = file(self.tls_authorities.as_ref(), &defaults.authorities)?;
+        let (name, fingerprint) = (self.tls_name.clone(), self.tls_fingerprint.clone());
+        Ok(Some(MigrateTls { own, authorities, name, fingerprint }))
+    }
+
     fn wanted(&self) -> Option<scu::Secure> {
         let own = self.tls_certificate.clone().zip(self.tls_key.clone());
         let files = tls::ClientFiles {
@@ -76,6 +96,13 @@ impl Secure {
         let expected = tls::Expected { name: self.tls_name.clone(), fingerprint: self.tls_fingerprint.clone() };
         self.tls.then(|| scu::Secure { client: tls::Client::new(files), expected })
     }
+}
+
+/// The absolute path of a file that is named, else of the configured one, if there is one.
+fn file<'a>(named: Option<&'a PathBuf>, configured: &'a PathBuf) -> Result<Option<PathBuf>, Failure> {
+    let path = named.or(Some(configured)).filter(|path| !path.as_os_str().is_empty());
+    let failed = |error| Failure::new(Exit::Usage, format!("a path of TLS: {error}"));
+    path.map(|path| std::path::absolute(path).map_err(failed)).transpose()
 }
 
 #[derive(Debug, Args)]

@@ -1,56 +1,51 @@
-//! Copying another archive on behalf of a command: what it has is asked by C-FIND, window by window of study dates, and
-//! fetched by C-GET, study by study. Everything is reconciled against what the other archive said it has.
+//! Copying another archive on behalf of a command: what it has is asked window by window of study dates and fetched study
+//! by study, by C-FIND with C-GET or C-MOVE, or over DICOMweb. Everything is reconciled against what it said it has.
 //!
-//! Finished studies are noted in `migrations` inside the data directory, so that the same command goes on where it
+//! What is finished is noted in `migrations` inside the data directory, so that the same command goes on where it
 //! stopped. A study that was under way is fetched again: what is here already is the same again.
 
+mod dicom;
+mod dicomweb;
+mod moved;
 mod pulled;
+mod state;
+mod tally;
+mod way;
 
 use super::Progress;
 use crate::cli::{Exit, Failure};
 use archive::Archive;
-use dimse::scu::pull::{Key, proposals};
-use dimse::scu::{CallError, Limits, Peer, Requestor};
-use model::{AeTitle, AttrKey, Date, FacilityCode};
-use pulled::{Fate, Pulled};
+use model::{Date, FacilityCode};
+use pulled::Pulled;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use state::{Counts, State, private, short};
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tally::lost;
+use way::{StudyTold, Told, Trouble, Way};
 
-const QUERY_LEVEL: AttrKey = AttrKey::root(0x0008_0052);
-const STUDY_DATE: AttrKey = AttrKey::root(0x0008_0020);
-const SOP_CLASS: AttrKey = AttrKey::root(0x0008_0016);
-const SOP_INSTANCE: AttrKey = AttrKey::root(0x0008_0018);
-const STUDY: AttrKey = AttrKey::root(0x0020_000D);
-const SERIES: AttrKey = AttrKey::root(0x0020_000E);
-/// Attempts to reach the other archive before the migration ends.
-const ATTEMPTS: u32 = 6;
-/// First pause between them; it doubles.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(crate) use dicom::{DicomOther, Tls};
+pub(crate) use dicomweb::WebOther;
+
 /// Longest sleep without a look whether to stop.
 const TICK: Duration = Duration::from_millis(100);
 /// Fetches of a study before what did not come is missing.
 const FETCHES: u32 = 2;
-/// Different reasons counted one by one.
-const REASONS_MAX: usize = 50;
+/// Studies, or windows, that could not be asked in a row before the rest is left for another run.
+const SILENT_MAX: u32 = 3;
 
 /// What to copy, for whom.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct MigrateRequest {
-    /// AE title of the other archive.
-    pub(crate) called: AeTitle,
-    /// Where it listens, `HOST:PORT`.
-    pub(crate) address: String,
-    /// AE title we show.
-    pub(crate) calling: AeTitle,
+    /// The other archive.
+    pub(crate) from: Other,
     /// Facility the objects belong to.
     pub(crate) facility: FacilityCode,
     /// First and last study date; none means everything in one question.
@@ -59,17 +54,37 @@ pub(crate) struct MigrateRequest {
     pub(crate) window_days: u16,
     /// Most bytes fetched in a second; 0 means any.
     pub(crate) bytes_per_second: u64,
+    /// How often something is tried that the other archive does not do.
+    pub(crate) attempts: u32,
+    /// Pause between two attempts, in seconds.
+    pub(crate) retry_seconds: u64,
     /// Begins anew instead of going on where an earlier run stopped.
     pub(crate) restart: bool,
+}
+
+/// The other archive, and how it is asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "speaks", rename_all = "kebab-case")]
+pub(crate) enum Other {
+    /// C-FIND, C-GET, C-MOVE.
+    Dicom(DicomOther),
+    /// QIDO-RS, WADO-RS.
+    Web(WebOther),
 }
 
 /// The reconciliation. Objects count once each.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Report {
+    /// Windows of study dates.
+    pub(crate) windows: u64,
+    /// Of them, not asked to their end: what they hold may not be here.
+    pub(crate) windows_not_done: u64,
     /// Studies the other archive told of.
     pub(crate) studies: u64,
     /// Of them, finished by an earlier run; their objects are counted below as they were then.
     pub(crate) finished_earlier: u64,
+    /// Of them, those whose objects it did not tell.
+    pub(crate) studies_not_done: u64,
     /// Objects the other archive told of.
     pub(crate) found: u64,
     /// Stored here for the first time.
@@ -88,27 +103,20 @@ pub(crate) struct Report {
     pub(crate) interrupted: bool,
 }
 
-/// A finished study, as the state file has it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Finished {
-    study: String,
-    found: u64,
-    moved: u64,
-    equal: u64,
-    conflicts: u64,
-}
-
 struct Job<'a> {
     archive: &'a Arc<Archive>,
     wanted: &'a MigrateRequest,
+    way: Box<dyn Way + 'a>,
     stop: &'a AtomicBool,
     progress: &'a mut (dyn FnMut(Progress) + Send),
-    finished: BTreeMap<String, Finished>,
-    state: File,
+    state: State,
     troubled: csv::Writer<File>,
     reasons: BTreeMap<String, u64>,
+    not_done: Vec<(String, String)>,
     report: Report,
-    seen: HashSet<String>,
+    seen: HashSet<u128>,
+    /// Studies in a row whose objects were not told.
+    silent: u32,
     begun: Instant,
 }
 
@@ -123,94 +131,137 @@ pub(super) fn run(
         let what = format!("facility {} is not registered; add it first (khoanh sources add)", wanted.facility);
         return Err(Failure::new(Exit::Usage, what));
     }
+    let way: Box<dyn Way + '_> = match &wanted.from {
+        Other::Dicom(other) => Box::new(dicom::DicomWay::new(archive, wanted.facility, other)?),
+        Other::Web(other) => Box::new(dicomweb::WebWay::new(other)?),
+    };
     let folder = archive.options().data.join("migrations");
     let failed = |error: io::Error| Failure::new(Exit::Failed, format!("{}: {error}", folder.display()));
     DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
     let name = name_of(wanted);
     let (state, troubled) = (folder.join(format!("{name}.finished")), folder.join(format!("{name}.troubled.csv")));
-    let finished = if wanted.restart { BTreeMap::new() } else { read_finished(&state).map_err(failed)? };
     let mut job = Job {
         archive,
         wanted,
+        way,
         stop,
         progress,
-        finished,
-        state: private(&state, wanted.restart).map_err(failed)?,
+        state: State::open(&state, wanted.restart).map_err(failed)?,
         troubled: csv::Writer::from_writer(private(&troubled, true).map_err(failed)?),
         reasons: BTreeMap::new(),
+        not_done: Vec::new(),
         report: Report::default(),
         seen: HashSet::new(),
+        silent: 0,
         begun: Instant::now(),
     };
     let ended = job.windows();
-    let Job { troubled: mut rows, report, reasons, .. } = job;
+    let Job { troubled: mut rows, report, reasons, not_done, .. } = job;
     rows.flush().map_err(failed)?;
     ended?;
-    Ok(json!({ "report": report, "reasons": reasons, "troubled": troubled }))
+    Ok(json!({ "report": report, "reasons": reasons, "not_done": not_done, "troubled": troubled }))
 }
 
 /// The same command goes on with the same files.
 fn name_of(wanted: &MigrateRequest) -> String {
-    let digest = Sha256::digest(format!("{}@{}", wanted.called, wanted.address));
-    let short: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let from = match &wanted.from {
+        Other::Dicom(other) => format!("{}@{}", other.called, other.address),
+        Other::Web(other) => other.root.trim_end_matches('/').to_owned(),
+    };
+    let short: String = Sha256::digest(from).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     format!("{}-{short}", wanted.facility)
 }
 
-fn private(path: &Path, truncate: bool) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).mode(0o600);
-    if truncate { options.write(true).truncate(true) } else { options.append(true) }.open(path)
-}
-
-/// The studies of an earlier run; a line that a kill tore is none.
-fn read_finished(path: &Path) -> io::Result<BTreeMap<String, Finished>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => return Err(error),
-    };
-    let mut finished = BTreeMap::new();
-    for line in BufReader::new(file).lines() {
-        if let Ok(one) = serde_json::from_str::<Finished>(&line?) {
-            finished.insert(one.study.clone(), one);
-        }
+/// The windows of study dates as they are asked, oldest first; one empty text asks for everything.
+fn windows(dates: Option<(Date, Date)>, days: u16) -> Vec<String> {
+    let Some((first, last)) = dates else { return vec![String::new()] };
+    let days = i64::from(days.max(1));
+    let day = |date: Date| archive::clock::day_of(date.start_ms());
+    let (mut all, mut from) = (Vec::new(), first);
+    while from <= last {
+        let to = from.plus_days(days - 1).min(last);
+        all.push(format!("{}-{}", day(from), day(to)));
+        from = to.plus_days(1);
     }
-    Ok(finished)
+    all
 }
 
 impl Job<'_> {
-    /// Every window of study dates, oldest first.
     fn windows(&mut self) -> Result<(), Failure> {
-        let Some((first, last)) = self.wanted.dates else { return self.window("") };
-        let days = i64::from(self.wanted.window_days.max(1));
-        let mut from = first;
-        while from <= last && !self.is_stopped() {
-            let to = from.plus_days(days - 1).min(last);
-            let day = |date: Date| archive::clock::day_of(date.start_ms());
-            self.window(&format!("{}-{}", day(from), day(to)))?;
-            from = to.plus_days(1);
-        }
-        Ok(())
-    }
-
-    fn window(&mut self, dates: &str) -> Result<(), Failure> {
-        let keys = [(QUERY_LEVEL, "CS", "STUDY"), (STUDY_DATE, "DA", dates), (STUDY, "UI", "")];
-        let studies = self.find(&keys, &[STUDY])?;
-        for study in studies.into_iter().filter_map(|mut row| row.pop()) {
+        let all = windows(self.wanted.dates, self.wanted.window_days);
+        self.report.windows = all.len() as u64;
+        let mut silent = 0;
+        let mut left = all.iter();
+        for window in left.by_ref() {
             if self.is_stopped() {
                 return Ok(());
             }
-            if self.seen.insert(study.clone()) {
-                self.study(&study)?;
+            let Some(trouble) = self.window(window)? else {
+                silent = 0;
+                continue;
+            };
+            self.window_not_done(window, &trouble.what)?;
+            silent += 1;
+            if silent >= SILENT_MAX {
+                break;
             }
-            (self.progress)(Progress {
-                done: self.report.studies,
-                total: self.report.studies,
-                bytes: self.report.bytes,
-                trouble: self.report.missing.saturating_add(self.report.refused),
-            });
         }
-        Ok(())
+        for window in left {
+            self.window_left(window, "not asked: those before it failed")?;
+        }
+        match self.is_stopped() || self.report.windows_not_done > 0 {
+            true => Ok(()),
+            false => self.state.end().map_err(lost),
+        }
+    }
+
+    /// One window; trouble when it was not asked to its end.
+    fn window(&mut self, dates: &str) -> Result<Option<Trouble>, Failure> {
+        if let Some((studies, counts)) = self.state.window(dates) {
+            self.report.studies = self.report.studies.saturating_add(studies);
+            self.report.finished_earlier = self.report.finished_earlier.saturating_add(studies);
+            self.count(&counts);
+            return Ok(None);
+        }
+        let before = self.report.clone();
+        let studies = match self.again(|way| way.studies(dates)) {
+            Ok(studies) => studies,
+            Err(trouble) => return Ok((!self.is_stopped()).then_some(trouble)),
+        };
+        for study in studies {
+            if self.is_stopped() {
+                return Ok(None);
+            }
+            if self.seen.insert(short(&study.uid))
+                && let Some(trouble) = self.study(&study)?
+            {
+                return Ok(Some(trouble));
+            }
+            self.tell();
+        }
+        let after = &self.report;
+        let trouble = |report: &Report| (report.missing, report.refused, report.studies_not_done);
+        if trouble(&before) == trouble(after) && !after.interrupted {
+            let counts = Counts {
+                found: after.found.saturating_sub(before.found),
+                moved: after.moved.saturating_sub(before.moved),
+                equal: after.equal.saturating_sub(before.equal),
+                conflicts: after.conflicts.saturating_sub(before.conflicts),
+            };
+            let studies = after.studies.saturating_sub(before.studies);
+            self.state.put_window(dates, studies, counts).map_err(lost)?;
+        }
+        Ok(None)
+    }
+
+    /// Says how far it is; who does not listen any more has it stopped.
+    fn tell(&mut self) {
+        (self.progress)(Progress {
+            done: self.report.studies,
+            total: self.report.studies,
+            bytes: self.report.bytes,
+            trouble: self.report.missing.saturating_add(self.report.refused),
+        });
     }
 
     fn is_stopped(&mut self) -> bool {
@@ -218,119 +269,71 @@ impl Job<'_> {
         self.report.interrupted
     }
 
-    /// Fetches a study that is not finished, and reconciles it.
-    fn study(&mut self, study: &str) -> Result<(), Failure> {
+    /// Fetches a study that is not finished, and reconciles it; trouble when it is time to leave the window.
+    fn study(&mut self, study: &StudyTold) -> Result<Option<Trouble>, Failure> {
+        let uid = study.uid.as_str();
         self.report.studies = self.report.studies.saturating_add(1);
-        if let Some(before) = self.finished.get(study) {
+        if let Some(before) = self.state.study(uid, study.instances) {
             self.report.finished_earlier = self.report.finished_earlier.saturating_add(1);
-            self.report.found = self.report.found.saturating_add(before.found);
-            self.report.moved = self.report.moved.saturating_add(before.moved);
-            self.report.equal = self.report.equal.saturating_add(before.equal);
-            self.report.conflicts = self.report.conflicts.saturating_add(before.conflicts);
-            return Ok(());
+            self.count(&before);
+            return Ok(None);
         }
-        let told = self.told(study)?;
-        let mut pulled = Pulled::new(self.archive, self.wanted.facility);
-        for _ in 0..FETCHES {
-            if told.keys().all(|instance| pulled.fates.contains_key(instance)) || self.is_stopped() {
-                break;
+        let told = match self.again(|way| way.told(uid)) {
+            Ok(told) => told,
+            Err(_) if self.is_stopped() => return Ok(None),
+            Err(trouble) => {
+                self.study_not_done(uid, &trouble.what)?;
+                self.silent += 1;
+                return Ok((self.silent >= SILENT_MAX).then_some(trouble));
             }
-            self.fetch(study, &told, &mut pulled)?;
-        }
+        };
+        self.silent = 0;
+        let mut pulled = Pulled::new(self.archive, self.wanted.facility);
+        self.fetch(uid, &told, &mut pulled);
         if let Some(why) = &pulled.full {
             return Err(Failure::new(Exit::Failed, format!("the archive takes nothing more: {why}")));
         }
         if !self.is_stopped() {
-            self.reconcile(study, &told, &pulled)?;
+            self.reconcile(uid, &told, &pulled)?;
         }
         self.throttle();
-        Ok(())
+        Ok(None)
     }
 
-    /// What the other archive says it has of a study: SOP Instance and Class UIDs; the class may be empty.
-    fn told(&mut self, study: &str) -> Result<BTreeMap<String, String>, Failure> {
-        let keys = [(QUERY_LEVEL, "CS", "SERIES"), (STUDY, "UI", study), (SERIES, "UI", "")];
-        let mut told = BTreeMap::new();
-        for series in self.find(&keys, &[SERIES])?.into_iter().filter_map(|mut row| row.pop()) {
-            let keys = [
-                (QUERY_LEVEL, "CS", "IMAGE"),
-                (SOP_CLASS, "UI", ""),
-                (SOP_INSTANCE, "UI", ""),
-                (STUDY, "UI", study),
-                (SERIES, "UI", series.as_str()),
-            ];
-            for row in self.find(&keys, &[SOP_INSTANCE, SOP_CLASS])? {
-                if let [instance, class] = row.as_slice() {
-                    told.insert(instance.clone(), class.clone());
-                }
+    fn fetch(&mut self, study: &str, told: &Told, pulled: &mut Pulled<'_>) {
+        for _ in 0..FETCHES {
+            let whole = told.keys().all(|instance| pulled.fates.contains_key(instance));
+            if whole || pulled.full.is_some() || self.is_stopped() {
+                return;
+            }
+            if let Err(trouble) = self.again(|way| way.fetch(study, told, pulled)) {
+                pulled.said = trouble.what;
+                return;
             }
         }
-        Ok(told)
-    }
-
-    /// The wanted values of every match, in this order; matches without the first one are left out.
-    fn find(&mut self, keys: &[Key<'_>], wanted: &[AttrKey]) -> Result<Vec<Vec<String>>, Failure> {
-        self.again(|peer, limits| {
-            let mut rows = Vec::new();
-            let mut association = Requestor::open_to_find(peer, limits)?;
-            let answer = association.find(keys, &mut |found| {
-                let value = |key: &AttrKey| {
-                    let text = found.keys.iter().find(|one| one.key == *key).map_or("", |one| one.text.as_str());
-                    text.trim_matches([' ', '\0']).to_owned()
-                };
-                let row: Vec<String> = wanted.iter().map(value).collect();
-                if row.first().is_some_and(|first| !first.is_empty()) {
-                    rows.push(row);
-                }
-            })?;
-            let _ = association.release();
-            match answer.is_success() {
-                true => Ok(rows),
-                false => {
-                    Err(CallError::Protocol(format!("C-FIND was answered {:04X} {}", answer.status, answer.comment)))
-                }
-            }
-        })
-    }
-
-    fn fetch(&mut self, study: &str, told: &BTreeMap<String, String>, pulled: &mut Pulled<'_>) -> Result<(), Failure> {
-        let classes: BTreeSet<&String> = told.values().filter(|class| !class.is_empty()).collect();
-        let keys = [(QUERY_LEVEL, "CS", "STUDY"), (STUDY, "UI", study)];
-        for (classes, syntaxes) in proposals(&classes) {
-            self.again(|peer, limits| {
-                let mut association = Requestor::open_to_get(peer, &classes, &syntaxes, limits)?;
-                let answer = association.get(&keys, pulled)?;
-                pulled.said = format!("C-GET was answered {:04X} {}", answer.status, answer.comment);
-                let _ = association.release();
-                Ok(())
-            })?;
-        }
-        Ok(())
     }
 
     /// Does something with the other archive, again where that may help.
-    fn again<T>(&mut self, mut work: impl FnMut(&Peer, &Limits) -> Result<T, CallError>) -> Result<T, Failure> {
-        let MigrateRequest { called, address, calling, .. } = self.wanted.clone();
-        let (peer, limits) = (Peer { address, called, calling, secure: None }, Limits::default());
-        let mut pause = PAUSE;
+    fn again<T>(&mut self, mut work: impl FnMut(&mut dyn Way) -> Result<T, Trouble>) -> Result<T, Trouble> {
         let mut attempt = 1;
         loop {
-            let error = match work(&peer, &limits) {
+            let trouble = match work(self.way.as_mut()) {
                 Ok(done) => return Ok(done),
-                Err(error) => error,
+                Err(trouble) => trouble,
             };
-            if attempt >= ATTEMPTS || !error.is_passing() || self.is_stopped() {
-                return Err(Failure::new(Exit::Failed, format!("{}: {error}", peer.address)));
+            if attempt >= self.wanted.attempts || !trouble.passing || self.is_stopped() {
+                return Err(trouble);
             }
-            tracing::warn!(%error, address = peer.address, attempt, "a migration meets trouble, again");
-            self.sleep(pause);
-            (attempt, pause) = (attempt + 1, pause.saturating_mul(2));
+            tracing::warn!(trouble = trouble.what, attempt, "a migration meets trouble, again");
+            self.sleep(Duration::from_secs(self.wanted.retry_seconds));
+            attempt += 1;
         }
     }
 
     fn sleep(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while !self.is_stopped() && Instant::now() < end {
+            self.tell();
             std::thread::sleep(TICK.min(end.saturating_duration_since(Instant::now())));
         }
     }
@@ -340,44 +343,5 @@ impl Job<'_> {
         if let Some(ms) = self.report.bytes.saturating_mul(1_000).checked_div(self.wanted.bytes_per_second) {
             self.sleep(Duration::from_millis(ms).saturating_sub(self.begun.elapsed()));
         }
-    }
-
-    fn reconcile(&mut self, study: &str, told: &BTreeMap<String, String>, pulled: &Pulled<'_>) -> Result<(), Failure> {
-        let lost = |error: String| Failure::new(Exit::Failed, format!("the report cannot be written: {error}"));
-        let count = |wanted: &Fate| pulled.fates.values().filter(|fate| *fate == wanted).count() as u64;
-        let missing: Vec<&String> = told.keys().filter(|instance| !pulled.fates.contains_key(*instance)).collect();
-        // What was sent without having been told of was found, too.
-        let untold = pulled.fates.keys().filter(|instance| !told.contains_key(*instance)).count() as u64;
-        let one = Finished {
-            study: study.to_owned(),
-            found: (told.len() as u64).saturating_add(untold),
-            moved: count(&Fate::Moved),
-            equal: count(&Fate::Equal),
-            conflicts: count(&Fate::Conflict),
-        };
-        let mut trouble: Vec<(&String, String)> =
-            missing.iter().map(|instance| (*instance, pulled.said.clone())).collect();
-        self.report.missing = self.report.missing.saturating_add(trouble.len() as u64);
-        for (instance, fate) in &pulled.fates {
-            if let Fate::Refused(why) = fate {
-                self.report.refused = self.report.refused.saturating_add(1);
-                trouble.push((instance, why.clone()));
-            }
-        }
-        self.report.found = self.report.found.saturating_add(one.found);
-        self.report.moved = self.report.moved.saturating_add(one.moved);
-        self.report.equal = self.report.equal.saturating_add(one.equal);
-        self.report.conflicts = self.report.conflicts.saturating_add(one.conflicts);
-        self.report.bytes = self.report.bytes.saturating_add(pulled.bytes);
-        for (instance, why) in &trouble {
-            self.troubled.write_record([study, instance, why]).map_err(|error| lost(error.to_string()))?;
-            let known = self.reasons.len() < REASONS_MAX || self.reasons.contains_key(why);
-            *self.reasons.entry(if known { why.clone() } else { "(other reasons)".into() }).or_default() += 1;
-        }
-        if trouble.is_empty() {
-            let line = serde_json::to_string(&one).map_err(|error| lost(error.to_string()))?;
-            self.state.write_all(format!("{line}\n").as_bytes()).map_err(|error| lost(error.to_string()))?;
-        }
-        Ok(())
     }
 }

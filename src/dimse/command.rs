@@ -6,7 +6,7 @@
 mod client;
 
 pub(crate) use client::{
-    Response, create_request, echo_request, event_request, query_request, response_to, store_request,
+    Response, create_request, echo_request, event_request, move_request, query_request, response_to, store_request,
 };
 
 /// Requested SOP Class UID.

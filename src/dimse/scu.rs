@@ -3,6 +3,7 @@
 //! Everything is bounded by [`Limits`]: the connection, each answer, each step of writing. A data set that cannot be
 //! read to its end aborts the association: the peer never takes a part for the whole. One operation at a time.
 
+pub mod moving;
 pub mod plan;
 mod propose;
 pub mod pull;

@@ -5,6 +5,7 @@
 
 mod answer;
 
+use crate::outgoing;
 use answer::{Verdict, read};
 use archive::InstanceRow;
 use archive::forward::Recipient;
@@ -17,6 +18,7 @@ use model::forward::StowRoot;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io::{self, Read as _};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -80,36 +82,17 @@ enum Broken {
 impl StowForwarder {
     /// Calls from within a tokio runtime.
     pub fn new(runtime: Handle, limits: StowLimits) -> Self {
-        // Several may be there already; any is the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let (next, under_way, stopped) = (AtomicU64::new(0), Mutex::default(), AtomicBool::new(false));
         Self { runtime, limits, next, under_way, stopped }
-    }
-
-    fn client(&self, root: &StowRoot) -> Result<reqwest::Client, String> {
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(self.limits.connect);
-        if let Some(path) = &root.authorities {
-            let pem = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
-            let certificates =
-                reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| format!("{path}: {error}"))?;
-            builder = builder.tls_certs_only(certificates);
-        }
-        builder.build().map_err(|error| error.to_string())
     }
 
     fn request(&self, root: &StowRoot, boundary: &str) -> Result<reqwest::RequestBuilder, String> {
         let url = format!("{}/studies", root.url.trim_end_matches('/'));
         let kind = format!("multipart/related; type=\"application/dicom\"; boundary={boundary}");
-        let request = self.client(root)?.post(url).header(CONTENT_TYPE, kind).header(ACCEPT, "application/dicom+json");
+        let client = outgoing::client(root.authorities.as_deref().map(Path::new), self.limits.connect)?;
+        let request = client.post(url).header(CONTENT_TYPE, kind).header(ACCEPT, "application/dicom+json");
         let Some(path) = &root.token_file else { return Ok(request) };
-        let token = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-        let mut value = http::HeaderValue::try_from(format!("Bearer {}", token.trim()))
-            .map_err(|_| format!("{path} holds no bearer token"))?;
-        value.set_sensitive(true);
-        Ok(request.header(AUTHORIZATION, value))
+        Ok(request.header(AUTHORIZATION, outgoing::bearer(Path::new(path))?))
     }
 
     /// One request; the verdict is about all of its objects.
@@ -118,7 +101,8 @@ impl StowForwarder {
         let request = self.request(root, &boundary).map_err(Outcome::Down)?;
         let (feed, fed) = mpsc::channel(CHUNKS_AHEAD);
         let sending = self.runtime.spawn(async move {
-            let answer = request.body(reqwest::Body::wrap(Feed(fed))).send().await.map_err(|error| said(&error))?;
+            let answer =
+                request.body(reqwest::Body::wrap(Feed(fed))).send().await.map_err(|error| outgoing::said(&error))?;
             read(answer).await
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -216,17 +200,6 @@ fn batch(rest: &[InstanceRow], most: usize) -> &[InstanceRow] {
     };
     let count = rest.iter().take(most).take_while(fits).count();
     rest.get(..count).unwrap_or(rest)
-}
-
-/// What went wrong, down to its cause; the URL is in the registry.
-fn said(error: &reqwest::Error) -> String {
-    let mut text = String::from("no answer");
-    let mut inner = std::error::Error::source(error);
-    while let Some(cause) = inner {
-        text = format!("{text}: {cause}");
-        inner = cause.source();
-    }
-    text
 }
 
 impl Carrier for StowForwarder {

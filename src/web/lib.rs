@@ -19,7 +19,9 @@ mod judgement;
 mod observe;
 pub mod openapi;
 mod options;
+mod outgoing;
 mod problem;
+pub mod pull;
 pub mod routes;
 mod server;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What a migration fetches: each object streams into the archive, and its fate is kept for the reconciliation.
 
-use archive::{Archive, Form, Incoming, IngestError, StoredKind};
-use dimse::scu::pull::Taker;
+use archive::{Archive, Form, Incoming, IngestError, Stored, StoredKind};
+use dataset::part10::Part10;
 use model::facility::{CharsetHint, Letters};
 use model::{FacilityCode, Source, Uid, Via};
 use std::collections::BTreeMap;
@@ -16,17 +16,39 @@ pub(super) enum Fate {
     Refused(String),
 }
 
+/// Bytes of a file's beginning kept to name a refused object.
+const HEAD: usize = 8 << 10;
+
 /// The objects of a study as they come.
 pub(super) struct Pulled<'a> {
     archive: &'a Arc<Archive>,
     source: Source,
-    current: Option<(String, Result<Incoming, IngestError>)>,
+    current: Option<Current>,
     pub(super) fates: BTreeMap<String, Fate>,
     pub(super) bytes: u64,
     /// How the last fetch was answered.
     pub(super) said: String,
     /// The archive takes nothing more, whatever it is.
     pub(super) full: Option<String>,
+    /// The study whose files alone are taken.
+    study: Option<Uid>,
+    nameless: usize,
+}
+
+/// An object that is not complete.
+struct Current {
+    /// Its SOP Instance UID, where that is told before its bytes are read.
+    named: Option<String>,
+    head: Vec<u8>,
+    incoming: Result<Incoming, IngestError>,
+}
+
+impl Current {
+    /// Its name: as told, else as its file meta information has it.
+    fn name(&self) -> Option<String> {
+        let read = || Some(Part10::new(None).feed(&self.head).ok()??.media_sop_instance.as_ref()?.as_str().to_owned());
+        self.named.clone().or_else(read)
+    }
 }
 
 impl<'a> Pulled<'a> {
@@ -44,7 +66,13 @@ impl<'a> Pulled<'a> {
             disabled: false,
         };
         let (fates, said) = (BTreeMap::new(), "it was not sent".to_owned());
-        Self { archive, source, current: None, fates, bytes: 0, said, full: None }
+        let (current, full, study) = (None, None, None);
+        Self { archive, source, current, fates, bytes: 0, said, full, study, nameless: 0 }
+    }
+
+    /// Files come, of this study alone.
+    pub(super) fn files_of(&mut self, study: &Uid) {
+        (self.study, self.nameless) = (Some(study.clone()), 0);
     }
 
     fn receive(&self, sop_class: &str, sop_instance: &str, transfer_syntax: &str) -> Result<Incoming, IngestError> {
@@ -56,41 +84,97 @@ impl<'a> Pulled<'a> {
         };
         self.archive.receive(&self.source, Via::CStore, form)
     }
-}
 
-impl Taker for Pulled<'_> {
-    fn begin(&mut self, sop_class: &str, sop_instance: &str, transfer_syntax: &str) {
-        let incoming = self.receive(sop_class, sop_instance, transfer_syntax);
-        self.current = Some((sop_instance.to_owned(), incoming));
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
+    fn take(&mut self, bytes: &[u8]) {
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-        if let Some((_, incoming)) = &mut self.current
-            && let Ok(open) = incoming
+        let Some(current) = &mut self.current else { return };
+        let room = HEAD.saturating_sub(current.head.len()).min(bytes.len());
+        current.head.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        if let Ok(open) = &mut current.incoming
             && let Err(error) = open.write(bytes)
         {
-            *incoming = Err(error);
+            current.incoming = Err(error);
         }
     }
 
-    fn finish(&mut self) -> u16 {
-        let Some((instance, incoming)) = self.current.take() else { return 0xC000 };
-        let (fate, status) = match incoming.and_then(Incoming::finish) {
-            // Fetched twice it is the same again, and was moved all the same.
-            Ok(_) if self.fates.contains_key(&instance) => return 0,
-            Ok(stored) => match stored.kind {
-                StoredKind::New => (Fate::Moved, 0),
-                StoredKind::Same => (Fate::Equal, 0),
-                StoredKind::Conflict => (Fate::Conflict, 0),
-            },
+    /// The object is complete: its fate, and the status that answers a C-STORE.
+    fn end(&mut self) -> u16 {
+        let Some(current) = self.current.take() else { return 0xC000 };
+        let name = current.name();
+        match current.incoming.and_then(Incoming::finish) {
+            Ok(stored) => {
+                self.keep(&stored);
+                0
+            }
             Err(IngestError::OutOfSpace | IngestError::Busy | IngestError::Unavailable { .. }) => {
                 self.full = Some("it is full, busy or stopping".into());
-                return 0xA700;
+                0xA700
             }
-            Err(error) => (Fate::Refused(error.to_string()), 0xC000),
+            Err(error) => {
+                self.refused(name, error.to_string());
+                0xC000
+            }
+        }
+    }
+
+    fn keep(&mut self, stored: &Stored) {
+        let fate = match stored.kind {
+            StoredKind::New => Fate::Moved,
+            StoredKind::Same => Fate::Equal,
+            StoredKind::Conflict => Fate::Conflict,
         };
-        self.fates.insert(instance, fate);
-        status
+        // Fetched twice it is the same again, and was moved all the same.
+        let name = stored.sop_instance.as_str();
+        if !self.fates.get(name).is_some_and(|before| !matches!(before, Fate::Refused(_))) {
+            self.fates.insert(name.to_owned(), fate);
+        }
+    }
+
+    /// What cannot even be named is counted, too.
+    fn refused(&mut self, name: Option<String>, why: String) {
+        let name = name.unwrap_or_else(|| {
+            self.nameless = self.nameless.saturating_add(1);
+            format!("(nameless {})", self.nameless)
+        });
+        self.fates.entry(name).or_insert(Fate::Refused(why));
+    }
+}
+
+impl dimse::scu::pull::Taker for Pulled<'_> {
+    fn begin(&mut self, sop_class: &str, sop_instance: &str, transfer_syntax: &str) {
+        let incoming = self.receive(sop_class, sop_instance, transfer_syntax);
+        self.current = Some(Current { named: Some(sop_instance.to_owned()), head: Vec::new(), incoming });
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.take(bytes);
+    }
+
+    fn finish(&mut self) -> u16 {
+        self.end()
+    }
+}
+
+impl web::pull::Taker for Pulled<'_> {
+    fn begin(&mut self, transfer_syntax: Option<Uid>) {
+        let form = Form::Part10 { transfer_syntax_hint: transfer_syntax, study: self.study.clone() };
+        let incoming = self.archive.receive(&self.source, Via::Import, form);
+        self.current = Some(Current { named: None, head: Vec::new(), incoming });
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.take(bytes);
+    }
+
+    fn finish(&mut self) {
+        self.end();
+    }
+
+    fn abandon(&mut self) {
+        self.current = None;
+    }
+
+    fn refuse(&mut self, why: String) {
+        self.refused(None, why);
     }
 }

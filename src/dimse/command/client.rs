@@ -1,11 +1,12 @@
 //! Commands that we send as a user, and reading what is answered (PS3.7 sections 9.3 and E.1).
 
 use super::{
-    AFFECTED_SOP_CLASS, AFFECTED_SOP_INSTANCE, C_ECHO_RQ, C_STORE_RQ, COMMAND_FIELD, CommandError, DATA_SET_TYPE,
-    ERROR_COMMENT, MESSAGE_ID, N_CREATE_RQ, N_EVENT_REPORT_RQ, NO_DATA_SET, PRIORITY, RESPONDED_TO, RESPONSE, STATUS,
-    element, finished, push, push_uid, short, text,
+    AFFECTED_SOP_CLASS, AFFECTED_SOP_INSTANCE, C_ECHO_RQ, C_MOVE_RQ, C_STORE_RQ, COMMAND_FIELD, CommandError,
+    DATA_SET_TYPE, ERROR_COMMENT, MESSAGE_ID, MOVE_DESTINATION, N_CREATE_RQ, N_EVENT_REPORT_RQ, NO_DATA_SET, PRIORITY,
+    RESPONDED_TO, RESPONSE, STATUS, SUB_OPERATIONS, element, finished, push, push_uid, short, text,
 };
 use crate::scu::Object;
+use model::AeTitle;
 
 /// Event Type ID.
 const EVENT_TYPE: u16 = 0x1002;
@@ -25,6 +26,10 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     /// Error Comment (0000,0902).
     pub(crate) comment: String,
+    /// Numbers of remaining, completed, failed sub-operations and of those with a warning, as far as they are told.
+    pub(crate) sub_operations: [Option<u16>; 4],
+    /// Whether a data set follows.
+    pub(crate) has_data_set: bool,
 }
 
 /// The command field of the response to a request.
@@ -36,6 +41,7 @@ impl Response {
     /// Reads a command set that must be a response.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, CommandError> {
         let (mut field, mut responded_to, mut status, mut comment) = (None, None, None, String::new());
+        let (mut sub_operations, mut has_data_set) = ([None; 4], false);
         let mut rest = bytes;
         while !rest.is_empty() {
             let at = bytes.len().saturating_sub(rest.len());
@@ -48,7 +54,13 @@ impl Response {
                 RESPONDED_TO => responded_to = short(value),
                 STATUS => status = short(value),
                 ERROR_COMMENT => comment = text(value).chars().filter(|c| !c.is_control()).take(64).collect(),
-                _ => {}
+                DATA_SET_TYPE => has_data_set = short(value).is_some_and(|kind| kind != NO_DATA_SET),
+                number => {
+                    let counted = SUB_OPERATIONS.iter().zip(&mut sub_operations).find(|(of, _)| **of == number);
+                    if let Some((_, count)) = counted {
+                        *count = short(value);
+                    }
+                }
             }
             rest = after;
         }
@@ -57,6 +69,8 @@ impl Response {
             responded_to: responded_to.ok_or(CommandError::Missing(RESPONDED_TO))?,
             status: status.ok_or(CommandError::Missing(STATUS))?,
             comment,
+            sub_operations,
+            has_data_set,
         })
     }
 }
@@ -94,6 +108,27 @@ pub(crate) fn query_request(message: u16, field: u16, sop_class: &str) -> Vec<u8
     finished(&elements)
 }
 
+/// C-MOVE-RQ to a destination, at medium priority.
+pub(crate) fn move_request(message: u16, sop_class: &str, destination: &AeTitle) -> Vec<u8> {
+    let mut elements = Vec::with_capacity(128);
+    push_uid(&mut elements, AFFECTED_SOP_CLASS, sop_class);
+    push(&mut elements, COMMAND_FIELD, &C_MOVE_RQ.to_le_bytes());
+    push(&mut elements, MESSAGE_ID, &message.to_le_bytes());
+    push(&mut elements, MOVE_DESTINATION, &padded(destination));
+    push(&mut elements, PRIORITY, &[0, 0]);
+    push(&mut elements, DATA_SET_TYPE, &[0, 0]);
+    finished(&elements)
+}
+
+/// An AE title of even length.
+fn padded(title: &AeTitle) -> Vec<u8> {
+    let mut bytes = title.as_str().as_bytes().to_vec();
+    if bytes.len() % 2 == 1 {
+        bytes.push(b' ');
+    }
+    bytes
+}
+
 /// N-CREATE-RQ with a data set.
 pub(crate) fn create_request(message: u16, sop_class: &str, sop_instance: &str) -> Vec<u8> {
     let mut elements = Vec::with_capacity(128);
@@ -115,11 +150,7 @@ pub(crate) fn store_request(message: u16, object: &Object) -> Vec<u8> {
     push(&mut elements, DATA_SET_TYPE, &[0, 0]);
     push_uid(&mut elements, AFFECTED_SOP_INSTANCE, object.sop_instance.as_str());
     if let Some(originator) = &object.originator {
-        let mut title = originator.title.as_str().as_bytes().to_vec();
-        if title.len() % 2 == 1 {
-            title.push(b' ');
-        }
-        push(&mut elements, MOVE_ORIGINATOR, &title);
+        push(&mut elements, MOVE_ORIGINATOR, &padded(&originator.title));
         push(&mut elements, MOVE_ORIGINATOR_MESSAGE, &originator.message.to_le_bytes());
     }
     finished(&elements)

@@ -98,7 +98,8 @@ impl Requestor {
     /// When the association is gone, or a match cannot be read.
     pub fn find(&mut self, keys: &[Key<'_>], each: &mut dyn FnMut(Identifier)) -> Result<Answer, CallError> {
         let (context, syntax) = self.query_context(STUDY_ROOT_FIND)?;
-        let message = self.ask(context, &syntax, command::C_FIND_RQ, STUDY_ROOT_FIND, keys)?;
+        let command = |message| command::query_request(message, command::C_FIND_RQ, STUDY_ROOT_FIND);
+        let message = self.ask(context, &syntax, command, keys)?;
         loop {
             let answer = self.response(context, message, command::C_FIND_RQ)?;
             if !matches!(answer.status, 0xFF00 | 0xFF01) {
@@ -116,7 +117,8 @@ impl Requestor {
     /// When the association is gone: what was taken before is.
     pub fn get(&mut self, keys: &[Key<'_>], taker: &mut dyn Taker) -> Result<Answer, CallError> {
         let (context, syntax) = self.query_context(STUDY_ROOT_GET)?;
-        let message = self.ask(context, &syntax, command::C_GET_RQ, STUDY_ROOT_GET, keys)?;
+        let command = |message| command::query_request(message, command::C_GET_RQ, STUDY_ROOT_GET);
+        let message = self.ask(context, &syntax, command, keys)?;
         loop {
             let of = self.next_command()?;
             if let Ok(request) = Request::parse(&self.command)
@@ -136,24 +138,30 @@ impl Requestor {
         }
     }
 
-    fn query_context(&self, class: &str) -> Result<(u8, String), CallError> {
+    pub(super) fn query_context(&self, class: &str) -> Result<(u8, String), CallError> {
         let found = self.contexts.iter().find(|context| context.abstract_syntax == class);
         let found = found.ok_or_else(|| CallError::NoContext("Study Root Query/Retrieve".into()))?;
         Ok((found.id, found.transfer_syntax.clone()))
     }
 
-    fn ask(&mut self, context: u8, syntax: &str, field: u16, class: &str, keys: &[Key<'_>]) -> Result<u16, CallError> {
+    /// Sends a request with keys; `command` makes it of its message id.
+    pub(super) fn ask(
+        &mut self,
+        context: u8,
+        syntax: &str,
+        command: impl FnOnce(u16) -> Vec<u8>,
+        keys: &[Key<'_>],
+    ) -> Result<u16, CallError> {
         let message = self.next_message();
         let data = identifier::write(keys, syntax, "");
         let mut pdus = Vec::new();
-        let command = command::query_request(message, field, class);
-        pdu::message_pdus(context, &command, &data, self.peer_pdu_bytes_max, &mut pdus);
+        pdu::message_pdus(context, &command(message), &data, self.peer_pdu_bytes_max, &mut pdus);
         self.send(&pdus)?;
         Ok(message)
     }
 
     /// Reads the next command set, of whatever context.
-    fn next_command(&mut self) -> Result<u8, CallError> {
+    pub(super) fn next_command(&mut self) -> Result<u8, CallError> {
         let wire = self.wire.as_mut().ok_or(CallError::Lost("before"))?;
         self.command.clear();
         wire.source().await_message();
@@ -191,7 +199,7 @@ impl Requestor {
         self.send(&pdus)
     }
 
-    fn match_of(&mut self, context: u8) -> Result<Vec<u8>, CallError> {
+    pub(super) fn match_of(&mut self, context: u8) -> Result<Vec<u8>, CallError> {
         let mut whole = Vec::new();
         self.data_set(context, &mut |bytes| {
             if whole.len().saturating_add(bytes.len()) > MATCH_MAX {

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::behaviour::server::Server;
-use model::Uid;
+use dataset::identifier;
+use model::{AttrKey, Uid};
 use std::io::Cursor;
 use std::net::{SocketAddr, TcpListener};
 use std::thread::JoinHandle;
@@ -173,4 +174,37 @@ fn an_answer_that_trickles_is_given_up_when_its_time_is_over() {
     });
     assert!(matches!(opened, Err(CallError::TooSlow)), "{opened:?}");
     assert!(sent < 4096, "the caller waited for all of it");
+}
+
+#[test]
+fn a_move_ends_with_what_the_peer_counts_and_names() {
+    let title = AeTitle::parse("KHOANH").expect("title");
+    let implicit = "1.2.840.10008.1.2";
+    let request = command::Request::parse(&command::move_request(1, moving::STUDY_ROOT_MOVE, &title));
+    let request = request.expect("a request");
+    assert_eq!((request.field, request.destination.as_deref()), (command::C_MOVE_RQ, Some("KHOANH")));
+    let counted = |remaining, completed, failed| command::Counts { remaining, completed, failed, warned: 1 };
+    let mut ended = pdu::command_pdus(1, &request.progress(0xFF00, "", counted(Some(2), 1, 0), false), 0);
+    let list = identifier::write(&[(AttrKey::root(0x0008_0058), "UI", "1.2.3\\1.2.4")], implicit, "");
+    pdu::message_pdus(1, &request.progress(0xB000, "two failed", counted(None, 3, 2), true), &list, 0, &mut ended);
+    let moved = |later: Vec<u8>| {
+        let (address, thread) = false_peer(accepts(implicit), vec![later]);
+        let mut opened = Requestor::open_to_move(&peer(address, "CT01"), &quick()).expect("accepted");
+        let moved = opened.move_to(&[(AttrKey::root(0x0020_000D), "UI", "1.2")], &title);
+        drop(opened);
+        thread.join().expect("ends");
+        moved
+    };
+    let told = moved(ended).expect("answered");
+    assert_eq!((told.answer.status, told.answer.comment.as_str()), (0xB000, "two failed"));
+    assert_eq!((told.taken, told.failed), (Some(4), Some(2)));
+    assert_eq!(told.named, ["1.2.3", "1.2.4"]);
+    let refused = moved(pdu::command_pdus(1, &request.response(0xA801, "who is KHOANH?"), 0)).expect("answered");
+    assert_eq!((refused.answer.status, refused.taken, refused.failed), (0xA801, None, None));
+    // An answer to another message, one of another operation, and none at all.
+    let other = command::Request { message_id: 2, ..request.clone() };
+    assert!(matches!(moved(pdu::command_pdus(1, &other.response(0, ""), 0)), Err(CallError::Protocol(_))));
+    let other = command::Request { field: command::C_FIND_RQ, ..request };
+    assert!(matches!(moved(pdu::command_pdus(1, &other.response(0, ""), 0)), Err(CallError::Protocol(_))));
+    assert!(matches!(moved(Vec::new()), Err(CallError::TooSlow)));
 }

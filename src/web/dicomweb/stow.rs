@@ -26,6 +26,7 @@ use parts::{BOUNDARY_MAX, Event, PartHeaders, PartsError, Splitter};
 use report::{Form, Report};
 use std::time::Duration;
 use upload::Upload;
+pub(crate) use upload::part_syntax;
 
 /// Bytes of a refused request that are read and thrown away, so that its sender gets to read the refusal.
 const DISCARD_MAX: u64 = 256 << 20;

@@ -119,7 +119,7 @@ impl Upload {
             return Err(Problem::new(Kind::TooLarge, detail).at("body"));
         }
         let mut part = Part { syntax: None, stage: Stage::Gathering, gathered: Vec::new(), head: Vec::new() };
-        match transfer_syntax(headers) {
+        match part_syntax(headers) {
             Ok(syntax) => part.syntax = syntax,
             Err(what) => part.stage = Stage::Refused { reason: NOT_DICOM, what },
         }
@@ -293,7 +293,7 @@ fn refused(head: &[u8], reason: u16, what: String) -> Outcome {
 }
 
 /// The transfer syntax a part's Content-Type names; an error when the part is no plain DICOM object.
-fn transfer_syntax(headers: &PartHeaders) -> Result<Option<Uid>, String> {
+pub(crate) fn part_syntax(headers: &PartHeaders) -> Result<Option<Uid>, String> {
     let plain = |encoding: &str| ["binary", "8bit", "7bit"].contains(&encoding.to_ascii_lowercase().as_str());
     if headers.encoding.as_deref().is_some_and(|encoding| !plain(encoding)) {
         return Err("the part has a Content-Transfer-Encoding other than binary".into());
@@ -316,12 +316,12 @@ mod tests {
 
     #[test]
     fn only_plain_dicom_parts_are_taken() {
-        let named = transfer_syntax(&headers("application/dicom; transfer-syntax=1.2.840.10008.1.2.1", None));
+        let named = part_syntax(&headers("application/dicom; transfer-syntax=1.2.840.10008.1.2.1", None));
         assert_eq!(named.expect("dicom").map(|uid| uid.to_string()).as_deref(), Some("1.2.840.10008.1.2.1"));
-        assert_eq!(transfer_syntax(&PartHeaders::default()), Ok(None));
-        assert!(transfer_syntax(&headers("application/dicom+json", None)).is_err());
-        assert!(transfer_syntax(&headers("application/dicom", Some("base64"))).is_err());
-        assert!(transfer_syntax(&headers("application/dicom", Some("Binary"))).is_ok());
+        assert_eq!(part_syntax(&PartHeaders::default()), Ok(None));
+        assert!(part_syntax(&headers("application/dicom+json", None)).is_err());
+        assert!(part_syntax(&headers("application/dicom", Some("base64"))).is_err());
+        assert!(part_syntax(&headers("application/dicom", Some("Binary"))).is_ok());
     }
 
     #[test]
