@@ -29,13 +29,21 @@ pub struct Server {
 impl Server {
     /// Starts the program on this data directory; extra arguments go to `serve`.
     pub fn start(executable: &Path, data: &Path, arguments: &[&str]) -> io::Result<Self> {
+        Self::start_at(executable, data, SocketAddr::from(([127, 0, 0, 1], 0)), arguments)
+    }
+
+    /// The same with the DICOM port where others expect it.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_at(executable: &Path, data: &Path, dicom: SocketAddr, arguments: &[&str]) -> io::Result<Self> {
         let started = Instant::now();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log_file(data))?;
         let mut child = Command::new(executable)
             .arg("serve")
             .arg("--data")
             .arg(data)
-            .args(["--dicom", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .args(["--dicom", &dicom.to_string(), "--http", "127.0.0.1:0"])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
