@@ -174,6 +174,9 @@ def check_zone(address, corpus):
         sent = text(head, "StudyDate") + text(head, "StudyTime")[:6]
         if len(sent) != 14 or len({text(one, "StudyTime") for one in heads}) > 1 or text(head, "TimezoneOffsetFromUTC"):
             continue
+        # One file has a time of nine places behind the second, which is no time (PS3.5 section 6.2) and is not moved.
+        if len(text(head, "StudyTime")) > len("HHMMSS.FFFFFF"):
+            continue
         wanted = datetime.datetime.strptime(sent, "%Y%m%d%H%M%S") + datetime.timedelta(hours=2)
         identifier = Dataset()
         identifier.QueryRetrieveLevel, identifier.TimezoneOffsetFromUTC = "STUDY", "+0900"

@@ -277,11 +277,12 @@ fn the_copy_of_another_facility_answers_where_ones_own_is_rejected() {
         bench.store(&object).expect("stored");
         bench.store_from(&theirs, &object).expect("their own");
     }
+    let caller = Caller { facilities: None, ..Caller::demo() };
     let facility = |scope| {
         let target = Target::Study(uid("1.2.1"));
-        let selected = bench.archive.select(&Caller::demo(), scope, &target).map(|found| found.facility);
+        let selected = bench.archive.select(&caller, scope, &target).map(|found| found.facility);
         let query = Query { level: Level::Study, conditions: Vec::new(), fuzzy: false };
-        let found = bench.archive.find(&Caller::demo(), scope, &query, 0, 9).expect("found").rows;
+        let found = bench.archive.find(&caller, scope, &query, 0, 9).expect("found").rows;
         assert_eq!(found.first().map(|row| row.facility), selected.ok(), "find and retrieve disagree");
         found.first().map(|row| row.facility)
     };

@@ -105,7 +105,7 @@ fn queries_come_uncompressed_and_get_the_extras_they_asked_for() {
     };
     let (granted, told) = extended(vec![1, 1, 1, 1]);
     assert!(granted.relational && granted.fuzzy && !granted.multiple_value);
-    assert_eq!(told, Some(vec![1, 0, 1, 0]));
+    assert_eq!(told, Some(vec![1, 1, 1, 1]));
     let (granted, told) = extended(vec![0, 0, 0, 0, 0, 1, 1]);
     assert!(!granted.relational && !granted.fuzzy && granted.empty_value && granted.multiple_value);
     assert_eq!(told, Some(vec![0, 0, 0, 0, 0, 1, 1]));

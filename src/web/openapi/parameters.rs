@@ -141,7 +141,13 @@ mod tests {
             let described = of(route.endpoint);
             let names: Vec<&str> = described.iter().filter_map(|one| one.get("name")?.as_str()).collect();
             let (_, named) = route.summary.split_once("arameter").unwrap_or_default();
-            let named = named.trim_start_matches(['s', ':', ' ']).split(['.', ';']).next().unwrap_or_default();
+            let named = named
+                .strip_prefix('s')
+                .unwrap_or(named)
+                .trim_start_matches([':', ' '])
+                .split(['.', ';'])
+                .next()
+                .unwrap_or_default();
             for name in named.split(',').filter_map(|text| text.split_whitespace().next()) {
                 let known = names.contains(&name) || ["a", "its"].contains(&name);
                 assert!(known, "{name} of {} is not described", route.path);

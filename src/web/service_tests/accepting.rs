@@ -180,12 +180,13 @@ fn is_this(answer: &Answer, offer: &Offer) -> bool {
     let found = accept::content_type(answer.content_type()).expect("a media type");
     match offer.comes {
         Bare => found.covers_type(offer.media),
+        InParts if !found.covers_parts(offer.media, "") => false,
         InParts => {
             let parts = answer.parts();
             let of_parts = parts
                 .iter()
                 .all(|(media, _)| accept::content_type(media).is_ok_and(|found| found.covers_type(offer.media)));
-            found.covers_parts(offer.media, "") && !parts.is_empty() && of_parts
+            !parts.is_empty() && of_parts
         }
     }
 }
