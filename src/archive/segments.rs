@@ -76,7 +76,7 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
 }
 
 /// An instance under its own number, and the record it lies in now.
-type Recorded = (Lsn, Box<InstanceHead>, Place);
+pub(crate) type Recorded = (Lsn, Box<InstanceHead>, Place);
 
 /// What a segment still holds.
 #[derive(Default)]
@@ -343,7 +343,7 @@ impl Archive {
     }
 
     /// Appends instances anew at the journal's end, with the same heads and bodies.
-    fn copy_forward(self: &Arc<Self>, instances: impl Iterator<Item = Recorded>) -> Result<(), OpenError> {
+    pub(crate) fn copy_forward(self: &Arc<Self>, instances: impl Iterator<Item = Recorded>) -> Result<(), OpenError> {
         let failed = |error: IngestError| OpenError::Thread { what: format!("copying forward: {error}") };
         let (mut waiting, mut bytes) = (Vec::new(), 0u64);
         for (lsn, head, place) in instances {

@@ -10,7 +10,7 @@ use index::{InstanceRow, PackRow};
 use model::{Fact, InstanceHead, Lsn, Place};
 use sha2::{Digest as _, Sha256};
 use std::sync::atomic::{AtomicBool, Ordering};
-use store::Replayed;
+use store::{Replayed, SegmentInfo};
 
 /// Bytes read and hashed at once.
 const STEP: u64 = 1 << 20;
@@ -54,17 +54,7 @@ impl Archive {
     pub fn verify(&self, stop: &AtomicBool, progress: &mut dyn FnMut(&Report)) -> Result<Report, OpenError> {
         let mut report = Report::default();
         // The journal first: what moves into a pack meanwhile is met there, and seldom twice.
-        self.journal().replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
-            if stop.load(Ordering::Relaxed) {
-                report.interrupted = true;
-                return Ok(());
-            }
-            if let (_, Fact::Instance(head)) = parse(replayed.lsn, replayed.head)?.own(0) {
-                self.verify_recorded(replayed.lsn, &head, &replayed.place, &mut report)?;
-                progress(&report);
-            }
-            Ok(())
-        })?;
+        self.verify_journal(stop, &mut report, progress)?;
         let mut after = None;
         loop {
             let rows = self.index().packs(after, PAGE)?;
@@ -81,14 +71,49 @@ impl Archive {
         }
     }
 
+    /// Every object that is read from the journal. What is copied forward while the records are walked lies behind the
+    /// newest of them and may have been met nowhere: the walk goes on from there, until nothing was copied forward.
+    fn verify_journal(
+        &self,
+        stop: &AtomicBool,
+        report: &mut Report,
+        progress: &mut dyn FnMut(&Report),
+    ) -> Result<(), OpenError> {
+        let mut from = 1;
+        loop {
+            let (before, end) = (self.journal().segments(), self.journal().last().saturating_add(1));
+            let mut moved = false;
+            self.journal().replay_until(from, end, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
+                if stop.load(Ordering::Relaxed) {
+                    report.interrupted = true;
+                    return Ok(());
+                }
+                if let (_, Fact::Instance(head)) = parse(replayed.lsn, replayed.head)?.own(0) {
+                    moved |= self.verify_recorded(replayed.lsn, &head, &replayed.place, report)?;
+                    progress(report);
+                }
+                Ok(())
+            })?;
+            let now = self.journal().segments();
+            let is_held = |was: &SegmentInfo| {
+                now.iter().any(|known| (known.number, known.generation) == (was.number, was.generation))
+            };
+            if report.interrupted || (!moved && before.iter().all(is_held)) {
+                return Ok(());
+            }
+            from = end;
+        }
+    }
+
     /// A record of the journal: the index knows its object, and the bytes hold if they are still read from there.
+    /// Whether the object is read from another record.
     fn verify_recorded(
         &self,
         lsn: Lsn,
         head: &InstanceHead,
         place: &Place,
         report: &mut Report,
-    ) -> Result<(), OpenError> {
+    ) -> Result<bool, OpenError> {
         // Before the index is asked: what is applied later may be in the journal only.
         let applied = self.index().applied();
         let named = || format!("{} of facility {}", head.sop_instance, head.facility);
@@ -96,7 +121,7 @@ impl Archive {
             if lsn <= applied && !self.is_destroyed(head)? {
                 report.damage(1, format!("{}: in the journal, and the index does not know it", named()));
             }
-            return Ok(());
+            return Ok(false);
         };
         if let Some(what) = disagreement(&row, head) {
             report.damage(1, format!("{}: {what} in the index than in the journal", named()));
@@ -112,7 +137,7 @@ impl Archive {
                 report.damage(1, format!("{}: {what}", named()));
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     fn row_of(&self, head: &InstanceHead) -> Result<Option<InstanceRow>, OpenError> {
@@ -121,9 +146,10 @@ impl Archive {
     }
 
     /// An object that is read from elsewhere: where the index names another record, that record must be its own.
-    fn verify_moved(&self, head: &InstanceHead, report: &mut Report) -> Result<(), OpenError> {
+    /// Whether it does name one.
+    fn verify_moved(&self, head: &InstanceHead, report: &mut Report) -> Result<bool, OpenError> {
         let row = self.row_of(head)?;
-        let Some(now) = row.as_ref().and_then(|row| row.home.journal()) else { return Ok(()) };
+        let Some(now) = row.as_ref().and_then(|row| row.home.journal()) else { return Ok(false) };
         let there = self.journal().read_head(now).map_err(OpenError::from).and_then(|head| parse(0, &head));
         let own = there.is_ok_and(|fact| matches!(fact.own(0), (_, Fact::Instance(there)) if there.seq == head.seq));
         // Moved on meanwhile, it is met where it went.
@@ -131,7 +157,7 @@ impl Archive {
             let what = format!("{} of facility {}", head.sop_instance, head.facility);
             report.damage(1, format!("{what}: the index names a record of the journal that is not its own"));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A pack in every place it should lie, every byte of it.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::import::{ImportOptions, Imported, Progress};
 use crate::{Target, import, rebuild};
-use model::{Caller, Scope};
+use model::{Caller, Fact, Scope};
 use std::sync::atomic::AtomicBool;
 
 fn metadata(bench: &Bench) -> String {
@@ -207,6 +207,32 @@ fn newest_instance(archive: &Archive) -> (model::Lsn, model::InstanceHead, model
 fn append_unseen(archive: &Archive, head: model::InstanceHead) {
     let head = serde_json::to_vec(&model::Fact::Instance(Box::new(head))).expect("head");
     archive.journal().append(&[store::Record { head, body: store::Body::None }]).expect("appended");
+}
+
+#[test]
+fn an_object_copied_forward_while_all_are_verified_is_verified_too() {
+    let bench = super::packs::packing().reopen_with(|options| options.background = false);
+    for number in 1..=2 {
+        bench.store(&super::packs::object(1, number)).expect("stored");
+    }
+    let mut copied = false;
+    let report = bench.archive.verify(&AtomicBool::new(false), &mut |so_far| {
+        if std::mem::replace(&mut copied, true) {
+            return;
+        }
+        assert_eq!(so_far.instances, 1);
+        let mut last = None;
+        let walked = bench.archive.journal().replay(1, &mut |replayed: store::Replayed<'_>| {
+            if let (lsn, Fact::Instance(head)) = crate::facts::parse(replayed.lsn, replayed.head)?.own(replayed.lsn) {
+                last = Some((lsn, head, replayed.place));
+            }
+            Ok::<_, crate::OpenError>(())
+        });
+        walked.expect("the journal");
+        bench.archive.copy_forward(last.into_iter()).expect("copied forward");
+    });
+    let report = report.expect("verify");
+    assert_eq!((report.instances, report.damaged), (2, 0), "{report:?}");
 }
 
 #[test]
