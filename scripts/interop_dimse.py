@@ -128,15 +128,21 @@ def folder_of(path):
     return found
 
 
-def check_combined(address, corpus):
-    """A date range and a time range as one span of moments, negotiated; apart they would be refused."""
+def negotiated(address, information):
+    """An association to find with, for which extras of queries were asked (PS3.4 section C.5)."""
     asked = SOPClassExtendedNegotiation()
     asked.sop_class_uid = StudyRootQueryRetrieveInformationModelFind
-    asked.service_class_application_information = b"\x01\x01"
+    asked.service_class_application_information = information
     ae = AE("PYNETDICOM")
     ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
     association = ae.associate(*address, ae_title=TITLE, ext_neg=[asked])
     assert association.is_established, "no association"
+    return association
+
+
+def check_combined(address, corpus):
+    """A date range and a time range as one span of moments, negotiated; apart they would be refused."""
+    association = negotiated(address, b"\x01\x01")
     answered = [item for item in association.acceptor.user_information if isinstance(item, SOPClassExtendedNegotiation)]
     assert [item.service_class_application_information for item in answered] == [b"\x01\x01"], "not granted"
     moments = {}
@@ -161,13 +167,7 @@ def check_combined(address, corpus):
 
 def check_zone(address, corpus):
     """Dates and times asked and told two hours further east than the archive's own zone."""
-    asked = SOPClassExtendedNegotiation()
-    asked.sop_class_uid = StudyRootQueryRetrieveInformationModelFind
-    asked.service_class_application_information = b"\0\0\0\x01"
-    ae = AE("PYNETDICOM")
-    ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
-    association = ae.associate(*address, ae_title=TITLE, ext_neg=[asked])
-    assert association.is_established, "no association"
+    association = negotiated(address, b"\0\0\0\x01")
     seen = 0
     for heads in corpus.studies.values():
         head = heads[0]
