@@ -12,6 +12,8 @@ attribute differs, an answer is an error of the server, or what is decoded and e
 
 import argparse
 import collections
+import concurrent.futures
+import functools
 import json
 import pathlib
 import sys
@@ -147,6 +149,8 @@ def compared(path, dataset, stored, expected, body, syntax):
 
 
 def rows_of(base, path):
+    """What became of one file in every target."""
+    rows = []
     dataset = pydicom.dcmread(path, force=True)
     stored = str(dataset.file_meta.get("TransferSyntaxUID", "1.2.840.10008.1.2"))
     expected = pixels.frames(path)
@@ -157,7 +161,8 @@ def rows_of(base, path):
             said = compared(path, dataset, stored, expected, body, syntax)
         elif status == 200:
             said = "stored"
-        yield {"file": str(path), "stored": stored, "kind": kind(dataset), "target": syntax, "said": said}
+        rows.append({"file": str(path), "stored": stored, "kind": kind(dataset), "target": syntax, "said": said})
+    return rows
 
 
 def name(stored):
@@ -199,8 +204,10 @@ def main():
     if wanted.rows and wanted.rows.exists():
         rows = json.loads(wanted.rows.read_text())
     new = []
-    for path in wanted.listing.read_text().splitlines():
-        new.extend(rows_of(wanted.base.rstrip("/"), pathlib.Path(path)))
+    paths = map(pathlib.Path, wanted.listing.read_text().splitlines())
+    with concurrent.futures.ProcessPoolExecutor() as workers:
+        for of_one in workers.map(functools.partial(rows_of, wanted.base.rstrip("/")), paths):
+            new.extend(of_one)
     rows += new
     if wanted.rows:
         wanted.rows.write_text(json.dumps(rows))
