@@ -102,16 +102,19 @@ def draw(number, folder):
 
 
 class Process:
-    """A program, ended with the demonstration."""
+    """A program, ended with the demonstration, and whatever it started (dcmqrscp forks for every association)."""
     all = []
 
     def __init__(self, arguments, log):
-        self.child = subprocess.Popen(arguments, stdout=open(log, "ab"), stderr=subprocess.STDOUT)
+        self.child = subprocess.Popen(arguments, stdout=open(log, "ab"), stderr=subprocess.STDOUT,
+                                      start_new_session=True)
         Process.all.append(self)
 
     def kill(self):
-        if self.child.poll() is None:
-            self.child.send_signal(signal.SIGKILL)
+        try:
+            os.killpg(self.child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         self.child.wait()
 
 
