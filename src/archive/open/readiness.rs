@@ -54,7 +54,7 @@ impl Archive {
         // The journal keeps what the ledger lacks.
         let keeper = self.keeper.as_ref();
         reasons.extend(keeper.and_then(|keeper| keeper.alarm()).into_iter().chain(self.epochs_alarm()));
-        reasons.extend(keeper.and_then(|keeper| keeper.lacking()).map(|lacking| lacking.to_string()));
+        reasons.extend(keeper.and_then(|keeper| keeper.remark()));
         Readiness { ready, reasons }
     }
 

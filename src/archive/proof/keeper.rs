@@ -115,7 +115,8 @@ pub(crate) struct Keeper {
     turn: Mutex<Turn>,
     covered: AtomicU64,
     alarm: Mutex<Option<String>>,
-    lacking: Mutex<Option<Lacking>>,
+    /// What comparing it with what it once held found, or why that cannot be told.
+    compared: Mutex<Result<Option<Lacking>, String>>,
 }
 
 /// What only the one who works on the ledger knows.
@@ -167,7 +168,7 @@ impl Keeper {
             turn: Mutex::new(Turn { replay: true, compare: true, failures: 0, not_before: None, signed: None }),
             covered: AtomicU64::new(0),
             alarm: Mutex::new(None),
-            lacking: Mutex::new(None),
+            compared: Mutex::new(Ok(None)),
         };
         metrics::counter!("khoanh_ledger_failures_total").increment(0);
         keeper.work(&mut keeper.turn.lock(), When::Now)?;
@@ -194,9 +195,12 @@ impl Keeper {
         self.alarm.lock().clone()
     }
 
-    /// What it once held and neither it nor the journal holds any more, if it is an older copy.
-    pub(crate) fn lacking(&self) -> Option<Lacking> {
-        *self.lacking.lock()
+    /// What an operator must know of it: that it is an older copy, or that this cannot be told.
+    pub(crate) fn remark(&self) -> Option<String> {
+        match &*self.compared.lock() {
+            Ok(lacking) => lacking.map(|lacking| lacking.to_string()),
+            Err(why) => Some(format!("whether the ledger is an older copy cannot be told: {why}")),
+        }
     }
 
     /// Notes what it holds of records before one: the journal is about to give them back. Where that fails, on a full
@@ -287,13 +291,12 @@ impl Keeper {
             turn.signed = Some(Instant::now());
         }
         self.covered.store(taken.through, Ordering::Release);
-        if turn.compare {
-            let lacking = marks::lacking(&self.data, ledger.view())?;
-            if let Some(lacking) = lacking {
-                tracing::error!("{lacking}");
+        if std::mem::take(&mut turn.compare) {
+            // It reads entries all over the ledger: one that is damaged is the check's to find, and stops nothing here.
+            *self.compared.lock() = marks::lacking(&self.data, ledger.view()).map_err(|error| with_causes(&error));
+            if let Some(remark) = self.remark() {
+                tracing::error!("{remark}");
             }
-            *self.lacking.lock() = lacking;
-            turn.compare = false;
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ use store::{LedgerView, StoreError};
 
 /// The file, in the data directory.
 pub(crate) const NAME: &str = "ledger.marks";
+/// One that could not be read. While it is there it is said that nobody can tell what the ledger once held.
+const DAMAGED: &str = "ledger.marks.damaged";
 
 /// What a ledger had when the journal gave records back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,11 +55,17 @@ impl fmt::Display for Lacking {
 /// What the ledger of a data directory lacks, if it is an older copy.
 ///
 /// # Errors
-/// When the ledger cannot be read.
+/// When the ledger or what was noted of it cannot be read, or once could not.
 pub fn lacking(data: &Path, view: &LedgerView) -> Result<Option<Lacking>, StoreError> {
+    let damaged = data.join(DAMAGED);
+    if damaged.exists() {
+        let source = io::Error::new(io::ErrorKind::InvalidData, "it could not be read and was set aside");
+        return Err(StoreError::Io { action: "read what the ledger held in", path: damaged, source });
+    }
     let ledger = log_name(view.public_key());
+    let marks = read(data).map_err(failed(data, "read what the ledger held in"))?;
     let mut most: Option<Lacking> = None;
-    for mark in read(data).into_iter().filter(|mark| mark.ledger == ledger) {
+    for mark in marks.into_iter().filter(|mark| mark.ledger == ledger) {
         let entries = mark.lacks(view)?;
         if entries > most.map_or(0, |known| known.entries) {
             most = Some(Lacking { entries, before: mark.before });
@@ -69,15 +77,21 @@ pub fn lacking(data: &Path, view: &LedgerView) -> Result<Option<Lacking>, StoreE
 /// Notes durably what the ledger has of records before one, which the journal is about to give back.
 pub(super) fn note(data: &Path, view: &LedgerView, before: Lsn) -> Result<(), StoreError> {
     let (ledger, entries) = (log_name(view.public_key()), view.entries_before(before)?);
+    let known = match read(data) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            fs::rename(data.join(NAME), data.join(DAMAGED)).map_err(failed(data, "set aside"))?;
+            Vec::new()
+        }
+        read => read.map_err(failed(data, "read what the ledger held in"))?,
+    };
     let mut marks = Vec::new();
-    for mark in read(data) {
+    for mark in known {
         if mark.ledger != ledger || mark.lacks(view)? > 0 {
             marks.push(mark);
         }
     }
     marks.push(Mark { ledger, before, entries });
-    let failed = |source| StoreError::Io { action: "note what the ledger holds", path: data.join(NAME), source };
-    write(data, &marks).map_err(failed)
+    write(data, &marks).map_err(failed(data, "note what the ledger holds in"))
 }
 
 impl Mark {
@@ -87,17 +101,18 @@ impl Mark {
     }
 }
 
-fn read(data: &Path) -> Vec<Mark> {
-    let path = data.join(NAME);
-    let marks = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+/// The marks; none where nothing was noted yet.
+fn read(data: &Path) -> io::Result<Vec<Mark>> {
+    match fs::read(data.join(NAME)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
-    };
-    marks.unwrap_or_else(|error| {
-        tracing::warn!(path = %path.display(), %error, "what the ledger held cannot be read; it is noted anew");
-        Vec::new()
-    })
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
+    }
+}
+
+fn failed(data: &Path, action: &'static str) -> impl Fn(io::Error) -> StoreError {
+    let path = data.join(NAME);
+    move |source| StoreError::Io { action, path: path.clone(), source }
 }
 
 fn write(data: &Path, marks: &[Mark]) -> io::Result<()> {

@@ -198,7 +198,7 @@ fn an_older_copy_of_the_ledger_is_named_when_the_journal_cannot_fill_it_up() {
     // All of it lies in the journal, so nothing is missing.
     let desk = desk.exchange(&older, &again);
     desk.expect_all();
-    assert_eq!(desk.keeper.lacking(), None);
+    assert_eq!(*desk.keeper.compared.lock(), Ok(None));
     std::fs::remove_dir_all(&again).expect("removed");
 
     desk.copy_ledger(&older);
@@ -206,19 +206,19 @@ fn an_older_copy_of_the_ledger_is_named_when_the_journal_cannot_fill_it_up() {
     desk.give_back();
     let desk = desk.exchange(&older, &newer);
     assert_eq!(desk.entered(), [1, 2, 3, 4, 5, 6, 7, 8, 11]);
-    let lacking = Some(Lacking { entries: 2, before: 11 });
-    assert_eq!(desk.keeper.lacking(), lacking);
+    let lacking = Ok(Some(Lacking { entries: 2, before: 11 }));
+    assert_eq!(*desk.keeper.compared.lock(), lacking);
     // It is not forgotten while the older copy goes on, and not when that gives records back in its turn.
     desk.enter(3);
     desk.give_back();
     desk.copy_ledger(&older);
     let desk = desk.exchange(&older, &again);
-    assert_eq!(desk.keeper.lacking(), lacking);
+    assert_eq!(*desk.keeper.compared.lock(), lacking);
 
     // The newer copy lacks what came since; it is the journal that has it, or nobody.
     let desk = desk.exchange(&newer, &older);
     assert_eq!(desk.entered().get(..11), Some([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11].as_slice()));
-    assert_eq!(desk.keeper.lacking().map(|lacking| lacking.before), Some(15));
+    assert_eq!(*desk.keeper.compared.lock(), Ok(Some(Lacking { entries: 1, before: 15 })));
 }
 
 #[test]
@@ -232,7 +232,41 @@ fn a_ledger_begun_anew_is_not_held_to_what_another_had() {
         std::fs::rename(options.data.join(name), folder.path().join(name)).expect("set aside");
     }
     let keeper = keep(&options, &journal).expect("another ledger");
-    assert_eq!((keeper.lacking(), keeper.state().size), (None, Some(1)));
+    assert_eq!((keeper.remark(), keeper.state().size), (None, Some(1)));
+}
+
+#[test]
+fn a_damaged_entry_or_note_stops_neither_a_start_nor_the_ledger_and_is_said() {
+    let desk = Desk::new();
+    desk.enter(6);
+    desk.give_back();
+    let middle = desk.keeper.reader().expect("a ledger").entry(3).expect("an entry").bytes;
+    let Desk { folder: _folder, options, journal, keeper } = desk;
+    drop(keeper);
+    let file = options.data.join("ledger/entries-00000000.log");
+    let mut bytes = std::fs::read(&file).expect("entries");
+    let at = memchr::memmem::find(&bytes, &middle).expect("the entry");
+    bytes[at] ^= 1;
+    std::fs::write(&file, &bytes).expect("flipped");
+    let keeper = keep(&options, &journal).expect("it starts");
+    let remark = keeper.remark().expect("a remark");
+    assert!(remark.contains("cannot be told") && remark.contains("entries-00000000.log"), "{remark}");
+    assert_eq!((keeper.alarm(), keeper.covered()), (None, journal.synced()));
+    drop(keeper);
+
+    bytes[at] ^= 1;
+    std::fs::write(&file, &bytes).expect("mended");
+    std::fs::write(options.data.join("ledger.marks"), "[{").expect("half a note");
+    let keeper = keep(&options, &journal).expect("it starts");
+    assert!(keeper.remark().is_some_and(|remark| remark.contains("ledger.marks")), "{:?}", keeper.remark());
+    // What is noted later does not make it forgotten.
+    keeper.mark(7);
+    drop(keeper);
+    let keeper = keep(&options, &journal).expect("it starts");
+    assert!(keeper.remark().is_some_and(|remark| remark.contains("ledger.marks.damaged")), "{:?}", keeper.remark());
+    drop(keeper);
+    std::fs::remove_file(options.data.join("ledger.marks.damaged")).expect("looked at");
+    assert_eq!(keep(&options, &journal).expect("it starts").remark(), None);
 }
 
 #[test]
