@@ -302,8 +302,7 @@ impl Index for Rocks {
 
     fn look(&self, visit: &mut dyn FnMut(&mut dyn Look) -> Result<(), IndexError>) -> Result<(), IndexError> {
         let reader = self.reader();
-        let mut looks = Looks::new(&reader)?;
-        visit(&mut looks)
+        visit(&mut Looks::new(&reader))
     }
 
     fn instance(&self, sop_instance: &Uid) -> Result<Vec<InstanceRow>, IndexError> {

@@ -19,44 +19,56 @@ impl Reader<'_> {
     }
 }
 
-/// A run that is asked for one beginning of keys after the other.
+/// A run that is asked for one beginning of keys after the other. It is opened where it is first asked for: at the front
+/// of a table may lie nothing but what was just removed, a key for each study that went.
 struct Seeker<'a> {
-    run: Run<'a>,
+    reader: &'a Reader<'a>,
+    table: Table,
+    before: Option<&'static [u8]>,
+    run: Option<Run<'a>>,
     /// Between this key and the one the run stands on there is none.
     from: Vec<u8>,
 }
 
 impl<'a> Seeker<'a> {
-    /// Over the keys of a table from one to before another.
-    fn open(reader: &'a Reader<'_>, table: Table, first: &[u8], before: Option<&[u8]>) -> Result<Self, IndexError> {
-        Ok(Self { run: reader.run(table, first, before.map(<[u8]>::to_vec))?, from: first.to_vec() })
+    /// Over the keys of a table, all of them or those before one.
+    fn new(reader: &'a Reader<'a>, table: Table, before: Option<&'static [u8]>) -> Self {
+        Self { reader, table, before, run: None, from: Vec::new() }
     }
 
     /// Goes to the first key not before this one, unless it stands there.
     fn to(&mut self, key: &[u8]) -> Result<(), IndexError> {
-        let reaches = self.run.here()?.is_none_or(|(here, _)| key <= here);
-        if !reaches || key < self.from.as_slice() {
-            self.run.seek(key);
-            self.from.clear();
-            self.from.extend_from_slice(key);
+        match &mut self.run {
+            None => self.run = Some(self.reader.run(self.table, key, self.before.map(<[u8]>::to_vec))?),
+            Some(run) => {
+                let reaches = run.here()?.is_none_or(|(here, _)| key <= here);
+                if reaches && self.from.as_slice() <= key {
+                    return Ok(());
+                }
+                run.seek(key);
+            }
         }
+        self.from.clear();
+        self.from.extend_from_slice(key);
         Ok(())
     }
 
     /// What it stands on, if that begins so.
     fn here(&self, prefix: &[u8]) -> Result<Option<Pair<'_>>, IndexError> {
-        Ok(self.run.here()?.filter(|(key, _)| key.starts_with(prefix)))
+        let pair = self.run.as_ref().map(Run::here).transpose()?.flatten();
+        Ok(pair.filter(|(key, _)| key.starts_with(prefix)))
     }
 
     /// Goes on to the next key.
     fn step(&mut self) -> Result<(), IndexError> {
-        if let Some((key, _)) = self.run.here()? {
+        let Some(run) = &mut self.run else { return Ok(()) };
+        if let Some((key, _)) = run.here()? {
             self.from.clear();
             self.from.extend_from_slice(key);
             // The first key behind it.
             self.from.push(0);
         }
-        self.run.step();
+        run.step();
         Ok(())
     }
 }
@@ -73,17 +85,17 @@ pub(super) struct Looks<'a> {
 }
 
 impl<'a> Looks<'a> {
-    pub(super) fn new(reader: &'a Reader<'a>) -> Result<Self, IndexError> {
-        let whole = |table| Seeker::open(reader, table, b"", None);
-        Ok(Self {
+    pub(super) fn new(reader: &'a Reader<'a>) -> Self {
+        Self {
             reader,
-            conflicts: Seeker::open(reader, Table::Uids, b"C", Some(b"D"))?,
-            facts: Seeker::open(reader, Table::Retention, b"S", Some(b"T"))?,
-            series: whole(Table::Series)?,
-            instances: whole(Table::Instances)?,
-            folds: whole(Table::Folds)?,
-            packs: Seeker::open(reader, Table::Packs, b"S", Some(b"T"))?,
-        })
+            // Behind these lie the keys of another kind.
+            conflicts: Seeker::new(reader, Table::Uids, Some(b"D")),
+            facts: Seeker::new(reader, Table::Retention, Some(b"T")),
+            series: Seeker::new(reader, Table::Series, None),
+            instances: Seeker::new(reader, Table::Instances, None),
+            folds: Seeker::new(reader, Table::Folds, None),
+            packs: Seeker::new(reader, Table::Packs, Some(b"T")),
+        }
     }
 
     /// The row's own version with the copies in conflict; none of these counts when the study changed since the row
