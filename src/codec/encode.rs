@@ -1,4 +1,5 @@
-//! Lossless encoding of decoded frames, never given out before it was decoded again and compared.
+//! Encoding of decoded frames, never given out before it was decoded again and compared: sample by sample, or within the
+//! bounds of [`crate::lossy`] where the target loses something.
 
 use crate::cells::{self, Cells, Values};
 use crate::error::CodecError;
@@ -6,7 +7,7 @@ use crate::ffi::jpeg2000 as openjpeg;
 use crate::limits::Limits;
 use crate::native::native_bytes;
 use crate::syntax::Target;
-use crate::{decode, deflated, jpeg2000, jpegls, rle};
+use crate::{decode, deflated, jpeg2000, jpegls, lossy, rle};
 use dataset::pixels::{DecodedFrame, Photometric, PixelFormat};
 
 /// A frame as encoded.
@@ -32,6 +33,9 @@ pub fn encode(target: Target, frame: &DecodedFrame, allocated: u8, limits: &Limi
     if frame.photometric == Photometric::YbrFull422 || frame.photometric == Photometric::YbrPartial420 {
         return Err(CodecError::unsupported("colour differences that are not given for every pixel"));
     }
+    if target.loses() {
+        lossy::suits(target, frame, allocated)?;
+    }
     let count = |value: u32| usize::try_from(value).map_err(|_| CodecError::Limit("a frame beyond memory".into()));
     let (bytes, photometric) = match target {
         Target::Rle => {
@@ -40,8 +44,11 @@ pub fn encode(target: Target, frame: &DecodedFrame, allocated: u8, limits: &Limi
             (rle::encode(&cells, columns, usize::from(frame.samples), width)?, frame.photometric)
         }
         Target::Deflated => (deflated::encode(&native_bytes(frame, allocated, limits)?)?, frame.photometric),
-        Target::JpegLs => (jpegls::encode(frame)?, frame.photometric),
-        Target::Jpeg2000 => jpeg2000::encode(frame)?,
+        Target::JpegLs => (jpegls::encode(frame, 0)?, frame.photometric),
+        Target::JpegLsNear => (jpegls::encode(frame, lossy::NEAR)?, frame.photometric),
+        Target::JpegBaseline => lossy::jpeg(frame)?,
+        Target::Jpeg2000 => jpeg2000::encode(frame, None)?,
+        Target::Jpeg2000Lossy => jpeg2000::encode(frame, Some(lossy::DECIBELS))?,
         Target::HtJpeg2000 | Target::HtJpeg2000Rpcl => jpeg2000::encode_high_throughput(frame)?,
     };
     Ok(Encoded { bytes, photometric })
@@ -70,7 +77,8 @@ pub(crate) fn described(
 /// Encodes a frame, decodes the result and compares every sample.
 ///
 /// # Errors
-/// As [`encode`]; [`CodecError::NotExact`] where one sample differs: then nothing is given out.
+/// As [`encode`]; [`CodecError::NotExact`] where one sample differs, or the error of a target that loses something is
+/// beyond its bound: then nothing is given out.
 pub fn verified(target: Target, frame: &DecodedFrame, allocated: u8, limits: &Limits) -> Result<Encoded, CodecError> {
     let encoded = encode(target, frame, allocated, limits)?;
     let format = described(frame, allocated, encoded.photometric)?;
@@ -80,6 +88,10 @@ pub fn verified(target: Target, frame: &DecodedFrame, allocated: u8, limits: &Li
         _ => decode(target.uid(), &format, &encoded.bytes, limits),
     };
     let again = again.map_err(|error| CodecError::NotExact(error.to_string()))?;
+    if target.loses() {
+        lossy::compare(target, frame, again)?;
+        return Ok(encoded);
+    }
     if again.words != frame.words || again.photometric != frame.photometric {
         return Err(CodecError::NotExact("samples differ after decoding".into()));
     }

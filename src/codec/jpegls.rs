@@ -37,8 +37,9 @@ pub(crate) fn decode(checked: &Checked<'_>, bytes: &[u8]) -> Result<DecodedFrame
     cells::frame(checked, Cells { values, precision: header.precision, signed: false }, photometric)
 }
 
-/// Encodes stored values losslessly; signed ones as their two's complement.
-pub(crate) fn encode(frame: &DecodedFrame) -> Result<Vec<u8>, CodecError> {
+/// Encodes stored values, each of which may differ by `near`, losslessly where that is 0; signed ones as their two's
+/// complement.
+pub(crate) fn encode(frame: &DecodedFrame, near: u8) -> Result<Vec<u8>, CodecError> {
     let bytes = match &frame.words {
         Words::Eight(values) => values.clone(),
         Words::Sixteen(values) => values.iter().flat_map(|value| value.to_ne_bytes()).collect(),
@@ -52,5 +53,5 @@ pub(crate) fn encode(frame: &DecodedFrame) -> Result<Vec<u8>, CodecError> {
         precision: u32::from(frame.stored.max(2)),
         planar: false,
     };
-    jpegls::encode(&bytes, &header).map_err(CodecError::Unsupported)
+    jpegls::encode(&bytes, &header, near).map_err(CodecError::Unsupported)
 }

@@ -29,7 +29,7 @@ fn grey_frames_come_back_exactly() {
             {
                 let format = grey(rows, columns, allocated, stored, signed);
                 let frame = made(&format, look, &mut rng);
-                for target in Target::ALL {
+                for target in Target::LOSSLESS {
                     check(target, &format, &frame, &format!("{rows} × {columns}, {stored} bits, {signed}, {look:?}"));
                 }
             }
@@ -46,7 +46,7 @@ fn large_frames_come_back_exactly() {
     {
         let format = grey(rows, columns, 16, stored, false);
         let frame = made(&format, look, &mut rng);
-        for target in Target::ALL {
+        for target in Target::LOSSLESS {
             check(target, &format, &frame, &format!("{rows} × {columns}, {stored} bits"));
         }
     }
@@ -59,7 +59,7 @@ fn coloured_frames_come_back_exactly_and_say_what_they_became() {
         for look in [Look::Smooth, Look::Noise, Look::Edges] {
             let format = coloured(61, 77, photometric);
             let frame = made(&format, look, &mut rng);
-            for target in Target::ALL {
+            for target in Target::LOSSLESS {
                 check(target, &format, &frame, &format!("{photometric} {look:?}"));
             }
         }
@@ -75,7 +75,7 @@ fn coloured_frames_come_back_exactly_and_say_what_they_became() {
 fn what_a_target_cannot_hold_is_said() {
     let mut rng = Rng::with_seed(7);
     let wide = made(&grey(4, 4, 32, 32, false), Look::Noise, &mut rng);
-    for target in Target::ALL {
+    for target in Target::LOSSLESS {
         let done = verified(target, &wide, 32, &Limits::default());
         match target {
             Target::Rle | Target::Deflated => assert!(done.is_ok(), "{target:?}"),
@@ -85,6 +85,62 @@ fn what_a_target_cannot_hold_is_said() {
     let bits = made(&grey(5, 7, 1, 1, false), Look::Noise, &mut rng);
     assert!(verified(Target::Deflated, &bits, 1, &Limits::default()).is_ok());
     assert!(verified(Target::Rle, &bits, 1, &Limits::default()).is_err());
+}
+
+/// Whatever loses something is as small as it should be, and as near.
+#[test]
+fn what_loses_something_comes_back_within_its_bound() {
+    let mut rng = Rng::with_seed(9);
+    // Small enough for colours without jumps.
+    let coloured = |photometric| coloured(30, 40, photometric);
+    let eight = [grey(150, 201, 8, 8, false), coloured(Photometric::Rgb), coloured(Photometric::YbrFull)];
+    let more = [grey(150, 201, 16, 12, false), grey(150, 201, 16, 16, true), grey(97, 33, 16, 12, true)];
+    for format in eight.iter().chain(&more) {
+        let frame = made(format, Look::Smooth, &mut rng);
+        for target in Target::LOSSY {
+            let what = format!("{target:?} {} of {} bits", format.photometric, format.stored);
+            let done = verified(target, &frame, format.allocated, &Limits::default());
+            if target == Target::JpegBaseline && format.allocated > 8 {
+                assert!(
+                    matches!(&done, Err(CodecError::Unsupported(why)) if why.contains("8 bits")),
+                    "{what}: {done:?}"
+                );
+                continue;
+            }
+            let encoded = done.unwrap_or_else(|error| panic!("{what}: {error}"));
+            let described = described(&frame, format.allocated, encoded.photometric).expect("format");
+            let again = decode(target.uid(), &described, &encoded.bytes, &Limits::default()).expect("decoded");
+            assert!(again.words != frame.words, "{what}: nothing was lost, which the noise does not allow");
+            let native = frame.words.len() * usize::from(format.allocated / 8);
+            assert!(encoded.bytes.len() < native, "{what}: {} bytes of {native}", encoded.bytes.len());
+        }
+    }
+    let became =
+        |target, frame: &DecodedFrame| verified(target, frame, 8, &Limits::default()).expect("encoded").photometric;
+    let rgb = made(&coloured(Photometric::Rgb), Look::Smooth, &mut rng);
+    assert_eq!(became(Target::JpegBaseline, &rgb), Photometric::YbrFull422);
+    assert_eq!(became(Target::Jpeg2000Lossy, &rgb), Photometric::YbrIct);
+    assert_eq!(became(Target::JpegLsNear, &rgb), Photometric::Rgb);
+}
+
+#[test]
+fn marks_and_palettes_are_never_compressed_with_loss() {
+    let mut rng = Rng::with_seed(10);
+    let marks = made(&grey(16, 16, 8, 5, false), Look::Noise, &mut rng);
+    let places = DecodedFrame {
+        photometric: Photometric::PaletteColor,
+        ..made(&grey(16, 16, 8, 8, false), Look::Noise, &mut rng)
+    };
+    let signed = made(&grey(16, 16, 8, 8, true), Look::Smooth, &mut rng);
+    for target in Target::LOSSY {
+        for frame in [&marks, &places] {
+            assert!(
+                matches!(verified(target, frame, 8, &Limits::default()), Err(CodecError::Unsupported(_))),
+                "{target:?}"
+            );
+        }
+    }
+    assert!(verified(Target::JpegBaseline, &signed, 8, &Limits::default()).is_err());
 }
 
 /// HTJ2K for progressive reading: resolution by resolution, with the table that says where each begins.

@@ -3,7 +3,7 @@
 
 use super::bulkdata::pixel_data;
 use super::frames::Pixels;
-use super::{encoding, etag, instance_url, made, multipart, not_acceptable, select, target};
+use super::{LOSSY, encoding, etag, instance_url, made, multipart, not_acceptable, select, target};
 use crate::app::{App, Call};
 use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition, in_parts};
 use crate::dicomweb::multipart::Multipart;
@@ -54,13 +54,17 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     };
     let inner = first.media;
     let permit = permit_if(chosen.iter().any(|(row, rendition)| rendition.made || deflated(row))).await?;
+    let mut notes = selection.notes;
+    if chosen.iter().any(|(_, rendition)| rendition.loses()) {
+        notes.push(LOSSY.into());
+    }
     let how: Vec<&str> = chosen.iter().map(|(_, rendition)| rendition.syntax.as_str()).collect();
     let tag = etag(chosen.iter().map(|(row, _)| row), &format!("pixeldata {}", how.join(",")));
     let mut response = multipart(&call.parts.headers, parts(&call.app, chosen, &root, permit), inner, &tag);
     if left_out && response.status() == StatusCode::OK {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
-    warn(&mut response, &selection.notes);
+    warn(&mut response, &notes);
     Ok(response)
 }
 
