@@ -29,7 +29,7 @@ mod viewport;
 mod window;
 
 pub use description::Description;
-pub use encode::{Encoding, animate};
+pub use encode::{Animation, Encoding, animate};
 pub use labels::Labels;
 pub use overlay::Embedded;
 pub use presentation::{Presentation, Referenced, is_presentation};

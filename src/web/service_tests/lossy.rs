@@ -4,7 +4,7 @@ use super::*;
 
 const GREY: &str = "modality/rf/KarstenHilbertRF.dcm";
 const WIDE: &str = "modality/ct-series/01.dcm";
-const NEAR: &str = "syntax/JLSN_RGB_ILV0.dcm";
+const NEAR: &str = "syntax/CT1_JLSN.dcm";
 const MARKS: &str = "modality/seg/seg_image_ct_true_fractional.dcm";
 const BASELINE: &str = "1.2.840.10008.1.2.4.50";
 const J2K: &str = "1.2.840.10008.1.2.4.91";
