@@ -7,7 +7,7 @@ use crate::open::Archive;
 use codec::CodecError;
 use dataset::frames::place;
 use dataset::pixels::DecodedFrame;
-use dataset::render::{Description, Options, Picture, Reals, Tones, picture_of_reals};
+use dataset::render::{Description, Embedded, Options, Picture, Reals, Tones, picture_of_reals};
 use index::InstanceRow;
 use model::{Home, Span};
 use std::borrow::Cow;
@@ -63,9 +63,10 @@ impl<'a> Source<'a> {
         shown(&self.frame(number)?, self.description(), number, how.as_ref())
     }
 
-    /// The same wish with the overlays that lie in the pixels of a frame (from 1) where overlays are drawn.
+    /// The same wish with the overlays that lie in the pixels of a frame (from 1) and are drawn.
     fn with_embedded<'h>(&self, number: u32, how: &'h Options) -> Result<Cow<'h, Options>, PictureError> {
-        let planes = if how.overlays { self.description().embedded() } else { Vec::new() };
+        let drawn = |plane: &Embedded| how.draws_embedded(*plane);
+        let planes: Vec<Embedded> = self.description().embedded().into_iter().filter(drawn).collect();
         let light = codec::coder(self.image.row.transfer_syntax.as_str()).is_some_and(codec::Coder::is_light);
         if planes.is_empty() || !light {
             return Ok(Cow::Borrowed(how));
