@@ -75,7 +75,8 @@ fn overlays_in_unused_bits_are_drawn_and_move_to_values_of_their_own() {
 
 /// A presentation state that activates the overlay of a group.
 fn activating(group: u8) -> Options {
-    let head = [group, 0x60, 0x01, 0x10, b'C', b'S', 2, 0, b'L', b'1'];
+    let modality = [8, 0, 0x60, 0, b'C', b'S', 2, 0, b'P', b'R'];
+    let head = [modality, [group, 0x60, 0x01, 0x10, b'C', b'S', 2, 0, b'L', b'1']].concat();
     let parts = Parts { before: &head, pixel: None, after: &[] };
     let description = Description::read(&parts, &uid(EXPLICIT_LE)).expect("a data set");
     let presentation = Some(Presentation::new(description, format!("activates 60{group:02X}")));

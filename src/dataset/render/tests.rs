@@ -192,7 +192,8 @@ fn overlaid(state: &[Vec<u8>], overlays: bool) -> Vec<u8> {
         parts.concat()
     };
     let head = [format("MONOCHROME2 ", 3, 8), plane(0x6000, 0b010), plane(0x6002, 0b100)].concat();
-    let presentation = Some(Presentation::new(describe(&state.concat()), String::from("state")));
+    let state = [explicit(0x0008_0060, b"CS", b"PR"), state.concat()].concat();
+    let presentation = Some(Presentation::new(describe(&state), String::from("state")));
     shown(&head, &[0, 100, 200], 0, &Options { presentation, overlays, ..Options::default() })
 }
 
