@@ -14,6 +14,7 @@ elsewhere is refused.
 
 import argparse
 import collections
+import http.client
 import json
 import pathlib
 import sys
@@ -67,6 +68,8 @@ def ask(base, dataset, syntax):
             return error.code, json.loads(error.read()).get("detail", "")
         except ValueError:
             return error.code, ""
+    except http.client.HTTPException:
+        return 0, "the answer broke off"
 
 
 def kind(dataset):

@@ -3,7 +3,7 @@
 //! Uncompressed forms come from everything that is decoded, lossless compressed ones from what is lossless or not: what
 //! was lost stays lost, and is said. What an encoder made was decoded again and compared before it leaves
 //! ([`codec::verified`]). Nothing is compressed with loss but where a request names such a transfer syntax, from what
-//! lost nothing yet; it is then an instance of its own.
+//! is not stored in one; it is then an instance of its own.
 //! The elements around the pixels are copied; only those that describe the pixels' form change. SOP Instance UIDs stay
 //! where no value of a pixel is altered. One frame is in memory at a time, whatever their number.
 

@@ -1,7 +1,7 @@
 //! Compression that loses something: only ever encoded to where somebody names it, and within stated bounds.
 //!
 //! What was encoded is decoded again: its size and colours must be those of the frame, and the error within the bound of
-//! its target. [`NEAR`] holds for every sample; the others for the root of the mean square of all errors, [`LEVELS`] of
+//! its target. [`NEAR`] holds for every sample, twice as much at the ends of a signed range; the others for the root of the mean square of all errors, [`LEVELS`] of
 //! the 256 for JPEG, a [`SHARE`]th of the range of the frame's own values for JPEG 2000.
 
 use crate::colour;
@@ -15,8 +15,14 @@ use std::borrow::Cow;
 pub(crate) const NEAR: u8 = 2;
 /// How far the noise of JPEG 2000 is to be below the range of a frame's values.
 pub(crate) const DECIBELS: u16 = 50;
-/// Quality of baseline JPEG.
-const QUALITY: u8 = 90;
+/// How finely baseline JPEG is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grain {
+    /// Quality 90, colours for every second column.
+    Usual,
+    /// Quality 98, colours for every pixel: for a frame that would differ too much.
+    Fine,
+}
 /// Most error of baseline JPEG.
 const LEVELS: u128 = 8;
 /// The part of a frame's range that is the most error of JPEG 2000: 40 decibels.
@@ -42,7 +48,7 @@ pub(crate) fn suits(target: Target, frame: &DecodedFrame, allocated: u8) -> Resu
 
 /// Encodes a frame of 8 bits as baseline JPEG, colours as YBR_FULL_422 (PS3.5 Table 8.2.1-1), and says what the
 /// photometric interpretation becomes.
-pub(crate) fn jpeg(frame: &DecodedFrame) -> Result<(Vec<u8>, Photometric), CodecError> {
+pub(crate) fn jpeg(frame: &DecodedFrame, grain: Grain) -> Result<(Vec<u8>, Photometric), CodecError> {
     let coloured = matches!(frame.photometric, Photometric::Rgb | Photometric::YbrFull);
     let shown = match (frame.samples, frame.photometric) {
         (1, _) => Cow::Borrowed(frame),
@@ -55,8 +61,12 @@ pub(crate) fn jpeg(frame: &DecodedFrame) -> Result<(Vec<u8>, Photometric), Codec
     let Words::Eight(pixels) = &shown.words else {
         return Err(CodecError::unsupported("JPEG Baseline of more than 8 bits"));
     };
-    let (samples, colours) = (u32::from(frame.samples), Colours::Half);
-    let bytes = jpeg_write::write(pixels, frame.columns, samples, QUALITY, colours).map_err(CodecError::Unsupported)?;
+    let (quality, colours) = match grain {
+        Grain::Usual => (90, Colours::Half),
+        Grain::Fine => (98, Colours::Full),
+    };
+    let samples = u32::from(frame.samples);
+    let bytes = jpeg_write::write(pixels, frame.columns, samples, quality, colours).map_err(CodecError::Unsupported)?;
     Ok((bytes, if coloured { Photometric::YbrFull422 } else { frame.photometric }))
 }
 
@@ -100,11 +110,14 @@ impl Errors {
             let word: i64 = word.into();
             if word & sign != 0 { word - 2 * sign } else { word }
         };
+        let near = i64::from(NEAR);
         let mut found = Self { count: 0, largest: 0, squares: 0, low: i64::MAX, high: i64::MIN };
         for (one, other) in one.iter().zip(other) {
             let (value, error) = (value(*one), (value(*one) - value(*other)).abs());
             found.count += 1;
-            found.largest = found.largest.max(error);
+            // A signed value at an end is moved away from it first.
+            let moved = sign > 0 && (value < near - sign || value >= sign - near);
+            found.largest = found.largest.max(if moved { error - near } else { error });
             found.squares += u128::from((error * error).unsigned_abs());
             found.low = found.low.min(value);
             found.high = found.high.max(value);
@@ -144,6 +157,13 @@ mod tests {
         assert!(!within(Target::Jpeg2000Lossy, &[0, 1000], &[11, 990]));
         assert!(within(Target::Jpeg2000Lossy, &[7, 7], &[6, 8]), "rounding of a frame of one value");
         assert!(!within(Target::Jpeg2000, &[7, 7], &[7, 8]));
+    }
+
+    #[test]
+    fn the_ends_of_a_signed_range_may_differ_by_twice_as_much() {
+        let within = |one: u16, other: u16| Errors::of(&[one], &[other], 0x8000).is_within(Target::JpegLsNear);
+        assert!(within(0x8000, 0x8004) && within(0x7FFF, 0x7FFB) && within(0x8002, 0x8004));
+        assert!(!within(0x8000, 0x8005) && !within(0x8002, 0x8005) && !within(0x7FFF, 0x8000));
     }
 
     #[test]

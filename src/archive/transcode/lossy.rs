@@ -11,8 +11,8 @@ use dataset::Vr;
 use dataset::pixels::PixelFormat;
 use dataset::transcode::splice::{self, Change, Changes};
 use index::InstanceRow;
-use model::Uid;
 use model::attribute::key;
+use model::{AttrKey, Uid};
 use sha2::{Digest as _, Sha256};
 
 /// Classes whose pixels are measured or marked: real world values, segments, dose (PS3.4 Annex B.5).
@@ -49,9 +49,17 @@ pub fn refusal(row: &InstanceRow, wanted: &str) -> Option<String> {
     if MEASURED.contains(&row.sop_class.as_str()) {
         return Some("pixels that are measured or marked, not looked at, are not compressed with loss".into());
     }
-    let bits = row.attributes.get(&key::BITS_ALLOCATED)?.trim().parse::<u16>().ok()?;
-    let narrow = target == Target::JpegBaseline && bits != 8;
-    narrow.then(|| {
+    let text = |key: AttrKey| row.attributes.get(&key).map(|text| text.trim());
+    let number = |key: AttrKey| text(key).and_then(|text| text.parse::<u16>().ok());
+    if text(key::PHOTOMETRIC_INTERPRETATION) == Some("PALETTE COLOR") {
+        return Some("places in a palette are not compressed with loss".into());
+    }
+    let odd = number(key::BITS_STORED).filter(|stored| !(8..=16).contains(stored));
+    if let Some(stored) = odd {
+        return Some(format!("samples of {stored} bits are not compressed with loss"));
+    }
+    let wide = [key::BITS_ALLOCATED, key::BITS_STORED].into_iter().filter_map(number).find(|bits| *bits != 8);
+    wide.filter(|_| target == Target::JpegBaseline).map(|bits| {
         let other = Target::Jpeg2000Lossy.uid();
         format!("JPEG Baseline holds samples of 8 bits, the image has {bits}: {other} and the lossless ones hold them")
     })

@@ -127,6 +127,27 @@ fn what_loses_something_comes_back_within_its_bound() {
     assert_eq!(became(Target::JpegLsNear, &rgb), Photometric::Rgb);
 }
 
+/// An error of two must not turn the largest signed value into the smallest; and colours that change from pixel to pixel
+/// are kept where half of them would not do.
+#[test]
+fn ends_of_signed_ranges_and_noise_in_colours_stay_within_their_bound() {
+    let mut rng = Rng::with_seed(12);
+    for (allocated, stored) in [(16, 16), (16, 12), (8, 8)] {
+        for look in [Look::Noise, Look::Edges] {
+            let frame = made(&grey(60, 70, allocated, stored, true), look, &mut rng);
+            let done = verified(Target::JpegLsNear, &frame, allocated, &Limits::default());
+            assert!(done.is_ok(), "{stored} bits, {look:?}: {done:?}");
+        }
+        let top = (1u32 << (stored - 1)) - 1;
+        let ends = crate::cells::words(stored, (0..64u32).map(|at| if at % 3 == 0 { top } else { top + 1 }));
+        let frame = DecodedFrame { words: ends, ..made(&grey(8, 8, allocated, stored, true), Look::Noise, &mut rng) };
+        let done = verified(Target::JpegLsNear, &frame, allocated, &Limits::default());
+        assert!(done.is_ok(), "{stored} bits, the ends: {done:?}");
+    }
+    let noise = made(&coloured(40, 50, Photometric::Rgb), Look::Noise, &mut rng);
+    assert!(verified(Target::JpegBaseline, &noise, 8, &Limits::default()).is_ok());
+}
+
 #[test]
 fn marks_and_palettes_are_never_compressed_with_loss() {
     let mut rng = Rng::with_seed(10);

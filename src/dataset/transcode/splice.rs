@@ -28,7 +28,7 @@ pub enum Change {
     Set(Vr, Vec<u8>),
     /// It gets this value where it is missing or empty.
     Fill(Vr, Vec<u8>),
-    /// It is a sequence that this item, of [`item`], comes first in.
+    /// It is a sequence that this item, of [`item`], comes first in; alone where what is there is not written as one.
     Prepend(Vec<u8>),
 }
 
@@ -180,7 +180,10 @@ fn spliced(explicit: &[u8], changes: &Changes) -> Result<Vec<u8>, SpliceError> {
         }
         let own = explicit.get(place(root.at)..end).unwrap_or_default();
         match change {
-            Some(Change::Prepend(item)) => writer.put(&prepended(own, item)),
+            Some(change @ Change::Prepend(item)) => match prepended(own, item) {
+                Some(sequence) => writer.put(&sequence),
+                None => put(&mut writer, root.tag, change),
+            },
             _ => writer.put(own),
         }
     }
@@ -198,18 +201,15 @@ fn put(writer: &mut Writer<Vec<u8>>, tag: u32, change: &Change) {
     writer.put(value);
 }
 
-/// A sequence with one more item in front; as it is where it is none that can be told.
-fn prepended(sequence: &[u8], item: &[u8]) -> Vec<u8> {
-    let parts = || {
-        let (head, items) = sequence.split_first_chunk::<12>()?;
-        let [a, b, c, d, b'S', b'Q', _, _, len @ ..] = *head else { return None };
-        let len = match u32::from_le_bytes(len) {
-            u32::MAX => u32::MAX,
-            len => len.checked_add(u32::try_from(item.len()).ok()?)?,
-        };
-        Some([[a, b, c, d, b'S', b'Q', 0, 0].as_slice(), len.to_le_bytes().as_slice(), item, items].concat())
+/// A sequence with one more item in front; none where it is not written as a sequence.
+fn prepended(sequence: &[u8], item: &[u8]) -> Option<Vec<u8>> {
+    let (head, items) = sequence.split_first_chunk::<12>()?;
+    let [a, b, c, d, b'S', b'Q', _, _, len @ ..] = *head else { return None };
+    let len = match u32::from_le_bytes(len) {
+        u32::MAX => u32::MAX,
+        len => len.checked_add(u32::try_from(item.len()).ok()?)?,
     };
-    parts().unwrap_or_else(|| sequence.to_vec())
+    Some([[a, b, c, d, b'S', b'Q', 0, 0].as_slice(), len.to_le_bytes().as_slice(), item, items].concat())
 }
 
 /// An item of a sequence, its elements in the order of their tags, values of even length.

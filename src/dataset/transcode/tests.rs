@@ -257,6 +257,7 @@ fn an_item_comes_first_in_a_sequence_whether_it_was_there_or_not() {
     assert_eq!(spliced(&explicit(tag, b"SQ", &old)), around(&explicit(tag, b"SQ", &both)), "of defined length");
     let open = |items: &[u8]| [undefined(tag, b"SQ"), items.to_vec(), SEQUENCE_END.to_vec()].concat();
     assert_eq!(spliced(&open(&old)), around(&open(&both)), "of undefined length");
+    assert_eq!(spliced(&explicit(tag, b"UN", &old)), around(&explicit(tag, b"SQ", &new)), "of unknown form");
 }
 
 #[test]

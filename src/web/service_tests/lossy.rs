@@ -93,6 +93,22 @@ async fn frames_that_are_asked_for_with_loss_name_their_syntax() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pixel_data_of_a_series_or_study_leaves_out_what_is_not_compressed_with_loss() {
+    let (service, path) = with(WIDE).await;
+    let (series, study) = (path.split("/instances/").next(), path.split("/series/").next());
+    for resource in [series, study].map(|url| format!("{}/pixeldata", url.expect("a URL"))) {
+        let ask = |media: &str, syntax: &str| format!("multipart/related; type={media}; transfer-syntax={syntax}");
+        let refused = service.get(&resource, &ask("image/jpeg", BASELINE)).await;
+        assert_eq!(refused.status, StatusCode::NOT_ACCEPTABLE, "{resource}");
+        let detail = refused.json()["detail"].as_str().map(str::to_owned).unwrap_or_default();
+        assert!(detail.contains("8 bits, the image has 16"), "{detail}");
+        let made = service.get(&resource, &ask("image/jp2", J2K)).await;
+        assert!(made.status == StatusCode::OK && made.header(header::WARNING).contains("with loss"), "{resource}");
+        assert_eq!(made.parts().len(), 1, "{resource}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_compressed_with_loss_is_refused_with_its_reason() {
     for (name, syntax, why) in [
         (WIDE, BASELINE, "JPEG Baseline holds samples of 8 bits, the image has 16"),

@@ -10,7 +10,7 @@ use crate::dicomweb::multipart::Multipart;
 use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
-use archive::{Archive, InstanceRow};
+use archive::{Archive, InstanceRow, transcode};
 use axum::response::Response;
 use http::StatusCode;
 use std::io::{self, Read};
@@ -42,15 +42,20 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     if rows.is_empty() {
         return Err(Problem::new(Kind::NotFound, "none of the instances has pixel data"));
     }
-    let (mut chosen, mut left_out, ranges) = (Vec::new(), false, in_parts(&ranges));
+    let (mut chosen, mut left_out, mut why, ranges) = (Vec::new(), false, None, in_parts(&ranges));
     for row in rows {
-        match frame_rendition(row.transfer_syntax.as_str(), &ranges) {
-            Some(rendition) if rendition.wrapping == Wrapping::Multipart => chosen.push((row, rendition)),
-            _ => left_out = true,
+        let rendition = frame_rendition(row.transfer_syntax.as_str(), &ranges);
+        let rendition = rendition.filter(|rendition| rendition.wrapping == Wrapping::Multipart);
+        let reason = rendition.as_ref().and_then(|rendition| transcode::refusal(&row, &rendition.syntax));
+        match rendition.filter(|_| reason.is_none()) {
+            Some(rendition) => chosen.push((row, rendition)),
+            None => left_out = true,
         }
+        why = why.or(reason);
     }
     let Some((_, first)) = chosen.first() else {
-        return Err(not_acceptable("pixel data of several instances is answered as multipart/related of its frames"));
+        let usual = || "pixel data of several instances is answered as multipart/related of its frames".into();
+        return Err(not_acceptable(why.unwrap_or_else(usual)));
     };
     let inner = first.media;
     let permit = permit_if(chosen.iter().any(|(row, rendition)| rendition.made || deflated(row))).await?;
