@@ -45,13 +45,18 @@ struct Common {
 }
 
 impl Archive {
-    /// Brings instances of a series, which stand in the order of number and arrival, in the order a viewer shows them:
-    /// of one number by their place in the patient.
+    /// Images of a series, which stand in the order of number and arrival, in the order a viewer shows them: of one
+    /// number by their place in the patient. Frames of one instance stay as they are.
     ///
     /// # Errors
     /// What reading their metadata comes to.
-    pub fn in_viewing_order(self: &Arc<Self>, rows: &mut [InstanceRow]) -> Result<(), RetrieveError> {
-        order::by_view(self, rows)
+    pub fn in_viewing_order(self: &Arc<Self>, frames: Vec<Shown>) -> Result<Vec<Shown>, RetrieveError> {
+        if !frames.windows(2).any(|pair| matches!(pair, [one, next] if one.0.seq != next.0.seq)) {
+            return Ok(frames);
+        }
+        let mut rows: Vec<InstanceRow> = frames.iter().map(|(row, _)| InstanceRow::clone(row)).collect();
+        order::by_view(self, &mut rows)?;
+        Ok(rows.into_iter().map(|row| (Arc::new(row), 1)).collect())
     }
 
     /// Frames one after the other as an animated GIF; those of another size than the largest lie in its middle.
@@ -78,7 +83,7 @@ impl Archive {
             let common = self.common(&mut reader, frames, &wanted.how, until)?;
             let step = reader.of(first)?.description().frame_time().unwrap_or(FRAME_TIME);
             let mut how = Options { range: common.range, ..wanted.how.clone() };
-            let mut animation = None;
+            let (mut animation, mut shown) = (None, 0_u64);
             for (row, number) in frames {
                 if wanted.annotation != Annotation::default() && row.seq != first.seq {
                     how.labels = self.labelled(row, wanted)?.how.labels;
@@ -92,6 +97,8 @@ impl Archive {
                     None => Animation::new(size, frames.len() > 1, step)?,
                 };
                 begun.push(&picture)?;
+                shown = shown.saturating_add(u64::try_from(picture.bytes.len()).unwrap_or(u64::MAX));
+                self.in_bounds(shown, begun.size())?;
                 animation = Some(begun);
                 self.in_time(until)?;
             }
@@ -116,8 +123,7 @@ impl Archive {
             let (width, height) = source.size(how)?;
             size = (width.max(size.0), height.max(size.1));
             if u64::from(size.0).saturating_mul(u64::from(size.1)).saturating_mul(count) > most {
-                let what = "the animation has too many pixels (pictures.pixels_max): ask for a viewport".into();
-                return Err(PictureError::TooLarge { what });
+                return Err(too_many());
             }
             if at.is_multiple_of(step) {
                 range = wider(range, source.range(*number)?);
@@ -125,6 +131,13 @@ impl Archive {
             self.in_time(until)?;
         }
         Ok(Common { size, range })
+    }
+
+    /// Whether the pictures, a byte for each sample, and what is written of them are not too much.
+    fn in_bounds(&self, shown: u64, written: usize) -> Result<(), PictureError> {
+        let most = self.options().pictures.pixels_max;
+        let few = shown <= most.saturating_mul(PICTURES) && u64::try_from(written).unwrap_or(u64::MAX) <= most;
+        if few { Ok(()) } else { Err(too_many()) }
     }
 
     fn in_time(&self, until: Instant) -> Result<(), PictureError> {
@@ -136,6 +149,11 @@ impl Archive {
             format!("the animation takes more than {most} seconds (pictures.animation_time): ask for less of it");
         Err(PictureError::TooLarge { what })
     }
+}
+
+fn too_many() -> PictureError {
+    let what = "the animation has too many pixels (pictures.pixels_max): ask for a viewport".into();
+    PictureError::TooLarge { what }
 }
 
 /// The range of both.

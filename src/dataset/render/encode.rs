@@ -102,6 +102,12 @@ impl Animation {
         self.encoder.write_frame(&frame).map_err(failed)
     }
 
+    /// How many bytes it has so far.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.encoder.get_ref().len()
+    }
+
     /// Its bytes.
     ///
     /// # Errors

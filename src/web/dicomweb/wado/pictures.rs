@@ -18,7 +18,7 @@ use dataset::render::Encoding;
 use std::io::{self, Read as _};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long a picture waits for its turn.
 const TURN_WAIT: Duration = Duration::from_secs(30);
@@ -89,7 +89,7 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     let mut asked = Asked::Several;
     if endpoint == Endpoint::RenderedSeries
         && form(&ranges, pictures.len(), Asked::Series) == Some(Form::Animated)
-        && let Some(moving) = moving(&call, shown, &mut notes).await?
+        && let Some(moving) = moving(&call, shown, &mut notes)
     {
         (pictures, asked) = (moving, Asked::Series);
     }
@@ -103,28 +103,18 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     answer(&call, pictures, asked, &ranges, wanted, notes).await
 }
 
-/// What an animation of a series shows: its images of one frame in viewing order, or the frames of its only image; none
-/// where it has nothing of the kind.
-async fn moving(
-    call: &Call,
-    shown: Vec<Arc<InstanceRow>>,
-    notes: &mut Vec<String>,
-) -> Result<Option<Vec<Shown>>, Problem> {
+/// What an animation of a series shows: its images of one frame, or the frames of its only image; none where it has
+/// nothing of the kind.
+fn moving(call: &Call, shown: Vec<Arc<InstanceRow>>, notes: &mut Vec<String>) -> Option<Vec<Shown>> {
     let (single, others): (Vec<_>, Vec<_>) = shown.into_iter().partition(|row| row.frames.count() == 1);
     if single.len() < 2 {
         let only = others.first().filter(|_| single.is_empty() && others.len() == 1);
-        return Ok(only.map(|row| frames_of(call, row)));
+        return only.map(|row| frames_of(call, row));
     }
     if !others.is_empty() {
         notes.push("images of several frames are left out of the animation".into());
     }
-    let mut rows: Vec<InstanceRow> = single.iter().map(|row| InstanceRow::clone(row)).collect();
-    let in_order = move |archive: &Arc<Archive>| {
-        archive.in_viewing_order(&mut rows)?;
-        Ok(rows)
-    };
-    let rows = call.blocking(in_order).await?;
-    Ok(Some(rows.into_iter().map(|row| (Arc::new(row), 1)).collect()))
+    Some(single.into_iter().map(|row| (row, 1)).collect())
 }
 
 /// Answers with an instance's frames.
@@ -291,11 +281,13 @@ async fn animated(call: &Call, pictures: Vec<Shown>, wanted: Wanted) -> Result<R
     if conditional::is_known(&call.parts.headers, &tag) {
         return Ok(conditional::not_modified(&tag));
     }
+    // Fewer than pictures at a time: single ones must not wait for all of them.
+    let alone = place(&call.app.animations).await?;
     let permit = turn(&call.app).await?;
     let bytes = call
         .blocking(move |archive| {
-            let made = archive.animated(&pictures, &wanted)?;
-            drop(permit);
+            let made = archive.animated(&archive.in_viewing_order(pictures)?, &wanted)?;
+            drop((permit, alone));
             Ok(made)
         })
         .await?;
@@ -356,7 +348,11 @@ pub(super) fn whole(call: &Call, bytes: Arc<Vec<u8>>, media: &str, etag: String)
 
 /// A place among the pictures being made, waited for within bounds.
 async fn turn(app: &App) -> Result<OwnedSemaphorePermit, Problem> {
-    match tokio::time::timeout(TURN_WAIT, Arc::clone(&app.pictures).acquire_owned()).await {
+    place(&app.pictures).await
+}
+
+async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+    match tokio::time::timeout(TURN_WAIT, Arc::clone(places).acquire_owned()).await {
         Ok(Ok(permit)) => Ok(permit),
         _ => Err(Problem::new(Kind::Busy, "as many pictures as allowed are being made (pictures.at_once)")),
     }
