@@ -83,8 +83,11 @@ pub(crate) fn described(
 pub fn verified(target: Target, frame: &DecodedFrame, allocated: u8, limits: &Limits) -> Result<Encoded, CodecError> {
     let encoded = encode(target, frame, allocated, limits)?;
     match compared(target, frame, allocated, limits, &encoded) {
-        Err(CodecError::NotExact(_)) if target == Target::JpegBaseline => {
-            let (bytes, photometric) = lossy::jpeg(frame, Grain::Fine)?;
+        Err(CodecError::NotExact(_)) if matches!(target, Target::JpegBaseline | Target::Jpeg2000Lossy) => {
+            let (bytes, photometric) = match target {
+                Target::JpegBaseline => lossy::jpeg(frame, Grain::Fine)?,
+                _ => jpeg2000::encode(frame, Some(lossy::DECIBELS_FINE))?,
+            };
             let finer = Encoded { bytes, photometric };
             compared(target, frame, allocated, limits, &finer).map(|()| finer)
         }

@@ -129,7 +129,7 @@ fn transforms(frame: &DecodedFrame) -> bool {
 }
 
 /// Encodes, and says what the photometric interpretation becomes. Losslessly without `decibels`, else irreversibly, so
-/// that the noise is that far below the range of the frame's own values.
+/// that the noise is that far below the range of the frame's own values; 0 leaves nothing out that was coded.
 pub(crate) fn encode(frame: &DecodedFrame, decibels: Option<u16>) -> Result<(Vec<u8>, Photometric), CodecError> {
     let values = signed_values(frame)?;
     let header = jpeg2000::Header {
@@ -140,7 +140,10 @@ pub(crate) fn encode(frame: &DecodedFrame, decibels: Option<u16>) -> Result<(Vec
         signed: frame.signed,
     };
     let transform = transforms(frame);
-    let below = decibels.map(|decibels| decibels.saturating_add(unused(&values, frame.stored)));
+    let below = decibels.map(|decibels| match decibels {
+        0 => 0,
+        decibels => decibels.saturating_add(unused(&values, frame.stored)),
+    });
     let bytes = jpeg2000::encode(&values, &header, transform, below).map_err(CodecError::Unsupported)?;
     let transformed = if decibels.is_some() { Photometric::YbrIct } else { Photometric::YbrRct };
     Ok((bytes, if transform { transformed } else { frame.photometric }))

@@ -15,6 +15,8 @@ use std::borrow::Cow;
 pub(crate) const NEAR: u8 = 2;
 /// How far the noise of JPEG 2000 is to be below the range of a frame's values.
 pub(crate) const DECIBELS: u16 = 50;
+/// The same for a frame that would differ too much: nothing that was coded is left out.
+pub(crate) const DECIBELS_FINE: u16 = 0;
 /// How finely baseline JPEG is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Grain {
@@ -169,7 +171,7 @@ mod tests {
     #[test]
     fn signs_are_spread_before_values_are_compared() {
         // -1 and 0 of 12 bits are neighbours, 2,047 and -2,048 are not.
-        assert_eq!(Errors::of(&[0xFFF_u16], &[0], 0x800).largest, 1);
-        assert_eq!(Errors::of(&[0x7FF_u16], &[0x800], 0x800).largest, 4095);
+        assert_eq!(Errors::of(&[0xFFF_u16], &[0], 0x800).squares, 1);
+        assert_eq!(Errors::of(&[0x7FF_u16], &[0x800], 0x800).squares, 4095 * 4095);
     }
 }

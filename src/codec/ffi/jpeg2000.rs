@@ -274,7 +274,7 @@ fn described(image: *const opj::opj_image_t) -> Result<Header, String> {
 }
 
 /// Encodes samples of a pixel together; `transform` decorrelates red, green and blue. Losslessly without `decibels`, else
-/// irreversibly, so that the noise is that far below the greatest value of the precision.
+/// irreversibly, so that the noise is that far below the greatest value of the precision; 0 leaves nothing out.
 pub(crate) fn encode(
     values: &[i32],
     header: &Header,

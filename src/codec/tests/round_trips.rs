@@ -144,6 +144,16 @@ fn ends_of_signed_ranges_and_noise_in_colours_stay_within_their_bound() {
         let done = verified(Target::JpegLsNear, &frame, allocated, &Limits::default());
         assert!(done.is_ok(), "{stored} bits, the ends: {done:?}");
     }
+    // Tiles of a slide without anything on it: what is left out of so little is much.
+    for value in [0, 1, 127, 128, 244, 255] {
+        let words = Words::Eight((0..300u32).map(|at| if at % 100 < 99 { value } else { value ^ 1 }).collect());
+        let flat = DecodedFrame { words, ..made(&coloured(10, 10, Photometric::Rgb), Look::Smooth, &mut rng) };
+        let done = verified(Target::Jpeg2000Lossy, &flat, 8, &Limits::default());
+        assert!(done.is_ok(), "{value}: {done:?}");
+        let flat = DecodedFrame { words: Words::Eight(vec![value; 300]), ..flat };
+        let done = verified(Target::Jpeg2000Lossy, &flat, 8, &Limits::default());
+        assert!(done.is_ok(), "only {value}: {done:?}");
+    }
     let noise = made(&coloured(40, 50, Photometric::Rgb), Look::Noise, &mut rng);
     assert!(verified(Target::JpegBaseline, &noise, 8, &Limits::default()).is_ok());
 }
