@@ -112,6 +112,8 @@ pub struct PictureOptions {
     pub pixels_max: u64,
     /// Most frames of an animation.
     pub frames_max: u32,
+    /// Longest time that an animation is made for.
+    pub animation_time: Duration,
     /// Pictures made at the same time; each holds a frame and its picture in memory.
     pub at_once: usize,
     /// Whether a thumbnail of every packed series is made in the background.
@@ -120,7 +122,14 @@ pub struct PictureOptions {
 
 impl Default for PictureOptions {
     fn default() -> Self {
-        Self { cache: 64 << 20, pixels_max: 128 << 20, frames_max: 500, at_once: 4, thumbnails: true }
+        Self {
+            cache: 64 << 20,
+            pixels_max: 128 << 20,
+            frames_max: 500,
+            animation_time: Duration::from_secs(60),
+            at_once: 4,
+            thumbnails: true,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod accepting;
 mod administration;
 mod corpus;
+mod lossy;
 mod pictures;
 mod resources;
 mod retrieving;

@@ -2,7 +2,7 @@
 
 use super::encoding::{self, Exactly, Source, Swapped, skip};
 use super::spans::{self, Spans};
-use super::{etag, instance, instance_url, made, multipart, not_acceptable};
+use super::{LOSSY, etag, instance, instance_url, made, multipart, not_acceptable};
 use crate::app::{App, Call};
 use crate::conditional::{self, Whole};
 use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition, in_parts};
@@ -41,6 +41,9 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
     if rendition.made {
         let location = format!("{}/frames", instance_url(&call.service_root(), &row));
         let mut response = made::frames(&call, row, numbers, &rendition, &location).await?;
+        if rendition.loses() {
+            warn(&mut response, &[LOSSY.into()]);
+        }
         warn(&mut response, &notes);
         return Ok(response);
     }

@@ -24,7 +24,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 const OFFERED: &str = "objects are answered as multipart/related; type=\"application/dicom\" (an instance also as \
                        application/dicom) or application/zip, with transfer-syntax=* for the stored bytes, or the UID \
-                       of an uncompressed or lossless one";
+                       of an uncompressed or lossless one, or of JPEG Baseline (1.2.840.10008.1.2.4.50), JPEG-LS \
+                       near-lossless (.81) or JPEG 2000 (.91), which lose something";
 
 /// Answers a retrieve of whole objects.
 pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
@@ -50,11 +51,13 @@ pub(crate) async fn answer(call: &Call, ranges: &[MediaRange], target: Target, o
     };
     let selection = call.blocking(select).await?;
     let mut notes = selection.notes;
-    let Fits { chosen, stored, wrapping } = fits(selection.instances, &takes);
+    let Fits { chosen, stored, wrapping, why } = fits(selection.instances, &takes);
     if chosen.is_empty() {
-        let detail =
-            format!("stored in {}, which is not given in the transfer syntax asked; {OFFERED}", stored.join(", "));
-        return Err(not_acceptable(detail));
+        let usual = || format!("stored in {}, which is not given in the transfer syntax asked", stored.join(", "));
+        return Err(not_acceptable(format!("{}; {OFFERED}", why.unwrap_or_else(usual))));
+    }
+    if chosen.iter().any(|(_, rendition)| rendition.loses()) {
+        notes.push(super::LOSSY.into());
     }
     let root = call.service_root();
     let permit = match chosen.iter().any(|(_, rendition)| is_made(*rendition)) {
@@ -88,6 +91,8 @@ struct Fits {
     /// The transfer syntaxes of what fits no range.
     stored: Vec<String>,
     wrapping: Packing,
+    /// Why an instance is not compressed with loss as it was asked.
+    why: Option<String>,
 }
 
 /// The best rendition of every instance, all of them in the best packing that any of them fits.
@@ -96,22 +101,31 @@ fn fits(rows: Vec<InstanceRow>, takes: &[Takes<'_>]) -> Fits {
         let made = |wanted: &str| transcode::target(row, wanted);
         instance_rendition(row.transfer_syntax.as_str(), takes.syntax, takes.anything, made)
     };
-    let best = takes.iter().find(|takes| rows.iter().any(|row| rendition(row, takes).is_some()));
+    // Nothing is lost for who takes as gladly what loses nothing.
+    let spared = |row: &InstanceRow, found: Rendition, range: &Takes<'_>| {
+        let mut others = takes.iter().filter(|other| other.range.equals(range.range));
+        found.loses() && others.any(|other| rendition(row, other).is_some_and(|other| !other.loses()))
+    };
+    let settled =
+        |row: &InstanceRow, takes: &Takes<'_>| rendition(row, takes).filter(|found| !spared(row, *found, takes));
+    let best = takes.iter().find(|takes| rows.iter().any(|row| settled(row, takes).is_some()));
     let wrapping = best.map_or(Packing::Multipart, |takes| takes.packing);
-    let (mut chosen, mut refused) = (Vec::new(), BTreeSet::new());
+    let (mut chosen, mut refused, mut why) = (Vec::new(), BTreeSet::new(), None);
     for row in rows {
         let mut packed = takes.iter().filter(|takes| takes.packing == wrapping);
-        match packed.find_map(|takes| rendition(&row, takes)) {
+        match packed.find_map(|takes| settled(&row, takes)) {
             Some(rendition) => {
                 let rendition = completed(&row, rendition);
                 chosen.push((row, rendition));
             }
             None => {
+                let reason = || takes.iter().find_map(|takes| transcode::refusal(&row, takes.syntax?));
+                why = why.or_else(reason);
                 refused.insert(row.transfer_syntax.to_string());
             }
         }
     }
-    Fits { chosen, stored: refused.into_iter().collect(), wrapping }
+    Fits { chosen, stored: refused.into_iter().collect(), wrapping, why }
 }
 
 /// An object that came without preamble or file meta information goes out with ours, even where the stored bytes are
@@ -132,6 +146,7 @@ enum Packing {
 /// What a range takes.
 struct Takes<'a> {
     packing: Packing,
+    range: &'a MediaRange,
     /// Its transfer syntax, if it names one.
     syntax: Option<&'a str>,
     /// It is `*/*`.
@@ -146,7 +161,7 @@ fn wanted(range: &MediaRange, one: bool) -> Option<Takes<'_>> {
         _ if range.covers("application", "zip") => Packing::Zip,
         _ => return None,
     };
-    Some(Takes { packing, syntax: range.transfer_syntax(), anything: range.main == "*" })
+    Some(Takes { packing, range, syntax: range.transfer_syntax(), anything: range.main == "*" })
 }
 
 /// Whether an object is re-encoded.
