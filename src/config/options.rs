@@ -215,8 +215,10 @@ impl Config {
             identifier_keys_max: dicom.identifier_keys_max,
             commitment_bytes_max: dicom.commitment_max.in_memory(),
             retrieve_objects_max: dicom.retrieve_objects_max,
+            retrieve_ahead_bytes_max: dicom.retrieve_ahead_max.in_memory(),
             move_attempts: dicom.move_attempts,
             move_retry_pause: dicom.move_retry_pause.0,
+            move_linger: dicom.move_linger.0,
             recall_limit: dicom.recall_limit.0,
             calls: dimse::scu::Limits {
                 connect: dicom.call_connect_limit.0,
