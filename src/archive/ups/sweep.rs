@@ -51,6 +51,7 @@ impl Ups {
             let _change = self.change.lock();
             self.append(UpsRecord::Taken { facility, title, through }, None, false)?;
         }
+        self.destroy_keys()?;
         self.shrink()?;
         self.erase()
     }
@@ -88,7 +89,11 @@ impl Ups {
         if !filtered {
             return Ok(false);
         }
-        let document = self.read(step)?;
+        let document = match self.read(facility, step) {
+            // Its key went with a study.
+            Err(UpsError::Unknown) => return Ok(false),
+            read => read?,
+        };
         let state = self.state.read();
         let Some(shelf) = state.shelves.get(&facility) else { return Ok(false) };
         Ok(shelf.subscribers.values().any(|one| one.follows(uid, step.created, &[&document]) == Some(true)))
@@ -159,11 +164,20 @@ impl Ups {
     pub(super) fn move_below(&self, bound: Lsn) -> Result<(), UpsError> {
         let (steps, others) = self.below(bound);
         for (facility, uid, step) in steps {
-            let document = self.read(&step)?;
+            let document = match self.read(facility, &step) {
+                // Its key went with a study.
+                Err(UpsError::Unknown) => {
+                    self.append(UpsRecord::Gone { facility, uid }, None, false)?;
+                    continue;
+                }
+                read => read?,
+            };
             let body = serde_json::to_vec(&document).map_err(|error| UpsError::Unavailable(error.to_string()))?;
-            let Step { created, at, state, transaction, start, marks, .. } = step;
-            let (events, marks) = (Vec::new(), bloom::halves(marks));
-            let record = UpsRecord::Step { facility, uid, created, at, state, transaction, start, marks, events };
+            let Step { created, at, state, transaction, start, marks, seal, .. } = step;
+            let seal = seal.map_or_else(|| self.new_seal(facility), Ok)?;
+            let body = self.sealed(facility, seal, &body)?;
+            let (events, marks, seal) = (Vec::new(), bloom::halves(marks), Some(seal));
+            let record = UpsRecord::Step { facility, uid, created, at, state, transaction, start, marks, seal, events };
             self.append(record, Some(body), false)?;
         }
         others.into_iter().try_for_each(|record| self.append(record, None, false))
