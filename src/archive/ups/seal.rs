@@ -33,6 +33,15 @@ fn closed(error: StoreError) -> UpsError {
     }
 }
 
+/// What a key comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lock {
+    Opens,
+    Destroyed,
+    /// The key, or what wraps it, is not at hand.
+    Shut,
+}
+
 impl Ups {
     /// Makes a key, durable on return.
     pub(super) fn new_seal(&self, facility: FacilityCode) -> Result<PackId, UpsError> {
@@ -67,6 +76,16 @@ impl Ups {
         Ok(key)
     }
 
+    /// Whether a step's key is there and opens; a failure of the disk is one.
+    pub(super) fn opens(&self, seal: PackId) -> Result<Lock, UpsError> {
+        match self.keys.open().and_then(|ring| ring.keys.get(seal)) {
+            Ok(_) => Ok(Lock::Opens),
+            Err(StoreError::KeyDestroyed { .. }) => Ok(Lock::Destroyed),
+            Err(StoreError::KeyMissing { .. } | StoreError::KeyClosed { .. }) => Ok(Lock::Shut),
+            Err(error) => Err(closed(error)),
+        }
+    }
+
     /// Destroys the keys of forgotten steps, when it is durable that they are.
     pub(super) fn destroy_keys(&self) -> Result<(), UpsError> {
         let doomed = self.state.read().doomed.clone();
@@ -87,10 +106,11 @@ impl Ups {
         Ok(())
     }
 
-    /// The keys of a facility's steps that name a study.
+    /// The keys of a facility's steps that go with a study: those that name it, and have ended or name no other. One
+    /// that goes on and names others too is work that is still to be done; it goes when it has ended.
     ///
     /// # Errors
-    /// When a step that may name it cannot be read.
+    /// When the journal or the key store cannot be read. A step that nobody can open stops no destruction.
     pub(crate) fn seals_about(&self, facility: FacilityCode, study: &Uid) -> Result<Vec<PackId>, UpsError> {
         let wanted = bloom::bits(STUDY, study.as_str());
         let candidates: Vec<Uid> = {
@@ -100,13 +120,24 @@ impl Ups {
         };
         let mut seals = Vec::new();
         for uid in candidates {
+            let seal = self.state.read().step(facility, &uid).and_then(|step| step.seal);
+            if let Some(seal) = seal
+                && self.opens(seal)? == Lock::Shut
+            {
+                tracing::warn!(%facility, %uid, "the key of a procedure step is missing or does not open: it is passed over");
+                continue;
+            }
             let (step, document) = match self.load(facility, &uid) {
                 Err(UpsError::Unknown) => continue,
                 read => read?,
             };
-            let mut named = false;
-            leaves(&document, &mut |tag, value| named |= tag == STUDY && value.trim() == study.as_str());
-            if named {
+            let (mut named, mut others) = (false, false);
+            leaves(&document, &mut |tag, value| {
+                let of_study = tag == STUDY;
+                named |= of_study && value.trim() == study.as_str();
+                others |= of_study && value.trim() != study.as_str();
+            });
+            if named && (step.state.is_final() || !others) {
                 seals.extend(step.seal);
             }
         }

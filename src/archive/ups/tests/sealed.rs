@@ -141,8 +141,16 @@ fn steps_that_name_a_study_are_told_and_forgotten_with_their_keys() {
     naming("1.2.2", true, "1.9.1");
     naming("1.2.3", true, "1.9.11");
     plan_for(&bench, "1.2.4", "1.9.1");
+    // A reading that goes on and names a prior: it is not work on the prior alone, until it has ended.
+    let mut reading = plan("P1");
+    reading.insert("0020000D".into(), json!({"vr": "UI", "Value": ["1.9.2"]}));
+    let prior = json!({"vr": "SQ", "Value": [{"0020000D": {"vr": "UI", "Value": ["1.9.1"]}}]});
+    reading.insert("00404021".into(), prior);
+    bench.ups().create(&Caller::demo(), HOME, Some(uid("1.2.5")), reading).expect("created");
     let seals = bench.ups().seals_about(HOME, &uid("1.9.1")).expect("read");
     assert_eq!(seals.len(), 2);
+    cancel(&bench, "1.2.5");
+    assert_eq!(bench.ups().seals_about(HOME, &uid("1.9.1")).expect("read").len(), 3);
     assert_eq!(bench.ups().seals_about(FacilityCode::parse("56001").expect("code"), &uid("1.9.1")), Ok(Vec::new()));
     let ring = bench.ups().keys.open().expect("keys");
     for seal in &seals {
@@ -152,5 +160,35 @@ fn steps_that_name_a_study_are_told_and_forgotten_with_their_keys() {
     let there = |id: &str| bench.ups().get(&Caller::demo(), HOME, &uid(id)).is_ok();
     assert_eq!(["1.2.1", "1.2.2", "1.2.3", "1.2.4"].map(there), [false, false, true, true]);
     bench.ups().sweep().expect("keys that are destroyed already are no trouble");
-    assert_eq!(bench.found(json!({})), 2);
+    assert_eq!(bench.found(json!({})), 3);
+}
+
+#[test]
+fn a_step_whose_key_is_not_at_hand_stops_neither_sweep_nor_destruction() {
+    let mut bench = Bench::new();
+    plan_for(&bench, "1.2.1", "BN-1");
+    let mut step = plan("P1");
+    step.insert("0020000D".into(), json!({"vr": "UI", "Value": ["1.9.1"]}));
+    bench.ups().create(&Caller::demo(), HOME, Some(uid("1.2.2")), step).expect("created");
+    let body = lying(&bench, "1.2.2");
+    bench.ups = None;
+    for folder in ["keys", "keys.copy"] {
+        std::fs::rename(bench.folder.path().join(folder), bench.folder.path().join(format!("{folder}.away")))
+            .expect("moved");
+    }
+    bench.restart();
+    assert_eq!(bench.ups().seals_about(HOME, &uid("1.9.1")), Ok(Vec::new()));
+    let bound = bench.ups().state.read().shelves[&HOME].steps.values().map(|step| step.lsn).max().expect("steps");
+    bench.ups().move_below(bound + 1).expect("moved without a key");
+    bench.ups().sweep().expect("swept");
+    assert!(lying(&bench, "1.2.2") == body, "it lies as it lay");
+    bench.ups = None;
+    for folder in ["keys", "keys.copy"] {
+        std::fs::remove_dir_all(bench.folder.path().join(folder)).expect("removed");
+        std::fs::rename(bench.folder.path().join(format!("{folder}.away")), bench.folder.path().join(folder))
+            .expect("moved back");
+    }
+    bench.restart();
+    assert_eq!((state_of(&bench, "1.2.1"), state_of(&bench, "1.2.2")), ("SCHEDULED".into(), "SCHEDULED".into()));
+    assert_eq!(bench.ups().seals_about(HOME, &uid("1.9.1")).expect("read").len(), 1);
 }
