@@ -22,7 +22,7 @@ const PIECE_BYTES: usize = 32;
 /// Bytes an instance of a manifest costs besides.
 const INSTANCE_BYTES: usize = 512;
 /// Longest piece that is read as a whole where only a part of it is wanted first.
-const PIECE_MAX: u64 = 64 << 20;
+const PIECE_MAX: u64 = 16 << 20;
 /// Files kept open.
 const OPEN_MAX: u64 = 256;
 

@@ -102,6 +102,9 @@ impl Config {
         if !(1..=3).contains(&self.dicom.commitment_copies) {
             return refuse("dicom.commitment_copies", "between 1 and 3");
         }
+        if self.dicom.move_linger.0 > std::time::Duration::from_secs(5) {
+            return refuse("dicom.move_linger", "at most 5s: others may wait for the destination");
+        }
         if u32::try_from(self.dicom.request_max.0).is_err() {
             return refuse("dicom.request_max", "below 4GiB");
         }

@@ -16,6 +16,7 @@ use model::forward::Payload;
 use model::{AeTitle, Uid};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -88,7 +89,7 @@ impl Drop for Line<'_> {
 enum Trouble {
     /// It is this object's fault.
     Object(String),
-    /// It is being restored; again after so many seconds.
+    /// Its bytes are not at hand; again after so many seconds.
     Later(u32),
     /// The association ended while it was sent.
     Lost(String),
@@ -173,7 +174,7 @@ impl Forwarder {
                 }
                 Err(Trouble::Object(why)) => refused.push(why),
                 Err(Trouble::Later(seconds)) => {
-                    return Err(Outcome::Later(seconds.into(), "being restored from the cloud".into()));
+                    return Err(Outcome::Later(seconds.into(), "its bytes are not at hand now".into()));
                 }
                 Err(Trouble::Down(why)) => return Err(Outcome::Down(why)),
                 Err(Trouble::Lost(why)) => {
@@ -205,6 +206,16 @@ fn release(association: Requestor) {
     }
 }
 
+/// Why an object was not read: bytes that are away for a while come later, damaged ones do not.
+fn unread(error: &io::Error) -> Trouble {
+    let why = error.get_ref().and_then(|inner| inner.downcast_ref::<RetrieveError>());
+    match why {
+        Some(RetrieveError::Restoring { after }) => Trouble::Later(*after),
+        Some(RetrieveError::Unavailable { .. }) => Trouble::Later(u32::try_from(LOST_PAUSE).unwrap_or(u32::MAX)),
+        _ => Trouble::Object(format!("it cannot be read: {error}")),
+    }
+}
+
 fn store(parcel: &Parcel, object: &InstanceRow, association: &mut Requestor, room: &Arc<Room>) -> Result<(), Trouble> {
     let (class, stored) = (object.sop_class.as_str(), object.transfer_syntax.as_str());
     let mut offered = plan::decoded(stored).into_iter();
@@ -219,7 +230,7 @@ fn store(parcel: &Parcel, object: &InstanceRow, association: &mut Requestor, roo
     };
     let mut data = Outgoing::new(data, association.shape());
     // One that cannot be read must not cost those behind it their association.
-    data.read_ahead(room).map_err(|error| Trouble::Object(format!("it cannot be read: {error}")))?;
+    data.read_ahead(room).map_err(|error| unread(&error))?;
     let (sop_class, sop_instance) = (object.sop_class.clone(), object.sop_instance.clone());
     let object = Object { sop_class, sop_instance, originator: None };
     match association.store_outgoing(context, &object, data, &|| true) {
@@ -231,7 +242,7 @@ fn store(parcel: &Parcel, object: &InstanceRow, association: &mut Requestor, roo
             Fate::Completed | Fate::Warned => Ok(()),
             Fate::Failed(why) => Err(Trouble::Object(why)),
         },
-        Err(CallError::Unsent(error)) => Err(Trouble::Object(format!("it cannot be read: {error}"))),
+        Err(CallError::Unsent(error)) => Err(unread(&error)),
         // The association is gone with it; the object is tried again later.
         Err(error) => Err(Trouble::Lost(error.to_string())),
     }

@@ -79,13 +79,15 @@ impl<R: Receiver> Association<'_, R> {
     /// Ends what the last C-MOVE left open once the asker is silent for a moment.
     pub(crate) fn let_go_in_a_pause(&mut self) -> Result<(), End> {
         let Some(since) = self.rested.as_ref().map(Rested::since) else { return Ok(()) };
-        let left = self.options.move_linger.saturating_sub(since.elapsed());
-        let silent = !left.is_zero()
-            && !self.wire.has_read_ahead()
-            && self.wire.source().is_silent_for(left).map_err(End::Lost)?;
-        if (silent || left.is_zero())
-            && let Some(rested) = self.rested.take()
-        {
+        let mut left = self.options.move_linger.saturating_sub(since.elapsed());
+        while !left.is_zero() && !self.wire.source().is_draining() {
+            let pause = left.min(TICK);
+            if self.wire.has_read_ahead() || !self.wire.source().is_silent_for(pause).map_err(End::Lost)? {
+                return Ok(());
+            }
+            left = left.saturating_sub(pause);
+        }
+        if let Some(rested) = self.rested.take() {
             rested.release();
         }
         Ok(())
