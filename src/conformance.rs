@@ -206,6 +206,11 @@ fn limits(out: &mut String) {
             config.dicom.retrieve_objects_max.to_string(),
             "objects of one C-MOVE or C-GET",
         ),
+        (
+            "`dicom.retrieve_ahead_max`",
+            config.dicom.retrieve_ahead_max.to_string(),
+            "bytes that all C-MOVEs and C-GETs together read before they send them; 32 MiB of one object",
+        ),
         ("`http.connections_max`", config.http.connections_max.to_string(), "connections at one time"),
         ("`http.find_limit_max`", config.http.find_limit_max.to_string(), "rows of one answer"),
         ("`http.find_offset_max`", config.http.find_offset_max.to_string(), "largest `offset`"),

@@ -10,8 +10,12 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Bytes read from the store at once.
+/// Bytes read from the journal at once.
 const WINDOW: u64 = 512 * 1024;
+/// Pieces of the journal are checked whole: reading begins and ends with one where that costs nothing.
+const CHUNK: u64 = 64 * 1024;
+/// Bytes read at once from a pack at hand.
+const PACK_WINDOW: u64 = 1 << 20;
 /// The same where they come from the cloud: each read is a request there.
 const FAR_WINDOW: u64 = 8 << 20;
 /// Longest part of a data set that is read at once: every usual frame is one read, wherever it lies.
@@ -27,6 +31,7 @@ pub struct StoredFile {
     /// Bytes read at once; 0 until the first reading.
     step: u64,
     window: Vec<u8>,
+    /// Where the window begins in the file.
     window_at: u64,
 }
 
@@ -153,7 +158,8 @@ impl Archive {
         let far = |pack: PackId| matches!(self.index().pack(pack), Ok(Some(row)) if !row.hot);
         match &instance.home {
             Home::Pack { pack, .. } if self.tiers().cloud().is_some() && far(*pack) => FAR_WINDOW,
-            _ => WINDOW,
+            Home::Pack { .. } => PACK_WINDOW,
+            Home::Journal(_) => WINDOW,
         }
     }
 
@@ -184,21 +190,40 @@ impl StoredFile {
 
     /// The next bytes at the position, from the window.
     fn ahead(&mut self) -> io::Result<&[u8]> {
+        let at = self.base.saturating_add(self.position);
         let inside = |this: &Self| {
-            let skip = usize::try_from(this.position.checked_sub(this.window_at)?).ok()?;
+            let skip = usize::try_from(at.checked_sub(this.window_at)?).ok()?;
             (skip < this.window.len()).then_some(skip)
         };
         if inside(self).is_none() {
             if self.step == 0 {
                 self.step = self.archive.step_of(&self.instance);
             }
-            let end = self.len.min(self.position.saturating_add(self.step));
-            let range = self.base + self.position..self.base + end;
+            let range = self.span(at);
+            let begin = range.start;
             self.window = self.archive.read(&self.instance, range).map_err(io::Error::other)?;
-            self.window_at = self.position;
+            self.window_at = begin;
         }
         let skip = inside(self).unwrap_or(self.window.len());
         Ok(self.window.get(skip..).unwrap_or_default())
+    }
+
+    /// What is read at once for a place of the file: whole pieces of a pack, since one that lies in two readings is
+    /// decoded twice; whole chunks of the journal, and the rest where it is short.
+    pub(crate) fn span(&self, at: u64) -> Range<u64> {
+        let whole = self.base.saturating_add(self.len);
+        let end = at.saturating_add(self.step).min(whole);
+        match &self.instance.home {
+            Home::Pack { pack, slot } if end < whole => {
+                let close = self.archive.open_pack(*pack).ok().and_then(|pack| packs::close(&pack, *slot, at, end));
+                at..close.unwrap_or(end).min(whole)
+            }
+            Home::Journal(_) if self.step == WINDOW => {
+                let end = if whole - end < WINDOW / 2 { whole } else { end - end % CHUNK };
+                at - at % CHUNK..end
+            }
+            _ => at..end,
+        }
     }
 }
 

@@ -172,6 +172,7 @@ impl Archive {
         let (queue, health, journaled) = (Arc::new(FairQueue::new()), Arc::<Health>::default(), Arc::default());
         let ((facilities, sources), destinations) = (index.registry()?, index.destinations()?);
         let feed = keeper.as_ref().map(|keeper| keeper.feed());
+        let ups = crate::ups::Ups::open(&options, Arc::clone(tiers.keys()))?;
         let (turns, pipeline) = start_pipeline(&options, &journal, &index, &queue, &health, &journaled, feed)?;
         let archive = Arc::new(Self {
             budget: Budget::new(options.ingest_budget),
@@ -193,7 +194,7 @@ impl Archive {
             turns,
             commitments: crate::commitment::Commitments::load(&options.data),
             notices: crate::notices::Notices::load(&options.data),
-            ups: crate::ups::Ups::open(&options)?,
+            ups,
             registry: RwLock::new(Registry::new(facilities, sources).with(destinations)),
             health,
             draining: AtomicBool::new(false),

@@ -21,6 +21,8 @@ const MANIFEST_BYTES: u64 = 64 << 20;
 const PIECE_BYTES: usize = 32;
 /// Bytes an instance of a manifest costs besides.
 const INSTANCE_BYTES: usize = 512;
+/// Longest piece that is read as a whole where only a part of it is wanted first.
+const PIECE_MAX: u64 = 16 << 20;
 /// Files kept open.
 const OPEN_MAX: u64 = 256;
 
@@ -238,6 +240,23 @@ fn no_far() -> RetrieveError {
 
 fn missing(error: StoreError) -> RetrieveError {
     RetrieveError::Unavailable { what: format!("a pack is not at hand: {error}") }
+}
+
+/// Where a reading of an instance from `at` on best ends: with the last piece that ends by `end`, else with the one that
+/// lies there, unless that is very long.
+pub(crate) fn close(pack: &OpenPack, slot: u32, at: u64, end: u64) -> Option<u64> {
+    let instance = pack.instance(usize::try_from(slot).ok()?).ok()?;
+    let (mut close, mut best) = (0u64, None);
+    for piece in &instance.pieces {
+        close = close.saturating_add(piece.raw);
+        if close > end {
+            return best.or_else(|| (piece.raw <= PIECE_MAX).then_some(close));
+        }
+        if close > at {
+            best = Some(close);
+        }
+    }
+    best
 }
 
 /// Bytes of an instance that lies in a slot of a pack.

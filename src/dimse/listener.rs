@@ -9,6 +9,7 @@ use crate::half_open::{HalfOpen, Ticket};
 use crate::meter;
 use crate::negotiate::Rejection;
 use crate::options::Options;
+use crate::outgoing::Room;
 use crate::pdu::{self, AbortReason};
 use crate::receiver::Receiver;
 use crate::request::HEADER_BYTES;
@@ -66,6 +67,8 @@ pub(crate) struct Shared<R> {
     pub(crate) phase: Arc<Phase>,
     /// Objects that broke off while they were sent back.
     pub(crate) suspects: Suspects,
+    /// Memory for objects that are read before they are sent.
+    pub(crate) room: Arc<Room>,
     slots: Arc<Slots>,
     half_open: Arc<HalfOpen>,
     runtime: Handle,
@@ -106,6 +109,7 @@ impl Listener {
             receiver,
             phase: Arc::clone(&phase),
             suspects: Suspects::default(),
+            room: Room::new(options.retrieve_ahead_bytes_max),
             slots: Arc::clone(&slots),
             half_open: HalfOpen::new(&options),
             runtime: Handle::current(),

@@ -8,6 +8,7 @@ use model::attribute::key;
 use model::pack::{ColdCopy, PackFact};
 use model::{Caller, Digest, Fact, Home, Scope};
 use sha2::Digest as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use store::ReadAt;
@@ -354,4 +355,48 @@ fn parts_with_a_copy_elsewhere_are_never_written_anew() {
     let kept = parts.iter().find(|part| part.pack == copied.pack).expect("the part with a copy stays");
     assert_eq!((kept.instances, kept.sha256, kept.cold.is_some()), (1, copied.sha256, true));
     assert_eq!(parts.iter().map(|part| part.instances).sum::<u64>(), 5);
+}
+
+/// Reads the data set of the one object step by step; where each step ended in the file, and the bytes.
+fn steps(bench: &Bench) -> (InstanceRow, Vec<std::ops::Range<u64>>, Vec<u8>) {
+    let row = rows(bench).remove(0);
+    let (mut file, mut bytes, mut spans) = (bench.archive.data_set(&row), vec![0], Vec::new());
+    file.read_exact(&mut bytes).expect("read");
+    let mut at = u64::from(row.meta_len);
+    while at < row.file_len {
+        let span = file.span(at);
+        assert!(span.start <= at && at < span.end && span.end <= row.file_len, "{span:?} at {at}");
+        at = span.end;
+        spans.push(span);
+    }
+    file.read_to_end(&mut bytes).expect("read");
+    (row, spans, bytes)
+}
+
+#[test]
+fn an_object_is_read_in_whole_pieces_wherever_it_lies() {
+    let long = Object { pixels: 3 << 20, ..object(1, 1) };
+    let bench = Bench::new();
+    bench.store(&long).expect("stored");
+    let (row, spans, bytes) = steps(&bench);
+    assert!(row.home.journal().is_some() && spans.len() > 4 && bytes == long.bytes());
+    let whole = |place: u64| place.is_multiple_of(64 << 10) || place == row.file_len;
+    assert!(spans.iter().all(|span| whole(span.start) && whole(span.end)), "{spans:?}");
+
+    let bench = packing();
+    bench.store(&long).expect("stored");
+    until("packed", || rows(&bench).len() == 1 && all_packed(&bench));
+    let (row, spans, bytes) = steps(&bench);
+    assert!(bytes == long.bytes());
+    let Home::Pack { pack, slot } = row.home else { panic!("in the journal") };
+    let pack = bench.archive.open_pack(pack).expect("pack");
+    let pieces = &pack.instance(usize::try_from(slot).expect("small")).expect("instance").pieces;
+    let mut at = 0;
+    let end = |piece: &store::pack::Piece| {
+        at += piece.raw;
+        at
+    };
+    let ends: Vec<u64> = pieces.iter().map(end).collect();
+    assert!(pieces.iter().any(|piece| piece.raw > 2 << 20), "the frame is one piece: {pieces:?}");
+    assert!(spans.iter().all(|span| ends.contains(&span.end)), "{spans:?} {ends:?}");
 }
