@@ -144,7 +144,7 @@ fn steps_that_name_a_study_are_told_and_forgotten_with_their_keys() {
     // A reading that goes on and names a prior: it is not work on the prior alone, until it has ended.
     let mut reading = plan("P1");
     reading.insert("0020000D".into(), json!({"vr": "UI", "Value": ["1.9.2"]}));
-    let prior = json!({"vr": "SQ", "Value": [{"0020000D": {"vr": "UI", "Value": ["1.9.1"]}}]});
+    let prior = json!({"vr": "SQ", "Value": [{"0020000d": {"vr": "UI", "Value": ["1.9.1"]}}]});
     reading.insert("00404021".into(), prior);
     bench.ups().create(&Caller::demo(), HOME, Some(uid("1.2.5")), reading).expect("created");
     let seals = bench.ups().seals_about(HOME, &uid("1.9.1")).expect("read");
