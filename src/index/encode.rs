@@ -9,7 +9,7 @@ mod fold;
 mod layout;
 mod pack;
 
-pub(crate) use dates::{instance_dates, series_dates};
+pub(crate) use dates::{instance_dates, series_values};
 pub(crate) use fold::{Fold, Folded, fold_dates, folds};
 pub(crate) use layout::{layout, put_layout};
 pub(crate) use pack::{pack, pack_bytes, put_pack};

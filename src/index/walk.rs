@@ -18,6 +18,8 @@ const PAGE: usize = 500;
 pub(crate) const OF_SERIES: [AttrKey; 2] = [key::SERIES_DATE, key::PERFORMED_PROCEDURE_STEP_START_DATE];
 /// ... and where an instance does.
 pub(crate) const OF_INSTANCES: [AttrKey; 1] = [key::ACQUISITION_DATE];
+/// Where a series names its modality.
+pub(crate) const MODALITY: [AttrKey; 1] = [key::MODALITY];
 
 /// What a study holds besides its own row, as far as it decides when the study may go.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,6 +30,8 @@ pub struct Inside {
     pub first_received: Option<u64>,
     /// The dates its series and instances name (series, performed procedure step, acquisition) as written, each once.
     pub dates: BTreeSet<String>,
+    /// The modalities of all its series, those of which every image is rejected included: these are kept as long.
+    pub modalities: BTreeSet<String>,
     /// Bytes of the files that lie in packs.
     pub packed: u64,
     /// Bytes of packs on local disks.
@@ -45,6 +49,13 @@ impl Inside {
     pub(crate) fn date(&mut self, written: &str) {
         if !written.is_empty() && !self.dates.contains(written) {
             self.dates.insert(written.to_owned());
+        }
+    }
+
+    /// Takes in the modality of a series.
+    pub(crate) fn modality(&mut self, written: &str) {
+        if !written.is_empty() && !self.modalities.contains(written) {
+            self.modalities.insert(written.to_owned());
         }
     }
 
@@ -92,6 +103,7 @@ impl<I: Index + ?Sized> Look for ByName<'_, I> {
             let page = index.series_of(key, at.as_ref(), PAGE)?;
             for series in &page.rows {
                 inside.dates_of(&series.attributes, &OF_SERIES);
+                series.attributes.get(&key::MODALITY).into_iter().for_each(|written| inside.modality(written));
                 index.packs_of(&series.key)?.iter().for_each(|pack| inside.pack(bytes_of(pack)));
                 let mut at: Option<Cursor> = None;
                 loop {

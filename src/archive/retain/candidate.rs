@@ -9,6 +9,7 @@ use model::retention::{
     Candidate, Decision, LinkedRecord, PatientRef, PlanEntry, PlanId, RetentionFact, RuleSet, StudyFacts, StudyNow,
     StudyRef, StudyState, StudyVersion, TierBytes,
 };
+use std::collections::BTreeSet;
 
 /// What is known of a study.
 pub(super) struct Study {
@@ -78,6 +79,9 @@ impl Study {
         let mut study = Self::quick(state, row);
         let work = Work::of(&study.row, &inside);
         (study.work_ended, study.received_first, study.bytes) = (work.ended, work.received_first, work.bytes);
+        // An image that nobody is shown any more is kept as long as it would be otherwise.
+        let shown: Vec<String> = std::mem::take(&mut study.modalities);
+        study.modalities = inside.modalities.into_iter().chain(shown).collect::<BTreeSet<_>>().into_iter().collect();
         study.version = inside.version;
         study.destroyed_before = inside.buried.last().map(|buried| Date::of_ms(buried.at));
         let past = Past::of(inside.facts.into_iter().map(|(_, fact)| fact));

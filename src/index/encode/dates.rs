@@ -1,11 +1,11 @@
-//! Reads of a row only the dates it names and when it came in; everything else is passed over.
+//! Reads of a row only the dates it names, its modality and when it came in; everything else is passed over.
 //!
 //! Whoever looks at every study there is needs no more. What is passed over is not checked.
 //! Deliberately not here: the layouts, which [`super`] writes.
 
 use super::{Decoder, version};
 use crate::IndexError;
-use crate::walk::{OF_INSTANCES, OF_SERIES};
+use crate::walk::OF_INSTANCES;
 use model::AttrKey;
 
 /// Passes over attributes and gives the values of those that are wanted.
@@ -26,13 +26,13 @@ pub(super) fn pass_attributes(
     Ok(())
 }
 
-/// Gives the dates of a series.
-pub(crate) fn series_dates(bytes: &[u8], each: &mut dyn FnMut(&str)) -> Result<(), IndexError> {
+/// Gives the values of some attributes of a series.
+pub(crate) fn series_values(bytes: &[u8], wanted: &[AttrKey], each: &mut dyn FnMut(&str)) -> Result<(), IndexError> {
     let row = &mut Decoder::new("series", bytes);
     version(row)?;
     row.pass_uid()?;
     row.number()?;
-    pass_attributes(row, &OF_SERIES, each)
+    pass_attributes(row, wanted, each)
 }
 
 /// Gives the dates of an instance; tells when it came in.

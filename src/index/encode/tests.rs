@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::row::PackRow;
+use crate::walk::OF_SERIES;
 use model::attribute::key;
 use model::pack::ColdCopy;
 use model::{Frames, Layout, Lsn, Uid};
@@ -282,7 +283,7 @@ fn a_damaged_row_is_an_error_and_never_a_panic() {
         }
         let _ = (study(&row), series(&study_sample().key, &row), layout(&row));
         let _ = (instance(&series_sample().key, &row), pack(pack_sample(true).pack, &row));
-        let _ = (series_dates(&row, &mut |_| {}), instance_dates(&row, &mut |_| {}), pack_bytes(&row));
+        let _ = (series_values(&row, &OF_SERIES, &mut |_| {}), instance_dates(&row, &mut |_| {}), pack_bytes(&row));
     }
     assert!(matches!(study(&[5]), Err(IndexError::Newer { found: 5, known: 4 })));
     assert!(matches!(study(&[1]), Err(IndexError::Damaged { .. })));
@@ -398,7 +399,8 @@ fn what_is_read_in_passing_is_what_the_rows_say() {
     let dates = Attributes::from([(step, "20240202".to_owned()), (other, "20240203".to_owned())]);
     let row = SeriesRow { attributes: dates, ..series_sample() };
     found.clear();
-    series_dates(&encoded(|out| put_series(out, &row)), &mut |date| found.push(date.to_owned())).expect("a row");
+    let bytes = encoded(|out| put_series(out, &row));
+    series_values(&bytes, &OF_SERIES, &mut |date| found.push(date.to_owned())).expect("a row");
     assert_eq!(found, ["20240203", "20240202"]);
 
     for cold in [false, true] {

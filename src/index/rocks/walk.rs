@@ -9,6 +9,7 @@ use super::read::{Pair, Reader, Run, second};
 use super::retention::{facts_of, last_number, study_prefix};
 use super::tables::{Table, UidKind, unpair};
 use crate::row::{StudyKey, StudyRow};
+use crate::walk::{MODALITY, OF_SERIES};
 use crate::{IndexError, Inside, Look, encode};
 use model::retention::StudyVersion;
 
@@ -163,7 +164,8 @@ impl Look for Looks<'_> {
         self.series.to(&ordinal)?;
         while let Some((key, row)) = self.series.here(&ordinal)? {
             let (_, series) = unpair(Table::Series, key)?;
-            encode::series_dates(row, &mut |date| inside.date(date))?;
+            encode::series_values(row, &OF_SERIES, &mut |date| inside.date(date))?;
+            encode::series_values(row, &MODALITY, &mut |modality| inside.modality(modality))?;
             self.take_series(series, study.first_seq, &mut inside)?;
             self.series.step()?;
         }
