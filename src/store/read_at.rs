@@ -83,7 +83,7 @@ impl ReadAt for FileAt {
     fn read_at(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
         within(&range, self.len)?;
         let len = usize::try_from(range.end - range.start).map_err(|_| io::ErrorKind::UnexpectedEof)?;
-        let mut bytes = vec![0; len];
+        let mut bytes = room(len);
         self.file.read_exact_at(&mut bytes, range.start)?;
         Ok(bytes)
     }
@@ -91,6 +91,25 @@ impl ReadAt for FileAt {
     fn len(&self) -> u64 {
         self.len
     }
+}
+
+/// Where zeroed memory costs less than memory that is zeroed here.
+const LARGE: usize = 4 << 20;
+
+/// `len` zero bytes to read into.
+///
+/// An allocator that is asked for zeroed memory of some pages gives them back to the system and takes them anew: every
+/// processor's translations are flushed, and each page faults once more while the read fills it.
+/// Memory that has been used before and is zeroed here costs neither; of [`LARGE`] reads the zeroing would count.
+#[allow(clippy::slow_vector_initialization, reason = "the quick way is what this is here to avoid")]
+pub(crate) fn room(len: usize) -> Vec<u8> {
+    if len > LARGE {
+        return vec![0; len];
+    }
+    // Hidden from the optimiser, which would make one zeroed allocation of the two steps.
+    let mut bytes = std::hint::black_box(Vec::with_capacity(len));
+    bytes.resize(len, 0);
+    bytes
 }
 
 /// Refuses a range that does not lie within `len` bytes.
