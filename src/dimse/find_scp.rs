@@ -21,7 +21,8 @@ use model::facility::Letters;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-/// Rows of the first page: the first answer comes at once.
+/// Rows of the first page: the first answer comes at once. Each page is twice the one before, so that an asker who has
+/// enough and cancels has made the archive find at most about twice what it took.
 const PAGE_FIRST: usize = 8;
 /// Rows of later pages.
 const PAGE_MAX: usize = 512;
@@ -114,7 +115,7 @@ impl<R: Receiver> Association<'_, R> {
             }
             self.wire.source().send(&out).map_err(End::Lost)?;
             out.clear();
-            limit = limit.saturating_mul(4).min(PAGE_MAX);
+            limit = limit.saturating_mul(2).min(PAGE_MAX);
         }
     }
 
