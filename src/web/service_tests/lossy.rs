@@ -128,3 +128,21 @@ async fn what_is_not_compressed_with_loss_is_refused_with_its_reason() {
     let answer = service.get(&path, &named(J2K)).await;
     assert_eq!((answer.status, answer.content_type()), (StatusCode::OK, named(J2K).as_str()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signed_samples_are_refused_as_jpeg_baseline_and_had_otherwise() {
+    let service = Service::open();
+    let mut file = sample(GREY);
+    let sign = [0x28, 0, 0x03, 0x01, b'U', b'S', 2, 0, 0];
+    let at = file.windows(sign.len()).position(|bytes| bytes == sign).expect("Pixel Representation");
+    file[at + sign.len() - 1] = 1;
+    let path = url_of(&service.store("/dicom-web/studies", &[&file]).await);
+    let frame = format!("{path}/frames/1");
+    for (path, accept) in [(&path, named(BASELINE)), (&frame, format!("image/jpeg; transfer-syntax={BASELINE}"))] {
+        let refused = service.get(path, &accept).await;
+        assert_eq!(refused.status, StatusCode::NOT_ACCEPTABLE, "{path}");
+        let detail = refused.json()["detail"].as_str().map(str::to_owned).unwrap_or_default();
+        assert!(detail.contains("are signed"), "{detail}");
+    }
+    assert_eq!(service.get(&path, &named("1.2.840.10008.1.2.4.90")).await.status, StatusCode::OK);
+}
