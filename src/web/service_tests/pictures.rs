@@ -1,6 +1,12 @@
 //! Rendered images and thumbnails: forms, parameters, limits, and that a picture many ask for is made once.
 
 use super::*;
+use archive::Target;
+use archive::render::Wanted;
+use dataset::render::Encoding;
+use model::{Caller, Scope, Uid};
+use std::cell::Cell;
+use std::sync::mpsc;
 
 const CT: &str = "modality/ct-series/01.dcm";
 const MR: &str = "multiframe/emri_small.dcm";
@@ -225,6 +231,58 @@ async fn who_reads_slowly_keeps_nobody_from_their_pictures() {
     // Nothing of its body is read while the other one asks.
     assert_eq!(service.get(&format!("{}/rendered", paths[0]), ONE_JPEG).await.status, StatusCode::OK);
     drop(slow);
+}
+
+/// Makes a picture of one's own that takes the only place of the archive until something is sent.
+fn keep_the_place(service: &Service, path: &str) -> (mpsc::Sender<()>, std::thread::JoinHandle<()>) {
+    let uids: Vec<Uid> = path.split('/').filter_map(|part| Uid::parse(part).ok()).collect();
+    let [study, series, instance]: [Uid; 3] = uids.try_into().expect("the path of an instance");
+    let target = Target::Instance { study, series, instance };
+    let row = service.archive.select(&Caller::demo(), Scope::Shared, &target).expect("stored").instances.remove(0);
+    let (release, released) = mpsc::channel();
+    let (begins, begun) = mpsc::channel();
+    let archive = Arc::clone(&service.archive);
+    let keeper = std::thread::spawn(move || {
+        let asked = Cell::new(0);
+        let gone = || {
+            asked.set(asked.get() + 1);
+            if asked.get() == 2 {
+                begins.send(()).expect("awaited");
+                released.recv().expect("released");
+            }
+            false
+        };
+        archive.animated(&[(Arc::new(row), 1)], &Wanted::plain(Encoding::Gif), &gone).expect("a picture");
+    });
+    begun.recv().expect("it is being made");
+    (release, keeper)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_animation_gives_its_place_back_when_its_asker_has_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut options = archive::Options::new(folder.path().join("data"));
+    (options.segment_bytes, options.reserve_bytes, options.pictures.at_once) = (16 << 20, 1 << 20, 1);
+    let archive = Archive::open(options).expect("the archive opens");
+    let app = App::new(Arc::clone(&archive), Options::default(), Tokens::open());
+    let router = router(Arc::clone(&app));
+    let (service, paths) = filled(Service { router, archive, _folder: folder }, &[MR]).await;
+    let rendered = format!("{}/rendered", paths[0]);
+    let (release, keeper) = keep_the_place(&service, &paths[0]);
+    let request = Request::get(&rendered).header(header::ACCEPT, "image/gif").body(Body::empty()).expect("a request");
+    let asked = tokio::spawn(service.router.clone().oneshot(request));
+    // Its turn among the requests has come, that in the archive not.
+    while app.animations.available_permits() > 0 || app.pictures.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    asked.abort();
+    assert!(asked.await.is_err(), "the client is gone");
+    release.send(()).expect("awaited");
+    keeper.join().expect("no panic");
+    drop(app.animations.acquire().await.expect("the place is given back"));
+    let made = service.archive.pictures_made();
+    assert_eq!(service.get(&rendered, "image/gif").await.status, StatusCode::OK);
+    assert_eq!(service.archive.pictures_made(), made + 1, "nobody went on with it when nobody waited");
 }
 
 #[tokio::test(flavor = "multi_thread")]
