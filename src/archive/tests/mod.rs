@@ -17,7 +17,7 @@ mod packs;
 mod pictures;
 mod recover;
 mod rejecting;
-mod retain;
+pub(crate) mod retain;
 mod scrub;
 mod sealed;
 mod see;
