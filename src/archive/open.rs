@@ -273,6 +273,7 @@ impl Archive {
         self.begin_drain();
         self.stopping.store(true, Ordering::Relaxed);
         self.tiers.stop();
+        self.workers.lock().iter().for_each(|worker| worker.thread().unpark());
         join(&self.workers, deadline)?;
         self.queue.close();
         join(&self.pipeline, deadline)?;
