@@ -10,6 +10,7 @@ mod forward;
 mod import;
 mod keys;
 mod migrate;
+mod opened;
 mod retention;
 mod server;
 mod tiers;
@@ -17,7 +18,6 @@ mod work;
 
 use crate::cli::{Exit, Failure};
 use crate::config::Config;
-use archive::Archive;
 use model::facility::CharsetHint;
 use model::{Destination, Facility, FacilityCode, PackId, Source, Uid};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,7 @@ pub(crate) use keys::KeyRequest;
 pub(crate) use migrate::{
     DicomOther, MigrateRequest, Other as MigrateFrom, Report as MigrateReport, Tls as MigrateTls, WebOther,
 };
+pub(crate) use opened::Opened;
 pub(crate) use retention::{RetentionRequest, Target};
 pub(crate) use server::Server;
 pub(crate) use tiers::TierRequest;
@@ -42,8 +43,6 @@ const LINE_MAX: u64 = 16 << 20;
 const COMMANDS_MAX: usize = 8;
 /// A client must send its request within this time.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
-/// How long a command that opened the data directory itself waits for a clean end.
-const CLOSE_WITHIN: Duration = Duration::from_secs(60);
 
 /// What a command asks of the archive.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -213,7 +212,7 @@ pub(crate) enum Door {
     /// A server runs on the data directory.
     Server(client::Client),
     /// Nobody does: the command holds the directory's lock itself.
-    Own(Arc<Archive>),
+    Own(Opened),
 }
 
 /// Where the socket of a data directory lies.
@@ -233,8 +232,7 @@ impl Door {
             options.background = false;
             options.index_cache = options.index_cache.min(WALK_CACHE);
         }
-        let archive = Archive::open(options).map_err(|error| Failure::open(&config.data, error))?;
-        Ok(Self::Own(archive))
+        Ok(Self::Own(Opened::open(options)?))
     }
 
     /// The same for commands about what is there: a data directory that does not exist is not made.
@@ -260,9 +258,9 @@ impl Door {
     ) -> Result<serde_json::Value, Failure> {
         match self {
             Self::Server(client) => client.ask(request, stop, progress),
-            Self::Own(archive) => {
-                let answer = work::answer(&archive, request, stop, progress);
-                let closed = archive.close(CLOSE_WITHIN);
+            Self::Own(mut own) => {
+                let answer = work::answer(own.archive(), request, stop, progress);
+                let closed = own.close(opened::CLOSE_WITHIN);
                 let answer = answer?;
                 closed.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
                 Ok(answer)

@@ -7,9 +7,9 @@ mod metrics;
 
 use crate::cli::{Exit, Failure, remarks};
 use crate::config::Config;
-use crate::control::{self, socket_path};
-use archive::Archive;
+use crate::control::{self, Opened, socket_path};
 use archive::forward::dispatch::{Carriers, Dispatcher};
+use archive::{Archive, Readiness};
 use dimse::Listener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
@@ -33,7 +33,6 @@ const FILES_MIN: u64 = 4_096;
 
 /// Everything that runs, in the order it was started.
 struct Running {
-    archive: Arc<Archive>,
     dicom: Listener,
     http: Http,
     forwarding: Dispatcher,
@@ -65,16 +64,38 @@ pub(crate) fn run(config: &Config, hints: bool) -> Result<Exit, Failure> {
     raise_open_files();
     let recorded = metrics::start().map_err(|error| failed("metrics", &error))?;
     let runtime = runtime().map_err(|error| failed("threads", &error))?;
-    let archive = Archive::open(config.archive()).map_err(|error| Failure::open(&config.data, error))?;
-    let render = metrics::render(recorded, &archive);
-    let running = runtime.block_on(listen(config, archive, render))?;
-    announce(config, &running, hints)?;
-    runtime.block_on(stop_signal()).map_err(|error| failed("signals", &error))?;
-    let exit = runtime.block_on(stop(running, config.stop.within.0));
+    let mut opened = Opened::open(config.archive())?;
+    let render = metrics::render(recorded, opened.archive());
+    let exit = serve(config, hints, &runtime, &mut opened, render);
     // Its threads let the archive go: a process that ends while the index closes in one of them may end by an abort.
     // A blocking task that outlived its limit must not keep the process for long.
     runtime.shutdown_timeout(THREADS_END);
+    // Closed here wherever serving ended early.
+    drop(opened);
     exit
+}
+
+fn serve(
+    config: &Config,
+    hints: bool,
+    runtime: &Runtime,
+    opened: &mut Opened,
+    render: metrics::Render,
+) -> Result<Exit, Failure> {
+    let running = runtime.block_on(listen(config, opened.archive(), render))?;
+    announce(config, &running, &opened.archive().readiness(), hints)?;
+    runtime.block_on(stop_signal()).map_err(|error| failed("signals", &error))?;
+    let (begun, within) = (Instant::now(), config.stop.within.0);
+    let cut = runtime.block_on(stop(running, opened.archive(), within));
+    let left = within.saturating_sub(begun.elapsed()).max(CLOSE_AT_LEAST);
+    match opened.close(left) {
+        Ok(()) if cut == 0 => {
+            tracing::info!(took_ms = begun.elapsed().as_millis(), "stopped");
+            Ok(Exit::Done)
+        }
+        Ok(()) => Err(Failure::new(Exit::LateStop, format!("stopped; {cut} connections did not end in time"))),
+        Err(error) => Err(Failure::because(Exit::LateStop, &error)),
+    }
 }
 
 fn failed(what: &str, error: &dyn Error) -> Failure {
@@ -99,18 +120,18 @@ fn raise_open_files() {
     }
 }
 
-async fn listen(config: &Config, archive: Arc<Archive>, render: metrics::Render) -> Result<Running, Failure> {
+async fn listen(config: &Config, archive: &Arc<Archive>, render: metrics::Render) -> Result<Running, Failure> {
     let web = web::Options { metrics: render, ..config.web() };
     let server =
-        Server::bind(config.http.listen, web, Arc::clone(&archive)).await.map_err(|error| failed("http", &error))?;
-    let dicom = Listener::bind(config.dicom.listen, config.dimse(), Arc::clone(&archive))
+        Server::bind(config.http.listen, web, Arc::clone(archive)).await.map_err(|error| failed("http", &error))?;
+    let dicom = Listener::bind(config.dicom.listen, config.dimse(), Arc::clone(archive))
         .await
         .map_err(|error| failed("dicom", &error))?;
     let http = serve_http(server, config.stop.within.0);
-    let forwarding = forward(config, &archive)?;
+    let forwarding = forward(config, archive)?;
     let socket = socket_path(&config.data);
-    let control = control::Server::start(&socket, &archive).map_err(|error| failed("control socket", &error))?;
-    Ok(Running { archive, dicom, http, forwarding, control })
+    let control = control::Server::start(&socket, archive).map_err(|error| failed("control socket", &error))?;
+    Ok(Running { dicom, http, forwarding, control })
 }
 
 /// Begins to bring what waits to its destinations.
@@ -135,13 +156,12 @@ fn serve_http(server: Server, limit: Duration) -> Http {
     Http { address, stop, serving }
 }
 
-fn announce(config: &Config, running: &Running, hints: bool) -> Result<(), Failure> {
+fn announce(config: &Config, running: &Running, readiness: &Readiness, hints: bool) -> Result<(), Failure> {
     let (dicom, http) = (running.dicom.local_addr(), running.http.address);
     let dicom_tls = running.dicom.tls_addr();
     for remark in remarks(config) {
         tracing::warn!("{remark}");
     }
-    let readiness = running.archive.readiness();
     if !readiness.ready {
         tracing::error!(reasons = ?readiness.reasons, "started, but not ready");
     }
@@ -185,11 +205,11 @@ pub(crate) async fn stop_signal() -> io::Result<()> {
     Ok(())
 }
 
-/// Refuses new objects, lets open ones finish, closes the archive; a second signal cuts this short.
-async fn stop(running: Running, within: Duration) -> Result<Exit, Failure> {
-    let begun = Instant::now();
+/// Refuses new objects and lets open ones finish; a second signal cuts this short. Returns how many connections had to
+/// be cut.
+async fn stop(running: Running, archive: &Archive, within: Duration) -> usize {
     tracing::info!(within_secs = within.as_secs(), "stopping: open objects finish, new ones are refused");
-    let Running { archive, dicom, http, forwarding, control } = running;
+    let Running { dicom, http, forwarding, control } = running;
     archive.begin_drain();
     let sending = within.saturating_sub(CLOSE_AT_LEAST.min(within / 2));
     let sending = tokio::task::spawn_blocking(move || forwarding.shutdown(sending));
@@ -205,17 +225,7 @@ async fn stop(running: Running, within: Duration) -> Result<Exit, Failure> {
     if !sending.await.unwrap_or(false) {
         tracing::warn!("a delivery to another system does not end; it is made again after the next start");
     }
-    let left = within.saturating_sub(begun.elapsed()).max(CLOSE_AT_LEAST);
-    let closed = tokio::task::spawn_blocking(move || archive.close(left)).await;
-    match closed {
-        Ok(Ok(())) if cut == 0 => {
-            tracing::info!(took_ms = begun.elapsed().as_millis(), "stopped");
-            Ok(Exit::Done)
-        }
-        Ok(Ok(())) => Err(Failure::new(Exit::LateStop, format!("stopped; {cut} connections did not end in time"))),
-        Ok(Err(error)) => Err(Failure::because(Exit::LateStop, &error)),
-        Err(error) => Err(failed("closing the archive", &error)),
-    }
+    cut
 }
 
 /// Ends the edges until a time: DICOM first, while HTTP still reads and says that the archive drains.

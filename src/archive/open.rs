@@ -38,6 +38,8 @@ use store::{DataDir, Journal, JournalOptions, RealDisk};
 
 /// Progress of a long start is said this often.
 const SAY_EVERY: Duration = Duration::from_secs(10);
+/// How long threads that have begun may take to end where another does not begin.
+const GIVE_UP_WITHIN: Duration = Duration::from_secs(60);
 /// Batches the sequencer may run ahead of the sync.
 const BATCHES_AHEAD: usize = 2;
 
@@ -159,8 +161,23 @@ impl Archive {
         let journal = Arc::new(journal);
         let keeper = Keeper::open(&options, &journal, tiers.keys())?;
         let archive = Self::start(options, directory, Bytes { journal, facts, packs, keeper, tiers }, index)?;
-        archive.seed()?;
+        if let Err(error) = archive.begin() {
+            // No thread that has begun may outlive the refusal.
+            let _ = archive.close(GIVE_UP_WITHIN);
+            return Err(error);
+        }
         Ok(archive)
+    }
+
+    /// Begins what is done in the background.
+    fn begin(self: &Arc<Self>) -> Result<(), OpenError> {
+        if self.options.background {
+            for start in WORKERS {
+                let worker = start(self)?;
+                self.workers.lock().extend(worker);
+            }
+        }
+        self.seed()
     }
 
     fn start(
@@ -173,6 +190,8 @@ impl Archive {
         let ((facilities, sources), destinations) = (index.registry()?, index.destinations()?);
         let feed = keeper.as_ref().map(|keeper| keeper.feed());
         let ups = crate::ups::Ups::open(&options, Arc::clone(tiers.keys()))?;
+        let retention = Retention::load(index.as_ref())?;
+        let forwarding = crate::forward::Forwarding::open(&options, index.forwarding()?)?;
         let (turns, pipeline) = start_pipeline(&options, &journal, &index, &queue, &health, &journaled, feed)?;
         let archive = Arc::new(Self {
             budget: Budget::new(options.ingest_budget),
@@ -185,9 +204,9 @@ impl Archive {
             failing: Failing::default(),
             scrub: Scrub::default(),
             rewriting: RwLock::new(()),
-            retention: Retention::load(index.as_ref())?,
+            retention,
             registry_change: Mutex::new(()),
-            forwarding: crate::forward::Forwarding::open(&options, index.forwarding()?)?,
+            forwarding,
             journal,
             index,
             queue,
@@ -206,9 +225,6 @@ impl Archive {
             _directory: directory,
             options,
         });
-        if archive.options.background {
-            *archive.workers.lock() = start_workers(&archive)?;
-        }
         Ok(archive)
     }
 
@@ -257,6 +273,7 @@ impl Archive {
         self.begin_drain();
         self.stopping.store(true, Ordering::Relaxed);
         self.tiers.stop();
+        self.workers.lock().iter().for_each(|worker| worker.thread().unpark());
         join(&self.workers, deadline)?;
         self.queue.close();
         join(&self.pipeline, deadline)?;
@@ -396,28 +413,37 @@ fn start_pipeline(
         let _guard = watch.thread();
         committer.run();
     };
-    Ok((turns, vec![spawn("sequencer", sequence)?, spawn("committer", commit)?]))
+    let sequencer = spawn("sequencer", sequence)?;
+    match spawn("committer", commit) {
+        Ok(committer) => Ok((turns, vec![sequencer, committer])),
+        Err(error) => {
+            queue.close();
+            let _ = sequencer.join();
+            Err(error)
+        }
+    }
 }
 
-/// Starts what is done in the background.
-fn start_workers(archive: &Arc<Archive>) -> Result<Vec<JoinHandle<()>>, OpenError> {
-    let mut workers = vec![
-        worker::start_quiet(archive)?,
-        worker::start_flusher(archive)?,
-        packing::start(archive, 0)?,
-        packing::start(archive, 1)?,
-        packing::start_sweep(archive)?,
-        render::start_thumbnails(archive)?,
-        segments::start(archive)?,
-        scrub::start(archive)?,
-        tier::start_walk(archive)?,
-        tier::start_recalls(archive)?,
-        tier::start_locks(archive)?,
-        retain::start(archive)?,
-    ];
-    workers.extend(proof::start(archive)?.into_iter().chain([crate::ups::start_sweep(archive)?]));
-    Ok(workers)
-}
+/// Starts a thread that works in the background, where the archive has one of its kind.
+type StartWorker = fn(&Arc<Archive>) -> Result<Option<JoinHandle<()>>, OpenError>;
+
+/// What is done in the background.
+const WORKERS: [StartWorker; 14] = [
+    |archive| worker::start_quiet(archive).map(Some),
+    |archive| worker::start_flusher(archive).map(Some),
+    |archive| packing::start(archive, 0).map(Some),
+    |archive| packing::start(archive, 1).map(Some),
+    |archive| packing::start_sweep(archive).map(Some),
+    |archive| render::start_thumbnails(archive).map(Some),
+    |archive| segments::start(archive).map(Some),
+    |archive| scrub::start(archive).map(Some),
+    |archive| tier::start_walk(archive).map(Some),
+    |archive| tier::start_recalls(archive).map(Some),
+    |archive| tier::start_locks(archive).map(Some),
+    |archive| retain::start(archive).map(Some),
+    proof::start,
+    |archive| crate::ups::start_sweep(archive).map(Some),
+];
 
 impl Drop for Archive {
     fn drop(&mut self) {

@@ -7,7 +7,7 @@ use crate::commit::Ticket;
 use crate::error::RegistryError;
 use crate::open::Archive;
 use crate::sequence::Work;
-use model::facility::{AddressRange, CharsetHint, Letters};
+use model::facility::{AddressRange, CharsetHint};
 use model::{AeTitle, Caller, Certificate, Destination, Facility, FacilityCode, Fact, Role, Source};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -100,18 +100,8 @@ pub(crate) fn demo() -> (Facility, Source) {
         active_from: String::new(),
         active_to: String::new(),
     };
-    let source = Source {
-        id: "demo-loopback".into(),
-        facility: FacilityCode::DEMO,
-        called: None,
-        calling: None,
-        addresses: ["127.0.0.0/8", "::1"].iter().filter_map(|range| AddressRange::parse(range).ok()).collect(),
-        certificate: None,
-        charset: CharsetHint::Auto,
-        letters: Letters::Asked,
-        issuer: String::new(),
-        disabled: false,
-    };
+    let addresses = ["127.0.0.0/8", "::1"].iter().filter_map(|range| AddressRange::parse(range).ok()).collect();
+    let source = Source { addresses, ..Source::new("demo-loopback", FacilityCode::DEMO) };
     (facility, source)
 }
 

@@ -61,6 +61,9 @@ pub enum PictureError {
         /// What, and the limit's name.
         what: String,
     },
+    /// Nobody waits for it any more.
+    #[error("whoever asked for it has gone")]
+    Gone,
     /// The region asked for lies outside of the picture.
     #[error("{what}")]
     Region {

@@ -29,7 +29,7 @@ use model::retention::{HoldError, HoldTarget, PatientRef, PlanId, Refusal, Reten
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::JoinHandle;
 
 pub use correcting::{Changed, Correcting};
@@ -138,12 +138,14 @@ pub(crate) struct Retention {
     pub(crate) releasing: Mutex<()>,
     /// Held while bytes are destroyed.
     pub(crate) sweeping: Mutex<()>,
+    /// An operator asks for what is due: no pause is waited for.
+    pub(crate) sweep_now: AtomicBool,
     turns: Mutex<HashMap<PlanId, Turn>>,
     /// Facts recorded by this process: whatever waits looks again.
     changes: AtomicU64,
     /// A test takes every step itself.
     #[cfg(test)]
-    pub(crate) paused: std::sync::atomic::AtomicBool,
+    pub(crate) paused: AtomicBool,
 }
 
 impl Retention {
@@ -154,10 +156,11 @@ impl Retention {
             change: Mutex::new(()),
             releasing: Mutex::new(()),
             sweeping: Mutex::new(()),
+            sweep_now: AtomicBool::new(false),
             turns: Mutex::default(),
             changes: AtomicU64::new(0),
             #[cfg(test)]
-            paused: std::sync::atomic::AtomicBool::new(false),
+            paused: AtomicBool::new(false),
         })
     }
 }

@@ -176,8 +176,9 @@ impl Archive {
 
     fn make_frame(self: &Arc<Self>, row: &InstanceRow, number: u32, form: Form) -> Result<Vec<u8>, DecodeError> {
         let image = self.image(row)?;
-        if matches!(form, Form::Encoded(_)) {
+        if let Form::Encoded(target) = form {
             remade::encodable(&image)?;
+            lossy::suits(target, &image.format)?;
         }
         let frame = self.decode(&image, number)?;
         let cell = remade::cell(image.format.allocated);

@@ -102,9 +102,10 @@ fn copied(file: Option<&Path>, place: &Place) -> Result<Exit, Failure> {
 
 fn ask(place: &Place, request: KeyRequest) -> Result<Value, Failure> {
     let request = Request::Keys(request);
-    let door = Door::open_existing(&place.config()?, &request)?;
+    let (config, stop) = (place.config()?, stop_flag()?);
+    let door = Door::open_existing(&config, &request)?;
     let mut shown = Shown::new("shards");
-    let answer = door.ask(&request, &stop_flag()?, &mut |step| shown.step(step, "failed"));
+    let answer = door.ask(&request, &stop, &mut |step| shown.step(step, "failed"));
     shown.end();
     answer
 }

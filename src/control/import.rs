@@ -3,12 +3,12 @@
 //! Both files lie in `imports` inside the data directory, named after the facility and the paths, so that the same
 //! command goes on where it stopped. They hold file names, which may hold patient names: mode 0600.
 
+use super::work::registered;
 use super::{ImportRequest, Progress};
 use crate::cli::{Exit, Failure};
 use archive::import::{self, ImportOptions, Imported, Report};
 use archive::{Archive, StoredKind};
 use model::Source;
-use model::facility::Letters;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -30,10 +30,7 @@ pub(super) fn run(
     stop: &Arc<AtomicBool>,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Value, Failure> {
-    if !archive.facility_codes().contains(&wanted.facility) {
-        let what = format!("facility {} is not registered; add it first (khoanh sources add)", wanted.facility);
-        return Err(Failure::new(Exit::Usage, what));
-    }
+    registered(archive, wanted.facility)?;
     let folder = archive.options().data.join("imports");
     let failed = |error: io::Error| Failure::new(Exit::Failed, format!("{}: {error}", folder.display()));
     DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
@@ -96,16 +93,9 @@ fn private(path: &Path, truncate: bool) -> io::Result<File> {
 
 fn source(wanted: &ImportRequest) -> Source {
     Source {
-        id: format!("import-{}", wanted.facility),
-        facility: wanted.facility,
-        called: None,
-        calling: None,
-        addresses: Vec::new(),
-        certificate: None,
         charset: wanted.charset,
-        letters: Letters::Asked,
         issuer: wanted.issuer.clone(),
-        disabled: false,
+        ..Source::new(format!("import-{}", wanted.facility), wanted.facility)
     }
 }
 

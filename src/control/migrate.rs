@@ -13,6 +13,7 @@ mod tally;
 mod way;
 
 use super::Progress;
+use super::work::registered;
 use crate::cli::{Exit, Failure};
 use archive::Archive;
 use model::{Date, FacilityCode};
@@ -127,10 +128,7 @@ pub(super) fn run(
     stop: &Arc<AtomicBool>,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Value, Failure> {
-    if !archive.facility_codes().contains(&wanted.facility) {
-        let what = format!("facility {} is not registered; add it first (khoanh sources add)", wanted.facility);
-        return Err(Failure::new(Exit::Usage, what));
-    }
+    registered(archive, wanted.facility)?;
     let way: Box<dyn Way + '_> = match &wanted.from {
         Other::Dicom(other) => Box::new(dicom::DicomWay::new(archive, wanted.facility, other)?),
         Other::Web(other) => Box::new(dicomweb::WebWay::new(other)?),

@@ -6,7 +6,7 @@ use crate::cli::{Exit, Failure};
 use archive::backup::{BackupPlace, Wanted as WantedBackup};
 use archive::proof::Wanted;
 use archive::{Archive, RegistryError};
-use model::{Caller, Facility, Source};
+use model::{Caller, Facility, FacilityCode, Source};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -125,6 +125,15 @@ fn count(row: &index::Count) -> Value {
         "bytes": row.bytes,
         "last_received": row.last_received,
     })
+}
+
+/// Whether objects can be taken in for a facility.
+pub(super) fn registered(archive: &Archive, facility: FacilityCode) -> Result<(), Failure> {
+    if archive.facility_codes().contains(&facility) {
+        return Ok(());
+    }
+    let what = format!("facility {facility} is not registered; add it first (khoanh sources add)");
+    Err(Failure::new(Exit::Usage, what))
 }
 
 /// Facilities first, because a source names one. Every entry is durable by itself: what stands before a refused

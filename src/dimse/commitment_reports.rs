@@ -31,7 +31,9 @@ pub(crate) fn run<R: Receiver>(receiver: &R, options: &Options, phase: &Arc<Phas
             if phase.is_draining() {
                 return;
             }
-            let Some(destination) = receiver.destination(&source(&commitment), &commitment.calling) else { continue };
+            // As far as the registry of destinations looks at it.
+            let source = Source::new(commitment.source.clone(), commitment.facility);
+            let Some(destination) = receiver.destination(&source, &commitment.calling) else { continue };
             let rest = resting.get(&commitment.calling).copied();
             if rest.is_some_and(|(until, _)| Instant::now() < until) {
                 continue;
@@ -50,22 +52,6 @@ pub(crate) fn run<R: Receiver>(receiver: &R, options: &Options, phase: &Arc<Phas
                 }
             }
         }
-    }
-}
-
-/// The source as far as the registry of destinations looks at it.
-fn source(commitment: &Commitment) -> Source {
-    Source {
-        id: commitment.source.clone(),
-        facility: commitment.facility,
-        called: None,
-        calling: None,
-        addresses: Vec::new(),
-        certificate: None,
-        charset: model::facility::CharsetHint::Auto,
-        letters: model::facility::Letters::Asked,
-        issuer: String::new(),
-        disabled: false,
     }
 }
 

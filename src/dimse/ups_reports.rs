@@ -43,7 +43,7 @@ pub(crate) fn run<R: Receiver>(receiver: &R, options: &Options, phase: &Arc<Phas
             if calls.len() >= AT_ONCE || phase.is_draining() {
                 break;
             }
-            let Some(destination) = receiver.destination(&source(facility), &title) else { continue };
+            let Some(destination) = receiver.destination(&Source::new("", facility), &title) else { continue };
             let rests =
                 resting.lock().get(&(facility, title.clone())).is_some_and(|(until, _)| Instant::now() < *until);
             let Some(channel) = Some(()).filter(|()| !rests).and_then(|()| ups.listen_if_free(facility, &title)) else {
@@ -82,22 +82,6 @@ fn settle(resting: &Resting, key: Key, destination: &Destination, told: Result<u
             tracing::warn!(%error, to, seconds, "events of procedure steps cannot be told, again later");
             resting.insert(key, (Instant::now() + rest, rest));
         }
-    }
-}
-
-/// A source of a facility, as far as the registry of destinations looks at it.
-fn source(facility: FacilityCode) -> Source {
-    Source {
-        id: String::new(),
-        facility,
-        called: None,
-        calling: None,
-        addresses: Vec::new(),
-        certificate: None,
-        charset: model::facility::CharsetHint::Auto,
-        letters: model::facility::Letters::Asked,
-        issuer: String::new(),
-        disabled: false,
     }
 }
 

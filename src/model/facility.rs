@@ -200,6 +200,22 @@ pub struct Source {
 }
 
 impl Source {
+    /// A source of a facility that is told by nothing yet.
+    pub fn new(id: impl Into<String>, facility: FacilityCode) -> Self {
+        Self {
+            id: id.into(),
+            facility,
+            called: None,
+            calling: None,
+            addresses: Vec::new(),
+            certificate: None,
+            charset: CharsetHint::Auto,
+            letters: Letters::Asked,
+            issuer: String::new(),
+            disabled: false,
+        }
+    }
+
     /// How exactly this source names a peer, or none when it does not match at all.
     ///
     /// The most exact source wins: a bound certificate counts most, then calling AE title,

@@ -17,5 +17,6 @@ pub mod names;
 pub mod object;
 pub mod pixels;
 pub mod process;
+pub mod rules;
 pub mod server;
 pub mod study;

@@ -144,6 +144,19 @@ impl Call {
         let archive = Arc::clone(&self.app.archive);
         tokio::task::spawn_blocking(move || work(&archive)).await.map_err(Problem::task)?
     }
+
+    /// The same for work that takes long: it can ask whether the client has gone, and should end then.
+    pub(crate) async fn blocking_while_asked<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Archive>, &dyn Fn() -> bool) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        // A request whose connection ends is dropped, and this with it.
+        let asker = Arc::new(());
+        let asked = Arc::downgrade(&asker);
+        let done = self.blocking(move |archive| work(archive, &|| asked.strong_count() == 0)).await;
+        drop(asker);
+        done
+    }
 }
 
 /// The router of the whole service.

@@ -193,6 +193,8 @@ impl From<PictureError> for Problem {
             PictureError::Retrieve(error) => error.into(),
             PictureError::NoPixels | PictureError::NoFrame { .. } => Self::new(Kind::NotFound, detail).at("path"),
             PictureError::Unsupported { .. } | PictureError::TooLarge { .. } => Self::new(Kind::NotAcceptable, detail),
+            // Nobody reads it.
+            PictureError::Gone => Self::new(Kind::Unavailable, detail),
             PictureError::Region { .. } => Self::new(Kind::BadRequest, detail).at("query parameter viewport"),
         }
     }

@@ -82,6 +82,17 @@ impl Service {
         self.post(path, &content_type, multipart(files)).await
     }
 
+    /// Stores files of the shared test data, and gives the path of each.
+    async fn filled(self, names: &[&str]) -> (Self, Vec<String>) {
+        let mut paths = Vec::new();
+        for name in names {
+            let stored = self.store("/dicom-web/studies", &[&sample(name)]).await;
+            assert_eq!(stored.status, StatusCode::OK, "{name}: {:?}", stored.body);
+            paths.push(stored.stored_path());
+        }
+        (self, paths)
+    }
+
     async fn post(&self, path: &str, content_type: &str, body: impl Into<Body>) -> Answer {
         let request =
             Request::post(path).header(header::HOST, "archive.test").header(header::CONTENT_TYPE, content_type);
@@ -90,6 +101,12 @@ impl Service {
 }
 
 impl Answer {
+    /// The path of the first object that was stored.
+    fn stored_path(&self) -> String {
+        let url = self.json().pointer("/00081199/Value/0/00081190/Value/0").and_then(|v| v.as_str().map(str::to_owned));
+        url.expect("a URL").replace("http://archive.test", "")
+    }
+
     fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).expect("JSON")
     }

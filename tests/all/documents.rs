@@ -1,5 +1,8 @@
 //! What the documents promise about themselves: links lead somewhere, one sentence per line, ADRs numbered.
 
+#[path = "documents/commands.rs"]
+mod commands;
+
 use crate::tidy::{files, repository};
 use std::collections::BTreeSet;
 use std::fs;

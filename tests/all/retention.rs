@@ -16,31 +16,11 @@ const SEED: u64 = 0x7E4A;
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// The usual term is ten years, children stay twenty.
-const RULES: &str = r#"
-version = 4
-default = "USUAL"
-
-[[class]]
-id = "USUAL"
-vi = "Thông thường"
-en = "Usual"
-law = "none"
-term = "10 years"
-
-[[class]]
-id = "CHILD"
-vi = "Trẻ em"
-en = "Children"
-law = "none"
-term = "20 years"
-
-[[rule]]
-id = "children"
-class = "CHILD"
-vi = "Trẻ em lưu lâu hơn"
-en = "Children stay longer"
-age_below = 16
-"#;
+fn rules() -> String {
+    let classes = [("USUAL", "10 years"), ("CHILD", "20 years")];
+    let children = "class = \"CHILD\"\nvi = \"Trẻ em lưu lâu hơn\"\nen = \"Children stay longer\"\nage_below = 16\n";
+    format!("{}\n[[rule]]\nid = \"children\"\n{children}", testkit::rules::file(4, &classes))
+}
 
 /// A folder with data directory, rules and configuration.
 struct Yard {
@@ -57,11 +37,11 @@ impl Yard {
 
     fn quiet_after(undo_days: u16, quiet_after: &str) -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        let (rules, config) = (folder.path().join("rules.toml"), folder.path().join("khoanh.toml"));
-        fs::write(&rules, RULES).expect("rules");
+        let (file, config) = (folder.path().join("rules.toml"), folder.path().join("khoanh.toml"));
+        fs::write(&file, rules()).expect("rules");
         let text = format!(
             "[index]\nquiet_after = \"{quiet_after}\"\n[retention]\nrules = {:?}\nundo_days = {undo_days}\nstudies_per_second = 1000\n",
-            rules.to_str().expect("UTF-8")
+            file.to_str().expect("UTF-8")
         );
         fs::write(&config, text).expect("configuration");
         let files = folder.path().join("files");

@@ -54,6 +54,19 @@ fn a_second_server_on_the_same_data_is_refused() {
 }
 
 #[test]
+fn a_start_that_finds_a_port_taken_is_a_failure_and_closes_what_it_opened() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("bound").to_string();
+    for (dicom, http) in [("127.0.0.1:0", taken.as_str()), (taken.as_str(), "127.0.0.1:0")] {
+        let said = expect_exit(&run(&data, &["serve", "--dicom", dicom, "--http", http]), 1);
+        assert!(said.contains(&taken), "{said}");
+    }
+    expect_exit(&run(&data, &["verify"]), 0);
+}
+
+#[test]
 fn an_older_program_refuses_newer_data_and_changes_nothing() {
     let folder = folder();
     let data = folder.path().join("data");

@@ -283,6 +283,21 @@ fn only_the_index_names_its_engine() {
 }
 
 #[test]
+fn the_program_opens_its_archive_by_the_handle_that_closes_it() {
+    let handle = Path::new("src/control/opened.rs");
+    let (mut offences, mut found) = (Vec::new(), false);
+    for (path, text) in shipped() {
+        let opens = blank_comments_and_strings(&text).contains("Archive::open(");
+        found |= opens && path == handle;
+        if opens && path != handle && !path.starts_with("src/archive") {
+            offences.push(path.display().to_string());
+        }
+    }
+    assert!(found, "{} opens no archive", handle.display());
+    assert_none("an archive that is opened and not closed on every way out", &offences);
+}
+
+#[test]
 fn nothing_names_a_machine() {
     // Put together here so that this file does not name them either.
     let words = [concat!("/ro", "ot/"), concat!("/wo", "rk/"), concat!("/ho", "me/")];

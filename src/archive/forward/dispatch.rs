@@ -75,7 +75,8 @@ pub struct Carriers {
 /// The running threads.
 pub struct Dispatcher {
     shared: Arc<Shared>,
-    thread: JoinHandle<()>,
+    /// Taken when it is shut down.
+    thread: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -93,25 +94,42 @@ impl Dispatcher {
         let shared = Arc::new(Shared { archive: Arc::clone(archive), carriers, stop: AtomicBool::new(false) });
         let working = Arc::clone(&shared);
         let thread = spawn("forward", move || run(&working))?;
-        Ok(Self { shared, thread })
+        Ok(Self { shared, thread: Some(thread) })
     }
 
     /// Ends the deliveries under way; what was not taken is brought after the next start. False when a thread still
     /// runs after `limit`.
-    pub fn shutdown(self, limit: Duration) -> bool {
+    pub fn shutdown(mut self, limit: Duration) -> bool {
         let until = Instant::now() + limit;
-        self.shared.stop.store(true, Ordering::SeqCst);
-        self.thread.thread().unpark();
-        while !self.thread.is_finished() {
-            // A delivery that was just beginning must hear it too.
-            self.shared.carriers.dicom.stop();
-            self.shared.carriers.stow.stop();
+        let Some(thread) = self.thread.take() else { return true };
+        self.shared.end(&thread);
+        while !thread.is_finished() {
             if Instant::now() >= until {
                 return false;
             }
             std::thread::sleep(ENDING_PACE);
+            // A delivery that was just beginning must hear it too.
+            self.shared.end(&thread);
         }
-        self.thread.join().is_ok()
+        thread.join().is_ok()
+    }
+}
+
+impl Drop for Dispatcher {
+    /// Its threads end without being waited for, and let the archive go.
+    fn drop(&mut self) {
+        if let Some(thread) = &self.thread {
+            self.shared.end(thread);
+        }
+    }
+}
+
+impl Shared {
+    fn end(&self, thread: &JoinHandle<()>) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.carriers.dicom.stop();
+        self.carriers.stow.stop();
+        thread.thread().unpark();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Frames one after the other: those of an instance, or the images of a series in viewing order.
 //!
 //! Bounded by `pictures.frames_max`, `pictures.pixels_max` and `pictures.animation_time`; one frame is in memory at a
-//! time, besides the animation itself.
+//! time, besides the animation itself. It ends at the next frame when whoever asked has gone.
 
 use super::source::Source;
 use super::{Annotation, FRAME_TIME, PictureError, Wanted};
@@ -37,6 +37,13 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// When the making ends early.
+#[derive(Clone, Copy)]
+struct End<'a> {
+    until: Instant,
+    gone: &'a dyn Fn() -> bool,
+}
+
 /// What all frames have in common.
 struct Common {
     size: (u32, u32),
@@ -59,11 +66,17 @@ impl Archive {
         Ok(rows.into_iter().map(|row| (Arc::new(row), 1)).collect())
     }
 
-    /// Frames one after the other as an animated GIF; those of another size than the largest lie in its middle.
+    /// Frames one after the other as an animated GIF; those of another size than the largest lie in its middle. `gone`
+    /// says that nobody waits for it any more.
     ///
     /// # Errors
     /// [`PictureError`].
-    pub fn animated(self: &Arc<Self>, frames: &[Shown], wanted: &Wanted) -> Result<Arc<Vec<u8>>, PictureError> {
+    pub fn animated(
+        self: &Arc<Self>,
+        frames: &[Shown],
+        wanted: &Wanted,
+        gone: &dyn Fn() -> bool,
+    ) -> Result<Arc<Vec<u8>>, PictureError> {
         let (first, _) = frames.first().ok_or(PictureError::NoPixels)?;
         let most = self.options().pictures.frames_max;
         if u32::try_from(frames.len()).unwrap_or(u32::MAX) > most {
@@ -77,33 +90,50 @@ impl Archive {
             digest.update(number.to_le_bytes());
         }
         let name = format!("gif {}", model::Digest(digest.finalize().into()));
-        self.once(self.picture_key(first, &name, wanted), || {
-            let until = Instant::now() + self.options().pictures.animation_time;
-            let mut reader = Reader { archive: self, last: None };
-            let common = self.common(&mut reader, frames, &wanted.how, until)?;
-            let step = reader.of(first)?.description().frame_time().unwrap_or(FRAME_TIME);
-            let mut how = Options { range: common.range, ..wanted.how.clone() };
-            let (mut animation, mut shown) = (None, 0_u64);
-            for (row, number) in frames {
-                if wanted.annotation != Annotation::default() && row.seq != first.seq {
-                    how.labels = self.labelled(row, wanted)?.how.labels;
-                }
-                let picture = reader.of(row)?.picture(*number, &how)?;
-                // What a presentation state displays is known from its picture alone.
-                let own = (picture.width, picture.height);
-                let size = if how.presentation.is_some() { own } else { common.size };
-                let mut begun = match animation.take() {
-                    Some(begun) => begun,
-                    None => Animation::new(size, frames.len() > 1, step)?,
-                };
-                begun.push(&picture)?;
-                shown = shown.saturating_add(u64::try_from(picture.bytes.len()).unwrap_or(u64::MAX));
-                self.in_bounds(shown, begun.size())?;
-                animation = Some(begun);
-                self.in_time(until)?;
+        while !gone() {
+            let end = End { until: Instant::now() + self.options().pictures.animation_time, gone };
+            let key = self.picture_key(first, &name, wanted);
+            match self.once(key, || self.frame_by_frame(frames, wanted, end)) {
+                // Another asker was served, and has gone: this one has not.
+                Err(PictureError::Gone) => {}
+                made => return made,
             }
-            Ok(animation.ok_or(PictureError::NoPixels)?.finish()?)
-        })
+        }
+        Err(PictureError::Gone)
+    }
+
+    /// Makes the animation.
+    fn frame_by_frame(
+        self: &Arc<Self>,
+        frames: &[Shown],
+        wanted: &Wanted,
+        end: End<'_>,
+    ) -> Result<Vec<u8>, PictureError> {
+        let (first, _) = frames.first().ok_or(PictureError::NoPixels)?;
+        let mut reader = Reader { archive: self, last: None };
+        let common = self.common(&mut reader, frames, &wanted.how, end)?;
+        let step = reader.of(first)?.description().frame_time().unwrap_or(FRAME_TIME);
+        let mut how = Options { range: common.range, ..wanted.how.clone() };
+        let (mut animation, mut shown) = (None, 0_u64);
+        for (row, number) in frames {
+            if wanted.annotation != Annotation::default() && row.seq != first.seq {
+                how.labels = self.labelled(row, wanted)?.how.labels;
+            }
+            let picture = reader.of(row)?.picture(*number, &how)?;
+            // What a presentation state displays is known from its picture alone.
+            let own = (picture.width, picture.height);
+            let size = if how.presentation.is_some() { own } else { common.size };
+            let mut begun = match animation.take() {
+                Some(begun) => begun,
+                None => Animation::new(size, frames.len() > 1, step)?,
+            };
+            begun.push(&picture)?;
+            shown = shown.saturating_add(u64::try_from(picture.bytes.len()).unwrap_or(u64::MAX));
+            self.in_bounds(shown, begun.size())?;
+            animation = Some(begun);
+            self.goes_on(end)?;
+        }
+        Ok(animation.ok_or(PictureError::NoPixels)?.finish()?)
     }
 
     /// Looks at every frame before the first is shown: how large the largest is, and which values some of them have.
@@ -112,7 +142,7 @@ impl Archive {
         reader: &mut Reader<'_>,
         frames: &[Shown],
         how: &Options,
-        until: Instant,
+        end: End<'_>,
     ) -> Result<Common, PictureError> {
         let most = self.options().pictures.pixels_max.saturating_mul(PICTURES);
         let count = u64::try_from(frames.len()).unwrap_or(u64::MAX);
@@ -128,7 +158,7 @@ impl Archive {
             if at.is_multiple_of(step) {
                 range = wider(range, source.range(*number)?);
             }
-            self.in_time(until)?;
+            self.goes_on(end)?;
         }
         Ok(Common { size, range })
     }
@@ -140,8 +170,12 @@ impl Archive {
         if few { Ok(()) } else { Err(too_many()) }
     }
 
-    fn in_time(&self, until: Instant) -> Result<(), PictureError> {
-        if Instant::now() < until {
+    /// Whether the next frame is wanted.
+    fn goes_on(&self, end: End<'_>) -> Result<(), PictureError> {
+        if (end.gone)() {
+            return Err(PictureError::Gone);
+        }
+        if Instant::now() < end.until {
             return Ok(());
         }
         let most = self.options().pictures.animation_time.as_secs();

@@ -38,9 +38,10 @@ pub struct Sweep {
 pub(super) struct Rest(Option<Instant>);
 
 impl Rest {
-    /// Sweeps if something waits and the last try is long enough ago.
+    /// Sweeps if something waits and the last try is long enough ago, or an operator asks for it.
     pub(super) fn sweep(&mut self, archive: &Arc<Archive>) {
-        if self.0.is_some_and(|until| until > Instant::now()) {
+        let asked = archive.retention().sweep_now.swap(false, Ordering::Relaxed);
+        if !asked && self.0.is_some_and(|until| until > Instant::now()) {
             return;
         }
         self.0 = None;
@@ -143,5 +144,23 @@ impl Archive {
     /// Whether the archive does not stop: what is left is done after the next start.
     fn go_on(&self) -> Result<(), RetainError> {
         if self.stopping().load(Ordering::Relaxed) { Err(RetainError::Interrupted) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::Bench;
+
+    #[test]
+    fn whoever_asks_for_what_is_due_waits_for_no_pause() {
+        let bench = Bench::with(|options| options.background = false);
+        let later = Instant::now() + Duration::from_secs(3_600);
+        let mut rest = Rest(Some(later));
+        rest.sweep(&bench.archive);
+        assert_eq!(rest.0, Some(later), "it rests");
+        bench.archive.tier_run(true).expect("begun");
+        rest.sweep(&bench.archive);
+        assert_eq!(rest.0, None, "it was tried");
     }
 }

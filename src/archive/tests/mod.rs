@@ -17,7 +17,7 @@ mod packs;
 mod pictures;
 mod recover;
 mod rejecting;
-mod retain;
+pub(crate) mod retain;
 mod scrub;
 mod sealed;
 mod see;
@@ -73,17 +73,7 @@ impl Object {
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut text = |tag: (u16, u16), vr: &[u8; 2], value: &str| {
-            let mut value = value.as_bytes().to_vec();
-            if value.len() % 2 == 1 {
-                value.push(if vr == b"UI" { 0 } else { b' ' });
-            }
-            out.extend(tag.0.to_le_bytes());
-            out.extend(tag.1.to_le_bytes());
-            out.extend(vr);
-            out.extend(u16::try_from(value.len()).expect("short").to_le_bytes());
-            out.extend(value);
-        };
+        let mut text = |tag: (u16, u16), vr: &[u8; 2], value: &str| short(tag, vr, value, &mut out);
         text((8, 0x16), b"UI", CT);
         text((8, 0x18), b"UI", &self.sop);
         text((8, 0x20), b"DA", "20260102");
@@ -112,6 +102,19 @@ impl Object {
         out.resize(out.len() + self.pixels, self.fill);
         out
     }
+}
+
+/// Writes an element of text with a short length, explicit VR little endian.
+pub(crate) fn short(tag: (u16, u16), vr: &[u8; 2], value: &str, out: &mut Vec<u8>) {
+    let mut value = value.as_bytes().to_vec();
+    if value.len() % 2 == 1 {
+        value.push(if vr == b"UI" { 0 } else { b' ' });
+    }
+    out.extend(tag.0.to_le_bytes());
+    out.extend(tag.1.to_le_bytes());
+    out.extend(vr);
+    out.extend(u16::try_from(value.len()).expect("short").to_le_bytes());
+    out.extend(value);
 }
 
 /// An archive in a folder of its own.

@@ -2,13 +2,16 @@
 
 use super::decode::{EXPLICIT_BE, EXPLICIT_LE, data_set, decode, native, store};
 use super::{Bench, uid};
-use crate::render::Wanted;
+use crate::render::{PictureError, Shown, Wanted};
 use crate::{InstanceRow, Target};
 use dataset::json::Parts;
 use dataset::pixels::Words;
 use dataset::render::{Description, Encoding, Options, Presentation};
 use model::{Caller, Scope};
+use std::cell::Cell;
 use std::io::Read;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 fn row(bench: &Bench, sop: &str) -> InstanceRow {
     let target = Target::Instance { study: uid("1.2.7"), series: uid("1.2.7.1"), instance: uid(sop) };
@@ -128,4 +131,68 @@ fn real_numbers_are_shown_between_their_smallest_and_their_largest() {
     let bytes = [[255, 64].as_slice(), &[0; 14]].concat();
     store(&bench, "1.2.7.1.4", EXPLICIT_LE, &data_set("1.2.7.1.4", false, 1, (8, 8), &native(false, b"OB", &bytes)));
     assert_eq!(shown(&bench, "1.2.7.1.2", 1, own()), shown(&bench, "1.2.7.1.4", 1, own()), "no number is black");
+}
+
+/// Two frames of an instance, again and again.
+fn moving(bench: &Bench) -> Vec<Shown> {
+    let value: Vec<u8> = cells(|_| false).iter().flat_map(|cell| cell.to_le_bytes()).collect();
+    store(bench, "1.2.7.1.1", EXPLICIT_LE, &data_set("1.2.7.1.1", false, 2, (16, 12), &native(false, b"OW", &value)));
+    let row = Arc::new(row(bench, "1.2.7.1.1"));
+    (0..50).map(|at| (Arc::clone(&row), at % 2 + 1)).collect()
+}
+
+#[test]
+fn an_animation_ends_at_the_next_frame_when_its_asker_has_gone() {
+    let bench = Bench::new();
+    let (frames, wanted) = (moving(&bench), Wanted::plain(Encoding::Gif));
+    // While the frames are looked at, and while they are shown.
+    for stays in [10, 60] {
+        let asked = Cell::new(0);
+        let gone = || {
+            asked.set(asked.get() + 1);
+            asked.get() > stays
+        };
+        assert_eq!(bench.archive.animated(&frames, &wanted, &gone), Err(PictureError::Gone));
+        assert_eq!(asked.get(), stays + 2, "nothing more was made for it, nor begun anew");
+    }
+    let whole = bench.archive.animated(&frames, &wanted, &|| false);
+    assert!(whole.is_ok_and(|bytes| bytes.starts_with(b"GIF89a")), "whoever asks next gets it");
+}
+
+#[test]
+fn who_waits_for_the_animation_of_one_who_has_gone_is_served() {
+    let bench = Bench::new();
+    let (frames, wanted) = (moving(&bench), Wanted::plain(Encoding::Gif));
+    let (archive, frames, wanted) = (&bench.archive, frames.as_slice(), &wanted);
+    let (begins, begun) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let first = scope.spawn(move || {
+            let asked = Cell::new(0);
+            let gone = || {
+                asked.set(asked.get() + 1);
+                if asked.get() == 2 {
+                    begins.send("making").expect("awaited");
+                    released.recv().expect("released");
+                }
+                asked.get() >= 2
+            };
+            archive.animated(frames, wanted, &gone)
+        });
+        assert_eq!(begun.recv(), Ok("making"));
+        let (asks, asking) = mpsc::channel();
+        let second = scope.spawn(move || {
+            let gone = || {
+                // Nobody listens any more when it asks again.
+                let _ = asks.send(());
+                false
+            };
+            archive.animated(frames, wanted, &gone)
+        });
+        asking.recv().expect("it asks");
+        drop(asking);
+        release.send(()).expect("it waits");
+        assert_eq!(first.join().expect("no panic"), Err(PictureError::Gone));
+        assert!(second.join().expect("no panic").is_ok());
+    });
 }

@@ -12,18 +12,6 @@ use std::collections::BTreeSet;
 
 const NOTE: &str = "1.2.1.9.1";
 
-fn short(tag: (u16, u16), vr: &[u8; 2], value: &str, out: &mut Vec<u8>) {
-    let mut value = value.as_bytes().to_vec();
-    if value.len() % 2 == 1 {
-        value.push(if vr == b"UI" { 0 } else { b' ' });
-    }
-    out.extend(tag.0.to_le_bytes());
-    out.extend(tag.1.to_le_bytes());
-    out.extend(vr);
-    out.extend(u16::try_from(value.len()).expect("short").to_le_bytes());
-    out.extend(value);
-}
-
 fn sequence(tag: (u16, u16), items: &[Vec<u8>], out: &mut Vec<u8>) {
     let mut inside = Vec::new();
     for item in items {

@@ -18,27 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const SEED: u64 = 0x5EED;
-const RULES: &str = r#"
-version = 1
-default = "USUAL"
-
-[[class]]
-id = "USUAL"
-vi = "Thông thường"
-en = "Usual"
-law = "none"
-term = "10 years"
-
-[[class]]
-id = "LONG"
-vi = "Dài"
-en = "Long"
-law = "none"
-term = "30 years"
-"#;
 
 /// A clock that stands until it is turned.
-pub(super) struct Hand(pub(super) AtomicU64);
+pub(crate) struct Hand(pub(super) AtomicU64);
 
 impl Clock for Hand {
     fn now_ms(&self) -> u64 {
@@ -46,16 +28,21 @@ impl Clock for Hand {
     }
 }
 
-pub(super) fn day(text: &str) -> Date {
+pub(crate) fn day(text: &str) -> Date {
     Date::parse(text).expect("a day")
 }
 
-pub(super) fn person(name: &str) -> Person {
+pub(crate) fn person(name: &str) -> Person {
     Person::parse(name).expect("a name")
 }
 
 /// An archive of early 2026 with its clock.
 pub(super) fn archive(packs: bool) -> (Bench, Arc<Hand>) {
+    under(&testkit::rules::file(1, &[("USUAL", "10 years"), ("LONG", "30 years")]), packs)
+}
+
+/// The same under other rules.
+pub(crate) fn under(rules: &str, packs: bool) -> (Bench, Arc<Hand>) {
     let hand = Arc::new(Hand(AtomicU64::new(day("2026-01-03").start_ms())));
     let clock: Arc<dyn Clock> = hand.clone();
     let bench = Bench::with(|options| {
@@ -66,7 +53,7 @@ pub(super) fn archive(packs: bool) -> (Bench, Arc<Hand>) {
         options.packs.reserve = 0;
         options.segment_bytes = 128 << 10;
         options.blob_above = 32 << 10;
-        options.retention.rules = RULES.into();
+        options.retention.rules = rules.into();
         options.retention.studies_per_second = 10_000;
     });
     (bench, hand)

@@ -226,6 +226,33 @@ fn what_cannot_be_compressed_with_loss_is_refused_with_its_reason() {
 }
 
 #[test]
+fn signed_samples_are_refused_as_jpeg_baseline_before_a_pixel_is_read() {
+    let bench = Bench::new();
+    let (rle, baseline) = (codec::Target::Rle.uid(), codec::Target::JpegBaseline.uid());
+    // No decoder takes these pixels: whoever reads them says so.
+    let spoilt = fragments(&[vec![1; 70]]);
+    let mut signed = data_set("1.2.7.1.73", false, 1, (8, 8), &spoilt);
+    let sign = [0x28, 0, 0x03, 0x01, b'U', b'S', 2, 0, 0];
+    let at = signed.windows(sign.len()).position(|window| window == sign).expect("Pixel Representation");
+    signed[at + sign.len() - 1] = 1;
+    store(&bench, "1.2.7.1.73", rle, &signed);
+    store(&bench, "1.2.7.1.74", rle, &data_set("1.2.7.1.74", false, 1, (8, 8), &spoilt));
+    let outcomes = |sop: &str| {
+        let row = row(&bench, sop);
+        [bench.archive.transcoded(&row, baseline).map(|_| ()), bench.archive.frame_in(&row, 0, baseline).map(|_| ())]
+    };
+    for outcome in outcomes("1.2.7.1.73") {
+        match outcome {
+            Err(DecodeError::Codec(CodecError::Unsupported(why))) => assert!(why.contains("are signed"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    for outcome in outcomes("1.2.7.1.74") {
+        assert!(matches!(outcome, Err(DecodeError::Codec(CodecError::Corrupt(_)))), "{outcome:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_had_is_refused_before_a_byte_leaves_and_never_cut_silently() {
     let bench = Bench::new();
     let rle = codec::Target::Rle;

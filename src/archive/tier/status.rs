@@ -9,6 +9,7 @@ use model::Uid;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use store::cold::BucketProbe;
 use store::hot::VolumeState;
 
@@ -183,7 +184,8 @@ impl Archive {
         Ok(self.tier_status())
     }
 
-    /// What a walk over all packs would do now; with `act` it begins, and whatever rested is tried at once.
+    /// What a walk over all packs would do now; with `act` it begins, and whatever rested is tried at once, bytes
+    /// of destroyed studies too.
     ///
     /// # Errors
     /// Those of the index.
@@ -191,6 +193,7 @@ impl Archive {
         let tally = self.count_packs()?.tally;
         if act {
             self.tiers().hurry();
+            self.retention().sweep_now.store(true, Ordering::Relaxed);
         }
         Ok(tally)
     }

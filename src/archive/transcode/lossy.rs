@@ -6,7 +6,8 @@
 
 use super::is_lossy;
 use crate::decode::Image;
-use codec::Target;
+use crate::error::DecodeError;
+use codec::{CodecError, Target};
 use dataset::Vr;
 use dataset::pixels::PixelFormat;
 use dataset::transcode::splice::{self, Change, Changes};
@@ -63,6 +64,18 @@ pub fn refusal(row: &InstanceRow, wanted: &str) -> Option<String> {
         let other = Target::Jpeg2000Lossy.uid();
         format!("JPEG Baseline holds samples of 8 bits, the image has {bits}: {other} and the lossless ones hold them")
     })
+}
+
+/// Whether an image may be in a transfer syntax, as far as its attributes tell: no row says whether samples are signed.
+pub(super) fn suits(target: Target, format: &PixelFormat) -> Result<(), DecodeError> {
+    if target != Target::JpegBaseline || !format.signed {
+        return Ok(());
+    }
+    let other = Target::Jpeg2000Lossy.uid();
+    let what = format!(
+        "JPEG Baseline holds unsigned samples, the image's are signed: {other} and the lossless ones hold them"
+    );
+    Err(CodecError::Unsupported(what).into())
 }
 
 /// The SOP Instance UID that an instance has in a transfer syntax: its own, but for one that loses something

@@ -68,6 +68,9 @@ impl Remade {
     /// Reads the attributes and makes the first frame, so that what cannot be done is known before anything leaves.
     pub(super) fn open(archive: &Arc<Archive>, row: &InstanceRow, form: Form) -> Result<Self, DecodeError> {
         let image = archive.image(row)?;
+        if let Form::Encoded(target) = form {
+            lossy::suits(target, &image.format)?;
+        }
         let frames = image.frames();
         if frames == 0 || image.description.frames_declared() != Some(frames) {
             return Err(CodecError::Disagrees("the number of frames and the pixel data".into()).into());

@@ -2,7 +2,6 @@
 
 use archive::{Archive, Form, Incoming, IngestError, Stored, StoredKind};
 use dataset::part10::Part10;
-use model::facility::{CharsetHint, Letters};
 use model::{FacilityCode, Source, Uid, Via};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,18 +52,7 @@ impl Current {
 
 impl<'a> Pulled<'a> {
     pub(super) fn new(archive: &'a Arc<Archive>, facility: FacilityCode) -> Self {
-        let source = Source {
-            id: format!("migrate-{facility}"),
-            facility,
-            called: None,
-            calling: None,
-            addresses: Vec::new(),
-            certificate: None,
-            charset: CharsetHint::Auto,
-            letters: Letters::Asked,
-            issuer: String::new(),
-            disabled: false,
-        };
+        let source = Source::new(format!("migrate-{facility}"), facility);
         let (fates, said) = (BTreeMap::new(), "it was not sent".to_owned());
         let (current, full, study) = (None, None, None);
         Self { archive, source, current, fates, bytes: 0, said, full, study, nameless: 0 }

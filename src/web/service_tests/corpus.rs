@@ -56,12 +56,6 @@ fn data_set(file: &[u8]) -> &[u8] {
     file.get(usize::try_from(meta.len).expect("small")..).expect("inside the file")
 }
 
-/// The path of a stored instance, from the answer to its store.
-fn path(answer: &Answer) -> String {
-    let url = answer.json().pointer("/00081199/Value/0/00081190/Value/0").and_then(|v| v.as_str().map(str::to_owned));
-    url.expect("a Retrieve URL").replace("http://archive.test", "")
-}
-
 async fn check(service: &Service, row: &Row) {
     let (name, file) = (&row.file, sample(&row.file));
     let stored = service.store("/dicom-web/studies", &[&file]).await;
@@ -70,7 +64,7 @@ async fn check(service: &Service, row: &Row) {
         return;
     }
     assert!(matches!(stored.status.as_u16(), 200 | 202), "{name}: {} {:?}", stored.status, stored.body);
-    let path = path(&stored);
+    let path = stored.stored_path();
     assert!(path.ends_with(&row.instance), "{name}: {path}");
 
     let raw = service.get(&path, "application/dicom; transfer-syntax=*").await;

@@ -12,17 +12,8 @@ const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 
 /// A service with one file, and the path of its instance.
 async fn with(name: &str) -> (Service, String) {
-    let service = Service::open();
-    let stored = service.store("/dicom-web/studies", &[&sample(name)]).await;
-    assert_eq!(stored.status, StatusCode::OK, "{name}: {:?}", stored.body);
-    let path = url_of(&stored);
-    (service, path)
-}
-
-/// The path of the one instance that was stored.
-fn url_of(stored: &Answer) -> String {
-    let url = stored.json().pointer("/00081199/Value/0/00081190/Value/0").and_then(|v| v.as_str().map(str::to_owned));
-    url.expect("a URL").replace("http://archive.test", "")
+    let (service, paths) = Service::open().filled(&[name]).await;
+    (service, paths.concat())
 }
 
 fn named(syntax: &str) -> String {
@@ -43,7 +34,7 @@ async fn an_object_that_is_asked_for_with_loss_is_labelled_and_another_instance(
         // It is an object like any other: an archive that has the original takes it beside it.
         let stored = service.store("/dicom-web/studies", &[&answer.body]).await;
         assert_eq!(stored.status, StatusCode::OK, "{syntax}: {:?}", stored.body);
-        let derived = url_of(&stored);
+        let derived = stored.stored_path();
         assert!(derived.contains("/instances/2.25.") && derived != path, "{derived}");
         assert_eq!(service.get(&format!("{derived}/rendered"), "image/png").await.status, StatusCode::OK);
     }
@@ -127,4 +118,22 @@ async fn what_is_not_compressed_with_loss_is_refused_with_its_reason() {
     let (service, path) = with(WIDE).await;
     let answer = service.get(&path, &named(J2K)).await;
     assert_eq!((answer.status, answer.content_type()), (StatusCode::OK, named(J2K).as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signed_samples_are_refused_as_jpeg_baseline_and_had_otherwise() {
+    let service = Service::open();
+    let mut file = sample(GREY);
+    let sign = [0x28, 0, 0x03, 0x01, b'U', b'S', 2, 0, 0];
+    let at = file.windows(sign.len()).position(|bytes| bytes == sign).expect("Pixel Representation");
+    file[at + sign.len() - 1] = 1;
+    let path = service.store("/dicom-web/studies", &[&file]).await.stored_path();
+    let frame = format!("{path}/frames/1");
+    for (path, accept) in [(&path, named(BASELINE)), (&frame, format!("image/jpeg; transfer-syntax={BASELINE}"))] {
+        let refused = service.get(path, &accept).await;
+        assert_eq!(refused.status, StatusCode::NOT_ACCEPTABLE, "{path}");
+        let detail = refused.json()["detail"].as_str().map(str::to_owned).unwrap_or_default();
+        assert!(detail.contains("are signed"), "{detail}");
+    }
+    assert_eq!(service.get(&path, &named("1.2.840.10008.1.2.4.90")).await.status, StatusCode::OK);
 }

@@ -1,6 +1,12 @@
 //! Rendered images and thumbnails: forms, parameters, limits, and that a picture many ask for is made once.
 
 use super::*;
+use archive::Target;
+use archive::render::Wanted;
+use dataset::render::Encoding;
+use model::{Caller, Scope, Uid};
+use std::cell::Cell;
+use std::sync::mpsc;
 
 const CT: &str = "modality/ct-series/01.dcm";
 const MR: &str = "multiframe/emri_small.dcm";
@@ -9,19 +15,7 @@ const ONE_JPEG: &str = "image/jpeg";
 
 /// A service with some files, and the path of each instance.
 async fn with(names: &[&str]) -> (Service, Vec<String>) {
-    filled(Service::open(), names).await
-}
-
-async fn filled(service: Service, names: &[&str]) -> (Service, Vec<String>) {
-    let mut paths = Vec::new();
-    for name in names {
-        let stored = service.store("/dicom-web/studies", &[&sample(name)]).await;
-        assert_eq!(stored.status, StatusCode::OK, "{name}: {:?}", stored.body);
-        let url =
-            stored.json().pointer("/00081199/Value/0/00081190/Value/0").and_then(|v| v.as_str().map(str::to_owned));
-        paths.push(url.expect("a URL").replace("http://archive.test", ""));
-    }
-    (service, paths)
+    Service::open().filled(names).await
 }
 
 fn series_of(instance: &str) -> &str {
@@ -187,7 +181,7 @@ async fn an_animation_beyond_its_limits_is_refused_with_their_name() {
         let router = router(App::new(Arc::clone(&archive), Options::default(), Tokens::open()));
         let names: Vec<String> = (1..=9).map(|number| format!("modality/mr-series/MR0{number}.dcm")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let (service, paths) = filled(Service { router, archive, _folder: folder }, &names).await;
+        let (service, paths) = Service { router, archive, _folder: folder }.filled(&names).await;
         let refused = service.get(&format!("{}/rendered", series_of(&paths[0])), "image/gif").await;
         assert_eq!(refused.status, StatusCode::NOT_ACCEPTABLE, "{name}");
         let detail = refused.json()["detail"].as_str().map(str::to_owned).unwrap_or_default();
@@ -198,7 +192,7 @@ async fn an_animation_beyond_its_limits_is_refused_with_their_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_beyond_the_limit_are_refused_where_all_are_asked_for() {
     let options = Options { frames_max: 3, ..Options::default() };
-    let (service, paths) = filled(Service::with(Tokens::open(), options), &[MR]).await;
+    let (service, paths) = Service::with(Tokens::open(), options).filled(&[MR]).await;
     let rendered = format!("{}/rendered", paths[0]);
     let first = service.get(&rendered, ONE_JPEG).await;
     assert!(first.status == StatusCode::OK && first.header(header::WARNING).contains("first of 10"));
@@ -216,7 +210,7 @@ async fn who_reads_slowly_keeps_nobody_from_their_pictures() {
     (options.segment_bytes, options.reserve_bytes, options.pictures.at_once) = (16 << 20, 1 << 20, 1);
     let archive = Archive::open(options).expect("the archive opens");
     let router = router(App::new(Arc::clone(&archive), Options::default(), Tokens::open()));
-    let (service, paths) = filled(Service { router, archive, _folder: folder }, &[CT, MR]).await;
+    let (service, paths) = Service { router, archive, _folder: folder }.filled(&[CT, MR]).await;
     let request = Request::get(format!("{}/rendered?viewport=4000,4000", paths[1]))
         .header(header::ACCEPT, "multipart/related; type=\"image/png\"");
     let slow = service.router.clone().oneshot(request.body(Body::empty()).expect("a request"));
@@ -225,6 +219,58 @@ async fn who_reads_slowly_keeps_nobody_from_their_pictures() {
     // Nothing of its body is read while the other one asks.
     assert_eq!(service.get(&format!("{}/rendered", paths[0]), ONE_JPEG).await.status, StatusCode::OK);
     drop(slow);
+}
+
+/// Makes a picture of one's own that takes the only place of the archive until something is sent.
+fn keep_the_place(service: &Service, path: &str) -> (mpsc::Sender<()>, std::thread::JoinHandle<()>) {
+    let uids: Vec<Uid> = path.split('/').filter_map(|part| Uid::parse(part).ok()).collect();
+    let [study, series, instance]: [Uid; 3] = uids.try_into().expect("the path of an instance");
+    let target = Target::Instance { study, series, instance };
+    let row = service.archive.select(&Caller::demo(), Scope::Shared, &target).expect("stored").instances.remove(0);
+    let (release, released) = mpsc::channel();
+    let (begins, begun) = mpsc::channel();
+    let archive = Arc::clone(&service.archive);
+    let keeper = std::thread::spawn(move || {
+        let asked = Cell::new(0);
+        let gone = || {
+            asked.set(asked.get() + 1);
+            if asked.get() == 2 {
+                begins.send(()).expect("awaited");
+                released.recv().expect("released");
+            }
+            false
+        };
+        archive.animated(&[(Arc::new(row), 1)], &Wanted::plain(Encoding::Gif), &gone).expect("a picture");
+    });
+    begun.recv().expect("it is being made");
+    (release, keeper)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_animation_gives_its_place_back_when_its_asker_has_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut options = archive::Options::new(folder.path().join("data"));
+    (options.segment_bytes, options.reserve_bytes, options.pictures.at_once) = (16 << 20, 1 << 20, 1);
+    let archive = Archive::open(options).expect("the archive opens");
+    let app = App::new(Arc::clone(&archive), Options::default(), Tokens::open());
+    let router = router(Arc::clone(&app));
+    let (service, paths) = Service { router, archive, _folder: folder }.filled(&[MR]).await;
+    let rendered = format!("{}/rendered", paths[0]);
+    let (release, keeper) = keep_the_place(&service, &paths[0]);
+    let request = Request::get(&rendered).header(header::ACCEPT, "image/gif").body(Body::empty()).expect("a request");
+    let asked = tokio::spawn(service.router.clone().oneshot(request));
+    // Its turn among the requests has come, that in the archive not.
+    while app.animations.available_permits() > 0 || app.pictures.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    asked.abort();
+    assert!(asked.await.is_err(), "the client is gone");
+    release.send(()).expect("awaited");
+    keeper.join().expect("no panic");
+    drop(app.animations.acquire().await.expect("the place is given back"));
+    let made = service.archive.pictures_made();
+    assert_eq!(service.get(&rendered, "image/gif").await.status, StatusCode::OK);
+    assert_eq!(service.archive.pictures_made(), made + 1, "nobody went on with it when nobody waited");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,16 +11,7 @@ const VIDEO: &str = "generated/video-h264.dcm";
 
 /// A service with some files, and the path of each instance.
 async fn with(names: &[&str]) -> (Service, Vec<String>) {
-    let service = Service::open();
-    let mut paths = Vec::new();
-    for name in names {
-        let stored = service.store("/dicom-web/studies", &[&sample(name)]).await;
-        assert_eq!(stored.status, StatusCode::OK, "{name}: {:?}", stored.body);
-        let url =
-            stored.json().pointer("/00081199/Value/0/00081190/Value/0").and_then(|v| v.as_str().map(str::to_owned));
-        paths.push(url.expect("a URL").replace("http://archive.test", ""));
-    }
-    (service, paths)
+    Service::open().filled(names).await
 }
 
 async fn ask(service: &Service, method: Method, path: &str, headers: &[(header::HeaderName, &str)]) -> Answer {

@@ -5,17 +5,23 @@ use super::server::s3;
 use super::{drawn, fault_of, sha256};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 use store::cold::{Cold, ColdFault, PutOptions, Throttle};
 
 const LEN: usize = (15 << 20) + 77;
 
+/// A client that gives up soon: the server will not answer.
 fn open(proxy: &Proxy, prefix: &str, work: &Path) -> Cold {
+    patient(proxy, prefix, work, Duration::from_secs(3))
+}
+
+/// A client that waits so long for an answer.
+fn patient(proxy: &Proxy, prefix: &str, work: &Path, limit: Duration) -> Cold {
     let mut options = s3().options(&s3().bucket, prefix, work, Some(proxy.endpoint()));
     options.retries = 1;
     options.retry_pause = Duration::from_millis(10);
-    options.read_timeout = Duration::from_secs(3);
-    options.request_timeout = Duration::from_secs(3);
+    (options.read_timeout, options.request_timeout) = (limit, limit);
     Cold::open(options, Throttle::unbounded()).expect("opens")
 }
 
@@ -34,47 +40,61 @@ const STEPS: &[Step] = &[
     ("read back", |request| request.method == "GET"),
 ];
 
+const FAULTS: [Fault; 6] = [
+    Fault::Answer(500, "InternalError"),
+    Fault::Answer(503, "SlowDown"),
+    Fault::Silence,
+    Fault::CutRequest,
+    Fault::LoseAnswer,
+    Fault::CutAnswer(10),
+];
+
+/// The steps side by side: much of it is waiting for a server that is silent.
 #[test]
 fn at_every_fault_of_every_step_the_put_fails_cleanly_and_goes_on_after_a_restart() {
-    let proxy = Proxy::start(&s3().endpoint);
-    let bytes = drawn(77, LEN);
-    let faults = [
-        Fault::Answer(500, "InternalError"),
-        Fault::Answer(503, "SlowDown"),
-        Fault::Silence,
-        Fault::CutRequest,
-        Fault::LoseAnswer,
-        Fault::CutAnswer(10),
-    ];
-    for (step, matches) in STEPS {
-        for (number, fault) in faults.iter().enumerate() {
-            let work = tempfile::tempdir().expect("folder");
-            let name = format!("faults-{}-{number}", step.replace(' ', "-"));
-            let planned = fault.clone();
-            proxy.plan(move |request, _| if matches(request) { planned.clone() } else { Fault::None });
-            let cold = open(&proxy, &name, work.path());
-            let key = cold.key("object");
-            let answer = cold.put(&key, &bytes, &PutOptions::default());
-            // A cut answer without a body is a whole one, and an ETag comes in the head.
-            if let Err(error) = &answer {
-                assert!(error.cold_fault().is_some_and(ColdFault::passes), "{step} {fault:?}: {error}");
-            }
-            let failed = answer.is_err();
-            drop(cold);
-
-            proxy.plan(|_, _| Fault::None);
-            let cold = open(&proxy, &name, work.path());
-            let put =
-                cold.put(&key, &bytes, &PutOptions::default()).unwrap_or_else(|e| panic!("{step} {fault:?}: {e}"));
-            assert_eq!(put.digest, sha256(&bytes), "{step} {fault:?}");
-            if failed && *step != "begin" {
-                let sent = parts_sent(&proxy.seen());
-                assert!(sent < 4, "{step} {fault:?}: {sent} parts were sent again");
-            }
-            assert!(cold.get(&key, put.version.as_deref()).expect("got") == bytes, "{step} {fault:?}");
-            cold.destroy(&key).expect("destroyed");
+    let bytes = &Arc::new(drawn(77, LEN));
+    thread::scope(|scope| {
+        for step in STEPS {
+            scope.spawn(move || {
+                let proxy = Proxy::start(&s3().endpoint);
+                for (number, fault) in FAULTS.iter().enumerate() {
+                    fails_cleanly_and_goes_on(&proxy, bytes, *step, (number, fault));
+                }
+            });
         }
+    });
+}
+
+fn fails_cleanly_and_goes_on(
+    proxy: &Proxy,
+    bytes: &Arc<Vec<u8>>,
+    (step, matches): Step,
+    (number, fault): (usize, &Fault),
+) {
+    let work = tempfile::tempdir().expect("folder");
+    let name = format!("faults-{}-{number}", step.replace(' ', "-"));
+    let planned = fault.clone();
+    proxy.plan(move |request, _| if matches(request) { planned.clone() } else { Fault::None });
+    let cold = open(proxy, &name, work.path());
+    let key = cold.key("object");
+    let answer = cold.put(&key, bytes, &PutOptions::default());
+    // A cut answer without a body is a whole one, and an ETag comes in the head.
+    if let Err(error) = &answer {
+        assert!(error.cold_fault().is_some_and(ColdFault::passes), "{step} {fault:?}: {error}");
     }
+    let failed = answer.is_err();
+    drop(cold);
+
+    proxy.plan(|_, _| Fault::None);
+    let cold = patient(proxy, &name, work.path(), Duration::from_secs(60));
+    let put = cold.put(&key, bytes, &PutOptions::default()).unwrap_or_else(|e| panic!("{step} {fault:?}: {e}"));
+    assert_eq!(put.digest, sha256(bytes), "{step} {fault:?}");
+    if failed && step != "begin" {
+        let sent = parts_sent(&proxy.seen());
+        assert!(sent < 4, "{step} {fault:?}: {sent} parts were sent again");
+    }
+    assert!(cold.get(&key, put.version.as_deref()).expect("got") == bytes.as_slice(), "{step} {fault:?}");
+    cold.destroy(&key).expect("destroyed");
 }
 
 #[test]

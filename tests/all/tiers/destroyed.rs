@@ -22,7 +22,6 @@ use testkit::server::Server;
 use testkit::study::{Kind, Study};
 
 const LIMIT: Duration = Duration::from_secs(90);
-pub(super) const RULES: &str = "version = 1\ndefault = \"USUAL\"\n\n[[class]]\nid = \"USUAL\"\nvi = \"Thông thường\"\nen = \"Usual\"\nlaw = \"none\"\nterm = \"10 years\"\n";
 
 /// Looks for texts in every file of folders and in every version of every object under prefixes of buckets.
 const SEARCH: &str = r#"
@@ -143,6 +142,15 @@ pub(super) fn progress(server: &Server, plan: &str) -> Value {
     answer["progress"].clone()
 }
 
+/// Whether nothing is left of what a plan destroyed; where something is, it is tried again without a pause.
+pub(super) fn swept(server: &Server, plan: &str) -> bool {
+    let swept = progress(server, plan)["sweeping"] == false;
+    if !swept {
+        done(server, &["tiers", "run", "--yes"]);
+    }
+    swept
+}
+
 pub(super) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !condition() {
@@ -195,7 +203,7 @@ fn a_held_one_is_refused(server: &Server, held: &Study) {
 /// A rig whose studies are due after ten years and may be destroyed at once.
 pub(super) fn with_rules(rig: Rig) -> Rig {
     let rules = rig.folder.path().join("rules.toml");
-    fs::write(&rules, RULES).expect("rules");
+    fs::write(&rules, testkit::rules::file(1, &[("USUAL", "10 years")])).expect("rules");
     let rules = rules.display();
     rig.with(
         "[tier]\n",

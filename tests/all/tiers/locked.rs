@@ -1,6 +1,6 @@
 //! A readable catalogue that the bucket keeps from being removed: the sweep stays open until it is gone.
 
-use super::destroyed::{done, needles, progress, search, studies, until, with_rules};
+use super::destroyed::{done, needles, progress, search, studies, swept, until, with_rules};
 use super::rebuild::listed;
 use super::rig::*;
 use crate::cold::proxy::Fault;
@@ -54,7 +54,7 @@ fn a_sweep_stays_open_while_a_readable_catalogue_is_locked() {
     for key in &keys {
         bucket.set_hold(key, None, false).expect("taken away");
     }
-    until("swept", || progress(&server, plan)["sweeping"] == false);
+    until("swept", || swept(&server, plan));
     let after = search(&wanted, &[], &place);
     assert!(after.nothing() && after.versions > 0, "{after:?}");
     // No try left another catalogue behind, and the others are still entered.

@@ -1,5 +1,6 @@
 //! The bucket, the journal and the facts kept beside it are enough: index, cache and hot packs can all be lost.
 
+use super::destroyed::with_rules;
 use super::rig::*;
 use crate::cold::proxy::Fault;
 use std::collections::BTreeSet;
@@ -133,28 +134,12 @@ fn catalogues_in_the_bucket_spare_a_rebuild_the_packs_and_eight_become_one() {
     }
 }
 
-/// Everything is kept for so short that it is due.
-const SHORT: &str = r#"
-version = 4
-default = "USUAL"
-
-[[class]]
-id = "USUAL"
-vi = "Thông thường"
-en = "Usual"
-law = "none"
-term = "10 years"
-"#;
-
 #[test]
 fn a_destroyed_study_leaves_the_catalogues() {
     for sealed in [true, false] {
         let rig = Rig::new(&format!("catalogue-gone-{sealed}"), TO_COLD);
         let rig = if sealed { rig } else { rig.with("sealed = true", "sealed = false") };
-        let rules = rig.folder.path().join("rules.toml");
-        std::fs::write(&rules, SHORT).expect("rules");
-        let retention = format!("[retention]\nrules = {rules:?}\nundo_days = 0\n[tier]\n");
-        let rig = rig.with("[tier]\n", &retention);
+        let rig = with_rules(rig);
         let server = rig.start();
         let mut studies: Vec<Study> = (0..2).map(|number| Study::draw(47, number, Kind::Tiny, 4)).collect();
         for (study, year) in studies.iter_mut().zip([2001, 2024]) {

@@ -1,7 +1,7 @@
 //! The plan of an archive is, byte for byte, the one that is made by looking at each study by itself, whole.
 
 use super::*;
-use crate::clock::Clock;
+use crate::tests::retain::{day, person, under};
 use crate::tests::{Bench, Object, uid, until};
 use index::Cursor;
 use memchr::memmem;
@@ -9,34 +9,12 @@ use model::Via;
 use model::retention::record::RejectReason;
 use model::retention::{ClassId, Hold, HoldId, HoldTarget, LinkedRecord, PatientRef, StudyRef};
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
 
-const RULES: &str = r#"
-version = 1
-default = "USUAL"
-
-[[class]]
-id = "USUAL"
-vi = "Thông thường"
-en = "Usual"
-law = "none"
-term = "2 years"
-
-[[class]]
-id = "LONG"
-vi = "Dài"
-en = "Long"
-law = "none"
-term = "10 years"
-
-[[class]]
-id = "DEATH"
-vi = "Tử vong"
-en = "Death"
-law = "none"
-term = "3 years after death"
-
+/// Two years, ten where a linked record or a rule says so, three after a death.
+fn rules() -> String {
+    let classes = [("USUAL", "2 years"), ("LONG", "10 years"), ("DEATH", "3 years after death")];
+    testkit::rules::file(1, &classes)
+        + r#"
 [[rule]]
 id = "emergency"
 class = "LONG"
@@ -45,19 +23,7 @@ en = "Emergencies stay longer"
 facility = ["56001"]
 made_from = "2008-01-01"
 made_to = "2008-12-31"
-"#;
-
-/// It is the third day of 2026 all the time.
-struct Standing;
-
-impl Clock for Standing {
-    fn now_ms(&self) -> u64 {
-        Date::new(2026, 1, 3).expect("a day").start_ms()
-    }
-}
-
-fn person() -> Person {
-    Person::parse("lan").expect("a name")
+"#
 }
 
 fn study(number: usize, facility: FacilityCode) -> StudyRef {
@@ -81,14 +47,7 @@ fn store(bench: &Bench, facility: Option<&str>, number: usize, image: usize, pat
 /// Studies of two facilities, of which some are due, held, linked, of the dead, rejected, of two patients, or in
 /// conflict.
 fn filled(packs: bool) -> Bench {
-    let bench = Bench::with(|options| {
-        options.clock = Arc::new(Standing);
-        options.quiet_after = Duration::ZERO;
-        options.packs.enabled = packs;
-        options.packs.after = Duration::ZERO;
-        options.packs.reserve = 0;
-        options.retention.rules = RULES.into();
-    });
+    let (bench, _) = under(&rules(), packs);
     for number in 0..23_usize {
         let (facility, patient) = if number.is_multiple_of(4) { (Some("56001"), "P2") } else { (None, "P1") };
         (0..4).for_each(|image| store(&bench, facility, number, image, patient, 7));
@@ -100,31 +59,31 @@ fn filled(packs: bool) -> Bench {
     archive.plan_retention(&asked(None, true), &AtomicBool::new(false), &mut |_, _| {}).expect("a plan");
     let class = |name: &str| LinkedRecord { class: ClassId::parse(name).expect("a class"), ended: None };
     let other = FacilityCode::parse("56001").expect("a code");
-    let link = |study: &StudyRef, name: &str| archive.link_record(study, class(name), person(), "HIS".into());
+    let link = |study: &StudyRef, name: &str| archive.link_record(study, class(name), person("lan"), "HIS".into());
     link(&study(1, FacilityCode::DEMO), "LONG").expect("linked");
     link(&study(4, other), "DEATH").expect("linked");
     link(&study(5, FacilityCode::DEMO), "DEATH").expect("linked");
-    let died = Date::new(2015, 5, 1).expect("a day");
+    let died = day("2015-05-01");
     let dead = PatientRef { issuer: "56001".into(), id: "P2".into() };
-    archive.record_death(dead, died, person()).expect("recorded");
+    archive.record_death(dead, died, person("lan")).expect("recorded");
     let hold = Hold {
         id: HoldId::parse("H-1").expect("a number"),
         target: HoldTarget::Study(study(10, FacilityCode::DEMO)),
         reason: "case 7".into(),
-        owner: person(),
-        made_by: person(),
+        owner: person("lan"),
+        made_by: person("lan"),
         made_at: archive.now_ms(),
         seal: None,
     };
     archive.make_hold(hold).expect("held");
     let (of, series, image) = (uid("1.2.11"), uid("1.2.11.1"), uid("1.2.11.1.3"));
     let why = RejectReason::Quality;
-    archive.reject_instance(FacilityCode::DEMO, (&of, &series, &image), why, person()).expect("rejected");
+    archive.reject_instance(FacilityCode::DEMO, (&of, &series, &image), why, person("lan")).expect("rejected");
     bench
 }
 
 fn asked(facility: Option<FacilityCode>, record: bool) -> PlanQuestion {
-    PlanQuestion { as_of: Date::new(2020, 1, 2).expect("a day"), facility, rules: None, by: person(), record }
+    PlanQuestion { as_of: day("2020-01-02"), facility, rules: None, by: person("lan"), record }
 }
 
 /// Every study, in order of arrival.
@@ -143,7 +102,7 @@ fn rows(bench: &Bench) -> Vec<StudyRow> {
 /// The plan made the simple way.
 fn simple(bench: &Bench, wanted: &PlanQuestion) -> String {
     let archive = &bench.archive;
-    let rules = RuleSet::parse(RULES).expect("rules");
+    let rules = RuleSet::parse(&rules()).expect("rules");
     let state = archive.retention().state.read();
     let head = PlanHead {
         form: PlanHead::FORM,

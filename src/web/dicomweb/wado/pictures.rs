@@ -285,8 +285,8 @@ async fn animated(call: &Call, pictures: Vec<Shown>, wanted: Wanted) -> Result<R
     let alone = place(&call.app.animations).await?;
     let permit = turn(&call.app).await?;
     let bytes = call
-        .blocking(move |archive| {
-            let made = archive.animated(&archive.in_viewing_order(pictures)?, &wanted)?;
+        .blocking_while_asked(move |archive, gone| {
+            let made = archive.animated(&archive.in_viewing_order(pictures)?, &wanted, gone)?;
             drop((permit, alone));
             Ok(made)
         })
