@@ -99,7 +99,7 @@ pub(super) fn ask(peer: &mut Peer, context: u8, to: &str, identifier: &[u8]) {
     peer.send(&pdata(&[pdv(context, 2, identifier)]));
 }
 
-fn cancel(peer: &mut Peer, context: u8) {
+pub(super) fn cancel(peer: &mut Peer, context: u8) {
     let (field, message) = (0x0FFFu16.to_le_bytes(), 77u16.to_le_bytes());
     peer.command(context, &command(&[(0x0100, &field), (0x0120, &message), (0x0800, &[1, 1])]));
 }
@@ -108,7 +108,7 @@ fn cancel(peer: &mut Peer, context: u8) {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) status: u16,
-    counts: [Option<u16>; 4],
+    pub(super) counts: [Option<u16>; 4],
     failed: Vec<String>,
 }
 
