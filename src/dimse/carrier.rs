@@ -11,7 +11,7 @@ use crate::command::Request;
 use crate::options::Options;
 use crate::receiver::{Receiver, Stored};
 use crate::retrieval::{Fate, TICK};
-use crate::scu::{self, CONTEXTS_MAX, CallError, Limits, Object, Originator, Proposal, Requestor, plan};
+use crate::scu::{self, CONTEXTS_MAX, CallError, Limits, Object, Originator, Parting, Proposal, Requestor, plan};
 use archive::RetrieveError;
 use model::{Destination, Uid};
 use parking_lot::{Condvar, Mutex};
@@ -219,10 +219,21 @@ impl Carrier {
     /// Ends the association in order.
     pub(crate) fn release(&mut self) {
         if let Some(association) = self.association.take()
-            && let Err(error) = association.release()
+            && let Err(error) = association.release_soon()
         {
             tracing::debug!(%error, "releasing the association to a destination");
         }
+    }
+
+    /// Ends the associations of all in order and returns when they have ended.
+    pub(crate) fn release_all(carriers: &mut [Self]) {
+        Parting::all_ended(carriers.iter_mut().filter_map(Self::part).collect());
+    }
+
+    /// Asks for the end of the association.
+    fn part(&mut self) -> Option<Parting> {
+        let parting = self.association.take()?.part();
+        parting.inspect_err(|error| tracing::debug!(%error, "releasing the association to a destination")).ok()
     }
 
     /// Sends one object, again where that may help; nothing when it shall not, or shall be another's.
@@ -375,9 +386,17 @@ impl Rested {
         self.release();
     }
 
-    /// Ends them in order.
+    /// Ends them in order. Nobody waits for that: a destination may not answer.
     pub(crate) fn release(mut self) {
-        self.carriers.iter_mut().for_each(Carrier::release);
+        let partings: Vec<Parting> = self.carriers.iter_mut().filter_map(Carrier::part).collect();
+        if partings.is_empty() {
+            return;
+        }
+        let thread = std::thread::Builder::new().name("c-move-end".into());
+        if let Err(error) = thread.spawn(move || Parting::all_ended(partings)) {
+            // The connections are closed with what was to wait for them.
+            tracing::debug!(%error, "no thread to release associations");
+        }
     }
 }
 

@@ -201,7 +201,7 @@ impl Forwarder {
 
 /// Everything is answered; how the association ends changes nothing.
 fn release(association: Requestor) {
-    if let Err(error) = association.release() {
+    if let Err(error) = association.release_soon() {
         tracing::debug!(%error, "releasing an association of forwarding");
     }
 }

@@ -7,6 +7,7 @@ pub mod moving;
 pub mod plan;
 mod propose;
 pub mod pull;
+mod release;
 mod secure;
 mod store;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 
 pub use crate::recode::recoded;
 pub use propose::{CONTEXTS_MAX, Proposal};
+pub(crate) use release::Parting;
 pub use secure::Secure;
 pub use store::{Object, Originator};
 
@@ -308,24 +310,6 @@ impl Requestor {
     pub(crate) fn is_quiet(&mut self) -> bool {
         let Some(wire) = self.wire.as_mut() else { return false };
         !wire.has_read_ahead() && matches!(wire.source().is_readable(), Ok(false))
-    }
-
-    /// Ends the association in order.
-    ///
-    /// # Errors
-    /// When the peer does not answer as it should; the association is gone all the same.
-    pub fn release(mut self) -> Result<(), CallError> {
-        self.send(&pdu::RELEASE_REQUEST)?;
-        let wire = self.wire.as_mut().ok_or(CallError::Lost("before"))?;
-        wire.source().await_message();
-        let reply = match wire.next_piece() {
-            Ok(Piece::ReleaseReply) => Ok(()),
-            Ok(Piece::Closed) => Err(CallError::Lost("instead of being released")),
-            Ok(_) => Err(CallError::Protocol("something else than A-RELEASE-RP".into())),
-            Err(error) => Err(broken(error)),
-        };
-        self.wire = None;
-        reply
     }
 
     fn next_message(&mut self) -> u16 {

@@ -43,7 +43,7 @@ pub(super) fn kept(number: usize, syntax: &str) -> Kept {
     Kept { sop_class: uid(CT), sop_instance: uid(&format!("1.2.{}", number + 1)), syntax: uid(syntax), bytes }
 }
 
-fn destination(address: SocketAddr) -> Destination {
+pub(super) fn destination(address: SocketAddr) -> Destination {
     Destination {
         title: AeTitle::parse("KHOANH").expect("title"),
         host: address.ip().to_string(),
