@@ -306,6 +306,11 @@ impl Requestor {
         self.response(context, message, command::N_CREATE_RQ)
     }
 
+    /// Whether it has not ended.
+    pub(crate) fn stands(&self) -> bool {
+        self.wire.is_some()
+    }
+
     /// Whether it stands and the peer says nothing, as one that nobody uses at the moment should.
     pub(crate) fn is_quiet(&mut self) -> bool {
         let Some(wire) = self.wire.as_mut() else { return false };
