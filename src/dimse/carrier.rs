@@ -13,7 +13,7 @@ use crate::receiver::{Receiver, Stored};
 use crate::retrieval::{Fate, TICK};
 use crate::scu::{self, CONTEXTS_MAX, CallError, Limits, Object, Originator, Parting, Proposal, Requestor, plan};
 use archive::RetrieveError;
-use model::{Destination, Uid};
+use model::Destination;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::io;
@@ -346,13 +346,9 @@ impl Carrier {
 
 /// The context an object goes out in, and how it is read for that.
 fn way(association: &Requestor, object: &impl Stored, member: usize) -> Result<(u8, Want), Trouble> {
-    let (class, stored) = (object.sop_class().as_str(), object.syntax().as_str());
-    let mut offered = plan::decoded(stored).into_iter();
-    let chosen = offered.find_map(|syntax| Some((association.context(class, syntax)?, syntax)));
-    let Some((context, syntax)) = chosen else {
+    let Some((context, syntax)) = association.way(object.sop_class(), object.syntax()) else {
         return Err(Trouble::Object("the destination takes neither class nor transfer syntax".into()));
     };
-    let syntax = Uid::parse(syntax).map_err(|_| Trouble::Object("a transfer syntax that is no UID".into()))?;
     Ok((context, Want { member, syntax, shape: association.shape() }))
 }
 

@@ -5,12 +5,12 @@
 
 use crate::commitment_scp::{STORAGE_COMMITMENT, event};
 use crate::options::Options;
-use crate::receiver::Receiver;
+use crate::receiver::{Receiver, source_of};
 use crate::scu::{CallError, Peer, Proposal, Requestor};
 use crate::socket::Phase;
 use crate::transfer_syntax::{EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN};
 use archive::commitment::Commitment;
-use model::{AeTitle, Destination, Source};
+use model::{AeTitle, Destination};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +31,11 @@ pub(crate) fn run<R: Receiver>(receiver: &R, options: &Options, phase: &Arc<Phas
             if phase.is_draining() {
                 return;
             }
-            let Some(destination) = receiver.destination(&source(&commitment), &commitment.calling) else { continue };
+            let Some(destination) =
+                receiver.destination(&source_of(commitment.facility, &commitment.source), &commitment.calling)
+            else {
+                continue;
+            };
             let rest = resting.get(&commitment.calling).copied();
             if rest.is_some_and(|(until, _)| Instant::now() < until) {
                 continue;
@@ -50,22 +54,6 @@ pub(crate) fn run<R: Receiver>(receiver: &R, options: &Options, phase: &Arc<Phas
                 }
             }
         }
-    }
-}
-
-/// The source as far as the registry of destinations looks at it.
-fn source(commitment: &Commitment) -> Source {
-    Source {
-        id: commitment.source.clone(),
-        facility: commitment.facility,
-        called: None,
-        calling: None,
-        addresses: Vec::new(),
-        certificate: None,
-        charset: model::facility::CharsetHint::Auto,
-        letters: model::facility::Letters::Asked,
-        issuer: String::new(),
-        disabled: false,
     }
 }
 

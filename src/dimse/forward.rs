@@ -12,8 +12,8 @@ use archive::InstanceRow;
 use archive::forward::dispatch::{Carrier, Parcel, Watch};
 use archive::forward::task::Outcome;
 use archive::forward::{Recipient, Unread};
+use model::AeTitle;
 use model::forward::Payload;
-use model::{AeTitle, Uid};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
@@ -218,12 +218,9 @@ impl From<Unread> for Trouble {
 }
 
 fn store(parcel: &Parcel, row: &InstanceRow, association: &mut Requestor, room: &Arc<Room>) -> Result<(), Trouble> {
-    let (class, stored) = (row.sop_class.as_str(), row.transfer_syntax.as_str());
-    let mut offered = plan::decoded(stored).into_iter();
-    let chosen = offered.find_map(|syntax| Some((association.context(class, syntax)?, syntax)));
-    let (context, syntax) = chosen
-        .ok_or_else(|| Trouble::Object(format!("neither class {class} nor its transfer syntax {stored} is taken")))?;
-    let syntax = Uid::parse(syntax).map_err(|_| Trouble::Object("a transfer syntax that is no UID".into()))?;
+    let (class, stored) = (&row.sop_class, &row.transfer_syntax);
+    let untaken = || Trouble::Object(format!("neither class {class} nor its transfer syntax {stored} is taken"));
+    let (context, syntax) = association.way(class, stored).ok_or_else(untaken)?;
     let archive = &parcel.archive;
     let data = receiver::opened(archive, row, &syntax).map_err(|error| archive.unopened(row, &error))?;
     let mut data = Outgoing::new(data, association.shape());

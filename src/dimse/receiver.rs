@@ -8,7 +8,8 @@ use archive::notices::{Notice, NoticeError};
 use archive::search::{SearchPage, Wanted};
 use archive::ups::Ups;
 use archive::{Archive, DecodeError, FindError, Form, IngestError, InstanceRow, RetrieveError, Target, Unknown};
-use model::{AeTitle, Caller, Certificate, Destination, Scope, Source, Uid, Via};
+use model::facility::{CharsetHint, Letters};
+use model::{AeTitle, Caller, Certificate, Destination, FacilityCode, Scope, Source, Uid, Via};
 use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -70,6 +71,22 @@ pub(crate) trait Receiver: Clone + Send + Sync + 'static {
     /// The data set of an object, in the transfer syntax it is stored in or, where it is uncompressed or can be decoded,
     /// in Explicit or Implicit VR Little Endian.
     fn open(&self, object: &Self::Stored, transfer_syntax: &Uid) -> Result<DataSet, RetrieveError>;
+}
+
+/// A source of a facility, as far as the registry of destinations looks at it.
+pub(crate) fn source_of(facility: FacilityCode, id: &str) -> Source {
+    Source {
+        id: id.to_owned(),
+        facility,
+        called: None,
+        calling: None,
+        addresses: Vec::new(),
+        certificate: None,
+        charset: CharsetHint::Auto,
+        letters: Letters::Asked,
+        issuer: String::new(),
+        disabled: false,
+    }
 }
 
 /// An object that can be sent.

@@ -4,14 +4,14 @@
 //! that hangs holds up nobody else. Those that do not answer rest longer and longer. The queue is durable.
 
 use crate::options::Options;
-use crate::receiver::Receiver;
+use crate::receiver::{Receiver, source_of};
 use crate::scu::{CallError, Peer, Proposal, Requestor};
 use crate::socket::Phase;
 use crate::transfer_syntax::{EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN};
 use crate::ups_class::UPS_EVENT;
 use crate::ups_events::report;
 use archive::ups::{Channel, Turn};
-use model::{AeTitle, Destination, FacilityCode, Source};
+use model::{AeTitle, Destination, FacilityCode};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(crate) fn run<R: Receiver>(receiver: &R, options: &Options, phase: &Arc<Phas
             if calls.len() >= AT_ONCE || phase.is_draining() {
                 break;
             }
-            let Some(destination) = receiver.destination(&source(facility), &title) else { continue };
+            let Some(destination) = receiver.destination(&source_of(facility, ""), &title) else { continue };
             let rests =
                 resting.lock().get(&(facility, title.clone())).is_some_and(|(until, _)| Instant::now() < *until);
             let Some(channel) = Some(()).filter(|()| !rests).and_then(|()| ups.listen_if_free(facility, &title)) else {
@@ -82,22 +82,6 @@ fn settle(resting: &Resting, key: Key, destination: &Destination, told: Result<u
             tracing::warn!(%error, to, seconds, "events of procedure steps cannot be told, again later");
             resting.insert(key, (Instant::now() + rest, rest));
         }
-    }
-}
-
-/// A source of a facility, as far as the registry of destinations looks at it.
-fn source(facility: FacilityCode) -> Source {
-    Source {
-        id: String::new(),
-        facility,
-        called: None,
-        calling: None,
-        addresses: Vec::new(),
-        certificate: None,
-        charset: model::facility::CharsetHint::Auto,
-        letters: model::facility::Letters::Asked,
-        issuer: String::new(),
-        disabled: false,
     }
 }
 

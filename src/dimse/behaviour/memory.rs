@@ -1,6 +1,6 @@
 //! A receiver that keeps objects in memory and fails on demand.
 
-use crate::receiver::{Announced, DataSet, Incoming, Receiver, Search, Stored};
+use crate::receiver::{Announced, DataSet, Incoming, Receiver, Search, Stored, source_of};
 use archive::commitment::{Commitment, CommitmentError, Lack, Verdict};
 use archive::notices::{Notice, NoticeError};
 use archive::search::{SearchPage, Wanted};
@@ -326,18 +326,8 @@ fn row(number: usize) -> FoundRow {
 }
 
 fn source(id: &str) -> Source {
-    Source {
-        id: id.to_owned(),
-        facility: FacilityCode::DEMO,
-        called: None,
-        calling: None,
-        addresses: Vec::new(),
-        certificate: None,
-        charset: model::facility::CharsetHint::Auto,
-        letters: if id == "PLAIN" { Letters::Ascii } else { Letters::Asked },
-        issuer: String::new(),
-        disabled: false,
-    }
+    let letters = if id == "PLAIN" { Letters::Ascii } else { Letters::Asked };
+    Source { letters, ..source_of(FacilityCode::DEMO, id) }
 }
 
 /// An object on its way in.
