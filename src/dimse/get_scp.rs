@@ -109,7 +109,8 @@ impl<R: Receiver> Association<'_, R> {
         let command = command::store_request(message, &Object { sop_class, sop_instance, originator: None });
         let command = pdu::command_pdus(context, &command, self.peer_pdu_bytes_max);
         let wire = &mut self.wire;
-        match data.send(context, command, &|| true, &mut |bytes| wire.source().send(bytes).map_err(End::Lost)) {
+        let mut send = |first: &[u8], then: &[u8]| wire.source().send_both(first, then).map_err(End::Lost);
+        match data.send(context, command, &|| true, &mut send) {
             Ok(()) => self.await_store_response(message, tally).map(Fate::from),
             Err(Broken::Wire(end)) => Err(end),
             Err(Broken::Unsent(error)) => Ok(Fate::Failed(format!("it cannot be read: {error}"))),

@@ -323,8 +323,12 @@ impl Requestor {
     }
 
     fn send(&mut self, bytes: &[u8]) -> Result<(), CallError> {
+        self.send_both(bytes, &[])
+    }
+
+    fn send_both(&mut self, first: &[u8], then: &[u8]) -> Result<(), CallError> {
         let wire = self.wire.as_mut().ok_or(CallError::Lost("before"))?;
-        wire.source().send(bytes).map_err(failed)
+        wire.source().send_both(first, then).map_err(failed)
     }
 
     /// The answer to the operation under way; anything else ends the association.

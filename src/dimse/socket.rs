@@ -6,7 +6,7 @@
 use crate::line::Line;
 use crate::options::Options;
 use model::Certificate;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -130,6 +130,26 @@ impl Socket {
     /// Sends all of `bytes` or fails within the write limit per step.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
+    }
+
+    /// Sends two pieces as one, without copying them.
+    pub(crate) fn send_both(&mut self, first: &[u8], then: &[u8]) -> io::Result<()> {
+        if first.is_empty() || then.is_empty() {
+            return self.send(if first.is_empty() { then } else { first });
+        }
+        let written = loop {
+            match self.stream.write_vectored(&[IoSlice::new(first), IoSlice::new(then)]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        match written.checked_sub(first.len()) {
+            None => {
+                self.send(first.get(written..).unwrap_or_default())?;
+                self.send(then)
+            }
+            Some(of_second) => self.send(then.get(of_second..).unwrap_or_default()),
+        }
     }
 
     /// The certificate the peer proved to hold.

@@ -55,7 +55,7 @@ impl Requestor {
         let message = self.next_message();
         let command = command::store_request(message, object);
         let pdus = pdu::command_pdus(context, &command, self.peer_pdu_bytes_max);
-        match data_set.send(context, pdus, wanted, &mut |bytes| self.send(bytes)) {
+        match data_set.send(context, pdus, wanted, &mut |first, then| self.send_both(first, then)) {
             Ok(()) => self.response(context, message, command::C_STORE_RQ),
             Err(Broken::Unsent(error)) => Err(CallError::Unsent(error)),
             Err(Broken::Halfway(error)) => {
