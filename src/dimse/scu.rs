@@ -20,7 +20,9 @@ use crate::line::Line;
 use crate::options::Options;
 use crate::pdu::{self, Kind, Piece, Splitter};
 use crate::socket::{Phase, Socket};
-use dicom_ul::pdu::{AssociationAC, Pdu, PresentationContextResultReason, UserVariableItem, read_pdu};
+use dicom_ul::pdu::{
+    AssociationAC, AssociationRJSource, Pdu, PresentationContextResultReason, UserVariableItem, read_pdu,
+};
 use model::AeTitle;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -436,11 +438,19 @@ fn answer(stream: &mut impl Read) -> Result<AssociationAC, CallError> {
     match read_pdu(pdu.as_slice(), ANSWER_BYTES_MAX, false) {
         Ok(Some(Pdu::AssociationAC(answer))) => Ok(answer),
         Ok(Some(Pdu::AssociationRJ(rejection))) => Err(CallError::Rejected {
-            why: format!("{:?}", rejection.source),
+            why: said(&rejection.source),
             transient: matches!(rejection.result, dicom_ul::pdu::AssociationRJResult::Transient),
         }),
         Ok(Some(Pdu::AbortRQ { .. })) => Err(CallError::Aborted),
         _ => Err(CallError::Protocol("no answer to A-ASSOCIATE-RQ that can be read".into())),
+    }
+}
+
+fn said(source: &AssociationRJSource) -> String {
+    match source {
+        AssociationRJSource::ServiceUser(reason) => reason.to_string(),
+        AssociationRJSource::ServiceProviderASCE(reason) => reason.to_string(),
+        AssociationRJSource::ServiceProviderPresentation(reason) => reason.to_string(),
     }
 }
 

@@ -36,7 +36,7 @@ impl EventKind {
     }
 }
 
-/// An event as its subscribers are told of it; how it is recorded, see [`super::record`].
+/// An event as its subscribers are told of it; it is recorded sealed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// Its number: later events of the archive have higher ones.
