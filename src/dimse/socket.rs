@@ -265,3 +265,32 @@ pub(crate) fn acknowledge_at_once(stream: &impl std::os::fd::AsFd) {
     // A kernel without the option only makes such peers slower.
     let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn two_pieces_go_out_as_one_however_much_the_peer_takes_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("port");
+        let ours = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
+        let (mut peer, _) = listener.accept().expect("accepted");
+        let mut socket =
+            Socket::new(Line::Plain(ours), Arc::new(Phase::default()), &Options::default()).expect("socket");
+        let sizes: [(usize, usize); 6] = [(0, 0), (0, 5), (5, 0), (3, 7), (150, 8 << 20), (8 << 20, 1 << 20)];
+        let pieces = sizes.map(|(first, then)| (vec![1u8; first], vec![2u8; then]));
+        let wanted: Vec<u8> =
+            pieces.iter().flat_map(|(first, then)| [first.as_slice(), then.as_slice()].concat()).collect();
+        let reading = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).expect("read");
+            all
+        });
+        for (first, then) in &pieces {
+            socket.send_both(first, then).expect("sent");
+        }
+        drop(socket.end());
+        assert!(reading.join().expect("read") == wanted);
+    }
+}
