@@ -90,6 +90,9 @@ impl Drop for Held {
     }
 }
 
+/// What sends two pieces as one.
+pub(crate) type Way<'a, E> = dyn FnMut(&[u8], &[u8]) -> Result<(), E> + 'a;
+
 /// Where sending a data set ended before its end.
 #[derive(Debug)]
 pub(crate) enum Broken<E> {
@@ -153,8 +156,7 @@ impl<S: Read> Outgoing<S> {
         Ok(!self.pieces.is_empty())
     }
 
-    /// Sends a command, as its PDUs, and the data set in a presentation context, for as long as it is wanted. `send`
-    /// sends two pieces as one.
+    /// Sends a command, as its PDUs, and the data set in a presentation context, for as long as it is wanted.
     ///
     /// # Errors
     /// Where it broke off; what is wanted no more breaks off too.
@@ -163,7 +165,7 @@ impl<S: Read> Outgoing<S> {
         context: u8,
         command: Vec<u8>,
         wanted: &dyn Fn() -> bool,
-        send: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), E>,
+        send: &mut Way<'_, E>,
     ) -> Result<(), Broken<E>> {
         let mut command = Some(command);
         let mut spent = Vec::new();
