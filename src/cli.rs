@@ -1,5 +1,6 @@
 //! The command line: what can be asked of the program, and how it ends.
 
+mod advice;
 mod backup;
 mod check_config;
 mod correct;

@@ -10,6 +10,7 @@ mod queue;
 pub mod task;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod urgent;
 
 use crate::error::{OpenError, RegistryError, RetrieveError};
@@ -24,6 +25,7 @@ use queue::{Patience, Queue, Taken};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use task::{LaneStatus, Task};
+pub use unread::Unread;
 use urgent::Urgent;
 
 /// Milliseconds of a minute.
@@ -372,6 +374,7 @@ impl Archive {
                     through,
                     made: self.now_ms(),
                     attempts: 0,
+                    waits: 0,
                     due: 0,
                     error: String::new(),
                     dead: false,

@@ -267,6 +267,7 @@ impl Ups {
             channels: Channels::default(),
             erased: AtomicU64::new(0),
         };
+        ups.open_filters();
         ups.tell_restart();
         Ok(Arc::new(ups))
     }
@@ -314,6 +315,8 @@ impl Ups {
         let unavailable = |error: store::StoreError| UpsError::Unavailable(error.to_string());
         let head = serde_json::to_vec(&record).map_err(|error| UpsError::Unavailable(error.to_string()))?;
         let body = body.map_or(Body::None, |bytes| Body::Inline(vec![bytes.into()]));
+        let filtered =
+            matches!(&record, record::UpsRecord::Global { global: Some(global), .. } if global.is_filtered());
         let placed = self.journal.append(&[Record { head, body }]).map_err(unavailable)?;
         if sync {
             self.journal.sync().map_err(unavailable)?;
@@ -322,6 +325,9 @@ impl Ups {
             Some((lsn, place)) => self.state.write().apply(record, *lsn, place),
             None => return Err(UpsError::Unavailable("the journal gave no place".into())),
         };
+        if filtered {
+            self.open_filters();
+        }
         titles.iter().for_each(|(facility, title)| self.channels.wake(*facility, title));
         Ok(())
     }

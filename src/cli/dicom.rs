@@ -2,12 +2,12 @@
 //!
 //! They need no archive: they call another system directly and say what it answers.
 
-use super::{Exit, Failure, show};
+use super::{Exit, Failure, advice, show};
 use crate::config::Config;
 use crate::control::MigrateTls;
 use clap::Args;
 use dataset::part10::Part10;
-use dimse::scu::{self, CallError, Limits, Object, Peer, Proposal, Requestor, plan};
+use dimse::scu::{self, Answer, CallError, Limits, Object, Peer, Proposal, Requestor, plan};
 use model::{AeTitle, Uid};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -139,8 +139,23 @@ impl Call {
         Limits { connect: within, answer: within, write: within, ..Limits::default() }
     }
 
+    /// What failed, where, and where to look first.
     pub(super) fn failed(&self, error: &CallError) -> Failure {
-        Failure::new(Exit::Failed, format!("{} at {}: {error}", self.called, self.address))
+        let advice = advice::about(error, self.tls.tls, self.within);
+        let advice = if advice.is_empty() { advice } else { format!("; {advice}") };
+        Failure::new(Exit::Failed, format!("{} at {}: {error}{advice}", self.called, self.address))
+    }
+
+    /// What it answers to a command.
+    pub(super) fn answered(&self, command: &str, answer: &Answer) -> String {
+        format!("{} at {} answers {command} with status {}", self.called, self.address, advice::status(answer))
+    }
+
+    /// Ends the association. Everything was answered, so that a peer which does not let it end is only told of.
+    pub(super) fn end(&self, association: Requestor) {
+        if let Err(error) = association.release() {
+            eprintln!("{} at {} does not end the association in order: {error}", self.called, self.address);
+        }
     }
 }
 
@@ -149,12 +164,12 @@ pub(super) fn echo(wanted: &Echo) -> Result<Exit, Failure> {
     let failed = |error: CallError| call.failed(&error);
     let mut association = Requestor::open(&call.peer(), &[Proposal::verification()], &call.limits()).map_err(failed)?;
     let answer = association.echo().map_err(failed)?;
-    association.release().map_err(failed)?;
+    let taken = begun.elapsed();
+    call.end(association);
     if !answer.is_success() {
-        let what = format!("{} answers C-ECHO with status {:04X} {}", call.called, answer.status, answer.comment);
-        return Err(Failure::new(Exit::Failed, what));
+        return Err(Failure::new(Exit::Failed, call.answered("C-ECHO", &answer)));
     }
-    show(&format!("{} at {} answers, {} ms\n", call.called, call.address, begun.elapsed().as_millis()))
+    show(&format!("{} at {} answers, {} ms\n", call.called, call.address, taken.as_millis()))
 }
 
 /// A file to be sent.
@@ -173,6 +188,8 @@ struct Report {
     sent: usize,
     warned: usize,
     refused: usize,
+    /// Files that could be read when they were looked for, and not when it was their turn.
+    unread: usize,
     bytes: u64,
 }
 
@@ -182,7 +199,8 @@ pub(super) fn send(wanted: &Send) -> Result<Exit, Failure> {
         collect(path, &mut files, &mut left_out)?;
     }
     if files.is_empty() {
-        return Err(Failure::new(Exit::Failed, "there is nothing to send"));
+        let what = format!("there is no DICOM file under what was named; {left_out} files were left out");
+        return Err(Failure::new(Exit::Failed, what));
     }
     let (call, begun, mut report) = (&wanted.call, Instant::now(), Report::default());
     for group in plan::groups(files.iter().map(|file| (&file.sop_class, &file.syntax)), plan::uncompressed) {
@@ -194,7 +212,7 @@ pub(super) fn send(wanted: &Send) -> Result<Exit, Failure> {
                 Ok(()) => lost = 0,
                 // A peer may abort over one object and take the next.
                 Err(error) => {
-                    eprintln!("{}: {error}", file.path.display());
+                    eprintln!("{}: not sent: {error}", file.path.display());
                     (lost, report.refused) = (lost + 1, report.refused + 1);
                     if lost >= LOST_MAX {
                         return Err(call.failed(&error));
@@ -203,9 +221,10 @@ pub(super) fn send(wanted: &Send) -> Result<Exit, Failure> {
                 }
             }
         }
-        association.release().map_err(failed)?;
+        call.end(association);
     }
-    let Report { sent, warned, refused, bytes } = report;
+    let Report { sent, warned, refused, unread, bytes } = report;
+    let left_out = left_out + unread;
     let seconds = begun.elapsed().as_secs_f64();
     show(&format!(
         "{sent} sent ({} MB in {seconds:.1} s), {warned} with a warning, {refused} refused, {left_out} left out\n",
@@ -219,12 +238,20 @@ fn send_file(association: &mut Requestor, file: &Found, report: &mut Report) -> 
     let class = file.sop_class.as_str();
     let chosen = offered.into_iter().find_map(|syntax| Some((association.context(class, syntax)?, syntax)));
     let Some((context, syntax)) = chosen else {
-        eprintln!("{}: not accepted: class {class} in {}", file.path.display(), file.syntax);
+        let (path, syntax) = (file.path.display(), &file.syntax);
+        eprintln!("{path}: refused: SOP class {class} is not taken, or not in transfer syntax {syntax}");
         report.refused += 1;
         return Ok(());
     };
-    let mut stored = File::open(&file.path).map_err(CallError::Source)?;
-    stored.seek(SeekFrom::Start(file.at)).map_err(CallError::Source)?;
+    let opened = File::open(&file.path);
+    let stored = match opened.and_then(|mut stored| stored.seek(SeekFrom::Start(file.at)).map(|_| stored)) {
+        Ok(stored) => stored,
+        Err(error) => {
+            eprintln!("{}: left out: {error}", file.path.display());
+            report.unread += 1;
+            return Ok(());
+        }
+    };
     let length = stored.metadata().map_or(0, |found| found.len());
     let mut data: Box<dyn Read + std::marker::Send> = match syntax == file.syntax.as_str() {
         true => Box::new(stored),
@@ -238,24 +265,26 @@ fn send_file(association: &mut Requestor, file: &Found, report: &mut Report) -> 
         report.sent += 1;
     } else if answer.is_warning() {
         report.warned += 1;
-        eprintln!("{}: taken with warning {:04X} {}", file.path.display(), answer.status, answer.comment);
+        eprintln!("{}: taken with warning {}", file.path.display(), advice::status(&answer));
     } else {
         report.refused += 1;
-        eprintln!("{}: refused {:04X} {}", file.path.display(), answer.status, answer.comment);
+        eprintln!("{}: refused with status {}", file.path.display(), advice::status(&answer));
     }
     Ok(())
 }
 
 /// Finds the files of a path; links are not followed.
 fn collect(path: &Path, files: &mut Vec<Found>, left_out: &mut usize) -> Result<(), Failure> {
-    let fault = |error: std::io::Error| Failure::new(Exit::Failed, format!("{}: {error}", path.display()));
+    let fault = |path: &Path, error: std::io::Error| {
+        Failure::new(Exit::Failed, format!("{} cannot be read: {error}", path.display()))
+    };
     let mut waiting = vec![path.to_path_buf()];
     while let Some(path) = waiting.pop() {
-        let kind = std::fs::symlink_metadata(&path).map_err(fault)?.file_type();
+        let kind = std::fs::symlink_metadata(&path).map_err(|error| fault(&path, error))?.file_type();
         if kind.is_dir() {
-            let entries = std::fs::read_dir(&path).map_err(fault)?;
+            let entries = std::fs::read_dir(&path).map_err(|error| fault(&path, error))?;
             let below = entries.map(|entry| entry.map(|entry| entry.path()));
-            let mut below = below.collect::<Result<Vec<_>, _>>().map_err(fault)?;
+            let mut below = below.collect::<Result<Vec<_>, _>>().map_err(|error| fault(&path, error))?;
             below.sort_by(|a, b| b.cmp(a));
             waiting.extend(below);
         } else if kind.is_file() {

@@ -119,8 +119,8 @@ pub(super) fn find(wanted: &Find) -> Result<Exit, Failure> {
     table.end()?;
     trouble.map_or(Ok(()), Err)?;
     if !answer.is_success() {
-        let what =
-            format!("{} answers C-FIND with status {:04X} {}", wanted.call.called(), answer.status, answer.comment);
+        let shown = if count > 0 { format!("; {count} found before") } else { String::new() };
+        let what = format!("{}{shown}", wanted.call.answered("C-FIND", &answer));
         return Err(Failure::new(Exit::Failed, what));
     }
     match count > wanted.limit {

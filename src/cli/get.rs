@@ -81,11 +81,20 @@ pub(super) fn get(wanted: &Get) -> Result<Exit, Failure> {
         missing = missing.saturating_add(due.keys().filter(|instance| !taken.has(instance)).count());
     }
     if all == 0 {
-        let what = format!("{} tells of no object of study {}", wanted.call.called(), wanted.study);
+        let (called, study) = (wanted.call.called(), &wanted.study);
+        let what = format!(
+            "{called} tells of no object of study {study}: is the UID right, and may the AE title shown (--calling) see it?"
+        );
         return Err(Failure::new(Exit::Findings, what));
     }
     let (seconds, mb, fetched) = (begun.elapsed().as_secs_f64(), taken.bytes / 1_000_000, taken.fetched);
     show(&format!("{fetched} fetched ({mb} MB in {seconds:.1} s), {there} were there, {missing} of {all} missing\n"))?;
+    if missing > 0 {
+        eprintln!(
+            "the same command fetches what is missing; if it stays so, the log of {} says why",
+            wanted.call.called()
+        );
+    }
     Ok(if missing > 0 { Exit::Findings } else { Exit::Done })
 }
 
@@ -103,8 +112,7 @@ fn told(wanted: &Get, level: &str, keys: &[Key<'_>], named: AttrKey) -> Result<T
     if answer.is_success() {
         return Ok(told);
     }
-    let what = format!("{} answers C-FIND with status {:04X} {}", wanted.call.called(), answer.status, answer.comment);
-    Err(Failure::new(Exit::Failed, what))
+    Err(Failure::new(Exit::Failed, wanted.call.answered("C-FIND", &answer)))
 }
 
 /// Fetches what is due of a series: the whole series at once, or by name where a part is there.
@@ -137,7 +145,7 @@ fn pull(wanted: &Get, due: &Told, keys: &[Key<'_>], taken: &mut Files) -> Result
         // What counts are the files; how the association ends changes nothing.
         let _ = association.release();
         if !answer.is_success() {
-            eprintln!("{} answers C-GET with status {:04X} {}", wanted.call.called(), answer.status, answer.comment);
+            eprintln!("{}", wanted.call.answered("C-GET", &answer));
         }
     }
     Ok(())
@@ -183,7 +191,9 @@ impl Files {
     }
 
     fn failed(&mut self, error: &io::Error) {
-        self.trouble = Some(format!("{}: {error}", self.folder.display()));
+        let folder = self.folder.display();
+        self.trouble =
+            Some(format!("nothing can be written to {folder}: {error}; what is whole stays, the same command goes on"));
         self.forget();
     }
 

@@ -12,8 +12,9 @@ use model::Uid;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread::{self, Scope};
+use std::time::Duration;
 
 /// An object as it is to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +141,26 @@ impl<'s, R: Receiver> Ahead<'s, R> {
         match self.answer(want.member) {
             Some((asked, opened)) if asked == *want => opened,
             _ => self.shelf.open(want),
+        }
+    }
+
+    /// The same for one who has to listen meanwhile: nothing when the object is not there within a moment; it is read on.
+    pub(crate) fn await_for(&mut self, want: &Want, moment: Duration) -> Option<Opened<'s>> {
+        if self.asked.is_none() && !self.ask(want.clone()) {
+            // Nobody else reads.
+            return Some(self.shelf.open(want));
+        }
+        let Some(answered) = self.reader.as_ref().map(|reader| reader.answers.recv_timeout(moment)) else {
+            return Some(self.shelf.open(want));
+        };
+        match answered {
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                (self.reader, self.asked) = (None, None);
+                Some(self.shelf.open(want))
+            }
+            // What was read for something else makes room for this.
+            Ok(opened) => self.asked.take().is_some_and(|asked| asked == *want).then_some(opened),
         }
     }
 

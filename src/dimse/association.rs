@@ -442,7 +442,8 @@ impl<R: Receiver> Association<'_, R> {
         let rested = self.rested.take();
         let mut socket = self.wire.into_source();
         let left = end.last_word().and_then(|word| socket.send(&word).is_ok().then(|| socket.end()));
-        // Only now: the peer must not wait for others. Any other end is abrupt, and theirs too.
+        // Only now: the peer must not wait for others, nor the next one for this place. Any other end is abrupt, and
+        // theirs too.
         if let Some(rested) = rested.filter(|_| matches!(end, End::Released)) {
             rested.release();
         }

@@ -7,6 +7,7 @@ mod finding;
 mod limits;
 mod memory;
 mod messages;
+mod parting;
 mod peer;
 mod retrieving;
 mod secure;

@@ -11,9 +11,9 @@ use crate::command::Request;
 use crate::options::Options;
 use crate::receiver::{Receiver, Stored};
 use crate::retrieval::{Fate, TICK};
-use crate::scu::{self, CONTEXTS_MAX, CallError, Limits, Object, Originator, Proposal, Requestor, plan};
+use crate::scu::{self, CONTEXTS_MAX, CallError, Limits, Object, Originator, Parting, Proposal, Requestor, plan};
 use archive::RetrieveError;
-use model::{Destination, Uid};
+use model::Destination;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::io;
@@ -219,10 +219,21 @@ impl Carrier {
     /// Ends the association in order.
     pub(crate) fn release(&mut self) {
         if let Some(association) = self.association.take()
-            && let Err(error) = association.release()
+            && let Err(error) = association.release_soon()
         {
             tracing::debug!(%error, "releasing the association to a destination");
         }
+    }
+
+    /// Ends the associations of all in order and returns when they have ended.
+    pub(crate) fn release_all(carriers: &mut [Self]) {
+        Parting::all_ended(carriers.iter_mut().filter_map(Self::part).collect());
+    }
+
+    /// Asks for the end of the association.
+    fn part(&mut self) -> Option<Parting> {
+        let parting = self.association.take()?.part();
+        parting.inspect_err(|error| tracing::debug!(%error, "releasing the association to a destination")).ok()
     }
 
     /// Sends one object, again where that may help; nothing when it shall not, or shall be another's.
@@ -335,13 +346,9 @@ impl Carrier {
 
 /// The context an object goes out in, and how it is read for that.
 fn way(association: &Requestor, object: &impl Stored, member: usize) -> Result<(u8, Want), Trouble> {
-    let (class, stored) = (object.sop_class().as_str(), object.syntax().as_str());
-    let mut offered = plan::decoded(stored).into_iter();
-    let chosen = offered.find_map(|syntax| Some((association.context(class, syntax)?, syntax)));
-    let Some((context, syntax)) = chosen else {
+    let Some((context, syntax)) = association.way(object.sop_class(), object.syntax()) else {
         return Err(Trouble::Object("the destination takes neither class nor transfer syntax".into()));
     };
-    let syntax = Uid::parse(syntax).map_err(|_| Trouble::Object("a transfer syntax that is no UID".into()))?;
     Ok((context, Want { member, syntax, shape: association.shape() }))
 }
 
@@ -375,9 +382,17 @@ impl Rested {
         self.release();
     }
 
-    /// Ends them in order.
+    /// Ends them in order. Nobody waits for that: a destination may not answer.
     pub(crate) fn release(mut self) {
-        self.carriers.iter_mut().for_each(Carrier::release);
+        let partings: Vec<Parting> = self.carriers.iter_mut().filter_map(Carrier::part).collect();
+        if partings.is_empty() {
+            return;
+        }
+        let thread = std::thread::Builder::new().name("c-move-end".into());
+        if let Err(error) = thread.spawn(move || Parting::all_ended(partings)) {
+            // The connections are closed with what was to wait for them.
+            tracing::debug!(%error, "no thread to release associations");
+        }
     }
 }
 

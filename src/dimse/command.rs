@@ -121,28 +121,19 @@ impl Request {
         let (mut field, mut message_id, mut data_set_type) = (None, None, None);
         let (mut sop_class, mut sop_instance, mut responded_to, mut destination) = (None, None, None, None);
         let (mut action, mut attributes, mut priority) = (None, Vec::new(), None);
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let at = bytes.len() - rest.len();
-            let (element, value, after) = element(rest).ok_or(CommandError::Truncated(at))?;
-            if element.group != 0 {
-                return Err(CommandError::Group(element.group));
-            }
-            match element.number {
-                COMMAND_FIELD => field = short(value),
-                MESSAGE_ID => message_id = short(value),
-                RESPONDED_TO => responded_to = short(value),
-                DATA_SET_TYPE => data_set_type = short(value),
-                MOVE_DESTINATION => destination = Some(text(value)),
-                PRIORITY => priority = short(value),
-                ACTION_TYPE => action = short(value),
-                ATTRIBUTE_LIST => attributes = value.chunks_exact(4).filter_map(attribute).collect(),
-                AFFECTED_SOP_CLASS | REQUESTED_SOP_CLASS => sop_class = Some(text(value)),
-                AFFECTED_SOP_INSTANCE | REQUESTED_SOP_INSTANCE => sop_instance = Some(text(value)),
-                _ => {}
-            }
-            rest = after;
-        }
+        each_element(bytes, &mut |number, value| match number {
+            COMMAND_FIELD => field = short(value),
+            MESSAGE_ID => message_id = short(value),
+            RESPONDED_TO => responded_to = short(value),
+            DATA_SET_TYPE => data_set_type = short(value),
+            MOVE_DESTINATION => destination = Some(text(value)),
+            PRIORITY => priority = short(value),
+            ACTION_TYPE => action = short(value),
+            ATTRIBUTE_LIST => attributes = value.chunks_exact(4).filter_map(attribute).collect(),
+            AFFECTED_SOP_CLASS | REQUESTED_SOP_CLASS => sop_class = Some(text(value)),
+            AFFECTED_SOP_INSTANCE | REQUESTED_SOP_INSTANCE => sop_instance = Some(text(value)),
+            _ => {}
+        })?;
         let field = field.ok_or(CommandError::Missing(COMMAND_FIELD))?;
         if field & RESPONSE != 0 {
             return Err(CommandError::Response(field));
@@ -235,6 +226,21 @@ fn finished(elements: &[u8]) -> Vec<u8> {
 struct Element {
     group: u16,
     number: u16,
+}
+
+/// Calls `each` with every element of a command set: its number and value.
+fn each_element(bytes: &[u8], each: &mut dyn FnMut(u16, &[u8])) -> Result<(), CommandError> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let at = bytes.len().saturating_sub(rest.len());
+        let (element, value, after) = element(rest).ok_or(CommandError::Truncated(at))?;
+        if element.group != 0 {
+            return Err(CommandError::Group(element.group));
+        }
+        each(element.number, value);
+        rest = after;
+    }
+    Ok(())
 }
 
 /// Splits the first element off: tag, value, the bytes after it.

@@ -78,7 +78,7 @@ fn report<R: Receiver>(
     }
     // It has heard; how the association ends changes nothing.
     receiver.close_commitment(commitment);
-    if let Err(error) = association.release() {
+    if let Err(error) = association.release_soon() {
         tracing::debug!(%error, "releasing after a storage commitment report");
     }
     Ok(())

@@ -32,11 +32,22 @@ const SEND_BYTES: usize = 64 * 1024;
 impl<R: Receiver> Association<'_, R> {
     /// Reads the identifier that follows a C-FIND-RQ and answers it.
     pub(crate) fn find(&mut self, id: u8, context: &Context, request: &Request) -> Result<(), End> {
+        let understand = |this: &Self, bytes: &[u8]| this.question(context, request, bytes);
+        self.answer_find(id, request, understand, |this, question| this.stream(id, context, request, question))
+    }
+
+    /// Reads the identifier of a C-FIND, has what is understood of it answered, and counts the answer.
+    pub(crate) fn answer_find<Q>(
+        &mut self,
+        id: u8,
+        request: &Request,
+        understand: impl FnOnce(&Self, &[u8]) -> Result<Q, Failure>,
+        stream: impl FnOnce(&mut Self, &Q) -> Result<(Status, u64), End>,
+    ) -> Result<(), End> {
         let begun = Instant::now();
         let identifier = self.gather_identifier(id, request)?;
-        let question = identifier.and_then(|bytes| self.question(context, request, &bytes));
-        let (status, rows) = match question {
-            Ok(question) => self.stream(id, context, request, &question)?,
+        let (status, rows) = match identifier.and_then(|bytes| understand(self, &bytes)) {
+            Ok(question) => stream(self, &question)?,
             Err(failure) => {
                 self.log_refusal("C-FIND", &failure);
                 self.answer_failure(id, request, &failure)?;

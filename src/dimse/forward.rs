@@ -5,18 +5,17 @@
 
 use crate::notice::{self, AVAILABILITY_NOTIFICATION};
 use crate::outgoing::{Outgoing, Room};
-use crate::receiver::{Receiver, Stored};
+use crate::receiver::{self, Stored};
 use crate::retrieval::Fate;
 use crate::scu::{CallError, Limits, Object, Peer, Requestor, plan};
-use archive::forward::Recipient;
+use archive::InstanceRow;
 use archive::forward::dispatch::{Carrier, Parcel, Watch};
 use archive::forward::task::Outcome;
-use archive::{InstanceRow, RetrieveError};
+use archive::forward::{Recipient, Unread};
+use model::AeTitle;
 use model::forward::Payload;
-use model::{AeTitle, Uid};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -90,7 +89,7 @@ enum Trouble {
     /// It is this object's fault.
     Object(String),
     /// Its bytes are not at hand; again after so many seconds.
-    Later(u32),
+    Later(u64, String),
     /// The association ended while it was sent.
     Lost(String),
     /// The destination takes nothing now.
@@ -173,8 +172,9 @@ impl Forwarder {
                     watch.took(object);
                 }
                 Err(Trouble::Object(why)) => refused.push(why),
-                Err(Trouble::Later(seconds)) => {
-                    return Err(Outcome::Later(seconds.into(), "its bytes are not at hand now".into()));
+                Err(Trouble::Later(seconds, why)) => {
+                    open.into_iter().for_each(release);
+                    return Err(Outcome::Later(seconds, why));
                 }
                 Err(Trouble::Down(why)) => return Err(Outcome::Down(why)),
                 Err(Trouble::Lost(why)) => {
@@ -190,6 +190,8 @@ impl Forwarder {
                     open = None;
                 }
             }
+            // One that broke off in the middle took its association with it.
+            open = open.filter(Requestor::stands);
             if refused.len() >= REFUSALS_MAX {
                 break;
             }
@@ -201,37 +203,30 @@ impl Forwarder {
 
 /// Everything is answered; how the association ends changes nothing.
 fn release(association: Requestor) {
-    if let Err(error) = association.release() {
+    if let Err(error) = association.release_soon() {
         tracing::debug!(%error, "releasing an association of forwarding");
     }
 }
 
-/// Why an object was not read: bytes that are away for a while come later, damaged ones do not.
-fn unread(error: &io::Error) -> Trouble {
-    let why = error.get_ref().and_then(|inner| inner.downcast_ref::<RetrieveError>());
-    match why {
-        Some(RetrieveError::Restoring { after }) => Trouble::Later(*after),
-        Some(RetrieveError::Unavailable { .. }) => Trouble::Later(u32::try_from(LOST_PAUSE).unwrap_or(u32::MAX)),
-        _ => Trouble::Object(format!("it cannot be read: {error}")),
+impl From<Unread> for Trouble {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Refused(why) => Self::Object(why),
+            Unread::Later(seconds, why) => Self::Later(seconds, why),
+        }
     }
 }
 
-fn store(parcel: &Parcel, object: &InstanceRow, association: &mut Requestor, room: &Arc<Room>) -> Result<(), Trouble> {
-    let (class, stored) = (object.sop_class.as_str(), object.transfer_syntax.as_str());
-    let mut offered = plan::decoded(stored).into_iter();
-    let chosen = offered.find_map(|syntax| Some((association.context(class, syntax)?, syntax)));
-    let (context, syntax) = chosen
-        .ok_or_else(|| Trouble::Object(format!("neither class {class} nor its transfer syntax {stored} is taken")))?;
-    let syntax = Uid::parse(syntax).map_err(|_| Trouble::Object("a transfer syntax that is no UID".into()))?;
-    let data = match Receiver::open(&parcel.archive, object, &syntax) {
-        Ok(data) => data,
-        Err(RetrieveError::Restoring { after }) => return Err(Trouble::Later(after)),
-        Err(error) => return Err(Trouble::Object(error.to_string())),
-    };
+fn store(parcel: &Parcel, row: &InstanceRow, association: &mut Requestor, room: &Arc<Room>) -> Result<(), Trouble> {
+    let (class, stored) = (&row.sop_class, &row.transfer_syntax);
+    let untaken = || Trouble::Object(format!("neither class {class} nor its transfer syntax {stored} is taken"));
+    let (context, syntax) = association.way(class, stored).ok_or_else(untaken)?;
+    let archive = &parcel.archive;
+    let data = receiver::opened(archive, row, &syntax).map_err(|error| archive.unopened(row, &error))?;
     let mut data = Outgoing::new(data, association.shape());
     // One that cannot be read must not cost those behind it their association.
-    data.read_ahead(room).map_err(|error| unread(&error))?;
-    let (sop_class, sop_instance) = (object.sop_class.clone(), object.sop_instance.clone());
+    data.read_ahead(room).map_err(|error| archive.unread(row, &error))?;
+    let (sop_class, sop_instance) = (row.sop_class.clone(), row.sop_instance.clone());
     let object = Object { sop_class, sop_instance, originator: None };
     match association.store_outgoing(context, &object, data, &|| true) {
         // Out of resources: it takes nothing for a while, whatever the object.
@@ -242,7 +237,7 @@ fn store(parcel: &Parcel, object: &InstanceRow, association: &mut Requestor, roo
             Fate::Completed | Fate::Warned => Ok(()),
             Fate::Failed(why) => Err(Trouble::Object(why)),
         },
-        Err(CallError::Unsent(error)) => Err(unread(&error)),
+        Err(CallError::Unsent(error) | CallError::Source(error)) => Err(archive.unread(row, &error).into()),
         // The association is gone with it; the object is tried again later.
         Err(error) => Err(Trouble::Lost(error.to_string())),
     }

@@ -125,7 +125,21 @@ pub fn association_request(data: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    /// The same bytes with a few others in between, or cut.
+    pub(crate) fn mangled(whole: &[u8], seed: u64) -> Vec<u8> {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut bytes = whole.to_vec();
+        for _ in 0..random.usize(1..8) {
+            let at = random.usize(0..bytes.len());
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = random.u8(..);
+            }
+        }
+        bytes.truncate(random.usize(bytes.len() / 2..=bytes.len()));
+        bytes
+    }
+
     #[test]
     fn mangled_steps_never_panic() {
         let step = serde_json::json!({
@@ -139,16 +153,7 @@ mod tests {
         for (number, syntax) in ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"].into_iter().enumerate() {
             let whole = dataset::document::write(step, syntax).expect("written");
             for seed in 0..10_000u64 {
-                let mut random = fastrand::Rng::with_seed(seed * 2 + number as u64);
-                let mut bytes = whole.clone();
-                for _ in 0..random.usize(1..8) {
-                    let at = random.usize(0..bytes.len());
-                    if let Some(byte) = bytes.get_mut(at) {
-                        *byte = random.u8(..);
-                    }
-                }
-                bytes.truncate(random.usize(bytes.len() / 2..=bytes.len()));
-                super::step(&bytes);
+                super::step(&mangled(&whole, seed * 2 + number as u64));
             }
         }
     }

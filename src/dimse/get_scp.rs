@@ -3,6 +3,8 @@
 //!
 //! Up to [`crate::outgoing::AHEAD_MAX`] bytes of an object are read before its peer hears of it: a shorter one that cannot
 //! be read fails alone. A longer one ends the association the first time, and is known then ([`crate::suspects`]).
+//!
+//! While an object is read the asker is heard: a C-CANCEL is answered at once, whatever the disk or the cloud is at.
 
 use crate::ahead::{Ahead, Shelf, Want, Wanted};
 use crate::association::{Association, End};
@@ -13,7 +15,7 @@ use crate::negotiate::Context;
 use crate::outgoing::{Broken, Outgoing, Shape};
 use crate::pdu::{self, AbortReason};
 use crate::receiver::{Receiver, Stored};
-use crate::retrieval::{ALIVE_EVERY, Fate, Tally};
+use crate::retrieval::{ALIVE_EVERY, Fate, TICK, Tally};
 use crate::scu::{Answer, Object, plan};
 use std::time::Instant;
 
@@ -33,13 +35,13 @@ impl<R: Receiver> Association<'_, R> {
         let mut tally = Tally::new(id, request, context, objects.len());
         let receiver = self.receiver.clone();
         let shelf = Shelf::new(&receiver, &objects, self.room);
-        std::thread::scope(|scope| {
+        let status = std::thread::scope(|scope| {
             let sent = self.get_all(&objects, &mut Ahead::start(scope, &shelf), &mut tally);
             // Nothing more is read for nobody.
             shelf.stop();
-            sent
+            // Answered before the reader is waited for: it may hang in a read.
+            sent.and_then(|()| self.finish(tally))
         })?;
-        let status = self.finish(tally)?;
         meter::retrieved("get", &status.label(), begun.elapsed());
         let (objects, status) = (objects.len(), status.label());
         tracing::info!(source = self.source.id, objects, status, "C-GET answered");
@@ -64,7 +66,7 @@ impl<R: Receiver> Association<'_, R> {
                     continue;
                 }
                 // Cancelled before it could be read.
-                Err(None) => continue,
+                Err(None) => break,
             };
             let next = number.saturating_add(1);
             if let Some((_, want)) = objects.get(next).and_then(|object| self.way(object, next)) {
@@ -107,7 +109,8 @@ impl<R: Receiver> Association<'_, R> {
         let command = command::store_request(message, &Object { sop_class, sop_instance, originator: None });
         let command = pdu::command_pdus(context, &command, self.peer_pdu_bytes_max);
         let wire = &mut self.wire;
-        match data.send(context, command, &|| true, &mut |bytes| wire.source().send(bytes).map_err(End::Lost)) {
+        let mut send = |first: &[u8], then: &[u8]| wire.source().send_both(first, then).map_err(End::Lost);
+        match data.send(context, command, &|| true, &mut send) {
             Ok(()) => self.await_store_response(message, tally).map(Fate::from),
             Err(Broken::Wire(end)) => Err(end),
             Err(Broken::Unsent(error)) => Ok(Fate::Failed(format!("it cannot be read: {error}"))),
@@ -168,7 +171,14 @@ impl<R: Receiver> Association<'_, R> {
     ) -> Result<Result<Outgoing<Wanted<'s>>, Option<Fate>>, End> {
         let recall_until = Instant::now() + self.options.recall_limit;
         loop {
-            match ahead.take(want) {
+            let Some(opened) = ahead.await_for(want, TICK) else {
+                self.tell_every(tally, ALIVE_EVERY)?;
+                if tally.cancelled {
+                    return Ok(Err(None));
+                }
+                continue;
+            };
+            match opened {
                 Ok(data) => return Ok(Ok(data)),
                 Err(Trouble::Recalled(after)) if Instant::now() < recall_until => {
                     self.wait(tally, after)?;

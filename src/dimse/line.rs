@@ -1,7 +1,7 @@
 //! A connection with TLS or without, read and written in a blocking way: the services above know no difference.
 
 use model::Certificate;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 /// The connection.
@@ -74,6 +74,13 @@ impl Write for Line {
         match self {
             Self::Plain(tcp) => tcp.write(bytes),
             Self::Secure(stream) => stream.write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.write_vectored(pieces),
+            Self::Secure(stream) => stream.write_vectored(pieces),
         }
     }
 

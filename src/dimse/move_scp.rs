@@ -71,7 +71,7 @@ impl<R: Receiver> Association<'_, R> {
             return;
         }
         if destination.title == self.calling || self.options.move_linger.is_zero() {
-            return carriers.iter_mut().for_each(Carrier::release);
+            return Carrier::release_all(&mut carriers);
         }
         self.rested = Rested::of(destination, carriers);
     }

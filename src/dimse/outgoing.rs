@@ -7,6 +7,7 @@
 //! Deliberately not here: the association it goes out on.
 
 use crate::pdu::{self, DATA_HEADER_BYTES, PDV_HEADER_BYTES};
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -16,8 +17,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const PIECE_BYTES: usize = 256 * 1024;
 /// Most bytes of one data set that are read before it is sent.
 pub(crate) const AHEAD_MAX: usize = 32 << 20;
-/// Bytes of a small data set: so many are read first, and go out in one write with the command.
+/// Bytes of a small data set: so many are read first, and go out in one buffer with the command.
 const SMALL_BYTES: usize = 16 * 1024;
+/// Pieces that were sent and whose memory the next ones use, beside the room: 16 MiB.
+const SPARES_MAX: usize = 64;
 
 /// How long the PDUs of a peer are, and how many of them make a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,17 +48,32 @@ impl Shape {
 #[derive(Debug)]
 pub(crate) struct Room {
     left: AtomicUsize,
+    /// Memory that was used: taken anew for each object it would be zeroed page by page.
+    spares: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Room {
     /// Of so many bytes.
     pub(crate) fn new(bytes: usize) -> Arc<Self> {
-        Arc::new(Self { left: AtomicUsize::new(bytes) })
+        Arc::new(Self { left: AtomicUsize::new(bytes), spares: Mutex::default() })
     }
 
     fn claim(&self, bytes: usize) -> bool {
         let claimed = |left: usize| left.checked_sub(bytes);
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claimed).is_ok()
+    }
+
+    fn spare(&self) -> Vec<u8> {
+        self.spares.lock().pop().unwrap_or_default()
+    }
+
+    /// Takes memory back; that of small data sets is not worth it.
+    fn keep(&self, piece: Vec<u8>) {
+        let mut spares = self.spares.lock();
+        let usual = PIECE_BYTES / 2..=2 * PIECE_BYTES;
+        if usual.contains(&piece.capacity()) && spares.len() < SPARES_MAX {
+            spares.push(piece);
+        }
     }
 }
 
@@ -71,6 +89,9 @@ impl Drop for Held {
         self.room.left.fetch_add(self.bytes, Ordering::Relaxed);
     }
 }
+
+/// What sends two pieces as one.
+pub(crate) type Way<'a, E> = dyn FnMut(&[u8], &[u8]) -> Result<(), E> + 'a;
 
 /// Where sending a data set ended before its end.
 #[derive(Debug)]
@@ -113,7 +134,7 @@ impl<S: Read> Outgoing<S> {
                 break;
             }
             held.bytes = held.bytes.saturating_add(piece);
-            self.read_piece(Vec::new())?;
+            self.read_piece(room.spare())?;
         }
         Ok(())
     }
@@ -144,59 +165,69 @@ impl<S: Read> Outgoing<S> {
         context: u8,
         command: Vec<u8>,
         wanted: &dyn Fn() -> bool,
-        send: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+        send: &mut Way<'_, E>,
     ) -> Result<(), Broken<E>> {
         let mut command = Some(command);
         let mut spent = Vec::new();
         loop {
             let unread = |error, begun: bool| if begun { Broken::Halfway(error) } else { Broken::Unsent(error) };
             if self.pieces.is_empty() && !self.ended {
-                self.read_piece(Vec::new()).map_err(|error| unread(error, command.is_none()))?;
+                let memory = self.memory(&mut spent);
+                self.read_piece(memory).map_err(|error| unread(error, command.is_none()))?;
             }
             if !wanted() {
                 return Err(unread(io::Error::other("nobody wants it any more"), command.is_none()));
             }
             let mut piece = self.pieces.pop_front().unwrap_or_default();
             if self.pieces.is_empty() && !self.ended {
-                self.read_piece(spent).map_err(|error| unread(error, command.is_none()))?;
+                let memory = self.memory(&mut spent);
+                self.read_piece(memory).map_err(|error| unread(error, command.is_none()))?;
             }
             let last = self.pieces.is_empty();
             self.shape.seal(&mut piece, context, last);
-            match command.take() {
-                // Small objects go out in one write, and their peer wakes once.
+            // The command goes out with the first piece, and the peer wakes once; a small one inside TLS, too.
+            let sent = match command.take() {
                 Some(mut both) if piece.len() <= SMALL_BYTES => {
                     both.extend_from_slice(&piece);
-                    send(&both).map_err(Broken::Wire)?;
+                    send(&both, &[])
                 }
-                Some(first) => {
-                    send(&first).and_then(|()| send(&piece)).map_err(Broken::Wire)?;
-                }
-                None => send(&piece).map_err(Broken::Wire)?,
+                first => send(first.as_deref().unwrap_or_default(), &piece),
+            };
+            sent.map_err(Broken::Wire)?;
+            match &self.held {
+                Some(held) => held.room.keep(piece),
+                None => spent = piece,
             }
             if last {
                 return Ok(());
             }
-            spent = piece;
         }
+    }
+
+    /// Used memory, of the room where there is one.
+    fn memory(&self, spent: &mut Vec<u8>) -> Vec<u8> {
+        self.held.as_ref().map_or_else(|| std::mem::take(spent), |held| held.room.spare())
     }
 
     /// Reads the next piece into used memory; none comes where the source has ended.
     fn read_piece(&mut self, mut into: Vec<u8>) -> io::Result<()> {
-        into.clear();
+        let mut used = 0usize;
         for _ in 0..self.shape.pdus {
-            let at = into.len();
-            into.resize(at.saturating_add(DATA_HEADER_BYTES), 0);
-            let read = fill(&mut self.source, self.shape.room, &mut into)?;
-            if read == 0 {
-                into.truncate(at);
+            let data = used.saturating_add(DATA_HEADER_BYTES);
+            let read = fill(&mut self.source, data, self.shape, &mut into)?;
+            if read > 0 {
+                used = data.saturating_add(read);
             }
             if read < self.shape.room {
                 self.ended = true;
                 break;
             }
         }
-        if !into.is_empty() {
-            self.pieces.push_back(into);
+        into.truncate(used);
+        match &self.held {
+            Some(held) if into.is_empty() => held.room.keep(into),
+            None if into.is_empty() => {}
+            _ => self.pieces.push_back(into),
         }
         Ok(())
     }
@@ -218,14 +249,21 @@ impl Shape {
     }
 }
 
-/// Appends up to `room` bytes; fewer only at the end of the source.
-fn fill(source: &mut impl Read, room: usize, into: &mut Vec<u8>) -> io::Result<usize> {
-    let (start, mut step) = (into.len(), SMALL_BYTES);
+/// Reads the data of one PDU to a place in used memory; less only at the end of the source.
+fn fill(source: &mut impl Read, start: usize, shape: Shape, into: &mut Vec<u8>) -> io::Result<usize> {
+    let (room, mut step) = (shape.room, SMALL_BYTES);
     let mut read = 0;
     while read < room {
         let at = start.saturating_add(read);
-        into.resize(at.saturating_add(step.min(room - read)), 0);
-        let space = into.get_mut(at..).unwrap_or_default();
+        let end = at.saturating_add(step.min(room - read));
+        if into.len() < end {
+            if step > SMALL_BYTES {
+                // It is no small data set: room for a whole piece at once.
+                into.reserve_exact(shape.piece_bytes().saturating_sub(into.len()));
+            }
+            into.resize(end, 0);
+        }
+        let space = into.get_mut(at..end).unwrap_or_default();
         match source.read(space) {
             Ok(0) => break,
             Ok(count) => read = read.saturating_add(count),
@@ -234,7 +272,6 @@ fn fill(source: &mut impl Read, room: usize, into: &mut Vec<u8>) -> io::Result<u
         }
         step = room;
     }
-    into.truncate(start.saturating_add(read));
     Ok(read)
 }
 
@@ -268,8 +305,8 @@ mod tests {
     /// What was sent, write by write, and how it ended.
     fn sent(outgoing: Outgoing<Slow>) -> (Vec<Vec<u8>>, Result<(), Broken<()>>) {
         let (mut writes, command) = (Vec::new(), pdu::command_pdus(7, b"command!", 0));
-        let ended = outgoing.send(7, command, &|| true, &mut |bytes| {
-            writes.push(bytes.to_vec());
+        let ended = outgoing.send(7, command, &|| true, &mut |first, then| {
+            writes.push([first, then].concat());
             Ok(())
         });
         (writes, ended)
@@ -314,12 +351,35 @@ mod tests {
                     let (writes, ended) = sent(outgoing);
                     assert!(ended.is_ok());
                     assert!(data(&writes, limit) == (whole, true), "{limit} {length} {ahead}");
-                    let least = length.div_ceil(piece).max(1);
-                    assert!(writes.len() <= least + 1, "{} writes for {least} pieces", writes.len());
+                    assert_eq!(writes.len(), length.div_ceil(piece).max(1), "the command goes with the first piece");
                 }
             }
         }
         assert_eq!(room.left.load(Ordering::Relaxed), 1 << 30, "room was not given back");
+    }
+
+    #[test]
+    fn memory_is_used_again_and_says_nothing_of_what_was_in_it() {
+        let (shape, room) = (Shape::of(16_384), Room::new(1 << 30));
+        let read = |length| {
+            let mut outgoing = Outgoing::new(slow(length, 1 << 20, false), shape);
+            outgoing.read_ahead(&room).expect("read");
+            outgoing
+        };
+        let long = 3 * shape.pdus * shape.room;
+        assert!(sent(read(long)).1.is_ok());
+        assert_eq!(room.spares.lock().len(), 3);
+        let next = read(long + 100);
+        assert_eq!(room.spares.lock().len(), 0, "taken anew");
+        assert_eq!(data(&sent(next).0, 16_384).0.len(), long + 100);
+        // Short ones lie in what long ones left.
+        for length in [0, 1, 17_000] {
+            let whole = slow(length, 1, false).bytes.into_inner();
+            assert!(data(&sent(read(length)).0, 16_384) == (whole, true), "{length}");
+        }
+        let many = read((SPARES_MAX + 10) * shape.pdus * shape.room);
+        assert!(sent(many).1.is_ok());
+        assert_eq!(room.spares.lock().len(), SPARES_MAX);
     }
 
     #[test]
@@ -354,7 +414,7 @@ mod tests {
         outgoing.read_ahead(&Room::new(1 << 30)).expect("read");
         assert!(outgoing.is_whole());
         let (writes, begun) = (AtomicUsize::new(0), pdu::command_pdus(7, b"command!", 0));
-        let ended = outgoing.send(7, begun, &|| writes.load(Ordering::Relaxed) < 4, &mut |_| {
+        let ended = outgoing.send(7, begun, &|| writes.load(Ordering::Relaxed) < 4, &mut |_, _| {
             writes.fetch_add(1, Ordering::Relaxed);
             Ok::<(), ()>(())
         });

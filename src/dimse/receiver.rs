@@ -174,12 +174,24 @@ impl Receiver for Arc<Archive> {
     }
 
     fn open(&self, object: &InstanceRow, transfer_syntax: &Uid) -> Result<DataSet, RetrieveError> {
-        self.reach_files(std::slice::from_ref(object))?;
-        self.transcoded(object, transfer_syntax.as_str()).map_err(|error| match error {
+        opened(self, object, transfer_syntax).map_err(|error| match error {
             DecodeError::Retrieve(error) => error,
             other => RetrieveError::Unavailable { what: other.to_string() },
         })
     }
+}
+
+/// The data set of an object of the archive in a transfer syntax.
+///
+/// # Errors
+/// When it is not there, or not to be had in that form.
+pub(crate) fn opened(
+    archive: &Arc<Archive>,
+    object: &InstanceRow,
+    transfer_syntax: &Uid,
+) -> Result<DataSet, DecodeError> {
+    archive.reach_files(std::slice::from_ref(object))?;
+    archive.transcoded(object, transfer_syntax.as_str())
 }
 
 impl Stored for InstanceRow {

@@ -28,6 +28,8 @@ const PAGE: usize = 500;
 pub(crate) const PENDING_EVERY: Duration = Duration::from_millis(250);
 /// And while nothing happens, this often.
 pub(crate) const ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// Between small objects the asker is not looked at more often than this: each look costs three system calls.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Longest sleep without a look at the asker.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
@@ -62,6 +64,7 @@ pub(crate) struct Tally<'a> {
     counts: Counts,
     failed: Vec<String>,
     told: Instant,
+    looked: Instant,
     /// The asker wants no more.
     pub(crate) cancelled: bool,
     /// The first reason of a failure.
@@ -72,8 +75,8 @@ impl<'a> Tally<'a> {
     pub(crate) fn new(id: u8, request: &'a Request, context: &'a Context, objects: usize) -> Self {
         let counts = Counts { remaining: Some(objects), ..Counts::default() };
         let transfer_syntax = context.transfer_syntax.as_str();
-        let (failed, told) = (Vec::new(), Instant::now());
-        Self { id, request, transfer_syntax, counts, failed, told, cancelled: false, why: None }
+        let (failed, now) = (Vec::new(), Instant::now());
+        Self { id, request, transfer_syntax, counts, failed, told: now, looked: now, cancelled: false, why: None }
     }
 
     /// Message ID of the request.
@@ -128,7 +131,8 @@ impl<R: Receiver> Association<'_, R> {
             let bytes = pdu::command_pdus(tally.id, &command, self.peer_pdu_bytes_max);
             self.wire.source().send(&bytes).map_err(End::Lost)?;
         }
-        if !tally.cancelled {
+        if !tally.cancelled && tally.looked.elapsed() >= LOOK_EVERY {
+            tally.looked = Instant::now();
             tally.cancelled = self.is_cancelled(tally.request)?;
         }
         Ok(())

@@ -7,6 +7,7 @@ pub mod moving;
 pub mod plan;
 mod propose;
 pub mod pull;
+mod release;
 mod secure;
 mod store;
 #[cfg(test)]
@@ -19,7 +20,9 @@ use crate::line::Line;
 use crate::options::Options;
 use crate::pdu::{self, Kind, Piece, Splitter};
 use crate::socket::{Phase, Socket};
-use dicom_ul::pdu::{AssociationAC, Pdu, PresentationContextResultReason, UserVariableItem, read_pdu};
+use dicom_ul::pdu::{
+    AssociationAC, AssociationRJSource, Pdu, PresentationContextResultReason, UserVariableItem, read_pdu,
+};
 use model::AeTitle;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -28,6 +31,7 @@ use std::time::{Duration, Instant};
 
 pub use crate::recode::recoded;
 pub use propose::{CONTEXTS_MAX, Proposal};
+pub(crate) use release::Parting;
 pub use secure::Secure;
 pub use store::{Object, Originator};
 
@@ -304,28 +308,15 @@ impl Requestor {
         self.response(context, message, command::N_CREATE_RQ)
     }
 
+    /// Whether it has not ended.
+    pub(crate) fn stands(&self) -> bool {
+        self.wire.is_some()
+    }
+
     /// Whether it stands and the peer says nothing, as one that nobody uses at the moment should.
     pub(crate) fn is_quiet(&mut self) -> bool {
         let Some(wire) = self.wire.as_mut() else { return false };
         !wire.has_read_ahead() && matches!(wire.source().is_readable(), Ok(false))
-    }
-
-    /// Ends the association in order.
-    ///
-    /// # Errors
-    /// When the peer does not answer as it should; the association is gone all the same.
-    pub fn release(mut self) -> Result<(), CallError> {
-        self.send(&pdu::RELEASE_REQUEST)?;
-        let wire = self.wire.as_mut().ok_or(CallError::Lost("before"))?;
-        wire.source().await_message();
-        let reply = match wire.next_piece() {
-            Ok(Piece::ReleaseReply) => Ok(()),
-            Ok(Piece::Closed) => Err(CallError::Lost("instead of being released")),
-            Ok(_) => Err(CallError::Protocol("something else than A-RELEASE-RP".into())),
-            Err(error) => Err(broken(error)),
-        };
-        self.wire = None;
-        reply
     }
 
     fn next_message(&mut self) -> u16 {
@@ -334,8 +325,12 @@ impl Requestor {
     }
 
     fn send(&mut self, bytes: &[u8]) -> Result<(), CallError> {
+        self.send_both(bytes, &[])
+    }
+
+    fn send_both(&mut self, first: &[u8], then: &[u8]) -> Result<(), CallError> {
         let wire = self.wire.as_mut().ok_or(CallError::Lost("before"))?;
-        wire.source().send(bytes).map_err(failed)
+        wire.source().send_both(first, then).map_err(failed)
     }
 
     /// The answer to the operation under way; anything else ends the association.
@@ -443,11 +438,19 @@ fn answer(stream: &mut impl Read) -> Result<AssociationAC, CallError> {
     match read_pdu(pdu.as_slice(), ANSWER_BYTES_MAX, false) {
         Ok(Some(Pdu::AssociationAC(answer))) => Ok(answer),
         Ok(Some(Pdu::AssociationRJ(rejection))) => Err(CallError::Rejected {
-            why: format!("{:?}", rejection.source),
+            why: said(&rejection.source),
             transient: matches!(rejection.result, dicom_ul::pdu::AssociationRJResult::Transient),
         }),
         Ok(Some(Pdu::AbortRQ { .. })) => Err(CallError::Aborted),
         _ => Err(CallError::Protocol("no answer to A-ASSOCIATE-RQ that can be read".into())),
+    }
+}
+
+fn said(source: &AssociationRJSource) -> String {
+    match source {
+        AssociationRJSource::ServiceUser(reason) => reason.to_string(),
+        AssociationRJSource::ServiceProviderASCE(reason) => reason.to_string(),
+        AssociationRJSource::ServiceProviderPresentation(reason) => reason.to_string(),
     }
 }
 

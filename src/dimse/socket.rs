@@ -6,7 +6,7 @@
 use crate::line::Line;
 use crate::options::Options;
 use model::Certificate;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -132,6 +132,26 @@ impl Socket {
         self.stream.write_all(bytes)
     }
 
+    /// Sends two pieces as one, without copying them.
+    pub(crate) fn send_both(&mut self, first: &[u8], then: &[u8]) -> io::Result<()> {
+        if first.is_empty() || then.is_empty() {
+            return self.send(if first.is_empty() { then } else { first });
+        }
+        let written = loop {
+            match self.stream.write_vectored(&[IoSlice::new(first), IoSlice::new(then)]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        match written.checked_sub(first.len()) {
+            None => {
+                self.send(first.get(written..).unwrap_or_default())?;
+                self.send(then)
+            }
+            Some(of_second) => self.send(then.get(of_second..).unwrap_or_default()),
+        }
+    }
+
     /// The certificate the peer proved to hold.
     pub(crate) fn certificate(&self) -> Option<Certificate> {
         self.stream.certificate()
@@ -244,4 +264,33 @@ impl Read for Socket {
 pub(crate) fn acknowledge_at_once(stream: &impl std::os::fd::AsFd) {
     // A kernel without the option only makes such peers slower.
     let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn two_pieces_go_out_as_one_however_much_the_peer_takes_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("port");
+        let ours = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
+        let (mut peer, _) = listener.accept().expect("accepted");
+        let mut socket =
+            Socket::new(Line::Plain(ours), Arc::new(Phase::default()), &Options::default()).expect("socket");
+        let sizes: [(usize, usize); 6] = [(0, 0), (0, 5), (5, 0), (3, 7), (150, 8 << 20), (8 << 20, 1 << 20)];
+        let pieces = sizes.map(|(first, then)| (vec![1u8; first], vec![2u8; then]));
+        let wanted: Vec<u8> =
+            pieces.iter().flat_map(|(first, then)| [first.as_slice(), then.as_slice()].concat()).collect();
+        let reading = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).expect("read");
+            all
+        });
+        for (first, then) in &pieces {
+            socket.send_both(first, then).expect("sent");
+        }
+        drop(socket.end());
+        assert!(reading.join().expect("read") == wanted);
+    }
 }

@@ -2,7 +2,6 @@
 
 use crate::association::{Association, End};
 use crate::command::Request;
-use crate::meter;
 use crate::negotiate::Context;
 use crate::pdu;
 use crate::receiver::Receiver;
@@ -12,7 +11,6 @@ use archive::ups::{Document, Ups, UpsError};
 use dataset::document;
 use model::Caller;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Matches read at once.
 const PAGE: usize = 64;
@@ -27,19 +25,8 @@ struct Asked {
 impl<R: Receiver> Association<'_, R> {
     /// Reads the identifier that follows a C-FIND-RQ and answers it.
     pub(crate) fn find_steps(&mut self, id: u8, context: &Context, request: &Request) -> Result<(), End> {
-        let begun = Instant::now();
-        let identifier = self.gather_identifier(id, request)?;
-        let asked = identifier.and_then(|bytes| self.steps_asked(context, request, &bytes));
-        let (status, rows) = match asked {
-            Ok(asked) => self.stream_steps(id, context, request, &asked)?,
-            Err(failure) => {
-                self.log_refusal("C-FIND", &failure);
-                self.answer_failure(id, request, &failure)?;
-                (failure.status, 0)
-            }
-        };
-        meter::found(&status.label(), rows, begun.elapsed());
-        Ok(())
+        let understand = |this: &Self, bytes: &[u8]| this.steps_asked(context, request, bytes);
+        self.answer_find(id, request, understand, |this, asked| this.stream_steps(id, context, request, asked))
     }
 
     fn steps_asked(&self, context: &Context, request: &Request, bytes: &[u8]) -> Result<Asked, Failure> {

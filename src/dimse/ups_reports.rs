@@ -114,7 +114,7 @@ fn tell(channel: &Channel, destination: &Destination, options: &Options, phase: 
         heard = heard.saturating_add(1);
     }
     // It has heard; how the association ends changes nothing.
-    if let Err(error) = association.release() {
+    if let Err(error) = association.release_soon() {
         tracing::debug!(%error, "releasing after events of procedure steps");
     }
     Ok(heard)

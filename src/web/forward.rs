@@ -7,10 +7,10 @@ mod answer;
 
 use crate::outgoing;
 use answer::{Verdict, read};
-use archive::InstanceRow;
-use archive::forward::Recipient;
 use archive::forward::dispatch::{Carrier, Parcel, Watch};
 use archive::forward::task::Outcome;
+use archive::forward::{Recipient, Unread};
+use archive::{DecodeError, InstanceRow, RetrieveError};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http_body::Frame;
@@ -73,10 +73,16 @@ impl http_body::Body for Feed {
 enum Broken {
     /// The peer takes nothing, or has answered before it heard everything.
     Peer,
-    /// An object cannot be read.
-    Object(String),
-    /// An object is being restored from the cloud.
-    Later(u32),
+    /// The object at this place cannot be read.
+    Object(usize, Unread),
+}
+
+/// Why a request has no verdict.
+enum Stopped {
+    /// The object at this place cannot be read; nothing is taken.
+    Object(usize, Unread),
+    /// The delivery ends.
+    Outcome(Outcome),
 }
 
 impl StowForwarder {
@@ -96,9 +102,9 @@ impl StowForwarder {
     }
 
     /// One request; the verdict is about all of its objects.
-    fn post(&self, parcel: &Parcel, root: &StowRoot, objects: &[InstanceRow]) -> Result<Verdict, Outcome> {
+    fn post(&self, parcel: &Parcel, root: &StowRoot, objects: &[InstanceRow]) -> Result<Verdict, Stopped> {
         let boundary = format!("khoanh-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-        let request = self.request(root, &boundary).map_err(Outcome::Down)?;
+        let request = self.request(root, &boundary).map_err(|why| Stopped::Outcome(Outcome::Down(why)))?;
         let (feed, fed) = mpsc::channel(CHUNKS_AHEAD);
         let sending = self.runtime.spawn(async move {
             let answer =
@@ -111,21 +117,21 @@ impl StowForwarder {
             sending.abort();
         }
         let written = self.write(parcel, objects, &boundary, &feed);
-        if let Err(Broken::Object(_) | Broken::Later(_)) = &written {
+        if let Err(Broken::Object(..)) = &written {
             sending.abort();
         }
         drop(feed);
         let answered = self.runtime.block_on(async { timeout(self.limits.answer, sending).await });
         self.under_way.lock().remove(&id);
-        match (written, answered) {
-            (Err(Broken::Object(why)), _) => Err(Outcome::Refused(why)),
-            (Err(Broken::Later(seconds)), _) => Err(Outcome::Later(seconds.into(), "being restored".into())),
-            (_, Ok(Ok(Ok(verdict)))) => Ok(verdict),
-            (_, Ok(Ok(Err(why)))) => Err(Outcome::Down(why)),
-            (_, Ok(Err(_))) => Err(Outcome::Interrupted),
-            (Ok(()), Err(_)) => Err(Outcome::Down("the service does not answer in time".into())),
-            (Err(Broken::Peer), Err(_)) => Err(Outcome::Down("the service takes nothing".into())),
-        }
+        let outcome = match (written, answered) {
+            (Err(Broken::Object(position, unread)), _) => return Err(Stopped::Object(position, unread)),
+            (_, Ok(Ok(Ok(verdict)))) => return Ok(verdict),
+            (_, Ok(Ok(Err(why)))) => Outcome::Down(why),
+            (_, Ok(Err(_))) => Outcome::Interrupted,
+            (Ok(()), Err(_)) => Outcome::Down("the service does not answer in time".into()),
+            (Err(Broken::Peer), Err(_)) => Outcome::Down("the service takes nothing".into()),
+        };
+        Err(Stopped::Outcome(outcome))
     }
 
     fn write(
@@ -139,19 +145,19 @@ impl StowForwarder {
             let sent = self.runtime.block_on(async { timeout(self.limits.write, feed.send(Ok(bytes))).await });
             sent.ok().and_then(Result::ok).ok_or(Broken::Peer)
         };
-        for object in objects {
+        let archive = &parcel.archive;
+        for (position, object) in objects.iter().enumerate() {
+            let unopened =
+                |error: RetrieveError| Broken::Object(position, archive.unopened(object, &DecodeError::from(error)));
+            archive.reach_files(std::slice::from_ref(object)).map_err(unopened)?;
+            let mut file = archive.given_file(object).map_err(unopened)?;
             let syntax = &object.transfer_syntax;
             let head = format!("\r\n--{boundary}\r\nContent-Type: application/dicom; transfer-syntax={syntax}\r\n\r\n");
-            parcel.archive.reach_files(std::slice::from_ref(object)).map_err(|error| match error {
-                archive::RetrieveError::Restoring { after } => Broken::Later(after),
-                error => Broken::Object(error.to_string()),
-            })?;
             put(Bytes::from(head))?;
-            let given = parcel.archive.given_file(object);
-            let mut file = given.map_err(|error| Broken::Object(error.to_string()))?;
             loop {
                 let mut chunk = vec![0; CHUNK];
-                let read = file.read(&mut chunk).map_err(|error| Broken::Object(error.to_string()))?;
+                let read = file.read(&mut chunk);
+                let read = read.map_err(|error| Broken::Object(position, archive.unread(object, &error)))?;
                 if read == 0 {
                     break;
                 }
@@ -164,11 +170,13 @@ impl StowForwarder {
 
     fn send(&self, parcel: &Parcel, root: &StowRoot, watch: &Watch<'_>) -> Outcome {
         let (mut refused, mut at, mut most) = (Vec::new(), 0, OBJECTS_MAX);
+        // How many can be read in front of one that cannot.
+        let mut sound = None;
         while let Some(rest) = parcel.objects.get(at..).filter(|rest| !rest.is_empty()) {
             if !watch.goes_on() {
                 return Outcome::Interrupted;
             }
-            let batch = batch(rest, most);
+            let batch = batch(rest, sound.take().unwrap_or(most));
             match self.post(parcel, root, batch) {
                 Ok(Verdict::TooLarge) if batch.len() > 1 => most = 1,
                 Ok(verdict) => {
@@ -180,7 +188,14 @@ impl StowForwarder {
                     }
                     at += batch.len();
                 }
-                Err(outcome) => return outcome,
+                // It fails by itself: those in front of it go once more, without it.
+                Err(Stopped::Object(0, Unread::Refused(why))) => {
+                    refused.push(why);
+                    at += 1;
+                }
+                Err(Stopped::Object(0, later)) => return later.into(),
+                Err(Stopped::Object(position, _)) => sound = Some(position),
+                Err(Stopped::Outcome(outcome)) => return outcome,
             }
         }
         match refused.first() {

@@ -38,9 +38,14 @@ struct Sender {
 
 impl Sender {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With more in its configuration.
+    fn start_with(more: &str) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let config = folder.path().join("khoanh.toml");
-        std::fs::write(&config, QUICK).expect("written");
+        std::fs::write(&config, format!("{QUICK}{more}")).expect("written");
         let server = serve(&folder.path().join("data"), &config);
         Self { server, config, _folder: folder }
     }
@@ -249,6 +254,51 @@ fn what_is_refused_again_and_again_is_dead_until_it_is_tried_again() {
     assert!(sender.command(&["forward", "retry", "--to", "KHOANH"]).starts_with("1 tasks"));
     until("it is there", || held(&open) == 1);
     until("nothing waits", || sender.lane("KHOANH", "waiting") + sender.lane("KHOANH", "dead") == 0);
+}
+
+/// Files in a folder and those below.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn what_cannot_be_read_for_a_while_waits_and_goes_when_it_can_to_dicom_and_to_stow() {
+    let sender = Sender::start_with("\n[packs]\nafter = \"0s\"\n");
+    let (other, _other_folder) = start();
+    let (third, _third_folder) = start();
+    sender.command(&["destinations", "add", "KHOANH", &other.dicom.to_string(), "--any"]);
+    let root = format!("http://{}/dicom-web", third.http);
+    sender.command(&["forward", "roots", "add", "third", &root, "--any"]);
+    let both = ["KHOANH", "stow:third"];
+    sender.command(&["forward", "rules", "add", "all", "--to", &both.join(","), "--any"]);
+    both.iter().for_each(|to| drop(sender.command(&["forward", "pause", to])));
+    let objects = sender.store(&Study::draw(75, 1, Kind::Mr, 5));
+    until("both wait", || both.iter().all(|to| sender.lane(to, "waiting") == 1));
+    let metrics = || Client::new(sender.server.http, LIMIT).get("/metrics", "").expect("metrics").text();
+    until("it is packed", || {
+        metrics().lines().any(|line| line.starts_with("khoanh_packs_total") && line.ends_with(" 1"))
+    });
+    // The disk with the pack is away over a restart, so that nothing has it open.
+    let packs = files_in(&sender.server.data().join("packs"));
+    let pack = packs.iter().max_by_key(|path| path.metadata().map_or(0, |about| about.len())).expect("a pack").clone();
+    let away = pack.with_extension("away");
+    std::fs::rename(&pack, &away).expect("moved");
+    let sender = sender.killed();
+    both.iter().for_each(|to| drop(sender.command(&["forward", "resume", to])));
+    let waits = |to: &str| {
+        let listed = sender.command(&["forward", "list", "--tasks", "--json", "--to", to]);
+        let listed: Value = serde_json::from_str(&listed).expect("JSON");
+        let task = listed.pointer("/tasks/0").cloned().expect("a task");
+        assert_eq!(task.get("attempts").and_then(Value::as_u64), Some(0), "the destination refused nothing: {task}");
+        task.get("waits").and_then(Value::as_u64) > Some(0)
+    };
+    until("both wait for the disk", || both.iter().all(|to| waits(to)));
+    std::fs::rename(&away, &pack).expect("moved back");
+    both.iter().for_each(|to| drop(sender.command(&["forward", "retry", "--to", to])));
+    let count = objects.len() as u64;
+    until("both have all", || held(&other) == count && held(&third) == count);
+    until("nothing waits", || both.iter().all(|to| sender.lane(to, "waiting") + sender.lane(to, "dead") == 0));
 }
 
 /// Gives an object a private SOP class of the same length, in its file meta information and its data set.

@@ -4,7 +4,7 @@
 //! that holds the archive while the process ends may end it by an abort.
 
 use super::task::{Outcome, Task};
-use super::{Recipient, Taken};
+use super::{Recipient, Taken, Unread};
 use crate::error::{OpenError, RetrieveError};
 use crate::open::{Archive, spawn};
 use index::InstanceRow;
@@ -191,7 +191,7 @@ fn deliver(shared: &Shared, task: &Task, taken: &Taken, watch: &Watch<'_>) -> Ou
     let mut objects = match archive.forwarded_objects(task) {
         Ok(objects) => objects,
         Err(RetrieveError::NotFound) => Vec::new(),
-        Err(error) => return Outcome::Later(60, error.to_string()),
+        Err(error) => return Unread::of(&error.into()).into(),
     };
     if matches!(&to, Recipient::Dicom(destination) if destination.as_received) {
         objects.iter_mut().for_each(|object| object.correction = None);

@@ -26,6 +26,14 @@ pub(crate) struct Patience {
     pub(crate) tasks_max: usize,
 }
 
+impl Patience {
+    /// The pause after so many failures.
+    fn pause_after(&self, failures: u32) -> u64 {
+        let doubled = 1u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX);
+        self.pause_ms.saturating_mul(doubled).min(self.pause_max_ms)
+    }
+}
+
 /// Why tasks were not taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Full {
@@ -197,7 +205,9 @@ impl Queue {
             }
             Outcome::Interrupted => {}
             Outcome::Later(seconds, why) => {
-                task.due = now.saturating_add(seconds.saturating_mul(1_000));
+                task.waits = task.waits.saturating_add(1);
+                let pause = patience.pause_after(task.waits).max(seconds.saturating_mul(1_000));
+                task.due = now.saturating_add(pause);
                 task.error.clone_from(why);
                 task.dead = now.saturating_sub(task.made) >= patience.give_up_ms;
             }
@@ -213,9 +223,7 @@ impl Queue {
                 (lane.rest, lane.error) = (None, why.clone());
                 task.error.clone_from(why);
                 task.attempts = task.attempts.saturating_add(1);
-                let doubled = 1u64.checked_shl(task.attempts.saturating_sub(1)).unwrap_or(u64::MAX);
-                let pause = patience.pause_ms.saturating_mul(doubled).min(patience.pause_max_ms);
-                task.due = now.saturating_add(pause);
+                task.due = now.saturating_add(patience.pause_after(task.attempts));
                 task.dead = task.attempts >= patience.attempts;
             }
         }
@@ -240,7 +248,7 @@ impl Queue {
                 continue;
             }
             lane.dismiss(&task);
-            (task.dead, task.attempts, task.due) = (false, 0, 0);
+            (task.dead, task.attempts, task.waits, task.due) = (false, 0, 0, 0);
             lane.admit(&task, 0);
             changed.push(task.id);
             inner.tasks.insert(task.id, task);

@@ -35,6 +35,9 @@ pub struct Task {
     /// How often the destination refused something of it.
     #[serde(default)]
     pub attempts: u32,
+    /// How often something of it was not at hand.
+    #[serde(default)]
+    pub waits: u32,
     /// Not before this time, milliseconds since 1970 UTC.
     #[serde(default)]
     pub due: u64,

@@ -29,6 +29,7 @@ pub(super) fn task(id: u64, through: u64) -> Task {
         through,
         made: 0,
         attempts: 0,
+        waits: 0,
         due: 0,
         error: String::new(),
         dead: false,
@@ -81,6 +82,62 @@ fn a_destination_that_is_down_rests_longer_and_longer_and_nothing_dies_of_it_soo
     queue.settle(id, &Outcome::Down("nobody listens".into()), 60_000);
     let status = queue.status(60_000).pop().expect("a lane");
     assert_eq!((status.dead, status.waiting, status.error.as_str()), (1, 0, "nobody listens"));
+}
+
+#[test]
+fn what_is_not_at_hand_comes_later_and_later_and_is_dead_when_it_is_too_old_only() {
+    let folder = tempfile::tempdir().expect("folder");
+    let queue = Queue::open(folder.path(), patience()).expect("opens");
+    queue.put(vec![task(0, 1), task(0, 2)]).expect("taken");
+    let away = |seconds| Outcome::Later(seconds, "the disk is away".into());
+    let mut now = 0;
+    // Refusals would have ended it at the second.
+    for (seconds, pause) in [(0, 1_000), (0, 2_000), (0, 3_000), (0, 3_000), (7, 7_000)] {
+        assert_eq!(claimed(&queue, now), Some(1), "it is due and goes first");
+        queue.settle(1, &away(seconds), now);
+        let other = claimed(&queue, now).expect("the destination is not held up");
+        assert_eq!(other, 2);
+        queue.settle(other, &Outcome::Interrupted, now);
+        assert!(queue.list(0, 10, &|task| task.due > now && task.due == now + pause).len() == 1, "{pause} ms");
+        now += pause;
+    }
+    drop(queue);
+    let queue = Queue::open(folder.path(), patience()).expect("opens again");
+    assert_eq!(claimed(&queue, now), Some(1));
+    queue.settle(1, &away(0), now);
+    assert!(queue.list(0, 10, &|task| task.due == now + 3_000).len() == 1, "a restart shortens no pause");
+    assert_eq!(claimed(&queue, 60_000), Some(1));
+    queue.settle(1, &away(0), 60_000);
+    assert_eq!(queue.list(0, 10, &|task| task.dead).len(), 1);
+}
+
+#[test]
+fn an_object_that_cannot_be_read_is_refused_where_waiting_does_not_help() {
+    let bench = Bench::with(|_| {});
+    bench.store(&Object::new("1.2.1.1.1")).expect("stored");
+    let archive = &bench.archive;
+    let here = archive.index().instance(&uid("1.2.1.1.1")).expect("read").pop().expect("there");
+    let gone = InstanceRow { seq: here.seq + 1_000, ..here.clone() };
+    let what = || String::from("pack 1 is not at hand");
+    let of = |row, error: RetrieveError| {
+        let told = archive.unopened(row, &error.clone().into());
+        // The same whether it shows at once or in the middle.
+        assert_eq!(archive.unread(row, &std::io::Error::other(error)), told);
+        told
+    };
+    let waits = |told| matches!(told, Unread::Later(seconds, _) if seconds > 0);
+    assert!(waits(of(&here, RetrieveError::Unavailable { what: what() })));
+    assert!(matches!(of(&here, RetrieveError::Restoring { after: 300 }), Unread::Later(300, _)));
+    assert!(!waits(of(&here, RetrieveError::Damaged { what: what() })));
+    assert!(!waits(of(&here, RetrieveError::NotFound)));
+    for error in [RetrieveError::Unavailable { what: what() }, RetrieveError::Restoring { after: 300 }] {
+        assert!(matches!(of(&gone, error), Unread::Refused(why) if why.contains("no longer in the archive")));
+    }
+    let codec = |error: codec::CodecError| archive.unopened(&here, &error.into());
+    assert!(waits(codec(codec::CodecError::Busy(what()))));
+    assert!(!waits(codec(codec::CodecError::Unsupported(what()))));
+    assert!(waits(archive.unread(&here, &std::io::Error::from_raw_os_error(5))));
+    assert!(!waits(archive.unread(&here, &std::io::ErrorKind::InvalidData.into())));
 }
 
 #[test]

@@ -199,8 +199,9 @@ impl Ups {
                     return Err(UpsError::NobodyListens);
                 }
                 let (kind, info) = (EventKind::CancelRequested, event::cancel_requested(by, &request));
-                let event = Event { seq, facility, uid: uid.clone(), kind, info, at: self.now_ms(), to };
-                self.commit(UpsRecord::Events { events: vec![event] }, None)?;
+                let event = Event { seq, facility, uid: uid.clone(), kind, info, at: self.now_ms() };
+                let events = vec![self.noted(self.seal_of(facility, uid, &step)?, event, to)?];
+                self.commit(UpsRecord::Events { events }, None)?;
                 Ok(None)
             }
             StepState::Scheduled => {
@@ -252,7 +253,8 @@ impl Ups {
         };
         let mut events = Vec::new();
         for (kind, info) in news.into_iter().filter(|_| !to.is_empty()) {
-            events.push(Event { seq, facility, uid: uid.clone(), kind, info, at, to: to.clone() });
+            let event = Event { seq, facility, uid: uid.clone(), kind, info, at };
+            events.push(self.noted(seal, event, to.clone())?);
             seq = seq.saturating_add(1);
         }
         let (start, marks) = (text(&document, tag::START).to_owned(), bloom::halves(bloom::marks(&document)));

@@ -3,10 +3,10 @@
 //! Whoever listens last has the channel: a client that lost its connection and comes back is not kept out by the old one.
 //! Deliberately not here: associations and sockets.
 
-use super::Ups;
 use super::event::Event;
 use super::record::UpsRecord;
 use super::state::Told;
+use super::{Ups, UpsError};
 use model::{AeTitle, FacilityCode};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -105,7 +105,7 @@ impl Ups {
     pub fn waiting(&self) -> Told {
         let state = self.state.read();
         let queued = state.shelves.iter().flat_map(|(facility, shelf)| {
-            let waiting = shelf.subscribers.iter().filter(|(_, one)| !one.queue.is_empty());
+            let waiting = shelf.subscribers.iter().filter(|(_, one)| one.first().is_some());
             waiting.map(|(title, _)| (*facility, title.clone()))
         });
         let queued: Told = queued.collect();
@@ -121,7 +121,8 @@ impl Channel {
         &self.key.1
     }
 
-    /// The oldest event that was not taken yet.
+    /// The oldest event that was not taken yet. One whose key went with its step is none; one whose key is not at hand
+    /// is passed over.
     pub fn next(&self) -> Turn {
         {
             let table = self.ups.channels.0.lock();
@@ -129,10 +130,25 @@ impl Channel {
                 return Turn::Over;
             }
         }
-        let state = self.ups.state.read();
-        let subscriber = state.shelves.get(&self.key.0).and_then(|shelf| shelf.subscribers.get(&self.key.1));
-        let event = subscriber.and_then(|one| one.queue.front()).map(|waiting| Arc::clone(&waiting.event));
-        event.map_or(Turn::Nothing, Turn::Event)
+        let (facility, title) = &self.key;
+        loop {
+            let first = {
+                let state = self.ups.state.read();
+                let subscriber = state.shelves.get(facility).and_then(|shelf| shelf.subscribers.get(title));
+                subscriber.and_then(|one| one.first()).map(Arc::clone)
+            };
+            let Some(noted) = first else { return Turn::Nothing };
+            match self.ups.told(&noted) {
+                Ok(event) => return Turn::Event(Arc::new(event)),
+                Err(error) => {
+                    let for_good = error == UpsError::Unknown;
+                    if !for_good {
+                        tracing::warn!(%facility, %title, %error, "an event of a procedure step does not open");
+                    }
+                    self.ups.state.write().pass_over(*facility, title, &noted, for_good);
+                }
+            }
+        }
     }
 
     /// An event was heard: it and those before it are not said again, but perhaps after a kill.

@@ -3,7 +3,7 @@
 //! Deliberately not here: who gets one ([`super::subscribe`]) and how it travels.
 
 use super::{Document, StepState, tag};
-use model::{AeTitle, FacilityCode, Uid};
+use model::{FacilityCode, Uid};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -36,8 +36,8 @@ impl EventKind {
     }
 }
 
-/// An event on its way to its subscribers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// An event as its subscribers are told of it; it is recorded sealed.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// Its number: later events of the archive have higher ones.
     pub seq: u64,
@@ -51,16 +51,6 @@ pub struct Event {
     pub info: Document,
     /// Milliseconds since 1970 UTC.
     pub at: u64,
-    /// Who is told.
-    pub(crate) to: Vec<AeTitle>,
-}
-
-impl Event {
-    /// About how many bytes it takes.
-    pub(super) fn size(&self) -> usize {
-        let info = serde_json::to_vec(&self.info).map_or(0, |bytes| bytes.len());
-        info.saturating_add(200)
-    }
 }
 
 fn picked(document: &Document, tags: &[&str]) -> Document {

@@ -1,16 +1,16 @@
-//! Data sets of steps under keys: what is in the journal, or in an old copy of it, says nothing once the key is gone
-//! (docs/adr/0012).
+//! Data sets of steps, events and filters under keys: what is in the journal, or in an old copy of it, says nothing once
+//! the key is gone (docs/adr/0012).
 //!
-//! A step has a key of its own from its creation on, which every version of it shares. The key goes when the step is
-//! forgotten, or with the destruction of a study that the step names.
-//!
-//! Deliberately not here: events and filters of subscriptions, which are recorded in clear and dropped within a week or
-//! taken back.
+//! A step has a key of its own from its creation on, which every version of it and every event about it share. The key
+//! goes when the step is forgotten, or with the destruction of a study that the step names. The filter of a subscription
+//! has a key of its own, too, which goes when it is taken back.
 
-use super::matching::leaves;
-use super::record::UpsRecord;
+use super::event::Event;
+use super::matching::{Keys, leaves};
+use super::record::{Global, Noted, Sealed, UpsRecord};
+use super::state::Step;
 use super::{Document, Ups, UpsError, bloom};
-use model::{FacilityCode, PackId, Uid};
+use model::{AeTitle, FacilityCode, PackId, Uid};
 use std::collections::BTreeSet;
 use store::StoreError;
 use store::keys::DataKey;
@@ -23,6 +23,27 @@ pub(super) const OPEN_MAX: u64 = 4_096;
 /// What a sealed data set is bound to: its key's name and the facility.
 fn about(seal: PackId, facility: FacilityCode) -> Vec<u8> {
     [b"khoanh step 1".as_slice(), seal.as_bytes(), facility.as_bytes()].concat()
+}
+
+/// What an event is bound to: the key's name, the facility and its number.
+fn about_event(seal: PackId, facility: FacilityCode, seq: u64) -> Vec<u8> {
+    [b"khoanh event 1".as_slice(), seal.as_bytes(), facility.as_bytes(), &seq.to_le_bytes()].concat()
+}
+
+/// What a filter is bound to: its key's name and the facility.
+fn about_filter(seal: PackId, facility: FacilityCode) -> Vec<u8> {
+    [b"khoanh filter 1".as_slice(), seal.as_bytes(), facility.as_bytes()].concat()
+}
+
+/// Whether a data set names a study, and whether it names others.
+fn names(document: &Document, study: &Uid) -> (bool, bool) {
+    let (mut named, mut others) = (false, false);
+    leaves(document, &mut |tag, value| {
+        let of_study = tag == STUDY;
+        named |= of_study && value.trim() == study.as_str();
+        others |= of_study && value.trim() != study.as_str();
+    });
+    (named, others)
 }
 
 /// A step whose key was destroyed is forgotten; any other failure passes.
@@ -131,23 +152,46 @@ impl Ups {
                 Err(UpsError::Unknown) => continue,
                 read => read?,
             };
-            let (mut named, mut others) = (false, false);
-            leaves(&document, &mut |tag, value| {
-                let of_study = tag == STUDY;
-                named |= of_study && value.trim() == study.as_str();
-                others |= of_study && value.trim() != study.as_str();
-            });
+            let (named, others) = names(&document, study);
             if named && (step.state.is_final() || !others) {
                 seals.extend(step.seal);
             }
         }
+        seals.extend(self.filters_about(facility, study));
         Ok(seals)
+    }
+
+    /// The keys of filters that name a study and no other.
+    fn filters_about(&self, facility: FacilityCode, study: &Uid) -> Vec<PackId> {
+        let filters: Vec<Sealed> = {
+            let state = self.state.read();
+            let subscribers = state.shelves.get(&facility).into_iter().flat_map(|shelf| shelf.subscribers.values());
+            subscribers.filter_map(|one| one.global.as_ref()?.0.sealed.clone()).collect()
+        };
+        let about = |sealed: &Sealed| match self.filter_of(facility, sealed) {
+            Ok(filter) => names(&filter, study) == (true, false),
+            Err(error) => {
+                tracing::warn!(%facility, %error, "the filter of a subscription does not open: it is passed over");
+                false
+            }
+        };
+        filters.iter().filter(|sealed| about(sealed)).map(|sealed| sealed.seal).collect()
     }
 
     /// Keys were destroyed with a study: their steps are forgotten.
     pub(crate) fn forget_sealed(&self, seals: &[PackId]) -> Result<(), UpsError> {
         seals.iter().for_each(|seal| self.open_keys.invalidate(seal));
         let seals: BTreeSet<PackId> = seals.iter().copied().collect();
+        let filters: Vec<(FacilityCode, AeTitle)> = {
+            let state = self.state.read();
+            let all = state.shelves.iter().flat_map(|(facility, shelf)| {
+                let sealed = shelf.subscribers.iter();
+                let sealed = sealed.filter(|(_, one)| one.filter_seal().is_some_and(|seal| seals.contains(&seal)));
+                sealed.map(|(title, _)| (*facility, title.clone()))
+            });
+            all.collect()
+        };
+        self.end_filters(filters)?;
         let gone: Vec<(FacilityCode, Uid)> = {
             let state = self.state.read();
             let all = state.shelves.iter().flat_map(|(facility, shelf)| {
@@ -161,5 +205,122 @@ impl Ups {
             self.append(UpsRecord::Gone { facility, uid }, None, false)?;
         }
         Ok(())
+    }
+}
+
+/// Events and filters.
+impl Ups {
+    /// The key of a step; one that lies in clear is recorded again sealed. The caller holds `change`.
+    pub(super) fn seal_of(&self, facility: FacilityCode, uid: &Uid, step: &Step) -> Result<PackId, UpsError> {
+        if let Some(seal) = step.seal {
+            return Ok(seal);
+        }
+        let lies = self.lying(step)?;
+        let seal = self.new_seal(facility)?;
+        let body = self.sealed(facility, seal, &lies)?;
+        self.record_again(facility, uid, step, seal, body)?;
+        Ok(seal)
+    }
+
+    /// An event as it is recorded, under the key of its step.
+    pub(super) fn noted(&self, seal: PackId, event: Event, to: Vec<AeTitle>) -> Result<Noted, UpsError> {
+        let Event { seq, facility, uid, kind, info, at } = event;
+        let text = serde_json::to_vec(&info).map_err(|error| UpsError::Unavailable(error.to_string()))?;
+        let text = self.key(seal)?.seal_text(&about_event(seal, facility, seq), &text).map_err(closed)?;
+        Ok(Noted { seq, facility, uid, kind, info: None, sealed: Some(Sealed { seal, text }), at, to })
+    }
+
+    /// The event that was recorded; [`UpsError::Unknown`] when its key went with its step.
+    pub(super) fn told(&self, noted: &Noted) -> Result<Event, UpsError> {
+        let Noted { seq, facility, kind, at, .. } = *noted;
+        let info = match &noted.sealed {
+            Some(sealed) => self.text_of(sealed, &about_event(sealed.seal, facility, seq))?,
+            None => noted.info.clone().unwrap_or_default(),
+        };
+        Ok(Event { seq, facility, uid: noted.uid.clone(), kind, info, at })
+    }
+
+    fn text_of(&self, sealed: &Sealed, about: &[u8]) -> Result<Document, UpsError> {
+        let text = self.key(sealed.seal)?.open_text(about, &sealed.text).map_err(closed)?;
+        serde_json::from_slice(&text).map_err(|error| UpsError::Unavailable(error.to_string()))
+    }
+
+    /// A filter under a new key.
+    pub(super) fn sealed_filter(&self, facility: FacilityCode, filter: &Document) -> Result<Sealed, UpsError> {
+        let seal = self.new_seal(facility)?;
+        let text = serde_json::to_vec(filter).map_err(|error| UpsError::Unavailable(error.to_string()))?;
+        let text = self.key(seal)?.seal_text(&about_filter(seal, facility), &text).map_err(closed)?;
+        Ok(Sealed { seal, text })
+    }
+
+    fn filter_of(&self, facility: FacilityCode, sealed: &Sealed) -> Result<Document, UpsError> {
+        self.text_of(sealed, &about_filter(sealed.seal, facility))
+    }
+
+    /// Opens the filters that were not opened yet. Whose filter does not open is told of nothing until it does; the
+    /// subscriptions are returned whose filter is gone for good.
+    pub(super) fn open_filters(&self) -> Vec<(FacilityCode, AeTitle)> {
+        let unopened = self.state.read().unopened();
+        let mut lost = Vec::new();
+        for (facility, title, sealed) in unopened {
+            match self.filter_of(facility, &sealed).and_then(|filter| Keys::read(&filter)) {
+                Ok(keys) => self.state.write().opened(facility, &title, &sealed, keys),
+                Err(UpsError::Unknown) => lost.push((facility, title)),
+                Err(error) => {
+                    tracing::warn!(%facility, %title, %error, "the filter of a subscription does not open: nothing is told");
+                }
+            }
+        }
+        lost
+    }
+
+    /// Ends the subscriptions whose filter is gone for good.
+    pub(super) fn end_lost_filters(&self) -> Result<(), UpsError> {
+        self.end_filters(self.open_filters())
+    }
+
+    fn end_filters(&self, of: Vec<(FacilityCode, AeTitle)>) -> Result<(), UpsError> {
+        for (facility, title) in of {
+            let (_change, events) = (self.change.lock(), Vec::new());
+            let record = UpsRecord::Global { facility, title, global: None, clears: false, events };
+            self.append(record, None, false)?;
+        }
+        Ok(())
+    }
+
+    /// A record in clear, as earlier programs made them, becomes a sealed one. What an event says whose step is forgotten
+    /// has no key any more: it is dropped.
+    pub(super) fn sealed_again(&self, record: UpsRecord) -> Result<UpsRecord, UpsError> {
+        match record {
+            UpsRecord::Global { facility, title, global: Some(before), clears, events } => {
+                let Global { lock, filter, sealed, until } = before;
+                let sealed = match &filter {
+                    Some(filter) => Some(self.sealed_filter(facility, filter)?),
+                    None => sealed,
+                };
+                let global = Some(Global { lock, filter: None, sealed, until });
+                Ok(UpsRecord::Global { facility, title, global, clears, events })
+            }
+            UpsRecord::Events { events } => {
+                let events = events.into_iter().filter_map(|event| self.sealed_event(event)).collect();
+                Ok(UpsRecord::Events { events })
+            }
+            record => Ok(record),
+        }
+    }
+
+    fn sealed_event(&self, noted: Noted) -> Option<Noted> {
+        if !noted.is_clear() {
+            return Some(noted);
+        }
+        let seal = self.state.read().step(noted.facility, &noted.uid)?.seal?;
+        match self.told(&noted).and_then(|event| self.noted(seal, event, noted.to.clone())) {
+            Ok(sealed) => Some(sealed),
+            Err(UpsError::Unknown) => None,
+            Err(error) => {
+                tracing::warn!(%error, "an event of a procedure step stays in clear");
+                Some(noted)
+            }
+        }
     }
 }

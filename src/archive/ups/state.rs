@@ -2,9 +2,8 @@
 //!
 //! The data sets of steps stay in the journal. Deliberately not here: anything that reads or writes it.
 
-use super::event::Event;
 use super::matching::Keys;
-use super::record::{Global, UpsRecord};
+use super::record::{Global, Noted, Sealed, UpsRecord};
 use super::{Document, EVENT_BYTES_MAX, EVENTS_MAX, StepState, bloom};
 use model::{AeTitle, FacilityCode, Lsn, PackId, Place, Uid};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -28,8 +27,10 @@ pub(super) struct Step {
 /// An event in a subscriber's queue.
 #[derive(Debug, Clone)]
 pub(super) struct Waiting {
-    pub(super) event: Arc<Event>,
+    pub(super) event: Arc<Noted>,
     pub(super) lsn: Lsn,
+    /// Its key is not at hand: it is passed over for now.
+    shut: bool,
     size: usize,
 }
 
@@ -53,10 +54,10 @@ impl Subscriber {
         }
         let (global, _) = self.global.as_ref()?;
         let covered = global.until.is_none_or(|until| created < until);
-        let matches = match (&global.filter, &self.keys) {
-            (None, _) => true,
-            (Some(_), Some(keys)) => views.iter().any(|view| keys.accept(view)),
-            (Some(_), None) => false,
+        let matches = match (global.is_filtered(), &self.keys) {
+            (false, _) => true,
+            (true, Some(keys)) => views.iter().any(|view| keys.accept(view)),
+            (true, None) => false,
         };
         (covered && matches).then_some(global.lock)
     }
@@ -66,17 +67,44 @@ impl Subscriber {
         self.keys.is_some()
     }
 
-    fn push(&mut self, event: &Arc<Event>, lsn: Lsn) {
+    /// The name of the key its filter lies under.
+    pub(super) fn filter_seal(&self) -> Option<PackId> {
+        self.global.as_ref().and_then(|(global, _)| global.seal())
+    }
+
+    /// A filter that was not opened yet.
+    pub(super) fn unopened(&self) -> Option<&Sealed> {
+        let (global, _) = self.global.as_ref().filter(|_| self.keys.is_none())?;
+        global.sealed.as_ref()
+    }
+
+    /// Whether nobody knows which steps it keeps: its filter does not open now.
+    pub(super) fn may_lock(&self) -> bool {
+        self.unopened().is_some() && self.global.as_ref().is_some_and(|(global, _)| global.lock)
+    }
+
+    /// The oldest event that may be told.
+    pub(super) fn first(&self) -> Option<&Arc<Noted>> {
+        self.queue.iter().find(|waiting| !waiting.shut).map(|waiting| &waiting.event)
+    }
+
+    /// Drops what lies under a key that goes.
+    fn drop_sealed(&mut self, seal: PackId) {
+        self.queue.retain(|waiting| waiting.event.seal() != Some(seal));
+        self.bytes = self.queue.iter().map(|waiting| waiting.size).sum();
+    }
+
+    fn push(&mut self, event: &Arc<Noted>, lsn: Lsn) {
         if event.seq <= self.taken {
             return;
         }
         let at = self.queue.partition_point(|waiting| waiting.event.seq < event.seq);
         match self.queue.get_mut(at).filter(|waiting| waiting.event.seq == event.seq) {
-            Some(known) => known.lsn = lsn,
+            Some(known) => (known.event, known.lsn) = (Arc::clone(event), lsn),
             None => {
                 let size = event.size();
                 self.bytes = self.bytes.saturating_add(size);
-                self.queue.insert(at, Waiting { event: Arc::clone(event), lsn, size });
+                self.queue.insert(at, Waiting { event: Arc::clone(event), lsn, shut: false, size });
             }
         }
         while self.queue.len() > EVENTS_MAX || self.bytes > EVENT_BYTES_MAX {
@@ -114,9 +142,10 @@ pub(super) struct State {
     pub(super) shelves: BTreeMap<FacilityCode, Shelf>,
     /// Bytes of the data sets of all steps.
     pub(super) live: u64,
-    /// The newest data set that the journal may still hold and should not: of a forgotten step, or one in clear.
+    /// The newest record that the journal may still hold and should not: of a forgotten step, of a filter that was taken
+    /// back, or in clear.
     pub(super) gone: Option<Lsn>,
-    /// Keys of forgotten steps that may not be destroyed yet.
+    /// Keys of forgotten steps and of filters that were taken back, which may not be destroyed yet.
     pub(super) doomed: BTreeSet<PackId>,
     last: u64,
 }
@@ -152,16 +181,7 @@ impl State {
                 Told::new()
             }
             UpsRecord::Global { facility, title, global, clears, events } => {
-                self.see(global.as_ref().and_then(|global| global.until).unwrap_or(0));
-                let subscriber =
-                    self.shelves.entry(facility).or_default().subscribers.entry(title.clone()).or_default();
-                if clears {
-                    subscriber.single.clear();
-                }
-                let filter = global.as_ref().and_then(|global| global.filter.as_ref());
-                subscriber.keys = filter.and_then(|filter| Keys::read(filter).ok());
-                subscriber.global = global.map(|global| (global, lsn));
-                self.tidy(facility, &title);
+                self.follow_all(facility, &title, global, clears, lsn);
                 self.deliver(events, lsn)
             }
             UpsRecord::Single { facility, title, uid, lock, events } => {
@@ -188,6 +208,31 @@ impl State {
         }
     }
 
+    fn follow_all(&mut self, facility: FacilityCode, title: &AeTitle, global: Option<Global>, clears: bool, lsn: Lsn) {
+        self.see(global.as_ref().and_then(|global| global.until).unwrap_or(0));
+        let subscriber = self.shelves.entry(facility).or_default().subscribers.entry(title.clone()).or_default();
+        if clears {
+            subscriber.single.clear();
+        }
+        let seal = global.as_ref().and_then(Global::seal);
+        let before = subscriber.global.take();
+        let sealed = before.as_ref().and_then(|(before, old)| Some((before.seal()?, *old)));
+        if let Some((replaced, old)) = sealed.filter(|(replaced, _)| Some(*replaced) != seal) {
+            self.gone = self.gone.max(Some(old));
+            self.doomed.insert(replaced);
+        }
+        let clear = global.as_ref().and_then(|global| global.filter.as_ref());
+        if clear.is_some() {
+            self.gone = self.gone.max(Some(lsn));
+        }
+        // The same filter stays open.
+        if seal.is_none() || seal != sealed.map(|(seal, _)| seal) {
+            subscriber.keys = clear.and_then(|filter| Keys::read(filter).ok());
+        }
+        subscriber.global = global.map(|global| (global, lsn));
+        self.tidy(facility, title);
+    }
+
     fn see(&mut self, number: u64) {
         self.last = self.last.max(number);
     }
@@ -207,20 +252,65 @@ impl State {
 
     fn forget(&mut self, facility: FacilityCode, uid: &Uid) {
         let Some(shelf) = self.shelves.get_mut(&facility) else { return };
+        let mut seal = None;
         if let Some(step) = shelf.steps.remove(uid) {
+            seal = step.seal;
             self.gone = self.gone.max(Some(step.lsn));
-            self.doomed.extend(step.seal);
+            self.doomed.extend(seal);
             self.live = self.live.saturating_sub(step.place.body_len);
             shelf.order.remove(&(step.start, uid.clone()));
         }
         let mut idle = Vec::new();
         for (title, subscriber) in &mut shelf.subscribers {
-            if subscriber.single.remove(uid).is_some() && subscriber.is_idle() {
+            let followed = subscriber.single.remove(uid).is_some();
+            if let Some(seal) = seal {
+                subscriber.drop_sealed(seal);
+            }
+            if followed && subscriber.is_idle() {
                 idle.push(title.clone());
             }
         }
         for title in idle {
             shelf.subscribers.remove(&title);
+        }
+    }
+
+    /// An event does not open: for good, or as long as its key is not at hand.
+    pub(super) fn pass_over(&mut self, facility: FacilityCode, title: &AeTitle, event: &Noted, for_good: bool) {
+        let shelf = self.shelves.get_mut(&facility);
+        let Some(subscriber) = shelf.and_then(|shelf| shelf.subscribers.get_mut(title)) else { return };
+        match event.seal().filter(|_| for_good) {
+            Some(seal) => subscriber.drop_sealed(seal),
+            None => {
+                let same = subscriber.queue.iter_mut().filter(|waiting| waiting.event.seq == event.seq);
+                same.for_each(|waiting| waiting.shut = true);
+            }
+        }
+    }
+
+    /// Events that did not open are tried again.
+    pub(super) fn try_again(&mut self) {
+        let subscribers = self.shelves.values_mut().flat_map(|shelf| shelf.subscribers.values_mut());
+        subscribers.flat_map(|one| one.queue.iter_mut()).for_each(|waiting| waiting.shut = false);
+    }
+
+    /// The filters that were not opened yet, and whose they are.
+    pub(super) fn unopened(&self) -> Vec<(FacilityCode, AeTitle, Sealed)> {
+        let of = |(facility, shelf): (&FacilityCode, &Shelf)| {
+            let shut =
+                shelf.subscribers.iter().filter_map(|(title, one)| Some((title.clone(), one.unopened()?.clone())));
+            shut.map(|(title, sealed)| (*facility, title, sealed)).collect::<Vec<_>>()
+        };
+        self.shelves.iter().flat_map(of).collect()
+    }
+
+    /// A filter was opened.
+    pub(super) fn opened(&mut self, facility: FacilityCode, title: &AeTitle, sealed: &Sealed, keys: Keys) {
+        let shelf = self.shelves.get_mut(&facility);
+        if let Some(subscriber) = shelf.and_then(|shelf| shelf.subscribers.get_mut(title))
+            && subscriber.unopened() == Some(sealed)
+        {
+            subscriber.keys = Some(keys);
         }
     }
 
@@ -232,10 +322,13 @@ impl State {
         }
     }
 
-    fn deliver(&mut self, events: Vec<Event>, lsn: Lsn) -> Told {
+    fn deliver(&mut self, events: Vec<Noted>, lsn: Lsn) -> Told {
         let mut told = Told::new();
         for event in events {
             self.see(event.seq);
+            if event.is_clear() {
+                self.gone = self.gone.max(Some(lsn));
+            }
             let event = Arc::new(event);
             let shelf = self.shelves.entry(event.facility).or_default();
             for title in &event.to {

@@ -5,12 +5,12 @@
 
 use super::event::{self, Event, EventKind};
 use super::matching::Keys;
-use super::record::{Global, UpsRecord};
+use super::record::{Global, Noted, UpsRecord};
 use super::{Document, EVENTS_MAX, FILTERED, GLOBAL, SINGLE_MAX, SUBSCRIBERS_MAX, Ups, UpsError, receiver};
 use model::{AeTitle, Caller, FacilityCode, Uid};
 
 /// Events recorded at once.
-const BATCH: usize = 500;
+const BATCH: usize = 200;
 
 /// What is subscribed to.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +43,7 @@ impl Ups {
         drop(shelves);
         match wanted.uid.as_str() {
             GLOBAL => {
-                let global = Global { lock: wanted.lock, filter: None, until: None };
+                let global = Global { lock: wanted.lock, filter: None, sealed: None, until: None };
                 self.follow_all(facility, &title, Some(global), false)?;
                 if wanted.lock { self.report_all(facility, &title) } else { Ok(()) }
             }
@@ -51,16 +51,19 @@ impl Ups {
                 if Keys::read(&wanted.filter)?.is_empty() {
                     return Err(UpsError::Invalid("a filtered subscription needs a matching key".into()));
                 }
-                let global = Global { lock: wanted.lock, filter: Some(wanted.filter), until: None };
+                let sealed = Some(self.sealed_filter(facility, &wanted.filter)?);
+                let global = Global { lock: wanted.lock, filter: None, sealed, until: None };
                 self.follow_all(facility, &title, Some(global), false)
             }
             _ if full => Err(UpsError::Limit(format!("{title} is subscribed to {SINGLE_MAX} steps"))),
             _ => {
                 let (step, document) = self.load(facility, &wanted.uid)?;
+                let seal = self.seal_of(facility, &wanted.uid, &step)?;
                 let seq = self.state.read().next();
                 let info = event::state_report(&document, step.state);
                 let (uid, kind, at) = (wanted.uid.clone(), EventKind::State, self.now_ms());
-                let events = vec![Event { seq, facility, uid, kind, info, at, to: vec![title.clone()] }];
+                let event = Event { seq, facility, uid, kind, info, at };
+                let events = vec![self.noted(seal, event, vec![title.clone()])?];
                 let lock = Some(wanted.lock);
                 self.commit(UpsRecord::Single { facility, title, uid: wanted.uid, lock, events }, None)
             }
@@ -125,7 +128,7 @@ impl Ups {
     ) -> Result<(), UpsError> {
         // Steps that were left before are among all again.
         let left: Vec<Uid> = match &global {
-            Some(Global { until: None, filter: None, .. }) => {
+            Some(global) if global.until.is_none() && !global.is_filtered() => {
                 let state = self.state.read();
                 let known = state.shelves.get(&facility).and_then(|shelf| shelf.subscribers.get(title));
                 let single = known.map(|known| known.single.iter()).into_iter().flatten();
@@ -158,8 +161,8 @@ impl Ups {
                     read => read?,
                 };
                 let info = event::state_report(&document, step.state);
-                let (kind, at, to) = (EventKind::State, self.now_ms(), vec![title.clone()]);
-                events.push(Event { seq, facility, uid: uid.clone(), kind, info, at, to });
+                let event = Event { seq, facility, uid: uid.clone(), kind: EventKind::State, info, at: self.now_ms() };
+                events.push(self.noted(self.seal_of(facility, uid, &step)?, event, vec![title.clone()])?);
                 seq = seq.saturating_add(1);
             }
             self.commit(UpsRecord::Events { events }, None)?;
@@ -183,8 +186,8 @@ impl Ups {
         };
         for (facility, to) in facilities {
             let Ok(uid) = Uid::parse(GLOBAL) else { return };
-            let (kind, info, at) = (EventKind::Provider, event::restarted(), self.now_ms());
-            let event = Event { seq, facility, uid, kind, info, at, to };
+            let (kind, info, at) = (EventKind::Provider, Some(event::restarted()), self.now_ms());
+            let event = Noted { seq, facility, uid, kind, info, sealed: None, at, to };
             seq = seq.saturating_add(1);
             if let Err(error) = self.append(UpsRecord::Events { events: vec![event] }, None, false) {
                 tracing::warn!(%error, "subscribers of procedure steps are not told of the restart");

@@ -2,14 +2,14 @@
 //!
 //! A step under a deletion lock stays longer, not for ever: a subscriber that is gone would keep it for good.
 
-use super::record::UpsRecord;
+use super::record::{Noted, UpsRecord};
 use super::seal::Lock;
-use super::state::Step;
+use super::state::{Step, Subscriber};
 use super::{EVENT_KEPT_MS, KEPT_MS, LOCKED_MS, SEGMENT_BYTES, Ups, UpsError, bloom};
 use crate::error::OpenError;
 use crate::open::Archive;
 use crate::worker;
-use model::{AeTitle, FacilityCode, Lsn, Uid};
+use model::{AeTitle, FacilityCode, Lsn, PackId, Uid};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,6 +52,8 @@ impl Ups {
             let _change = self.change.lock();
             self.append(UpsRecord::Taken { facility, title, through }, None, false)?;
         }
+        self.state.write().try_again();
+        self.end_lost_filters()?;
         self.destroy_keys()?;
         self.shrink()?;
         self.erase()
@@ -82,10 +84,11 @@ impl Ups {
         let filtered = {
             let state = self.state.read();
             let Some(shelf) = state.shelves.get(&facility) else { return Ok(false) };
-            if shelf.subscribers.values().any(|one| one.follows(uid, step.created, &[]) == Some(true)) {
+            let locks = |one: &Subscriber| one.may_lock() || one.follows(uid, step.created, &[]) == Some(true);
+            if shelf.subscribers.values().any(locks) {
                 return Ok(true);
             }
-            shelf.subscribers.values().any(super::state::Subscriber::has_filter)
+            shelf.subscribers.values().any(Subscriber::has_filter)
         };
         if !filtered {
             return Ok(false);
@@ -170,27 +173,43 @@ impl Ups {
     pub(super) fn move_below(&self, bound: Lsn) -> Result<(), UpsError> {
         let (steps, others) = self.below(bound);
         for (facility, uid, step) in steps {
-            let lies = self.journal.read(&step.place, 0..step.place.body_len);
-            let lies = lies.map_err(|error| UpsError::Unavailable(error.to_string()))?;
-            let Step { created, at, state, transaction, start, marks, seal, .. } = step;
-            let (seal, body) = match seal {
+            match step.seal {
                 // Its key went with a study.
                 Some(seal) if self.opens(seal)? == Lock::Destroyed => {
                     self.append(UpsRecord::Gone { facility, uid }, None, false)?;
-                    continue;
                 }
                 // As it lies: moving needs no key.
-                Some(seal) => (seal, lies),
-                None => {
-                    let seal = self.new_seal(facility)?;
-                    (seal, self.sealed(facility, seal, &lies)?)
+                Some(seal) => {
+                    let lies = self.lying(&step)?;
+                    self.record_again(facility, &uid, &step, seal, lies)?;
                 }
-            };
-            let (events, marks, seal) = (Vec::new(), bloom::halves(marks), Some(seal));
-            let record = UpsRecord::Step { facility, uid, created, at, state, transaction, start, marks, seal, events };
-            self.append(record, Some(body), false)?;
+                None => {
+                    self.seal_of(facility, &uid, &step)?;
+                }
+            }
         }
-        others.into_iter().try_for_each(|record| self.append(record, None, false))
+        others.into_iter().try_for_each(|record| self.append(self.sealed_again(record)?, None, false))
+    }
+
+    /// The data set of a step as it lies in the journal.
+    pub(super) fn lying(&self, step: &Step) -> Result<Vec<u8>, UpsError> {
+        let lies = self.journal.read(&step.place, 0..step.place.body_len);
+        lies.map_err(|error| UpsError::Unavailable(error.to_string()))
+    }
+
+    /// Records a step again as it is, under a key and with the body that lies under it.
+    pub(super) fn record_again(
+        &self,
+        facility: FacilityCode,
+        uid: &Uid,
+        step: &Step,
+        seal: PackId,
+        body: Vec<u8>,
+    ) -> Result<(), UpsError> {
+        let Step { created, at, state, transaction, start, marks, .. } = step.clone();
+        let (uid, events, marks, seal) = (uid.clone(), Vec::new(), bloom::halves(marks), Some(seal));
+        let record = UpsRecord::Step { facility, uid, created, at, state, transaction, start, marks, seal, events };
+        self.append(record, Some(body), false)
     }
 
     fn below(&self, bound: Lsn) -> (Vec<(FacilityCode, Uid, Step)>, Vec<UpsRecord>) {
@@ -212,7 +231,7 @@ impl Ups {
                     others.push(UpsRecord::Single { facility, title, uid, lock, events: none() });
                 }
                 for waiting in subscriber.queue.iter().filter(|waiting| waiting.lsn < bound) {
-                    let of = || super::Event { to: Vec::new(), ..(*waiting.event).clone() };
+                    let of = || Noted { to: Vec::new(), ..(*waiting.event).clone() };
                     events.entry(waiting.event.seq).or_insert_with(of).to.push(title.clone());
                 }
             }

@@ -289,7 +289,7 @@ fn who_listens_last_has_the_channel_and_who_never_reads_costs_a_bounded_queue() 
     let event = bench.ups().state.read().shelves[&HOME].subscribers[&title("WS")].queue[0].clone();
     let mut state = super::State::default();
     for seq in 1..=EVENTS_MAX as u64 + 500 {
-        let event = super::Event { seq, ..(*event.event).clone() };
+        let event = super::record::Noted { seq, ..(*event.event).clone() };
         let record = super::record::UpsRecord::Events { events: vec![event] };
         state.apply(record, seq, &bench.ups().state.read().shelves[&HOME].steps[&uid("1.2.1")].place);
     }

@@ -2,7 +2,7 @@
 
 use super::memory::Kept;
 use super::peer::{EXPLICIT, IMPLICIT, Peer, element, encode, request};
-use super::retrieving::{Told, ask, associate, command, done, kept, last, study, told};
+use super::retrieving::{Told, ask, associate, cancel, command, done, kept, last, study, told};
 use super::server::{Server, eventually};
 use crate::Options;
 use crate::command::C_STORE_RQ;
@@ -28,6 +28,17 @@ fn take(peer: &mut Peer, status: u16) -> (Vec<usize>, Told) {
             }
         }
         lengths.push(taken(peer, &command_bytes, status));
+    }
+}
+
+/// The next C-STORE-RQ, whatever is told before it.
+fn store_request(peer: &mut Peer) -> Vec<u8> {
+    loop {
+        let (_, body) = peer.pdu().expect("a C-STORE-RQ");
+        let command = body.get(6..).expect("a PDV").to_vec();
+        if element(&command, 0x0100) == Some(C_STORE_RQ.to_le_bytes().to_vec()) {
+            return command;
+        }
     }
 }
 
@@ -130,8 +141,8 @@ fn a_long_object_that_broke_off_fails_alone_the_next_time_and_comes_again_when_i
     let mut peer = associate(&server, "CT01");
     ask(&mut peer, 9, "", &study());
     // The first comes and is taken, the second breaks off.
-    let (_, body) = peer.pdu().expect("a C-STORE-RQ");
-    assert_eq!(taken(&mut peer, body.get(6..).expect("a PDV"), 0), 1_000);
+    let request = store_request(&mut peer);
+    assert_eq!(taken(&mut peer, &request, 0), 1_000);
     let end = std::iter::repeat_with(|| peer.pdu()).find(|pdu| !matches!(pdu, Some((4, _))));
     assert_eq!(end, Some(Some((7, vec![0, 0, 0, 0]))));
     let mut peer = associate(&server, "CT01");
@@ -142,6 +153,30 @@ fn a_long_object_that_broke_off_fails_alone_the_next_time_and_comes_again_when_i
     ask(&mut peer, 9, "", &study());
     let (sizes, told) = take(&mut peer, 0);
     assert_eq!((sizes, told), (vec![1_000, 1_001, 1_002], done(0, [3, 0, 0], &[])));
+    peer.release();
+}
+
+#[test]
+fn a_cancel_is_answered_while_the_next_object_cannot_be_read_yet() {
+    let server = Server::start(Options::default());
+    server.memory.keep((0..5).map(|number| kept(number, EXPLICIT)).collect());
+    let mut peer = associate(&server, "CT01");
+    for read in [0, 2] {
+        let before = server.memory.opened();
+        server.memory.hold_reads(usize::from(read));
+        ask(&mut peer, 9, "", &study());
+        for _ in 0..read {
+            let request = store_request(&mut peer);
+            taken(&mut peer, &request, 0);
+        }
+        // The next one hangs in its first read.
+        eventually("it is opened", || server.memory.opened() == before + usize::from(read) + 1);
+        cancel(&mut peer, 9);
+        let Told { status, counts, .. } = last(&mut peer);
+        assert_eq!((status, counts), (0xFE00, [Some(5 - read), Some(read), Some(0), Some(0)]));
+        server.memory.let_reads_go();
+        assert_eq!(peer.echo(), 0, "the association goes on");
+    }
     peer.release();
 }
 

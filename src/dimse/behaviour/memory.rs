@@ -38,6 +38,9 @@ struct State {
     kept: Mutex<Vec<Kept>>,
     restoring: AtomicUsize,
     opened: AtomicUsize,
+    /// Objects opened from this number on are not read.
+    held_from: Mutex<Option<usize>>,
+    unheld: Condvar,
     callers: AtomicUsize,
     commitments: Mutex<Vec<Commitment>>,
     notices: Mutex<Vec<Notice>>,
@@ -106,6 +109,16 @@ impl Memory {
     /// How many objects were opened to be sent so far.
     pub(crate) fn opened(&self) -> usize {
         self.0.opened.load(Ordering::SeqCst)
+    }
+
+    /// After so many openings nothing can be read until it is let go.
+    pub(crate) fn hold_reads(&self, after: usize) {
+        *self.0.held_from.lock() = Some(self.opened() + after);
+    }
+
+    pub(crate) fn let_reads_go(&self) {
+        *self.0.held_from.lock() = None;
+        self.0.unheld.notify_all();
     }
 
     /// How many associations were asked for so far.
@@ -244,11 +257,30 @@ impl Receiver for Memory {
         if left.is_ok() {
             return Err(RetrieveError::Restoring { after: 0 });
         }
-        self.0.opened.fetch_add(1, Ordering::SeqCst);
-        match &object.bytes {
-            Some(bytes) => Ok(Box::new(std::io::Cursor::new(bytes.clone()))),
-            None => Ok(Box::new(Broken(2_000_000))),
+        let number = self.0.opened.fetch_add(1, Ordering::SeqCst);
+        let data: DataSet = match &object.bytes {
+            Some(bytes) => Box::new(std::io::Cursor::new(bytes.clone())),
+            None => Box::new(Broken(2_000_000)),
+        };
+        Ok(Box::new(Hanging { memory: self.clone(), number, data }))
+    }
+}
+
+/// A data set that hangs for as long as the memory says.
+struct Hanging {
+    memory: Memory,
+    number: usize,
+    data: DataSet,
+}
+
+impl std::io::Read for Hanging {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let mut held = self.memory.0.held_from.lock();
+        while held.is_some_and(|from| self.number >= from) {
+            self.memory.0.unheld.wait(&mut held);
         }
+        drop(held);
+        std::io::Read::read(&mut self.data, buffer)
     }
 }
 
@@ -294,18 +326,8 @@ fn row(number: usize) -> FoundRow {
 }
 
 fn source(id: &str) -> Source {
-    Source {
-        id: id.to_owned(),
-        facility: FacilityCode::DEMO,
-        called: None,
-        calling: None,
-        addresses: Vec::new(),
-        certificate: None,
-        charset: model::facility::CharsetHint::Auto,
-        letters: if id == "PLAIN" { Letters::Ascii } else { Letters::Asked },
-        issuer: String::new(),
-        disabled: false,
-    }
+    let letters = if id == "PLAIN" { Letters::Ascii } else { Letters::Asked };
+    Source { letters, ..Source::new(id, FacilityCode::DEMO) }
 }
 
 /// An object on its way in.

@@ -43,7 +43,7 @@ pub(super) fn kept(number: usize, syntax: &str) -> Kept {
     Kept { sop_class: uid(CT), sop_instance: uid(&format!("1.2.{}", number + 1)), syntax: uid(syntax), bytes }
 }
 
-fn destination(address: SocketAddr) -> Destination {
+pub(super) fn destination(address: SocketAddr) -> Destination {
     Destination {
         title: AeTitle::parse("KHOANH").expect("title"),
         host: address.ip().to_string(),
@@ -99,7 +99,20 @@ pub(super) fn ask(peer: &mut Peer, context: u8, to: &str, identifier: &[u8]) {
     peer.send(&pdata(&[pdv(context, 2, identifier)]));
 }
 
-fn cancel(peer: &mut Peer, context: u8) {
+/// Has objects moved to a destination; the asker waits for the answer.
+fn begun(archive: &Server, to: Destination, objects: Vec<Kept>) -> Peer {
+    archive.memory.destine(to);
+    archive.memory.keep(objects);
+    let mut peer = associate(archive, "CT01");
+    ask(&mut peer, 7, "KHOANH", &study());
+    peer
+}
+
+fn several(objects: usize) -> Vec<Kept> {
+    (0..objects).map(|number| kept(number, EXPLICIT)).collect()
+}
+
+pub(super) fn cancel(peer: &mut Peer, context: u8) {
     let (field, message) = (0x0FFFu16.to_le_bytes(), 77u16.to_le_bytes());
     peer.command(context, &command(&[(0x0100, &field), (0x0120, &message), (0x0800, &[1, 1])]));
 }
@@ -108,7 +121,7 @@ fn cancel(peer: &mut Peer, context: u8) {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) status: u16,
-    counts: [Option<u16>; 4],
+    pub(super) counts: [Option<u16>; 4],
     failed: Vec<String>,
 }
 
@@ -156,10 +169,9 @@ pub(super) fn done(status: u16, counts: [u16; 3], failed: &[&str]) -> Told {
 #[test]
 fn every_object_arrives_and_is_counted() {
     let (archive, other) = (Server::start(Options::default()), Server::start(Options::default()));
-    archive.memory.destine(destination(other.address));
-    archive.memory.keep((0..500).map(|number| kept(number, if number % 3 == 0 { JPEG } else { EXPLICIT })).collect());
-    let mut peer = associate(&archive, "CT01");
-    ask(&mut peer, 7, "KHOANH", &study());
+    let syntax = |number| if number % 3 == 0 { JPEG } else { EXPLICIT };
+    let objects = (0..500).map(|number| kept(number, syntax(number))).collect();
+    let mut peer = begun(&archive, destination(other.address), objects);
     assert_eq!(last(&mut peer), done(0, [500, 0, 0], &[]));
     let mut stored: Vec<usize> = other.memory.stored().iter().map(Vec::len).collect();
     stored.sort_unstable();
@@ -187,7 +199,7 @@ fn a_destination_that_is_not_registered_for_the_asker_is_unknown() {
 fn identifiers_must_name_what_is_wanted() {
     let server = Server::start(Options { retrieve_objects_max: 2, ..Options::default() });
     server.memory.destine(destination(server.address));
-    server.memory.keep((0..3).map(|number| kept(number, EXPLICIT)).collect());
+    server.memory.keep(several(3));
     let mut peer = associate(&server, "CT01");
     let everything = identifier::write(&[(LEVEL, "CS", "STUDY")], EXPLICIT, "");
     let all = identifier::write(&[(LEVEL, "CS", "STUDY"), (key::STUDY_INSTANCE_UID, "UI", "*")], EXPLICIT, "");
@@ -213,10 +225,7 @@ fn a_destination_that_is_down_or_refuses_or_stalls_is_told_truthfully() {
     let stalled = destination(stalling.local_addr().expect("address"));
     for to in [destination(free), refused, stalled] {
         let server = Server::start(quick());
-        server.memory.destine(to);
-        server.memory.keep((0..3).map(|number| kept(number, EXPLICIT)).collect());
-        let mut peer = associate(&server, "CT01");
-        ask(&mut peer, 7, "KHOANH", &study());
+        let mut peer = begun(&server, to, several(3));
         assert_eq!(last(&mut peer), done(0xA702, [0, 3, 0], &["1.2.1", "1.2.2", "1.2.3"]));
         assert_eq!(peer.echo(), 0, "the asker is served on");
         peer.release();
@@ -227,11 +236,8 @@ fn a_destination_that_is_down_or_refuses_or_stalls_is_told_truthfully() {
 fn what_cannot_be_read_or_is_not_taken_fails_alone() {
     use super::memory::Fault;
     let (archive, other) = (Server::start(quick()), Server::start(Options::default()));
-    archive.memory.destine(destination(other.address));
     let broken = Kept { bytes: None, ..kept(1, EXPLICIT) };
-    archive.memory.keep(vec![kept(0, EXPLICIT), broken, kept(2, EXPLICIT)]);
-    let mut peer = associate(&archive, "CT01");
-    ask(&mut peer, 7, "KHOANH", &study());
+    let mut peer = begun(&archive, destination(other.address), vec![kept(0, EXPLICIT), broken, kept(2, EXPLICIT)]);
     assert_eq!(last(&mut peer), done(0xB000, [2, 1, 0], &["1.2.2"]));
     eventually("nothing half stored", || other.memory.open() == 0);
     assert_eq!(other.memory.stored().len(), 2);
@@ -247,11 +253,8 @@ fn a_short_object_that_cannot_be_read_costs_the_destination_nothing_and_a_long_o
     for (retrieve_ahead_bytes_max, associations) in [(256 << 20, 1), (0, 2)] {
         let archive = Server::start(Options { retrieve_ahead_bytes_max, ..Options::default() });
         let other = Server::start(Options::default());
-        archive.memory.destine(destination(other.address));
         let broken = Kept { bytes: None, ..kept(1, EXPLICIT) };
-        archive.memory.keep(vec![kept(0, EXPLICIT), broken, kept(2, EXPLICIT)]);
-        let mut peer = associate(&archive, "CT01");
-        ask(&mut peer, 7, "KHOANH", &study());
+        let mut peer = begun(&archive, destination(other.address), vec![kept(0, EXPLICIT), broken, kept(2, EXPLICIT)]);
         assert_eq!(last(&mut peer), done(0xB000, [2, 1, 0], &["1.2.2"]));
         assert_eq!((other.memory.callers(), other.memory.stored().len()), (associations, 2));
         peer.release();
@@ -261,11 +264,8 @@ fn a_short_object_that_cannot_be_read_costs_the_destination_nothing_and_a_long_o
 #[test]
 fn the_next_object_is_read_while_one_is_sent() {
     let (archive, other) = (Server::start(Options::default()), Server::start(Options::default()));
-    archive.memory.destine(destination(other.address));
-    archive.memory.keep((0..10).map(|number| kept(number, EXPLICIT)).collect());
     other.memory.close_gate();
-    let mut peer = associate(&archive, "CT01");
-    ask(&mut peer, 7, "KHOANH", &study());
+    let mut peer = begun(&archive, destination(other.address), several(10));
     eventually("the first waits for its answer and the second is read", || archive.memory.opened() == 2);
     assert_eq!(other.memory.stored().len(), 0);
     other.memory.open_gate();
@@ -280,7 +280,7 @@ fn one_who_asks_again_goes_on_with_the_same_association_until_it_pauses() {
     let archive = Server::start(lasting);
     let mut other = Server::start(Options::default());
     archive.memory.destine(destination(other.address));
-    archive.memory.keep((0..5).map(|number| kept(number, EXPLICIT)).collect());
+    archive.memory.keep(several(5));
     let mut peer = associate(&archive, "CT01");
     for _ in 0..3 {
         assert_eq!(move_all(&mut peer), (0, Some(5)));
@@ -290,7 +290,7 @@ fn one_who_asks_again_goes_on_with_the_same_association_until_it_pauses() {
     let mr = Kept { sop_class: uid("1.2.840.10008.5.1.4.1.1.4"), ..kept(9, EXPLICIT) };
     archive.memory.keep(vec![mr]);
     assert_eq!(move_all(&mut peer), (0, Some(1)));
-    archive.memory.keep((0..5).map(|number| kept(number, EXPLICIT)).collect());
+    archive.memory.keep(several(5));
     assert_eq!(move_all(&mut peer), (0, Some(5)));
     assert_eq!(other.memory.callers(), 2);
     // One that went away meanwhile is made good.
@@ -315,11 +315,8 @@ fn one_who_asks_again_goes_on_with_the_same_association_until_it_pauses() {
 #[test]
 fn a_destination_that_takes_and_never_answers_is_given_up() {
     let (archive, other) = (Server::start(quick()), Server::start(Options::default()));
-    archive.memory.destine(destination(other.address));
-    archive.memory.keep((0..5).map(|number| kept(number, EXPLICIT)).collect());
     other.memory.close_gate();
-    let mut peer = associate(&archive, "CT01");
-    ask(&mut peer, 7, "KHOANH", &study());
+    let mut peer = begun(&archive, destination(other.address), several(5));
     assert_eq!(last(&mut peer), done(0xA702, [0, 5, 0], &["1.2.1", "1.2.2", "1.2.3", "1.2.4", "1.2.5"]));
     other.memory.open_gate();
     assert_eq!(peer.echo(), 0);
@@ -330,10 +327,7 @@ fn a_destination_that_takes_and_never_answers_is_given_up() {
 fn a_destination_that_dies_midway_is_tried_again_and_completes() {
     let archive = Server::start(Options { move_attempts: 100, ..quick() });
     let mut other = Server::start(Options::default());
-    archive.memory.destine(destination(other.address));
-    archive.memory.keep((0..400).map(|number| kept(number, EXPLICIT)).collect());
-    let mut peer = associate(&archive, "CT01");
-    ask(&mut peer, 7, "KHOANH", &study());
+    let mut peer = begun(&archive, destination(other.address), several(400));
     eventually("some arrived", || other.memory.stored().len() >= 20);
     let before = other.memory.clone();
     drop(other.listener.take());
@@ -349,10 +343,7 @@ fn a_destination_that_dies_midway_is_tried_again_and_completes() {
 #[test]
 fn a_cancel_ends_a_move_with_counts_of_what_is_left() {
     let (archive, other) = (Server::start(Options::default()), Server::start(Options::default()));
-    archive.memory.destine(destination(other.address));
-    archive.memory.keep((0..10_000).map(|number| kept(number, EXPLICIT)).collect());
-    let mut peer = associate(&archive, "CT01");
-    ask(&mut peer, 7, "KHOANH", &study());
+    let mut peer = begun(&archive, destination(other.address), several(10_000));
     eventually("some arrived", || other.memory.stored().len() >= 5);
     cancel(&mut peer, 7);
     let told = last(&mut peer);
@@ -366,12 +357,9 @@ fn a_cancel_ends_a_move_with_counts_of_what_is_left() {
 #[test]
 fn a_destination_that_takes_several_associations_gets_them_and_every_object_once() {
     let (archive, other) = (Server::start(Options::default()), Server::start(Options::default()));
-    archive.memory.destine(Destination { associations: 4, ..destination(other.address) });
-    archive.memory.keep((0..400).map(|number| kept(number, EXPLICIT)).collect());
     // Nothing is answered until four objects wait: one association alone would wait for ever.
     other.memory.close_gate();
-    let mut peer = associate(&archive, "CT01");
-    ask(&mut peer, 7, "KHOANH", &study());
+    let mut peer = begun(&archive, Destination { associations: 4, ..destination(other.address) }, several(400));
     eventually("four objects at one time", || other.memory.open() == 4);
     other.memory.open_gate();
     assert_eq!(last(&mut peer), done(0, [400, 0, 0], &[]));
@@ -383,10 +371,7 @@ fn a_destination_that_takes_several_associations_gets_them_and_every_object_once
 fn a_destination_that_takes_one_association_only_still_gets_everything() {
     let archive = Server::start(quick());
     let other = Server::start(Options { associations_max: 1, ..Options::default() });
-    archive.memory.destine(Destination { associations: 4, ..destination(other.address) });
-    archive.memory.keep((0..50).map(|number| kept(number, EXPLICIT)).collect());
-    let mut peer = associate(&archive, "CT01");
-    ask(&mut peer, 7, "KHOANH", &study());
+    let mut peer = begun(&archive, Destination { associations: 4, ..destination(other.address) }, several(50));
     assert_eq!(last(&mut peer), done(0, [50, 0, 0], &[]));
     peer.release();
 }
@@ -409,10 +394,8 @@ fn a_destination_given_up_over_some_classes_is_not_waited_for_over_the_others() 
 #[test]
 fn a_cancel_ends_even_the_object_that_is_being_sent() {
     let (archive, other) = (Server::start(Options::default()), Server::start(Options::default()));
-    archive.memory.destine(destination(other.address));
-    archive.memory.keep(vec![Kept { bytes: Some(vec![0; 256 << 20]), ..kept(0, EXPLICIT) }, kept(1, EXPLICIT)]);
-    let mut peer = associate(&archive, "CT01");
-    ask(&mut peer, 7, "KHOANH", &study());
+    let long = Kept { bytes: Some(vec![0; 256 << 20]), ..kept(0, EXPLICIT) };
+    let mut peer = begun(&archive, destination(other.address), vec![long, kept(1, EXPLICIT)]);
     eventually("it is under way", || other.memory.open() == 1);
     cancel(&mut peer, 7);
     let told = last(&mut peer);

@@ -3,7 +3,7 @@
 use super::{
     AFFECTED_SOP_CLASS, AFFECTED_SOP_INSTANCE, C_ECHO_RQ, C_MOVE_RQ, C_STORE_RQ, COMMAND_FIELD, CommandError,
     DATA_SET_TYPE, ERROR_COMMENT, MESSAGE_ID, MOVE_DESTINATION, N_CREATE_RQ, N_EVENT_REPORT_RQ, NO_DATA_SET, PRIORITY,
-    RESPONDED_TO, RESPONSE, STATUS, SUB_OPERATIONS, element, finished, push, push_uid, short, text,
+    RESPONDED_TO, RESPONSE, STATUS, SUB_OPERATIONS, each_element, finished, push, push_uid, short, text,
 };
 use crate::scu::Object;
 use model::AeTitle;
@@ -42,28 +42,19 @@ impl Response {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, CommandError> {
         let (mut field, mut responded_to, mut status, mut comment) = (None, None, None, String::new());
         let (mut sub_operations, mut has_data_set) = ([None; 4], false);
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let at = bytes.len().saturating_sub(rest.len());
-            let (element, value, after) = element(rest).ok_or(CommandError::Truncated(at))?;
-            if element.group != 0 {
-                return Err(CommandError::Group(element.group));
-            }
-            match element.number {
-                COMMAND_FIELD => field = short(value),
-                RESPONDED_TO => responded_to = short(value),
-                STATUS => status = short(value),
-                ERROR_COMMENT => comment = text(value).chars().filter(|c| !c.is_control()).take(64).collect(),
-                DATA_SET_TYPE => has_data_set = short(value).is_some_and(|kind| kind != NO_DATA_SET),
-                number => {
-                    let counted = SUB_OPERATIONS.iter().zip(&mut sub_operations).find(|(of, _)| **of == number);
-                    if let Some((_, count)) = counted {
-                        *count = short(value);
-                    }
+        each_element(bytes, &mut |number, value| match number {
+            COMMAND_FIELD => field = short(value),
+            RESPONDED_TO => responded_to = short(value),
+            STATUS => status = short(value),
+            ERROR_COMMENT => comment = text(value).chars().filter(|c| !c.is_control()).take(64).collect(),
+            DATA_SET_TYPE => has_data_set = short(value).is_some_and(|kind| kind != NO_DATA_SET),
+            number => {
+                let counted = SUB_OPERATIONS.iter().zip(&mut sub_operations).find(|(of, _)| **of == number);
+                if let Some((_, count)) = counted {
+                    *count = short(value);
                 }
             }
-            rest = after;
-        }
+        })?;
         Ok(Self {
             field: field.ok_or(CommandError::Missing(COMMAND_FIELD))?,
             responded_to: responded_to.ok_or(CommandError::Missing(RESPONDED_TO))?,

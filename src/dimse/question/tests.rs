@@ -168,15 +168,6 @@ fn mangled_identifiers_never_panic() {
         "",
     );
     for seed in 0..20_000u64 {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let mut bytes = whole.clone();
-        for _ in 0..random.usize(1..8) {
-            let at = random.usize(0..bytes.len());
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte = random.u8(..);
-            }
-        }
-        bytes.truncate(random.usize(bytes.len() / 2..=bytes.len()));
-        crate::fuzz::identifier(&bytes);
+        crate::fuzz::identifier(&crate::fuzz::tests::mangled(&whole, seed));
     }
 }

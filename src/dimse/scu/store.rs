@@ -2,7 +2,7 @@
 //!
 //! One that breaks off on the way aborts the association: the peer never takes a part for the whole.
 
-use super::{Answer, CallError, Requestor};
+use super::{Answer, CallError, Requestor, plan};
 use crate::command;
 use crate::outgoing::{Broken, Outgoing, Shape};
 use crate::pdu;
@@ -55,7 +55,7 @@ impl Requestor {
         let message = self.next_message();
         let command = command::store_request(message, object);
         let pdus = pdu::command_pdus(context, &command, self.peer_pdu_bytes_max);
-        match data_set.send(context, pdus, wanted, &mut |bytes| self.send(bytes)) {
+        match data_set.send(context, pdus, wanted, &mut |first, then| self.send_both(first, then)) {
             Ok(()) => self.response(context, message, command::C_STORE_RQ),
             Err(Broken::Unsent(error)) => Err(CallError::Unsent(error)),
             Err(Broken::Halfway(error)) => {
@@ -67,6 +67,15 @@ impl Requestor {
                 Err(error)
             }
         }
+    }
+
+    /// The context an object of the archive goes out in, and its transfer syntax: the stored one, else uncompressed.
+    pub(crate) fn way(&self, class: &Uid, stored: &Uid) -> Option<(u8, Uid)> {
+        if let Some(context) = self.context(class.as_str(), stored.as_str()) {
+            return Some((context, stored.clone()));
+        }
+        let mut offered = plan::decoded(stored.as_str()).into_iter();
+        offered.find_map(|syntax| Some((self.context(class.as_str(), syntax)?, Uid::parse(syntax).ok()?)))
     }
 
     /// How data sets are cut for the peer.

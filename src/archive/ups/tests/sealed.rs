@@ -2,6 +2,7 @@
 
 use super::super::bloom;
 use super::super::record::UpsRecord;
+use super::super::seal::Lock;
 use super::*;
 use std::path::Path;
 
@@ -191,4 +192,134 @@ fn a_step_whose_key_is_not_at_hand_stops_neither_sweep_nor_destruction() {
     bench.restart();
     assert_eq!((state_of(&bench, "1.2.1"), state_of(&bench, "1.2.2")), ("SCHEDULED".into(), "SCHEDULED".into()));
     assert_eq!(bench.ups().seals_about(HOME, &uid("1.9.1")).expect("read").len(), 1);
+}
+
+/// What the events say that wait for an AE title, as texts.
+fn said(bench: &Bench, receiver: &str) -> Vec<String> {
+    let channel = bench.listen(receiver);
+    let mut out = Vec::new();
+    while let Turn::Event(event) = channel.next() {
+        out.push(serde_json::to_string(&event.info).expect("JSON"));
+        channel.taken(&event);
+    }
+    out
+}
+
+fn named(name: &str) -> Document {
+    document(json!({"00100010": {"vr": "PN", "Value": [{"Alphabetic": name}]}}))
+}
+
+#[test]
+fn what_events_and_filters_say_lies_under_keys_over_a_restart_and_a_filter_goes_with_its_subscription() {
+    let mut bench = Bench::new();
+    bench.subscribe(FILTERED, "NAMED", false, named("TRAN^SEALED")).expect("subscribed");
+    let mut step = plan("BN-1");
+    step.extend(named("TRAN^SEALED"));
+    bench.ups().create(&Caller::demo(), HOME, Some(uid("1.2.1")), step).expect("created");
+    let reason = document(json!({"00741238": {"vr": "LT", "Value": ["SEALED-REASON of a person"]}}));
+    bench.ups().request_cancel(&Caller::demo(), HOME, &uid("1.2.1"), "WS", reason).expect("canceled");
+    plan_for(&bench, "1.2.2", "BN-2");
+    assert!(!holds(&bench, b"TRAN^SEALED") && !holds(&bench, b"SEALED-REASON"), "in clear");
+    assert_eq!(keys(&bench), (3, 0));
+    bench.restart();
+    let heard = said(&bench, "NAMED");
+    assert_eq!(heard.len(), 4, "three states and that we are back: {heard:?}");
+    assert!(heard[2].contains("SEALED-REASON of a person"), "{heard:?}");
+    bench.ups().suspend(&Caller::demo(), HOME, &uid(FILTERED), "NAMED").expect("suspended");
+    bench.ups().sweep().expect("swept");
+    assert_eq!(keys(&bench), (3, 0), "the same filter, the same key");
+    let filter = bench.ups().state.read().shelves[&HOME].subscribers[&title("NAMED")].filter_seal().expect("sealed");
+    bench.subscribe(FILTERED, "NAMED", false, named("LE^OTHER")).expect("subscribed");
+    bench.ups().sweep().expect("swept");
+    assert_eq!((bench.ups().opens(filter), keys(&bench)), (Ok(Lock::Destroyed), (3, 1)), "it was replaced");
+    bench.ups().unsubscribe(&Caller::demo(), HOME, &uid(FILTERED), "NAMED").expect("ended");
+    bench.ups().sweep().expect("swept");
+    assert_eq!(keys(&bench), (2, 2));
+}
+
+#[test]
+fn what_waits_to_be_said_of_a_step_goes_with_its_key_and_a_filter_with_the_study_it_names() {
+    let mut bench = Bench::new();
+    let of_study = document(json!({"0020000D": {"vr": "UI", "Value": ["1.9.1"]}}));
+    bench.subscribe(FILTERED, "STUDY", true, of_study.clone()).expect("subscribed");
+    bench.subscribe(GLOBAL, "WATCH", false, Document::new()).expect("subscribed");
+    for id in ["1.2.1", "1.2.2"] {
+        let mut step = plan("BN-1");
+        step.extend(of_study.clone());
+        bench.ups().create(&Caller::demo(), HOME, Some(uid(id)), step).expect("created");
+    }
+    plan_for(&bench, "1.2.3", "BN-2");
+    let seals = bench.ups().seals_about(HOME, &uid("1.9.1")).expect("read");
+    assert_eq!(seals.len(), 3, "two steps and a filter");
+    {
+        let ring = bench.ups().keys.open().expect("keys");
+        seals.iter().for_each(|seal| assert!(ring.keys.destroy(*seal).expect("destroyed"), "it was there"));
+    }
+    // A kill in between: nothing else knows that they are gone.
+    bench.restart();
+    assert_eq!(bench.heard("WATCH").len(), 2, "of the third step, and that we are back");
+    bench.ups().sweep().expect("swept");
+    bench.ups().forget_sealed(&seals).expect("forgotten");
+    assert_eq!(bench.heard("STUDY").len(), 1, "that we are back");
+    let state = bench.ups().state.read();
+    assert!(state.shelves[&HOME].subscribers.values().all(|one| one.filter_seal().is_none()));
+    assert_eq!(state.shelves[&HOME].steps.len(), 1);
+}
+
+#[test]
+fn an_event_whose_key_is_not_at_hand_waits_and_others_are_told() {
+    let mut bench = Bench::new();
+    bench.subscribe(GLOBAL, "WATCH", false, Document::new()).expect("subscribed");
+    plan_for(&bench, "1.2.1", "BN-1");
+    let aside = |bench: &mut Bench, from: &str, to: &str| {
+        bench.ups = None;
+        for folder in ["keys", "keys.copy"] {
+            let path = |suffix: &str| bench.folder.path().join(format!("{folder}{suffix}"));
+            let _ = std::fs::remove_dir_all(path(to));
+            std::fs::rename(path(from), path(to)).expect("moved");
+        }
+        bench.restart();
+    };
+    aside(&mut bench, "", ".away");
+    let channel = bench.listen("WATCH");
+    assert!(matches!(channel.next(), Turn::Event(event) if event.kind == EventKind::Provider));
+    drop(channel);
+    aside(&mut bench, ".away", "");
+    assert_eq!(bench.heard("WATCH").first().map(|(id, ..)| id.as_str()), Some("1.2.1"));
+}
+
+#[test]
+fn events_and_filters_that_were_recorded_in_clear_are_read_and_are_sealed_with_the_next_sweep() {
+    let mut bench = Bench::new();
+    plan_for(&bench, "1.2.1", "BN-1");
+    // As an earlier program recorded them.
+    let seq = bench.ups().state.read().next();
+    let text = |value: &str| json!({"vr": "LT", "Value": [value]});
+    let at = bench.clock.0.load(Ordering::SeqCst);
+    let event = |seq: u64, id: &str, info: Value| {
+        let (kind, to) = ("progress", ["OLD"]);
+        json!({"seq": seq, "facility": HOME, "uid": id, "kind": kind, "info": info, "at": at, "to": to})
+    };
+    let filter = json!({"00100020": {"vr": "LO", "Value": ["BN-OLD"]}});
+    let global = json!({"lock": false, "filter": filter});
+    let events = [event(seq, "1.2.1", json!({"00741238": text("BN-OLD 1")})), event(seq + 1, "1.2.9", json!({}))];
+    let heads = [
+        json!({"ups": "global", "facility": HOME, "title": "OLD", "global": global, "clears": false}),
+        json!({"ups": "events", "events": events}),
+    ];
+    for head in heads {
+        let record: UpsRecord = serde_json::from_value(head).expect("a record");
+        bench.ups().append(record, None, true).expect("recorded");
+    }
+    assert!(holds(&bench, b"BN-OLD"));
+    bench.restart();
+    plan_for(&bench, "1.2.2", "BN-OLD");
+    bench.ups().sweep().expect("swept");
+    assert!(!holds(&bench, b"BN-OLD"), "still in clear");
+    bench.restart();
+    plan_for(&bench, "1.2.3", "BN-OLD");
+    let heard = said(&bench, "OLD");
+    assert!(heard.first().is_some_and(|first| first.contains("BN-OLD 1")), "{heard:?}");
+    // What was to be said of a step that is forgotten is not; the two new steps, and twice that we are back.
+    assert_eq!(heard.len(), 5, "{heard:?}");
 }

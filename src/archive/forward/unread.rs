@@ -1,0 +1,85 @@
+//! What it comes to that an object cannot be read: one table for every way out.
+//!
+//! | it is | then |
+//! |---|---|
+//! | no longer in the archive: destroyed, hidden, another object now | refused, with that reason |
+//! | damaged, or in no form the destination takes | refused, with that reason |
+//! | in an archive class of the cloud | later: it is coming back |
+//! | not at hand: disk, index, key, cloud | later, with growing pauses, until `forward.give_up_after` |
+//! | waiting for a decoder | later |
+
+use super::task::Outcome;
+use crate::error::{DecodeError, RetrieveError};
+use crate::open::Archive;
+use codec::CodecError;
+use index::InstanceRow;
+use std::io;
+
+/// Seconds before something that is not at hand is looked for again; the queue makes more of them.
+const PAUSE: u64 = 60;
+
+/// Why an object is not brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unread {
+    /// Waiting does not help.
+    Refused(String),
+    /// Not before so many seconds.
+    Later(u64, String),
+}
+
+impl From<Unread> for Outcome {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Refused(why) => Self::Refused(why),
+            Unread::Later(seconds, why) => Self::Later(seconds, why),
+        }
+    }
+}
+
+impl Unread {
+    /// What an error of the archive comes to, whatever the object.
+    pub(super) fn of(error: &DecodeError) -> Self {
+        let why = error.to_string();
+        match error {
+            DecodeError::Retrieve(RetrieveError::NotFound) => Self::gone(),
+            DecodeError::Retrieve(RetrieveError::Damaged { .. }) => Self::Refused(why),
+            DecodeError::Retrieve(RetrieveError::Restoring { after }) => Self::Later(u64::from(*after), why),
+            DecodeError::Retrieve(RetrieveError::Unavailable { .. }) => Self::Later(PAUSE, why),
+            DecodeError::Codec(CodecError::Busy(_)) => Self::Later(PAUSE, why),
+            DecodeError::Codec(_) | DecodeError::NoPixels { .. } | DecodeError::NoFrame { .. } => {
+                Self::Refused(format!("it cannot be decoded for the destination: {why}"))
+            }
+        }
+    }
+
+    fn gone() -> Self {
+        Self::Refused("it is no longer in the archive: destroyed, hidden or replaced since".into())
+    }
+}
+
+impl Archive {
+    /// What it comes to that an object cannot be opened.
+    pub fn unopened(&self, object: &InstanceRow, error: &DecodeError) -> Unread {
+        let unread = Unread::of(error);
+        // What was destroyed first looks as if it were only away.
+        match (&unread, self.home_now(object)) {
+            (Unread::Later(..), Ok(None)) => Unread::gone(),
+            _ => unread,
+        }
+    }
+
+    /// What it comes to that an object was opened and cannot be read to its end.
+    pub fn unread(&self, object: &InstanceRow, error: &io::Error) -> Unread {
+        let inner = error.get_ref();
+        let of_archive = inner.and_then(|inner| inner.downcast_ref::<RetrieveError>()).cloned().map(DecodeError::from);
+        let decoding = || inner.and_then(|inner| inner.downcast_ref::<DecodeError>()).cloned();
+        match of_archive.or_else(decoding) {
+            Some(error) => self.unopened(object, &error),
+            None if error.raw_os_error().is_some() => {
+                let what = error.to_string();
+                self.unopened(object, &RetrieveError::Unavailable { what }.into())
+            }
+            None => Unread::Refused(format!("it cannot be read: {error}")),
+        }
+    }
+}
