@@ -44,6 +44,9 @@ const COMMANDS_MAX: usize = 8;
 /// A client must send its request within this time.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long a command that opened the data directory itself waits for a clean end.
+const CLOSE_WITHIN: Duration = Duration::from_secs(60);
+
 /// What a command asks of the archive.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
@@ -232,7 +235,7 @@ impl Door {
             options.background = false;
             options.index_cache = options.index_cache.min(WALK_CACHE);
         }
-        Ok(Self::Own(Opened::open(options)?))
+        Ok(Self::Own(Opened::open(options, CLOSE_WITHIN)?))
     }
 
     /// The same for commands about what is there: a data directory that does not exist is not made.
@@ -260,7 +263,7 @@ impl Door {
             Self::Server(client) => client.ask(request, stop, progress),
             Self::Own(mut own) => {
                 let answer = work::answer(own.archive(), request, stop, progress);
-                let closed = own.close(opened::CLOSE_WITHIN);
+                let closed = own.close(CLOSE_WITHIN);
                 let answer = answer?;
                 closed.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
                 Ok(answer)

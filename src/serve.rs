@@ -64,7 +64,7 @@ pub(crate) fn run(config: &Config, hints: bool) -> Result<Exit, Failure> {
     raise_open_files();
     let recorded = metrics::start().map_err(|error| failed("metrics", &error))?;
     let runtime = runtime().map_err(|error| failed("threads", &error))?;
-    let mut opened = Opened::open(config.archive())?;
+    let mut opened = Opened::open(config.archive(), config.stop.within.0)?;
     let render = metrics::render(recorded, opened.archive());
     let exit = serve(config, hints, &runtime, &mut opened, render);
     // Its threads let the archive go: a process that ends while the index closes in one of them may end by an abort.
@@ -83,8 +83,13 @@ fn serve(
     render: metrics::Render,
 ) -> Result<Exit, Failure> {
     let running = runtime.block_on(listen(config, opened.archive(), render))?;
-    announce(config, &running, &opened.archive().readiness(), hints)?;
-    runtime.block_on(stop_signal()).map_err(|error| failed("signals", &error))?;
+    let said = announce(config, &running, &opened.archive().readiness(), hints);
+    let ended = said.and_then(|()| runtime.block_on(stop_signal()).map_err(|error| failed("signals", &error)));
+    if let Err(error) = ended {
+        // A delivery ends before what it runs on.
+        running.forwarding.shutdown(THREADS_END);
+        return Err(error);
+    }
     let (begun, within) = (Instant::now(), config.stop.within.0);
     let cut = runtime.block_on(stop(running, opened.archive(), within));
     let left = within.saturating_sub(begun.elapsed()).max(CLOSE_AT_LEAST);
@@ -130,8 +135,13 @@ async fn listen(config: &Config, archive: &Arc<Archive>, render: metrics::Render
     let http = serve_http(server, config.stop.within.0);
     let forwarding = forward(config, archive)?;
     let socket = socket_path(&config.data);
-    let control = control::Server::start(&socket, archive).map_err(|error| failed("control socket", &error))?;
-    Ok(Running { dicom, http, forwarding, control })
+    match control::Server::start(&socket, archive) {
+        Ok(control) => Ok(Running { dicom, http, forwarding, control }),
+        Err(error) => {
+            forwarding.shutdown(THREADS_END);
+            Err(failed("control socket", &error))
+        }
+    }
 }
 
 /// Begins to bring what waits to its destinations.

@@ -9,11 +9,13 @@ mod source;
 mod state;
 mod strips;
 mod thumbnail;
+mod together;
 
 pub use animation::Shown;
 pub use state::Presented;
 pub use thumbnail::Thumbnail;
 pub(crate) use thumbnail::start_thumbnails;
+pub use together::Gone;
 
 use crate::error::RetrieveError;
 use crate::open::Archive;
@@ -26,6 +28,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use together::Together;
 
 /// Series that wait for their thumbnail; what is beyond gets it when it is asked for.
 const WAITING_MAX: usize = 65_536;
@@ -124,6 +127,8 @@ impl Wanted {
 /// Pictures in memory and what they are made from.
 pub(crate) struct Pictures {
     finished: Cache<String, Arc<Vec<u8>>>,
+    /// Animations being made, which end with those who wait for them.
+    together: Together,
     /// Pictures being made.
     making: Mutex<usize>,
     done: Condvar,
@@ -153,6 +158,7 @@ impl Pictures {
         };
         Self {
             finished: Cache::builder().max_capacity(options.cache).weigher(weigh).build(),
+            together: Together::default(),
             making: Mutex::new(0),
             done: Condvar::new(),
             at_once: options.at_once.max(1),
@@ -183,6 +189,32 @@ impl Pictures {
         }
         *making += 1;
         Turn(self)
+    }
+
+    /// The same for those who may go while they wait for it.
+    fn turn_unless(&self, gone: &dyn Fn() -> bool) -> Result<Turn<'_>, PictureError> {
+        let mut making = self.making.lock();
+        while *making >= self.at_once {
+            if gone() {
+                return Err(PictureError::Gone);
+            }
+            self.done.wait_for(&mut making, together::LOOK);
+        }
+        *making += 1;
+        Ok(Turn(self))
+    }
+
+    /// Makes a picture, and counts it.
+    fn counted(&self, make: impl FnOnce() -> Result<Vec<u8>, PictureError>) -> Result<Arc<Vec<u8>>, PictureError> {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        let started = std::time::Instant::now();
+        let made = make().map(Arc::new);
+        // That nobody waits any more is no failure.
+        if made != Err(PictureError::Gone) {
+            metrics::histogram!("khoanh_picture_seconds").record(started.elapsed());
+            metrics::counter!("khoanh_pictures_total", "ok" => if made.is_ok() { "yes" } else { "no" }).increment(1);
+        }
+        made
     }
 }
 
@@ -230,12 +262,7 @@ impl Archive {
     ) -> Result<Arc<Vec<u8>>, PictureError> {
         let made = self.pictures.finished.try_get_with(key, || {
             let _turn = self.pictures.turn();
-            self.pictures.made.fetch_add(1, Ordering::Relaxed);
-            let started = std::time::Instant::now();
-            let made = make().map(Arc::new);
-            metrics::histogram!("khoanh_picture_seconds").record(started.elapsed());
-            metrics::counter!("khoanh_pictures_total", "ok" => if made.is_ok() { "yes" } else { "no" }).increment(1);
-            made
+            self.pictures.counted(make)
         });
         made.map_err(|error: Arc<PictureError>| error.as_ref().clone())
     }

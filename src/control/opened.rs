@@ -1,15 +1,14 @@
 //! An archive that this process opened itself: however its use ends, it is closed before the process goes on.
 //!
 //! A thread of the archive that is at work while the process takes itself down may end it by an abort. That nobody in
-//! this package opens an archive in another way is seen to by `tests/all/tidy.rs`.
+//! this package opens an archive in another way is seen to by `tests/all/tidy.rs`. What does not end within the limit is
+//! said, and left.
 
 use crate::cli::Failure;
 use archive::{Archive, OpenError, Options};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long it waits for a clean end where nobody says how long.
-pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(60);
 /// How long others may keep the archive after its end.
 const LET_GO_WITHIN: Duration = Duration::from_secs(2);
 /// Pace of looking whether they do.
@@ -18,15 +17,16 @@ const LET_GO_PACE: Duration = Duration::from_millis(2);
 /// An open archive; dropping it closes it.
 pub(crate) struct Opened {
     archive: Arc<Archive>,
+    within: Duration,
     closed: bool,
 }
 
 impl Opened {
-    /// Opens the data directory.
-    pub(crate) fn open(options: Options) -> Result<Self, Failure> {
+    /// Opens the data directory; its end, where nobody closes it, takes no longer than `within`.
+    pub(crate) fn open(options: Options, within: Duration) -> Result<Self, Failure> {
         let data = options.data.clone();
         let archive = Archive::open(options).map_err(|error| Failure::open(&data, error))?;
-        Ok(Self { archive, closed: false })
+        Ok(Self { archive, within, closed: false })
     }
 
     /// The archive.
@@ -44,7 +44,7 @@ impl Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         if !self.closed
-            && let Err(error) = self.close(CLOSE_WITHIN)
+            && let Err(error) = self.close(self.within)
         {
             tracing::warn!(%error, "the archive does not end; the next start recovers");
         }
@@ -67,7 +67,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let mut options = Options::new(folder.path().join("data"));
         (options.segment_bytes, options.reserve_bytes) = (16 << 20, 1 << 20);
-        let opened = Opened::open(options.clone()).expect("it opens");
+        let opened = Opened::open(options.clone(), Duration::from_secs(60)).expect("it opens");
         assert!(opened.archive().readiness().ready);
         let (user, left) = (Arc::clone(opened.archive()), Arc::downgrade(opened.archive()));
         let (lets_go, let_go) = mpsc::channel();
@@ -83,6 +83,6 @@ mod tests {
         assert_eq!(let_go.try_recv(), Ok(()), "it was closed, and waited for");
         assert_eq!(left.strong_count(), 0);
         user.join().expect("no panic");
-        drop(Opened::open(options).expect("nobody has its lock"));
+        drop(Opened::open(options, Duration::from_secs(60)).expect("nobody has its lock"));
     }
 }

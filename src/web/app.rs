@@ -12,6 +12,7 @@ use crate::{
     viewer,
 };
 use archive::Archive;
+use archive::render::Gone;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
@@ -148,12 +149,13 @@ impl Call {
     /// The same for work that takes long: it can ask whether the client has gone, and should end then.
     pub(crate) async fn blocking_while_asked<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Arc<Archive>, &dyn Fn() -> bool) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&Arc<Archive>, &Gone) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         // A request whose connection ends is dropped, and this with it.
         let asker = Arc::new(());
         let asked = Arc::downgrade(&asker);
-        let done = self.blocking(move |archive| work(archive, &|| asked.strong_count() == 0)).await;
+        let gone: Gone = Arc::new(move || asked.strong_count() == 0);
+        let done = self.blocking(move |archive| work(archive, &gone)).await;
         drop(asker);
         done
     }

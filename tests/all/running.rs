@@ -54,7 +54,7 @@ fn a_second_server_on_the_same_data_is_refused() {
 }
 
 #[test]
-fn a_start_that_finds_a_port_taken_is_a_failure_and_closes_what_it_opened() {
+fn a_start_that_finds_a_port_taken_is_a_failure_that_names_it() {
     let folder = folder();
     let data = folder.path().join("data");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -1,10 +1,10 @@
 //! Frames one after the other: those of an instance, or the images of a series in viewing order.
 //!
 //! Bounded by `pictures.frames_max`, `pictures.pixels_max` and `pictures.animation_time`; one frame is in memory at a
-//! time, besides the animation itself. It ends at the next frame when whoever asked has gone.
+//! time, besides the animation itself. It ends at the next frame when all who asked have gone.
 
 use super::source::Source;
-use super::{Annotation, FRAME_TIME, PictureError, Wanted};
+use super::{Annotation, FRAME_TIME, Gone, PictureError, Wanted};
 use crate::error::RetrieveError;
 use crate::open::Archive;
 use crate::order;
@@ -66,8 +66,9 @@ impl Archive {
         Ok(rows.into_iter().map(|row| (Arc::new(row), 1)).collect())
     }
 
-    /// Frames one after the other as an animated GIF; those of another size than the largest lie in its middle. `gone`
-    /// says that nobody waits for it any more.
+    /// Frames one after the other as an animated GIF; those of another size than the largest lie in its middle.
+    ///
+    /// Whoever asks for the same while it is made waits for that one; it ends when all of them are `gone`.
     ///
     /// # Errors
     /// [`PictureError`].
@@ -75,7 +76,7 @@ impl Archive {
         self: &Arc<Self>,
         frames: &[Shown],
         wanted: &Wanted,
-        gone: &dyn Fn() -> bool,
+        gone: &Gone,
     ) -> Result<Arc<Vec<u8>>, PictureError> {
         let (first, _) = frames.first().ok_or(PictureError::NoPixels)?;
         let most = self.options().pictures.frames_max;
@@ -90,16 +91,18 @@ impl Archive {
             digest.update(number.to_le_bytes());
         }
         let name = format!("gif {}", model::Digest(digest.finalize().into()));
-        while !gone() {
-            let end = End { until: Instant::now() + self.options().pictures.animation_time, gone };
-            let key = self.picture_key(first, &name, wanted);
-            match self.once(key, || self.frame_by_frame(frames, wanted, end)) {
-                // Another asker was served, and has gone: this one has not.
-                Err(PictureError::Gone) => {}
-                made => return made,
+        let key = self.picture_key(first, &name, wanted);
+        let pictures = &self.pictures;
+        pictures.together.make(&key, gone, |gone| {
+            if let Some(found) = pictures.finished.get(&key) {
+                return Ok(found);
             }
-        }
-        Err(PictureError::Gone)
+            let _turn = pictures.turn_unless(gone)?;
+            let end = End { until: Instant::now() + self.options().pictures.animation_time, gone };
+            let made = pictures.counted(|| self.frame_by_frame(frames, wanted, end))?;
+            pictures.finished.insert(key.clone(), Arc::clone(&made));
+            Ok(made)
+        })
     }
 
     /// Makes the animation.

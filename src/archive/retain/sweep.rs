@@ -35,32 +35,40 @@ pub struct Sweep {
 
 /// When the thread sweeps next.
 #[derive(Default)]
-pub(super) struct Rest(Option<Instant>);
+pub(super) struct Rest {
+    until: Option<Instant>,
+    /// Something was left: whoever took away what was in the way may ask for the next try.
+    left: bool,
+}
 
 impl Rest {
     /// Sweeps if something waits and the last try is long enough ago, or an operator asks for it.
     pub(super) fn sweep(&mut self, archive: &Arc<Archive>) {
         let asked = archive.retention().sweep_now.swap(false, Ordering::Relaxed);
-        if !asked && self.0.is_some_and(|until| until > Instant::now()) {
+        if !(asked && self.left) && self.until.is_some_and(|until| until > Instant::now()) {
             return;
         }
-        self.0 = None;
+        *self = Self::default();
         let begun = Instant::now();
         match archive.sweep() {
             Ok(Sweep { left: 0, swept, .. }) => {
                 let pause = begun.elapsed().saturating_mul(PAUSE).min(PAUSE_MAX);
-                self.0 = swept.then(|| Instant::now() + pause);
+                self.until = swept.then(|| Instant::now() + pause);
             }
             Ok(Sweep { left, .. }) => {
                 tracing::warn!(left, "packs of destroyed studies cannot be removed now; trying again");
-                self.0 = Some(Instant::now() + REST);
+                *self = Self::left();
             }
             Err(RetainError::Interrupted) => {}
             Err(error) => {
                 tracing::warn!(%error, "bytes of destroyed studies cannot be removed now; trying again");
-                self.0 = Some(Instant::now() + REST);
+                *self = Self::left();
             }
         }
+    }
+
+    fn left() -> Self {
+        Self { until: Some(Instant::now() + REST), left: true }
     }
 }
 
@@ -153,14 +161,16 @@ mod tests {
     use crate::tests::Bench;
 
     #[test]
-    fn whoever_asks_for_what_is_due_waits_for_no_pause() {
+    fn whoever_asks_for_what_is_due_waits_for_no_pause_after_a_failure() {
         let bench = Bench::with(|options| options.background = false);
-        let later = Instant::now() + Duration::from_secs(3_600);
-        let mut rest = Rest(Some(later));
-        rest.sweep(&bench.archive);
-        assert_eq!(rest.0, Some(later), "it rests");
-        bench.archive.tier_run(true).expect("begun");
-        rest.sweep(&bench.archive);
-        assert_eq!(rest.0, None, "it was tried");
+        let until = Some(Instant::now() + Duration::from_secs(3_600));
+        for (left, asked, rests) in [(true, false, true), (true, true, false), (false, true, true)] {
+            let mut rest = Rest { until, left };
+            if asked {
+                bench.archive.tier_run(true).expect("begun");
+            }
+            rest.sweep(&bench.archive);
+            assert_eq!(rest.until.is_some(), rests, "left {left}, asked {asked}");
+        }
     }
 }

@@ -2,14 +2,14 @@
 
 use super::decode::{EXPLICIT_BE, EXPLICIT_LE, data_set, decode, native, store};
 use super::{Bench, uid};
-use crate::render::{PictureError, Shown, Wanted};
+use crate::render::{Gone, PictureError, Shown, Wanted};
 use crate::{InstanceRow, Target};
 use dataset::json::Parts;
 use dataset::pixels::Words;
 use dataset::render::{Description, Encoding, Options, Presentation};
 use model::{Caller, Scope};
-use std::cell::Cell;
 use std::io::Read;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
@@ -147,52 +147,53 @@ fn an_animation_ends_at_the_next_frame_when_its_asker_has_gone() {
     let (frames, wanted) = (moving(&bench), Wanted::plain(Encoding::Gif));
     // While the frames are looked at, and while they are shown.
     for stays in [10, 60] {
-        let asked = Cell::new(0);
-        let gone = || {
-            asked.set(asked.get() + 1);
-            asked.get() > stays
-        };
+        let asked = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&asked);
+        let gone: Gone = Arc::new(move || counted.fetch_add(1, Ordering::Relaxed) >= stays);
         assert_eq!(bench.archive.animated(&frames, &wanted, &gone), Err(PictureError::Gone));
-        assert_eq!(asked.get(), stays + 2, "nothing more was made for it, nor begun anew");
+        assert_eq!(asked.load(Ordering::Relaxed), stays + 2, "nothing more was made for it, nor begun anew");
     }
-    let whole = bench.archive.animated(&frames, &wanted, &|| false);
+    let stays: Gone = Arc::new(|| false);
+    let whole = bench.archive.animated(&frames, &wanted, &stays);
     assert!(whole.is_ok_and(|bytes| bytes.starts_with(b"GIF89a")), "whoever asks next gets it");
 }
 
+/// Somebody who says that he has been asked so often whether he goes, waits then until something is sent, and goes.
+fn goes_at(call: u32, said: mpsc::Sender<()>, until: mpsc::Receiver<()>) -> Gone {
+    let (asked, until) = (AtomicU32::new(0), std::sync::Mutex::new(until));
+    Arc::new(move || {
+        let now = asked.fetch_add(1, Ordering::Relaxed) + 1;
+        if now == call {
+            said.send(()).expect("awaited");
+            until.lock().expect("no panic").recv().expect("released");
+        }
+        now >= call
+    })
+}
+
 #[test]
-fn who_waits_for_the_animation_of_one_who_has_gone_is_served() {
+fn an_animation_goes_on_for_those_who_wait_when_the_first_asker_has_gone() {
     let bench = Bench::new();
     let (frames, wanted) = (moving(&bench), Wanted::plain(Encoding::Gif));
     let (archive, frames, wanted) = (&bench.archive, frames.as_slice(), &wanted);
-    let (begins, begun) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
+    let ((begins, begun), (release, released)) = (mpsc::channel(), mpsc::channel());
+    let (waits, waiting) = mpsc::channel();
+    let leaves = goes_at(2, begins, released);
+    // Asked once before it begins, and again when it waits.
+    let asked = AtomicU32::new(0);
+    let stays: Gone = Arc::new(move || {
+        if asked.fetch_add(1, Ordering::Relaxed) == 1 {
+            waits.send(()).expect("awaited");
+        }
+        false
+    });
     thread::scope(|scope| {
-        let first = scope.spawn(move || {
-            let asked = Cell::new(0);
-            let gone = || {
-                asked.set(asked.get() + 1);
-                if asked.get() == 2 {
-                    begins.send("making").expect("awaited");
-                    released.recv().expect("released");
-                }
-                asked.get() >= 2
-            };
-            archive.animated(frames, wanted, &gone)
-        });
-        assert_eq!(begun.recv(), Ok("making"));
-        let (asks, asking) = mpsc::channel();
-        let second = scope.spawn(move || {
-            let gone = || {
-                // Nobody listens any more when it asks again.
-                let _ = asks.send(());
-                false
-            };
-            archive.animated(frames, wanted, &gone)
-        });
-        asking.recv().expect("it asks");
-        drop(asking);
-        release.send(()).expect("it waits");
-        assert_eq!(first.join().expect("no panic"), Err(PictureError::Gone));
+        scope.spawn(|| archive.animated(frames, wanted, &leaves));
+        begun.recv().expect("it is being made");
+        let second = scope.spawn(|| archive.animated(frames, wanted, &stays));
+        waiting.recv().expect("it waits");
+        release.send(()).expect("awaited");
         assert!(second.join().expect("no panic").is_ok());
     });
+    assert_eq!(archive.pictures_made(), 1, "it was not begun anew");
 }

@@ -2,10 +2,10 @@
 
 use super::*;
 use archive::Target;
-use archive::render::Wanted;
+use archive::render::{Gone, Wanted};
 use dataset::render::Encoding;
 use model::{Caller, Scope, Uid};
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
 const CT: &str = "modality/ct-series/01.dcm";
@@ -230,16 +230,15 @@ fn keep_the_place(service: &Service, path: &str) -> (mpsc::Sender<()>, std::thre
     let (release, released) = mpsc::channel();
     let (begins, begun) = mpsc::channel();
     let archive = Arc::clone(&service.archive);
+    let (asked, released) = (AtomicU32::new(0), std::sync::Mutex::new(released));
+    let gone: Gone = Arc::new(move || {
+        if asked.fetch_add(1, Ordering::Relaxed) == 1 {
+            begins.send(()).expect("awaited");
+            released.lock().expect("no panic").recv().expect("released");
+        }
+        false
+    });
     let keeper = std::thread::spawn(move || {
-        let asked = Cell::new(0);
-        let gone = || {
-            asked.set(asked.get() + 1);
-            if asked.get() == 2 {
-                begins.send(()).expect("awaited");
-                released.recv().expect("released");
-            }
-            false
-        };
         archive.animated(&[(Arc::new(row), 1)], &Wanted::plain(Encoding::Gif), &gone).expect("a picture");
     });
     begun.recv().expect("it is being made");
@@ -265,9 +264,9 @@ async fn an_animation_gives_its_place_back_when_its_asker_has_gone() {
     }
     asked.abort();
     assert!(asked.await.is_err(), "the client is gone");
+    drop(app.animations.acquire().await.expect("the place is given back, though others still make theirs"));
     release.send(()).expect("awaited");
     keeper.join().expect("no panic");
-    drop(app.animations.acquire().await.expect("the place is given back"));
     let made = service.archive.pictures_made();
     assert_eq!(service.get(&rendered, "image/gif").await.status, StatusCode::OK);
     assert_eq!(service.archive.pictures_made(), made + 1, "nobody went on with it when nobody waited");

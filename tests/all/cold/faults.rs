@@ -11,7 +11,7 @@ use store::cold::{Cold, ColdFault, PutOptions, Throttle};
 
 const LEN: usize = (15 << 20) + 77;
 
-/// A client that gives up soon: the server will not answer.
+/// A client that gives up soon.
 fn open(proxy: &Proxy, prefix: &str, work: &Path) -> Cold {
     patient(proxy, prefix, work, Duration::from_secs(3))
 }
@@ -75,9 +75,12 @@ fn fails_cleanly_and_goes_on(
     let name = format!("faults-{}-{number}", step.replace(' ', "-"));
     let planned = fault.clone();
     proxy.plan(move |request, _| if matches(request) { planned.clone() } else { Fault::None });
-    let cold = open(proxy, &name, work.path());
+    // Nothing but silence may end a request by its time.
+    let limit = Duration::from_secs(if *fault == Fault::Silence { 3 } else { 60 });
+    let cold = patient(proxy, &name, work.path(), limit);
     let key = cold.key("object");
     let answer = cold.put(&key, bytes, &PutOptions::default());
+    assert!(proxy.seen().iter().any(matches), "{step} {fault:?} was never met");
     // A cut answer without a body is a whole one, and an ETag comes in the head.
     if let Err(error) = &answer {
         assert!(error.cold_fault().is_some_and(ColdFault::passes), "{step} {fault:?}: {error}");

@@ -142,15 +142,6 @@ pub(super) fn progress(server: &Server, plan: &str) -> Value {
     answer["progress"].clone()
 }
 
-/// Whether nothing is left of what a plan destroyed; where something is, it is tried again without a pause.
-pub(super) fn swept(server: &Server, plan: &str) -> bool {
-    let swept = progress(server, plan)["sweeping"] == false;
-    if !swept {
-        done(server, &["tiers", "run", "--yes"]);
-    }
-    swept
-}
-
 pub(super) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !condition() {

@@ -5,7 +5,7 @@
 //! gone never comes back. At the end nothing lies anywhere that nobody knows, and the index is built equal from the bucket
 //! alone. `KHOANH_SEED` repeats a life or lives another one.
 
-use super::destroyed::{answer, done, progress, swept, until, with_rules};
+use super::destroyed::{answer, done, progress, until, with_rules};
 use super::kill::{assert_right, bad_weather, kill_after, no_uploads, objects_in_bucket};
 use super::rebuild::digest;
 use super::rig::*;
@@ -110,7 +110,7 @@ impl Life {
         for plan in &self.plans {
             until("every plan is executed", || {
                 let progress = progress(&server, plan);
-                progress["planned"] == 0 && progress["hidden"] == 0 && swept(&server, plan)
+                progress["planned"] == 0 && progress["hidden"] == 0 && progress["sweeping"] == false
             });
         }
         let kept = self.studies.iter().enumerate().filter(|(number, _)| !self.planned.contains(number));
