@@ -271,7 +271,7 @@ impl Archive {
     /// # Errors
     /// When that cannot be made durable.
     pub fn retry_forwards(&self, caller: &Caller, chosen: &Chosen) -> Result<usize, RegistryError> {
-        let retried = self.forwarding.queue.retry(&|task| chosen.has(caller, task));
+        let retried = self.forwarding.queue.retry(self.now_ms(), &|task| chosen.has(caller, task));
         retried.map_err(|error| RegistryError::Invalid { what: format!("the queue cannot be written: {error}") })
     }
 
@@ -373,6 +373,7 @@ impl Archive {
                     after,
                     through,
                     made: self.now_ms(),
+                    since: 0,
                     attempts: 0,
                     waits: 0,
                     due: 0,

@@ -22,6 +22,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Refusals after which the rest of a delivery is not tried this time.
 const REFUSALS_MAX: usize = 32;
+/// Objects that are not at hand after which the rest of a delivery waits, too.
+const AWAY_MAX: usize = 32;
 /// Objects in a row over which the association was lost before the rest waits ...
 const LOST_MAX: u32 = 3;
 /// ... for so many seconds.
@@ -84,6 +86,15 @@ impl Drop for Line<'_> {
     }
 }
 
+/// What a delivery left.
+#[derive(Debug, Default)]
+struct Left {
+    /// Why objects were refused.
+    refused: Vec<String>,
+    /// When objects may be at hand that are not, and why they are not.
+    away: Vec<(u64, String)>,
+}
+
 /// Why an object is not there.
 enum Trouble {
     /// It is this object's fault.
@@ -134,15 +145,17 @@ impl Forwarder {
 
     fn send(&self, parcel: &Parcel, peer: &Peer, watch: &Watch<'_>) -> Outcome {
         let objects = &parcel.objects;
-        let mut refused = Vec::new();
+        let mut left = Left::default();
         for group in plan::groups(objects.iter().map(|object| (object.sop_class(), object.syntax())), plan::decoded) {
-            if let Err(outcome) = self.send_group(parcel, peer, &group, watch, &mut refused) {
+            if let Err(outcome) = self.send_group(parcel, peer, &group, watch, &mut left) {
                 return outcome;
             }
         }
-        match refused.first() {
-            None => Outcome::Done,
-            Some(first) => Outcome::Refused(format!("{} of {} objects: {first}", refused.len(), objects.len())),
+        let Left { refused, away } = left;
+        match (away.into_iter().next(), refused.first()) {
+            (Some((seconds, why)), _) => Outcome::Later(seconds, why),
+            (None, None) => Outcome::Done,
+            (None, Some(first)) => Outcome::Refused(format!("{} of {} objects: {first}", refused.len(), objects.len())),
         }
     }
 
@@ -153,7 +166,7 @@ impl Forwarder {
         peer: &Peer,
         group: &plan::Group,
         watch: &Watch<'_>,
-        refused: &mut Vec<String>,
+        left: &mut Left,
     ) -> Result<(), Outcome> {
         let line = self.open.line();
         let (mut open, mut lost) = (None, 0);
@@ -171,11 +184,9 @@ impl Forwarder {
                     lost = 0;
                     watch.took(object);
                 }
-                Err(Trouble::Object(why)) => refused.push(why),
-                Err(Trouble::Later(seconds, why)) => {
-                    open.into_iter().for_each(release);
-                    return Err(Outcome::Later(seconds, why));
-                }
+                Err(Trouble::Object(why)) => left.refused.push(why),
+                // It keeps nothing behind it.
+                Err(Trouble::Later(seconds, why)) => left.away.push((seconds, why)),
                 Err(Trouble::Down(why)) => return Err(Outcome::Down(why)),
                 Err(Trouble::Lost(why)) => {
                     lost += 1;
@@ -186,13 +197,13 @@ impl Forwarder {
                         // Others have their turn first: it may be these objects that end it.
                         return Err(Outcome::Later(LOST_PAUSE, why));
                     }
-                    refused.push(why);
+                    left.refused.push(why);
                     open = None;
                 }
             }
             // One that broke off in the middle took its association with it.
             open = open.filter(Requestor::stands);
-            if refused.len() >= REFUSALS_MAX {
+            if left.refused.len() >= REFUSALS_MAX || left.away.len() >= AWAY_MAX {
                 break;
             }
         }

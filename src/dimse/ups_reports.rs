@@ -87,6 +87,10 @@ fn settle(resting: &Resting, key: Key, destination: &Destination, told: Result<u
 
 /// Says what waits, in order; how many events were heard.
 fn tell(channel: &Channel, destination: &Destination, options: &Options, phase: &Phase) -> Result<usize, CallError> {
+    // Nobody is called to be told nothing: what waits may not open now.
+    if !matches!(channel.next(), Turn::Event(_)) {
+        return Ok(0);
+    }
     let calling = destination.calling.clone().or_else(|| AeTitle::parse("KHOANH").ok());
     let calling = calling.ok_or_else(|| CallError::Protocol("no AE title of ours".into()))?;
     let peer = Peer::of(destination, &calling, &options.client);

@@ -34,6 +34,8 @@ const OBJECTS_MAX: usize = 100;
 const BYTES_MAX: u64 = 64 << 20;
 /// Bytes read at once.
 const CHUNK: usize = 128 * 1024;
+/// Objects that are not at hand after which the rest of a delivery waits, too.
+const AWAY_MAX: usize = 32;
 /// Chunks that wait for the peer to take them.
 const CHUNKS_AHEAD: usize = 8;
 
@@ -118,6 +120,10 @@ impl StowForwarder {
         }
         let written = self.write(parcel, objects, &boundary, &feed);
         if let Err(Broken::Object(..)) = &written {
+            // The body breaks off, it must not just end: a part would look whole.
+            let broken = Err(io::Error::other("an object cannot be read to its end"));
+            // Whoever has gone already takes nothing for whole.
+            let _ = self.runtime.block_on(async { timeout(self.limits.write, feed.send(broken)).await });
             sending.abort();
         }
         drop(feed);
@@ -172,6 +178,7 @@ impl StowForwarder {
         let (mut refused, mut at, mut most) = (Vec::new(), 0, OBJECTS_MAX);
         // How many can be read in front of one that cannot.
         let mut sound = None;
+        let (mut away, mut later) = (0usize, None);
         while let Some(rest) = parcel.objects.get(at..).filter(|rest| !rest.is_empty()) {
             if !watch.goes_on() {
                 return Outcome::Interrupted;
@@ -193,14 +200,25 @@ impl StowForwarder {
                     refused.push(why);
                     at += 1;
                 }
-                Err(Stopped::Object(0, later)) => return later.into(),
+                // What is away keeps nothing behind it.
+                Err(Stopped::Object(0, Unread::Later(seconds, why))) => {
+                    away += 1;
+                    later.get_or_insert((seconds, why));
+                    at += 1;
+                    if away >= AWAY_MAX {
+                        break;
+                    }
+                }
                 Err(Stopped::Object(position, _)) => sound = Some(position),
                 Err(Stopped::Outcome(outcome)) => return outcome,
             }
         }
-        match refused.first() {
-            None => Outcome::Done,
-            Some(first) => Outcome::Refused(format!("{} of {} objects: {first}", refused.len(), parcel.objects.len())),
+        match (later, refused.first()) {
+            (Some((seconds, why)), _) => Outcome::Later(seconds, why),
+            (None, None) => Outcome::Done,
+            (None, Some(first)) => {
+                Outcome::Refused(format!("{} of {} objects: {first}", refused.len(), parcel.objects.len()))
+            }
         }
     }
 }

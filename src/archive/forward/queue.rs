@@ -209,7 +209,7 @@ impl Queue {
                 let pause = patience.pause_after(task.waits).max(seconds.saturating_mul(1_000));
                 task.due = now.saturating_add(pause);
                 task.error.clone_from(why);
-                task.dead = now.saturating_sub(task.made) >= patience.give_up_ms;
+                task.dead = now.saturating_sub(task.made.max(task.since)) >= patience.give_up_ms;
             }
             Outcome::Down(why) => {
                 let pause = lane.rest.map_or(patience.pause_ms, |(_, pause)| pause.saturating_mul(2));
@@ -217,7 +217,7 @@ impl Queue {
                 lane.rest = Some((now.saturating_add(pause), pause));
                 lane.error.clone_from(why);
                 task.error.clone_from(why);
-                task.dead = now.saturating_sub(task.made) >= patience.give_up_ms;
+                task.dead = now.saturating_sub(task.made.max(task.since)) >= patience.give_up_ms;
             }
             Outcome::Refused(why) => {
                 (lane.rest, lane.error) = (None, why.clone());
@@ -236,7 +236,7 @@ impl Queue {
     }
 
     /// Tries dead tasks again, and those that rest, as far as they are chosen; how many.
-    pub(crate) fn retry(&self, chosen: &dyn Fn(&Task) -> bool) -> io::Result<usize> {
+    pub(crate) fn retry(&self, now: u64, chosen: &dyn Fn(&Task) -> bool) -> io::Result<usize> {
         let inner = &mut *self.inner.lock();
         let waits = |task: &&Task| task.dead || task.due > 0 || !task.error.is_empty();
         let found: Vec<Task> = inner.tasks.values().filter(waits).filter(|task| chosen(task)).cloned().collect();
@@ -249,6 +249,7 @@ impl Queue {
             }
             lane.dismiss(&task);
             (task.dead, task.attempts, task.waits, task.due) = (false, 0, 0, 0);
+            task.since = now;
             lane.admit(&task, 0);
             changed.push(task.id);
             inner.tasks.insert(task.id, task);

@@ -32,6 +32,9 @@ pub struct Task {
     pub through: u64,
     /// When it was made, milliseconds since 1970 UTC.
     pub made: u64,
+    /// When it was last tried again by hand, milliseconds since 1970 UTC: patience begins anew.
+    #[serde(default)]
+    pub since: u64,
     /// How often the destination refused something of it.
     #[serde(default)]
     pub attempts: u32,

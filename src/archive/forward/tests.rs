@@ -28,6 +28,7 @@ pub(super) fn task(id: u64, through: u64) -> Task {
         after: 0,
         through,
         made: 0,
+        since: 0,
         attempts: 0,
         waits: 0,
         due: 0,
@@ -109,6 +110,11 @@ fn what_is_not_at_hand_comes_later_and_later_and_is_dead_when_it_is_too_old_only
     assert_eq!(claimed(&queue, 60_000), Some(1));
     queue.settle(1, &away(0), 60_000);
     assert_eq!(queue.list(0, 10, &|task| task.dead).len(), 1);
+    // Who tries it again gives it all its time.
+    assert_eq!(queue.retry(60_000, &|task| task.dead).expect("durable"), 1);
+    assert_eq!(claimed(&queue, 60_000), Some(1));
+    queue.settle(1, &away(0), 60_001);
+    assert_eq!(queue.list(0, 10, &|task| task.dead).len(), 0);
 }
 
 #[test]
@@ -135,6 +141,7 @@ fn an_object_that_cannot_be_read_is_refused_where_waiting_does_not_help() {
     }
     let codec = |error: codec::CodecError| archive.unopened(&here, &error.into());
     assert!(waits(codec(codec::CodecError::Busy(what()))));
+    assert!(waits(codec(codec::CodecError::Worker(what()))));
     assert!(!waits(codec(codec::CodecError::Unsupported(what()))));
     assert!(waits(archive.unread(&here, &std::io::Error::from_raw_os_error(5))));
     assert!(!waits(archive.unread(&here, &std::io::ErrorKind::InvalidData.into())));
@@ -157,7 +164,7 @@ fn refusals_end_in_the_dead_list_and_a_retry_brings_them_back_after_a_restart_to
     let queue = Queue::open(folder.path(), patience()).expect("opens again");
     let dead = queue.list(0, 10, &|task| task.dead);
     assert_eq!(dead.iter().map(|task| (task.id, task.error.as_str())).collect::<Vec<_>>(), [(id, "A900")]);
-    assert_eq!(queue.retry(&|task| task.id == id).expect("durable"), 1);
+    assert_eq!(queue.retry(0, &|task| task.id == id).expect("durable"), 1);
     assert_eq!(claimed(&queue, 0), Some(id));
     queue.settle(id, &Outcome::Done, 0);
     drop(queue);

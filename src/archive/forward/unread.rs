@@ -6,7 +6,7 @@
 //! | damaged, or in no form the destination takes | refused, with that reason |
 //! | in an archive class of the cloud | later: it is coming back |
 //! | not at hand: disk, index, key, cloud | later, with growing pauses, until `forward.give_up_after` |
-//! | waiting for a decoder | later |
+//! | waiting for a decoder, or left by one that died | later |
 
 use super::task::Outcome;
 use crate::error::{DecodeError, RetrieveError};
@@ -45,7 +45,7 @@ impl Unread {
             DecodeError::Retrieve(RetrieveError::Damaged { .. }) => Self::Refused(why),
             DecodeError::Retrieve(RetrieveError::Restoring { after }) => Self::Later(u64::from(*after), why),
             DecodeError::Retrieve(RetrieveError::Unavailable { .. }) => Self::Later(PAUSE, why),
-            DecodeError::Codec(CodecError::Busy(_)) => Self::Later(PAUSE, why),
+            DecodeError::Codec(CodecError::Busy(_) | CodecError::Worker(_)) => Self::Later(PAUSE, why),
             DecodeError::Codec(_) | DecodeError::NoPixels { .. } | DecodeError::NoFrame { .. } => {
                 Self::Refused(format!("it cannot be decoded for the destination: {why}"))
             }

@@ -122,7 +122,7 @@ impl Channel {
     }
 
     /// The oldest event that was not taken yet. One whose key went with its step is none; one whose key is not at hand
-    /// is passed over.
+    /// waits, and those behind it.
     pub fn next(&self) -> Turn {
         {
             let table = self.ups.channels.0.lock();

@@ -182,12 +182,12 @@ impl Ups {
     pub(crate) fn forget_sealed(&self, seals: &[PackId]) -> Result<(), UpsError> {
         seals.iter().for_each(|seal| self.open_keys.invalidate(seal));
         let seals: BTreeSet<PackId> = seals.iter().copied().collect();
-        let filters: Vec<(FacilityCode, AeTitle)> = {
+        let filters: Vec<(FacilityCode, AeTitle, PackId)> = {
             let state = self.state.read();
             let all = state.shelves.iter().flat_map(|(facility, shelf)| {
-                let sealed = shelf.subscribers.iter();
-                let sealed = sealed.filter(|(_, one)| one.filter_seal().is_some_and(|seal| seals.contains(&seal)));
-                sealed.map(|(title, _)| (*facility, title.clone()))
+                let sealed = shelf.subscribers.iter().filter_map(|(title, one)| Some((title, one.filter_seal()?)));
+                let gone = sealed.filter(|(_, seal)| seals.contains(seal));
+                gone.map(|(title, seal)| (*facility, title.clone(), seal))
             });
             all.collect()
         };
@@ -245,8 +245,22 @@ impl Ups {
         serde_json::from_slice(&text).map_err(|error| UpsError::Unavailable(error.to_string()))
     }
 
+    /// A filter under a key: the one of its subscription, where that has the same filter.
+    pub(super) fn kept_filter(
+        &self,
+        facility: FacilityCode,
+        title: &AeTitle,
+        filter: &Document,
+    ) -> Result<Sealed, UpsError> {
+        let known = self.state.read().filter_of(facility, title);
+        match known.filter(|known| self.filter_of(facility, known).as_ref() == Ok(filter)) {
+            Some(known) => Ok(known),
+            None => self.sealed_filter(facility, filter),
+        }
+    }
+
     /// A filter under a new key.
-    pub(super) fn sealed_filter(&self, facility: FacilityCode, filter: &Document) -> Result<Sealed, UpsError> {
+    fn sealed_filter(&self, facility: FacilityCode, filter: &Document) -> Result<Sealed, UpsError> {
         let seal = self.new_seal(facility)?;
         let text = serde_json::to_vec(filter).map_err(|error| UpsError::Unavailable(error.to_string()))?;
         let text = self.key(seal)?.seal_text(&about_filter(seal, facility), &text).map_err(closed)?;
@@ -259,13 +273,13 @@ impl Ups {
 
     /// Opens the filters that were not opened yet. Whose filter does not open is told of nothing until it does; the
     /// subscriptions are returned whose filter is gone for good.
-    pub(super) fn open_filters(&self) -> Vec<(FacilityCode, AeTitle)> {
+    pub(super) fn open_filters(&self) -> Vec<(FacilityCode, AeTitle, PackId)> {
         let unopened = self.state.read().unopened();
         let mut lost = Vec::new();
         for (facility, title, sealed) in unopened {
             match self.filter_of(facility, &sealed).and_then(|filter| Keys::read(&filter)) {
                 Ok(keys) => self.state.write().opened(facility, &title, &sealed, keys),
-                Err(UpsError::Unknown) => lost.push((facility, title)),
+                Err(UpsError::Unknown) => lost.push((facility, title, sealed.seal)),
                 Err(error) => {
                     tracing::warn!(%facility, %title, %error, "the filter of a subscription does not open: nothing is told");
                 }
@@ -279,10 +293,14 @@ impl Ups {
         self.end_filters(self.open_filters())
     }
 
-    fn end_filters(&self, of: Vec<(FacilityCode, AeTitle)>) -> Result<(), UpsError> {
-        for (facility, title) in of {
-            let (_change, events) = (self.change.lock(), Vec::new());
-            let record = UpsRecord::Global { facility, title, global: None, clears: false, events };
+    fn end_filters(&self, of: Vec<(FacilityCode, AeTitle, PackId)>) -> Result<(), UpsError> {
+        for (facility, title, seal) in of {
+            let _change = self.change.lock();
+            // Whoever has subscribed anew meanwhile stays.
+            if self.state.read().filter_of(facility, &title).is_none_or(|filter| filter.seal != seal) {
+                continue;
+            }
+            let record = UpsRecord::Global { facility, title, global: None, clears: false, events: Vec::new() };
             self.append(record, None, false)?;
         }
         Ok(())
@@ -313,8 +331,12 @@ impl Ups {
         if !noted.is_clear() {
             return Some(noted);
         }
-        let seal = self.state.read().step(noted.facility, &noted.uid)?.seal?;
-        match self.told(&noted).and_then(|event| self.noted(seal, event, noted.to.clone())) {
+        let step = self.state.read().step(noted.facility, &noted.uid).cloned()?;
+        let again = self.seal_of(noted.facility, &noted.uid, &step).and_then(|seal| {
+            let event = self.told(&noted)?;
+            self.noted(seal, event, noted.to.clone())
+        });
+        match again {
             Ok(sealed) => Some(sealed),
             Err(UpsError::Unknown) => None,
             Err(error) => {

@@ -29,7 +29,7 @@ pub(super) struct Step {
 pub(super) struct Waiting {
     pub(super) event: Arc<Noted>,
     pub(super) lsn: Lsn,
-    /// Its key is not at hand: it is passed over for now.
+    /// Its key is not at hand: it waits.
     shut: bool,
     size: usize,
 }
@@ -83,9 +83,9 @@ impl Subscriber {
         self.unopened().is_some() && self.global.as_ref().is_some_and(|(global, _)| global.lock)
     }
 
-    /// The oldest event that may be told.
+    /// The oldest event, if it may be told: those behind one that does not open wait with it, and none is lost.
     pub(super) fn first(&self) -> Option<&Arc<Noted>> {
-        self.queue.iter().find(|waiting| !waiting.shut).map(|waiting| &waiting.event)
+        self.queue.front().filter(|waiting| !waiting.shut).map(|waiting| &waiting.event)
     }
 
     /// Drops what lies under a key that goes.
@@ -100,7 +100,10 @@ impl Subscriber {
         }
         let at = self.queue.partition_point(|waiting| waiting.event.seq < event.seq);
         match self.queue.get_mut(at).filter(|waiting| waiting.event.seq == event.seq) {
-            Some(known) => (known.event, known.lsn) = (Arc::clone(event), lsn),
+            Some(known) => {
+                self.bytes = self.bytes.saturating_sub(known.size).saturating_add(event.size());
+                (known.event, known.lsn, known.size) = (Arc::clone(event), lsn, event.size());
+            }
             None => {
                 let size = event.size();
                 self.bytes = self.bytes.saturating_add(size);
@@ -252,21 +255,15 @@ impl State {
 
     fn forget(&mut self, facility: FacilityCode, uid: &Uid) {
         let Some(shelf) = self.shelves.get_mut(&facility) else { return };
-        let mut seal = None;
         if let Some(step) = shelf.steps.remove(uid) {
-            seal = step.seal;
             self.gone = self.gone.max(Some(step.lsn));
-            self.doomed.extend(seal);
+            self.doomed.extend(step.seal);
             self.live = self.live.saturating_sub(step.place.body_len);
             shelf.order.remove(&(step.start, uid.clone()));
         }
         let mut idle = Vec::new();
         for (title, subscriber) in &mut shelf.subscribers {
-            let followed = subscriber.single.remove(uid).is_some();
-            if let Some(seal) = seal {
-                subscriber.drop_sealed(seal);
-            }
-            if followed && subscriber.is_idle() {
+            if subscriber.single.remove(uid).is_some() && subscriber.is_idle() {
                 idle.push(title.clone());
             }
         }
@@ -292,6 +289,12 @@ impl State {
     pub(super) fn try_again(&mut self) {
         let subscribers = self.shelves.values_mut().flat_map(|shelf| shelf.subscribers.values_mut());
         subscribers.flat_map(|one| one.queue.iter_mut()).for_each(|waiting| waiting.shut = false);
+    }
+
+    /// The filter of a subscriber, sealed.
+    pub(super) fn filter_of(&self, facility: FacilityCode, title: &AeTitle) -> Option<Sealed> {
+        let subscriber = self.shelves.get(&facility)?.subscribers.get(title)?;
+        subscriber.global.as_ref()?.0.sealed.clone()
     }
 
     /// The filters that were not opened yet, and whose they are.

@@ -51,7 +51,7 @@ impl Ups {
                 if Keys::read(&wanted.filter)?.is_empty() {
                     return Err(UpsError::Invalid("a filtered subscription needs a matching key".into()));
                 }
-                let sealed = Some(self.sealed_filter(facility, &wanted.filter)?);
+                let sealed = Some(self.kept_filter(facility, &title, &wanted.filter)?);
                 let global = Global { lock: wanted.lock, filter: None, sealed, until: None };
                 self.follow_all(facility, &title, Some(global), false)
             }
