@@ -12,8 +12,8 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// Version of everything in a data directory that this program writes. 2: heads with a dictionary;
-/// 3: packs; 4: destinations, storage commitments, forwarding; 5: procedure steps sealed.
-pub const FORMAT_VERSION: u32 = 5;
+/// 3: packs; 4: destinations, storage commitments, forwarding; 5: procedure steps sealed; 6: two kinds of digest.
+pub const FORMAT_VERSION: u32 = 6;
 
 /// Longest text read from `FORMAT` and `LOCK`, in bytes.
 const TEXT_MAX: u64 = 256;
@@ -111,9 +111,11 @@ mod tests {
     #[test]
     fn an_older_directory_is_raised_to_this_version() {
         let dir = tempfile::tempdir().expect("folder");
-        fs::write(dir.path().join("FORMAT"), "khoanh 1\n").expect("older");
-        drop(DataDir::open(dir.path()).expect("opened"));
-        assert_eq!(fs::read_to_string(dir.path().join("FORMAT")).expect("format"), "khoanh 5\n");
+        for older in 1..FORMAT_VERSION {
+            fs::write(dir.path().join("FORMAT"), format!("khoanh {older}\n")).expect("older");
+            drop(DataDir::open(dir.path()).expect("opened"));
+            assert_eq!(fs::read_to_string(dir.path().join("FORMAT")).expect("format"), "khoanh 6\n");
+        }
     }
 
     #[test]
@@ -121,11 +123,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         let format = dir.path().join("FORMAT");
         drop(DataDir::open(dir.path()).expect("made"));
-        assert_eq!(fs::read_to_string(&format).expect("format"), "khoanh 5\n");
+        assert_eq!(fs::read_to_string(&format).expect("format"), "khoanh 6\n");
 
-        fs::write(&format, "khoanh 6\n").expect("newer");
+        fs::write(&format, "khoanh 7\n").expect("newer");
         let refused = DataDir::open(dir.path());
-        assert!(matches!(refused, Err(StoreError::Newer { found: 6, known: 5, .. })), "{refused:?}");
+        assert!(matches!(refused, Err(StoreError::Newer { found: 7, known: 6, .. })), "{refused:?}");
 
         fs::write(&format, "something else").expect("foreign");
         assert!(matches!(DataDir::open(dir.path()), Err(StoreError::Foreign { .. })));

@@ -216,7 +216,7 @@ struct Conflict {
     copy: u16,
     difference: Option<model::Difference>,
     transfer_syntax: String,
-    sha256: String,
+    digest: String,
     received: u64,
     source: String,
 }
@@ -231,7 +231,7 @@ impl Conflict {
             copy: row.outcome.copy,
             difference: row.outcome.difference,
             transfer_syntax: row.transfer_syntax.to_string(),
-            sha256: row.digest.to_string(),
+            digest: row.digest.to_string(),
             received: row.received,
             source: row.source.clone(),
         }

@@ -127,7 +127,7 @@ fn unzip_and_python_read_a_pack_and_so_does_the_small_reader() {
         for name in names.chain(["series.json.zst", "manifest.json"]) {
             assert!(listed.contains(name), "{name} in\n{listed}");
         }
-        assert!(listed.contains("khoanh pack 1 manifest"), "{listed}");
+        assert!(listed.contains("khoanh pack 2 manifest"), "{listed}");
         let tested = succeed(Command::new("unzip").arg("-t").arg(&path));
         assert!(tested.contains("No errors detected"), "{tested}");
         let python_says =
