@@ -217,6 +217,9 @@ struct Conflict {
     difference: Option<model::Difference>,
     transfer_syntax: String,
     digest: String,
+    /// The digest where it is a SHA-256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
     received: u64,
     source: String,
 }
@@ -232,6 +235,7 @@ impl Conflict {
             difference: row.outcome.difference,
             transfer_syntax: row.transfer_syntax.to_string(),
             digest: row.digest.to_string(),
+            sha256: (row.digest.kind() == model::SamenessKind::Sha256).then(|| row.digest.to_string()),
             received: row.received,
             source: row.source.clone(),
         }
