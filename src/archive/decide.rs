@@ -25,7 +25,8 @@ pub(crate) fn decide(head: &InstanceHead, other: Option<Sameness>, known: &Ident
     if known.copies.iter().any(|copy| digests.contains(&Some(copy.digest))) {
         return Decision::Same;
     }
-    // The same bytes have the same checksum, whatever version of the program took it: most other bytes end here.
+    // The same bytes have the same checksum, whatever version of the program took it: what it covers never changes
+    // (docs/FORMAT.md). Most other bytes end here.
     let has = |kind: SamenessKind| digests.iter().flatten().any(|digest| digest.kind() == kind);
     let may_be_same = |copy: &&KnownCopy| {
         !has(copy.digest.kind()) && copy.loose_crc == head.loose_crc && copy.transfer_syntax == head.transfer_syntax

@@ -275,7 +275,8 @@ impl Incoming {
         let after =
             self.archive.after_arrival(self.source.facility, &scanned.sop_class, &scanned.sop_instance, digests);
         after.map_err(|error| IngestError::Unavailable { what: error.to_string() })?;
-        if let Some(head) = kept {
+        // One that was recognised as an older object lies under its other digest.
+        if let Some(head) = kept.filter(|_| other.is_none()) {
             self.archive.prepared().keep_head(scanned.digest, head);
         }
         Ok(Stored {

@@ -61,6 +61,10 @@ impl Weight for Work {
             Self::Fact(..) => FACT_WEIGHT,
         }
     }
+
+    fn is_arrival(&self) -> bool {
+        !matches!(self, Self::Object(arrived, _) if arrived.other.is_some())
+    }
 }
 
 fn object_weight(head: &InstanceHead, body: &Body, bytes: u64) -> u64 {
@@ -248,6 +252,10 @@ impl Sequencer {
                 self.health.fail(error.to_string());
             }
             batch.refuse(&error);
+            return None;
+        }
+        if batch.tickets.is_empty() && batch.entries.is_empty() {
+            // Everything was refused or given back: there is nothing to settle, and nobody to be timed.
             return None;
         }
         batch.last_seq = self.next_seq.saturating_sub(1);
