@@ -9,7 +9,7 @@
 use index::{Entry, Index, Rocks, RocksOptions};
 use model::attribute::key;
 use model::{Attributes, Digest, Facility, FacilityCode, Fact, Frames, InstanceHead, Layout, Outcome, PixelSpan};
-use model::{Source, Span, Uid, Via};
+use model::{Sameness, Source, Span, Uid, Via};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -215,7 +215,7 @@ impl Examination {
             study: study.clone(),
             series: series.clone(),
             transfer_syntax: Uid::parse("1.2.840.10008.1.2.1").unwrap_or_else(|error| unreachable!("{error}")),
-            digest: Digest([seq.to_le_bytes()[0]; 32]),
+            digest: Sameness::Blake3([seq.to_le_bytes()[0]; 32]),
             meta_digest: Digest([0; 32]),
             loose_crc: 0,
             meta_len: 340,

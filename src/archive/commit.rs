@@ -10,9 +10,9 @@ use crate::incoming::StoredKind;
 use crate::pace::Pace;
 use crate::proof::Feed;
 use crate::queue::FairQueue;
-use crate::sequence::Work;
+use crate::sequence::{Arrived, Work};
 use index::{Entry, Index};
-use model::Flag;
+use model::{Flag, SamenessKind};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,19 +26,42 @@ pub(crate) struct Answer {
     pub(crate) flags: Vec<Flag>,
 }
 
+/// What comes back to the asker.
+pub(crate) enum Reply {
+    /// It is done, or refused.
+    Done(Result<Answer, IngestError>),
+    /// Whether an object is there already can be told only by its digest of this kind: the object comes back.
+    Unsure(SamenessKind, Box<Arrived>),
+}
+
+impl Reply {
+    /// The answer to what is no object, and never comes back.
+    pub(crate) fn done(self) -> Result<Answer, IngestError> {
+        match self {
+            Self::Done(answer) => answer,
+            Self::Unsure(..) => Err(IngestError::Unavailable { what: "the work came back undone".into() }),
+        }
+    }
+}
+
 /// The asker's place to wait; dropping it unanswered tells the asker that the archive is gone.
-pub(crate) struct Ticket(Promise<Result<Answer, IngestError>>);
+pub(crate) struct Ticket(Promise<Reply>);
 
 impl Ticket {
     /// A ticket and where its answer arrives.
-    pub(crate) fn new() -> (Self, Awaited<Result<Answer, IngestError>>) {
+    pub(crate) fn new() -> (Self, Awaited<Reply>) {
         let (promise, awaited) = promise();
         (Self(promise), awaited)
     }
 
     /// Answers; an asker that went away does not matter.
     pub(crate) fn answer(self, answer: Result<Answer, IngestError>) {
-        self.0.keep(answer);
+        self.0.keep(Reply::Done(answer));
+    }
+
+    /// Gives an object back, for its digest of a kind.
+    pub(crate) fn give_back(self, kind: SamenessKind, arrived: Box<Arrived>) {
+        self.0.keep(Reply::Unsure(kind, arrived));
     }
 }
 

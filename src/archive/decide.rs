@@ -4,7 +4,7 @@
 
 use index::{Identity, KnownCopy, KnownPatient, KnownStudy};
 use model::name::fold;
-use model::{AttrKey, Difference, Flag, InstanceHead, Outcome, attribute::key};
+use model::{AttrKey, Difference, Flag, InstanceHead, Outcome, Sameness, SamenessKind, attribute::key};
 
 /// The decision.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,12 +15,24 @@ pub(crate) enum Decision {
     Store(Outcome),
     /// More different objects under one UID than the named limit.
     TooMany,
+    /// A copy that may be the same has a digest of this kind, and the object's is not known.
+    Unsure(SamenessKind),
 }
 
-/// Decides about `head`, given everything known.
-pub(crate) fn decide(head: &InstanceHead, known: &Identity, copies_max: u16) -> Decision {
-    if known.copies.iter().any(|copy| copy.digest == head.digest) {
+/// Decides about `head`, given everything known; `other` is its digest of another kind, if that was taken.
+pub(crate) fn decide(head: &InstanceHead, other: Option<Sameness>, known: &Identity, copies_max: u16) -> Decision {
+    let digests = [Some(head.digest), other];
+    if known.copies.iter().any(|copy| digests.contains(&Some(copy.digest))) {
         return Decision::Same;
+    }
+    // The same bytes have the same checksum, whatever version of the program took it: what it covers never changes
+    // (docs/FORMAT.md). Most other bytes end here.
+    let has = |kind: SamenessKind| digests.iter().flatten().any(|digest| digest.kind() == kind);
+    let may_be_same = |copy: &&KnownCopy| {
+        !has(copy.digest.kind()) && copy.loose_crc == head.loose_crc && copy.transfer_syntax == head.transfer_syntax
+    };
+    if let Some(copy) = known.copies.iter().find(may_be_same) {
+        return Decision::Unsure(copy.digest.kind());
     }
     let copy = next(known.copies.iter().map(|copy| copy.copy));
     if copy >= copies_max {

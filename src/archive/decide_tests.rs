@@ -19,7 +19,7 @@ fn head(digest: u8, patient: (&str, &str), syntax: &str, loose_crc: u32) -> Inst
         study: uid("1.2"),
         series: uid("1.3"),
         transfer_syntax: uid(syntax),
-        digest: Digest([digest; 32]),
+        digest: Sameness::Blake3([digest; 32]),
         meta_digest: Digest([0; 32]),
         loose_crc,
         meta_len: 0,
@@ -35,7 +35,8 @@ fn head(digest: u8, patient: (&str, &str), syntax: &str, loose_crc: u32) -> Inst
 }
 
 fn copy(number: u16, digest: u8, syntax: &str, loose_crc: u32) -> KnownCopy {
-    KnownCopy { copy: number, digest: Digest([digest; 32]), loose_crc, transfer_syntax: uid(syntax), seq: 1 }
+    let digest = Sameness::Blake3([digest; 32]);
+    KnownCopy { copy: number, digest, loose_crc, transfer_syntax: uid(syntax), seq: 1 }
 }
 
 fn patient(rank: u16, id: &str, name: &str) -> KnownPatient {
@@ -46,7 +47,7 @@ fn patient(rank: u16, id: &str, name: &str) -> KnownPatient {
 #[test]
 fn the_same_bytes_are_the_same_whatever_copy_they_are() {
     let known = Identity { copies: vec![copy(0, 1, "1.2", 7), copy(1, 2, "1.2", 8)], ..Identity::default() };
-    assert_eq!(decide(&head(2, ("A", ""), "1.2", 8), &known, 64), Decision::Same);
+    assert_eq!(decide(&head(2, ("A", ""), "1.2", 8), None, &known, 64), Decision::Same);
 }
 
 #[test]
@@ -55,16 +56,45 @@ fn other_bytes_are_kept_and_classed() {
     for (syntax, crc, class) in
         [("1.3", 7, Difference::Syntax), ("1.2", 7, Difference::GroupLength), ("1.2", 9, Difference::Content)]
     {
-        let Decision::Store(outcome) = decide(&head(2, ("A", ""), syntax, crc), &known, 64) else { panic!("not kept") };
+        let decision = decide(&head(2, ("A", ""), syntax, crc), None, &known, 64);
+        let Decision::Store(outcome) = decision else { panic!("{decision:?}") };
         assert_eq!((outcome.copy, outcome.difference), (1, Some(class)));
     }
-    assert_eq!(decide(&head(2, ("A", ""), "1.2", 9), &known, 1), Decision::TooMany);
+    assert_eq!(decide(&head(2, ("A", ""), "1.2", 9), None, &known, 1), Decision::TooMany);
+}
+
+/// A copy that an earlier version stored.
+fn older(number: u16, digest: u8, syntax: &str, loose_crc: u32) -> KnownCopy {
+    KnownCopy { digest: Sameness::Sha256([digest; 32]), ..copy(number, digest, syntax, loose_crc) }
+}
+
+#[test]
+fn the_digest_of_another_kind_is_asked_for_where_it_decides_and_only_there() {
+    let head = head(1, ("A", ""), "1.2", 7);
+    let known = |copies: Vec<KnownCopy>| Identity { copies, ..Identity::default() };
+    let decided =
+        |other: Option<u8>, copies| decide(&head, other.map(|byte| Sameness::Sha256([byte; 32])), &known(copies), 64);
+    let kept = |decision: Decision| matches!(decision, Decision::Store(Outcome { copy: 1.., .. }));
+    // Equal bytes of another kind mean nothing.
+    assert_eq!(decided(None, vec![older(0, 1, "1.2", 7)]), Decision::Unsure(SamenessKind::Sha256));
+    assert_eq!(
+        decided(None, vec![copy(0, 9, "1.2", 7), older(1, 2, "1.2", 7)]),
+        Decision::Unsure(SamenessKind::Sha256)
+    );
+    assert_eq!(decided(Some(2), vec![older(0, 2, "1.2", 7)]), Decision::Same);
+    assert_eq!(decided(Some(2), vec![older(0, 9, "1.2", 7), older(1, 2, "1.2", 7)]), Decision::Same);
+    assert_eq!(decided(None, vec![older(0, 9, "1.2", 7), copy(1, 1, "1.2", 7)]), Decision::Same, "nothing is asked");
+    // Once it is known it is not asked for again.
+    assert!(kept(decided(Some(3), vec![older(0, 2, "1.2", 7)])));
+    // Another syntax, and another checksum: other bytes.
+    assert!(kept(decided(None, vec![older(0, 1, "1.3", 7)])));
+    assert!(kept(decided(None, vec![older(0, 1, "1.2", 8)])));
 }
 
 #[test]
 fn a_second_patient_under_one_study_is_told_apart() {
     let known = Identity { patients: vec![patient(0, "P1", "NGUYEN^VAN AN")], ..Identity::default() };
-    let rank = |id, name| match decide(&head(1, (id, name), "1.2", 0), &known, 64) {
+    let rank = |id, name| match decide(&head(1, (id, name), "1.2", 0), None, &known, 64) {
         Decision::Store(outcome) => outcome.patient,
         other => panic!("{other:?}"),
     };
@@ -77,7 +107,8 @@ fn a_second_patient_under_one_study_is_told_apart() {
 #[test]
 fn a_series_seen_in_another_study_is_told_apart() {
     let known = Identity { studies: vec![KnownStudy { rank: 0, study: uid("9.9") }], ..Identity::default() };
-    let Decision::Store(outcome) = decide(&head(1, ("A", ""), "1.2", 0), &known, 64) else { panic!("not kept") };
+    let decision = decide(&head(1, ("A", ""), "1.2", 0), None, &known, 64);
+    let Decision::Store(outcome) = decision else { panic!("{decision:?}") };
     assert_eq!(outcome.study, 1);
     assert_eq!(flags_of(&outcome).collect::<Vec<_>>(), [Flag::OtherStudy]);
 }

@@ -9,7 +9,7 @@ use crate::open::Archive;
 use crate::retrieve::Target;
 use dataset::dicomdir::{self, Record, RecordFile};
 use index::InstanceRow;
-use model::{Caller, Digest, Scope, Uid};
+use model::{Caller, Digest, SamenessHasher, Scope, Uid};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -108,14 +108,11 @@ impl SetFile {
         if !whole {
             return Ok(false);
         }
-        let (mut file, mut sums) = (File::open(path)?, [Sha256::new(), Sha256::new()]);
-        let [meta, data] = &mut sums;
-        copy_into(&mut (&mut file).take(u64::from(self.row.meta_len)), meta)?;
-        data.update(self.row.transfer_syntax.as_str());
-        data.update([0]);
-        copy_into(&mut file, data)?;
-        let [meta, data] = sums.map(|sum| Digest(sum.finalize().into()));
-        Ok(meta == self.row.meta_digest && data == self.row.digest)
+        let (mut file, mut meta) = (File::open(path)?, Sha256::new());
+        let mut data = SamenessHasher::new(self.row.digest.kind(), &self.row.transfer_syntax);
+        copy_into(&mut (&mut file).take(u64::from(self.row.meta_len)), |bytes| meta.update(bytes))?;
+        copy_into(&mut file, |bytes| data.update(bytes))?;
+        Ok(Digest(meta.finalize().into()) == self.row.meta_digest && data.finish() == self.row.digest)
     }
 
     fn is_bare(&self) -> bool {
@@ -309,19 +306,19 @@ fn hexadecimal(mut text: String, byte: &u8) -> String {
 
 fn digest_of(path: &Path) -> io::Result<(String, u64)> {
     let mut digest = Sha256::new();
-    let length = copy_into(&mut File::open(path)?, &mut digest)?;
+    let length = copy_into(&mut File::open(path)?, |bytes| digest.update(bytes))?;
     Ok((digest.finalize().iter().fold(String::new(), hexadecimal), length))
 }
 
 /// Reads to the end; tells how many bytes.
-fn copy_into(from: &mut impl Read, digest: &mut Sha256) -> io::Result<u64> {
+fn copy_into(from: &mut impl Read, mut each: impl FnMut(&[u8])) -> io::Result<u64> {
     let (mut piece, mut length) = (vec![0; STEP], 0u64);
     loop {
         let count = from.read(&mut piece)?;
         if count == 0 {
             return Ok(length);
         }
-        digest.update(piece.get(..count).unwrap_or_default());
+        each(piece.get(..count).unwrap_or_default());
         length = length.saturating_add(u64::try_from(count).unwrap_or(0));
     }
 }
@@ -337,7 +334,7 @@ fn documents(zstd: &[u8]) -> Result<Vec<Map<String, Value>>, RetrieveError> {
 fn set_uid(files: &[SetFile]) -> Result<Uid, RetrieveError> {
     let mut digest = Sha256::new();
     for file in files {
-        digest.update(file.row.digest.0);
+        digest.update(file.row.digest.bytes());
     }
     let number = digest.finalize().iter().take(16).fold(0u128, |number, byte| number << 8 | u128::from(*byte));
     Uid::parse(&format!("2.25.{number}")).map_err(|error| RetrieveError::Unavailable { what: error.to_string() })

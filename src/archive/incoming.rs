@@ -3,15 +3,15 @@
 //! Dropping an [`Incoming`] at any moment before [`Incoming::finish`] returns leaves nothing behind.
 
 use crate::budget::Chunk;
-use crate::commit::Ticket;
+use crate::commit::{Answer, Reply, Ticket};
 use crate::error::IngestError;
 use crate::metadata::Prepared;
 use crate::open::Archive;
-use crate::sequence::Work;
+use crate::sequence::{Arrived, Work};
 use dataset::part10::{Meta, Part10, file_meta};
 use dataset::scan::{Scanned, Scanner};
 use dataset::{Limits, ScanError};
-use model::{Digest, Flag, InstanceHead, Outcome, Source, Uid, Via};
+use model::{Digest, Flag, InstanceHead, Outcome, Sameness, SamenessHasher, SamenessKind, Source, Uid, Via};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use store::{BlobWriter, Body, ChunkSums};
@@ -114,7 +114,7 @@ impl Archive {
             Form::DataSet { sop_class, sop_instance, transfer_syntax } => {
                 let meta = file_meta(&sop_class, &sop_instance, &transfer_syntax);
                 sink.write(&meta)?;
-                let stage = Stage::data_set(&meta, transfer_syntax, None, source)?;
+                let stage = Stage::data_set(&meta, transfer_syntax, None, source, self.options().sameness)?;
                 let expected = Expected { sop_class: Some(sop_class), sop_instance: Some(sop_instance), study: None };
                 (expected, stage)
             }
@@ -128,13 +128,57 @@ impl Archive {
     }
 }
 
+impl Archive {
+    /// Waits until an object is durable and findable. Gives its digest of another kind, if that was taken: it is where a
+    /// copy that an earlier version stored may be the same object.
+    fn take_in(&self, lane: &str, mut arrived: Box<Arrived>) -> Result<(Answer, Option<Sameness>), IngestError> {
+        loop {
+            let other = arrived.other;
+            let (ticket, answer) = Ticket::new();
+            self.submit(lane, Work::Object(arrived, ticket))?;
+            let gone = || IngestError::Unavailable { what: "the archive stopped before the object was durable".into() };
+            match answer.wait().ok_or_else(gone)? {
+                Reply::Done(answer) => return Ok((answer?, other)),
+                Reply::Unsure(kind, back) => {
+                    arrived = back;
+                    arrived.other = Some(arrived.digest(kind)?);
+                }
+            }
+        }
+    }
+}
+
+impl Arrived {
+    /// Its digest of a kind, from the bytes as they wait to be recorded.
+    fn digest(&self, kind: SamenessKind) -> Result<Sameness, IngestError> {
+        let mut hasher = SamenessHasher::new(kind, &self.head.transfer_syntax);
+        let mut before = usize::try_from(self.head.meta_len).unwrap_or(usize::MAX);
+        let mut each = |bytes: &[u8]| {
+            let skip = before.min(bytes.len());
+            hasher.update(bytes.get(skip..).unwrap_or_default());
+            before -= skip;
+        };
+        match &self.body {
+            Body::Blob(blob) => blob.read(&mut each)?,
+            inline => inline.pieces().unwrap_or_default().iter().for_each(|piece| each(piece)),
+        }
+        Ok(hasher.finish())
+    }
+}
+
 impl Stage {
-    fn data_set(meta: &[u8], transfer_syntax: Uid, named: Option<Meta>, source: &Source) -> Result<Self, IngestError> {
+    fn data_set(
+        meta: &[u8],
+        transfer_syntax: Uid,
+        named: Option<Meta>,
+        source: &Source,
+        kind: SamenessKind,
+    ) -> Result<Self, IngestError> {
         if JPIP.contains(&transfer_syntax.as_str()) {
             let what = format!("transfer syntax {transfer_syntax} (JPIP) refers to pixels elsewhere; send the pixels");
             return Err(IngestError::CannotUnderstand { what });
         }
-        let scanner = Box::new(Scanner::new(&transfer_syntax, source.charset, limits()));
+        let scanner = Box::new(Scanner::taking(kind, &transfer_syntax, source.charset, limits()));
         let meta_len = u32::try_from(meta.len()).unwrap_or(u32::MAX);
         let meta_digest = Digest(Sha256::digest(meta).into());
         Ok(Self::DataSet { scanner, transfer_syntax, meta_len, meta_digest, meta: named })
@@ -173,7 +217,8 @@ impl Incoming {
             return Err(IngestError::CannotUnderstand { what: "the file meta information is not complete".into() });
         };
         let transfer_syntax = meta.transfer_syntax.clone();
-        self.stage = Stage::data_set(head, transfer_syntax, Some(meta), &self.source)?;
+        let kind = self.archive.options().sameness;
+        self.stage = Stage::data_set(head, transfer_syntax, Some(meta), &self.source, kind)?;
         match &mut self.stage {
             Stage::DataSet { scanner, .. } => scanner.feed(data_set).map_err(scan_error),
             Stage::Meta(_) => Ok(()),
@@ -224,14 +269,14 @@ impl Incoming {
         if self.urgent {
             self.archive.note_urgent(self.source.facility, &scanned.study, &scanned.series);
         }
-        let (ticket, answer) = Ticket::new();
-        self.archive.submit(&self.source.id, Work::Object(Box::new(head), body, file_len, ticket))?;
-        let gone = || IngestError::Unavailable { what: "the archive stopped before the object was durable".into() };
-        let answer = answer.wait().ok_or_else(gone)??;
+        let arrived = Box::new(Arrived { head, other: None, body, bytes: file_len });
+        let (answer, other) = self.archive.take_in(&self.source.id, arrived)?;
+        let digests = [Some(scanned.digest), other];
         let after =
-            self.archive.after_arrival(self.source.facility, &scanned.sop_class, &scanned.sop_instance, scanned.digest);
+            self.archive.after_arrival(self.source.facility, &scanned.sop_class, &scanned.sop_instance, digests);
         after.map_err(|error| IngestError::Unavailable { what: error.to_string() })?;
-        if let Some(head) = kept {
+        // One that was recognised as an older object lies under its other digest.
+        if let Some(head) = kept.filter(|_| other.is_none()) {
             self.archive.prepared().keep_head(scanned.digest, head);
         }
         Ok(Stored {

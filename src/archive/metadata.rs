@@ -12,7 +12,7 @@ use crate::retrieve::{Selection, Target};
 use dataset::json::{self, Parts, instance_json};
 use dataset::syntax::Syntax;
 use index::{InstanceRow, PreparedKind, SeriesKey, SeriesRow};
-use model::{Caller, Digest, FacilityCode, Layout, Lsn, Scope, Uid};
+use model::{Caller, FacilityCode, Layout, Lsn, Sameness, Scope, Uid};
 use moka::sync::Cache;
 use parking_lot::{Condvar, Mutex};
 use std::io::Write;
@@ -61,7 +61,7 @@ type Wanted = (SeriesKey, u64, bool, Lsn);
 /// Documents in memory, bounded by bytes, and the turns to make new ones.
 pub(crate) struct Prepared {
     /// Data sets before their pixels, by digest, of what came in last: its records may lie past the page cache.
-    heads: Cache<Digest, Arc<[u8]>>,
+    heads: Cache<Sameness, Arc<[u8]>>,
     documents: Cache<Wanted, Arc<Vec<u8>>>,
     making: Mutex<usize>,
     done: Condvar,
@@ -82,7 +82,7 @@ impl Prepared {
         let weigh =
             |_: &Wanted, document: &Arc<Vec<u8>>| u32::try_from(document.len()).unwrap_or(u32::MAX).saturating_add(256);
         let documents = Cache::builder().max_capacity(bytes).weigher(weigh).build();
-        let weigh = |_: &Digest, head: &Arc<[u8]>| u32::try_from(head.len()).unwrap_or(u32::MAX).saturating_add(128);
+        let weigh = |_: &Sameness, head: &Arc<[u8]>| u32::try_from(head.len()).unwrap_or(u32::MAX).saturating_add(128);
         let heads = Cache::builder().max_capacity(HEADS_BYTES).weigher(weigh).build();
         Self { heads, documents, making: Mutex::new(0), done: Condvar::new() }
     }
@@ -95,7 +95,7 @@ impl Prepared {
     }
 
     /// Keeps the head of an object that was just stored.
-    pub(crate) fn keep_head(&self, digest: Digest, head: Arc<[u8]>) {
+    pub(crate) fn keep_head(&self, digest: Sameness, head: Arc<[u8]>) {
         self.heads.insert(digest, head);
     }
 

@@ -7,7 +7,7 @@ use crate::forward::ForwardOptions;
 use crate::proof::LedgerKeeping;
 use crate::tier::policy::Policies;
 use crate::tier::{CloudOptions, KeyOptions};
-use model::AeTitle;
+use model::{AeTitle, SamenessKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,6 +82,8 @@ pub struct Options {
     pub seed_demo: bool,
     /// How the ledger is kept; none when it is off.
     pub ledger: Option<LedgerKeeping>,
+    /// Which digest is taken of what comes in; another than the default's only where a test does as earlier versions did.
+    pub sameness: SamenessKind,
     /// Source of time.
     pub clock: Arc<dyn Clock>,
 }
@@ -228,6 +230,7 @@ impl Options {
             ae_titles: AeTitle::parse("KHOANH").into_iter().collect(),
             seed_demo: true,
             ledger: Some(LedgerKeeping::default()),
+            sameness: SamenessKind::default(),
             clock: Arc::new(SystemClock),
         }
     }

@@ -15,6 +15,11 @@ const QUANTUM: u64 = 4 * 1024 * 1024;
 pub(crate) trait Weight {
     /// Bytes it costs to write.
     fn weight(&self) -> u64;
+
+    /// Whether a sender came with it now; it did not with what it puts in once more.
+    fn is_arrival(&self) -> bool {
+        true
+    }
 }
 
 /// A queue of `T` by source.
@@ -79,7 +84,7 @@ impl<T: Weight> FairQueue<T> {
     /// Puts an item behind the others of its source; gives it back when the queue is closed.
     /// Wakes nobody: whoever puts sees to it that somebody takes.
     pub(crate) fn push(&self, source: &str, item: T) -> Result<(), T> {
-        let weight = item.weight();
+        let (weight, is_arrival) = (item.weight(), item.is_arrival());
         let mut lanes = self.lanes.lock();
         if lanes.closed {
             return Err(item);
@@ -93,7 +98,9 @@ impl<T: Weight> FairQueue<T> {
         }
         lanes.count += 1;
         lanes.weight = lanes.weight.saturating_add(weight);
-        lanes.answered.arrived();
+        if is_arrival {
+            lanes.answered.arrived();
+        }
         if lanes.count >= lanes.wanted {
             self.gathered.notify_one();
         }

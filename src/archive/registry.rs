@@ -258,7 +258,7 @@ impl Archive {
         let (ticket, answer) = Ticket::new();
         self.submit(OWN_LANE, Work::Fact(Box::new(fact), ticket))?;
         let gone = || crate::IngestError::Unavailable { what: "the archive stopped".into() };
-        answer.wait().ok_or_else(gone)?.map(|_| ())
+        answer.wait().ok_or_else(gone)?.done().map(|_| ())
     }
 }
 

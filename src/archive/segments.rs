@@ -390,12 +390,10 @@ impl Archive {
     }
 }
 
-fn settle(
-    waiting: Vec<crate::handoff::Awaited<Result<crate::commit::Answer, IngestError>>>,
-) -> Result<(), IngestError> {
+fn settle(waiting: Vec<crate::handoff::Awaited<crate::commit::Reply>>) -> Result<(), IngestError> {
     for answer in waiting {
         let gone = || IngestError::Unavailable { what: "the archive stopped".into() };
-        answer.wait().ok_or_else(gone)??;
+        answer.wait().ok_or_else(gone)?.done()?;
     }
     Ok(())
 }

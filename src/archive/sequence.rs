@@ -14,7 +14,7 @@ use crate::pending::Pending;
 use crate::queue::{FairQueue, Weight};
 use index::{Entry, Identity, Index, StudyKey};
 use model::retention::{RetentionFact, StudyRef, Tombstone};
-use model::{Fact, Frames, Home, InstanceHead, Lsn};
+use model::{Fact, Frames, Home, InstanceHead, Lsn, Sameness};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,10 +26,20 @@ const FACT_WEIGHT: u64 = 1_024;
 /// Batches up to this many bytes are settled at once when the committer has nothing to do.
 const SETTLE_AT_ONCE: u64 = 256 << 10;
 
+/// An object, completely received.
+pub(crate) struct Arrived {
+    pub(crate) head: InstanceHead,
+    /// Its digest of another kind, once it was asked for.
+    pub(crate) other: Option<Sameness>,
+    pub(crate) body: Body,
+    /// Length of the body.
+    pub(crate) bytes: u64,
+}
+
 /// Something to be made durable.
 pub(crate) enum Work {
-    /// An object, completely received.
-    Object(Box<InstanceHead>, Body, u64, Ticket),
+    /// An object from outside.
+    Object(Box<Arrived>, Ticket),
     /// An object that is stored already, under an older number, appended again so that its segment can go.
     Again(Lsn, Box<InstanceHead>, Body, u64, Ticket),
     /// A fact of the archive's own.
@@ -46,13 +56,20 @@ impl Work {
 impl Weight for Work {
     fn weight(&self) -> u64 {
         match self {
-            Self::Object(head, body, bytes, _) | Self::Again(_, head, body, bytes, _) => {
-                let inline = if body.pieces().is_some() { *bytes } else { 0 };
-                inline.saturating_add(head_weight(head))
-            }
+            Self::Object(arrived, _) => object_weight(&arrived.head, &arrived.body, arrived.bytes),
+            Self::Again(_, head, body, bytes, _) => object_weight(head, body, *bytes),
             Self::Fact(..) => FACT_WEIGHT,
         }
     }
+
+    fn is_arrival(&self) -> bool {
+        !matches!(self, Self::Object(arrived, _) if arrived.other.is_some())
+    }
+}
+
+fn object_weight(head: &InstanceHead, body: &Body, bytes: u64) -> u64 {
+    let inline = if body.pieces().is_some() { bytes } else { 0 };
+    inline.saturating_add(head_weight(head))
 }
 
 /// A head is mostly its fragments' places: about 16 bytes in memory and as many written.
@@ -225,9 +242,7 @@ impl Sequencer {
                     records.push((Fact::Forwarded { lsn, was: Box::new(Fact::Instance(head)) }, body));
                     batch.tickets.push((ticket, Answer { kind: StoredKind::Same, flags: Vec::new() }));
                 }
-                Work::Object(head, body, bytes, ticket) => {
-                    self.place(*head, body, bytes, ticket, &mut batch, &mut records);
-                }
+                Work::Object(arrived, ticket) => self.place(arrived, ticket, &mut batch, &mut records),
             }
         }
         if let Err(error) = self.write(records, own, &mut batch) {
@@ -239,41 +254,42 @@ impl Sequencer {
             batch.refuse(&error);
             return None;
         }
+        if batch.tickets.is_empty() && batch.entries.is_empty() {
+            // Everything was refused or given back: there is nothing to settle, and nobody to be timed.
+            return None;
+        }
         batch.last_seq = self.next_seq.saturating_sub(1);
         Some(batch)
     }
 
     /// Decides about one object and adds it to the batch under construction.
-    fn place(
-        &mut self,
-        mut head: InstanceHead,
-        body: Body,
-        bytes: u64,
-        ticket: Ticket,
-        batch: &mut Batch,
-        records: &mut Vec<(Fact, Body)>,
-    ) {
-        let known = match self.known(&head) {
+    fn place(&mut self, arrived: Box<Arrived>, ticket: Ticket, batch: &mut Batch, records: &mut Vec<(Fact, Body)>) {
+        let known = match self.known(&arrived.head) {
             Ok(known) => known,
             Err(error) => return ticket.answer(Err(error)),
         };
-        match decide(&head, &known, self.copies_max) {
-            Decision::TooMany => ticket.answer(Err(IngestError::Busy)),
-            Decision::Same => batch.tickets.push((ticket, Answer { kind: StoredKind::Same, flags: head.flags })),
-            Decision::Store(outcome) => {
-                head.seq = self.next_seq;
-                self.next_seq += 1;
-                head.outcome = outcome;
-                head.flags.extend(flags_of(&outcome));
-                self.pending.remember(&head, &known);
-                let kind = if outcome.copy == 0 { StoredKind::New } else { StoredKind::Conflict };
-                batch.tickets.push((ticket, Answer { kind, flags: head.flags.clone() }));
-                batch.bytes += bytes;
-                let late = self.late(&head);
-                records.push((Fact::Instance(Box::new(head)), body));
-                records.extend(late.map(|fact| (Fact::Retention(Box::new(fact)), Body::None)));
-            }
-        }
+        let outcome = match decide(&arrived.head, arrived.other, &known, self.copies_max) {
+            // Its receiver takes that digest: nobody else waits for it.
+            Decision::Unsure(kind) => return ticket.give_back(kind, arrived),
+            Decision::TooMany => return ticket.answer(Err(IngestError::Busy)),
+            Decision::Same => None,
+            Decision::Store(outcome) => Some(outcome),
+        };
+        let Arrived { mut head, body, bytes, .. } = *arrived;
+        let Some(outcome) = outcome else {
+            return batch.tickets.push((ticket, Answer { kind: StoredKind::Same, flags: head.flags }));
+        };
+        head.seq = self.next_seq;
+        self.next_seq += 1;
+        head.outcome = outcome;
+        head.flags.extend(flags_of(&outcome));
+        self.pending.remember(&head, &known);
+        let kind = if outcome.copy == 0 { StoredKind::New } else { StoredKind::Conflict };
+        batch.tickets.push((ticket, Answer { kind, flags: head.flags.clone() }));
+        batch.bytes += bytes;
+        let late = self.late(&head);
+        records.push((Fact::Instance(Box::new(head)), body));
+        records.extend(late.map(|fact| (Fact::Retention(Box::new(fact)), Body::None)));
     }
 
     /// What is to be noted of an instance whose study was destroyed.

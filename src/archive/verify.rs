@@ -7,7 +7,7 @@ use crate::error::OpenError;
 use crate::facts::parse;
 use crate::open::Archive;
 use index::{InstanceRow, PackRow};
-use model::{Fact, InstanceHead, Lsn, Place};
+use model::{Fact, InstanceHead, Lsn, Place, SamenessHasher};
 use sha2::{Digest as _, Sha256};
 use std::sync::atomic::{AtomicBool, Ordering};
 use store::{Replayed, SegmentInfo};
@@ -185,20 +185,14 @@ impl Archive {
         if Sha256::digest(&meta).as_slice() != head.meta_digest.0 {
             return Err("preamble or file meta information differs from its digest".into());
         }
-        let mut hasher = Sha256::new();
-        hasher.update(head.transfer_syntax.as_str().as_bytes());
-        hasher.update([0]);
+        let mut hasher = SamenessHasher::new(head.digest.kind(), &head.transfer_syntax);
         let mut at = meta_len;
         while at < head.file_len {
             let end = head.file_len.min(at + STEP);
-            hasher.update(self.journal().read(place, at..end).map_err(|error| error.to_string())?);
+            hasher.update(&self.journal().read(place, at..end).map_err(|error| error.to_string())?);
             at = end;
         }
-        if hasher.finalize().as_slice() == head.digest.0 {
-            Ok(())
-        } else {
-            Err("the data set differs from its digest".into())
-        }
+        if hasher.finish() == head.digest { Ok(()) } else { Err("the data set differs from its digest".into()) }
     }
 }
 

@@ -18,8 +18,7 @@ use crate::syntax::{Codec, Syntax};
 use crate::walk::{Walker, as_u64};
 use model::attribute::key;
 use model::facility::CharsetHint;
-use model::{AttrKey, Attributes, Digest, Flag, Layout, Uid};
-use sha2::{Digest as _, Sha256};
+use model::{AttrKey, Attributes, Flag, Layout, Sameness, SamenessHasher, SamenessKind, Uid};
 use sink::ScanSink;
 use std::collections::BTreeSet;
 
@@ -34,8 +33,8 @@ pub struct Scanned {
     pub study: Uid,
     /// Series Instance UID.
     pub series: Uid,
-    /// SHA-256 over transfer syntax UID, one NUL, and the data set bytes as received.
-    pub digest: Digest,
+    /// Over transfer syntax UID, one NUL, and the data set bytes as received.
+    pub digest: Sameness,
     /// CRC-32C over the data set (inflated) without (gggg,0000) elements: equal when only group lengths differ.
     pub loose_crc: u32,
     /// Bytes fed.
@@ -54,7 +53,7 @@ pub struct Scanner {
     syntax: Syntax,
     hint: CharsetHint,
     limits: Limits,
-    hash: Sha256,
+    hash: SamenessHasher,
     fed: u64,
     inflater: Option<Inflater>,
     walker: Walker,
@@ -64,14 +63,16 @@ pub struct Scanner {
 impl Scanner {
     /// A scanner for a data set in the named transfer syntax, without file meta information.
     pub fn new(transfer_syntax: &Uid, hint: CharsetHint, limits: Limits) -> Self {
+        Self::taking(SamenessKind::default(), transfer_syntax, hint, limits)
+    }
+
+    /// The same, taking a digest of this kind.
+    pub fn taking(kind: SamenessKind, transfer_syntax: &Uid, hint: CharsetHint, limits: Limits) -> Self {
         let syntax = Syntax::of(transfer_syntax.as_str());
-        let mut hash = Sha256::new();
-        hash.update(transfer_syntax.as_str());
-        hash.update([0]);
         Self {
             syntax,
             hint,
-            hash,
+            hash: SamenessHasher::new(kind, transfer_syntax),
             fed: 0,
             inflater: syntax.deflated.then(Inflater::new),
             walker: Walker::new(syntax.coding, limits.clone()),
@@ -110,7 +111,7 @@ impl Scanner {
             sop_instance: self.identity(&attributes, key::SOP_INSTANCE_UID, &mut flags)?,
             study: self.identity(&attributes, key::STUDY_INSTANCE_UID, &mut flags)?,
             series: self.identity(&attributes, key::SERIES_INSTANCE_UID, &mut flags)?,
-            digest: Digest(self.hash.finalize().into()),
+            digest: self.hash.finish(),
             loose_crc: self.sink.loose_crc(),
             stored_len: self.fed,
             attributes,

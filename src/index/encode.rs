@@ -19,13 +19,16 @@ use crate::codec::{Decoder, Encoder};
 use crate::row::{Corrected, FrameSummary, InstanceRow, SeriesKey, SeriesRow, StudyKey, StudyRow};
 use model::retention::record::RejectReason;
 use model::{
-    AttrKey, Attributes, Difference, Digest, FacilityCode, Flag, Home, Outcome, PackId, PixelSpan, Place, Span, Via,
+    AttrKey, Attributes, Difference, Digest, FacilityCode, Flag, Home, Outcome, PackId, PixelSpan, Place, Sameness,
+    SamenessKind, Span, Via,
 };
 
-/// Newest version of every row but a study's.
+/// Newest version of every row but those of studies and instances.
 pub(crate) const VERSION: u8 = 3;
 /// Newest version of a study's row.
 const STUDY_VERSION: u8 = 4;
+/// Newest version of an instance's row and of a fold.
+const INSTANCE_VERSION: u8 = 4;
 
 /// Code 1 was written for every reason up to version 2: it stands for the strictest.
 const REASONS: [(u8, RejectReason); 4] = [
@@ -230,12 +233,13 @@ pub(crate) fn series(study: &StudyKey, bytes: &[u8]) -> Result<SeriesRow, IndexE
 }
 
 /// Everything of an instance but its place: version, SOP Instance UID, SOP Class UID, transfer syntax UID, `seq`,
-/// receipt, way in, source, digest (32 bytes), meta digest (32 bytes), loose CRC (4 bytes, big endian), meta length,
-/// file length, attributes, flags (number, codes), copy, difference (code, 0 for none), patient, study, pixel data,
-/// frames in short, data set length; from version 2 on why it was rejected (0: it was not; 1 patient
-/// safety, and every reason in version 2; 2 quality; 3 worklist entry; 4 retention).
+/// receipt, way in, source, from version 4 on the kind of the digest (0 SHA-256, as in every older row; 1 BLAKE3), digest
+/// (32 bytes), meta digest (32 bytes), loose CRC (4 bytes, big endian), meta length, file length, attributes, flags
+/// (number, codes), copy, difference (code, 0 for none), patient, study, pixel data, frames in short, data set length;
+/// from version 2 on why it was rejected (0: it was not; 1 patient safety, and every reason in version 2; 2 quality;
+/// 3 worklist entry; 4 retention).
 pub(crate) fn put_instance_facts(out: &mut Encoder, row: &InstanceRow) {
-    out.byte(VERSION);
+    out.byte(INSTANCE_VERSION);
     out.uid(&row.sop_instance);
     out.uid(&row.sop_class);
     out.uid(&row.transfer_syntax);
@@ -243,7 +247,8 @@ pub(crate) fn put_instance_facts(out: &mut Encoder, row: &InstanceRow) {
     out.number(row.received);
     out.byte(code_of(&VIAS, &row.via));
     out.text(&row.source);
-    out.raw(&row.digest.0);
+    out.byte(row.digest.kind().code());
+    out.raw(row.digest.bytes());
     out.raw(&row.meta_digest.0);
     out.raw(&row.loose_crc.to_be_bytes());
     out.number(row.meta_len);
@@ -333,7 +338,7 @@ fn put_home(out: &mut Encoder, home: &Home) {
 /// Reads an instance of a series.
 pub(crate) fn instance(key: &SeriesKey, bytes: &[u8]) -> Result<InstanceRow, IndexError> {
     let row = &mut Decoder::new("instances", bytes);
-    let version = version(row)?;
+    let version = version_to(INSTANCE_VERSION, row)?;
     Ok(InstanceRow {
         key: key.clone(),
         sop_instance: row.uid()?,
@@ -346,7 +351,7 @@ pub(crate) fn instance(key: &SeriesKey, bytes: &[u8]) -> Result<InstanceRow, Ind
             by_code(&VIAS, code, row)?
         },
         source: row.text()?.to_owned(),
-        digest: Digest(row.array()?),
+        digest: Sameness::new(kind(version, row)?, row.array()?),
         meta_digest: Digest(row.array()?),
         loose_crc: u32::from_be_bytes(row.array()?),
         meta_len: row.narrow()?,
@@ -361,6 +366,11 @@ pub(crate) fn instance(key: &SeriesKey, bytes: &[u8]) -> Result<InstanceRow, Ind
         home: home(version, row)?,
         correction: None,
     })
+}
+
+fn kind(version: u8, row: &mut Decoder<'_>) -> Result<SamenessKind, IndexError> {
+    let code = if version >= 4 { row.byte()? } else { SamenessKind::Sha256.code() };
+    SamenessKind::of_code(code).ok_or_else(|| row.damaged("an enumeration has an unknown code"))
 }
 
 fn flags(row: &mut Decoder<'_>) -> Result<Vec<Flag>, IndexError> {

@@ -11,7 +11,7 @@ use model::correction::Correction;
 use model::retention::record::RejectReason;
 use model::{
     AttrKey, Attributes, Digest, FacilityCode, Flag, Frames, Home, InstanceHead, Layout, Level, Lsn, Outcome,
-    PixelSpan, Uid, Via,
+    PixelSpan, Sameness, Uid, Via,
 };
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -169,8 +169,8 @@ pub struct InstanceRow {
     pub via: Via,
     /// The source's name in the registry.
     pub source: String,
-    /// SHA-256 over transfer syntax and data set (see [`InstanceHead::digest`]).
-    pub digest: Digest,
+    /// Over transfer syntax and data set (see [`InstanceHead::digest`]).
+    pub digest: Sameness,
     /// SHA-256 over preamble and file meta information.
     pub meta_digest: Digest,
     /// CRC-32C without group lengths.
@@ -383,7 +383,7 @@ pub struct KnownCopy {
     /// Its number (see [`Outcome::copy`]).
     pub copy: u16,
     /// Digest of the data set.
-    pub digest: Digest,
+    pub digest: Sameness,
     /// CRC-32C without group lengths.
     pub loose_crc: u32,
     /// Transfer syntax.

@@ -3,7 +3,7 @@
 //! An [`InstanceHead`] travels in the journal in front of the bytes it describes; a rebuild of the index
 //! needs nothing else. Its JSON form is part of the on-disk format: fields are only ever added.
 
-use crate::{Attributes, FacilityCode, Uid};
+use crate::{Attributes, FacilityCode, Sameness, Uid};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -236,8 +236,8 @@ pub struct InstanceHead {
     pub series: Uid,
     /// Transfer syntax of the data set.
     pub transfer_syntax: Uid,
-    /// SHA-256 over (transfer syntax UID, NUL, data set bytes as stored): sameness.
-    pub digest: Digest,
+    /// Over (transfer syntax UID, NUL, data set bytes as stored): sameness.
+    pub digest: Sameness,
     /// SHA-256 over preamble and file meta information as stored; with `digest` it covers every stored byte.
     pub meta_digest: Digest,
     /// CRC-32C over the data set without group length elements, to class conflicts.

@@ -20,6 +20,7 @@ pub mod pack;
 pub mod place;
 pub mod query;
 pub mod retention;
+pub mod sameness;
 mod text;
 pub mod uid;
 
@@ -34,4 +35,5 @@ pub use fact::{Fact, Lsn, SealedFact};
 pub use instance::{Difference, Digest, Flag, Frames, InstanceHead, Layout, Outcome, PixelSpan, Span, Via};
 pub use pack::{PackFact, PackId};
 pub use place::{Home, Place};
+pub use sameness::{Sameness, SamenessHasher, SamenessKind};
 pub use uid::Uid;

@@ -8,12 +8,14 @@
 //! A writer or a finished body that is dropped without a record takes its file away; what a crash leaves is
 //! removed by [`crate::Journal::remove_orphans`].
 
-use crate::journal::{BLOB_DIR, ChunkSums, Files, Shared, Whose};
+use crate::journal::{BLOB_DIR, CHUNK, ChunkSums, Files, Shared, Whose};
 use crate::{Open, StoreError};
 use model::Lsn;
+use model::checksum::crc32c;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, IoSlice};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -148,6 +150,46 @@ impl FinishedBlob {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Gives the body in pieces from front to end, each compared with its checksums.
+    ///
+    /// # Errors
+    /// When no directory has a piece as it was written.
+    pub fn read(&self, each: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
+        let mut at = 0;
+        for sums in self.sums.chunks(PIECE / CHUNK) {
+            let len = (self.len - at).min(PIECE as u64);
+            each(&self.piece(at, len, sums)?);
+            at += len;
+        }
+        Ok(())
+    }
+
+    /// A piece, from one directory after the other.
+    fn piece(&self, at: u64, len: u64, sums: &[u32]) -> Result<Vec<u8>, StoreError> {
+        let mut first = None;
+        for dir in self.shared.mirror.live() {
+            match self.piece_in(dir, at, len, sums) {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => {
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        Err(first.unwrap_or(StoreError::Poisoned))
+    }
+
+    fn piece_in(&self, dir: &Path, at: u64, len: u64, sums: &[u32]) -> Result<Vec<u8>, StoreError> {
+        let path = dir.join(BLOB_DIR).join(&self.name);
+        let failed = |error| StoreError::io("read", &path, error);
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(PIECE)];
+        let file = self.shared.mirror.disk.open(&path, Open::Read).map_err(failed)?;
+        let read = file.read_at(&mut bytes, at).map_err(failed)?;
+        if read != bytes.len() || !bytes.chunks(CHUNK).map(crc32c).eq(sums.iter().copied()) {
+            return Err(StoreError::corrupt(&path, at, 0, "a chunk of the body"));
+        }
+        Ok(bytes)
     }
 
     pub(crate) fn sums(&self) -> &[u32] {

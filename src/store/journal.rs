@@ -28,6 +28,7 @@ pub use mirror::Alarm;
 pub use recover::{Recovery, Torn};
 pub use replay::Replayed;
 
+pub(crate) use layout::CHUNK;
 pub use layout::ChunkSums;
 pub(crate) use mirror::{BLOB_DIR, Files, Mirror};
 

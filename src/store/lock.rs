@@ -12,7 +12,8 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// Version of everything in a data directory that this program writes. 2: heads with a dictionary;
-/// 3: packs; 4: destinations, storage commitments, forwarding; 5: procedure steps sealed; 6: their events and filters too.
+/// 3: packs; 4: destinations, storage commitments, forwarding; 5: procedure steps sealed; 6: two kinds of
+/// digest, and events and filters of procedure steps sealed.
 pub const FORMAT_VERSION: u32 = 6;
 
 /// Longest text read from `FORMAT` and `LOCK`, in bytes.
@@ -111,9 +112,11 @@ mod tests {
     #[test]
     fn an_older_directory_is_raised_to_this_version() {
         let dir = tempfile::tempdir().expect("folder");
-        fs::write(dir.path().join("FORMAT"), "khoanh 1\n").expect("older");
-        drop(DataDir::open(dir.path()).expect("opened"));
-        assert_eq!(fs::read_to_string(dir.path().join("FORMAT")).expect("format"), "khoanh 6\n");
+        for older in 1..FORMAT_VERSION {
+            fs::write(dir.path().join("FORMAT"), format!("khoanh {older}\n")).expect("older");
+            drop(DataDir::open(dir.path()).expect("opened"));
+            assert_eq!(fs::read_to_string(dir.path().join("FORMAT")).expect("format"), "khoanh 6\n");
+        }
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! ```text
 //! entry       local header, data, descriptor (CRC-32, length, length); no gaps
 //! instance    data: the Part 10 file in pieces, each as it is or coded; the manifest has their lengths and CRC-32Cs
-//! comment     "khoanh pack 1 manifest OOOOOOOOOOOOOOOOOOOO LLLLLLLLLLLLLLLLLLLL CCCCCCCC":
-//!             place and length of manifest.json in 20 decimal digits, its CRC-32C in 8 hexadecimal ones
+//! comment     "khoanh pack 2 manifest OOOOOOOOOOOOOOOOOOOO LLLLLLLLLLLLLLLLLLLL CCCCCCCC":
+//!             version, place and length of manifest.json in 20 decimal digits, its CRC-32C in 8 hexadecimal ones
 //! ```
 
 mod crc32;
@@ -31,8 +31,8 @@ pub use piece::Pieces;
 pub use reader::{Frame, Pack};
 pub use writer::{InstanceIn, PackSummary, PackWriter};
 
-/// Version of the format.
-pub const VERSION: u32 = 1;
+/// Version of the format that is written. 2: digests of received data sets may be BLAKE3; 1 is read.
+pub const VERSION: u32 = 2;
 /// Longest piece, in bytes of the file: what a reader must hold at most to give out a byte.
 pub const PIECE_MAX: u64 = 64 << 20;
 /// Longest manifest: some two million frames.
@@ -47,6 +47,6 @@ const SMALL_FRAME: u64 = 4 << 10;
 const COMMENT_LEN: usize = 73;
 
 /// The comment, from which a reader finds the manifest.
-fn comment(offset: u64, len: u64, crc32c: u32) -> String {
-    format!("khoanh pack {VERSION} manifest {offset:020} {len:020} {crc32c:08x}")
+fn comment(version: u32, offset: u64, len: u64, crc32c: u32) -> String {
+    format!("khoanh pack {version} manifest {offset:020} {len:020} {crc32c:08x}")
 }

@@ -216,7 +216,10 @@ struct Conflict {
     copy: u16,
     difference: Option<model::Difference>,
     transfer_syntax: String,
-    sha256: String,
+    digest: String,
+    /// The digest where it is a SHA-256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
     received: u64,
     source: String,
 }
@@ -231,7 +234,8 @@ impl Conflict {
             copy: row.outcome.copy,
             difference: row.outcome.difference,
             transfer_syntax: row.transfer_syntax.to_string(),
-            sha256: row.digest.to_string(),
+            digest: row.digest.to_string(),
+            sha256: (row.digest.kind() == model::SamenessKind::Sha256).then(|| row.digest.to_string()),
             received: row.received,
             source: row.source.clone(),
         }

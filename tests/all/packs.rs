@@ -9,7 +9,7 @@ use dataset::scan::Scanner;
 use dataset::syntax::{DEFLATED_LE, EXPLICIT_BE};
 use model::attribute::key;
 use model::facility::CharsetHint;
-use model::{AttrKey, FacilityCode, Uid};
+use model::{AttrKey, FacilityCode, Sameness, SamenessHasher, SamenessKind, Uid};
 use std::fs::{self, File};
 use std::io::{BufWriter, Read};
 use std::path::{Path, PathBuf};
@@ -127,7 +127,7 @@ fn unzip_and_python_read_a_pack_and_so_does_the_small_reader() {
         for name in names.chain(["series.json.zst", "manifest.json"]) {
             assert!(listed.contains(name), "{name} in\n{listed}");
         }
-        assert!(listed.contains("khoanh pack 1 manifest"), "{listed}");
+        assert!(listed.contains("khoanh pack 2 manifest"), "{listed}");
         let tested = succeed(Command::new("unzip").arg("-t").arg(&path));
         assert!(tested.contains("No errors detected"), "{tested}");
         let python_says =
@@ -164,6 +164,36 @@ fn the_small_reader_refuses_a_changed_bit() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains(&instance.name), "{said}");
     }
+}
+
+#[test]
+fn the_small_reader_compares_the_digest_of_the_data_set_of_either_kind() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path: PathBuf = folder.path().join("pack.zip");
+    let files = lists().swap_remove(0);
+    let (_, file) = &files[0];
+    let right = instance(file).expect("scanned");
+    let mut older = SamenessHasher::new(SamenessKind::Sha256, &right.transfer_syntax);
+    older.update(&file[usize::try_from(right.meta_len).expect("small")..]);
+    let check = |digest: Sameness| {
+        let out = BufWriter::new(File::create(&path).expect("a new file"));
+        let uid = |text| Uid::parse(text).expect("a UID");
+        let about = PackAbout { facility: FacilityCode::DEMO, study: uid("1.2.3"), series: uid("1.2.3.4"), part: 1 };
+        let mut writer = PackWriter::create(out, about).expect("begins");
+        writer.add(InstanceIn { digest, ..right.clone() }, &mut file.as_slice()).expect("added");
+        writer.finish(SERIES_JSON).expect("ends");
+        let output = run(&mut read_pack(&[&path, Path::new("--check")]));
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let older = older.finish();
+    assert_eq!(check(older), (true, String::new()));
+    for wrong in [Sameness::Sha256([1; 32]), Sameness::Sha256(*right.digest.bytes()), Sameness::Blake3([1; 32])] {
+        let (whole, said) = check(wrong);
+        let missing = wrong.kind() == SamenessKind::Blake3 && said.contains("not compared");
+        assert!(missing || (!whole && said.contains("not the data set")), "{wrong}: {said}");
+    }
+    let (whole, said) = check(right.digest);
+    assert!(whole && (said.is_empty() || said.contains("not compared")), "{said}");
 }
 
 #[test]

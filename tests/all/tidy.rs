@@ -34,6 +34,7 @@ const EDGES: &[(&str, &[&str])] = &[
 /// Outside crates that only one of ours may name, so that they can be replaced.
 const FENCED: &[(&str, &str)] = &[
     ("rocksdb", "index"),
+    ("blake3", "model"),
     ("dicom-ul", "dimse"),
     ("axum", "web"),
     ("hyper", "web"),

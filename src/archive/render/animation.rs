@@ -87,7 +87,7 @@ impl Archive {
         let wanted = &self.labelled(first, wanted)?;
         let mut digest = Sha256::new();
         for (row, number) in frames {
-            digest.update(row.digest.0);
+            digest.update(row.digest.bytes());
             digest.update(number.to_le_bytes());
         }
         let name = format!("gif {}", model::Digest(digest.finalize().into()));

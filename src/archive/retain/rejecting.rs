@@ -12,7 +12,7 @@ use dataset::syntax::Syntax;
 use index::{InstanceRow, StudyKey};
 use model::retention::record::{Named, RejectReason};
 use model::retention::{Person, RetentionFact, StudyRef};
-use model::{Digest, FacilityCode, Uid};
+use model::{FacilityCode, Sameness, Uid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::sync::Arc;
@@ -155,7 +155,8 @@ impl Archive {
     }
 
     /// Does what follows from an object that just became durable, before its sender hears of it: a rejection note takes
-    /// effect, and an instance that an earlier note names is rejected. May be done again.
+    /// effect, and an instance that an earlier note names is rejected. May be done again. The copy that is stored has one
+    /// of the digests.
     ///
     /// # Errors
     /// When it could not be recorded: the sender must try again.
@@ -164,7 +165,7 @@ impl Archive {
         facility: FacilityCode,
         sop_class: &Uid,
         sop_instance: &Uid,
-        digest: Digest,
+        digests: [Option<Sameness>; 2],
     ) -> Result<(), RetainError> {
         let is_note = sop_class.as_str() == KEY_OBJECT_SELECTION;
         if !is_note && !self.retention().state.read().has_notes() {
@@ -172,7 +173,9 @@ impl Archive {
         }
         let rows = self.index().instance(sop_instance)?;
         let this = |row: &InstanceRow| row.key.study.facility == facility && row.outcome.copy == 0;
-        let Some(row) = rows.into_iter().find(|row| this(row) && row.digest == digest) else { return Ok(()) };
+        let Some(row) = rows.into_iter().find(|row| this(row) && digests.contains(&Some(row.digest))) else {
+            return Ok(());
+        };
         if is_note {
             self.take_note(&row)?;
         }

@@ -191,7 +191,7 @@ fn a_flipped_bit_is_found_by_verify() {
 }
 
 /// The newest instance's record: its number, head and place.
-fn newest_instance(archive: &Archive) -> (model::Lsn, model::InstanceHead, model::Place) {
+pub(super) fn newest_instance(archive: &Archive) -> (model::Lsn, model::InstanceHead, model::Place) {
     let mut newest = None;
     let each = &mut |replayed: store::Replayed<'_>| -> Result<(), crate::OpenError> {
         if let model::Fact::Instance(head) = crate::facts::parse(replayed.lsn, replayed.head)? {
@@ -258,7 +258,7 @@ fn verify_asks_the_index_for_every_object_of_the_journal() {
     let bench = Bench::new();
     bench.store(&Object::new("1.2.1.1.1")).expect("stored");
     let (lsn, head, place) = newest_instance(&bench.archive);
-    append_unseen(&bench.archive, model::InstanceHead { digest: model::Digest([7; 32]), ..head.clone() });
+    append_unseen(&bench.archive, model::InstanceHead { digest: model::Sameness::Blake3([7; 32]), ..head.clone() });
     bench.store(&Object::new("1.2.1.1.2")).expect("stored");
     let found = damage(&bench);
     assert!(matches!(found.as_slice(), [one] if one.contains("another digest")), "{found:?}");

@@ -7,7 +7,7 @@ use model::attribute::key;
 use model::query::{Condition, Query, Test};
 use model::retention::record::{Named, RejectReason};
 use model::retention::{Person, RetentionFact, StudyRef};
-use model::{Caller, Level, Scope};
+use model::{Caller, Level, SamenessKind, Scope};
 use std::collections::BTreeSet;
 
 const NOTE: &str = "1.2.1.9.1";
@@ -222,6 +222,30 @@ fn what_a_killed_process_left_shown_is_rejected_before_it_is_packed() {
     let found = bench.archive.select(&Caller::demo(), Scope::Shared, &target).expect("shown").instances;
     bench.archive.reject_noted(&found).expect("rejected");
     assert_eq!(bench.shown(), [image(1), image(2), NOTE.to_owned()]);
+    bench.rebuilt_equal();
+}
+
+#[test]
+fn an_image_that_an_earlier_version_left_shown_is_rejected_when_it_comes_again() {
+    let bench = Bench::with(|options| {
+        options.quiet_after = Duration::from_secs(3_600);
+        options.sameness = SamenessKind::Sha256;
+    });
+    let fact = RetentionFact::InstancesRejected {
+        study: of_study(),
+        instances: vec![Named { series: uid("1.2.1.1"), sop_instance: uid(&image(5)) }],
+        reason: RejectReason::PatientSafety,
+        by: lan(),
+        note: Some(uid("1.2.1.9.5")),
+        at: 1,
+    };
+    bench.archive.record(model::Fact::Retention(Box::new(fact))).expect("recorded");
+    bench.send_images(5..=5);
+    let bench = bench.reopen_with(|options| options.sameness = SamenessKind::Blake3);
+    assert_eq!(bench.shown(), [image(5)]);
+    // Its digest is of another kind than that of what is stored.
+    bench.send_images(5..=5);
+    assert_eq!(bench.shown(), Vec::<String>::new());
     bench.rebuilt_equal();
 }
 

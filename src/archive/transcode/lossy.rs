@@ -87,7 +87,7 @@ pub fn instance_in(row: &InstanceRow, transfer_syntax: &str) -> Uid {
         return own();
     }
     let mut digest = Sha256::new();
-    digest.update(row.digest.0);
+    digest.update(row.digest.bytes());
     digest.update(transfer_syntax);
     let number = digest.finalize().iter().take(16).fold(0u128, |number, byte| number << 8 | u128::from(*byte));
     // A UUID of version 8 (RFC 9562).

@@ -3,11 +3,13 @@
 mod hostile;
 
 use crate::fixture::*;
+use crate::scan::{Scanned, Scanner};
 use crate::syntax::{DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE};
 use crate::{Limits, ScanError};
 use flate2::{Compress, Compression, FlushCompress};
 use model::attribute::key;
-use model::{AttrKey, Flag};
+use model::facility::CharsetHint;
+use model::{AttrKey, Flag, Sameness, SamenessKind};
 
 pub(super) fn deflate(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + 1024);
@@ -108,11 +110,35 @@ fn the_digest_covers_the_syntax_and_the_loose_checksum_no_group_lengths() {
     assert_eq!(plain.loose_crc, crc32c::crc32c(&bytes));
     let other_syntax = scan("1.2.840.10008.1.2.4.50", &bytes).expect("explicit too");
     assert_ne!(other_syntax.digest, plain.digest);
-    // printf '1.2.840.10008.1.2.1\0' and the bytes through any SHA-256 tool give the same.
+    // printf '1.2.840.10008.1.2.1\0' and the bytes through b3sum, or sha256sum for the older kind, give the same.
     let mut text = b"1.2.840.10008.1.2.1\0".to_vec();
     text.extend_from_slice(&bytes);
-    let digest: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(&text).into();
-    assert_eq!(plain.digest.0, digest);
+    assert_eq!(plain.digest, Sameness::Blake3(*blake3::hash(&text).as_bytes()));
+    let mut older = Scanner::taking(SamenessKind::Sha256, &uid(EXPLICIT_LE), CharsetHint::Auto, Limits::default());
+    older.feed(&bytes).expect("good");
+    let older = older.finish().expect("good");
+    assert_eq!(older.digest, Sameness::Sha256(<sha2::Sha256 as sha2::Digest>::digest(&text).into()));
+    assert_eq!(Scanned { digest: plain.digest, ..older }, plain, "nothing else depends on the kind");
+}
+
+#[test]
+fn the_digest_does_not_depend_on_the_pieces() {
+    let mut random = fastrand::Rng::with_seed(16);
+    let pixels: Vec<u8> = (0..200_000).map(|_| random.u8(..)).collect();
+    let bytes = [rich(), explicit(0x7FE0_0010, b"OW", &pixels)].concat();
+    let mut text = b"1.2.840.10008.1.2.1\0".to_vec();
+    text.extend_from_slice(&bytes);
+    let whole = Sameness::Blake3(*blake3::hash(&text).as_bytes());
+    for most in [1, 700, 16_370, 65_530, 65_536, 150_000, bytes.len()] {
+        let mut scanner = Scanner::new(&uid(EXPLICIT_LE), CharsetHint::Auto, Limits::default());
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let (piece, later) = rest.split_at(random.usize(1..=most).min(rest.len()));
+            scanner.feed(piece).expect("good");
+            rest = later;
+        }
+        assert_eq!(scanner.finish().expect("good").digest, whole, "pieces of up to {most}");
+    }
 }
 
 #[test]

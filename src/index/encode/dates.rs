@@ -3,7 +3,7 @@
 //! Whoever looks at every study there is needs no more. What is passed over is not checked.
 //! Deliberately not here: the layouts, which [`super`] writes.
 
-use super::{Decoder, version};
+use super::{Decoder, INSTANCE_VERSION, version, version_to};
 use crate::IndexError;
 use crate::walk::OF_INSTANCES;
 use model::AttrKey;
@@ -38,17 +38,17 @@ pub(crate) fn series_values(bytes: &[u8], wanted: &[AttrKey], each: &mut dyn FnM
 /// Gives the dates of an instance; tells when it came in.
 pub(crate) fn instance_dates(bytes: &[u8], each: &mut dyn FnMut(&str)) -> Result<u64, IndexError> {
     let row = &mut Decoder::new("instances", bytes);
-    version(row)?;
+    let version = version_to(INSTANCE_VERSION, row)?;
     for _ in 0..3 {
         row.pass_uid()?;
     }
     // Its number.
     row.number()?;
     let received = row.number()?;
-    // Way in, source, both digests and the CRC, both lengths.
+    // Way in, source, kind of the digest, both digests and the CRC, both lengths.
     row.byte()?;
     row.blob()?;
-    row.raw(68)?;
+    row.raw(68 + usize::from(version >= 4))?;
     row.number()?;
     row.number()?;
     pass_attributes(row, &OF_INSTANCES, each)?;

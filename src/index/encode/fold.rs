@@ -6,13 +6,13 @@
 
 use super::dates::pass_attributes;
 use super::{
-    Decoder, Encoder, VERSION, VIAS, attributes, by_code, code_of, flags, layout, outcome, pixel, put_attributes,
-    put_flags, put_frames, put_layout, put_outcome, put_pixel, put_reason, reason, summary, version,
+    Decoder, Encoder, INSTANCE_VERSION, VIAS, attributes, by_code, code_of, flags, layout, outcome, pixel,
+    put_attributes, put_flags, put_frames, put_layout, put_outcome, put_pixel, put_reason, reason, summary, version_to,
 };
 use crate::IndexError;
 use crate::row::{InstanceRow, SeriesKey};
 use crate::walk::OF_INSTANCES;
-use model::{AttrKey, Attributes, Digest, Home, Layout, PackId, Uid};
+use model::{AttrKey, Attributes, Digest, Home, Layout, PackId, Sameness, SamenessKind, Uid};
 
 /// Most instances of a fold ...
 const ROWS_MAX: usize = 256;
@@ -34,6 +34,9 @@ const DATASET_LEN: u64 = 1 << 11;
 const REJECTED: u64 = 1 << 12;
 const PACK: u64 = 1 << 13;
 const LAYOUT: u64 = 1 << 14;
+/// Nothing follows this one: the digest is of the other kind than the first instance's, or the first one's is BLAKE3.
+/// No fold before version 4 has it.
+const KIND: u64 = 1 << 15;
 
 /// An instance that lies in a pack, with its layout where the row alone does not say it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +123,7 @@ impl<'a> Open<'a> {
 /// Version, number of instances, for each the distance of its `seq` from the one before and the length of its record,
 /// then the records ([`put_record`]).
 fn put_fold(out: &mut Encoder, seqs: &[(u64, usize)], records: &[u8]) {
-    out.byte(VERSION);
+    out.byte(INSTANCE_VERSION);
     out.length(seqs.len());
     let mut before = 0u64;
     for (seq, len) in seqs {
@@ -137,7 +140,8 @@ fn put_fold(out: &mut Encoder, seqs: &[(u64, usize)], records: &[u8]) {
 /// lowest bit on: SOP Class UID, transfer syntax UID, way in, source, meta length, file length, attributes (number of
 /// the first one's that are missing, the place of each among them, then those that differ), flags, outcome, pixel data,
 /// frames in short, data set length, why it was rejected, pack (16 bytes), layout (length and row, nothing for a
-/// layout the row says).
+/// layout the row says); from version 4 on one more, after which nothing follows: the digest is BLAKE3 where the first
+/// instance's is SHA-256, or the other way round; of the first instance, that it is BLAKE3.
 fn put_record(out: &mut Encoder, folded: &Folded, first: Option<&Folded>) {
     let row = &folded.row;
     out.number(folded.slot);
@@ -147,11 +151,13 @@ fn put_record(out: &mut Encoder, folded: &Folded, first: Option<&Folded>) {
     out.text(name.get(common..).unwrap_or_default());
     let distance = row.received.wrapping_sub(first.map_or(0, |first| first.row.received));
     out.number(distance << 1 ^ 0u64.wrapping_sub(distance >> 63));
-    out.raw(&row.digest.0);
+    out.raw(row.digest.bytes());
     out.raw(&row.meta_digest.0);
     out.raw(&row.loose_crc.to_be_bytes());
     let differs = |same: Same| first.is_none_or(|first| !same(first, folded));
-    let bits = PARTS.iter().filter(|(_, same)| differs(*same)).fold(0, |bits, (bit, _)| bits | bit);
+    let usual = first.map_or(SamenessKind::Sha256, |first| first.row.digest.kind());
+    let kind = if row.digest.kind() == usual { 0 } else { KIND };
+    let bits = PARTS.iter().filter(|(_, same)| differs(*same)).fold(kind, |bits, (bit, _)| bits | bit);
     out.number(bits);
     for (bit, _) in PARTS.iter().filter(|(bit, _)| bits & bit != 0) {
         match *bit {
@@ -228,7 +234,7 @@ impl Fold {
     /// Reads where the records of a fold lie.
     pub(crate) fn open(key: &SeriesKey, bytes: &[u8]) -> Result<Self, IndexError> {
         let head = &mut Decoder::new(TABLE, bytes);
-        version(head)?;
+        version_to(INSTANCE_VERSION, head)?;
         let (mut records, mut seq, mut end) = (Vec::new(), 0u64, 0usize);
         for _ in 0..head.number()? {
             seq = seq.wrapping_add(head.number()?);
@@ -308,9 +314,11 @@ fn read_row(row: &mut Decoder<'_>, key: &SeriesKey, seq: u64, first: Option<&Ins
     let distance = row.number()?;
     let distance = distance >> 1 ^ 0u64.wrapping_sub(distance & 1);
     let received = first.map_or(0, |first| first.received).wrapping_add(distance);
-    let (digest, meta_digest) = (Digest(row.array()?), Digest(row.array()?));
+    let (digest, meta_digest) = (row.array()?, Digest(row.array()?));
     let loose_crc = u32::from_be_bytes(row.array()?);
-    let part = &mut Parts { bits: row.number()?, row, first };
+    let bits = row.number()?;
+    let digest = Sameness::new(kind(bits, first), digest);
+    let part = &mut Parts { bits, row, first };
     let read = InstanceRow {
         key: key.clone(),
         sop_instance,
@@ -342,6 +350,14 @@ fn read_row(row: &mut Decoder<'_>, key: &SeriesKey, seq: u64, first: Option<&Ins
     Ok(Read { row: read, layout: part.bits & LAYOUT != 0 })
 }
 
+/// Which digest a record has.
+fn kind(bits: u64, first: Option<&InstanceRow>) -> SamenessKind {
+    match (first.map_or(SamenessKind::Sha256, |first| first.digest.kind()), bits & KIND != 0) {
+        (SamenessKind::Sha256, true) | (SamenessKind::Blake3, false) => SamenessKind::Blake3,
+        (SamenessKind::Sha256, false) | (SamenessKind::Blake3, true) => SamenessKind::Sha256,
+    }
+}
+
 fn name(row: &mut Decoder<'_>, first: Option<&InstanceRow>) -> Result<Uid, IndexError> {
     let common: usize = row.narrow()?;
     let begins = first.map_or("", |first| first.sop_instance.as_str()).get(..common);
@@ -360,7 +376,7 @@ fn pack_of(row: &InstanceRow) -> PackId {
 /// Gives the dates of every instance of a fold; tells when one of them came in, if it lies there.
 pub(crate) fn fold_dates(bytes: &[u8], wanted: u64, each: &mut dyn FnMut(&str)) -> Result<Option<u64>, IndexError> {
     let head = &mut Decoder::new(TABLE, bytes);
-    version(head)?;
+    version_to(INSTANCE_VERSION, head)?;
     let count = head.number()?;
     let places = &mut head.clone();
     for _ in 0..count {

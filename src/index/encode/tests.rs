@@ -19,6 +19,9 @@ const ROWS_3: &str = include_str!("../tests/fixtures/rows-3.txt");
 /// Rows of version 4, likewise: of studies alone.
 const ROWS_4: &str = include_str!("../tests/fixtures/rows-4.txt");
 
+/// Instances of version 4, likewise.
+const INSTANCES_4: &str = include_str!("../tests/fixtures/instances-4.txt");
+
 fn uid(text: &str) -> Uid {
     Uid::parse(text).expect("uid")
 }
@@ -89,7 +92,7 @@ fn instance_sample() -> InstanceRow {
         received: 1_706_700_000_001,
         via: Via::Stow,
         source: "ct-01".into(),
-        digest: Digest([0xab; 32]),
+        digest: Sameness::Sha256([0xab; 32]),
         meta_digest: Digest([0xcd; 32]),
         loose_crc: 0xdead_beef,
         meta_len: 344,
@@ -211,17 +214,15 @@ fn rows_are_written_in_the_newest_version_and_come_back() {
     let hidden = StudyRow { rejected: 3, unfit: 2, empty_series: 1, hidden_by: plan, ..study_sample() };
     let rows = [
         ("series", encoded(|out| put_series(out, &counted))),
-        ("instance", encoded(|out| put_instance(out, &instance_sample()))),
-        ("packed", encoded(|out| put_instance(out, &packed_sample()))),
         ("layout", encoded(|out| put_layout(out, &layout_sample()))),
         ("pack", encoded(|out| put_pack(out, &pack_sample(false)))),
         ("cold", encoded(|out| put_pack(out, &pack_sample(true)))),
     ];
-    let now: String = rows.iter().map(|(name, bytes)| format!("{name} {}\n", hex(bytes))).collect();
-    // Holds while version 3 is the newest; a new version gets a fixture of its own.
-    let series_on = ROWS_3.split_once('\n').map(|(_, rest)| rest);
-    assert!(series_on == Some(now.as_str()), "the rows are now written as\n{now}");
     let row = |name: &str| fixture_of(ROWS_3, name);
+    // Holds while version 3 is the newest; a new version gets a fixture of its own.
+    for (name, bytes) in rows {
+        assert!(row(name) == bytes, "the row is now written as\n{name} {}", hex(&bytes));
+    }
     assert_eq!(study(&row("study")).expect("study"), hidden);
     assert_eq!(series(&study_sample().key, &row("series")).expect("series"), counted);
     assert_eq!(instance(&series_sample().key, &row("instance")).expect("instance"), instance_sample());
@@ -236,6 +237,27 @@ fn rows_are_written_in_the_newest_version_and_come_back() {
     assert_eq!(pack(name, &encoded(|out| put_pack(out, &held))).expect("pack"), held);
     let number: Lsn = 7;
     assert_eq!(encoded(|out| out.number(number)), [7]);
+}
+
+#[test]
+fn instances_are_written_in_version_4_which_says_the_kind_of_the_digest() {
+    let newer = InstanceRow { digest: Sameness::Blake3([0xab; 32]), ..instance_sample() };
+    for (name, sample) in [("instance", &newer), ("packed", &packed_sample())] {
+        let bytes = encoded(|out| put_instance(out, sample));
+        let fixture = fixture_of(INSTANCES_4, name);
+        assert!(bytes == fixture, "the row is now written as\n{name} {}", hex(&bytes));
+        assert_eq!(instance(&series_sample().key, &fixture).expect("instance"), *sample);
+        assert_eq!(instance_dates(&fixture, &mut |_| {}).expect("a row"), sample.received);
+    }
+    assert_eq!(packed_sample().digest.kind(), SamenessKind::Sha256);
+    assert_eq!(
+        instance_dates(&fixture_of(ROWS_3, "instance"), &mut |_| {}).expect("a row"),
+        instance_sample().received
+    );
+    let mut unknown = encoded(|out| put_instance(out, &newer));
+    let at = unknown.windows(32).position(|bytes| bytes == [0xab; 32]).expect("the digest");
+    unknown[at - 1] = 2;
+    assert!(matches!(instance(&series_sample().key, &unknown), Err(IndexError::Damaged { .. })));
 }
 
 #[test]
@@ -272,6 +294,7 @@ fn every_code_is_unique_and_every_flag_has_one() {
 fn a_damaged_row_is_an_error_and_never_a_panic() {
     let mut rng = fastrand::Rng::with_seed(7);
     let rows = ["study", "series", "instance", "layout", "packed", "pack", "cold"].map(|name| fixture_of(ROWS_3, name));
+    let rows = [rows.as_slice(), &["instance", "packed"].map(|name| fixture_of(INSTANCES_4, name))].concat();
     for _ in 0..20_000 {
         let mut row = rows[rng.usize(..rows.len())].clone();
         row.truncate(rng.usize(..=row.len()));
@@ -295,6 +318,9 @@ const FOLDS_2: &str = include_str!("../tests/fixtures/folds-2.txt");
 /// Folds of version 3, likewise.
 const FOLDS_3: &str = include_str!("../tests/fixtures/folds-3.txt");
 
+/// Folds of version 4, likewise.
+const FOLDS_4: &str = include_str!("../tests/fixtures/folds-4.txt");
+
 fn folded_samples() -> Vec<Folded> {
     let first = Folded::new(instance_sample(), (PackId::new([0x5a; 16]), 300), Some(layout_sample()));
     let row = InstanceRow {
@@ -314,15 +340,30 @@ fn folded_samples() -> Vec<Folded> {
     vec![first, second, third]
 }
 
+/// Of both kinds: the first one's, another, the first one's again.
+fn mixed_samples() -> Vec<Folded> {
+    let mut samples = folded_samples();
+    samples[0].row.digest = Sameness::Blake3([0xab; 32]);
+    samples[2].row.digest = Sameness::Blake3([0xab; 32]);
+    samples
+}
+
 #[test]
 fn folds_are_written_as_ever_and_come_back() {
-    let samples = folded_samples();
+    let samples = mixed_samples();
     let written = folds(&samples);
     assert_eq!(written.len(), 1);
     let now = format!("fold {}\n", hex(&written[0].1));
-    assert!(now == FOLDS_3, "a fold is now written as\n{now}");
-    let fold = Fold::open(&series_sample().key, &fixture_of(FOLDS_3, "fold")).expect("a fold");
+    assert!(now == FOLDS_4, "a fold is now written as\n{now}");
+    let older = Fold::open(&series_sample().key, &fixture_of(FOLDS_3, "fold")).expect("a fold");
+    assert_eq!(older.all().expect("all"), folded_samples());
+    let fold = Fold::open(&series_sample().key, &fixture_of(FOLDS_4, "fold")).expect("a fold");
     assert_eq!(fold.all().expect("all"), samples);
+    // The first one SHA-256, another BLAKE3.
+    let mut turned = folded_samples();
+    turned[1].row.digest = Sameness::Blake3([7; 32]);
+    let (_, bytes) = folds(&turned).remove(0);
+    assert_eq!(Fold::open(&series_sample().key, &bytes).expect("a fold").all().expect("all"), turned);
     for (at, sample) in samples.iter().enumerate() {
         assert_eq!(fold.row(at).expect("a row"), sample.row);
         assert_eq!(fold.position(sample.row.seq), Ok(at));
@@ -350,9 +391,9 @@ fn long_runs_are_cut_into_folds_and_one_long_layout_is_a_fold() {
 #[test]
 fn a_damaged_fold_is_an_error_and_never_a_panic() {
     let mut rng = fastrand::Rng::with_seed(7);
-    let sample = fixture_of(FOLDS_3, "fold");
-    for _ in 0..20_000 {
-        let mut row = sample.clone();
+    let samples = [fixture_of(FOLDS_3, "fold"), fixture_of(FOLDS_4, "fold")];
+    for round in 0..20_000 {
+        let mut row = samples[round % 2].clone();
         if rng.bool() {
             row.truncate(rng.usize(..=row.len()));
         }

@@ -8,7 +8,7 @@ use model::attribute::{attribute, key};
 use model::query::{Condition, Query, Test};
 use model::{
     AttrKey, Attributes, Digest, FacilityCode, Fact, Frames, Home, InstanceHead, Layout, Level, Outcome, PixelSpan,
-    Place, Span, Uid, Via,
+    Place, Sameness, Span, Uid, Via,
 };
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -111,7 +111,7 @@ impl Province {
             study: study.clone(),
             series: Uid::parse(&format!("1.2.840.113619.2.56.3.{number}.{series}"))?,
             transfer_syntax: Uid::parse("1.2.840.10008.1.2.1")?,
-            digest: Digest(digest),
+            digest: Sameness::Blake3(digest),
             meta_digest: Digest(digest),
             loose_crc: self.rng.u32(..),
             meta_len: 344,

@@ -1,6 +1,6 @@
 //! The values of the table `uids`: what is known under a UID in one facility. Mostly one entry.
 //!
-//! Each list begins with its version (1) and the number of entries. An ordinal of 0 means that only copies in
+//! Each list begins with its version (2) and the number of entries. An ordinal of 0 means that only copies in
 //! conflict were seen: there is no row.
 
 use super::tables::Table;
@@ -8,14 +8,15 @@ use crate::IndexError;
 use crate::codec::{Decoder, Encoder};
 use crate::retention::Buried;
 use crate::row::{KnownCopy, KnownPatient, KnownStudy};
-use model::{Digest, InstanceHead, Uid};
+use model::{InstanceHead, Sameness, SamenessKind, Uid};
 
-const VERSION: u8 = 1;
+/// 2: copies say the kind of their digest.
+const VERSION: u8 = 2;
 
 /// A value that is a list of entries.
 pub(super) trait Listed: Sized {
     fn put(&self, out: &mut Encoder);
-    fn take(row: &mut Decoder<'_>) -> Result<Self, IndexError>;
+    fn take(version: u8, row: &mut Decoder<'_>) -> Result<Self, IndexError>;
 
     fn encode(list: &[Self]) -> Vec<u8> {
         let mut out = Encoder::with_capacity(80);
@@ -28,7 +29,7 @@ pub(super) trait Listed: Sized {
     fn decode(bytes: &[u8]) -> Result<Vec<Self>, IndexError> {
         let row = &mut Decoder::new(Table::Uids.name(), bytes);
         match row.byte()? {
-            VERSION => (0..row.number()?).map(|_| Self::take(row)).collect(),
+            version @ 1..=VERSION => (0..row.number()?).map(|_| Self::take(version, row)).collect(),
             newer => Err(IndexError::Newer { found: u32::from(newer), known: u32::from(VERSION) }),
         }
     }
@@ -49,7 +50,7 @@ impl Listed for PatientEntry {
         [patient_id, issuer, name, birth_date].into_iter().for_each(|text| out.text(text));
     }
 
-    fn take(row: &mut Decoder<'_>) -> Result<Self, IndexError> {
+    fn take(_: u8, row: &mut Decoder<'_>) -> Result<Self, IndexError> {
         let rank = row.narrow()?;
         let study = row.number()?;
         let known = KnownPatient {
@@ -82,21 +83,21 @@ impl Listed for SeriesEntry {
         out.number(self.series);
     }
 
-    fn take(row: &mut Decoder<'_>) -> Result<Self, IndexError> {
+    fn take(_: u8, row: &mut Decoder<'_>) -> Result<Self, IndexError> {
         let known = KnownStudy { rank: row.narrow()?, study: row.uid()? };
         Ok(Self { known, patient: row.narrow()?, study: row.number()?, series: row.number()? })
     }
 }
 
-/// A copy under a SOP Instance UID: number, study ordinal, series ordinal (both 0 for a copy in conflict), `seq`,
-/// digest (32 bytes), loose CRC (4 bytes), transfer syntax.
+/// A copy under a SOP Instance UID: number (from version 2 on × 2, + 1 when the digest is BLAKE3), study ordinal, series
+/// ordinal (both 0 for a copy in conflict), `seq`, digest (32 bytes), loose CRC (4 bytes), transfer syntax.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CopyEntry {
     pub(super) copy: u16,
     pub(super) study: u64,
     pub(super) series: u64,
     pub(super) seq: u64,
-    pub(super) digest: Digest,
+    pub(super) digest: Sameness,
     pub(super) loose_crc: u32,
     pub(super) transfer_syntax: Uid,
 }
@@ -124,22 +125,28 @@ impl From<CopyEntry> for KnownCopy {
 
 impl Listed for CopyEntry {
     fn put(&self, out: &mut Encoder) {
-        out.number(self.copy);
+        out.number(u64::from(self.copy) << 1 | u64::from(self.digest.kind().code()));
         out.number(self.study);
         out.number(self.series);
         out.number(self.seq);
-        out.raw(&self.digest.0);
+        out.raw(self.digest.bytes());
         out.raw(&self.loose_crc.to_be_bytes());
         out.uid(&self.transfer_syntax);
     }
 
-    fn take(row: &mut Decoder<'_>) -> Result<Self, IndexError> {
+    fn take(version: u8, row: &mut Decoder<'_>) -> Result<Self, IndexError> {
+        let number = row.number()?;
+        let (copy, kind) = match (version, number & 1) {
+            (1, _) => (number, SamenessKind::Sha256),
+            (_, 0) => (number >> 1, SamenessKind::Sha256),
+            (_, _) => (number >> 1, SamenessKind::Blake3),
+        };
         Ok(Self {
-            copy: row.narrow()?,
+            copy: u16::try_from(copy).map_err(|_| row.damaged("a number is too large"))?,
             study: row.number()?,
             series: row.number()?,
             seq: row.number()?,
-            digest: Digest(row.array()?),
+            digest: Sameness::new(kind, row.array()?),
             loose_crc: u32::from_be_bytes(row.array()?),
             transfer_syntax: row.uid()?,
         })
@@ -155,7 +162,49 @@ impl Listed for Buried {
         out.number(self.at);
     }
 
-    fn take(row: &mut Decoder<'_>) -> Result<Self, IndexError> {
+    fn take(_: u8, row: &mut Decoder<'_>) -> Result<Self, IndexError> {
         Ok(Self { patient: row.narrow()?, through: row.number()?, lsn: row.number()?, at: row.number()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copies() -> Vec<CopyEntry> {
+        let copy = |copy: u16, digest: Sameness| CopyEntry {
+            copy,
+            study: 3,
+            series: 4,
+            seq: 300,
+            digest,
+            loose_crc: 0xdead_beef,
+            transfer_syntax: Uid::parse("1.2").expect("uid"),
+        };
+        vec![copy(0, Sameness::Sha256([0xab; 32])), copy(63, Sameness::Sha256([0xcd; 32]))]
+    }
+
+    #[test]
+    fn a_list_of_version_1_is_read_for_ever() {
+        let mut bytes = vec![1, 2];
+        for (number, digest) in [(0, 0xab), (63, 0xcd)] {
+            bytes.extend([number, 3, 4, 0xac, 2]);
+            bytes.extend([digest; 32]);
+            bytes.extend([0xde, 0xad, 0xbe, 0xef, 0x1a, 0x2f]);
+        }
+        assert_eq!(CopyEntry::decode(&bytes).expect("copies"), copies());
+        let graves = Buried::decode(&[1, 1, 2, 7, 8, 9]).expect("a grave");
+        assert_eq!(graves, [Buried { patient: 2, through: 7, lsn: 8, at: 9 }]);
+    }
+
+    #[test]
+    fn a_list_is_written_in_version_2_and_copies_say_the_kind_of_their_digest() {
+        let mut all = copies();
+        all.push(CopyEntry { copy: u16::MAX, digest: Sameness::Blake3([0xab; 32]), ..all[0].clone() });
+        let bytes = CopyEntry::encode(&all);
+        assert_eq!(bytes.get(..3), Some([2, 3, 0].as_slice()));
+        assert_eq!(CopyEntry::decode(&bytes).expect("copies"), all);
+        assert!(matches!(CopyEntry::decode(&[3, 0]), Err(IndexError::Newer { found: 3, known: 2 })));
+        assert!(matches!(CopyEntry::decode(&[0, 0]), Err(IndexError::Newer { .. })));
     }
 }

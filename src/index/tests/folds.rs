@@ -7,7 +7,7 @@ use model::retention::record::RejectReason;
 use model::retention::{Person, RetentionFact, StudyRef};
 use model::{
     Attributes, Digest, FacilityCode, Fact, Frames, Home, InstanceHead, Layout, Lsn, Outcome, PackId, PixelSpan, Place,
-    Span, Uid, Via,
+    Sameness, SamenessKind, Span, Uid, Via,
 };
 use std::path::Path;
 
@@ -22,6 +22,11 @@ fn facility() -> FacilityCode {
 fn series_key(series: u32) -> SeriesKey {
     let study = StudyKey { facility: facility(), study: uid("1.2.1"), patient: 0 };
     SeriesKey { study, series: uid(&format!("1.3.{series}")) }
+}
+
+/// Of either kind.
+fn sameness(byte: u8) -> Sameness {
+    Sameness::new(SamenessKind::ALL[usize::from(byte % 2)], [byte; 32])
 }
 
 fn instance(rng: &mut fastrand::Rng, seq: u64, series: u32) -> Entry {
@@ -52,7 +57,7 @@ fn instance(rng: &mut fastrand::Rng, seq: u64, series: u32) -> Entry {
         study: uid("1.2.1"),
         series: series_key(series).series,
         transfer_syntax: uid("1.2.840.10008.1.2.1"),
-        digest: Digest([rng.u8(..); 32]),
+        digest: sameness(rng.u8(..)),
         meta_digest: Digest([rng.u8(..); 32]),
         loose_crc: rng.u32(..),
         meta_len: 300,

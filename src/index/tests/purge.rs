@@ -6,7 +6,9 @@ use model::date::Date;
 use model::retention::decision::{Basis, CountedFrom};
 use model::retention::record::Tombstone;
 use model::retention::{ClassId, Person, PlanId, RetentionFact, RuleId, RuleVersion, StudyRef, StudyVersion};
-use model::{Attributes, Digest, FacilityCode, Fact, Frames, Home, InstanceHead, Layout, Outcome, Place, Uid, Via};
+use model::{
+    Attributes, Digest, FacilityCode, Fact, Frames, Home, InstanceHead, Layout, Outcome, Place, Sameness, Uid, Via,
+};
 use std::fs;
 use std::path::Path;
 
@@ -49,7 +51,7 @@ fn instance(study: u64, number: u64) -> Entry {
         study: of.study,
         series,
         transfer_syntax: uid("1.2.840.10008.1.2.1"),
-        digest: Digest([1; 32]),
+        digest: Sameness::Blake3([1; 32]),
         meta_digest: Digest([2; 32]),
         loose_crc: 7,
         meta_len: 300,

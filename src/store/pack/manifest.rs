@@ -7,7 +7,7 @@ use super::error::PackError;
 use super::frames::FramePlaces;
 use super::zip::{self, ZipEntry};
 use super::{DOCUMENT_MAX, MANIFEST_MAX, PIECE_MAX, VERSION};
-use model::{Digest, FacilityCode, Uid};
+use model::{Digest, FacilityCode, Sameness, Uid};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 
@@ -96,8 +96,8 @@ pub struct PackedInstance {
     pub meta_len: u32,
     /// SHA-256 of the Part 10 file.
     pub sha256: Digest,
-    /// SHA-256 of transfer syntax UID, one NUL and the data set: the digest made when it was received.
-    pub digest: Digest,
+    /// Of transfer syntax UID, one NUL and the data set: the digest made when it was received.
+    pub digest: Sameness,
     /// The parts the file is stored in, in order.
     pub pieces: Vec<Piece>,
     /// Where the frames lie in the file.
@@ -275,7 +275,7 @@ impl Manifest {
 
     /// Refuses what cannot be: no gap, no overlap, every length the sum of its parts.
     fn check(&self) -> Result<(), &'static str> {
-        if self.format != FORMAT || self.version != VERSION {
+        if self.format != FORMAT || !(1..=VERSION).contains(&self.version) {
             return Err("it is of another format");
         }
         let mut at = 0u64;

@@ -5,8 +5,8 @@ use super::manifest::{PackedInstance, Piece};
 use super::{WINDOW, crc32};
 use crate::ReadAt;
 use crate::coding::{CodingError, Decoder};
-use model::Digest;
 use model::checksum::crc32c;
+use model::{Digest, SamenessHasher};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read};
 use std::ops::Range;
@@ -44,7 +44,7 @@ struct Check {
     /// CRC-32 of the stored bytes so far.
     crc32: u32,
     /// Digest of the data set so far.
-    data_set: Sha256,
+    data_set: SamenessHasher,
     /// Bytes of the file that still come before the data set.
     before: usize,
 }
@@ -112,16 +112,14 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
     /// stored bytes.
     pub(super) fn check(mut self) -> Result<u32, PackError> {
         let PackedInstance { name, offset, transfer_syntax, meta_len, digest, .. } = self.instance;
-        // The digest of docs/adr/0003-digests.md.
-        let mut data_set = Sha256::new();
-        data_set.update(transfer_syntax.as_str());
-        data_set.update([0]);
+        // The digest of docs/adr/0003-digests.md, of the kind that was taken.
+        let data_set = SamenessHasher::new(digest.kind(), transfer_syntax);
         let before = usize::try_from(*meta_len).unwrap_or(usize::MAX);
         self.check = Some(Check { crc32: 0, data_set, before });
         while self.step()? {}
-        let (crc32, found) =
-            self.check.map(|check| (check.crc32, check.data_set.finalize().into())).unwrap_or_default();
-        if Digest(found) == *digest {
+        if let Some(Check { crc32, data_set, .. }) = self.check
+            && data_set.finish() == *digest
+        {
             return Ok(crc32);
         }
         Err(PackError::damaged(name, *offset, "its data set is not the one that was received"))

@@ -179,12 +179,11 @@ pub(super) fn parse_comment(tail: &[u8]) -> Result<Option<(u64, u64, u32)>, Pack
     let (Some(version), Some(offset), Some(len), Some(crc32c)) = (version, offset, len, crc32c) else {
         return Ok(None);
     };
-    if text.starts_with("khoanh pack ")
-        && let Ok(found) = u32::try_from(version)
-        && found > VERSION
-    {
-        return Err(PackError::Newer { found, known: VERSION });
+    let Ok(version) = u32::try_from(version) else { return Ok(None) };
+    if text.starts_with("khoanh pack ") && version > VERSION {
+        return Err(PackError::Newer { found: version, known: VERSION });
     }
     // Only the one form that is written is read.
-    Ok((comment(offset, len, crc32c) == text && tail.len() as u64 >= zip::END_LEN).then_some((offset, len, crc32c)))
+    let is_written = version > 0 && comment(version, offset, len, crc32c) == text && tail.len() as u64 >= zip::END_LEN;
+    Ok(is_written.then_some((offset, len, crc32c)))
 }

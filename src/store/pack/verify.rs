@@ -66,7 +66,7 @@ impl<S: ReadAt> Pack<S> {
             ZipEntry { name: MANIFEST_NAME.into(), data_at: offset, len: json_len, crc32: crc32::append(0, &json) };
         self.around(&last)?;
         let at = offset + last.len + zip::DESCRIPTOR_LEN;
-        let comment = comment(offset, last.len, crc32c);
+        let comment = comment(self.manifest().version, offset, last.len, crc32c);
         let entries: Vec<ZipEntry> = self.manifest().entries().chain([last]).collect();
         let expected = zip::directory(&entries, at, &comment);
         if at + expected.len() as u64 != self.source().len() {

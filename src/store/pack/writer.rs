@@ -8,9 +8,9 @@ use super::manifest::{
     DOCUMENT_NAME, Document, EntryCoding, MANIFEST_NAME, Manifest, PackAbout, PackedInstance, Piece,
 };
 use super::zip::{self, ZipEntry};
-use super::{DOCUMENT_MAX, MANIFEST_MAX, comment, crc32};
+use super::{DOCUMENT_MAX, MANIFEST_MAX, VERSION, comment, crc32};
 use crate::coding::{Coder, PixelLayout};
-use model::{Digest, Uid, checksum};
+use model::{Digest, Sameness, Uid, checksum};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read, Write};
 
@@ -32,8 +32,8 @@ pub struct InstanceIn {
     pub meta_len: u32,
     /// Length of the Part 10 file.
     pub file_len: u64,
-    /// SHA-256 of transfer syntax UID, one NUL and the data set.
-    pub digest: Digest,
+    /// Of transfer syntax UID, one NUL and the data set.
+    pub digest: Sameness,
     /// Where the frames lie in the file.
     pub frames: FramePlaces,
     /// What is known of native pixels; without it they are coded by zstd alone.
@@ -218,7 +218,7 @@ impl<W: Write> PackWriter<W> {
             return Err(too_long("the manifest is longer than a reader accepts; begin another part"));
         }
         let last = self.small(MANIFEST_NAME, &json)?;
-        let comment = comment(last.data_at, last.len, crc32c::crc32c(&json));
+        let comment = comment(VERSION, last.data_at, last.len, crc32c::crc32c(&json));
         let entries: Vec<ZipEntry> = self.manifest.entries().chain([last]).collect();
         let end = zip::directory(&entries, self.out.at, &comment);
         self.out.put(&end)?;

@@ -73,7 +73,7 @@ fn as_received(call: &Call) -> Result<bool, Problem> {
 fn etag<'a>(rows: impl IntoIterator<Item = &'a InstanceRow>, how: &str) -> String {
     let mut digest = Sha256::new();
     for row in rows {
-        digest.update(row.digest.0);
+        digest.update(row.digest.bytes());
         digest.update(row.meta_digest.0);
         if let Some(correction) = &row.correction {
             digest.update(correction.0.to_be_bytes());

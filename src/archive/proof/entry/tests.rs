@@ -9,7 +9,7 @@ use model::retention::plan::{PlanHead, PlanId};
 use model::retention::record::{PlanApproval, RejectReason, Tombstone};
 use model::retention::rules::{RuleId, RuleVersion};
 use model::retention::subject::{LinkedRecord, PatientRef, Person, StudyRef, StudyVersion, TierBytes};
-use model::{Attributes, Date, Layout, Outcome, Via, pack::ColdCopy};
+use model::{Attributes, Date, Layout, Outcome, Sameness, Via, pack::ColdCopy};
 use std::collections::BTreeMap;
 
 /// Stands wherever a fact may hold what must not leave the archive.
@@ -58,7 +58,7 @@ fn instance() -> InstanceHead {
         study: uid(STUDY),
         series: uid(SERIES),
         transfer_syntax: uid("1.2.840.10008.1.2.1"),
-        digest: Digest([1; 32]),
+        digest: Sameness::Sha256([1; 32]),
         meta_digest: Digest([2; 32]),
         loose_crc: 0,
         meta_len: 338,
@@ -252,6 +252,9 @@ fn entries_keep_their_form() {
              \"facility\":\"56001\",\"instance\":\"{name}\",\"meta\":\"{two}\",\"record\":5,\"seq\":12}}"
         )
     );
+    let newer = InstanceHead { digest: Sameness::Blake3([1; 32]), ..instance() };
+    let newer = entry_of(5, &Fact::Instance(Box::new(newer))).expect("entry");
+    assert_eq!(newer, stored.replace(&format!("\"{one}\""), &format!("\"blake3:{one}\"")));
     let seal = tombstone().seal();
     let destroyed = entry_of(6, &Fact::Retention(Box::new(RetentionFact::StudyDestroyed(Box::new(tombstone())))));
     let expected =

@@ -10,7 +10,8 @@ use model::pack::{ColdCopy, PackFact, Packed};
 use model::query::{Condition, Query, Test};
 use model::{
     AeTitle, AttrKey, Attributes, Destination, Difference, Digest, Facility, FacilityCode, Fact, Flag, Frames, Home,
-    InstanceHead, Layout, Level, Lsn, Outcome, PackId, PixelSpan, Place, Source, Span, Uid, Via,
+    InstanceHead, Layout, Level, Lsn, Outcome, PackId, PixelSpan, Place, Sameness, SamenessKind, Source, Span, Uid,
+    Via,
 };
 use std::collections::HashMap;
 
@@ -38,7 +39,7 @@ const CLASSES: [&str; 3] = ["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.
 const SYNTAXES: [&str; 2] = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.70"];
 
 /// A copy under a SOP Instance UID: its digest, its number and its series.
-type Copied = (Digest, u16, SeriesKey);
+type Copied = (Sameness, u16, SeriesKey);
 
 /// What happened so far and what can happen next.
 pub(crate) struct World {
@@ -266,7 +267,8 @@ impl World {
         let series = Self::uid(format!("1.3.{}.{}", number / 2 * 2, self.rng.u32(1..=3)));
         let sop_instance = Self::uid(format!("1.4.{}", number * 30 - self.rng.u32(..30)));
         let patient_id = format!("P{}", number / 3 * 10 + u32::from(self.one_in(15)));
-        let digest = Digest([self.rng.u8(..3); 32]);
+        let byte = self.rng.u8(..3);
+        let digest = Sameness::new(SamenessKind::ALL[usize::from(byte % 2)], [byte; 32]);
         let copies = self.copies.entry((facility, sop_instance.clone())).or_default();
         if copies.iter().any(|(known, ..)| *known == digest) {
             return None;

@@ -1,7 +1,8 @@
 //! Damage: every flipped bit is found, nothing refused leaves, and a hostile pack costs bounded memory and no panic.
 
 use super::scenario::{Counting, Made, any, open, packed};
-use crate::pack::{Manifest, Pack, PackError, comment, zip};
+use crate::pack::{Manifest, Pack, PackError, VERSION, comment, crc32, zip};
+use model::{Sameness, SamenessKind};
 use std::io::Read;
 
 const SEED: u64 = 0xF11B;
@@ -102,10 +103,37 @@ fn a_pack_that_was_cut_or_grew_is_refused() {
 fn a_pack_of_a_newer_program_says_so() {
     let (_, mut bytes) = packed(&[]);
     let at = bytes.len() - 73 + 12;
-    assert_eq!(bytes[at], b'1');
-    bytes[at] = b'2';
-    let error = Pack::open(Counting::new(bytes)).expect_err("newer");
-    assert!(matches!(error, PackError::Newer { found: 2, known: 1 }), "{error}");
+    assert_eq!(bytes[at], b'2');
+    bytes[at] = b'3';
+    let error = Pack::open(Counting::new(bytes.clone())).expect_err("newer");
+    assert!(matches!(error, PackError::Newer { found: 3, known: 2 }), "{error}");
+    bytes[at] = b'0';
+    assert!(matches!(Pack::open(Counting::new(bytes)), Err(PackError::Damaged { .. })), "there was no version 0");
+}
+
+#[test]
+fn a_pack_of_version_1_is_read_and_checked_for_ever() {
+    let mut random = fastrand::Rng::with_seed(SEED + 5);
+    let instances: Vec<Made> = (0..4).map(|number| any(&mut random, number * 2)).collect();
+    assert!(instances.iter().all(|made| made.about.digest.kind() == SamenessKind::Sha256));
+    let (summary, bytes) = packed(&instances);
+    let at = summary.manifest.manifest_at().expect("a place");
+    let json = serde_json::to_string(&summary.manifest).expect("JSON").replacen("\"version\":2", "\"version\":1", 1);
+    let mut older = bytes[..usize::try_from(at).expect("small")].to_vec();
+    older.extend_from_slice(json.as_bytes());
+    let crc32 = crc32::append(0, json.as_bytes());
+    let last = zip::ZipEntry { name: "manifest.json".into(), data_at: at, len: json.len() as u64, crc32 };
+    older.extend_from_slice(&zip::descriptor(&last));
+    let said = comment(1, at, json.len() as u64, crc32c::crc32c(json.as_bytes()));
+    let entries: Vec<zip::ZipEntry> = summary.manifest.entries().chain([last]).collect();
+    let end = zip::directory(&entries, older.len() as u64, &said);
+    older.extend_from_slice(&end);
+    let pack = Pack::open(Counting::new(older)).expect("opens");
+    pack.verify().expect("whole");
+    read_all(&pack, &instances).expect("reads");
+    // As the index keeps it.
+    let kept = pack.manifest().to_kept().expect("kept");
+    assert_eq!(Manifest::of_kept(&kept).expect("read").instances().len(), 4);
 }
 
 #[test]
@@ -123,14 +151,21 @@ fn a_digest_of_other_bytes_is_noticed_where_pieces_are_right() {
     let last = pack.instance(0).expect("there").pieces.last().map_or(0, |piece| piece.raw);
     assert!(back.len() as u64 + last <= instances[0].file.len() as u64, "the last piece stays");
     assert!(pack.verify().is_err());
-    let received = summary.manifest.instances()[0].digest.to_string();
-    let other: Manifest = serde_json::from_str(&json.replace(&received, &"0".repeat(64))).expect("a manifest");
-    let pack = Pack::with(Counting::new(bytes), std::sync::Arc::new(other));
-    let error = pack.verify().expect_err("another data set");
-    assert!(error.to_string().contains("not the one that was received"), "{error}");
+    for (slot, kind) in SamenessKind::ALL.into_iter().enumerate() {
+        let received = summary.manifest.instances()[slot].digest;
+        assert_eq!(received.kind(), kind);
+        // Other bytes, and the same bytes said to be of the other kind.
+        for wrong in [Sameness::new(kind, [0; 32]), Sameness::new(SamenessKind::ALL[1 - slot], *received.bytes())] {
+            let text = json.replace(&format!("\"{received}\""), &format!("\"{wrong}\""));
+            let other: Manifest = serde_json::from_str(&text).expect("a manifest");
+            let pack = Pack::with(Counting::new(bytes.clone()), std::sync::Arc::new(other));
+            let error = pack.verify().expect_err("another data set");
+            assert!(error.to_string().contains("not the one that was received"), "{error}");
+        }
+    }
     let json = json.replace("Nguyễn Văn A", "Nguyễn Văn B");
     let other: Manifest = serde_json::from_str(&json).expect("a manifest");
-    let pack = Pack::with(pack.source(), std::sync::Arc::new(other));
+    let pack = Pack::with(Counting::new(bytes), std::sync::Arc::new(other));
     let error = pack.verify().expect_err("not the manifest of the pack");
     assert!(error.to_string().contains("not the one that is known"), "{error}");
 }
@@ -139,7 +174,7 @@ fn a_digest_of_other_bytes_is_noticed_where_pieces_are_right() {
 fn with_manifest(bytes: &[u8], at: u64, json: &[u8]) -> Vec<u8> {
     let mut made = bytes[..usize::try_from(at).expect("small")].to_vec();
     made.extend_from_slice(json);
-    let said = comment(at, json.len() as u64, crc32c::crc32c(json));
+    let said = comment(VERSION, at, json.len() as u64, crc32c::crc32c(json));
     made.extend_from_slice(&zip::directory(&[], made.len() as u64, &said));
     made
 }
@@ -152,9 +187,9 @@ fn a_hostile_manifest_is_an_error_or_harmless() {
     let json = serde_json::to_string(&summary.manifest).expect("JSON");
     let at = summary.manifest.manifest_at().expect("a place");
     open(with_manifest(&bytes, at, json.as_bytes()));
-    let newer = json.replacen("\"version\":1", "\"version\":2", 1);
+    let newer = json.replacen("\"version\":2", "\"version\":3", 1);
     let error = Pack::open(Counting::new(with_manifest(&bytes, at, newer.as_bytes()))).expect_err("newer");
-    assert!(matches!(error, PackError::Newer { found: 2, known: 1 }), "{error}");
+    assert!(matches!(error, PackError::Newer { found: 3, known: 2 }), "{error}");
     let numbers: Vec<&str> = json.split(|c: char| !c.is_ascii_digit()).filter(|text| !text.is_empty()).collect();
     let huge = ["0", "1", "18446744073709551615", "9223372036854775807", "4294967296", "-1", "67108864", "1e99"];
     let mut refused = 0;

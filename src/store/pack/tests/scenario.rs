@@ -3,8 +3,7 @@
 use crate::coding::PixelLayout;
 use crate::pack::{FramePlaces, InstanceIn, Pack, PackAbout, PackSummary, PackWriter};
 use crate::read_at::ReadAt;
-use model::{Digest, FacilityCode, Span, Uid};
-use sha2::{Digest as _, Sha256};
+use model::{FacilityCode, Sameness, SamenessHasher, SamenessKind, Span, Uid};
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,15 +25,13 @@ pub(super) fn about() -> PackAbout {
     PackAbout { facility: FacilityCode::DEMO, study: uid("1.2.3"), series: uid("1.2.3.4"), part: 1 }
 }
 
-fn digest(meta_len: usize, file: &[u8]) -> Digest {
-    let mut hash = Sha256::new();
-    hash.update(SYNTAX);
-    hash.update([0]);
+fn digest(kind: SamenessKind, meta_len: usize, file: &[u8]) -> Sameness {
+    let mut hash = SamenessHasher::new(kind, &uid(SYNTAX));
     hash.update(&file[meta_len..]);
-    Digest(hash.finalize().into())
+    hash.finish()
 }
 
-/// A file of text, pixels and more text, with frames as said.
+/// A file of text, pixels and more text, with frames as said. Every second one came in under an earlier version.
 pub(super) fn made(number: usize, file: Vec<u8>, frames: FramePlaces, pixel: Option<PixelLayout>) -> Made {
     let meta_len = file.len().min(300);
     let about = InstanceIn {
@@ -43,7 +40,7 @@ pub(super) fn made(number: usize, file: Vec<u8>, frames: FramePlaces, pixel: Opt
         transfer_syntax: uid(SYNTAX),
         meta_len: u32::try_from(meta_len).expect("small"),
         file_len: file.len() as u64,
-        digest: digest(meta_len, &file),
+        digest: digest(SamenessKind::ALL[number % 2], meta_len, &file),
         frames,
         pixel,
         codestreams: false,

@@ -48,6 +48,24 @@ fn a_large_body_survives_power_loss_and_is_checked_chunk_by_chunk() {
 }
 
 #[test]
+fn a_finished_body_is_read_before_any_record_names_it() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk).expect("open");
+    for len in [1, 65_536, 1 << 20, (2 << 20) + 70_001] {
+        let body = bytes(&mut random, len);
+        let blob = large(&journal, &body);
+        let mut read = Vec::new();
+        blob.read(&mut |piece| read.extend_from_slice(piece)).expect("read");
+        assert!(read == body, "{len} bytes");
+        let path = blobs(&disk).remove(0);
+        disk.damage(&path, |bytes| bytes[len - 1] ^= 1);
+        let broken = blob.read(&mut |_| {});
+        assert!(matches!(&broken, Err(StoreError::Corrupt { file, .. }) if *file == path), "{broken:?}");
+    }
+}
+
+#[test]
 fn a_body_without_a_record_goes_with_its_writer() {
     let disk = SimDisk::new();
     let (journal, _) = open(&disk).expect("open");
