@@ -7,7 +7,9 @@
 
 use crate::error::OpenError;
 use crate::options::Options;
-use model::{Fact, InstanceHead, Lsn};
+use model::pack::PackFact;
+use model::{FacilityCode, Fact, InstanceHead, Lsn, Uid};
+use serde::Deserialize;
 use std::sync::Arc;
 use store::journal::Image;
 use store::{Alarm, Body, Journal, JournalOptions, RealDisk, Record, Replayed};
@@ -93,20 +95,127 @@ impl Facts {
     }
 }
 
-/// How the head of an instance's record begins.
+/// How the head of an instance's record begins, ...
 const INSTANCE: &[u8] = b"{\"fact\":\"instance\",";
+/// ... those of other facts of which there are many, ...
+const PACKED: &[u8] = b"{\"fact\":\"pack\",\"event\":\"packed\",";
+const QUIET: &[u8] = b"{\"fact\":\"series-quiet\",";
+const COMPLETE: &[u8] = b"{\"fact\":\"study-complete\",";
+/// ... and that of one copied forward.
+const FORWARDED: &[u8] = b"{\"fact\":\"forwarded\",\"lsn\":";
 
 /// Whether a record is that of an instance, told by how its head begins.
 pub(crate) fn is_instance(head: &[u8]) -> bool {
     head.starts_with(INSTANCE)
 }
 
+/// What tells where an instance belongs.
+#[derive(Deserialize)]
+pub(crate) struct Glance {
+    pub(crate) seq: u64,
+    pub(crate) facility: FacilityCode,
+    pub(crate) study: Uid,
+}
+
+impl From<InstanceHead> for Glance {
+    fn from(head: InstanceHead) -> Self {
+        Self { seq: head.seq, facility: head.facility, study: head.study }
+    }
+}
+
+/// Reads of the record of an instance only where it belongs, which costs a part of [`parse`].
+pub(crate) fn glance(lsn: Lsn, head: &[u8]) -> Result<Glance, OpenError> {
+    serde_json::from_slice(head).map_err(|error| OpenError::Fact { lsn, what: error.to_string() })
+}
+
 /// Reads the fact of a record.
 pub(crate) fn parse(lsn: Lsn, head: &[u8]) -> Result<Fact, OpenError> {
+    let quickly = match forwarded(head) {
+        Some((lsn, was)) => frequent(was).map(|was| Fact::Forwarded { lsn, was: Box::new(was) }),
+        None => frequent(head),
+    };
     let unread = |error: serde_json::Error| OpenError::Fact { lsn, what: error.to_string() };
+    quickly.map_or_else(|| serde_json::from_slice(head).map_err(unread), Ok)
+}
+
+/// Facts of which there are many. Read as what they are, without looking for the tag among all fields, they cost a
+/// third. None for any other, or one that is not written as they are here.
+fn frequent(head: &[u8]) -> Option<Fact> {
     if is_instance(head) {
-        // Most records are instances. Read as what they are, without looking for the tag, they cost a third.
-        return Ok(Fact::Instance(Box::new(serde_json::from_slice::<InstanceHead>(head).map_err(unread)?)));
+        return serde_json::from_slice(head).ok().map(|head| Fact::Instance(Box::new(head)));
     }
-    serde_json::from_slice(head).map_err(unread)
+    if head.starts_with(PACKED) {
+        return serde_json::from_slice(head).ok().map(|packed| Fact::Pack(Box::new(PackFact::Packed(packed))));
+    }
+    if head.starts_with(QUIET) {
+        let Quiet { facility, study, patient, series, through, at } = serde_json::from_slice(head).ok()?;
+        return Some(Fact::SeriesQuiet { facility, study, patient, series, through, at });
+    }
+    if head.starts_with(COMPLETE) {
+        let Complete { facility, study, patient, through, at } = serde_json::from_slice(head).ok()?;
+        return Some(Fact::StudyComplete { facility, study, patient, through, at });
+    }
+    None
+}
+
+/// The fields of [`Fact::SeriesQuiet`].
+#[derive(Deserialize)]
+struct Quiet {
+    facility: FacilityCode,
+    study: Uid,
+    patient: u16,
+    series: Uid,
+    through: u64,
+    at: u64,
+}
+
+/// The fields of [`Fact::StudyComplete`].
+#[derive(Deserialize)]
+struct Complete {
+    facility: FacilityCode,
+    study: Uid,
+    patient: u16,
+    through: u64,
+    at: u64,
+}
+
+/// The number of a fact that was copied forward, and the fact.
+fn forwarded(head: &[u8]) -> Option<(Lsn, &[u8])> {
+    let rest = head.strip_prefix(FORWARDED)?;
+    let (number, rest) = rest.split_at_checked(rest.iter().take_while(|byte| byte.is_ascii_digit()).count())?;
+    let was = rest.strip_prefix(b",\"was\":")?.strip_suffix(b"}")?;
+    Some((std::str::from_utf8(number).ok()?.parse().ok()?, was))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frequent_facts_are_read_as_any_other() {
+        let id = r#""facility":"DEMO0","study":"1.2","patient":1,"series":"1.3""#;
+        let sums = format!(r#""sha256":"{}","raw":9,"seqs":[4,2],"at":7"#, "a".repeat(64));
+        let packed = format!(r#""event":"packed","pack":"{}",{id},"part":1,"len":8,{sums}"#, "0".repeat(32));
+        let facts = [
+            format!(r#"{{"fact":"series-quiet",{id},"through":5,"at":6}}"#),
+            r#"{"fact":"study-complete","facility":"DEMO0","study":"1.2","patient":0,"through":5,"at":6}"#.to_owned(),
+            format!(r#"{{"fact":"pack",{packed}}}"#),
+        ];
+        for text in facts {
+            let fact: Fact = serde_json::from_str(&text).expect("a fact");
+            assert_eq!(frequent(text.as_bytes()), Some(fact.clone()), "{text}");
+            assert_eq!(serde_json::to_string(&fact).expect("text"), text, "it is no longer written so");
+            assert_eq!(parse(1, text.as_bytes()).expect("read"), fact);
+            let kept = Fact::Forwarded { lsn: 12, was: Box::new(fact) };
+            let text = serde_json::to_string(&kept).expect("text");
+            assert!(forwarded(text.as_bytes()).is_some_and(|(lsn, was)| lsn == 12 && frequent(was).is_some()));
+            assert_eq!(parse(1, text.as_bytes()).expect("read"), kept);
+            // As somebody else might write it, with something that a later version knows.
+            let other = text.replacen("\"was\":{", "\"was\": {", 1).replace("}}", "},\"new\":{}}");
+            assert_eq!(parse(1, other.as_bytes()).expect("read"), kept, "{other}");
+            let other = text.replace("}}", "},\"new\":{}}");
+            assert_eq!(parse(1, other.as_bytes()).expect("read"), kept, "{other}");
+            assert!(parse(1, text.replace("1.2", "1..2").as_bytes()).is_err());
+        }
+    }
 }

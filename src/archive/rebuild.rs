@@ -6,11 +6,12 @@
 //! packs altogether go to the index whole; the instances of the others are applied in the order they came in.
 
 mod heads;
+mod later;
 mod spooled;
 mod survey;
 
 use crate::error::OpenError;
-use crate::facts::{Facts, is_instance, parse};
+use crate::facts::{Facts, Glance, glance, is_instance, parse};
 use crate::open::{index_path, open_index, open_journal};
 use crate::options::Options;
 use crate::packs::Packs;
@@ -18,7 +19,6 @@ use crate::spool::Spool;
 use crate::tier::{FarCloud, KeyRing, Tiers};
 use heads::Open;
 use index::{Entry, Index, Whole};
-use model::pack::PackFact;
 use model::{Digest, Fact, Home, Lsn};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
@@ -153,20 +153,6 @@ pub(crate) struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// Every fact that is no instance, in the order it became true.
-    fn each_fact(&self, each: &mut dyn FnMut(Lsn, Fact) -> Result<(), OpenError>) -> Result<(), OpenError> {
-        self.facts.replay(&mut |lsn, fact| each(lsn, self.keys.opened(lsn, fact)?.own(lsn).1))?;
-        self.journal.replay(1, &mut |replayed: Replayed<'_>| {
-            if is_instance(replayed.head) {
-                return Ok(());
-            }
-            match self.keys.opened(replayed.lsn, parse(replayed.lsn, replayed.head)?)?.own(replayed.lsn) {
-                (_, Fact::Instance(_)) => Ok(()),
-                (lsn, fact) => each(lsn, fact),
-            }
-        })
-    }
-
     /// Builds an index from nothing.
     pub(crate) fn build(
         &self,
@@ -178,7 +164,7 @@ impl Sources<'_> {
         let mut survey = Survey::of(self, index, folder)?;
         survey.take_catalogues(self)?;
         let blobs = std::mem::take(&mut survey.blobs);
-        let (studies, open) = survey.packs(index, folder)?;
+        let (studies, open, later) = survey.packs(index)?;
         let mut open = Open { studies: open, ..Open::default() };
         let mut spool = Spool::new(&folder.join("instances")).map_err(|error| sorting(&error))?;
         let mut batch = Batch::new(index, progress);
@@ -187,9 +173,12 @@ impl Sources<'_> {
             self.spool_journal(&open, &mut spool)?;
             apply_spooled(spool, &mut batch)?;
         }
-        self.each_fact(&mut |lsn, fact| match open.takes(&fact) {
-            true => batch.push(Entry { lsn, fact, home: None }, 256),
-            false => {
+        later.drain(&open, &mut |fact| match fact {
+            Some((lsn, fact)) => {
+                let (lsn, fact) = self.keys.opened(lsn, fact)?.own(lsn);
+                batch.push(Entry { lsn, fact, home: None }, 256)
+            }
+            None => {
                 batch.met.facts += 1;
                 Ok(())
             }
@@ -204,6 +193,11 @@ impl Sources<'_> {
     /// The instances of the journal, of studies that do not lie in packs altogether.
     fn spool_journal(&self, open: &Open, spool: &mut Spool) -> Result<(), OpenError> {
         self.journal.replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
+            let is_open = |of: Glance| open.studies.contains(&study_number(of.facility, &of.study));
+            // Most lie in packs by now.
+            if is_instance(replayed.head) && !is_open(glance(replayed.lsn, replayed.head)?) {
+                return Ok(());
+            }
             let (_, Fact::Instance(head)) = parse(replayed.lsn, replayed.head)?.own(0) else { return Ok(()) };
             if !open.studies.contains(&study_number(head.facility, &head.study)) {
                 return Ok(());
@@ -212,17 +206,6 @@ impl Sources<'_> {
             let item = spooled::write(&Home::Journal(replayed.place), &json)?;
             spool.push(head.seq, item).map_err(|error| sorting(&error))
         })
-    }
-}
-
-impl Open {
-    /// Whether a fact is applied: those about packs of whole studies are in the index already.
-    fn takes(&self, fact: &Fact) -> bool {
-        let Fact::Pack(fact) = fact else { return true };
-        match fact.as_ref() {
-            PackFact::Packed(packed) => self.studies.contains(&study_number(packed.facility, &packed.study)),
-            fact => self.packs.contains(&fact.pack()),
-        }
     }
 }
 

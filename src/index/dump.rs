@@ -25,11 +25,13 @@ fn put_instance(out: &mut Encoder, row: &InstanceRow) {
 /// Writes the records of a dump.
 pub(crate) struct Writer<'a> {
     out: &'a mut dyn FnMut(&[u8]),
+    /// The row in hand.
+    row: Encoder,
 }
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(out: &'a mut dyn FnMut(&[u8])) -> Self {
-        Self { out }
+        Self { out, row: Encoder::with_capacity(4 << 10) }
     }
 
     pub(crate) fn facility(&mut self, facility: &Facility) {
@@ -49,38 +51,34 @@ impl<'a> Writer<'a> {
     }
 
     pub(crate) fn study(&mut self, row: &StudyRow) {
-        let mut out = Encoder::default();
-        encode::put_study(&mut out, row);
-        self.record(b's', &out.bytes);
+        self.encoded(b's', |out| encode::put_study(out, row));
     }
 
     pub(crate) fn series(&mut self, row: &SeriesRow) {
-        let mut out = Encoder::default();
-        encode::put_series(&mut out, row);
-        self.record(b'e', &out.bytes);
+        self.encoded(b'e', |out| encode::put_series(out, row));
     }
 
     pub(crate) fn instance(&mut self, row: &InstanceRow, layout: &Layout) {
-        let mut out = Encoder::default();
-        put_instance(&mut out, row);
-        encode::put_layout(&mut out, layout);
-        self.record(b'i', &out.bytes);
+        self.encoded(b'i', |out| {
+            put_instance(out, row);
+            encode::put_layout(out, layout);
+        });
     }
 
     pub(crate) fn conflict(&mut self, row: &InstanceRow, layout: &Layout) {
-        let mut out = Encoder::default();
-        encode::put_study_key(&mut out, &row.key.study);
-        out.uid(&row.key.series);
-        put_instance(&mut out, row);
-        encode::put_layout(&mut out, layout);
-        self.record(b'c', &out.bytes);
+        self.encoded(b'c', |out| {
+            encode::put_study_key(out, &row.key.study);
+            out.uid(&row.key.series);
+            put_instance(out, row);
+            encode::put_layout(out, layout);
+        });
     }
 
     pub(crate) fn pack(&mut self, row: &PackRow) {
-        let mut out = Encoder::default();
-        out.raw(row.pack.as_bytes());
-        encode::put_pack(&mut out, row);
-        self.record(b'p', &out.bytes);
+        self.encoded(b'p', |out| {
+            out.raw(row.pack.as_bytes());
+            encode::put_pack(out, row);
+        });
     }
 
     pub(crate) fn retention(&mut self, lsn: Lsn, fact: &RetentionFact) -> Result<(), IndexError> {
@@ -90,6 +88,14 @@ impl<'a> Writer<'a> {
         out.raw(&serde_json::to_vec(fact).map_err(unfit)?);
         self.record(b'r', &out.bytes);
         Ok(())
+    }
+
+    fn encoded(&mut self, kind: u8, put: impl FnOnce(&mut Encoder)) {
+        let mut row = std::mem::take(&mut self.row);
+        row.bytes.clear();
+        put(&mut row);
+        self.record(kind, &row.bytes);
+        self.row = row;
     }
 
     fn record(&mut self, kind: u8, row: &[u8]) {

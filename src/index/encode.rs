@@ -86,8 +86,12 @@ fn version_to(newest: u8, row: &mut Decoder<'_>) -> Result<u8, IndexError> {
 /// Number of attributes, then for each: number (length × 2, + 1 when nested), the sequence's tag when nested
 /// (4 bytes, big endian), the tag (4 bytes, big endian), the value.
 fn put_attributes(out: &mut Encoder, attributes: &Attributes) {
-    out.length(attributes.len());
-    for (key, value) in attributes {
+    put_values(out, attributes.len(), attributes.iter());
+}
+
+fn put_values<'a>(out: &mut Encoder, count: usize, values: impl Iterator<Item = (&'a AttrKey, &'a String)>) {
+    out.length(count);
+    for (key, value) in values {
         out.length(value.len() << 1 | usize::from(key.sequence != 0));
         if key.sequence != 0 {
             out.raw(&key.sequence.to_be_bytes());
@@ -98,16 +102,21 @@ fn put_attributes(out: &mut Encoder, attributes: &Attributes) {
 }
 
 fn attributes(row: &mut Decoder<'_>) -> Result<Attributes, IndexError> {
-    let count = row.number()?;
     let mut attributes = Attributes::new();
-    for _ in 0..count {
+    take_attributes(row, &mut attributes)?;
+    Ok(attributes)
+}
+
+/// Reads attributes into those that are there.
+fn take_attributes(row: &mut Decoder<'_>, attributes: &mut Attributes) -> Result<(), IndexError> {
+    for _ in 0..row.number()? {
         let header: usize = row.narrow()?;
         let sequence = if header & 1 == 1 { u32::from_be_bytes(row.array()?) } else { 0 };
         let key = AttrKey::nested(sequence, u32::from_be_bytes(row.array()?));
         let text = std::str::from_utf8(row.raw(header >> 1)?).map_err(|_| row.damaged("a value is not UTF-8"))?;
         attributes.insert(key, text.to_owned());
     }
-    Ok(attributes)
+    Ok(())
 }
 
 /// Facility (5 bytes), Study Instance UID, number of the patient.

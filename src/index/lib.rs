@@ -83,8 +83,9 @@ pub trait Index: Send + Sync {
     /// follow them.
     fn apply(&self, batch: &[Entry]) -> Result<(), IndexError>;
 
-    /// Applies what a rebuild found of studies of which this index has nothing yet: atomically, and as if every instance
-    /// and then every fact about the packs had been applied. The journal position rises to `through`, if that is higher.
+    /// Applies what a rebuild found of studies of which this index has nothing yet, nor anything under the SOP Instance
+    /// UIDs in them: atomically, and as if every instance, then every fact about the packs and then the others had been
+    /// applied. The journal position rises to `through`, if that is higher.
     fn load(&self, wholes: &[Whole], through: Lsn) -> Result<(), IndexError>;
 
     /// Number of the last record applied, in memory or on disk; 0 when there is none.

@@ -5,6 +5,7 @@
 //! Attributes that are counted or derived (numbers of related objects, modalities in study) are in the
 //! table with [`Kept::Derived`]: they are answered but never extracted.
 
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,12 +44,18 @@ impl AttrKey {
 
     /// Parses `GGGGEEEE` or `GGGGEEEE.GGGGEEEE`.
     pub fn parse(text: &str) -> Option<Self> {
-        let tag = |t: &str| (t.len() == 8).then(|| u32::from_str_radix(t, 16).ok()).flatten();
-        match text.split_once('.') {
-            Some((sequence, inner)) => Some(Self::nested(tag(sequence)?, tag(inner)?)),
-            None => tag(text).map(Self::root),
+        let (first, rest) = text.as_bytes().split_first_chunk::<8>()?;
+        match rest.split_first() {
+            None => parse_tag(first).map(Self::root),
+            Some((b'.', inner)) => Some(Self::nested(parse_tag(first)?, parse_tag(inner.try_into().ok()?)?)),
+            Some(_) => None,
         }
     }
+}
+
+/// Reads a tag from its hexadecimal digits.
+fn parse_tag(digits: &[u8; 8]) -> Option<u32> {
+    digits.iter().try_fold(0, |tag, digit| Some(tag << 4 | char::from(*digit).to_digit(16)?))
 }
 
 impl fmt::Display for AttrKey {
@@ -83,6 +90,33 @@ impl<'de> Deserialize<'de> for AttrKey {
 /// An attribute present without a value is an empty string; an absent one has no entry.
 /// Person names keep their component groups joined by `=`.
 pub type Attributes = BTreeMap<AttrKey, String>;
+
+/// Most instances have no more attributes than this.
+const ATTRIBUTES_MOSTLY: usize = 64;
+
+/// Reads attributes. They are written in order, and a map is made of many that are in order at less cost than of one
+/// after the other.
+pub(crate) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Attributes, D::Error> {
+    struct Values;
+
+    impl<'de> Visitor<'de> for Values {
+        type Value = Attributes;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("attributes by their keys")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Attributes, A::Error> {
+            let mut values = Vec::with_capacity(ATTRIBUTES_MOSTLY);
+            while let Some(value) = map.next_entry()? {
+                values.push(value);
+            }
+            Ok(values.into_iter().collect())
+        }
+    }
+
+    deserializer.deserialize_map(Values)
+}
 
 /// How a key of a query matches (PS3.4 C.2.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

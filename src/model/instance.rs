@@ -247,6 +247,7 @@ pub struct InstanceHead {
     /// Length of the stored Part 10 file.
     pub file_len: u64,
     /// Attributes for finding.
+    #[serde(deserialize_with = "crate::attribute::read")]
     pub attributes: Attributes,
     /// Places.
     pub layout: Layout,

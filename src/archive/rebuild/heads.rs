@@ -4,14 +4,15 @@
 //! in the order they came in with those of the journal.
 //! Deliberately not here: which studies those are ([`super::survey`]).
 
-use super::survey::{Known, study_number};
+use super::survey::{Known, Part, study_number};
 use super::{Batch, Drained, Sources, sorting, spooled};
 use crate::error::OpenError;
 use crate::spool::Spool;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use index::{PackRow, Whole};
-use model::{Home, InstanceHead, PackId};
+use model::{Fact, Home, InstanceHead, PackId};
 use serde::Deserialize;
+use serde::de::Error as _;
 use std::collections::HashSet;
 use store::pack::Manifest;
 
@@ -19,6 +20,12 @@ use store::pack::Manifest;
 const READERS_MAX: usize = 4;
 /// ... and where they may have to be fetched.
 const FAR_READERS: usize = 16;
+/// Studies gathered ahead of each thread, with their manifests where catalogues told them ...
+const JOBS_TOLD: usize = 2;
+/// ... and without.
+const JOBS: usize = 16;
+/// Instances that one thread gives away at once: enough that the others go on while the index takes some.
+const BUNDLE: usize = 500;
 /// Instances put into the index at once.
 const LOAD: usize = 2_000;
 /// Instances of a study that are in memory at once.
@@ -37,6 +44,7 @@ pub(super) struct Open {
 struct Job {
     study: u64,
     packs: Vec<Known>,
+    facts: Vec<Fact>,
     /// Whether they are a whole study.
     whole: bool,
 }
@@ -45,6 +53,15 @@ struct Job {
 enum Made {
     Whole(Whole),
     Open { study: u64, packs: Vec<PackId>, items: Vec<(u64, Vec<u8>)> },
+}
+
+impl Made {
+    fn instances(&self) -> usize {
+        match self {
+            Self::Whole(whole) => whole.instances.len(),
+            Self::Open { items, .. } => items.len(),
+        }
+    }
 }
 
 /// What a rebuild needs of a manifest.
@@ -68,35 +85,33 @@ pub(super) fn read(
     batch: &mut Batch<'_>,
 ) -> Result<u64, OpenError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX);
-    let threads = if sources.packs.has_far() { FAR_READERS } else { threads };
+    let (threads, ahead) = if sources.packs.has_far() { (FAR_READERS, JOBS_TOLD) } else { (threads, JOBS) };
     let known = open.studies.clone();
     std::thread::scope(|scope| {
-        let (to_readers, jobs) = bounded(threads * 2);
+        let (to_readers, jobs) = bounded(threads * ahead);
         let (to_index, made) = bounded(threads * 2);
         let producer = scope.spawn(move || produce(studies, &known, &to_readers));
         for _ in 0..threads {
             let (jobs, to_index): (Receiver<Job>, Sender<_>) = (jobs.clone(), to_index.clone());
             scope.spawn(move || {
-                for job in jobs {
-                    let made = sources.make(job);
-                    let failed = made.is_err();
-                    if to_index.send(made).is_err() || failed {
-                        return;
-                    }
+                if let Err(error) = sources.make_all(&jobs, &to_index) {
+                    let _ = to_index.send(Err(error));
                 }
             });
         }
         drop((jobs, to_index));
         let mut load = Load { batch, wholes: Vec::new(), instances: 0, packs: 0 };
-        for made in made {
-            match made? {
-                Made::Whole(whole) => load.take(whole)?,
-                Made::Open { study, packs, items } => {
-                    load.packs += u64::try_from(packs.len()).unwrap_or(0);
-                    open.studies.insert(study);
-                    open.packs.extend(packs);
-                    for (seq, item) in items {
-                        spool.push(seq, item).map_err(|error| sorting(&error))?;
+        for bundle in made {
+            for made in bundle? {
+                match made {
+                    Made::Whole(whole) => load.take(whole)?,
+                    Made::Open { study, packs, items } => {
+                        load.packs += u64::try_from(packs.len()).unwrap_or(0);
+                        open.studies.insert(study);
+                        open.packs.extend(packs);
+                        for (seq, item) in items {
+                            spool.push(seq, item).map_err(|error| sorting(&error))?;
+                        }
                     }
                 }
             }
@@ -131,42 +146,74 @@ impl Load<'_, '_> {
     }
 }
 
-/// Gathers the packs of each study.
+/// Gathers what belongs to each study.
 fn produce(studies: Spool, open: &HashSet<u64>, jobs: &Sender<Job>) -> Result<(), OpenError> {
     // When nobody takes them any more, another error is on its way already.
     let gone = || sorting(&"nobody reads the packs");
-    let send = |study: u64, packs: Vec<Known>| {
+    let send = |study: u64, packs: Vec<Known>, facts: Vec<Fact>| {
         let instances: usize = packs.iter().map(Known::instances).sum();
-        if open.contains(&study) || instances > WHOLE_MAX {
-            return packs
-                .into_iter()
-                .try_for_each(|pack| jobs.send(Job { study, packs: vec![pack], whole: false }).map_err(|_| gone()));
+        // Facts alone are about a study of which nothing lies in packs: it is open, or there is nothing of it.
+        if packs.is_empty() {
+            return Ok(());
         }
-        jobs.send(Job { study, packs, whole: true }).map_err(|_| gone())
+        if open.contains(&study) || instances > WHOLE_MAX {
+            // Its facts are applied behind its instances.
+            let one = |pack| Job { study, packs: vec![pack], facts: Vec::new(), whole: false };
+            return packs.into_iter().try_for_each(|pack| jobs.send(one(pack)).map_err(|_| gone()));
+        }
+        jobs.send(Job { study, packs, facts, whole: true }).map_err(|_| gone())
     };
-    let (mut now, mut packs) = (0, Vec::new());
+    let (mut now, mut packs, mut facts) = (0, Vec::new(), Vec::new());
     let drained = studies.drain(&mut |study, item| -> Result<(), Drained> {
-        if study != now && !packs.is_empty() {
-            send(now, std::mem::take(&mut packs))?;
+        if study != now {
+            send(now, std::mem::take(&mut packs), std::mem::take(&mut facts))?;
         }
         now = study;
-        packs.push(Known::read(&item)?);
+        match Part::read(&item)? {
+            Part::Pack(known) => packs.push(known),
+            Part::Fact(fact) => facts.push(fact),
+        }
         Ok(())
     });
     drained.map_err(|Drained(error)| error)?;
-    if packs.is_empty() { Ok(()) } else { send(now, packs) }
+    send(now, packs, facts)
+}
+
+/// The heads of the instances in a manifest.
+fn heads(json: &[u8]) -> serde_json::Result<Vec<InstanceHead>> {
+    // Of a text that was looked at once no value need be looked at again.
+    let text = std::str::from_utf8(json).map_err(serde_json::Error::custom)?;
+    let heads: Heads = serde_json::from_str(text)?;
+    Ok(heads.instances.into_iter().map(|one| one.head).collect())
 }
 
 /// The heads in a manifest that a catalogue told; none when it is not that of the pack.
 fn listed(coded: &[u8], known: &Known) -> Option<Vec<InstanceHead>> {
     let json = store::catalogue::decode(coded).ok()?;
-    let heads: Heads = serde_json::from_slice(&json).ok()?;
-    (heads.instances.len() == known.instances()).then(|| heads.instances.into_iter().map(|one| one.head).collect())
+    heads(&json).ok().filter(|heads| heads.len() == known.instances())
 }
 
 impl Sources<'_> {
+    /// Reads what jobs name and gives it away in bundles; ends when nobody takes them any more.
+    fn make_all(&self, jobs: &Receiver<Job>, to_index: &Sender<Result<Vec<Made>, OpenError>>) -> Result<(), OpenError> {
+        let (mut bundle, mut instances) = (Vec::new(), 0);
+        for job in jobs {
+            let made = self.make(job)?;
+            instances += made.instances();
+            bundle.push(made);
+            if instances >= BUNDLE {
+                instances = 0;
+                if to_index.send(Ok(std::mem::take(&mut bundle))).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        let _ = to_index.send(Ok(bundle));
+        Ok(())
+    }
+
     fn make(&self, job: Job) -> Result<Made, OpenError> {
-        let Job { study, packs, whole } = job;
+        let Job { study, packs, facts, whole } = job;
         let rows: Vec<PackRow> = packs.iter().map(Known::row).collect();
         let mut instances = Vec::with_capacity(packs.iter().map(Known::instances).sum());
         for (row, known) in rows.iter().zip(&packs) {
@@ -181,7 +228,7 @@ impl Sources<'_> {
         let twice = instances.windows(2).any(|pair| matches!(pair, [(a, ..), (b, ..)] if a.seq == b.seq));
         let here = |head: &InstanceHead| study_number(head.facility, &head.study) == study && head.outcome.copy == 0;
         if whole && !twice && instances.iter().all(|(head, ..)| here(head)) {
-            return Ok(Made::Whole(Whole { packs: rows, instances }));
+            return Ok(Made::Whole(Whole { packs: rows, instances, facts }));
         }
         let mut items = Vec::with_capacity(instances.len());
         for (head, pack, slot) in instances {
@@ -195,7 +242,6 @@ impl Sources<'_> {
     fn heads_of(&self, row: &PackRow) -> Result<Vec<InstanceHead>, OpenError> {
         let json = Manifest::read_json(&*self.packs.source_once(row)?).map_err(crate::RetrieveError::from)?;
         let unread = |error: serde_json::Error| OpenError::Thread { what: format!("pack {}: {error}", row.pack) };
-        let heads: Heads = serde_json::from_slice(&json).map_err(unread)?;
-        Ok(heads.instances.into_iter().map(|instance| instance.head).collect())
+        heads(&json).map_err(unread)
     }
 }

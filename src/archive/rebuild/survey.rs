@@ -1,12 +1,14 @@
 //! The first look at what there is: what facts say of packs, what was destroyed, which instances the journal holds.
 //!
-//! Facts about packs are gathered in a spool, because there are more than fit into memory. Of the instances only what
-//! tells apart studies that lie in packs altogether is kept; the journal is bounded, and so is that.
+//! Everything is read once. Facts about packs, facts about studies and all facts in their order are gathered in spools,
+//! because there are more than fit into memory. Of the instances only what tells apart studies that lie in packs
+//! altogether is kept; the journal is bounded, and so is that.
 //! Deliberately not here: reading packs.
 
+use super::later::Later;
 use super::{Drained, Sources, sorting};
 use crate::error::OpenError;
-use crate::facts::parse;
+use crate::facts::{Glance, glance, is_instance, parse};
 use crate::spool::Spool;
 use index::{Entry, Index, PackRow, StudyKey};
 use model::pack::{ColdCopy, PackFact, Packed};
@@ -22,6 +24,10 @@ use store::Replayed;
 pub(super) struct Survey {
     /// Facts about packs, by pack, in order.
     packs: Spool,
+    /// What belongs to each study ([`Part`]), by [`study_number`]: which of its series are quiet and whether it is complete.
+    studies: Spool,
+    /// All facts.
+    pub(super) later: Later,
     /// The instances of the journal, and the study of each ([`study_number`]).
     loose: HashMap<u64, u64>,
     /// The studies that were destroyed, and the newest instance that went with each.
@@ -49,26 +55,43 @@ impl Known {
         PackRow { hot: self.hot, cold: self.cold.clone(), ..PackRow::of(&self.packed) }
     }
 
-    /// As an item of a spool: length of the JSON (4 bytes, little endian), the JSON, the manifest.
-    fn write(&self) -> Result<Vec<u8>, OpenError> {
-        let json = serde_json::to_vec(self).map_err(|error| sorting(&error))?;
+    /// How many instances it has.
+    pub(super) fn instances(&self) -> usize {
+        self.packed.seqs.len()
+    }
+}
+
+/// What belongs to a study.
+pub(super) enum Part {
+    Pack(Known),
+    Fact(Fact),
+}
+
+impl Part {
+    /// A pack as an item of a spool: length of the JSON (4 bytes, little endian), the JSON, the manifest.
+    fn of_pack(known: &Known) -> Result<Vec<u8>, OpenError> {
+        let json = serde_json::to_vec(known).map_err(|error| sorting(&error))?;
         let len = u32::try_from(json.len()).map_err(|error| sorting(&error))?;
-        Ok([len.to_le_bytes().as_slice(), &json, self.manifest.as_deref().unwrap_or_default()].concat())
+        Ok([len.to_le_bytes().as_slice(), &json, known.manifest.as_deref().unwrap_or_default()].concat())
+    }
+
+    /// A fact: length 0, the JSON.
+    fn of_fact(json: &[u8]) -> Vec<u8> {
+        [[0; 4].as_slice(), json].concat()
     }
 
     /// Reads such an item.
     pub(super) fn read(item: &[u8]) -> Result<Self, OpenError> {
-        let cut = || sorting(&"a pack is cut short");
+        let cut = || sorting(&"a part of a study is cut short");
         let (len, rest) = item.split_first_chunk::<4>().ok_or_else(cut)?;
         let len = usize::try_from(u32::from_le_bytes(*len)).map_err(|error| sorting(&error))?;
+        if len == 0 {
+            return parse(0, rest).map(Self::Fact);
+        }
         let (json, manifest) = rest.split_at_checked(len).ok_or_else(cut)?;
-        let known: Self = serde_json::from_slice(json).map_err(|error| sorting(&error))?;
-        Ok(Self { manifest: Some(manifest).filter(|bytes| !bytes.is_empty()).map(<[u8]>::to_vec), ..known })
-    }
-
-    /// How many instances it has.
-    pub(super) fn instances(&self) -> usize {
-        self.packed.seqs.len()
+        let known: Known = serde_json::from_slice(json).map_err(|error| sorting(&error))?;
+        let manifest = Some(manifest).filter(|bytes| !bytes.is_empty()).map(<[u8]>::to_vec);
+        Ok(Self::Pack(Known { manifest, ..known }))
     }
 }
 
@@ -84,30 +107,28 @@ fn number(of: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// Something that is said of a pack.
-#[derive(Serialize, Deserialize)]
-enum Said {
-    Fact(PackFact),
-    /// Another one took its place.
-    Replaced(PackId),
-}
-
-/// What the item of a manifest that a catalogue told begins with, which no JSON does; then come the pack's name and the
-/// manifest.
+/// What an item about a pack begins with, which no JSON does: it has a manifest that a catalogue told; then come the pack's
+/// name and the manifest ...
 const LISTED: u8 = 1;
+/// ... or another one took its place; then comes its name. Every other item is a fact about it.
+const REPLACED: u8 = 2;
 
 impl Survey {
     /// Looks through facts and journal. What was destroyed is told the index at once, so that nothing of it comes back.
     pub(super) fn of(sources: &Sources<'_>, index: &dyn Index, folder: &Path) -> Result<Self, OpenError> {
-        let packs = Spool::new(&folder.join("packs")).map_err(|error| sorting(&error))?;
+        let spool = |name| Spool::new(&folder.join(name)).map_err(|error| sorting(&error));
+        let (packs, studies, later) = (spool("packs")?, spool("studies")?, Later::new(&folder.join("later"))?);
         let (loose, buried, blobs) = (HashMap::new(), HashMap::new(), HashSet::new());
-        let mut survey = Self { packs, loose, buried, blobs, released: false };
+        let mut survey = Self { packs, studies, later, loose, buried, blobs, released: false };
         sources.facts.replay(&mut |lsn, fact| survey.fact(index, lsn, fact))?;
         sources.journal.replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
+            if is_instance(replayed.head) {
+                survey.instance(&replayed, &glance(replayed.lsn, replayed.head)?);
+                return Ok(());
+            }
             match parse(replayed.lsn, replayed.head)?.own(replayed.lsn) {
                 (_, Fact::Instance(head)) => {
-                    survey.blobs.extend(replayed.place.blob.clone());
-                    survey.loose.insert(head.seq, study_number(head.facility, &head.study));
+                    survey.instance(&replayed, &(*head).into());
                     Ok(())
                 }
                 (lsn, fact) => survey.fact(index, lsn, fact),
@@ -116,14 +137,27 @@ impl Survey {
         Ok(survey)
     }
 
+    fn instance(&mut self, replayed: &Replayed<'_>, of: &Glance) {
+        self.blobs.extend(replayed.place.blob.clone());
+        self.loose.insert(of.seq, study_number(of.facility, &of.study));
+    }
+
     fn fact(&mut self, index: &dyn Index, lsn: Lsn, fact: Fact) -> Result<(), OpenError> {
+        let json = serde_json::to_vec(&fact).map_err(|error| sorting(&error))?;
+        self.later.push(lsn, &fact, &json)?;
         match fact {
+            Fact::SeriesQuiet { facility, ref study, .. } | Fact::StudyComplete { facility, ref study, .. } => {
+                let number = study_number(facility, study);
+                self.studies.push(number, Part::of_fact(&json)).map_err(|error| sorting(&error))
+            }
             Fact::Pack(fact) => {
                 if let PackFact::Packed(packed) = fact.as_ref() {
-                    packed.replaces.iter().try_for_each(|replaced| self.said(*replaced, &Said::Replaced(*replaced)))?;
+                    for replaced in &packed.replaces {
+                        self.said(*replaced, [&[REPLACED], replaced.as_bytes().as_slice()].concat())?;
+                    }
                 }
                 self.released |= matches!(*fact, PackFact::Released { .. });
-                self.said(fact.pack(), &Said::Fact(*fact))
+                self.said(fact.pack(), json)
             }
             Fact::Retention(retention) => {
                 let RetentionFact::StudyDestroyed(tombstone) = retention.as_ref() else { return Ok(()) };
@@ -136,8 +170,7 @@ impl Survey {
         }
     }
 
-    fn said(&mut self, pack: PackId, said: &Said) -> Result<(), OpenError> {
-        let item = serde_json::to_vec(said).map_err(|error| sorting(&error))?;
+    fn said(&mut self, pack: PackId, item: Vec<u8>) -> Result<(), OpenError> {
         self.packs.push(number(&pack), item).map_err(|error| sorting(&error))
     }
 
@@ -165,10 +198,10 @@ impl Survey {
         }
     }
 
-    /// The packs that count, into a spool by study, and the studies that do not lie in packs altogether. Packs of
-    /// destroyed studies are told the index: whether their bytes are gone nobody knows without the old one.
-    pub(super) fn packs(self, index: &dyn Index, folder: &Path) -> Result<(Spool, HashSet<u64>), OpenError> {
-        let mut studies = Spool::new(&folder.join("studies")).map_err(|error| sorting(&error))?;
+    /// The packs that count, into a spool by study, the studies that do not lie in packs altogether, and all facts.
+    /// Packs of destroyed studies are told the index: whether their bytes are gone nobody knows without the old one.
+    pub(super) fn packs(self, index: &dyn Index) -> Result<(Spool, HashSet<u64>, Later), OpenError> {
+        let mut studies = self.studies;
         let (mut loose, buried) = (self.loose, self.buried);
         let mut counts = |known: Known| -> Result<(), OpenError> {
             let row = known.row();
@@ -178,9 +211,8 @@ impl Survey {
             for seq in &known.packed.seqs {
                 loose.remove(seq);
             }
-            let item = known.write()?;
             let study = study_number(known.packed.facility, &known.packed.study);
-            studies.push(study, item).map_err(|error| sorting(&error))
+            studies.push(study, Part::of_pack(&known)?).map_err(|error| sorting(&error))
         };
         let (mut now, mut known): (u64, HashMap<PackId, Known>) = (0, HashMap::new());
         let drained = self.packs.drain(&mut |number, item| -> Result<(), Drained> {
@@ -188,17 +220,23 @@ impl Survey {
                 now = number;
                 known.drain().try_for_each(|(_, known)| counts(known))?;
             }
-            if let [LISTED, listed @ ..] = item.as_slice() {
-                list(&mut known, listed);
-            } else {
-                note(&mut known, serde_json::from_slice(&item).map_err(|error| sorting(&error))?);
+            match item.as_slice() {
+                [LISTED, listed @ ..] => list(&mut known, listed),
+                [REPLACED, name @ ..] => {
+                    name.try_into().ok().and_then(|name| known.remove(&PackId::new(name)));
+                }
+                json => {
+                    if let Fact::Pack(fact) = parse(0, json)? {
+                        note(&mut known, *fact);
+                    }
+                }
             }
             Ok(())
         });
         drained.map_err(|Drained(error)| error)?;
         known.into_values().try_for_each(counts)?;
         let destroyed = buried.keys().map(|key| study_number(key.facility, &key.study));
-        Ok((studies, loose.into_values().chain(destroyed).collect()))
+        Ok((studies, loose.into_values().chain(destroyed).collect(), self.later))
     }
 }
 
@@ -212,13 +250,12 @@ fn list(known: &mut HashMap<PackId, Known>, listed: &[u8]) {
 }
 
 /// A pack that was written counts; those it replaces do not any more.
-fn note(known: &mut HashMap<PackId, Known>, said: Said) {
-    match said {
-        Said::Replaced(pack) => drop(known.remove(&pack)),
-        Said::Fact(PackFact::Packed(packed)) => {
+fn note(known: &mut HashMap<PackId, Known>, fact: PackFact) {
+    match fact {
+        PackFact::Packed(packed) => {
             known.entry(packed.pack).or_insert(Known { packed, hot: true, cold: None, manifest: None });
         }
-        Said::Fact(fact) => {
+        fact => {
             if let Some(known) = known.get_mut(&fact.pack()) {
                 let mut row = known.row();
                 row.take(&fact);

@@ -6,8 +6,9 @@
 
 use super::dates::pass_attributes;
 use super::{
-    Decoder, Encoder, INSTANCE_VERSION, VIAS, attributes, by_code, code_of, flags, layout, outcome, pixel,
-    put_attributes, put_flags, put_frames, put_layout, put_outcome, put_pixel, put_reason, reason, summary, version_to,
+    Decoder, Encoder, INSTANCE_VERSION, VIAS, by_code, code_of, flags, layout, outcome, pixel, put_attributes,
+    put_flags, put_frames, put_layout, put_outcome, put_pixel, put_reason, put_values, reason, summary,
+    take_attributes, version_to,
 };
 use crate::IndexError;
 use crate::row::{InstanceRow, SeriesKey};
@@ -200,8 +201,8 @@ fn put_changes(out: &mut Encoder, first: Option<&Attributes>, now: &Attributes) 
         first.keys().enumerate().filter(|(_, key)| !now.contains_key(key)).map(|(at, _)| at).collect();
     out.length(missing.len());
     missing.iter().for_each(|at| out.length(*at));
-    let differ = now.iter().filter(|(key, value)| first.get(key) != Some(value));
-    put_attributes(out, &differ.map(|(key, value)| (*key, value.clone())).collect());
+    let differ: Vec<_> = now.iter().filter(|(key, value)| first.get(key) != Some(value)).collect();
+    put_values(out, differ.len(), differ.into_iter());
 }
 
 fn changed(row: &mut Decoder<'_>, first: Option<&Attributes>) -> Result<Attributes, IndexError> {
@@ -210,12 +211,14 @@ fn changed(row: &mut Decoder<'_>, first: Option<&Attributes>) -> Result<Attribut
         missing.push(row.narrow::<usize>()?);
     }
     let mut now = first.cloned().unwrap_or_default();
-    let keys: Vec<AttrKey> = now.keys().copied().collect();
-    for at in missing {
-        let key = keys.get(at).ok_or_else(|| row.damaged("an attribute is missing that never was"))?;
-        now.remove(key);
+    if !missing.is_empty() {
+        let keys: Vec<AttrKey> = now.keys().copied().collect();
+        for at in missing {
+            let key = keys.get(at).ok_or_else(|| row.damaged("an attribute is missing that never was"))?;
+            now.remove(key);
+        }
     }
-    now.extend(attributes(row)?);
+    take_attributes(row, &mut now)?;
     Ok(now)
 }
 

@@ -24,6 +24,9 @@ impl State {
                 self.apply(&Entry { lsn: 0, fact, home }, &mut touched)?;
             }
             self.packs.extend(whole.packs.iter().map(|row| (row.pack, row.clone())));
+            for fact in &whole.facts {
+                self.apply(&Entry { lsn: 0, fact: fact.clone(), home: None }, &mut touched)?;
+            }
         }
         touched.iter().for_each(|key| self.derive(key));
         Ok(())

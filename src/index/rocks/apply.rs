@@ -79,13 +79,7 @@ impl Applier {
                     let key = [b"W".as_slice(), fact.key().as_bytes()].concat();
                     self.registry(db, lsn, key, serde_json::to_vec(fact))?;
                 }
-                Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
-                    let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
-                    self.quiet(db, &SeriesKey { study, series: series.clone() }, *through)?;
-                }
-                Fact::StudyComplete { facility, study, patient, through, .. } => {
-                    self.complete(db, *facility, study, *patient, *through)?;
-                }
+                Fact::SeriesQuiet { .. } | Fact::StudyComplete { .. } => self.settle(db, fact)?,
                 Fact::Pack(fact) => self.pack(db, fact)?,
                 Fact::Retention(fact) => self.retention(db, lsn, fact, &mut mark)?,
                 // A forwarded fact never holds another one; what a sealed one said goes with its key.
@@ -309,6 +303,20 @@ impl Applier {
             self.batch.put_cf(handle(db, Table::Meta)?, &key, [&lsn.to_be_bytes(), json.as_slice()].concat());
         }
         Ok(())
+    }
+
+    /// Applies that a series is quiet or a study complete; other facts mean nothing here.
+    pub(super) fn settle(&mut self, db: &DB, fact: &Fact) -> Result<(), IndexError> {
+        match fact {
+            Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
+                let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
+                self.quiet(db, &SeriesKey { study, series: series.clone() }, *through)
+            }
+            Fact::StudyComplete { facility, study, patient, through, .. } => {
+                self.complete(db, *facility, study, *patient, *through)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn quiet(&mut self, db: &DB, key: &SeriesKey, through: u64) -> Result<(), IndexError> {

@@ -242,6 +242,11 @@ impl<T: Listed> ListCells<T> {
         self.lists.get_mut(key).ok_or_else(lost)
     }
 
+    /// Nothing is stored under a key.
+    pub(super) fn begin(&mut self, key: Vec<u8>) {
+        self.lists.entry(key).or_default();
+    }
+
     /// The list under the key is to be written.
     pub(super) fn touch(&mut self, key: Vec<u8>) {
         self.dirty.push(key);
@@ -285,6 +290,12 @@ impl CopyCells {
         list.insert(at, entry);
         self.cells.touch(key);
         Ok(())
+    }
+
+    /// Adds a copy under a UID of which nothing is stored.
+    pub(super) fn insert_first(&mut self, key: Vec<u8>, entry: CopyEntry) {
+        self.cells.lists.entry(key.clone()).or_default().push(entry);
+        self.cells.touch(key);
     }
 
     /// Writes what was added and forgets all: an instance seldom comes twice.

@@ -1,5 +1,8 @@
 //! Whole studies at once, as a rebuild finds them: rows are made from heads and written folded, without being read.
 //!
+//! Nothing is looked up that cannot be there, because the index has nothing of these studies yet: only series may share
+//! their UID with those of other studies.
+//!
 //! Deliberately not here: which studies come whole.
 
 use super::apply::{Applier, Mark};
@@ -44,7 +47,7 @@ impl Applier {
             }
             let (study, ordinal) = self.serve_next(db, head, &mut last)?;
             let key = uid_key(UidKind::Instance, &head.sop_instance, head.facility);
-            self.copies.insert(db, key, CopyEntry::of(head, study, ordinal))?;
+            self.copies.insert_first(key, CopyEntry::of(head, study, ordinal));
             self.counts.instance(db, head)?;
             if let Some(cell) = self.series.get_mut(&ordinal) {
                 cell.row.packed += 1;
@@ -66,7 +69,7 @@ impl Applier {
                 self.put_pack(db, ordinal, row)?;
             }
         }
-        Ok(())
+        whole.facts.iter().try_for_each(|fact| self.settle(db, fact))
     }
 
     /// Takes an instance into its study and series; gives their ordinals.
@@ -79,6 +82,9 @@ impl Applier {
         {
             self.add_to(db, head, known.at, false)?;
             return Ok(known.at);
+        }
+        if last.as_ref().is_none_or(|known| known.key.study.study != head.study) {
+            self.patients.begin(uid_key(UidKind::Study, &head.study, head.facility));
         }
         let at = self.serve(db, head)?;
         *last = Some(Last { key: crate::row::series_key(head), rank: head.outcome.study, at });

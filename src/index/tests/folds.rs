@@ -223,6 +223,16 @@ fn whole_studies_make_the_index_that_their_facts_make() {
         whole.packs.push(PackRow::of(&packed));
         told.tell(Fact::Pack(Box::new(PackFact::Packed(packed))));
     }
+    // The first series is quiet, the other one still busy.
+    for through in [899, 900, 3] {
+        let SeriesKey { study: StudyKey { facility, study, patient }, series } = series_key(0);
+        let quiet = Fact::SeriesQuiet { facility, study: study.clone(), patient, series, through, at: 1 };
+        let complete = Fact::StudyComplete { facility, study, patient, through, at: 2 };
+        for fact in [quiet, complete] {
+            whole.facts.push(fact.clone());
+            told.tell(fact);
+        }
+    }
     whole.instances.sort_by_key(|(head, ..)| head.seq);
     let rocks = Rocks::open(&folder.path().join("loaded"), RocksOptions::default()).expect("open");
     let loaded = Both { oracle: Oracle::new(), rocks, lsn: 0 };
@@ -233,6 +243,14 @@ fn whole_studies_make_the_index_that_their_facts_make() {
     assert_eq!((loaded.rocks.max_seq(), loaded.rocks.applied(), loaded.oracle.applied()), (900, 7, 7));
     loaded.compare(0);
     loaded.compare(1);
+    let row = loaded.rocks.series(&series_key(0)).expect("read").expect("a row");
+    assert_eq!(row.quiet_through, Some(900));
+    let row = loaded.rocks.study(&series_key(0).study).expect("read").expect("a row");
+    assert_eq!((row.complete_through, row.busy_series), (Some(900), 1));
+    assert_eq!(
+        loaded.rocks.busy_series(u64::MAX, 9).expect("busy"),
+        told.rocks.busy_series(u64::MAX, 9).expect("busy")
+    );
     let (study, series) = (uid("1.2.1"), series_key(0).series);
     let known = |both: &Both| both.rocks.identity(facility(), &study, &series, &uid("1.4.0.1")).expect("known");
     assert_eq!(known(&loaded), known(&told));

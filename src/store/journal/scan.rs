@@ -6,6 +6,8 @@
 use super::head;
 use super::layout::{ALIGN, BLOCK, HEAD_MAX, RECORD_HEADER, RECORD_MAGIC, RecordHeader, Salt, SegmentHeader};
 use crate::{DiskFile, StoreError};
+use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +15,12 @@ use std::sync::Arc;
 const READ_MANY: usize = 256 << 10;
 /// Read at once behind a large body, in bytes.
 const READ_FEW: usize = 8 << 10;
+/// Read at once where nothing but what lies there is asked, in bytes: few enough to stay near the processor.
+const BEYOND_BYTES: usize = 256 << 10;
+/// Threads that look ...
+const BEYOND_THREADS: usize = 4;
+/// ... and the least that is worth one, in bytes.
+const BEYOND_LEAST: u64 = 8 << 20;
 
 /// A place in one segment file of one directory.
 pub(crate) struct Walk {
@@ -112,15 +120,45 @@ impl Walk {
             .ok_or_else(|| StoreError::corrupt(&path, at, header.lsn, "the head does not unpack"))
     }
 
-    /// Looks for records behind the place where the walk stopped.
-    pub(crate) fn beyond(&mut self, first_generation: bool) -> Result<Beyond, StoreError> {
-        let mut found = Beyond::default();
-        let mut block = vec![0u8; 1 << 20];
-        let (start, salt) = (self.at, self.salt);
-        let mut at = start;
+    /// Looks for records behind the place where the walk stopped; through a long rest by several threads.
+    pub(crate) fn beyond(&self, first_generation: bool) -> Result<Beyond, StoreError> {
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(BEYOND_THREADS);
+        self.beyond_by(threads as u64, first_generation)
+    }
+
+    fn beyond_by(&self, threads: u64, first_generation: bool) -> Result<Beyond, StoreError> {
+        let rest = self.len.saturating_sub(self.at);
+        let part = rest.div_ceil(threads).next_multiple_of(BEYOND_BYTES as u64).max(BEYOND_LEAST);
+        let mut begins = Vec::new();
+        let mut at = self.at;
         while at < self.len {
+            begins.push(at);
+            at = at.saturating_add(part);
+        }
+        let look = |at: u64| self.look(at..at.saturating_add(part).min(self.len), first_generation);
+        if let [] | [_] = begins.as_slice() {
+            return begins.first().map_or_else(|| Ok(Beyond::default()), |at| look(*at));
+        }
+        std::thread::scope(|scope| {
+            let looks: Vec<_> = begins.iter().map(|at| scope.spawn(|| look(*at))).collect();
+            let mut found = Beyond::default();
+            for one in looks {
+                found.add(one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// Looks for records in a range that begins at a multiple of [`ALIGN`].
+    fn look(&self, range: Range<u64>, first_generation: bool) -> Result<Beyond, StoreError> {
+        let mut found = Beyond::default();
+        let mut block = vec![0u8; BEYOND_BYTES];
+        let (start, salt) = (self.at, self.salt);
+        let mut at = range.start;
+        while at < range.end {
             let failed = |e| StoreError::io("read", &self.path, e);
-            let n = self.file.read_at(&mut block, at).map_err(failed)?;
+            let want = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(block.len());
+            let n = self.file.read_at(block.get_mut(..want).unwrap_or_default(), at).map_err(failed)?;
             let bytes = block.get(..n).unwrap_or(&block);
             if bytes.is_empty() {
                 break;
@@ -144,7 +182,63 @@ impl Walk {
     }
 }
 
+impl Beyond {
+    fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.proven = self.proven.max(other.proven);
+        self.end = self.end.max(other.end);
+    }
+}
+
 /// Unpacks a stored head.
 pub(crate) fn decode_head(stored: &[u8], header: &RecordHeader) -> Option<Vec<u8>> {
     head::decode(header.coding, stored, header.head_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Disk, Open, RealDisk};
+    use std::io::IoSlice;
+
+    #[test]
+    fn records_in_a_long_rest_are_found_wherever_it_is_cut() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("00000001.seg");
+        let file = RealDisk.open(&path, Open::Create).expect("made");
+        let part = BEYOND_LEAST;
+        file.preallocate(3 * part).expect("room");
+        let header = SegmentHeader {
+            number: 1,
+            generation: 1,
+            in_use: true,
+            serial: 1,
+            first_lsn: 1,
+            nonce: 7,
+            highest: 1,
+            moved: false,
+        };
+        let walk = Walk::new(&path, Arc::clone(&file), &header).expect("begins");
+        assert_eq!(walk.beyond(true).expect("looked").end, 0, "there is nothing");
+        // The record it stopped at, before and at a cut, across one, and the last.
+        let places = [BLOCK, BLOCK + part - ALIGN, BLOCK + part, BLOCK + 2 * part - ALIGN, 3 * part - ALIGN];
+        for (place, synced) in places.into_iter().zip([1, 2, 9, 4, 5]) {
+            let record = RecordHeader { lsn: 3, synced, ..RecordHeader::default() };
+            let bytes = record.encode(&header.salt());
+            file.write_at(&mut [IoSlice::new(&bytes)], place).expect("written");
+        }
+        let looked = |threads, first_generation| {
+            let Beyond { records, proven, end } = walk.beyond_by(threads, first_generation).expect("looked");
+            (records, proven, end)
+        };
+        for threads in 1..=4 {
+            assert_eq!(looked(threads, true), (4, 9, 3 * part), "{threads} threads");
+        }
+        file.write_at(&mut [IoSlice::new(&[0; 64])], 3 * part - ALIGN).expect("written");
+        file.write_at(&mut [IoSlice::new(b"x")], 2 * part + BLOCK + 5).expect("written");
+        for threads in 1..=4 {
+            assert_eq!(looked(threads, true), (3, 9, 2 * part + BLOCK + ALIGN), "{threads} threads");
+            assert_eq!(looked(threads, false), (3, 9, 2 * part + BLOCK), "what is no record says nothing");
+        }
+    }
 }
