@@ -50,7 +50,7 @@ impl Archive {
         match home {
             Home::Journal(place) => Ok(self.journal().read(place, range)?),
             Home::Pack { pack, slot } => {
-                let read = || packs::range(&self.open_pack(*pack)?, *slot, range.clone());
+                let read = || self.packs().range(*pack, &self.open_pack(*pack)?, *slot, range.clone());
                 match read() {
                     // A piece may have been damaged on its way into the cache: it is fetched once more.
                     Err(RetrieveError::Damaged { .. }) if self.tiers().doubt(*pack) => read().inspect_err(|_| {

@@ -2,13 +2,17 @@
 //!
 //! Deliberately not here: when packs are written ([`crate::packing`]) and where they should lie ([`crate::tier`]).
 
+mod begun;
+
 use crate::codestreams;
 use crate::error::{OpenError, RetrieveError};
 use crate::options::Options;
+use begun::Begun;
 use index::{Index, PackRow};
 use model::PackId;
 use model::pack::ColdCopy;
 use moka::sync::Cache;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use store::hot::HotPacks;
@@ -57,6 +61,7 @@ pub(crate) struct Packs {
     far: OnceLock<Box<dyn Far>>,
     manifests: Cache<PackId, Arc<Manifest>>,
     sources: Cache<PackId, Arc<dyn ReadAt>>,
+    begun: Begun,
 }
 
 /// The hot volumes of the options.
@@ -79,7 +84,7 @@ impl Packs {
             u32::try_from(cost.sum::<usize>()).unwrap_or(u32::MAX)
         };
         let manifests = Cache::builder().max_capacity(MANIFEST_BYTES).weigher(weigh).build();
-        Ok(Self { hot, far: OnceLock::new(), manifests, sources: Cache::new(OPEN_MAX) })
+        Ok(Self { hot, far: OnceLock::new(), manifests, sources: Cache::new(OPEN_MAX), begun: Begun::default() })
     }
 
     /// Connects what lies afar; once, before anything is read.
@@ -188,6 +193,19 @@ impl Packs {
     pub(crate) fn forget(&self, pack: PackId) {
         self.sources.invalidate(&pack);
         self.manifests.invalidate(&pack);
+        self.begun.forget(pack);
+    }
+
+    /// Bytes of an instance that lies in a slot of a pack. Of a long piece the rest stays in memory until it is read.
+    pub(crate) fn range(
+        &self,
+        id: PackId,
+        pack: &OpenPack,
+        slot: u32,
+        range: Range<u64>,
+    ) -> Result<Vec<u8>, RetrieveError> {
+        let slot = usize::try_from(slot).map_err(|_| PackError::Missing { what: "slot", asked: u64::from(slot) })?;
+        Ok(self.begun.range(id, pack, slot, range)?)
     }
 
     /// Removes the hot copies of a pack.
@@ -238,10 +256,4 @@ fn no_far() -> RetrieveError {
 
 fn missing(error: StoreError) -> RetrieveError {
     RetrieveError::Unavailable { what: format!("a pack is not at hand: {error}") }
-}
-
-/// Bytes of an instance that lies in a slot of a pack.
-pub(crate) fn range(pack: &OpenPack, slot: u32, range: std::ops::Range<u64>) -> Result<Vec<u8>, RetrieveError> {
-    let slot = usize::try_from(slot).map_err(|_| PackError::Missing { what: "slot", asked: u64::from(slot) })?;
-    Ok(pack.range(slot, range)?)
 }

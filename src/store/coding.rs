@@ -22,6 +22,7 @@
 
 mod choose;
 mod codestream;
+mod decoders;
 mod filter;
 mod predict;
 mod sample;
@@ -29,6 +30,7 @@ mod sample;
 mod tests;
 
 pub use codestream::{Cells, Codestreams, Undecoded, install};
+pub(crate) use decoders::decode;
 use filter::{Filter, Shape};
 use predict::Predictor;
 use sample::Rooms;

@@ -4,7 +4,7 @@ use super::error::PackError;
 use super::manifest::{PackedInstance, Piece};
 use super::{WINDOW, crc32};
 use crate::ReadAt;
-use crate::coding::{CodingError, Decoder};
+use crate::coding::{self, CodingError};
 use model::Digest;
 use model::checksum::crc32c;
 use sha2::{Digest as _, Sha256};
@@ -32,7 +32,6 @@ pub struct Pieces<'a, S: ReadAt + ?Sized> {
     /// Bytes of the range still to come out of pieces.
     left: u64,
     batch_max: u64,
-    decoder: Decoder,
     whole: Option<Sha256>,
     /// What a check of the whole entry finds besides.
     check: Option<Check>,
@@ -72,7 +71,6 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
             next = others;
         }
         let whole = (left == instance.file_len).then(Sha256::new);
-        let decoder = Decoder::new().map_err(PackError::Read)?;
         let (batch, ready) = (Vec::new(), Vec::new());
         Ok(Self {
             source,
@@ -86,16 +84,17 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
             skip,
             left,
             batch_max: BATCH,
-            decoder,
             whole,
             check: None,
             failed: false,
         })
     }
 
-    /// Everything at once, by a single read of the pack.
+    /// Everything at once, by a single read of the pack. The checksums of its pieces are compared; the digest of a
+    /// whole file, which takes as long as decoding it, is for who reads it as a stream or checks the pack.
     pub(super) fn at_once(mut self) -> Result<Vec<u8>, PackError> {
         self.batch_max = u64::MAX;
+        self.whole = None;
         let mut bytes = Vec::new();
         while self.step()? {
             if bytes.is_empty() && self.ready_read == 0 {
@@ -166,7 +165,7 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
         if stored == raw {
             self.ready.extend_from_slice(bytes);
         } else {
-            let decoded = self.decoder.decode(bytes, raw, &mut self.ready);
+            let decoded = coding::decode(bytes, raw, &mut self.ready);
             decoded.map_err(|error| match error {
                 CodingError::Unavailable => PackError::Read(io::Error::other(error)),
                 _ => damaged("its coded bytes cannot be decoded"),

@@ -85,12 +85,29 @@ impl<S: ReadAt> Pack<S> {
         Ok(Frame { bytes, skip_bits })
     }
 
-    /// The bytes `range` of a stored file, by exactly one read (none for an empty range).
+    /// The bytes `range` of a stored file, by exactly one read (none for an empty range). Every piece it needs has passed
+    /// its CRC-32C.
     ///
     /// # Errors
     /// [`PackError::Missing`], [`PackError::Damaged`], [`PackError::Read`].
     pub fn range(&self, slot: usize, range: Range<u64>) -> Result<Vec<u8>, PackError> {
         Pieces::new(&self.source, self.instance(slot)?, &range)?.at_once()
+    }
+
+    /// The bytes of the file that are stored, checked and decoded together with byte `at` of it; nothing beyond its end.
+    ///
+    /// # Errors
+    /// [`PackError::Missing`].
+    pub fn piece_at(&self, slot: usize, at: u64) -> Result<Option<Range<u64>>, PackError> {
+        let mut start = 0u64;
+        for piece in &self.instance(slot)?.pieces {
+            let end = start.saturating_add(piece.raw);
+            if at < end {
+                return Ok(Some(start..end));
+            }
+            start = end;
+        }
+        Ok(None)
     }
 
     /// The bytes `range` of a stored file as a stream, memory bounded by a piece.
