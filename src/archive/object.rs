@@ -62,6 +62,38 @@ impl Archive {
         }
     }
 
+    /// Gives bytes of the stored file to `each`, in order, until it wants no more: those of a large frame in a pack while
+    /// the rest is still decoded. After an error what was given is worth nothing.
+    ///
+    /// # Errors
+    /// As [`Archive::read`].
+    pub(crate) fn pour(
+        &self,
+        instance: &InstanceRow,
+        range: Range<u64>,
+        each: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<(), RetrieveError> {
+        let mut given = false;
+        let poured = match &instance.home {
+            Home::Journal(_) => None,
+            Home::Pack { pack, slot } => Some(self.open_pack(*pack).and_then(|pack| {
+                packs::pour(&pack, *slot, range.clone(), &mut |bytes| {
+                    given = true;
+                    each(bytes)
+                })
+            })),
+        };
+        match poured {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) if given => Err(error),
+            // It may have moved, or its bytes come a second time: as for any other reading.
+            _ => {
+                each(&self.read(instance, range)?);
+                Ok(())
+            }
+        }
+    }
+
     /// A pack that is known.
     pub(crate) fn open_pack(&self, pack: PackId) -> Result<packs::OpenPack, RetrieveError> {
         let gone = || RetrieveError::Unavailable { what: format!("pack {pack} is not known") };

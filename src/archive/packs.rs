@@ -257,3 +257,14 @@ fn no_far() -> RetrieveError {
 fn missing(error: StoreError) -> RetrieveError {
     RetrieveError::Unavailable { what: format!("a pack is not at hand: {error}") }
 }
+
+/// Gives bytes of an instance that lies in a slot of a pack to `each`, in order, as they are decoded.
+pub(crate) fn pour(
+    pack: &OpenPack,
+    slot: u32,
+    range: Range<u64>,
+    each: &mut dyn FnMut(&[u8]) -> bool,
+) -> Result<(), RetrieveError> {
+    let slot = usize::try_from(slot).map_err(|_| PackError::Missing { what: "slot", asked: u64::from(slot) })?;
+    Ok(pack.pour(slot, range, each)?)
+}

@@ -4,6 +4,7 @@
 //! Finished pictures stay in memory within a bound of bytes; thumbnails of packed series are made in the background
 //! and kept by the index as a cache.
 
+mod arriving;
 mod source;
 mod state;
 mod strips;

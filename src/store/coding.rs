@@ -24,6 +24,7 @@ mod choose;
 mod codestream;
 mod decoders;
 mod filter;
+mod pour;
 mod predict;
 mod sample;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod tests;
 pub use codestream::{Cells, Codestreams, Undecoded, install};
 pub(crate) use decoders::decode;
 use filter::{Filter, Shape};
+pub(crate) use pour::pour;
 use predict::Predictor;
 use sample::Rooms;
 use std::io::Cursor;

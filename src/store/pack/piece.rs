@@ -166,10 +166,7 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
             self.ready.extend_from_slice(bytes);
         } else {
             let decoded = coding::decode(bytes, raw, &mut self.ready);
-            decoded.map_err(|error| match error {
-                CodingError::Unavailable => PackError::Read(io::Error::other(error)),
-                _ => damaged("its coded bytes cannot be decoded"),
-            })?;
+            decoded.map_err(|error| undecoded(self.instance, self.stored_at, error))?;
         }
         if let Some(check) = &mut self.check {
             check.crc32 = crc32::append(check.crc32, bytes);
@@ -231,6 +228,14 @@ impl<S: ReadAt + ?Sized> Read for Pieces<'_, S> {
         buf.iter_mut().zip(ready).for_each(|(out, byte)| *out = *byte);
         self.ready_read += len;
         Ok(len)
+    }
+}
+
+/// Why a piece that begins at a place in the pack was not decoded.
+pub(super) fn undecoded(instance: &PackedInstance, at: u64, error: CodingError) -> PackError {
+    match error {
+        CodingError::Unavailable => PackError::Read(io::Error::other(error)),
+        _ => PackError::damaged(&instance.name, at, "its coded bytes cannot be decoded"),
     }
 }
 
