@@ -196,6 +196,7 @@ pub(crate) struct Http {
     pub(crate) frames_max: usize,
     pub(crate) transcodes_max: usize,
     pub(crate) metadata_cache: Size,
+    pub(crate) ready_max: Size,
 }
 
 /// `[log]`
@@ -440,6 +441,7 @@ impl Default for Http {
             frames_max: web.frames_max,
             transcodes_max: web.transcodes_max,
             metadata_cache: Size(web.metadata_cache),
+            ready_max: Size(web.ready_max),
         }
     }
 }

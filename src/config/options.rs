@@ -271,6 +271,7 @@ impl Config {
             frames_max: http.frames_max,
             transcodes_max: http.transcodes_max,
             metadata_cache: http.metadata_cache.0,
+            ready_max: http.ready_max.0,
             ..web::Options::default()
         }
     }

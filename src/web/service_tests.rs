@@ -4,6 +4,7 @@ mod accepting;
 mod administration;
 mod corpus;
 mod pictures;
+mod ready;
 mod resources;
 mod retrieving;
 mod searching;

@@ -3,6 +3,7 @@
 //! A connection without a request is worth least: when the table is full, the one that has been silent longest
 //! makes room. So clients that open connections and send nothing only push out each other.
 
+use crate::ready::Own;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -22,6 +23,8 @@ pub(super) struct Connection {
     closing: Notify,
     /// Whose answer is read while the service is crowded.
     turns: Arc<Semaphore>,
+    /// Its answers that lie ready.
+    ready: Own,
 }
 
 impl Connection {
@@ -40,6 +43,11 @@ impl Connection {
     /// Requests being answered.
     pub(super) fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Its answers that lie ready.
+    pub(super) fn ready(&self) -> &Own {
+        &self.ready
     }
 
     /// Counts a request until the guard is dropped.
@@ -123,6 +131,7 @@ impl Connections {
             requests: AtomicUsize::new(0),
             closing: Notify::new(),
             turns: Arc::new(Semaphore::new(1)),
+            ready: Own::new(),
         });
         open.insert(connection.id, Arc::clone(&connection));
         metrics::gauge!("khoanh_web_connections").set(count(open.len()));

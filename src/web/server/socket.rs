@@ -15,14 +15,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Bodies of at most so many bytes wait for no turn.
 const SMALL: u64 = 64 << 10;
 
-/// How long a peer has not taken a byte.
+/// Bytes that are nothing: what keeps a connection alive says no more.
+const NOTHING: u64 = 1 << 10;
+
+/// How long a peer has not taken a byte, and how much it took.
 pub(super) struct Blocked {
     start: Instant,
     /// Milliseconds after `start` plus one at which writing first had to wait; 0 when it does not wait.
     since: AtomicU64,
+    /// Bytes it took so far.
+    taken: AtomicU64,
 }
 
 impl Blocked {
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     pub(super) fn blocked_for(&self) -> Duration {
         match self.since.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
@@ -30,13 +39,36 @@ impl Blocked {
         }
     }
 
-    fn note<T>(&self, poll: &Poll<T>) {
+    fn note(&self, poll: &Poll<io::Result<usize>>) {
         if poll.is_ready() {
             self.since.store(0, Ordering::Relaxed);
+            if let Poll::Ready(Ok(count)) = poll {
+                self.taken.fetch_add(u64::try_from(*count).unwrap_or_default(), Ordering::Relaxed);
+            }
         } else if self.since.load(Ordering::Relaxed) == 0 {
             let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
             self.since.store(now.saturating_add(1), Ordering::Relaxed);
         }
+    }
+}
+
+/// Whether a peer takes what lies ready for it: one that answers every ping and lets its answers lie is not blocked.
+pub(super) struct Taking {
+    taken: u64,
+    since: Instant,
+}
+
+impl Taking {
+    pub(super) fn new() -> Self {
+        Self { taken: 0, since: Instant::now() }
+    }
+
+    /// How long next to nothing was taken while answers lay ready.
+    pub(super) fn nothing_for(&mut self, ready: bool, taken: u64) -> Duration {
+        if !ready || taken.saturating_sub(self.taken) >= NOTHING {
+            *self = Self { taken, since: Instant::now() };
+        }
+        self.since.elapsed()
     }
 }
 
@@ -49,7 +81,7 @@ pub(super) struct Watched<S> {
 
 impl<S> Watched<S> {
     pub(super) fn new(inner: S, before: BytesMut) -> Self {
-        let blocked = Arc::new(Blocked { start: Instant::now(), since: AtomicU64::new(0) });
+        let blocked = Arc::new(Blocked { start: Instant::now(), since: AtomicU64::new(0), taken: AtomicU64::new(0) });
         Self { inner, before, blocked }
     }
 
@@ -57,7 +89,7 @@ impl<S> Watched<S> {
         Arc::clone(&self.blocked)
     }
 
-    fn wrote<T>(&self, poll: Poll<T>) -> Poll<T> {
+    fn wrote(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.blocked.note(&poll);
         poll
     }
@@ -105,17 +137,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// A body whose request counts as in progress until the last byte was taken, and that waits for its connection's turn.
+/// A body whose request counts as in progress until the last byte was taken, and that waits for its connection's turn
+/// unless it is small or lies ready.
 pub(super) struct Guarded {
     body: axum::body::Body,
+    ready: bool,
     turn: Turn,
     _guard: RequestGuard,
 }
 
 impl Guarded {
-    pub(super) fn new(body: axum::body::Body, guard: RequestGuard) -> Self {
+    pub(super) fn new(body: axum::body::Body, ready: bool, guard: RequestGuard) -> Self {
         let turn = Turn::new(guard.turns());
-        Self { body, turn, _guard: guard }
+        Self { body, ready, turn, _guard: guard }
     }
 }
 
@@ -127,7 +161,7 @@ impl Body for Guarded {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let small = self.body.size_hint().upper().is_some_and(|most| most <= SMALL);
+        let small = self.ready || self.body.size_hint().upper().is_some_and(|most| most <= SMALL);
         if !small {
             std::task::ready!(self.turn.poll(context));
         }

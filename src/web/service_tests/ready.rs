@@ -1,0 +1,179 @@
+//! Small answers that lie ready: right bytes within any budget, and nobody keeps the others from theirs.
+
+use super::*;
+use crate::server::Server;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const STORED: &str = "application/dicom; transfer-syntax=*";
+const STORED_PARTS: &str = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
+const FRAME: &str = "application/octet-stream";
+const FRAME_PARTS: &str = "multipart/related; type=\"application/octet-stream\"";
+/// Room for one slice of 526,474 bytes, and not for two.
+const ONE: u64 = 600_000;
+/// Pixels of a slice, at the end of its file.
+const PIXELS: usize = 512 * 512 * 2;
+
+/// A service with three slices of one series: their files and paths.
+async fn slices(options: Options) -> (Service, Vec<(Vec<u8>, String)>) {
+    let service = Service::with(Tokens::open(), options);
+    let mut slices = Vec::new();
+    for number in 1..=3 {
+        let file = sample(&format!("modality/ct-series/0{number}.dcm"));
+        let stored = service.store("/dicom-web/studies", &[&file]).await.json();
+        let url = stored.pointer("/00081199/Value/0/00081190/Value/0").and_then(|url| url.as_str()).expect("a URL");
+        slices.push((file, url.replace("http://archive.test", "")));
+    }
+    (service, slices)
+}
+
+fn pixels(file: &[u8]) -> &[u8] {
+    file.get(file.len() - PIXELS..).expect("pixels")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_gets_the_right_bytes_however_small_the_budget_is() {
+    // Less than one answer, one of them, and room for all.
+    for ready_max in [0, ONE, 64 << 20] {
+        let (service, slices) = slices(Options { ready_max, ..Options::default() }).await;
+        let mut clients = tokio::task::JoinSet::new();
+        let (service, slices) = (Arc::new(service), Arc::new(slices));
+        for client in 0..40 {
+            let (service, slices) = (Arc::clone(&service), Arc::clone(&slices));
+            clients.spawn(async move {
+                for turn in 0..6 {
+                    let (file, path) = &slices[(client + turn) % 3];
+                    let (accept, frame) = [(STORED, false), (STORED_PARTS, false), (FRAME, true), (FRAME_PARTS, true)]
+                        [(client / 3 + turn) % 4];
+                    let path = if frame { format!("{path}/frames/1") } else { path.clone() };
+                    let answer = service.get(&path, accept).await;
+                    assert_eq!(answer.status, StatusCode::OK, "{accept}: {:?}", answer.headers);
+                    let bytes = match accept.starts_with("multipart") {
+                        true => answer.parts().remove(0).1,
+                        false => answer.body.to_vec(),
+                    };
+                    assert!(bytes == if frame { pixels(file) } else { file }, "{accept} within {ready_max} bytes");
+                }
+            });
+        }
+        while let Some(client) = clients.join_next().await {
+            client.expect("no client failed");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_lies_ready_is_the_one_that_is_read_piece_by_piece() {
+    let (service, slices) = slices(Options::default()).await;
+    let (_, path) = &slices[0];
+    let frames = format!("{path}/frames/1");
+    for (path, accept) in [(path, STORED), (path, STORED_PARTS), (&frames, FRAME), (&frames, FRAME_PARTS)] {
+        let ask = |headers: &[(header::HeaderName, &str)]| {
+            let mut request = Request::get(path.as_str()).header(header::HOST, "archive.test");
+            for (name, value) in [[(header::ACCEPT, accept)].as_slice(), headers].concat() {
+                request = request.header(name, value);
+            }
+            service.send(request.body(Body::empty()).expect("a request"))
+        };
+        let ready = ask(&[]).await;
+        // Who has some version of it is answered piece by piece.
+        let pieces = ask(&[(header::IF_NONE_MATCH, "\"another\"")]).await;
+        assert_eq!((ready.status, pieces.status), (StatusCode::OK, StatusCode::OK), "{accept}");
+        assert_eq!(ready.body.len(), pieces.body.len(), "{accept}");
+        for name in [header::ETAG, header::VARY, header::ACCEPT_RANGES, header::CACHE_CONTROL, header::WARNING] {
+            assert_eq!(ready.headers.get(&name), pieces.headers.get(&name), "{accept}: {name}");
+        }
+        if accept.starts_with("multipart") {
+            assert!(ready.parts() == pieces.parts(), "{accept}");
+        } else {
+            assert!(ready.body == pieces.body && ready.content_type() == pieces.content_type(), "{accept}");
+            let part = ask(&[(header::RANGE, "bytes=1000-1999")]).await;
+            assert_eq!(part.status, StatusCode::PARTIAL_CONTENT, "{accept}");
+            assert!(Some(part.body.as_ref()) == ready.body.get(1_000..2_000), "{accept}");
+            assert_eq!(ask(&[(header::RANGE, "bytes=99999999-")]).await.status, StatusCode::RANGE_NOT_SATISFIABLE);
+        }
+        let known = ask(&[(header::IF_NONE_MATCH, ready.header(header::ETAG))]).await;
+        assert_eq!((known.status, known.body.len()), (StatusCode::NOT_MODIFIED, 0), "{accept}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_take_an_answer_holds_its_share_and_no_more() {
+    let options = Options { ready_max: ONE, stall_timeout: Duration::from_millis(50), ..Options::default() };
+    let (service, slices) = slices(options).await;
+    let (file, path) = &slices[0];
+    let request = Request::get(path.as_str()).header(header::HOST, "archive.test").header(header::ACCEPT, STORED);
+    let request = request.body(Body::empty()).expect("a request");
+    let untaken = service.router.clone().oneshot(request).await.expect("an answer");
+    assert_eq!(untaken.status(), StatusCode::OK);
+    for (path, accept) in [(slices[1].1.clone(), STORED), (format!("{}/frames/1", slices[1].1), FRAME)] {
+        let busy = service.get(&path, accept).await;
+        assert_eq!(busy.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: the share is taken");
+        assert!(busy.json()["detail"].as_str().is_some_and(|detail| detail.contains("ready_max")), "{path}");
+    }
+    assert_eq!(service.get("/dicom-web/studies", "").await.status, StatusCode::OK, "other answers need no share");
+    drop(untaken);
+    assert!(service.get(path, STORED).await.body == file.as_slice());
+}
+
+/// A whole number of HPACK with a prefix of seven bits (RFC 7541 section 5.1), for a text that is not coded.
+fn text(value: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    match value.len() {
+        short @ ..127 => out.push(u8::try_from(short).expect("short")),
+        long => out.extend([127, u8::try_from(long - 127).expect("below 255")]),
+    }
+    out.extend_from_slice(value.as_bytes());
+    out
+}
+
+/// Requests for a path over HTTP/2 (RFC 9113) by a client that never gives more room than it has at first.
+fn without_room(path: &str) -> Vec<u8> {
+    let mut out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    for stream in [1_u32, 3, 5, 7] {
+        // GET, http; then path, authority and accept, not indexed.
+        let head: [&[u8]; 6] = [&[0x82, 0x86, 0x04], &text(path), &[0x01], &text("x"), &[0x0F, 0x04], &text(STORED)];
+        let head = head.concat();
+        out.extend_from_slice(&u32::try_from(head.len()).expect("short").to_be_bytes()[1..]);
+        // HEADERS, with END_STREAM and END_HEADERS.
+        out.extend_from_slice(&[1, 5]);
+        out.extend_from_slice(&stream.to_be_bytes());
+        out.extend_from_slice(&head);
+    }
+    out
+}
+
+async fn ask(address: SocketAddr, path: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {STORED}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("written");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("an answer");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_never_read_keep_nobody_from_their_answers_for_ever() {
+    let (service, slices) = slices(Options::default()).await;
+    let options = Options { ready_max: ONE, stall_timeout: Duration::from_secs(5), ..Options::default() };
+    let free = "127.0.0.1:0".parse().expect("an address");
+    let server = Server::bind(free, options, Arc::clone(&service.archive)).await.expect("bound");
+    let address = server.local_addr();
+    let serving = tokio::spawn(server.serve(std::future::pending(), Duration::ZERO));
+    let (file, path) = &slices[0];
+    // Far more than all buffers between the two take, one answer behind the other.
+    let pipelined = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {STORED}\r\n\r\n").repeat(200).into_bytes();
+    for requests in [pipelined, without_room(path)] {
+        let mut greedy = TcpStream::connect(address).await.expect("connected");
+        greedy.write_all(&requests).await.expect("written");
+        let mut first = [0; 9];
+        greedy.read_exact(&mut first).await.expect("the beginning of an answer, and no more of it");
+        for turn in 0..20 {
+            let answer = ask(address, path).await;
+            assert!(answer.starts_with(b"HTTP/1.1 200") && answer.ends_with(file), "turn {turn}");
+        }
+    }
+    serving.abort();
+}
