@@ -204,6 +204,12 @@ impl Archive {
 }
 
 impl StoredFile {
+    /// Bytes of an object that are read at once: a shorter one in a pack is compared with the digest of its file.
+    #[must_use]
+    pub const fn step() -> u64 {
+        WINDOW
+    }
+
     /// Length in bytes.
     pub fn len(&self) -> u64 {
         self.len

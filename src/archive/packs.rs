@@ -218,6 +218,8 @@ impl Packs {
     pub(crate) fn destroy(&self, row: &PackRow) -> Result<(), RetrieveError> {
         self.forget(row.pack);
         let removed = self.hot.remove(PackFile::plain(row.pack))?;
+        // Nor what was read meanwhile.
+        self.forget(row.pack);
         if removed.gone > 0 {
             return Err(RetrieveError::Unavailable { what: format!("{} hot volumes are gone", removed.gone) });
         }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use store::pack::PackError;
 
 /// Memory for them in bytes: one of the longest there are.
@@ -24,6 +25,8 @@ type Key = (PackId, usize, u64);
 pub(super) struct Begun {
     /// The one that was read longest ago first.
     pieces: Mutex<VecDeque<(Key, Arc<Vec<u8>>)>>,
+    /// How often packs were forgotten: what was read before may be destroyed, and is not kept.
+    forgotten: AtomicU64,
     bytes_max: usize,
 }
 
@@ -35,7 +38,7 @@ impl Default for Begun {
 
 impl Begun {
     fn new(bytes_max: usize) -> Self {
-        Self { pieces: Mutex::new(VecDeque::new()), bytes_max }
+        Self { pieces: Mutex::new(VecDeque::new()), forgotten: AtomicU64::new(0), bytes_max }
     }
 
     /// The bytes `range` of the instance in a slot of a pack.
@@ -83,6 +86,7 @@ impl Begun {
         range: &Range<u64>,
         out: &mut Vec<u8>,
     ) -> Result<(), PackError> {
+        let before = self.forgotten.load(Ordering::SeqCst);
         let whole = match self.get(&key) {
             Some(whole) => whole,
             None => Arc::new(pack.range(key.1, piece.clone())?),
@@ -92,7 +96,7 @@ impl Begun {
         let part = place.and_then(|(from, to)| whole.get(from..to));
         out.extend_from_slice(part.ok_or(PackError::Missing { what: "byte", asked: range.end })?);
         if range.end < piece.end {
-            self.keep(key, &whole);
+            self.keep(key, &whole, before);
         } else {
             self.done(&key);
         }
@@ -109,9 +113,12 @@ impl Begun {
         Some(bytes)
     }
 
-    /// Keeps a piece of which more will be read.
-    fn keep(&self, key: Key, bytes: &Arc<Vec<u8>>) {
+    /// Keeps a piece of which more will be read, unless a pack was forgotten since the count was `before`.
+    fn keep(&self, key: Key, bytes: &Arc<Vec<u8>>, before: u64) {
         let mut pieces = self.pieces.lock();
+        if self.forgotten.load(Ordering::SeqCst) != before {
+            return;
+        }
         pieces.retain(|(known, _)| *known != key);
         pieces.push_back((key, Arc::clone(bytes)));
         let mut sum: usize = pieces.iter().map(|(_, bytes)| bytes.len()).sum();
@@ -128,7 +135,9 @@ impl Begun {
 
     /// Nothing of a pack stays.
     pub(super) fn forget(&self, pack: PackId) {
-        self.pieces.lock().retain(|((known, _, _), _)| *known != pack);
+        let mut pieces = self.pieces.lock();
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        pieces.retain(|((known, _, _), _)| *known != pack);
     }
 }
 
@@ -138,7 +147,6 @@ mod tests {
     use model::{Digest, FacilityCode, Uid};
     use sha2::{Digest as _, Sha256};
     use std::io;
-    use std::sync::atomic::{AtomicU64, Ordering};
     use store::ReadAt;
     use store::coding::PixelLayout;
     use store::pack::{FramePlaces, InstanceIn, Pack, PackAbout, PackWriter};
@@ -228,20 +236,22 @@ mod tests {
         let begun = Begun::new(100);
         let piece = |len: usize| Arc::new(vec![7; len]);
         let (pack, other) = (PackId::new([1; 16]), PackId::new([2; 16]));
-        begun.keep((pack, 0, 0), &piece(40));
-        begun.keep((pack, 0, 40), &piece(40));
+        begun.keep((pack, 0, 0), &piece(40), 0);
+        begun.keep((pack, 0, 40), &piece(40), 0);
         assert!(begun.get(&(pack, 0, 0)).is_some(), "read last from now on");
-        begun.keep((other, 3, 0), &piece(40));
+        begun.keep((other, 3, 0), &piece(40), 0);
         assert!(begun.get(&(pack, 0, 40)).is_none(), "the oldest went");
         assert!(begun.get(&(pack, 0, 0)).is_some() && begun.get(&(other, 3, 0)).is_some());
-        begun.keep((other, 3, 0), &piece(50));
+        begun.keep((other, 3, 0), &piece(50), 0);
         assert_eq!(begun.pieces.lock().len(), 2, "kept anew, not twice");
-        begun.keep((other, 4, 0), &piece(101));
+        begun.keep((other, 4, 0), &piece(101), 0);
         assert!(begun.pieces.lock().is_empty(), "one that is longer than the bound does not stay");
-        begun.keep((pack, 0, 0), &piece(10));
-        begun.keep((other, 0, 0), &piece(10));
+        begun.keep((pack, 0, 0), &piece(10), 0);
+        begun.keep((other, 0, 0), &piece(10), 0);
         begun.forget(pack);
         assert!(begun.get(&(pack, 0, 0)).is_none());
+        begun.keep((pack, 0, 0), &piece(10), 0);
+        assert!(begun.get(&(pack, 0, 0)).is_none(), "who read before the pack was forgotten brings nothing back");
         begun.done(&(other, 0, 0));
         assert!(begun.pieces.lock().is_empty());
     }

@@ -3,13 +3,14 @@
 //! Hundreds of readers decode no faster than a few; they would only each hold the memory of a frame meanwhile. Whoever
 //! waits here holds nothing but coded bytes. Deliberately not for codestreams: those wait for processes of their own.
 
+use super::sample::Rooms;
 use super::{CodingError, Decoder, codestream};
 use parking_lot::{Condvar, Mutex};
 use std::sync::OnceLock;
 
 /// Decoders at work for each core.
 const PER_CORE: usize = 2;
-/// Most memory of filtered bytes that an idle decoder keeps: a usual frame's, not a mammogram's.
+/// Most memory of filtered bytes, and of samples, that an idle decoder keeps: a usual frame's, not a mammogram's.
 const KEPT: usize = 1 << 20;
 
 static DECODERS: Decoders =
@@ -59,6 +60,9 @@ impl Drop for Lent {
         let kept = self.decoder.take().filter(|_| !std::thread::panicking()).map(|mut decoder| {
             if decoder.filtered.capacity() > KEPT {
                 decoder.filtered = Vec::new();
+            }
+            if decoder.rooms.bytes() > KEPT {
+                decoder.rooms = Rooms::default();
             }
             decoder
         });

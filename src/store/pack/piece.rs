@@ -90,11 +90,9 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
         })
     }
 
-    /// Everything at once, by a single read of the pack. The checksums of its pieces are compared; the digest of a
-    /// whole file, which takes as long as decoding it, is for who reads it as a stream or checks the pack.
+    /// Everything at once, by a single read of the pack.
     pub(super) fn at_once(mut self) -> Result<Vec<u8>, PackError> {
         self.batch_max = u64::MAX;
-        self.whole = None;
         let mut bytes = Vec::new();
         while self.step()? {
             if bytes.is_empty() && self.ready_read == 0 {

@@ -85,8 +85,7 @@ impl<S: ReadAt> Pack<S> {
         Ok(Frame { bytes, skip_bits })
     }
 
-    /// The bytes `range` of a stored file, by exactly one read (none for an empty range). Every piece it needs has passed
-    /// its CRC-32C.
+    /// The bytes `range` of a stored file, by exactly one read (none for an empty range).
     ///
     /// # Errors
     /// [`PackError::Missing`], [`PackError::Damaged`], [`PackError::Read`].
