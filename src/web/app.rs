@@ -4,7 +4,7 @@ use crate::accept::{self, MediaRange};
 use crate::auth::{self, Tokens};
 use crate::options::Options;
 use crate::problem::{Kind, Problem};
-use crate::ready::Budget;
+use crate::ready::{self, Budget};
 use crate::routes::{Access, Endpoint, ROUTES, Route, Verb};
 use crate::server::Peer;
 use crate::viewer::Viewer;
@@ -59,8 +59,7 @@ impl App {
         let transcodes = Arc::new(Semaphore::new(options.transcodes_max.clamp(1, Semaphore::MAX_PERMITS)));
         let pictures = Arc::new(Semaphore::new(archive.options().pictures.at_once.clamp(1, Semaphore::MAX_PERMITS)));
         let sockets = Arc::new(Semaphore::new(dicomweb::ups::socket::SOCKETS_MAX));
-        // Who holds a share and takes nothing is cut before anybody has waited so long for it.
-        let ready = Budget::new(options.ready_max, options.stall_timeout.saturating_mul(2));
+        let ready = Budget::new(options.ready_max, options.stall_timeout.min(ready::WAIT));
         let openapi = Bytes::from(openapi::document().to_string());
         let viewer = options.viewer.as_deref().and_then(Viewer::open);
         Arc::new(Self { archive, options, tokens, documents, transcodes, pictures, sockets, ready, openapi, viewer })

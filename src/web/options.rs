@@ -53,7 +53,8 @@ pub struct Options {
     pub frames_max: usize,
     /// Memory of finished metadata documents in bytes.
     pub metadata_cache: u64,
-    /// Memory of small answers that lie ready until their clients have taken them; beyond it they wait for their turn.
+    /// Memory of small answers that lie ready until their clients have taken them; beyond it they wait briefly,
+    /// and are then read piece by piece.
     pub ready_max: u64,
     /// Answers that re-encode on the way out at the same time; each holds one thread.
     pub transcodes_max: usize,

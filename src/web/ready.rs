@@ -1,12 +1,11 @@
 //! Small answers that lie ready in memory: read in one step, and sent as they are.
 //!
 //! One budget bounds the bytes of all of them that their clients have not taken yet. Where it is spent an answer waits
-//! for its turn, in the order of asking, and holds only what the index said of it meanwhile; a connection has few of
-//! them at a time. One that takes nothing is cut by the server after its stall limit, and its share comes back.
-//! Whatever is longer than [`MOST`] is read piece by piece while it is sent ([`crate::body`]).
+//! briefly for its turn, in the order of asking, and holds only what the index said of it meanwhile; a connection has
+//! few of them at a time. Where the turn does not come, since others take theirs slowly, and for whatever is longer than
+//! [`MOST`], the answer is read piece by piece while it is sent ([`crate::body`]): nobody is refused for want of a share.
 
 use crate::app::Call;
-use crate::problem::{Kind, Problem};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -26,6 +25,8 @@ pub(crate) const MOST: u64 = 1 << 20;
 const PAGE: u64 = 4 << 10;
 /// Ready answers of one connection at the same time.
 const OF_CONNECTION: usize = 8;
+/// Longest wait for a share: many quick clients are through by then, and slow ones keep nobody for longer.
+pub(crate) const WAIT: Duration = Duration::from_secs(5);
 
 /// The bytes of all ready answers of the service.
 #[derive(Debug, Clone)]
@@ -92,8 +93,8 @@ impl Desk {
         Some(self.share_of(pages, place))
     }
 
-    /// The same, when its turn has come.
-    pub(crate) async fn share(&self, len: u64) -> Result<Share, Problem> {
+    /// The same, when its turn comes in time.
+    pub(crate) async fn share(&self, len: u64) -> Option<Share> {
         let turn = async {
             // Its own place first: whoever waits for it holds nothing that others wait for.
             let place = match &self.own {
@@ -103,15 +104,11 @@ impl Desk {
             let pages = Arc::clone(&self.budget.pages).acquire_many_owned(self.budget.cost(len)).await.ok()?;
             Some(self.share_of(pages, place))
         };
-        let busy = || Problem::new(Kind::Busy, "the answers that wait for their clients fill http.ready_max");
-        tokio::time::timeout(self.budget.wait, turn).await.ok().flatten().ok_or_else(busy)
+        tokio::time::timeout(self.budget.wait, turn).await.ok().flatten()
     }
 
     fn share_of(&self, pages: OwnedSemaphorePermit, place: Option<OwnedSemaphorePermit>) -> Share {
         let held = self.own.as_ref().map(|own| Arc::clone(&own.held));
-        if let Some(held) = &held {
-            held.fetch_add(1, Ordering::Relaxed);
-        }
         Share { held, _pages: pages, _place: place }
     }
 }
@@ -127,15 +124,28 @@ pub(crate) struct Share {
 impl Share {
     /// Bytes under this share.
     pub(crate) fn over(self, parts: Vec<Vec<u8>>) -> Vec<Bytes> {
-        let share = Arc::new(self);
-        let under = |bytes| Bytes::from_owner(Under { bytes, _share: Arc::clone(&share) });
+        // Only from now on it is the client that is waited for.
+        let held = Arc::new(Held::over(self));
+        let under = |bytes| Bytes::from_owner(Under { bytes, _held: Arc::clone(&held) });
         parts.into_iter().map(under).collect()
     }
 }
 
-impl Drop for Share {
+/// A share whose bytes are there and not all taken.
+struct Held(Share);
+
+impl Held {
+    fn over(share: Share) -> Self {
+        if let Some(held) = &share.held {
+            held.fetch_add(1, Ordering::Relaxed);
+        }
+        Self(share)
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(held) = &self.held {
+        if let Some(held) = &self.0.held {
             held.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -143,7 +153,7 @@ impl Drop for Share {
 
 struct Under {
     bytes: Vec<u8>,
-    _share: Arc<Share>,
+    _held: Arc<Held>,
 }
 
 impl AsRef<[u8]> for Under {
@@ -214,8 +224,9 @@ mod tests {
         let budget = Budget::new(10 * PAGE, LONG);
         let (own, free) = (Own::new(), || budget.pages.available_permits());
         let share = desk(&budget, Some(&own)).share_now(3 * PAGE + 1).expect("room");
-        assert_eq!((free(), own.holds()), (6, true), "whole pages are counted");
+        assert_eq!((free(), own.holds()), (6, false), "whole pages are counted; nothing was read yet");
         let mut parts = share.over(vec![vec![1; 5], vec![2; 7]]);
+        assert!(own.holds(), "from now on the client is waited for");
         let slice = parts.remove(1).slice(6..);
         drop(parts);
         assert_eq!(free(), 6, "a part of it is still on its way");
@@ -249,16 +260,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_connection_keeps_few_and_nobody_waits_for_ever() {
+    async fn one_connection_keeps_few_and_nobody_waits_for_long() {
         let budget = Budget::new(100 * PAGE, Duration::from_millis(20));
         let (greedy, other) = (Own::new(), Own::new());
         let held: Vec<Share> = std::iter::from_fn(|| desk(&budget, Some(&greedy)).share_now(PAGE)).collect();
         assert_eq!(held.len(), OF_CONNECTION);
         assert!(desk(&budget, Some(&other)).share_now(PAGE).is_some(), "the others have theirs");
-        let late = desk(&budget, Some(&greedy)).share(PAGE).await.expect_err("it takes nothing");
-        assert_eq!(late.kind, Kind::Busy);
+        assert!(desk(&budget, Some(&greedy)).share(PAGE).await.is_none(), "its answers are sent piece by piece");
         assert_eq!(budget.pages.available_permits(), 100 - OF_CONNECTION, "who waited in vain holds nothing");
         drop(held);
-        assert!(!greedy.holds() && desk(&budget, Some(&greedy)).share(PAGE).await.is_ok());
+        assert!(desk(&budget, Some(&greedy)).share(PAGE).await.is_some());
     }
 }

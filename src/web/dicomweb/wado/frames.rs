@@ -186,15 +186,19 @@ fn at_once(
     Ok(response)
 }
 
-/// The answer of frames that are large, or whose share of the memory has to be waited for.
+/// The answer of frames that are large, or whose share of the memory is not free at once: read piece by piece where it
+/// does not become free in time.
 async fn when_its_turn_comes(
     call: &Call,
     stored: Stored,
     rendition: &FrameRendition,
     eager: bool,
 ) -> Result<Response, Problem> {
-    if let Some(len) = stored.small(rendition).filter(|_| eager) {
-        let share = Desk::of(call).share(len).await?;
+    let share = match stored.small(rendition).filter(|_| eager) {
+        Some(len) => Desk::of(call).share(len).await,
+        None => None,
+    };
+    if let Some(share) = share {
         let read = move |archive: &Arc<Archive>| Ok((stored.read(archive, share)?, stored));
         let (frames, stored) = call.blocking(read).await?;
         return at_once(call, &stored, frames, rendition);

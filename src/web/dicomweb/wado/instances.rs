@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::ready::{self, Desk, Share};
 use crate::routes::Endpoint;
 use archive::zip::Zip;
-use archive::{Archive, DecodeError, InstanceRow, Target, transcode};
+use archive::{Archive, DecodeError, InstanceRow, StoredFile, Target, transcode};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -89,7 +89,8 @@ struct Found {
     ready: Option<Bytes>,
 }
 
-/// Looks up what is asked; a small object that goes out as it is stored is read in the same step, or when its turn comes.
+/// Looks up what is asked; a small object that goes out as it is stored is read in the same step, or when its turn comes
+/// in time.
 async fn find(call: &Call, ranges: &[MediaRange], target: Target, one: bool) -> Result<Found, Problem> {
     let (caller, scope, as_received) = (call.caller.clone(), call.scope, super::as_received(call)?);
     let (asked, desk) = (ranges.to_vec(), Desk::of(call));
@@ -109,7 +110,7 @@ async fn find(call: &Call, ranges: &[MediaRange], target: Target, one: bool) -> 
     };
     let found = call.blocking(select).await?;
     let Some(row) = small(&found.fits).filter(|_| eager && found.ready.is_none()).cloned() else { return Ok(found) };
-    let share = desk.share(row.file_len).await?;
+    let Some(share) = desk.share(row.file_len).await else { return Ok(found) };
     let ready = call.blocking(move |archive| read(archive, &row, share)).await?;
     Ok(Found { ready: Some(ready), ..found })
 }
@@ -121,9 +122,14 @@ fn small(fits: &Fits) -> Option<&InstanceRow> {
     (plain && row.file_len <= ready::MOST).then_some(row)
 }
 
-/// A stored object as a whole.
+/// A stored object as a whole: a short one leaves under the digest of its file, in a pack, as ever.
 fn read(archive: &Arc<Archive>, row: &InstanceRow, share: Share) -> Result<Bytes, Problem> {
-    let bytes = archive.read(row, 0..row.file_len)?;
+    // What lies in the journal has no such digest, and is one reading.
+    let step = if row.home.journal().is_some() { row.file_len } else { StoredFile::step() };
+    let mut bytes = archive.read(row, 0..row.file_len.min(step))?;
+    if row.file_len > step {
+        bytes.append(&mut archive.read(row, step..row.file_len)?);
+    }
     Ok(share.over(vec![bytes]).pop().unwrap_or_default())
 }
 
