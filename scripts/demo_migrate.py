@@ -9,6 +9,8 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 OBJECTS = 4
 SAMPLES = 200
+# dcmqrscp keeps at most 500 studies under one AE title, whatever its configuration says.
+AREA = 400
 DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 WAYS = "dcmqrscp/get dcmqrscp/move orthanc/get orthanc/move orthanc/web"
 NAMES = ["Nguyễn^Văn An", "Trần^Thị Bình", "Lê^Hoàng Cường", "Phạm^Thu Dung", "Hoàng^Minh Đức"]
@@ -100,29 +102,35 @@ def draw(number, folder):
 
 
 class Process:
-    """A program, ended with the demonstration."""
+    """A program, ended with the demonstration, and whatever it started (dcmqrscp forks for every association)."""
     all = []
 
     def __init__(self, arguments, log):
-        self.child = subprocess.Popen(arguments, stdout=open(log, "ab"), stderr=subprocess.STDOUT)
+        self.child = subprocess.Popen(arguments, stdout=open(log, "ab"), stderr=subprocess.STDOUT,
+                                      start_new_session=True)
         Process.all.append(self)
 
     def kill(self):
-        if self.child.poll() is None:
-            self.child.send_signal(signal.SIGKILL)
+        try:
+            os.killpg(self.child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         self.child.wait()
 
 
 def dcmqrscp(dir, ours):
-    port, store = free(), dir / "dcmqrscp"
-    store.mkdir()
+    """One AE title for each folder of files."""
+    port, titles = free(), [f"QRSCP{area}" for area in range(-(-wanted // AREA))]
+    for title in titles:
+        (dir / title).mkdir()
+    areas = "".join(f"{title} {dir / title} RW ({AREA + 10}, 64mb) ANY\n" for title in titles)
     (dir / "dcmqrscp.cfg").write_text(
         f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 16\nHostTable BEGIN\n"
         f"khoanh = (KHOANH, 127.0.0.1, {ours})\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
-        f"AETable BEGIN\nQRSCP {store} RW ({wanted + 10}, 64mb) ANY\nAETable END\n")
+        f"AETable BEGIN\n{areas}AETable END\n")
     Process(["dcmqrscp", "-c", dir / "dcmqrscp.cfg"], dir / "dcmqrscp.log")
     until("dcmqrscp", lambda: listens(port), 60)
-    return "QRSCP", f"127.0.0.1:{port}", None
+    return [(title, f"127.0.0.1:{port}", None) for title in titles]
 
 
 def orthanc(dir, ours):
@@ -137,7 +145,7 @@ def orthanc(dir, ours):
         "DicomAlwaysAllowMove": True, "DicomCheckModalityHost": False, "OverwriteInstances": False}))
     Process(["/usr/sbin/Orthanc", dir / "orthanc.json"], dir / "orthanc.log")
     until("Orthanc", lambda: listens(port) and listens(http), 60)
-    return "ORTHANC", f"127.0.0.1:{port}", f"http://127.0.0.1:{http}/dicom-web"
+    return [("ORTHANC", f"127.0.0.1:{port}", f"http://127.0.0.1:{http}/dicom-web")]
 
 
 class Archive:
@@ -191,15 +199,37 @@ def migrate(archive, peer, way, log, more=()):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=open(log, "ab"))
 
 
-def show(dir, objects, total, name, ours, peer, rng):
+def until_it_holds(point, archive, peers, way, log, more):
+    """Copies one AE title after another; answers the command that runs when the archive holds so many objects."""
+    for peer in peers:
+        running = migrate(archive, peer, way, log, more)
+        until(f"{point} objects", lambda: archive.holds() >= point or running.poll() is not None)
+        if running.poll() != 0:
+            break
+    return running
+
+
+def to_the_end(archive, peers, way, log):
+    """Copies every AE title; answers the sum of their reports."""
+    total = {}
+    for peer in peers:
+        running = migrate(archive, peer, way, log, ["--json"])
+        out = running.communicate()[0]
+        need(running.returncode == 0, f"the migration ended with {running.returncode}: {out.decode()}")
+        for key, value in json.loads(out)["report"].items():
+            if isinstance(value, int):
+                total[key] = total.get(key, 0) + value
+    return total
+
+
+def show(dir, objects, total, name, ours, peers, rng):
     way = name.split("/")[1]
     archive = Archive(dir / name.replace("/", "-"), ours)
     begun, log = time.monotonic(), dir / "migrate.log"
     slow = ["--rate", f"{total // 8}B"] if len(objects) < 1000 else []
     for low, high in ((0.1, 0.45), (0.5, 0.9)):
         point = int(len(objects) * rng.uniform(low, high))
-        running = migrate(archive, peer, way, log, slow)
-        until(f"{point} objects", lambda: archive.holds() >= point or running.poll() is not None)
+        running = until_it_holds(point, archive, peers, way, log, slow)
         archive.process.kill()
         running.wait()
         need(running.returncode != 0, "the command noticed the kill")
@@ -208,10 +238,7 @@ def show(dir, objects, total, name, ours, peer, rng):
         tell(f"killed beyond {point} objects; after the restart it holds {held}")
         need(held, log.read_text()[-1000:])
         need(point <= held < len(objects), "what was here is here, and it was killed on the way")
-    running = migrate(archive, peer, way, log, ["--json"])
-    out = running.communicate()[0]
-    need(running.returncode == 0, f"the migration ended with {running.returncode}: {out.decode()}")
-    report, seconds = json.loads(out)["report"], time.monotonic() - begun
+    report, seconds = to_the_end(archive, peers, way, log), time.monotonic() - begun
     tell(", ".join(f"{key} {report[key]}" for key in
                    ("studies", "finished_earlier", "found", "moved", "equal", "conflicts", "missing", "refused")))
     need(report["found"] == report["moved"] + report["equal"] == len(objects), "everything was found, and is here")
@@ -239,8 +266,10 @@ def main(dir):
     say(f"{wanted} studies of {OBJECTS} objects are made, seed {seed}")
     objects = {}
     for number in range(wanted):
-        objects.update(draw(number, files))
-    total = sum(path.stat().st_size for path in files.iterdir())
+        folder = files / f"{number // AREA:03}"
+        folder.mkdir(exist_ok=True)
+        objects.update(draw(number, folder))
+    total = sum(path.stat().st_size for path in files.glob("*/*"))
     tell(f"{len(objects)} objects, {total / 1e6:.1f} MB")
     ways, peers = os.environ.get("WAYS", WAYS).split(), {}
     for name, start in (("dcmqrscp", dcmqrscp), ("orthanc", orthanc)):
@@ -248,10 +277,11 @@ def main(dir):
             continue
         say(f"{name} starts and is filled")
         peers[name] = start(dir, ours)
-        title, address, _ = peers[name]
-        sent = subprocess.run([program, "send", address, "--called", title, files], capture_output=True, text=True)
-        need(sent.returncode == 0, f"{name} takes everything: {sent.stderr[-500:]}")
-        tell(sent.stdout.strip().splitlines()[-1])
+        folders = sorted(files.iterdir()) if len(peers[name]) > 1 else [files]
+        for (title, address, _), folder in zip(peers[name], folders, strict=True):
+            sent = subprocess.run([program, "send", address, "--called", title, folder], capture_output=True, text=True)
+            need(sent.returncode == 0, f"{name} takes everything: {sent.stderr[-500:]}")
+            tell(sent.stdout.strip().splitlines()[-1])
     for way in ways:
         say(f"{way}: a fresh archive copies it, killed twice")
         show(dir, objects, total, way, ours, peers[way.split("/")[0]], rng)

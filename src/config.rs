@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) journal: Journal,
     /// Objects on their way in.
     pub(crate) ingest: Ingest,
+    /// Objects on their way out.
+    pub(crate) retrieve: Retrieve,
     /// What can be found.
     pub(crate) index: Index,
     /// What can be proved.
@@ -89,6 +91,13 @@ pub(crate) struct Ingest {
     pub(crate) copies_max: u16,
     pub(crate) batch_objects_max: usize,
     pub(crate) batch_bytes_max: Size,
+}
+
+/// `[retrieve]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Retrieve {
+    pub(crate) memory: Size,
 }
 
 /// `[index]`
@@ -147,8 +156,10 @@ pub(crate) struct Dicom {
     pub(crate) commitment_copies: usize,
     pub(crate) commitment_within: Span,
     pub(crate) retrieve_objects_max: usize,
+    pub(crate) retrieve_ahead_max: Size,
     pub(crate) move_attempts: u32,
     pub(crate) move_retry_pause: Span,
+    pub(crate) move_linger: Span,
     pub(crate) recall_limit: Span,
     pub(crate) call_connect_limit: Span,
     pub(crate) call_answer_limit: Span,
@@ -196,7 +207,6 @@ pub(crate) struct Http {
     pub(crate) frames_max: usize,
     pub(crate) transcodes_max: usize,
     pub(crate) metadata_cache: Size,
-    pub(crate) ready_max: Size,
 }
 
 /// `[log]`
@@ -286,6 +296,7 @@ impl Default for Config {
             data: "data".into(),
             journal: Journal::default(),
             ingest: Ingest::default(),
+            retrieve: Retrieve::default(),
             index: Index::default(),
             ledger: Ledger::default(),
             pictures: Pictures::default(),
@@ -327,6 +338,12 @@ impl Default for Ingest {
             batch_objects_max: options.batch_objects_max,
             batch_bytes_max: Size(options.batch_bytes_max),
         }
+    }
+}
+
+impl Default for Retrieve {
+    fn default() -> Self {
+        Self { memory: Size(archive::Options::new(PathBuf::new()).read_budget) }
     }
 }
 
@@ -390,8 +407,10 @@ impl Default for Dicom {
             commitment_copies: archive.commitment.copies,
             commitment_within: Span(archive.commitment.within),
             retrieve_objects_max: dimse.retrieve_objects_max,
+            retrieve_ahead_max: Size::of(dimse.retrieve_ahead_bytes_max),
             move_attempts: dimse.move_attempts,
             move_retry_pause: Span(dimse.move_retry_pause),
+            move_linger: Span(dimse.move_linger),
             recall_limit: Span(dimse.recall_limit),
             call_connect_limit: Span(dimse.calls.connect),
             call_answer_limit: Span(dimse.calls.answer),
@@ -441,7 +460,6 @@ impl Default for Http {
             frames_max: web.frames_max,
             transcodes_max: web.transcodes_max,
             metadata_cache: Size(web.metadata_cache),
-            ready_max: Size(web.ready_max),
         }
     }
 }

@@ -129,10 +129,13 @@ fn media_types(out: &mut String) {
         let _ = writeln!(out, "| `{media}` | {syntax} |");
     }
     let _ = writeln!(out, "\n### Transfer syntaxes made on retrieval\n\n| UID | name |\n|---|---|");
-    for syntax in archive::transcode::offered() {
+    let row = |out: &mut String, syntax: &str| {
         let known = dimse::transfer_syntaxes().iter().find(|one| one.uid == syntax);
         let _ = writeln!(out, "| {syntax} | {} |", known.map_or("", |known| known.name));
-    }
+    };
+    archive::transcode::offered().into_iter().for_each(|syntax| row(out, syntax));
+    let _ = writeln!(out, "\n### Transfer syntaxes made with loss, where they are named\n\n| UID | name |\n|---|---|");
+    archive::transcode::offered_lossy().into_iter().for_each(|syntax| row(out, syntax));
     out.push('\n');
 }
 
@@ -202,6 +205,11 @@ fn limits(out: &mut String) {
             "`dicom.retrieve_objects_max`",
             config.dicom.retrieve_objects_max.to_string(),
             "objects of one C-MOVE or C-GET",
+        ),
+        (
+            "`dicom.retrieve_ahead_max`",
+            config.dicom.retrieve_ahead_max.to_string(),
+            "bytes that all C-MOVEs and C-GETs together read before they send them; 32 MiB of one object",
         ),
         ("`http.connections_max`", config.http.connections_max.to_string(), "connections at one time"),
         ("`http.find_limit_max`", config.http.find_limit_max.to_string(), "rows of one answer"),

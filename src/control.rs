@@ -246,9 +246,9 @@ impl Door {
         Err(Failure::new(Exit::Failed, what))
     }
 
-    /// Whether a running server answers.
-    pub(crate) fn is_served(&self) -> bool {
-        matches!(self, Self::Server(_))
+    /// The running server of the data directory, if one answers.
+    pub(crate) fn of_server(config: &Config) -> Result<Option<Self>, Failure> {
+        Ok(client::Client::connect(&socket_path(&config.data))?.map(Self::Server))
     }
 
     /// Asks, and waits for the answer; `stop` ends a long command early.

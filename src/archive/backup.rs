@@ -212,7 +212,7 @@ impl Archive {
         for (dir, name) in self.options().keys.copies(&data).iter().zip(["keys", "keys.copy"]) {
             making.all(under(dir, name)?)?;
         }
-        making.all(small_files(&data, &["scrub.json", "restores.json", "epoch.dates"])?)?;
+        making.all(small_files(&data, &["scrub.json", "restores.json", "epoch.dates", crate::proof::MARKS])?)?;
         Ok(image.last)
     }
 

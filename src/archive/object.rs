@@ -3,6 +3,7 @@
 use crate::error::RetrieveError;
 use crate::open::Archive;
 use crate::packs;
+use crate::room::Claim;
 use index::InstanceRow;
 use model::{Home, Layout, PackId};
 use std::collections::HashSet;
@@ -10,8 +11,18 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Bytes read from the store at once.
+/// Bytes read from the journal at once.
 const WINDOW: u64 = 512 * 1024;
+/// Pieces of the journal are checked whole: reading begins and ends with one where that costs nothing.
+const CHUNK: u64 = 64 * 1024;
+/// Bytes that anybody may read at once: more than that needs a claim.
+const SMALL: u64 = CHUNK;
+/// Where there is no memory for a reading it becomes so many, lest a piece of a pack is decoded too often ...
+const STEPS: u64 = 16;
+/// ... of at most so many bytes.
+const STEP_MAX: u64 = 1 << 20;
+/// Bytes read at once from a pack at hand.
+const PACK_WINDOW: u64 = 1 << 20;
 /// The same where they come from the cloud: each read is a request there.
 const FAR_WINDOW: u64 = 8 << 20;
 /// Longest part of a data set that is read at once: every usual frame is one read, wherever it lies.
@@ -27,7 +38,10 @@ pub struct StoredFile {
     /// Bytes read at once; 0 until the first reading.
     step: u64,
     window: Vec<u8>,
+    /// Where the window begins in the file.
     window_at: u64,
+    /// The memory of the window, unless it is a small one.
+    claim: Option<Claim>,
 }
 
 impl Archive {
@@ -50,7 +64,7 @@ impl Archive {
         match home {
             Home::Journal(place) => Ok(self.journal().read(place, range)?),
             Home::Pack { pack, slot } => {
-                let read = || self.packs().range(*pack, &self.open_pack(*pack)?, *slot, range.clone());
+                let read = || packs::range(&self.open_pack(*pack)?, *slot, range.clone());
                 match read() {
                     // A piece may have been damaged on its way into the cache: it is fetched once more.
                     Err(RetrieveError::Damaged { .. }) if self.tiers().doubt(*pack) => read().inspect_err(|_| {
@@ -185,7 +199,8 @@ impl Archive {
         let far = |pack: PackId| matches!(self.index().pack(pack), Ok(Some(row)) if !row.hot);
         match &instance.home {
             Home::Pack { pack, .. } if self.tiers().cloud().is_some() && far(*pack) => FAR_WINDOW,
-            _ => WINDOW,
+            Home::Pack { .. } => PACK_WINDOW,
+            Home::Journal(_) => WINDOW,
         }
     }
 
@@ -199,17 +214,12 @@ impl Archive {
             step: 0,
             window: Vec::new(),
             window_at: 0,
+            claim: None,
         }
     }
 }
 
 impl StoredFile {
-    /// Bytes of an object that are read at once: a shorter one in a pack is compared with the digest of its file.
-    #[must_use]
-    pub const fn step() -> u64 {
-        WINDOW
-    }
-
     /// Length in bytes.
     pub fn len(&self) -> u64 {
         self.len
@@ -222,21 +232,61 @@ impl StoredFile {
 
     /// The next bytes at the position, from the window.
     fn ahead(&mut self) -> io::Result<&[u8]> {
+        let at = self.base.saturating_add(self.position);
         let inside = |this: &Self| {
-            let skip = usize::try_from(this.position.checked_sub(this.window_at)?).ok()?;
+            let skip = usize::try_from(at.checked_sub(this.window_at)?).ok()?;
             (skip < this.window.len()).then_some(skip)
         };
         if inside(self).is_none() {
             if self.step == 0 {
                 self.step = self.archive.step_of(&self.instance);
             }
-            let end = self.len.min(self.position.saturating_add(self.step));
-            let range = self.base + self.position..self.base + end;
+            self.release();
+            let (range, claim) = self.next(at);
+            let begin = range.start;
             self.window = self.archive.read(&self.instance, range).map_err(io::Error::other)?;
-            self.window_at = self.position;
+            (self.window_at, self.claim) = (begin, claim);
         }
         let skip = inside(self).unwrap_or(self.window.len());
         Ok(self.window.get(skip..).unwrap_or_default())
+    }
+
+    /// What is read at once for a place of the file, with the memory for it: small steps where there is none.
+    pub(crate) fn next(&self, at: u64) -> (Range<u64>, Option<Claim>) {
+        let wide = self.span(at, self.step, true);
+        let len = wide.end.saturating_sub(wide.start);
+        if len <= SMALL {
+            return (wide, None);
+        }
+        match self.archive.reading().claim(len) {
+            Some(claim) => (wide, Some(claim)),
+            None => (self.span(at, (len / STEPS).clamp(SMALL, STEP_MAX), false), None),
+        }
+    }
+
+    /// About `step` bytes from a place of the file on: whole pieces of a pack, since one that lies in two readings is
+    /// decoded twice, a longer one only where it may be `wide`; whole chunks of the journal, and the rest where it is
+    /// short.
+    fn span(&self, at: u64, step: u64, wide: bool) -> Range<u64> {
+        let whole = self.base.saturating_add(self.len);
+        let end = at.saturating_add(step).min(whole);
+        match &self.instance.home {
+            Home::Pack { pack, slot } if end < whole => {
+                let close = self.archive.open_pack(*pack).map(|pack| packs::close(&pack, *slot, at, end));
+                let (within, around) = close.unwrap_or_default();
+                at..within.or(around.filter(|_| wide)).unwrap_or(end).min(whole)
+            }
+            Home::Journal(_) if step < PART => {
+                let end = if whole - end < step / 2 { whole } else { end - end % CHUNK };
+                at - at % CHUNK..end
+            }
+            _ => at..end,
+        }
+    }
+
+    /// The window was read to its end.
+    fn release(&mut self) {
+        (self.window, self.claim) = (Vec::new(), None);
     }
 }
 
@@ -250,7 +300,11 @@ impl Read for StoredFile {
         if let (Some(to), Some(from)) = (out.get_mut(..count), ahead.get(..count)) {
             to.copy_from_slice(from);
         }
+        let last = count == ahead.len();
         self.position += u64::try_from(count).unwrap_or(0);
+        if last {
+            self.release();
+        }
         Ok(count)
     }
 }

@@ -51,6 +51,9 @@ pub struct Options {
     pub pictures: PictureOptions,
     /// How series become packs, and where those lie.
     pub packs: PackOptions,
+    /// Memory of what is read of objects and not yet taken by who asked for it, in bytes; beyond it they are read in
+    /// small steps.
+    pub read_budget: u64,
     /// How frames are decoded, and by which processes.
     pub decode: codec::pool::Options,
     /// Memory of what is known of images whose frames are decoded, in bytes.
@@ -112,6 +115,8 @@ pub struct PictureOptions {
     pub pixels_max: u64,
     /// Most frames of an animation.
     pub frames_max: u32,
+    /// Longest time that an animation is made for.
+    pub animation_time: Duration,
     /// Pictures made at the same time; each holds a frame and its picture in memory.
     pub at_once: usize,
     /// Whether a thumbnail of every packed series is made in the background.
@@ -120,7 +125,14 @@ pub struct PictureOptions {
 
 impl Default for PictureOptions {
     fn default() -> Self {
-        Self { cache: 64 << 20, pixels_max: 128 << 20, frames_max: 500, at_once: 4, thumbnails: true }
+        Self {
+            cache: 64 << 20,
+            pixels_max: 128 << 20,
+            frames_max: 500,
+            animation_time: Duration::from_secs(60),
+            at_once: 4,
+            thumbnails: true,
+        }
     }
 }
 
@@ -204,6 +216,7 @@ impl Options {
             metadata_cache: 32 << 20,
             pictures: PictureOptions::default(),
             packs: PackOptions::default(),
+            read_budget: 256 << 20,
             decode: codec::pool::Options::default(),
             background: true,
             image_cache: 32 << 20,

@@ -2,12 +2,9 @@
 //!
 //! Deliberately not here: when packs are written ([`crate::packing`]) and where they should lie ([`crate::tier`]).
 
-mod begun;
-
 use crate::codestreams;
 use crate::error::{OpenError, RetrieveError};
 use crate::options::Options;
-use begun::Begun;
 use index::{Index, PackRow};
 use model::PackId;
 use model::pack::ColdCopy;
@@ -61,7 +58,6 @@ pub(crate) struct Packs {
     far: OnceLock<Box<dyn Far>>,
     manifests: Cache<PackId, Arc<Manifest>>,
     sources: Cache<PackId, Arc<dyn ReadAt>>,
-    begun: Begun,
 }
 
 /// The hot volumes of the options.
@@ -84,7 +80,7 @@ impl Packs {
             u32::try_from(cost.sum::<usize>()).unwrap_or(u32::MAX)
         };
         let manifests = Cache::builder().max_capacity(MANIFEST_BYTES).weigher(weigh).build();
-        Ok(Self { hot, far: OnceLock::new(), manifests, sources: Cache::new(OPEN_MAX), begun: Begun::default() })
+        Ok(Self { hot, far: OnceLock::new(), manifests, sources: Cache::new(OPEN_MAX) })
     }
 
     /// Connects what lies afar; once, before anything is read.
@@ -193,19 +189,6 @@ impl Packs {
     pub(crate) fn forget(&self, pack: PackId) {
         self.sources.invalidate(&pack);
         self.manifests.invalidate(&pack);
-        self.begun.forget(pack);
-    }
-
-    /// Bytes of an instance that lies in a slot of a pack. Of a long piece the rest stays in memory until it is read.
-    pub(crate) fn range(
-        &self,
-        id: PackId,
-        pack: &OpenPack,
-        slot: u32,
-        range: Range<u64>,
-    ) -> Result<Vec<u8>, RetrieveError> {
-        let slot = usize::try_from(slot).map_err(|_| PackError::Missing { what: "slot", asked: u64::from(slot) })?;
-        Ok(self.begun.range(id, pack, slot, range)?)
     }
 
     /// Removes the hot copies of a pack.
@@ -218,8 +201,6 @@ impl Packs {
     pub(crate) fn destroy(&self, row: &PackRow) -> Result<(), RetrieveError> {
         self.forget(row.pack);
         let removed = self.hot.remove(PackFile::plain(row.pack))?;
-        // Nor what was read meanwhile.
-        self.forget(row.pack);
         if removed.gone > 0 {
             return Err(RetrieveError::Unavailable { what: format!("{} hot volumes are gone", removed.gone) });
         }
@@ -258,6 +239,27 @@ fn no_far() -> RetrieveError {
 
 fn missing(error: StoreError) -> RetrieveError {
     RetrieveError::Unavailable { what: format!("a pack is not at hand: {error}") }
+}
+
+/// Where a reading of an instance that begins at `at` and is to end about `end` ends with a piece of it: with the last
+/// one by then, if any ends by then, and else with the one that lies there.
+pub(crate) fn close(pack: &OpenPack, slot: u32, at: u64, end: u64) -> (Option<u64>, Option<u64>) {
+    let instance = usize::try_from(slot).ok().and_then(|slot| pack.instance(slot).ok());
+    let (mut close, mut within) = (0u64, None);
+    for piece in instance.iter().flat_map(|instance| &instance.pieces) {
+        close = close.saturating_add(piece.raw);
+        if close > end {
+            return (within, Some(close));
+        }
+        within = Some(close).filter(|close| *close > at);
+    }
+    (within, None)
+}
+
+/// Bytes of an instance that lies in a slot of a pack.
+pub(crate) fn range(pack: &OpenPack, slot: u32, range: Range<u64>) -> Result<Vec<u8>, RetrieveError> {
+    let slot = usize::try_from(slot).map_err(|_| PackError::Missing { what: "slot", asked: u64::from(slot) })?;
+    Ok(pack.range(slot, range)?)
 }
 
 /// Gives bytes of an instance that lies in a slot of a pack to `each`, in order, as they are decoded.

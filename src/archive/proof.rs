@@ -9,12 +9,15 @@
 mod entry;
 mod feed;
 mod keeper;
+mod marks;
 mod search;
 
 pub use entry::{entry_of, instance_name};
 pub(crate) use feed::Feed;
 pub(crate) use keeper::{Keeper, When};
 pub use keeper::{LedgerKeeping, LedgerReader, LedgerSigning};
+pub(crate) use marks::NAME as MARKS;
+pub use marks::{Lacking, lacking};
 pub use search::{Evidence, Shown, Wanted};
 
 use crate::error::OpenError;

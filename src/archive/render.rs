@@ -4,12 +4,14 @@
 //! Finished pictures stay in memory within a bound of bytes; thumbnails of packed series are made in the background
 //! and kept by the index as a cache.
 
+mod animation;
 mod arriving;
 mod source;
 mod state;
 mod strips;
 mod thumbnail;
 
+pub use animation::Shown;
 pub use state::Presented;
 pub use thumbnail::Thumbnail;
 pub(crate) use thumbnail::start_thumbnails;
@@ -217,42 +219,6 @@ impl Archive {
     #[must_use]
     pub fn pictures_made(&self) -> u64 {
         self.pictures.made.load(Ordering::Relaxed)
-    }
-
-    /// Frames of an instance, from 1, one after the other as an animated GIF.
-    ///
-    /// # Errors
-    /// [`PictureError`]; all frames have to be of one size.
-    pub fn animated(
-        self: &Arc<Self>,
-        row: &InstanceRow,
-        numbers: &[u32],
-        wanted: &Wanted,
-    ) -> Result<Arc<Vec<u8>>, PictureError> {
-        let most = self.options().pictures.frames_max;
-        if u32::try_from(numbers.len()).unwrap_or(u32::MAX) > most {
-            let what = format!("an animation has at most {most} frames (pictures.frames_max): ask for some of them");
-            return Err(PictureError::TooLarge { what });
-        }
-        let wanted = &self.labelled(row, wanted)?;
-        let list = numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-        self.once(self.picture_key(row, &format!("gif {list}"), wanted), || {
-            let source = source::Source::open(self, row)?;
-            let mut how = wanted.how.clone();
-            how.range = source.range(numbers)?;
-            let mut pictures = Vec::with_capacity(numbers.len());
-            let mut bytes = 0_u64;
-            for number in numbers {
-                let picture = source.picture(*number, &how)?;
-                bytes = bytes.saturating_add(u64::try_from(picture.bytes.len()).unwrap_or(u64::MAX));
-                if bytes > self.options().pictures.pixels_max.saturating_mul(4) {
-                    let what = "the animation has too many pixels (pictures.pixels_max): ask for a viewport".into();
-                    return Err(PictureError::TooLarge { what });
-                }
-                pictures.push(picture);
-            }
-            Ok(animate(&pictures, source.description().frame_time().unwrap_or(FRAME_TIME))?)
-        })
     }
 
     fn once(

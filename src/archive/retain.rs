@@ -98,6 +98,12 @@ impl From<store::StoreError> for RetainError {
     }
 }
 
+impl From<crate::ups::UpsError> for RetainError {
+    fn from(error: crate::ups::UpsError) -> Self {
+        Self::Unavailable { what: error.to_string() }
+    }
+}
+
 impl From<RetrieveError> for RetainError {
     fn from(error: RetrieveError) -> Self {
         Self::Unavailable { what: error.to_string() }

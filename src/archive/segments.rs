@@ -146,7 +146,7 @@ fn release_oldest(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, Op
         known.blocker = Some(Blocker { segment: *oldest, head: head.clone(), place: place.clone() });
         return Ok(false);
     }
-    release(archive, oldest, contents, false)?;
+    release(archive, (oldest, behind), contents, false)?;
     Ok(true)
 }
 
@@ -193,7 +193,7 @@ pub(crate) fn release_destroyed(archive: &Arc<Archive>) -> Result<(), OpenError>
             }
             Ok::<_, OpenError>(())
         })?;
-        release(archive, segment, contents, true)?;
+        release(archive, (segment, behind), contents, true)?;
     }
     Ok(())
 }
@@ -214,8 +214,13 @@ fn holds_destroyed(archive: &Arc<Archive>, segment: &SegmentInfo, behind: Lsn) -
     Ok(holds)
 }
 
-/// Copies forward what counts of a segment and lets it go.
-fn release(archive: &Arc<Archive>, oldest: &SegmentInfo, contents: Contents, clean: bool) -> Result<(), OpenError> {
+/// Copies forward what counts of a segment, which ends before a record, and lets it go.
+fn release(
+    archive: &Arc<Archive>,
+    (oldest, behind): (&SegmentInfo, Lsn),
+    contents: Contents,
+    clean: bool,
+) -> Result<(), OpenError> {
     let _still = archive.rewriting().read();
     let Contents { facts, leftovers, waiting, blobs, .. } = contents;
     let (kept, moved) = (facts.len(), leftovers.len() + waiting.len());
@@ -224,6 +229,9 @@ fn release(archive: &Arc<Archive>, oldest: &SegmentInfo, contents: Contents, cle
     archive.copy_forward(leftovers.into_iter().chain(waiting))?;
     archive.facts().keep(facts)?;
     archive.index().flush()?;
+    if let Some(keeper) = archive.keeper() {
+        keeper.mark(behind);
+    }
     archive.journal().remove_blobs(&blobs)?;
     if clean {
         archive.journal().release_cleanly(oldest.number)?;

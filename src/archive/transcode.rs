@@ -1,12 +1,14 @@
 //! Stored objects and frames in another transfer syntax, made while they are read.
 //!
 //! Uncompressed forms come from everything that is decoded, lossless compressed ones from what is lossless or not: what
-//! was lost stays lost, and is said. Nothing lossy is ever made here. What an encoder made was decoded again and
-//! compared before it leaves ([`codec::verified`]).
-//! The elements around the pixels are copied; only those that describe the pixels' form change. SOP Instance UIDs stay:
-//! no value of a pixel is altered. One frame is in memory at a time, whatever their number.
+//! was lost stays lost, and is said. What an encoder made was decoded again and compared before it leaves
+//! ([`codec::verified`]). Nothing is compressed with loss but where a request names such a transfer syntax, from what
+//! is not stored in one; it is then an instance of its own.
+//! The elements around the pixels are copied; only those that describe the pixels' form change. SOP Instance UIDs stay
+//! where no value of a pixel is altered. One frame is in memory at a time, whatever their number.
 
 mod kept;
+mod lossy;
 mod overlays;
 mod remade;
 
@@ -24,6 +26,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 pub(crate) use kept::Kept;
+pub use lossy::{instance_in, loses_when_made, offered_lossy, refusal};
 
 /// Pixel Data: Float and Double Float Pixel Data are never decoded.
 const PIXEL_DATA: u32 = 0x7FE0_0010;
@@ -65,11 +68,11 @@ impl Form {
     }
 }
 
-/// Every transfer syntax that objects are given in besides the one they are stored in.
+/// Every transfer syntax without loss that objects are given in besides the one they are stored in.
 #[must_use]
 pub fn offered() -> Vec<&'static str> {
     let native = [Form::Explicit, Form::Implicit, Form::Deflated];
-    native.into_iter().chain(Target::ALL.map(Form::Encoded)).map(Form::uid).collect()
+    native.into_iter().chain(Target::LOSSLESS.map(Form::Encoded)).map(Form::uid).collect()
 }
 
 /// Whether the pixels of a transfer syntax lie there uncompressed, as one value.
@@ -107,7 +110,7 @@ fn number(transfer_syntax: &str) -> Option<u32> {
 #[must_use]
 pub fn target(row: &InstanceRow, wanted: &str) -> Option<&'static str> {
     let stored = row.transfer_syntax.as_str();
-    let form = Form::of(wanted).filter(|_| wanted != stored)?;
+    let form = Form::of(wanted).filter(|_| wanted != stored && refusal(row, wanted).is_none())?;
     let encoded = matches!(form, Form::Encoded(_));
     let possible = match &row.pixel {
         None => !encoded && is_decoded(stored),
@@ -141,7 +144,7 @@ impl Archive {
         if wanted == stored {
             return Ok(self.given(row)?);
         }
-        let Some(form) = Form::of(wanted) else { return Err(unsupported(stored, wanted)) };
+        let form = form_of(row, wanted)?;
         metrics::counter!("khoanh_transcoded_total", "to" => form.uid()).increment(1);
         match form {
             Form::Deflated => Ok(Box::new(Deflating::new(self.remade(row, Form::Explicit)?))),
@@ -167,7 +170,7 @@ impl Archive {
     /// # Errors
     /// As [`Archive::transcoded`]; [`DecodeError::NoFrame`].
     pub fn frame_in(self: &Arc<Self>, row: &InstanceRow, number: u32, wanted: &str) -> Result<Bytes, DecodeError> {
-        let form = Form::of(wanted).ok_or_else(|| unsupported(row.transfer_syntax.as_str(), wanted))?;
+        let form = form_of(row, wanted)?;
         self.pixels.made.get((row.seq, number, form.uid()), || self.make_frame(row, number, form))
     }
 
@@ -182,6 +185,14 @@ impl Archive {
             Form::Encoded(target) => Ok(self.encode(target, frame, cell)?.bytes),
             _ => Ok(native_bytes(&frame, cell, self.frame_limits())?),
         }
+    }
+}
+
+/// The form of a transfer syntax, where an instance may be given in it.
+fn form_of(row: &InstanceRow, wanted: &str) -> Result<Form, DecodeError> {
+    match refusal(row, wanted) {
+        Some(why) => Err(codec::CodecError::Unsupported(why).into()),
+        None => Form::of(wanted).ok_or_else(|| unsupported(row.transfer_syntax.as_str(), wanted)),
     }
 }
 

@@ -14,6 +14,7 @@ mod find;
 pub mod matching;
 mod record;
 mod rules;
+mod seal;
 mod state;
 mod subscribe;
 mod sweep;
@@ -31,14 +32,17 @@ pub(crate) use sweep::start as start_sweep;
 use crate::clock::Clock;
 use crate::error::OpenError;
 use crate::options::Options;
+use crate::tier::KeyRing;
 use channel::Channels;
-use model::{AeTitle, Caller, FacilityCode, Scope, Uid};
+use model::{AeTitle, Caller, FacilityCode, PackId, Scope, Uid};
+use moka::sync::Cache;
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Map, Value};
 use state::State;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use store::journal::Image;
+use store::keys::DataKey;
 use store::{Alarm, Body, Journal, JournalOptions, RealDisk, Record, Replayed};
 
 /// A data set as DICOM JSON (PS3.18 annex F).
@@ -212,6 +216,8 @@ pub enum Remark {
 /// The steps of all facilities.
 pub struct Ups {
     journal: Journal,
+    keys: Arc<KeyRing>,
+    open_keys: Cache<PackId, DataKey>,
     clock: Arc<dyn Clock>,
     /// Held from the look at a step to its new place in memory: changes come one after the other.
     change: Mutex<()>,
@@ -232,7 +238,7 @@ impl Ups {
     ///
     /// # Errors
     /// As [`Journal::open`].
-    pub(crate) fn open(options: &Options) -> Result<Arc<Self>, OpenError> {
+    pub(crate) fn open(options: &Options, keys: Arc<KeyRing>) -> Result<Arc<Self>, OpenError> {
         let dirs = options.journal_dirs().into_iter().map(|dir| dir.join("ups")).collect();
         let journal = JournalOptions {
             segment_bytes: SEGMENT_BYTES,
@@ -253,6 +259,8 @@ impl Ups {
         journal.mark()?;
         let ups = Self {
             journal,
+            keys,
+            open_keys: Cache::new(seal::OPEN_MAX),
             clock: Arc::clone(&options.clock),
             change: Mutex::new(()),
             state: RwLock::new(state),

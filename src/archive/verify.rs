@@ -31,6 +31,8 @@ pub struct Report {
     pub damaged: u64,
     /// The first of them: SOP Instance UID, facility and what is wrong.
     pub named: Vec<String>,
+    /// That the ledger is an older copy, or that this cannot be told.
+    pub ledger: Option<String>,
     /// Stopped before the end.
     pub interrupted: bool,
 }
@@ -52,7 +54,8 @@ impl Archive {
     /// # Errors
     /// When the journal cannot be walked or the index does not answer; damaged objects are in the report.
     pub fn verify(&self, stop: &AtomicBool, progress: &mut dyn FnMut(&Report)) -> Result<Report, OpenError> {
-        let mut report = Report::default();
+        let ledger = self.keeper().and_then(|keeper| keeper.remark());
+        let mut report = Report { ledger, ..Report::default() };
         // The journal first: what moves into a pack meanwhile is met there, and seldom twice.
         self.verify_journal(stop, &mut report, progress)?;
         let mut after = None;

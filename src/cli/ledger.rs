@@ -105,7 +105,10 @@ pub(super) fn run(wanted: &Ledger) -> Result<Exit, Failure> {
         Ledger::Head { json, place } => head(&open(&place.config()?)?, *json),
         Ledger::Prove(wanted) => prove(wanted),
         Ledger::Consistency { from, to, out, place } => consistency(&open(&place.config()?)?, *from, *to, out),
-        Ledger::Check(place) => check(&open(&place.config()?)?),
+        Ledger::Check(place) => {
+            let config = place.config()?;
+            check(&config, &open(&config)?)
+        }
     }
 }
 
@@ -234,9 +237,17 @@ fn consistency(view: &LedgerView, from: u64, to: Option<u64>, out: &Path) -> Res
     show(&format!("{}\n", out.display()))
 }
 
-fn check(view: &LedgerView) -> Result<Exit, Failure> {
+fn check(config: &Config, view: &LedgerView) -> Result<Exit, Failure> {
     let checked = view.check().map_err(broken)?;
     let (entries, heads, bytes) = (HumanCount(checked.entries), HumanCount(checked.heads), HumanBytes(checked.bytes));
+    if let Some(lacking) = archive::proof::lacking(&config.data, view).map_err(broken)? {
+        show(&format!(
+            "what it holds is sound: {entries} entries, {heads} signed heads, {bytes}; but {lacking}\n\
+             sổ cái là bản cũ: thiếu {} mục mà nhật ký không còn giữ; hãy đưa bản mới hơn trở lại\n",
+            HumanCount(lacking.entries)
+        ))?;
+        return Ok(Exit::Findings);
+    }
     show(&format!(
         "the ledger is whole: {entries} entries, {heads} signed heads, {bytes}\n\
          sổ cái nguyên vẹn: {entries} mục, {heads} mốc ký\n"

@@ -152,10 +152,11 @@ pub(super) fn run(wanted: &Migrate) -> Result<Exit, Failure> {
         restart: wanted.restart,
     }));
     let stop = stop_flag()?;
-    let door = Door::open(&config, &request)?;
-    if wanted.by == By::Move && !door.is_served() {
-        return Err(usage("by C-MOVE the objects come to the archive's own DICOM port: start it first (khoanh serve)"));
-    }
+    let unserved = "by C-MOVE the objects come to the archive's own DICOM port: start it first (khoanh serve)";
+    let door = match wanted.by {
+        By::Move => Door::of_server(&config)?.ok_or_else(|| usage(unserved))?,
+        _ => Door::open(&config, &request)?,
+    };
     let mut shown = Shown::new("studies");
     let answer = door.ask(&request, &stop, &mut |step| shown.step(step, "missing or refused"));
     shown.end();

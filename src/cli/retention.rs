@@ -329,7 +329,7 @@ pub(super) fn run(wanted: &Retention) -> Result<Exit, Failure> {
         Retention::Plan(wanted) => plan(wanted),
         Retention::Show(wanted) => {
             let answer = ask(&wanted.place, R::Status { plan: wanted.plan.clone() })?;
-            page::deliver(&path_of(&answer)?, wanted.form.kind(), wanted.form.out.as_deref())
+            page::deliver(&text_of(&answer, "/plan/digest")?, wanted.form.kind(), wanted.form.out.as_deref())
         }
         Retention::List(wanted) => listed(wanted, R::List, page::plans),
         Retention::Late(wanted) => listed(wanted, R::Late, page::late),
@@ -440,11 +440,11 @@ fn plan(wanted: &Plan) -> Result<Exit, Failure> {
     let request = Request::Retention(Box::new(RetentionRequest::Plan { as_of, facility, rules, by, record }));
     let answer = Door::open_existing(&config, &request)?.ask(&request, &stop, &mut |step| shown.step(step, ""));
     shown.end();
-    let path = path_of(&answer?)?;
-    let delivered = page::deliver(&path, wanted.form.kind(), wanted.form.out.as_deref());
+    let text = text_of(&answer?, "/summary/digest")?;
+    let delivered = page::deliver(&text, wanted.form.kind(), wanted.form.out.as_deref());
     if wanted.dry_run {
         // A look leaves nothing behind.
-        let _ = std::fs::remove_file(&path);
+        let _ = std::fs::remove_file(&text.path);
     }
     delivered
 }
@@ -463,9 +463,11 @@ fn execute(wanted: &Execute) -> Result<Exit, Failure> {
     ))
 }
 
-fn path_of(answer: &Value) -> Result<PathBuf, Failure> {
-    let path = answer.get("path").and_then(Value::as_str).map(PathBuf::from);
-    path.ok_or_else(|| Failure::new(Exit::Failed, "the answer names no file; are command and server of one version?"))
+/// Where the text of a plan lies, and its digest, which stands at a place in the answer.
+fn text_of(answer: &Value, digest: &str) -> Result<page::Text, Failure> {
+    let part = |place: &str| answer.pointer(place).and_then(Value::as_str).map(str::to_owned);
+    let text = part("/path").zip(part(digest)).map(|(path, digest)| page::Text { path: path.into(), digest });
+    text.ok_or_else(|| Failure::new(Exit::Failed, "the answer names no file; are command and server of one version?"))
 }
 
 /// The text of a rule file.

@@ -13,6 +13,8 @@ struct Report {
     bytes: u64,
     damaged: u64,
     named: Vec<String>,
+    #[serde(default)]
+    ledger: Option<String>,
     interrupted: bool,
 }
 
@@ -28,10 +30,13 @@ pub(super) fn run(place: &Place) -> Result<Exit, Failure> {
     for named in &report.named {
         eprintln!("damaged: {named}");
     }
+    if let Some(lacking) = &report.ledger {
+        eprintln!("{lacking}");
+    }
     let objects = HumanCount(report.instances);
     show(&format!("verified {objects} objects, {}: {} damaged\n", HumanBytes(report.bytes), report.damaged))?;
     Ok(match report {
-        Report { damaged: 1.., .. } => Exit::Findings,
+        Report { damaged: 1.., .. } | Report { ledger: Some(_), .. } => Exit::Findings,
         Report { interrupted: true, .. } => Exit::Interrupted,
         _ => Exit::Done,
     })

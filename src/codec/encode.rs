@@ -1,12 +1,14 @@
-//! Lossless encoding of decoded frames, never given out before it was decoded again and compared.
+//! Encoding of decoded frames, never given out before it was decoded again and compared: sample by sample, or within the
+//! bounds of [`crate::lossy`] where the target loses something.
 
 use crate::cells::{self, Cells, Values};
 use crate::error::CodecError;
 use crate::ffi::jpeg2000 as openjpeg;
 use crate::limits::Limits;
+use crate::lossy::Grain;
 use crate::native::native_bytes;
 use crate::syntax::Target;
-use crate::{decode, deflated, jpeg2000, jpegls, rle};
+use crate::{decode, deflated, jpeg2000, jpegls, lossy, rle};
 use dataset::pixels::{DecodedFrame, Photometric, PixelFormat};
 
 /// A frame as encoded.
@@ -32,6 +34,9 @@ pub fn encode(target: Target, frame: &DecodedFrame, allocated: u8, limits: &Limi
     if frame.photometric == Photometric::YbrFull422 || frame.photometric == Photometric::YbrPartial420 {
         return Err(CodecError::unsupported("colour differences that are not given for every pixel"));
     }
+    if target.loses() {
+        lossy::suits(target, frame, allocated)?;
+    }
     let count = |value: u32| usize::try_from(value).map_err(|_| CodecError::Limit("a frame beyond memory".into()));
     let (bytes, photometric) = match target {
         Target::Rle => {
@@ -40,8 +45,11 @@ pub fn encode(target: Target, frame: &DecodedFrame, allocated: u8, limits: &Limi
             (rle::encode(&cells, columns, usize::from(frame.samples), width)?, frame.photometric)
         }
         Target::Deflated => (deflated::encode(&native_bytes(frame, allocated, limits)?)?, frame.photometric),
-        Target::JpegLs => (jpegls::encode(frame)?, frame.photometric),
-        Target::Jpeg2000 => jpeg2000::encode(frame)?,
+        Target::JpegLs => (jpegls::encode(frame, 0)?, frame.photometric),
+        Target::JpegLsNear => (jpegls::encode(frame, lossy::NEAR)?, frame.photometric),
+        Target::JpegBaseline => lossy::jpeg(frame, Grain::Usual)?,
+        Target::Jpeg2000 => jpeg2000::encode(frame, None)?,
+        Target::Jpeg2000Lossy => jpeg2000::encode(frame, Some(lossy::DECIBELS))?,
         Target::HtJpeg2000 | Target::HtJpeg2000Rpcl => jpeg2000::encode_high_throughput(frame)?,
     };
     Ok(Encoded { bytes, photometric })
@@ -70,9 +78,31 @@ pub(crate) fn described(
 /// Encodes a frame, decodes the result and compares every sample.
 ///
 /// # Errors
-/// As [`encode`]; [`CodecError::NotExact`] where one sample differs: then nothing is given out.
+/// As [`encode`]; [`CodecError::NotExact`] where one sample differs, or the error of a target that loses something is
+/// beyond its bound: then nothing is given out.
 pub fn verified(target: Target, frame: &DecodedFrame, allocated: u8, limits: &Limits) -> Result<Encoded, CodecError> {
     let encoded = encode(target, frame, allocated, limits)?;
+    match compared(target, frame, allocated, limits, &encoded) {
+        Err(CodecError::NotExact(_)) if matches!(target, Target::JpegBaseline | Target::Jpeg2000Lossy) => {
+            let (bytes, photometric) = match target {
+                Target::JpegBaseline => lossy::jpeg(frame, Grain::Fine)?,
+                _ => jpeg2000::encode(frame, Some(lossy::DECIBELS_FINE))?,
+            };
+            let finer = Encoded { bytes, photometric };
+            compared(target, frame, allocated, limits, &finer).map(|()| finer)
+        }
+        done => done.map(|()| encoded),
+    }
+}
+
+/// Decodes what was encoded, and compares it with the frame.
+fn compared(
+    target: Target,
+    frame: &DecodedFrame,
+    allocated: u8,
+    limits: &Limits,
+    encoded: &Encoded,
+) -> Result<(), CodecError> {
     let format = described(frame, allocated, encoded.photometric)?;
     let again = match target {
         // By another library than the one that encoded.
@@ -80,10 +110,13 @@ pub fn verified(target: Target, frame: &DecodedFrame, allocated: u8, limits: &Li
         _ => decode(target.uid(), &format, &encoded.bytes, limits),
     };
     let again = again.map_err(|error| CodecError::NotExact(error.to_string()))?;
+    if target.loses() {
+        return lossy::compare(target, frame, again);
+    }
     if again.words != frame.words || again.photometric != frame.photometric {
         return Err(CodecError::NotExact("samples differ after decoding".into()));
     }
-    Ok(encoded)
+    Ok(())
 }
 
 /// HTJ2K as OpenJPEG decodes it.

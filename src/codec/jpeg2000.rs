@@ -128,8 +128,9 @@ fn transforms(frame: &DecodedFrame) -> bool {
     frame.photometric == Photometric::Rgb && frame.samples == 3
 }
 
-/// Encodes losslessly, and says what the photometric interpretation becomes.
-pub(crate) fn encode(frame: &DecodedFrame) -> Result<(Vec<u8>, Photometric), CodecError> {
+/// Encodes, and says what the photometric interpretation becomes. Losslessly without `decibels`, else irreversibly, so
+/// that the noise is that far below the range of the frame's own values; 0 leaves nothing out that was coded.
+pub(crate) fn encode(frame: &DecodedFrame, decibels: Option<u16>) -> Result<(Vec<u8>, Photometric), CodecError> {
     let values = signed_values(frame)?;
     let header = jpeg2000::Header {
         rows: frame.rows,
@@ -139,8 +140,20 @@ pub(crate) fn encode(frame: &DecodedFrame) -> Result<(Vec<u8>, Photometric), Cod
         signed: frame.signed,
     };
     let transform = transforms(frame);
-    let bytes = jpeg2000::encode(&values, &header, transform).map_err(CodecError::Unsupported)?;
-    Ok((bytes, if transform { Photometric::YbrRct } else { frame.photometric }))
+    let below = decibels.map(|decibels| match decibels {
+        0 => 0,
+        decibels => decibels.saturating_add(unused(&values, frame.stored)),
+    });
+    let bytes = jpeg2000::encode(&values, &header, transform, below).map_err(CodecError::Unsupported)?;
+    let transformed = if decibels.is_some() { Photometric::YbrIct } else { Photometric::YbrRct };
+    Ok((bytes, if transform { transformed } else { frame.photometric }))
+}
+
+/// How far the range of values is below that of their bits at most, in decibels: 6 for every bit.
+fn unused(values: &[i32], stored: u8) -> u16 {
+    let (low, high) = values.iter().fold((i32::MAX, i32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
+    let range = high.saturating_sub(low).max(1).unsigned_abs();
+    u16::try_from(u32::from(stored).saturating_sub(range.ilog2()).saturating_mul(6)).unwrap_or(u16::MAX)
 }
 
 /// Encodes losslessly by HTJ2K, by resolution.

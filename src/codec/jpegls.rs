@@ -37,11 +37,17 @@ pub(crate) fn decode(checked: &Checked<'_>, bytes: &[u8]) -> Result<DecodedFrame
     cells::frame(checked, Cells { values, precision: header.precision, signed: false }, photometric)
 }
 
-/// Encodes stored values losslessly; signed ones as their two's complement.
-pub(crate) fn encode(frame: &DecodedFrame) -> Result<Vec<u8>, CodecError> {
+/// Encodes stored values, each of which may differ by `near`, losslessly where that is 0; signed ones as their two's
+/// complement.
+pub(crate) fn encode(frame: &DecodedFrame, near: u8) -> Result<Vec<u8>, CodecError> {
+    let ends = near > 0 && frame.signed;
+    let held = |value: u16| if ends { inside(value, frame.stored, near) } else { value };
     let bytes = match &frame.words {
+        Words::Eight(values) if ends => {
+            values.iter().map(|value| u8::try_from(held(u16::from(*value))).unwrap_or(*value)).collect()
+        }
         Words::Eight(values) => values.clone(),
-        Words::Sixteen(values) => values.iter().flat_map(|value| value.to_ne_bytes()).collect(),
+        Words::Sixteen(values) => values.iter().flat_map(|value| held(*value).to_ne_bytes()).collect(),
         Words::ThirtyTwo(_) => return Err(CodecError::unsupported("JPEG-LS of more than 16 bits")),
     };
     let header = Header {
@@ -52,5 +58,13 @@ pub(crate) fn encode(frame: &DecodedFrame) -> Result<Vec<u8>, CodecError> {
         precision: u32::from(frame.stored.max(2)),
         planar: false,
     };
-    jpegls::encode(&bytes, &header).map_err(CodecError::Unsupported)
+    jpegls::encode(&bytes, &header, near).map_err(CodecError::Unsupported)
+}
+
+/// A signed value of `stored` bits away from the ends of its range: an error of `near` must not turn the largest value
+/// into the smallest.
+fn inside(value: u16, stored: u8, near: u8) -> u16 {
+    let sign = 1u16 << (u32::from(stored.clamp(8, 16)) - 1);
+    let near = u16::from(near.min(32));
+    if value >= sign { value.max(sign + near) } else { value.min(sign - 1 - near) }
 }

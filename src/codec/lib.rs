@@ -19,6 +19,7 @@ mod jpeg2000;
 mod jpegls;
 mod jpegxl;
 mod limits;
+mod lossy;
 mod native;
 pub mod picture;
 pub mod pool;

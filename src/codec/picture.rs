@@ -4,7 +4,7 @@
 //! however many threads. Works on pixels of our own making alone, and so in the server itself.
 
 use crate::error::CodecError;
-use crate::ffi::jpeg_write;
+use crate::ffi::jpeg_write::{self, Colours};
 use std::ops::Range;
 
 /// Rows of a strip: whole blocks however colours are sampled.
@@ -58,7 +58,8 @@ impl Jpeg {
     /// [`CodecError::Corrupt`] where the pixels are no whole rows.
     pub fn strip(&self, pixels: &[u8]) -> Result<Vec<u8>, CodecError> {
         let samples = if self.colour { 3 } else { 1 };
-        jpeg_write::write(pixels, self.width, samples, self.quality, self.quality < FINE).map_err(CodecError::Corrupt)
+        let colours = if self.quality < FINE { Colours::Quarter } else { Colours::Full };
+        jpeg_write::write(pixels, self.width, samples, self.quality, colours).map_err(CodecError::Corrupt)
     }
 
     /// The image of all strips in their order, with an ICC profile where there is one.

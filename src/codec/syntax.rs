@@ -55,7 +55,7 @@ pub fn coder(transfer_syntax: &str) -> Option<Coder> {
     }
 }
 
-/// What frames can be encoded to; all of it lossless.
+/// What frames can be encoded to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     /// RLE Lossless.
@@ -70,17 +70,31 @@ pub enum Target {
     HtJpeg2000,
     /// High-Throughput JPEG 2000 with RPCL Options (Lossless Only).
     HtJpeg2000Rpcl,
+    /// JPEG Baseline (Process 1): loses something.
+    JpegBaseline,
+    /// JPEG-LS Lossy (Near-Lossless).
+    JpegLsNear,
+    /// JPEG 2000, irreversible.
+    Jpeg2000Lossy,
 }
 
 impl Target {
-    /// Every target.
-    pub const ALL: [Self; 6] =
+    /// Every target that loses nothing.
+    pub const LOSSLESS: [Self; 6] =
         [Self::Rle, Self::Deflated, Self::JpegLs, Self::Jpeg2000, Self::HtJpeg2000, Self::HtJpeg2000Rpcl];
+    /// Every target that loses something: encoded to where somebody names it, never otherwise.
+    pub const LOSSY: [Self; 3] = [Self::JpegBaseline, Self::JpegLsNear, Self::Jpeg2000Lossy];
 
     /// The target of a transfer syntax UID.
     #[must_use]
     pub fn of(transfer_syntax: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|target| target.uid() == transfer_syntax)
+        Self::LOSSLESS.into_iter().chain(Self::LOSSY).find(|target| target.uid() == transfer_syntax)
+    }
+
+    /// Whether samples are altered.
+    #[must_use]
+    pub fn loses(self) -> bool {
+        Self::LOSSY.contains(&self)
     }
 
     /// Its transfer syntax UID.
@@ -93,6 +107,9 @@ impl Target {
             Self::Jpeg2000 => "1.2.840.10008.1.2.4.90",
             Self::HtJpeg2000 => "1.2.840.10008.1.2.4.201",
             Self::HtJpeg2000Rpcl => "1.2.840.10008.1.2.4.202",
+            Self::JpegBaseline => "1.2.840.10008.1.2.4.50",
+            Self::JpegLsNear => "1.2.840.10008.1.2.4.81",
+            Self::Jpeg2000Lossy => "1.2.840.10008.1.2.4.91",
         }
     }
 }

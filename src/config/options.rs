@@ -102,6 +102,9 @@ impl Config {
         if !(1..=3).contains(&self.dicom.commitment_copies) {
             return refuse("dicom.commitment_copies", "between 1 and 3");
         }
+        if self.dicom.move_linger.0 > std::time::Duration::from_secs(5) {
+            return refuse("dicom.move_linger", "at most 5s: others may wait for the destination");
+        }
         if u32::try_from(self.dicom.request_max.0).is_err() {
             return refuse("dicom.request_max", "below 4GiB");
         }
@@ -177,6 +180,7 @@ impl Config {
             metadata_cache: self.index.metadata_cache.0,
             pictures: self.pictures.options(),
             packs: self.packs.options(self.journal.reserve),
+            read_budget: self.retrieve.memory.0,
             decode: self.decode.options(),
             background: true,
             image_cache: self.decode.image_cache.0,
@@ -215,8 +219,10 @@ impl Config {
             identifier_keys_max: dicom.identifier_keys_max,
             commitment_bytes_max: dicom.commitment_max.in_memory(),
             retrieve_objects_max: dicom.retrieve_objects_max,
+            retrieve_ahead_bytes_max: dicom.retrieve_ahead_max.in_memory(),
             move_attempts: dicom.move_attempts,
             move_retry_pause: dicom.move_retry_pause.0,
+            move_linger: dicom.move_linger.0,
             recall_limit: dicom.recall_limit.0,
             calls: dimse::scu::Limits {
                 connect: dicom.call_connect_limit.0,
@@ -271,7 +277,6 @@ impl Config {
             frames_max: http.frames_max,
             transcodes_max: http.transcodes_max,
             metadata_cache: http.metadata_cache.0,
-            ready_max: http.ready_max.0,
             ..web::Options::default()
         }
     }

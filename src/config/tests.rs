@@ -75,6 +75,7 @@ fn contradictions_are_refused_by_the_name_of_their_key() {
             "ledger.key",
         ),
         ("[dicom]\nae_titles = []", "dicom.ae_titles"),
+        ("[dicom]\nmove_linger = \"6s\"", "dicom.move_linger"),
         ("[dicom.tls]\ncertificate = \"c.pem\"", "dicom.tls.key"),
         ("[dicom.tls]\nlisten = \"127.0.0.1:0\"", "dicom.tls.certificate"),
         ("[dicom.tls]\nlisten = \"127.0.0.1:0\"\ncertificate = \"c.pem\"\nkey = \"k.pem\"", "dicom.tls.authorities"),

@@ -29,7 +29,7 @@ mod viewport;
 mod window;
 
 pub use description::Description;
-pub use encode::{Encoding, animate};
+pub use encode::{Animation, Encoding, animate};
 pub use labels::Labels;
 pub use overlay::Embedded;
 pub use presentation::{Presentation, Referenced, is_presentation};
@@ -79,7 +79,7 @@ pub struct Options {
     pub viewport: Option<Viewport>,
     /// Colour profile.
     pub profile: Profile,
-    /// Whether overlay planes are drawn.
+    /// Whether overlay planes are drawn, where no presentation state says which of them are.
     pub overlays: bool,
     /// Planes in unused bits of the pixels of this frame, one bit a sample, drawn with the others.
     pub embedded: Vec<DecodedFrame>,
@@ -95,6 +95,12 @@ impl Options {
     /// Whether anything is drawn over the pixels.
     fn draws(&self) -> bool {
         self.overlays || self.presentation.is_some() || !self.labels.is_empty()
+    }
+
+    /// Whether a plane in unused bits of the pixels is drawn.
+    #[must_use]
+    pub fn draws_embedded(&self, plane: Embedded) -> bool {
+        self.presentation.as_ref().map_or(self.overlays, |state| state.activates(plane))
     }
 
     /// How often a picture may be halved and the like before it is brought to its size: the shape of that step.
@@ -254,13 +260,13 @@ fn finished(
     number: u32,
     options: &Options,
 ) -> Result<Picture, RenderError> {
-    if options.overlays {
-        overlay::draw(&mut picture, description.root(), number);
-        options.embedded.iter().for_each(|plane| overlay::draw_embedded(&mut picture, plane));
-    }
     match &options.presentation {
         Some(state) => picture = presented(picture, description, number, state, options)?,
         None => {
+            if options.overlays {
+                overlay::draw(&mut picture, description.root(), number);
+                options.embedded.iter().for_each(|plane| overlay::draw_embedded(&mut picture, plane));
+            }
             if let Some(viewport) = &options.viewport {
                 picture = viewport.apply(&picture)?;
             }
@@ -279,6 +285,7 @@ fn presented(
     options: &Options,
 ) -> Result<Picture, RenderError> {
     let mut picture = state.colours(picture);
+    options.embedded.iter().for_each(|plane| overlay::draw_embedded(&mut picture, plane));
     state.cover(&mut picture, description, number);
     let (picture, place) = state.arrange(picture, description, number);
     let whole = [0.0, 0.0, f64::from(picture.width), f64::from(picture.height)];

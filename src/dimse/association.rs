@@ -3,6 +3,7 @@
 //! Messages are gathered here and handed to the services; what a service does with one is not known here.
 //! We never ask for a release, so a release collision (PS3.8 section 9.2.2.4) cannot arise on our side.
 
+use crate::carrier::Rested;
 use crate::command::{
     C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_GET_RQ, C_MOVE_RQ, C_STORE_RQ, CommandError, N_ACTION_RQ, N_CREATE_RQ,
     N_GET_RQ, N_SET_RQ, Request,
@@ -21,7 +22,7 @@ use crate::socket::{GaveUp, Socket};
 use crate::status::{self, Failure};
 use crate::suspects::Suspects;
 use crate::ups_events::Watching;
-use archive::Unknown;
+use archive::{Room, Unknown};
 use dicom_ul::pdu::AssociationRQ;
 use model::{AeTitle, Certificate, Source};
 use std::collections::BTreeMap;
@@ -158,6 +159,7 @@ pub(crate) fn serve<R: Receiver>(
         receiver: shared.receiver.clone(),
         options: &shared.options,
         suspects: &shared.suspects,
+        room: &shared.room,
         contexts: negotiated.contexts,
         peer_pdu_bytes_max: negotiated.peer.pdu_bytes_max,
         called,
@@ -166,6 +168,7 @@ pub(crate) fn serve<R: Receiver>(
         command: Vec::new(),
         reports: Vec::new(),
         watching: None,
+        rested: None,
     };
     let end = association.run();
     association.conclude(peer, &end)
@@ -236,6 +239,7 @@ pub(crate) struct Association<'a, R> {
     pub(crate) receiver: R,
     pub(crate) options: &'a Options,
     pub(crate) suspects: &'a Suspects,
+    pub(crate) room: &'a Arc<Room>,
     pub(crate) contexts: BTreeMap<u8, Context>,
     pub(crate) peer_pdu_bytes_max: u32,
     /// The title the peer called us by: where what it finds is retrieved from.
@@ -249,6 +253,8 @@ pub(crate) struct Association<'a, R> {
     pub(crate) reports: Vec<Report>,
     /// Events of procedure steps on their way to this peer.
     pub(crate) watching: Option<Watching>,
+    /// Associations of the last C-MOVE.
+    pub(crate) rested: Option<Rested>,
 }
 
 impl<R: Receiver> Association<'_, R> {
@@ -256,7 +262,8 @@ impl<R: Receiver> Association<'_, R> {
         let mut waiting = self.has_waiting_reports();
         loop {
             let served = self.report_in_a_pause(&mut waiting);
-            let served = served.and_then(|()| self.watch()).and_then(|()| self.message());
+            let served = served.and_then(|()| self.let_go_in_a_pause()).and_then(|()| self.watch());
+            let served = served.and_then(|()| self.message());
             if let Err(end) = served {
                 return match self.wire.source().gave_up() {
                     Some(why) => End::GaveUp(why),
@@ -431,8 +438,13 @@ impl<R: Receiver> Association<'_, R> {
                 tracing::warn!(%peer, source, reason, detail, "association ended");
             }
         }
+        let rested = self.rested.take();
         let mut socket = self.wire.into_source();
-        let last_word = end.last_word()?;
-        socket.send(&last_word).is_ok().then(|| socket.end())
+        let left = end.last_word().and_then(|word| socket.send(&word).is_ok().then(|| socket.end()));
+        // Only now: the peer must not wait for others. Any other end is abrupt, and theirs too.
+        if let Some(rested) = rested.filter(|_| matches!(end, End::Released)) {
+            rested.release();
+        }
+        left
     }
 }

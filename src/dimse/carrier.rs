@@ -2,20 +2,21 @@
 //!
 //! A destination that is down, refuses or dies is tried again by the policy of [`crate::Options`]. The first carrier
 //! judges the destination; the others only help: they begin once the first has its association, and one that gets no association gives its object back and rests,
-//! because many peers take one association at a time. Nobody here speaks to the asker.
+//! because many peers take one association at a time. While an object is sent the next one is read ([`crate::ahead`]).
+//! Nobody here speaks to the asker.
 
+use crate::ahead::{Ahead, Shelf, Want};
 use crate::association::Association;
 use crate::command::Request;
 use crate::options::Options;
 use crate::receiver::{Receiver, Stored};
 use crate::retrieval::{Fate, TICK};
-use crate::scu::{self, CallError, Limits, Object, Originator, Requestor, plan};
+use crate::scu::{self, CONTEXTS_MAX, CallError, Limits, Object, Originator, Proposal, Requestor, plan};
 use archive::RetrieveError;
 use model::{Destination, Uid};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
-use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -28,22 +29,22 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Objects that one kind of association can carry, and who has which.
 pub(crate) struct Load<'a, R: Receiver> {
-    receiver: &'a R,
+    shelf: Shelf<'a, R>,
     group: &'a plan::Group,
-    objects: &'a [R::Stored],
+    /// Among how many it is shared.
+    carriers: usize,
     waiting: Mutex<VecDeque<usize>>,
-    stopped: AtomicBool,
     /// Whether helpers may begin.
     reached: Mutex<bool>,
     changed: Condvar,
 }
 
 impl<'a, R: Receiver> Load<'a, R> {
-    /// Nothing of it is carried yet.
-    pub(crate) fn new(receiver: &'a R, group: &'a plan::Group, objects: &'a [R::Stored]) -> Self {
+    /// Nothing of it is carried yet; as many as said will.
+    pub(crate) fn new(shelf: Shelf<'a, R>, group: &'a plan::Group, carriers: usize) -> Self {
         let waiting = Mutex::new(group.members.iter().copied().collect());
-        let (stopped, reached, changed) = (AtomicBool::new(false), Mutex::new(false), Condvar::new());
-        Self { receiver, group, objects, waiting, stopped, reached, changed }
+        let (reached, changed) = (Mutex::new(false), Condvar::new());
+        Self { shelf, group, carriers, waiting, reached, changed }
     }
 
     /// Takes an object that nobody carries; none when there is none or nobody shall.
@@ -51,9 +52,23 @@ impl<'a, R: Receiver> Load<'a, R> {
         if self.is_stopped() { None } else { self.waiting.lock().pop_front() }
     }
 
+    /// Has the next object read for an association while another is sent, where enough are left for the others.
+    fn read_next(&self, association: &Requestor, ahead: &mut Ahead<'_, R>) {
+        if ahead.pending().is_some() || self.is_stopped() || self.waiting.lock().len() < self.carriers {
+            return;
+        }
+        let Some(member) = self.take() else { return };
+        let object = self.shelf.object(member);
+        let wanted = object.and_then(|object| way(association, object, member).ok());
+        // What this association does not take fails in its own turn.
+        if !wanted.is_some_and(|(_, want)| ahead.ask(want)) {
+            self.give_back(member);
+        }
+    }
+
     /// Nobody carries on, not even in the middle of an object.
     pub(crate) fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
+        self.shelf.stop();
     }
 
     /// Whether nothing waits to be carried.
@@ -62,7 +77,7 @@ impl<'a, R: Receiver> Load<'a, R> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
+        self.shelf.is_stopped()
     }
 
     fn give_back(&self, member: usize) {
@@ -95,26 +110,15 @@ impl<'a, R: Receiver> Load<'a, R> {
     }
 }
 
-/// A data set that ends with an error once nobody wants it any more.
-struct Wanted<'a> {
-    data: &'a mut dyn Read,
-    stopped: &'a AtomicBool,
-}
-
-impl Read for Wanted<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.stopped.load(Ordering::Acquire) {
-            return Err(io::Error::other("the asker wants no more"));
-        }
-        self.data.read(into)
-    }
-}
-
 /// One way to the destination during one C-MOVE.
 pub(crate) struct Carrier {
     peer: scu::Peer,
     originator: Originator,
     association: Option<Requestor>,
+    /// What was proposed for it.
+    proposed: Vec<Proposal>,
+    /// Whether it stands since an earlier request and has carried nothing for this one.
+    rested: bool,
     /// Whether it judges the destination.
     first: bool,
     attempts_max: u32,
@@ -142,6 +146,8 @@ impl Carrier {
             peer: scu::Peer::of(to, &asked.called, &options.client),
             originator: Originator { title: asked.calling.clone(), message: request.message_id },
             association: None,
+            proposed: Vec::new(),
+            rested: false,
             first: nth == 0,
             attempts_max: options.move_attempts,
             pause_min: options.move_retry_pause,
@@ -160,22 +166,46 @@ impl Carrier {
         self.given_up.as_deref()
     }
 
+    /// Keeps an association that stands and carries what a group needs; any other is ended.
+    pub(crate) fn settle(&mut self, needed: &[Proposal]) {
+        let stands = self.association.as_mut().is_some_and(Requestor::is_quiet);
+        if !stands {
+            self.association = None;
+        } else if needed.iter().all(|one| self.proposed.contains(one)) {
+            self.rested = true;
+        } else {
+            self.release();
+        }
+    }
+
     /// Carries objects, one after the other, and tells what became of each, until there are none or it gives up.
     pub(crate) fn carry<R: Receiver>(&mut self, load: &Load<'_, R>, results: &Sender<(usize, Fate)>) {
         if !self.first {
             load.wait_for_first();
         }
-        self.carry_all(load, results);
+        std::thread::scope(|scope| {
+            let mut ahead = Ahead::start(scope, &load.shelf);
+            self.carry_all(load, &mut ahead, results);
+            if let Some(member) = ahead.pending() {
+                load.give_back(member);
+            }
+        });
         if self.first {
             load.reach();
         }
     }
 
-    fn carry_all<R: Receiver>(&mut self, load: &Load<'_, R>, results: &Sender<(usize, Fate)>) {
+    fn carry_all<R: Receiver>(
+        &mut self,
+        load: &Load<'_, R>,
+        ahead: &mut Ahead<'_, R>,
+        results: &Sender<(usize, Fate)>,
+    ) {
         while self.given_up.is_none() {
-            let Some(member) = load.take() else { return };
-            let Some(object) = load.objects.get(member) else { continue };
-            match self.object(load, object) {
+            let Some(member) = ahead.pending().or_else(|| load.take()) else { return };
+            let fate = self.object(load, ahead, member);
+            ahead.leave(member);
+            match fate {
                 Some(fate) => {
                     if results.send((member, fate)).is_err() {
                         return;
@@ -196,11 +226,11 @@ impl Carrier {
     }
 
     /// Sends one object, again where that may help; nothing when it shall not, or shall be another's.
-    fn object<R: Receiver>(&mut self, load: &Load<'_, R>, object: &R::Stored) -> Option<Fate> {
+    fn object<R: Receiver>(&mut self, load: &Load<'_, R>, ahead: &mut Ahead<'_, R>, member: usize) -> Option<Fate> {
         let recall_until = Instant::now() + self.recall_limit;
         let mut tries = 0;
         while !load.is_stopped() {
-            match self.try_object(load, object) {
+            match self.try_object(load, ahead, member) {
                 Ok(fate) => {
                     (self.attempts, self.pause, self.lost) = (self.attempts_max, self.pause_min, 0);
                     return Some(fate);
@@ -215,6 +245,10 @@ impl Carrier {
                 }
                 Err(Trouble::Lost(error)) => {
                     self.association = None;
+                    if std::mem::take(&mut self.rested) {
+                        // It had gone while nobody used it: that is nobody's fault.
+                        continue;
+                    }
                     tries += 1;
                     let address = &self.peer.address;
                     tracing::warn!(%error, address, tries, "an association was lost over an object");
@@ -250,36 +284,100 @@ impl Carrier {
         self.first.then(|| Fate::Failed(error.to_string()))
     }
 
-    fn try_object<R: Receiver>(&mut self, load: &Load<'_, R>, object: &R::Stored) -> Result<Fate, Trouble> {
+    fn associate<R: Receiver>(&mut self, load: &Load<'_, R>) -> Result<(), Trouble> {
         if self.association.is_none() {
-            let opened = Requestor::open(&self.peer, &load.group.proposals, &self.calls);
+            // What was proposed before may be asked for again.
+            let mut proposals = load.group.proposals.clone();
+            proposals.extend(self.proposed.iter().filter(|one| !load.group.proposals.contains(one)).cloned());
+            proposals.truncate(CONTEXTS_MAX);
+            let opened = Requestor::open(&self.peer, &proposals, &self.calls);
             self.association = Some(opened.map_err(Trouble::Call)?);
+            (self.proposed, self.rested) = (proposals, false);
         }
         if self.first {
             load.reach();
         }
-        let Some(association) = self.association.as_mut() else { return Err(Trouble::Object(String::new())) };
-        let (class, stored) = (object.sop_class().as_str(), object.syntax().as_str());
-        let mut offered = plan::decoded(stored).into_iter();
-        let chosen = offered.find_map(|syntax| Some((association.context(class, syntax)?, syntax)));
-        let Some((context, syntax)) = chosen else {
-            return Err(Trouble::Object("the destination takes neither class nor transfer syntax".into()));
+        Ok(())
+    }
+
+    fn try_object<R: Receiver>(
+        &mut self,
+        load: &Load<'_, R>,
+        ahead: &mut Ahead<'_, R>,
+        member: usize,
+    ) -> Result<Fate, Trouble> {
+        self.associate(load)?;
+        let (Some(association), Some(object)) = (self.association.as_mut(), load.shelf.object(member)) else {
+            return Err(Trouble::Object(String::new()));
         };
-        let syntax = Uid::parse(syntax).map_err(|_| Trouble::Object("a transfer syntax that is no UID".into()))?;
-        let mut data = load.receiver.open(object, &syntax)?;
+        let (context, want) = way(association, object, member)?;
+        let data = ahead.take(&want)?;
+        load.read_next(association, ahead);
         let object = Object {
             sop_class: object.sop_class().clone(),
             sop_instance: object.sop_instance().clone(),
             originator: Some(self.originator.clone()),
         };
-        match association.store(context, &object, &mut Wanted { data: &mut *data, stopped: &load.stopped }) {
-            Ok(answer) => Ok(Fate::from(answer)),
+        match association.store_outgoing(context, &object, data, &|| !load.is_stopped()) {
+            Ok(answer) => {
+                self.rested = false;
+                Ok(Fate::from(answer))
+            }
+            Err(CallError::Unsent(error)) => Err(Trouble::unread(&error)),
             Err(CallError::Source(error)) => {
                 self.association = None;
-                Err(Trouble::Object(format!("it cannot be read: {error}")))
+                Err(Trouble::unread(&error))
             }
             Err(error) => Err(Trouble::Lost(error)),
         }
+    }
+}
+
+/// The context an object goes out in, and how it is read for that.
+fn way(association: &Requestor, object: &impl Stored, member: usize) -> Result<(u8, Want), Trouble> {
+    let (class, stored) = (object.sop_class().as_str(), object.syntax().as_str());
+    let mut offered = plan::decoded(stored).into_iter();
+    let chosen = offered.find_map(|syntax| Some((association.context(class, syntax)?, syntax)));
+    let Some((context, syntax)) = chosen else {
+        return Err(Trouble::Object("the destination takes neither class nor transfer syntax".into()));
+    };
+    let syntax = Uid::parse(syntax).map_err(|_| Trouble::Object("a transfer syntax that is no UID".into()))?;
+    Ok((context, Want { member, syntax, shape: association.shape() }))
+}
+
+/// The associations a C-MOVE leaves open: the next one of the same asker often goes to the same destination.
+pub(crate) struct Rested {
+    destination: Destination,
+    carriers: Vec<Carrier>,
+    since: Instant,
+}
+
+impl Rested {
+    /// What is left of a C-MOVE; none when no association is.
+    pub(crate) fn of(destination: &Destination, carriers: Vec<Carrier>) -> Option<Self> {
+        let some = carriers.iter().any(|carrier| carrier.association.is_some());
+        some.then(|| Self { destination: destination.clone(), carriers, since: Instant::now() })
+    }
+
+    /// When the C-MOVE ended.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Gives them to the carriers of another request, where that goes to the same destination; else they are ended.
+    pub(crate) fn pass_on(mut self, destination: &Destination, carriers: &mut [Carrier]) {
+        if self.destination == *destination {
+            for (next, last) in carriers.iter_mut().zip(&mut self.carriers) {
+                next.association = last.association.take();
+                next.proposed = std::mem::take(&mut last.proposed);
+            }
+        }
+        self.release();
+    }
+
+    /// Ends them in order.
+    pub(crate) fn release(mut self) {
+        self.carriers.iter_mut().for_each(Carrier::release);
     }
 }
 
@@ -293,6 +391,13 @@ pub(crate) enum Trouble {
     Call(CallError),
     /// The association ended while it was sent.
     Lost(CallError),
+}
+
+impl Trouble {
+    /// For an object that breaks off.
+    pub(crate) fn unread(error: &io::Error) -> Self {
+        Self::Object(format!("it cannot be read: {error}"))
+    }
 }
 
 impl From<RetrieveError> for Trouble {

@@ -4,18 +4,21 @@
 //! delivery is made on as many associations, one after another, as its presentation contexts need.
 
 use crate::notice::{self, AVAILABILITY_NOTIFICATION};
+use crate::outgoing::Outgoing;
 use crate::receiver::{Receiver, Stored};
 use crate::retrieval::Fate;
 use crate::scu::{CallError, Limits, Object, Peer, Requestor, plan};
 use archive::forward::Recipient;
 use archive::forward::dispatch::{Carrier, Parcel, Watch};
 use archive::forward::task::Outcome;
-use archive::{InstanceRow, RetrieveError};
+use archive::{InstanceRow, RetrieveError, Room};
 use model::forward::Payload;
 use model::{AeTitle, Uid};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Refusals after which the rest of a delivery is not tried this time.
@@ -24,6 +27,8 @@ const REFUSALS_MAX: usize = 32;
 const LOST_MAX: u32 = 3;
 /// ... for so many seconds.
 const LOST_PAUSE: u64 = 60;
+/// Bytes of objects that all deliveries together read before they send them.
+const READ_BYTES_MAX: u64 = 64 << 20;
 
 /// Brings objects to DICOM peers.
 #[derive(Debug)]
@@ -32,6 +37,7 @@ pub struct Forwarder {
     client: tls::Client,
     title: AeTitle,
     open: Open,
+    room: Arc<Room>,
 }
 
 /// The connections of deliveries under way: what ends them at once.
@@ -83,7 +89,7 @@ impl Drop for Line<'_> {
 enum Trouble {
     /// It is this object's fault.
     Object(String),
-    /// It is being restored; again after so many seconds.
+    /// Its bytes are not at hand; again after so many seconds.
     Later(u32),
     /// The association ended while it was sent.
     Lost(String),
@@ -94,7 +100,7 @@ enum Trouble {
 impl Forwarder {
     /// Calls with these limits and certificates and, where a destination names no other, under this AE title.
     pub fn new(limits: Limits, client: tls::Client, title: AeTitle) -> Self {
-        Self { limits, client, title, open: Open::default() }
+        Self { limits, client, title, open: Open::default(), room: Room::new(READ_BYTES_MAX) }
     }
 
     fn call(&self, peer: &Peer, group: &plan::Group, line: &Line<'_>) -> Result<Requestor, CallError> {
@@ -161,14 +167,14 @@ impl Forwarder {
                 Some(association) => association,
                 none => none.insert(self.call(peer, group, &line).map_err(|error| Outcome::Down(error.to_string()))?),
             };
-            match store(parcel, object, association) {
+            match store(parcel, object, association, &self.room) {
                 Ok(()) => {
                     lost = 0;
                     watch.took(object);
                 }
                 Err(Trouble::Object(why)) => refused.push(why),
                 Err(Trouble::Later(seconds)) => {
-                    return Err(Outcome::Later(seconds.into(), "being restored from the cloud".into()));
+                    return Err(Outcome::Later(seconds.into(), "its bytes are not at hand now".into()));
                 }
                 Err(Trouble::Down(why)) => return Err(Outcome::Down(why)),
                 Err(Trouble::Lost(why)) => {
@@ -200,21 +206,34 @@ fn release(association: Requestor) {
     }
 }
 
-fn store(parcel: &Parcel, object: &InstanceRow, association: &mut Requestor) -> Result<(), Trouble> {
+/// Why an object was not read: bytes that are away for a while come later, damaged ones do not.
+fn unread(error: &io::Error) -> Trouble {
+    let why = error.get_ref().and_then(|inner| inner.downcast_ref::<RetrieveError>());
+    match why {
+        Some(RetrieveError::Restoring { after }) => Trouble::Later(*after),
+        Some(RetrieveError::Unavailable { .. }) => Trouble::Later(u32::try_from(LOST_PAUSE).unwrap_or(u32::MAX)),
+        _ => Trouble::Object(format!("it cannot be read: {error}")),
+    }
+}
+
+fn store(parcel: &Parcel, object: &InstanceRow, association: &mut Requestor, room: &Arc<Room>) -> Result<(), Trouble> {
     let (class, stored) = (object.sop_class.as_str(), object.transfer_syntax.as_str());
     let mut offered = plan::decoded(stored).into_iter();
     let chosen = offered.find_map(|syntax| Some((association.context(class, syntax)?, syntax)));
     let (context, syntax) = chosen
         .ok_or_else(|| Trouble::Object(format!("neither class {class} nor its transfer syntax {stored} is taken")))?;
     let syntax = Uid::parse(syntax).map_err(|_| Trouble::Object("a transfer syntax that is no UID".into()))?;
-    let mut data = match Receiver::open(&parcel.archive, object, &syntax) {
+    let data = match Receiver::open(&parcel.archive, object, &syntax) {
         Ok(data) => data,
         Err(RetrieveError::Restoring { after }) => return Err(Trouble::Later(after)),
         Err(error) => return Err(Trouble::Object(error.to_string())),
     };
+    let mut data = Outgoing::new(data, association.shape());
+    // One that cannot be read must not cost those behind it their association.
+    data.read_ahead(room).map_err(|error| unread(&error))?;
     let (sop_class, sop_instance) = (object.sop_class.clone(), object.sop_instance.clone());
-    let sent = association.store(context, &Object { sop_class, sop_instance, originator: None }, &mut *data);
-    match sent {
+    let object = Object { sop_class, sop_instance, originator: None };
+    match association.store_outgoing(context, &object, data, &|| true) {
         // Out of resources: it takes nothing for a while, whatever the object.
         Ok(answer) if (0xA700..=0xA7FF).contains(&answer.status) => {
             Err(Trouble::Down(format!("out of resources: {:04X} {}", answer.status, answer.comment)))
@@ -223,6 +242,7 @@ fn store(parcel: &Parcel, object: &InstanceRow, association: &mut Requestor) -> 
             Fate::Completed | Fate::Warned => Ok(()),
             Fate::Failed(why) => Err(Trouble::Object(why)),
         },
+        Err(CallError::Unsent(error)) => Err(unread(&error)),
         // The association is gone with it; the object is tried again later.
         Err(error) => Err(Trouble::Lost(error.to_string())),
     }

@@ -123,3 +123,33 @@ pub fn association_request(data: &[u8]) {
         assert_eq!(listener::encode(negotiated.answer).first(), Some(&0x02), "no A-ASSOCIATE-AC");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn mangled_steps_never_panic() {
+        let step = serde_json::json!({
+            "00080018": {"vr": "UI", "Value": ["2.25.7"]},
+            "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Nguyen^An"}]},
+            "00404005": {"vr": "DT", "Value": ["20260115093000"]},
+            "00404018": {"vr": "SQ", "Value": [{"00080100": {"vr": "SH", "Value": ["X1"]}}]},
+            "00741000": {"vr": "CS", "Value": ["SCHEDULED"]},
+        });
+        let step = step.as_object().expect("an object");
+        for (number, syntax) in ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"].into_iter().enumerate() {
+            let whole = dataset::document::write(step, syntax).expect("written");
+            for seed in 0..10_000u64 {
+                let mut random = fastrand::Rng::with_seed(seed * 2 + number as u64);
+                let mut bytes = whole.clone();
+                for _ in 0..random.usize(1..8) {
+                    let at = random.usize(0..bytes.len());
+                    if let Some(byte) = bytes.get_mut(at) {
+                        *byte = random.u8(..);
+                    }
+                }
+                bytes.truncate(random.usize(bytes.len() / 2..=bytes.len()));
+                super::step(&bytes);
+            }
+        }
+    }
+}

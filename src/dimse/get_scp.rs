@@ -1,21 +1,21 @@
 //! C-GET as a provider (PS3.4 section C.4.3): objects come back on the same association, in the contexts for which the
 //! asker took the role of SCP.
+//!
+//! Up to [`crate::outgoing::AHEAD_MAX`] bytes of an object are read before its peer hears of it: a shorter one that cannot
+//! be read fails alone. A longer one ends the association the first time, and is known then ([`crate::suspects`]).
 
+use crate::ahead::{Ahead, Shelf, Want, Wanted};
 use crate::association::{Association, End};
 use crate::carrier::Trouble;
 use crate::command::{self, C_CANCEL_RQ, C_STORE_RQ, Request, Response};
 use crate::meter;
 use crate::negotiate::Context;
-use crate::pdu::AbortReason;
-use crate::receiver::{DataSet, Receiver, Stored};
+use crate::outgoing::{Broken, Outgoing, Shape};
+use crate::pdu::{self, AbortReason};
+use crate::receiver::{Receiver, Stored};
 use crate::retrieval::{ALIVE_EVERY, Fate, Tally};
-use crate::scu::{Answer, Object, plan, send_data_set};
-use model::Uid;
-use std::io::{self, Read};
+use crate::scu::{Answer, Object, plan};
 use std::time::Instant;
-
-/// Bytes read at once of an object that is read to its end before it is sent.
-const REHEARSED_BYTES: usize = 64 * 1024;
 
 impl<R: Receiver> Association<'_, R> {
     /// Reads the identifier that follows a C-GET-RQ, sends what it names back and answers.
@@ -31,17 +31,14 @@ impl<R: Receiver> Association<'_, R> {
             }
         };
         let mut tally = Tally::new(id, request, context, objects.len());
-        for (number, object) in objects.iter().enumerate() {
-            self.tell(&mut tally)?;
-            if tally.cancelled {
-                break;
-            }
-            // Message ids of our own requests; one operation at a time makes any do.
-            let message = u16::try_from(number % usize::from(u16::MAX)).unwrap_or(0).saturating_add(1);
-            if let Some(fate) = self.get_object(message, object, &mut tally)? {
-                tally.count(object.sop_instance().as_str(), fate);
-            }
-        }
+        let receiver = self.receiver.clone();
+        let shelf = Shelf::new(&receiver, &objects, self.room);
+        std::thread::scope(|scope| {
+            let sent = self.get_all(&objects, &mut Ahead::start(scope, &shelf), &mut tally);
+            // Nothing more is read for nobody.
+            shelf.stop();
+            sent
+        })?;
         let status = self.finish(tally)?;
         meter::retrieved("get", &status.label(), begun.elapsed());
         let (objects, status) = (objects.len(), status.label());
@@ -49,83 +46,129 @@ impl<R: Receiver> Association<'_, R> {
         Ok(())
     }
 
-    /// Sends one object; nothing when the asker cancels before it could be read.
-    fn get_object(&mut self, message: u16, object: &R::Stored, tally: &mut Tally<'_>) -> Result<Option<Fate>, End> {
+    fn get_all(&mut self, objects: &[R::Stored], ahead: &mut Ahead<'_, R>, tally: &mut Tally<'_>) -> Result<(), End> {
+        for (number, object) in objects.iter().enumerate() {
+            self.tell(tally)?;
+            if tally.cancelled {
+                break;
+            }
+            let Some((context, want)) = self.way(object, number) else {
+                let why = "no context for its class and transfer syntax".into();
+                tally.count(object.sop_instance().as_str(), Fate::Failed(why));
+                continue;
+            };
+            let data = match self.whole_or_not(object, &want, ahead, tally)? {
+                Ok(data) => data,
+                Err(Some(fate)) => {
+                    tally.count(object.sop_instance().as_str(), fate);
+                    continue;
+                }
+                // Cancelled before it could be read.
+                Err(None) => continue,
+            };
+            let next = number.saturating_add(1);
+            if let Some((_, want)) = objects.get(next).and_then(|object| self.way(object, next)) {
+                ahead.ask(want);
+            }
+            let fate = self.get_object(context, &want, object, data, tally)?;
+            tally.count(object.sop_instance().as_str(), fate);
+        }
+        Ok(())
+    }
+
+    /// The context an object comes back in, and how it is read for that.
+    fn way(&self, object: &R::Stored, member: usize) -> Option<(u8, Want)> {
         let (class, stored) = (object.sop_class(), object.syntax().as_str());
-        let chosen = plan::decoded(stored).into_iter().find_map(|syntax| {
+        let (id, context) = plan::decoded(stored).into_iter().find_map(|syntax| {
             let fits = |context: &Context| {
                 context.peer_stores && context.abstract_syntax == *class && context.transfer_syntax.as_str() == syntax
             };
-            self.contexts.iter().find(|(_, context)| fits(context)).map(|(id, context)| (*id, context.clone()))
-        });
-        let Some((id, context)) = chosen else {
-            return Ok(Some(Fate::Failed("no context for its class and transfer syntax".into())));
-        };
-        let mut data = match self.whole_or_not(object, &context.transfer_syntax, tally)? {
-            Ok(data) => data,
-            Err(fate) => return Ok(fate),
-        };
-        let store = Object { sop_class: class.clone(), sop_instance: object.sop_instance().clone(), originator: None };
-        let command = command::store_request(message, &store);
-        let bytes = crate::pdu::command_pdus(id, &command, self.peer_pdu_bytes_max);
-        self.wire.source().send(&bytes).map_err(End::Lost)?;
+            self.contexts.iter().find(|(_, context)| fits(context))
+        })?;
         let longest = match self.peer_pdu_bytes_max {
             0 => self.options.pdu_bytes_max,
             limit => limit.min(self.options.pdu_bytes_max),
         };
-        let wire = &mut self.wire;
-        let sent =
-            send_data_set(id, &mut *data, longest, &mut |bytes| wire.source().send(bytes).map_err(Sending::Wire));
-        if let Err(error) = sent {
-            if matches!(error, Sending::Source(_)) {
-                self.suspects.add(object.sop_instance());
-            }
-            return Err(sending_failed(error, object.sop_instance()));
-        }
-        self.await_store_response(message, tally).map(|answer| Some(Fate::from(answer)))
+        Some((*id, Want { member, syntax: context.transfer_syntax.clone(), shape: Shape::of(longest) }))
     }
 
-    /// An object to be sent; what broke off before is read to its end first. Else what became of it: nothing when the
-    /// asker cancels.
-    fn whole_or_not(
+    /// Sends one object and waits for what the asker says to it.
+    fn get_object(
+        &mut self,
+        context: u8,
+        want: &Want,
+        object: &R::Stored,
+        data: Outgoing<Wanted<'_>>,
+        tally: &mut Tally<'_>,
+    ) -> Result<Fate, End> {
+        // Message ids of our own requests; one operation at a time makes any do.
+        let message = u16::try_from(want.member % usize::from(u16::MAX)).unwrap_or(0).saturating_add(1);
+        let (sop_class, sop_instance) = (object.sop_class().clone(), object.sop_instance().clone());
+        let command = command::store_request(message, &Object { sop_class, sop_instance, originator: None });
+        let command = pdu::command_pdus(context, &command, self.peer_pdu_bytes_max);
+        let wire = &mut self.wire;
+        match data.send(context, command, &|| true, &mut |bytes| wire.source().send(bytes).map_err(End::Lost)) {
+            Ok(()) => self.await_store_response(message, tally).map(Fate::from),
+            Err(Broken::Wire(end)) => Err(end),
+            Err(Broken::Unsent(error)) => Ok(Fate::Failed(format!("it cannot be read: {error}"))),
+            Err(Broken::Halfway(error)) => {
+                self.suspects.add(object.sop_instance());
+                let sop_instance = object.sop_instance();
+                tracing::error!(%error, %sop_instance, "a stored object broke off while it was sent: the association ends");
+                // A data set that breaks off must not look whole.
+                Err(End::Senseless("a stored object cannot be read to its end".into()))
+            }
+        }
+    }
+
+    /// An object to be sent; a long one that broke off before is read to its end first. Else what became of it: nothing
+    /// when the asker cancels.
+    fn whole_or_not<'s>(
         &mut self,
         object: &R::Stored,
-        syntax: &Uid,
+        want: &Want,
+        ahead: &mut Ahead<'s, R>,
         tally: &mut Tally<'_>,
-    ) -> Result<Result<DataSet, Option<Fate>>, End> {
-        let mut data = match self.opened(object, syntax, tally)? {
+    ) -> Result<Result<Outgoing<Wanted<'s>>, Option<Fate>>, End> {
+        let mut data = match self.opened(want, ahead, tally)? {
             Ok(data) => data,
             fate => return Ok(fate),
         };
         if !self.suspects.has(object.sop_instance()) {
             return Ok(Ok(data));
         }
-        let mut piece = vec![0; REHEARSED_BYTES];
-        loop {
-            match data.read(&mut piece) {
-                Ok(0) => break,
-                Ok(_) => self.tell_every(tally, ALIVE_EVERY)?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Ok(Err(Some(Fate::Failed(format!("it cannot be read: {error}"))))),
+        if !data.is_whole() {
+            loop {
+                match data.skip() {
+                    Ok(true) => self.tell_every(tally, ALIVE_EVERY)?,
+                    Ok(false) => break,
+                    Err(error) => return Ok(Err(Some(Fate::Failed(format!("it cannot be read: {error}"))))),
+                }
+                if tally.cancelled {
+                    return Ok(Err(None));
+                }
             }
-            if tally.cancelled {
-                return Ok(Err(None));
-            }
+            // It gives back its room before it takes it again.
+            drop(data);
+            data = match self.opened(want, ahead, tally)? {
+                Ok(data) => data,
+                fate => return Ok(fate),
+            };
         }
         self.suspects.clear(object.sop_instance());
-        self.opened(object, syntax, tally)
+        Ok(Ok(data))
     }
 
     /// An object opened, also one that has to be waited for.
-    fn opened(
+    fn opened<'s>(
         &mut self,
-        object: &R::Stored,
-        syntax: &Uid,
+        want: &Want,
+        ahead: &mut Ahead<'s, R>,
         tally: &mut Tally<'_>,
-    ) -> Result<Result<DataSet, Option<Fate>>, End> {
+    ) -> Result<Result<Outgoing<Wanted<'s>>, Option<Fate>>, End> {
         let recall_until = Instant::now() + self.options.recall_limit;
         loop {
-            match self.receiver.open(object, syntax).map_err(Trouble::from) {
+            match ahead.take(want) {
                 Ok(data) => return Ok(Ok(data)),
                 Err(Trouble::Recalled(after)) if Instant::now() < recall_until => {
                     self.wait(tally, after)?;
@@ -159,29 +202,6 @@ impl<R: Receiver> Association<'_, R> {
                 return Err(End::Senseless("a response to something that was not asked".into()));
             }
             return Ok(Answer { status: response.status, comment: response.comment });
-        }
-    }
-}
-
-/// Where sending a data set failed.
-enum Sending {
-    Source(io::Error),
-    Wire(io::Error),
-}
-
-impl From<io::Error> for Sending {
-    fn from(error: io::Error) -> Self {
-        Self::Source(error)
-    }
-}
-
-/// A data set that breaks off must not look whole: the association ends.
-fn sending_failed(error: Sending, sop_instance: &Uid) -> End {
-    match error {
-        Sending::Wire(error) => End::Lost(error),
-        Sending::Source(error) => {
-            tracing::error!(%error, %sop_instance, "a stored object cannot be read to its end");
-            End::Senseless("a stored object cannot be read to its end".into())
         }
     }
 }

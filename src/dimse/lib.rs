@@ -7,6 +7,7 @@
 //!
 //! This crate looks into no stored data set, keeps nothing, and never touches the journal or the index.
 
+mod ahead;
 mod association;
 mod carrier;
 mod command;
@@ -25,6 +26,7 @@ mod move_scp;
 mod negotiate;
 mod notice;
 mod options;
+mod outgoing;
 mod pdu;
 mod query_class;
 mod question;

@@ -16,7 +16,7 @@ use crate::slots::Slots;
 use crate::socket::{Phase, acknowledge_at_once};
 use crate::suspects::Suspects;
 use crate::{commitment_reports, ups_reports};
-use archive::Archive;
+use archive::{Archive, Room};
 use dicom_ul::pdu::{Pdu, write_pdu};
 use std::io;
 use std::net::SocketAddr;
@@ -66,6 +66,8 @@ pub(crate) struct Shared<R> {
     pub(crate) phase: Arc<Phase>,
     /// Objects that broke off while they were sent back.
     pub(crate) suspects: Suspects,
+    /// Memory for objects that are read before they are sent.
+    pub(crate) room: Arc<Room>,
     slots: Arc<Slots>,
     half_open: Arc<HalfOpen>,
     runtime: Handle,
@@ -106,6 +108,7 @@ impl Listener {
             receiver,
             phase: Arc::clone(&phase),
             suspects: Suspects::default(),
+            room: Room::new(u64::try_from(options.retrieve_ahead_bytes_max).unwrap_or(u64::MAX)),
             slots: Arc::clone(&slots),
             half_open: HalfOpen::new(&options),
             runtime: Handle::current(),

@@ -4,8 +4,9 @@
 //! registered for. What carries the objects is in `carrier.rs`; here the asker is kept awake and heard meanwhile, so
 //! that a C-CANCEL or an abort ends even a slow object, and what was not taken is told.
 
+use crate::ahead::Shelf;
 use crate::association::{Association, End};
-use crate::carrier::{Carrier, Load};
+use crate::carrier::{Carrier, Load, Rested};
 use crate::command::Request;
 use crate::meter;
 use crate::negotiate::Context;
@@ -39,15 +40,18 @@ impl<R: Receiver> Association<'_, R> {
             }
         };
         let mut carriers = Carrier::several(&destination, self, request, self.options);
+        if let Some(rested) = self.rested.take() {
+            rested.pass_on(&destination, &mut carriers);
+        }
         let mut tally = Tally::new(id, request, context, objects.len());
         for group in plan::groups(objects.iter().map(|object| (object.sop_class(), object.syntax())), plan::decoded) {
+            carriers.iter_mut().for_each(|carrier| carrier.settle(&group.proposals));
             self.move_group(&group, &objects, &mut carriers, &mut tally)?;
             if tally.cancelled {
                 break;
             }
-            carriers.iter_mut().for_each(Carrier::release);
         }
-        drop(carriers);
+        self.rest(&destination, carriers, tally.cancelled);
         let status = self.finish(tally)?;
         meter::retrieved("move", &status.label(), begun.elapsed());
         tracing::info!(
@@ -57,6 +61,35 @@ impl<R: Receiver> Association<'_, R> {
             status = status.label(),
             "C-MOVE answered"
         );
+        Ok(())
+    }
+
+    /// Leaves the associations of a C-MOVE open for a moment: one who asks series by series goes on with them. One who
+    /// has objects sent to itself may wait for their end first, so there they end at once.
+    fn rest(&mut self, destination: &Destination, mut carriers: Vec<Carrier>, cancelled: bool) {
+        if cancelled {
+            return;
+        }
+        if destination.title == self.calling || self.options.move_linger.is_zero() {
+            return carriers.iter_mut().for_each(Carrier::release);
+        }
+        self.rested = Rested::of(destination, carriers);
+    }
+
+    /// Ends what the last C-MOVE left open once the asker is silent for a moment.
+    pub(crate) fn let_go_in_a_pause(&mut self) -> Result<(), End> {
+        let Some(since) = self.rested.as_ref().map(Rested::since) else { return Ok(()) };
+        let mut left = self.options.move_linger.saturating_sub(since.elapsed());
+        while !left.is_zero() && !self.wire.source().is_draining() {
+            let pause = left.min(TICK);
+            if self.wire.has_read_ahead() || !self.wire.source().is_silent_for(pause).map_err(End::Lost)? {
+                return Ok(());
+            }
+            left = left.saturating_sub(pause);
+        }
+        if let Some(rested) = self.rested.take() {
+            rested.release();
+        }
         Ok(())
     }
 
@@ -80,7 +113,7 @@ impl<R: Receiver> Association<'_, R> {
         tally: &mut Tally<'_>,
     ) -> Result<(), End> {
         let receiver = self.receiver.clone();
-        let load = Load::new(&receiver, group, objects);
+        let load = Load::new(Shelf::new(&receiver, objects, self.room), group, carriers.len());
         while !load.is_empty() && !tally.cancelled {
             let gave_up = |carriers: &[Carrier]| carriers.first().and_then(Carrier::given_up).map(str::to_owned);
             // Without the first, who judges the destination, the others would wait for ever.

@@ -23,10 +23,16 @@ pub struct Options {
     pub commitment_bytes_max: usize,
     /// Most objects of one retrieve.
     pub retrieve_objects_max: usize,
+    /// Bytes of objects that all C-MOVEs and C-GETs together read before they send them; beyond, they send as they
+    /// read.
+    pub retrieve_ahead_bytes_max: usize,
     /// Attempts to reach a destination before the rest of a C-MOVE counts as failed; something taken starts anew.
     pub move_attempts: u32,
     /// Pause after a failed attempt; it doubles up to a minute.
     pub move_retry_pause: Duration,
+    /// How long associations to a destination outlast a C-MOVE, for the next one of the same asker; zero ends them at
+    /// once.
+    pub move_linger: Duration,
     /// Longest wait for an object that comes back from an archive class of the cloud.
     pub recall_limit: Duration,
     /// Limits of the associations we ask for.
@@ -75,8 +81,10 @@ impl Default for Options {
             identifier_keys_max: 256,
             commitment_bytes_max: 8 * 1024 * 1024,
             retrieve_objects_max: 200_000,
+            retrieve_ahead_bytes_max: 256 * 1024 * 1024,
             move_attempts: 4,
             move_retry_pause: Duration::from_secs(2),
+            move_linger: Duration::from_millis(200),
             recall_limit: Duration::from_secs(30 * 60),
             calls: Limits::default(),
             tls: None,

@@ -12,6 +12,8 @@ const BUFFER_BYTES_MIN: usize = 32 * 1024;
 const BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of a P-DATA-TF with one PDV that its length counts and that are no data.
 pub(crate) const PDV_HEADER_BYTES: usize = 6;
+/// Bytes of such a P-DATA-TF before the data.
+pub(crate) const DATA_HEADER_BYTES: usize = 12;
 /// PDU header: type, reserved, length.
 const PDU_HEADER_BYTES: u32 = 6;
 /// PDV item header without its length field: context id and message control header.
@@ -282,14 +284,12 @@ fn put_pdus(context: u8, control: u8, bytes: &[u8], pdu_bytes_max: u32, out: &mu
     }
 }
 
-/// One P-DATA-TF with one PDV of a data set.
-pub(crate) fn put_data_pdu(context: u8, data: &[u8], last: bool, out: &mut Vec<u8>) {
-    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-    out.extend_from_slice(&[0x04, 0x00]);
-    out.extend_from_slice(&length.saturating_add(PDU_HEADER_BYTES).to_be_bytes());
-    out.extend_from_slice(&length.saturating_add(PDV_CONTROL_BYTES).to_be_bytes());
-    out.extend_from_slice(&[context, if last { 2 } else { 0 }]);
-    out.extend_from_slice(data);
+/// The header of a P-DATA-TF with one PDV of a data set of so many bytes.
+pub(crate) fn data_header(context: u8, length: usize, last: bool) -> [u8; DATA_HEADER_BYTES] {
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    let [p0, p1, p2, p3] = length.saturating_add(PDU_HEADER_BYTES).to_be_bytes();
+    let [v0, v1, v2, v3] = length.saturating_add(PDV_CONTROL_BYTES).to_be_bytes();
+    [0x04, 0x00, p0, p1, p2, p3, v0, v1, v2, v3, context, if last { 2 } else { 0 }]
 }
 
 /// A-RELEASE-RQ (PS3.8 section 9.3.6).

@@ -8,9 +8,9 @@ use crate::status::{self, Failure};
 use archive::search::{PATIENT_RELATED_INSTANCES, PATIENT_RELATED_SERIES, PATIENT_RELATED_STUDIES, Wanted};
 use dataset::Vr;
 use dataset::identifier::{self, Identifier, Key};
-use model::attribute::{ATTRIBUTES, Attribute, attribute, key};
+use model::attribute::{ATTRIBUTES, Attribute, Matching, attribute, key};
 use model::facility::CharsetHint;
-use model::query::{Condition, Extended as Matchings, Moment, PAIRS, Query, Test, Zone, has_wildcard};
+use model::query::{self, Condition, Extended as Matchings, Moment, PAIRS, Query, Test, Zone, has_wildcard};
 use model::{AttrKey, Uid};
 
 /// Query/Retrieve Level (0008,0052).
@@ -95,6 +95,9 @@ pub(crate) fn parse(bytes: &[u8], reading: &Reading<'_>) -> Result<Question, Fai
         // Its range is in a span already, together with its date's.
         let spanned = question.wanted.moments.iter().any(|moment| moment.time == key.key);
         add(&mut question, key, if spanned { "" } else { &key.text }, reading)?;
+        // Times match to the microsecond: what was asked beyond that is not supported.
+        let of_time = attribute(key.key).is_some_and(|row| row.matching == Matching::Time);
+        question.unsupported |= of_time && query::is_finer(&key.text);
     }
     if question.wanted.zone.is_some() {
         question.wanted.zoned = Zone::split(&mut question.wanted.query.conditions);

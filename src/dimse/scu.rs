@@ -29,7 +29,6 @@ use std::time::{Duration, Instant};
 pub use crate::recode::recoded;
 pub use propose::{CONTEXTS_MAX, Proposal};
 pub use secure::Secure;
-pub(crate) use store::send_data_set;
 pub use store::{Object, Originator};
 
 /// First byte of a TLS alert, where a PDU was awaited.
@@ -114,9 +113,12 @@ pub enum CallError {
     /// No presentation context for the operation was accepted.
     #[error("the peer accepts no presentation context for {0}")]
     NoContext(String),
-    /// What was to be sent could not be read; the association was aborted.
+    /// What was to be sent could not be read to its end; the association was aborted.
     #[error("what was to be sent cannot be read: {0}")]
     Source(#[source] io::Error),
+    /// What was to be sent could not be read, and nothing of it was sent; the association goes on.
+    #[error("what was to be sent cannot be read: {0}")]
+    Unsent(#[source] io::Error),
 }
 
 impl CallError {
@@ -124,7 +126,7 @@ impl CallError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Rejected { transient, .. } => *transient,
-            Self::NoContext(_) | Self::Source(_) | Self::Tls(_) => false,
+            Self::NoContext(_) | Self::Source(_) | Self::Unsent(_) | Self::Tls(_) => false,
             _ => true,
         }
     }
@@ -300,6 +302,12 @@ impl Requestor {
         pdu::message_pdus(context, &command, data, self.peer_pdu_bytes_max, &mut pdus);
         self.send(&pdus)?;
         self.response(context, message, command::N_CREATE_RQ)
+    }
+
+    /// Whether it stands and the peer says nothing, as one that nobody uses at the moment should.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let Some(wire) = self.wire.as_mut() else { return false };
+        !wire.has_read_ahead() && matches!(wire.source().is_readable(), Ok(false))
     }
 
     /// Ends the association in order.

@@ -113,7 +113,7 @@ statuses! {
     /// A match.
     PENDING 0xFF00 "Pending" "C-FIND, one match; every key is supported; C-MOVE and C-GET on the way, with the counts so far";
     /// A match, but a key was left out.
-    PENDING_UNSUPPORTED 0xFF01 "Pending, optional keys not supported" "C-FIND, one match; a key is not kept for finding, or belongs to a lower level and has no value; it is left out of the answer";
+    PENDING_UNSUPPORTED 0xFF01 "Pending, optional keys not supported" "C-FIND, one match; a key is not kept for finding, or belongs to a lower level and has no value, and is left out of the answer; or a time is finer than a microsecond";
 }
 
 /// What a failed ingest means for the peer.

@@ -1,5 +1,5 @@
-//! Objects that broke off once while they were sent back: the next C-GET reads them to their end before it announces
-//! them.
+//! Long objects that broke off once while they were sent back: the next C-GET reads them to their end before it
+//! announces them. Short ones are read before they are sent in any case ([`crate::outgoing`]).
 //!
 //! A C-STORE that has begun cannot be taken back, and a part must not look whole: the first time nothing but the end
 //! of the association is true. Known here, the object fails alone, so that a study with one damaged object can be had.

@@ -165,6 +165,16 @@ impl<'a> Decoder<'a> {
         }
         Uid::parse(&text).map_err(|_| self.damaged("a UID is malformed"))
     }
+
+    /// Passes over a UID without looking at its digits.
+    pub(crate) fn pass_uid(&mut self) -> Result<(), IndexError> {
+        loop {
+            let byte = self.byte()?;
+            if byte >> 4 == END || byte & 0x0f == END {
+                return Ok(());
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -196,6 +206,9 @@ mod tests {
             let mut encoder = Encoder::default();
             encoder.uid(&Uid::parse(text).expect("uid"));
             assert_eq!(Decoder::new("test", &encoder.bytes).uid().expect("uid").as_str(), text);
+            let mut passed = Decoder::new("test", &encoder.bytes);
+            passed.pass_uid().expect("passed over");
+            assert!(passed.rest().is_empty(), "{text}");
             encoder.bytes
         });
         for (a, first) in packed.iter().enumerate() {
@@ -211,5 +224,6 @@ mod tests {
         assert!(Decoder::new("test", &[5, b'a']).text().is_err());
         assert!(Decoder::new("test", &[0x12]).uid().is_err());
         assert!(Decoder::new("test", &[0xb1]).uid().is_err());
+        assert!(Decoder::new("test", &[0x12]).pass_uid().is_err());
     }
 }

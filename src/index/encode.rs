@@ -4,13 +4,15 @@
 //! in the newest version when it changes; the fixtures in `tests/fixtures` are never edited.
 //! The codes of enumerations are part of the format: they are only ever added.
 
+mod dates;
 mod fold;
 mod layout;
 mod pack;
 
-pub(crate) use fold::{Fold, Folded, folds};
+pub(crate) use dates::{instance_dates, series_values};
+pub(crate) use fold::{Fold, Folded, fold_dates, folds};
 pub(crate) use layout::{layout, put_layout};
-pub(crate) use pack::{pack, put_pack};
+pub(crate) use pack::{pack, pack_bytes, put_pack};
 
 use crate::IndexError;
 use crate::codec::{Decoder, Encoder};

@@ -32,7 +32,7 @@ pub use row::{
     PreparedKind, SeriesKey, SeriesRow, StudyKey, StudyRow,
 };
 pub use stats::{Count, Stats};
-pub use walk::Inside;
+pub use walk::{Inside, Look};
 pub use whole::Whole;
 
 use model::forward::ForwardFact;
@@ -132,10 +132,9 @@ pub trait Index: Send + Sync {
     /// Every study, hidden ones too, in order of arrival: whoever must look at all of them reads the table as it lies.
     fn arrivals(&self, after: Option<&Cursor>, limit: usize) -> Result<Page<StudyRow>, IndexError>;
 
-    /// Gives every series of a study with its packs, each followed by its instances, as [`Index::series_of`],
-    /// [`Index::packs_of`] and [`Index::instances_of`] do, but asks for no UID again. The row is the one in the index.
-    fn walk_study(&self, study: &StudyRow, each: &mut dyn FnMut(Inside<'_>)) -> Result<(), IndexError> {
-        walk::by_name(self, study, each)
+    /// Looks into studies, at one moment where the engine can. Whoever looks into many does it some hundreds at a time.
+    fn look(&self, visit: &mut dyn FnMut(&mut dyn Look) -> Result<(), IndexError>) -> Result<(), IndexError> {
+        visit(&mut walk::ByName(self))
     }
 
     /// Every instance under a SOP Instance UID: all facilities and copies, in order of arrival.

@@ -42,8 +42,10 @@ pub(crate) fn date_number(text: &str) -> u32 {
     query::date(text).and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
+/// A time as the number `HHMMSSmmm`, 0 when it is none. One finer than a microsecond counts as none, as it did when
+/// the places in older indexes were written.
 fn time_number(text: &str) -> u32 {
-    let digits = query::time(text, '0').map(|time| time.replace('.', ""));
+    let digits = query::time(text, '0').filter(|_| !query::is_finer(text)).map(|time| time.replace('.', ""));
     digits.and_then(|digits| digits.get(..9)?.parse().ok()).unwrap_or(0)
 }
 

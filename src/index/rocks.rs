@@ -26,7 +26,7 @@ pub use tables::RocksOptions;
 
 use crate::row::{KnownCopy, KnownPatient, KnownStudy};
 use crate::{
-    Buried, Cursor, Entry, Found, Identity, Index, IndexError, Inside, InstanceRow, PackRow, Page, Plan, Prepared,
+    Buried, Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, Look, PackRow, Page, Plan, Prepared,
     PreparedKind, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole, dump, encode,
 };
 use apply::{Applier, Mark};
@@ -41,6 +41,7 @@ use rocksdb::{DB, FlushOptions};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tables::{FORMAT, Table, UidKind, engine, number, pair, uid_key, unlogged, unpair};
+use walk::Looks;
 
 /// The index on RocksDB.
 pub struct Rocks {
@@ -299,8 +300,9 @@ impl Index for Rocks {
         Ok(page(self.reader().arrivals(from(after), limit)?, limit, |row| row.first_seq))
     }
 
-    fn walk_study(&self, study: &StudyRow, each: &mut dyn FnMut(Inside<'_>)) -> Result<(), IndexError> {
-        self.reader().walk_study(study, each)
+    fn look(&self, visit: &mut dyn FnMut(&mut dyn Look) -> Result<(), IndexError>) -> Result<(), IndexError> {
+        let reader = self.reader();
+        visit(&mut Looks::new(&reader))
     }
 
     fn instance(&self, sop_instance: &Uid) -> Result<Vec<InstanceRow>, IndexError> {

@@ -226,6 +226,8 @@ impl Test {
     }
 }
 
+/// Digits of the fraction of a second in a TM (PS3.5 section 6.2).
+const FRACTION: usize = 6;
 /// The key that asks for an attribute without a value (PS3.4 C.2.2.2.7).
 const EMPTY_VALUE: &str = "\"\"";
 
@@ -262,7 +264,8 @@ pub fn date(text: &str) -> Option<String> {
 }
 
 /// A time as `HHMMSS.FFFFFF`; also reads `HH:MM:SS`. Missing parts are filled up: with `'0'` to the first,
-/// with anything else to the last moment they can mean. None when it is no time.
+/// with anything else to the last moment they can mean. What is finer than a microsecond is cut off, see [`is_finer`].
+/// None when it is no time.
 pub fn time(text: &str, fill: char) -> Option<String> {
     let plain = text.trim().replace(':', "");
     let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
@@ -281,11 +284,17 @@ pub fn time(text: &str, fill: char) -> Option<String> {
     let minutes = part(2, 4, 59, if low { "00" } else { "59" })?;
     // PS3.5 6.2: 60 only for a leap second.
     let seconds = part(4, 6, 60, if low { "00" } else { "59" })?;
-    let sound =
-        whole.len() <= 6 && all_digits(fraction) && fraction.len() <= 6 && (fraction.is_empty() || whole.len() == 6);
+    let sound = whole.len() <= 6 && all_digits(fraction) && (fraction.is_empty() || whole.len() == 6);
     let fill = if low { '0' } else { '9' };
-    let fraction: String = fraction.chars().chain(std::iter::repeat(fill)).take(6).collect();
+    let fraction: String = fraction.chars().chain(std::iter::repeat(fill)).take(FRACTION).collect();
     sound.then(|| format!("{hours}{minutes}{seconds}.{fraction}"))
+}
+
+/// Whether a time, or an end of a range or list of times, has more digits than a TM may have: broken senders write
+/// tenths of microseconds, and ask by them.
+pub fn is_finer(text: &str) -> bool {
+    let fraction = |time: &str| time.trim_matches([' ', '\0']).split_once('.').map_or(0, |(_, digits)| digits.len());
+    text.split(['-', '\\']).any(|time| fraction(time) > FRACTION)
 }
 
 /// Whether a text matches a pattern with `*` and `?`, character by character.

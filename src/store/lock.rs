@@ -12,8 +12,8 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// Version of everything in a data directory that this program writes. 2: heads with a dictionary;
-/// 3: packs; 4: destinations, storage commitments, forwarding.
-pub const FORMAT_VERSION: u32 = 4;
+/// 3: packs; 4: destinations, storage commitments, forwarding; 5: procedure steps sealed.
+pub const FORMAT_VERSION: u32 = 5;
 
 /// Longest text read from `FORMAT` and `LOCK`, in bytes.
 const TEXT_MAX: u64 = 256;
@@ -113,7 +113,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         fs::write(dir.path().join("FORMAT"), "khoanh 1\n").expect("older");
         drop(DataDir::open(dir.path()).expect("opened"));
-        assert_eq!(fs::read_to_string(dir.path().join("FORMAT")).expect("format"), "khoanh 4\n");
+        assert_eq!(fs::read_to_string(dir.path().join("FORMAT")).expect("format"), "khoanh 5\n");
     }
 
     #[test]
@@ -121,11 +121,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         let format = dir.path().join("FORMAT");
         drop(DataDir::open(dir.path()).expect("made"));
-        assert_eq!(fs::read_to_string(&format).expect("format"), "khoanh 4\n");
+        assert_eq!(fs::read_to_string(&format).expect("format"), "khoanh 5\n");
 
-        fs::write(&format, "khoanh 5\n").expect("newer");
+        fs::write(&format, "khoanh 6\n").expect("newer");
         let refused = DataDir::open(dir.path());
-        assert!(matches!(refused, Err(StoreError::Newer { found: 5, known: 4, .. })), "{refused:?}");
+        assert!(matches!(refused, Err(StoreError::Newer { found: 6, known: 5, .. })), "{refused:?}");
 
         fs::write(&format, "something else").expect("foreign");
         assert!(matches!(DataDir::open(dir.path()), Err(StoreError::Foreign { .. })));

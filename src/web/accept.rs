@@ -22,6 +22,8 @@ pub(crate) struct MediaRange {
     pub(crate) parameters: Vec<(String, String)>,
     /// Weight in thousandths, 0 to 1000.
     pub(crate) weight: u16,
+    /// Whether it stands in the query parameter, and goes before every range of the header.
+    pub(crate) first: bool,
     /// What a more exact range of the list gives less weight to, or none: this one does not speak for it.
     except: Vec<Except>,
 }
@@ -43,7 +45,19 @@ impl MediaRange {
 
     /// A range of one type.
     pub(crate) fn exactly(main: &str, sub: &str) -> Self {
-        Self { main: main.into(), sub: sub.into(), parameters: Vec::new(), weight: 1000, except: Vec::new() }
+        Self {
+            main: main.into(),
+            sub: sub.into(),
+            parameters: Vec::new(),
+            weight: 1000,
+            first: false,
+            except: Vec::new(),
+        }
+    }
+
+    /// Whether another range of the request is wanted no less and no more.
+    pub(crate) fn equals(&self, other: &Self) -> bool {
+        (self.first, self.weight) == (other.first, other.weight)
     }
 
     /// Whether the range covers a media type, parameters aside.
@@ -117,6 +131,7 @@ pub(crate) fn ranges(headers: &HeaderMap, query_parameter: Option<&str>) -> Resu
         // A plus sign in a query string means a space, but media types contain plus signs and no spaces.
         let text = text.replace("dicom json", "dicom+json").replace("dicom xml", "dicom+xml");
         found = list(std::iter::once(text.as_str())).map_err(|what| malformed(what, "query parameter accept"))?;
+        found.iter_mut().for_each(|range| range.first = true);
     }
     let accepted: Option<Vec<&str>> = headers.get_all(header::ACCEPT).iter().map(|value| value.to_str().ok()).collect();
     let accepted = accepted.ok_or_else(|| malformed("it is not ASCII".into(), "header Accept"))?;

@@ -4,7 +4,6 @@ use crate::accept::{self, MediaRange};
 use crate::auth::{self, Tokens};
 use crate::options::Options;
 use crate::problem::{Kind, Problem};
-use crate::ready::{self, Budget};
 use crate::routes::{Access, Endpoint, ROUTES, Route, Verb};
 use crate::server::Peer;
 use crate::viewer::Viewer;
@@ -41,10 +40,10 @@ pub struct App {
     pub(crate) transcodes: Arc<Semaphore>,
     /// Places among the pictures that are made at the same time.
     pub(crate) pictures: Arc<Semaphore>,
+    /// Places among the animations that are made at the same time: half as many, so that single pictures go on.
+    pub(crate) animations: Arc<Semaphore>,
     /// Places among the WebSockets of subscribers.
     pub(crate) sockets: Arc<Semaphore>,
-    /// Memory of answers that lie ready.
-    pub(crate) ready: Budget,
     pub(crate) openapi: Bytes,
     pub(crate) viewer: Option<Viewer>,
 }
@@ -57,12 +56,24 @@ impl App {
         };
         let documents = Cache::builder().max_capacity(options.metadata_cache).weigher(weigh).build();
         let transcodes = Arc::new(Semaphore::new(options.transcodes_max.clamp(1, Semaphore::MAX_PERMITS)));
+        let at_once = archive.options().pictures.at_once;
+        let animations = Arc::new(Semaphore::new((at_once / 2).clamp(1, Semaphore::MAX_PERMITS)));
         let pictures = Arc::new(Semaphore::new(archive.options().pictures.at_once.clamp(1, Semaphore::MAX_PERMITS)));
         let sockets = Arc::new(Semaphore::new(dicomweb::ups::socket::SOCKETS_MAX));
-        let ready = Budget::new(options.ready_max, options.stall_timeout.min(ready::WAIT));
         let openapi = Bytes::from(openapi::document().to_string());
         let viewer = options.viewer.as_deref().and_then(Viewer::open);
-        Arc::new(Self { archive, options, tokens, documents, transcodes, pictures, sockets, ready, openapi, viewer })
+        Arc::new(Self {
+            archive,
+            options,
+            tokens,
+            documents,
+            transcodes,
+            pictures,
+            animations,
+            sockets,
+            openapi,
+            viewer,
+        })
     }
 }
 

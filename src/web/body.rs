@@ -27,10 +27,11 @@ const CROWD: usize = 256;
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts an answer while it is under way.
-struct UnderWay;
+#[derive(Debug)]
+pub(crate) struct UnderWay;
 
 impl UnderWay {
-    fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         UNDER_WAY.fetch_add(1, Ordering::Relaxed);
         Self
     }

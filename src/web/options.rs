@@ -53,9 +53,6 @@ pub struct Options {
     pub frames_max: usize,
     /// Memory of finished metadata documents in bytes.
     pub metadata_cache: u64,
-    /// Memory of small answers that lie ready until their clients have taken them; beyond it they wait briefly,
-    /// and are then read piece by piece.
-    pub ready_max: u64,
     /// Answers that re-encode on the way out at the same time; each holds one thread.
     pub transcodes_max: usize,
     /// Folder of the viewer as `scripts/viewer` sets it up; without it there is no `/viewer/`.
@@ -91,7 +88,6 @@ impl Default for Options {
             find_conditions_max: 64,
             frames_max: 100_000,
             metadata_cache: 48 << 20,
-            ready_max: 192 << 20,
             transcodes_max: 64,
             viewer: None,
             cors_origins: Vec::new(),

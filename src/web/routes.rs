@@ -278,7 +278,7 @@ table! {
     Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/bulkdata" InstanceBulkData READER, BULK, RETRIEVE, "WADO-RS: every bulk data value of an instance.";
     Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/rendered" RenderedInstance READER, RENDERED, RETRIEVE, "WADO-RS: an image as a picture or an animation, a document or video as it is, a structured report as a page.";
     Get Dicomweb "/studies/{study}/rendered" RenderedStudy READER, PICTURES, DOCUMENT, "WADO-RS: the images of a study as pictures.";
-    Get Dicomweb "/studies/{study}/series/{series}/rendered" RenderedSeries READER, PICTURES, DOCUMENT, "WADO-RS: the images of a series as pictures.";
+    Get Dicomweb "/studies/{study}/series/{series}/rendered" RenderedSeries READER, PICTURES, DOCUMENT, "WADO-RS: the images of a series as pictures or as an animation.";
     Get Dicomweb "/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/rendered" RenderedFrames READER, PICTURES, DOCUMENT, "WADO-RS: frames as pictures or as an animation.";
     Get Dicomweb "/studies/{study}/thumbnail" ThumbnailOfStudy READER, THUMBNAIL, DOCUMENT, "WADO-RS: a small picture that stands for a study.";
     Get Dicomweb "/studies/{study}/series/{series}/thumbnail" ThumbnailOfSeries READER, THUMBNAIL, DOCUMENT, "WADO-RS: a small picture that stands for a series.";

@@ -85,7 +85,7 @@ fn destine(server: &Server, to: &Server) {
 
 #[test]
 fn a_destination_killed_midway_is_told_truly_and_the_next_move_completes() {
-    const OBJECTS: u32 = 10_000;
+    const OBJECTS: u32 = 4_000;
     let (server, _folder) = start();
     let (other, _other_folder) = start();
     let study = Study::draw(5, 1, Kind::Tiny, OBJECTS);

@@ -144,3 +144,20 @@ fn the_rules_notice_what_they_are_for() {
     assert_eq!(anchor(" Write order, and crashes"), "write-order-and-crashes");
     assert!(broken(Path::new("README.md"), "", "docs/NOTHING.md"));
 }
+
+#[test]
+fn every_fuzz_target_is_run_has_seeds_and_is_described() {
+    let text = |path: &str| fs::read_to_string(repository().join(path)).expect(path);
+    let (script, seeds, described) = (text("scripts/fuzz"), text("scripts/fuzz-seeds"), text("docs/TESTING.md"));
+    let run =
+        script.lines().find_map(|line| line.split_once("targets=(")?.1.strip_suffix(')').filter(|all| all.len() > 9));
+    let run: BTreeSet<&str> = run.expect("the targets of scripts/fuzz").split(' ').collect();
+    let files = files();
+    let targets = files.iter().filter(|path| path.starts_with("fuzz/targets"));
+    let targets: BTreeSet<&str> = targets.filter_map(|path| path.file_stem()?.to_str()).collect();
+    assert_eq!(run, targets, "scripts/fuzz runs other targets than there are");
+    for target in targets {
+        assert!(seeds.contains(&format!("folder / \"{target}\"")), "scripts/fuzz-seeds has nothing for {target}");
+        assert!(described.contains(&format!("\n| `{target}`")), "docs/TESTING.md does not describe {target}");
+    }
+}

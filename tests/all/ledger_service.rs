@@ -208,6 +208,31 @@ fn a_changed_byte_is_found_by_the_check_and_at_the_end_refuses_the_start() {
 }
 
 #[test]
+fn an_older_copy_of_the_ledger_is_a_finding_of_check_and_verify() {
+    let folder = tempfile::tempdir().expect("folder");
+    let server = start(&folder.path().join("data"));
+    store(&server, &objects(1, 3), 1);
+    let data = server.data().to_owned();
+    assert!(server.stop(STOPS_WITHIN).expect("stops").success());
+    let name = |held: u64| {
+        let ledger = store::ledger::log_name(view(&data).public_key());
+        // What the archive notes when the journal gives its first nine records back.
+        fs::write(data.join("ledger.marks"), format!(r#"[{{"ledger":"{ledger}","before":10,"entries":{held}}}]"#))
+    };
+    name(3).expect("a note");
+    expect_exit(&run(&data, &["ledger", "check"]), 0);
+    name(5).expect("a note");
+    for command in [["ledger", "check"].as_slice(), &["verify"]] {
+        let said = expect_exit(&run(&data, command), 3);
+        assert!(said.contains("an older copy") && said.contains("at least 2 entries"), "{said}");
+    }
+    let server = start(&data);
+    let said = expect_exit(&run(&data, &["status"]), 0);
+    assert!(said.contains("an older copy"), "{said}");
+    assert!(server.stop(STOPS_WITHIN).expect("stops").success());
+}
+
+#[test]
 fn an_archive_without_a_ledger_says_so() {
     let folder = tempfile::tempdir().expect("folder");
     let (data, config) = (folder.path().join("data"), folder.path().join("khoanh.toml"));

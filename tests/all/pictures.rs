@@ -66,6 +66,50 @@ fn frames_and_pictures_are_what_other_software_makes_of_the_files() {
     println!("{said}");
 }
 
+/// Pillow's view of an animation: its frames are the pictures, in their order, and it repeats for ever.
+const SAME_FRAMES: &str = "
+import sys
+from PIL import Image, ImageSequence
+animation = Image.open(sys.argv[1])
+frames = [frame.convert('L').tobytes() for frame in ImageSequence.Iterator(animation)]
+pictures = [Image.open(path).convert('L').tobytes() for path in sys.argv[2:]]
+assert len(frames) == len(pictures), (len(frames), len(pictures))
+assert [frame == picture for frame, picture in zip(frames, pictures)] == [True] * len(frames)
+assert len(set(frames)) == len(frames), 'every frame is another picture'
+assert (animation.info.get('loop'), animation.info['duration']) == (0, 100), animation.info
+";
+
+#[test]
+fn a_series_moves_in_the_order_of_its_numbers_and_by_the_same_parameters() {
+    let (server, folder) = start();
+    let files: Vec<String> = (1..=9).map(|number| format!("modality/mr-series/MR0{number}.dcm")).collect();
+    let objects: Vec<Object> =
+        files.iter().map(|file| Object::from_file(corpus::read(file)).expect("an object")).collect();
+    for object in objects.iter().rev() {
+        send(std::slice::from_ref(object), &Sending::to(server.dicom, 1));
+    }
+    let mut client = Client::new(server.http, Duration::from_secs(60));
+    for (at, parameters) in ["window=800,1600,linear", "window=400,900,linear&viewport=100,60"].iter().enumerate() {
+        let mut ask = |path: &str, accept: &str, name: String| {
+            let path = format!("{path}/rendered?{parameters}");
+            let answer = client.get(&path, &format!("Accept: {accept}\r\n")).expect("answered");
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+            let file = folder.path().join(name);
+            std::fs::write(&file, &answer.body).expect("written");
+            file
+        };
+        let series = instance_path("/dicom-web", &objects[0]);
+        let series = series.split("/instances/").next().expect("a series");
+        let mut paths = vec![ask(series, "image/gif", format!("{at}.gif"))];
+        for (number, object) in objects.iter().enumerate() {
+            paths.push(ask(&instance_path("/dicom-web", object), "image/png", format!("{at}-{number}.png")));
+        }
+        let output = Command::new(python()).args(["-c", SAME_FRAMES]).args(paths).output();
+        let output = output.unwrap_or_else(|error| panic!("{}: {error}; run scripts/prepare test", python().display()));
+        assert!(output.status.success(), "{parameters}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 #[test]
 fn every_file_of_the_corpus_is_a_picture_or_says_why_not() {
     let (mut pictures, mut refused) = (0, Vec::new());

@@ -164,6 +164,14 @@ fn those_are_due_whose_years_are_over_and_a_look_changes_nothing() {
     assert!(written.starts_with("\u{feff}plan,") && written.lines().count() > 5, "{written}");
     assert!(expect_exit(&yard.run(&to_file), 1).contains("exists"));
     assert_eq!(fs::read_to_string(&out).expect("the list"), written);
+
+    let text = yard.data.join("retention/plans/2030-01-01-1.jsonl");
+    let (show, lines) = (["retention", "show", "2030-01-01-1", "--json"], fs::read_to_string(&text).expect("the plan"));
+    assert_eq!(yard.done(&show), lines);
+    // Well written, its sums fit, and yet it is not what was recorded.
+    fs::write(&text, lines.replace("\"class\":\"USUAL\"", "\"class\":\"CHILD\"")).expect("changed");
+    let refused = expect_exit(&yard.run(&show), 1);
+    assert!(refused.contains("its digest is not the recorded one"), "{refused}");
 }
 
 /// Whether any file of the data directory still has something of the study.

@@ -52,7 +52,9 @@ impl Archive {
         let amiss = volumes.filter(|volume| matches!(volume.state, VolumeState::Gone | VolumeState::ReadOnly));
         reasons.extend(amiss.map(|volume| format!("hot volume {} is {:?}", volume.dir.display(), volume.state)));
         // The journal keeps what the ledger lacks.
-        reasons.extend(self.keeper.as_ref().and_then(|keeper| keeper.alarm()).into_iter().chain(self.epochs_alarm()));
+        let keeper = self.keeper.as_ref();
+        reasons.extend(keeper.and_then(|keeper| keeper.alarm()).into_iter().chain(self.epochs_alarm()));
+        reasons.extend(keeper.and_then(|keeper| keeper.remark()));
         Readiness { ready, reasons }
     }
 

@@ -4,6 +4,7 @@
 //! An entry that no head covers is promised to nobody: after a failed write the ledger is opened anew, which cuts
 //! such entries, and they are entered again from the journal.
 
+use super::marks::{self, Lacking};
 use super::{Feed, LedgerState, entry_of};
 use crate::clock::Clock;
 use crate::error::OpenError;
@@ -114,12 +115,16 @@ pub(crate) struct Keeper {
     turn: Mutex<Turn>,
     covered: AtomicU64,
     alarm: Mutex<Option<String>>,
+    /// What comparing it with what it once held found, or why that cannot be told.
+    compared: Mutex<Result<Option<Lacking>, String>>,
 }
 
 /// What only the one who works on the ledger knows.
 struct Turn {
     /// The ledger may lack what the feed no longer has.
     replay: bool,
+    /// It was opened, and not yet compared with what it once held.
+    compare: bool,
     failures: u32,
     not_before: Option<Instant>,
     signed: Option<Instant>,
@@ -160,9 +165,10 @@ impl Keeper {
             keeping: keeping.clone(),
             feed: Arc::new(Feed::new(last)),
             ledger: RwLock::new(None),
-            turn: Mutex::new(Turn { replay: true, failures: 0, not_before: None, signed: None }),
+            turn: Mutex::new(Turn { replay: true, compare: true, failures: 0, not_before: None, signed: None }),
             covered: AtomicU64::new(0),
             alarm: Mutex::new(None),
+            compared: Mutex::new(Ok(None)),
         };
         metrics::counter!("khoanh_ledger_failures_total").increment(0);
         keeper.work(&mut keeper.turn.lock(), When::Now)?;
@@ -187,6 +193,23 @@ impl Keeper {
     /// What keeps it from being written, if something does.
     pub(crate) fn alarm(&self) -> Option<String> {
         self.alarm.lock().clone()
+    }
+
+    /// What an operator must know of it: that it is an older copy, or that this cannot be told.
+    pub(crate) fn remark(&self) -> Option<String> {
+        match &*self.compared.lock() {
+            Ok(lacking) => lacking.map(|lacking| lacking.to_string()),
+            Err(why) => Some(format!("whether the ledger is an older copy cannot be told: {why}")),
+        }
+    }
+
+    /// Notes what it holds of records before one: the journal is about to give them back. Where that fails, on a full
+    /// disk, say, space must come back all the same: what was noted before stands, and the next note says more.
+    pub(crate) fn mark(&self, before: Lsn) {
+        let noted = self.reader().map_or(Ok(()), |reader| marks::note(&self.data, &reader, before));
+        if let Err(error) = noted {
+            tracing::warn!(%error, before, "what the ledger holds is not noted");
+        }
     }
 
     pub(crate) fn reader(&self) -> Option<LedgerReader> {
@@ -237,7 +260,7 @@ impl Keeper {
             Some(ledger) => ledger,
             None => {
                 let opened = Arc::new(self.open_ledger()?);
-                turn.replay = true;
+                (turn.replay, turn.compare) = (true, true);
                 self.ledger.write().insert(opened).clone()
             }
         };
@@ -268,6 +291,13 @@ impl Keeper {
             turn.signed = Some(Instant::now());
         }
         self.covered.store(taken.through, Ordering::Release);
+        if std::mem::take(&mut turn.compare) {
+            // It reads entries all over the ledger: one that is damaged is the check's to find, and stops nothing here.
+            *self.compared.lock() = marks::lacking(&self.data, ledger.view()).map_err(|error| with_causes(&error));
+            if let Some(remark) = self.remark() {
+                tracing::error!("{remark}");
+            }
+        }
         Ok(())
     }
 

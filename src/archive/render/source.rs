@@ -8,7 +8,7 @@ use codec::CodecError;
 use codec::picture::Jpeg;
 use dataset::frames::place;
 use dataset::pixels::DecodedFrame;
-use dataset::render::{Description, Options, Picture, Reals, Tones, picture_of_reals};
+use dataset::render::{Description, Embedded, Options, Picture, Reals, Tones, picture_of_reals};
 use index::InstanceRow;
 use model::{Home, Span};
 use std::borrow::Cow;
@@ -17,8 +17,6 @@ use std::sync::Arc;
 
 /// A frame of a pack of so many bytes is shown while it is still decoded.
 const LARGE: u64 = 2 << 20;
-/// Frames looked at for the range of an animation.
-const RANGE_FRAMES: usize = 8;
 
 /// One instance as pictures are made of it.
 pub(super) struct Source<'a> {
@@ -50,8 +48,8 @@ impl<'a> Source<'a> {
     pub(super) fn picture(&self, number: u32, how: &Options) -> Result<Picture, PictureError> {
         let most = self.archive.options().pictures.pixels_max;
         let (columns, rows) = (u32::from(self.image.format.columns), u32::from(self.image.format.rows));
-        let size = how.viewport.as_ref().map(|viewport| viewport.size(columns, rows)).transpose()?;
-        if size.is_some_and(|(width, height)| u64::from(width) * u64::from(height) > most) {
+        let (width, height) = self.size(how)?;
+        if how.viewport.is_some() && u64::from(width) * u64::from(height) > most {
             let what = format!("a viewport of more than {most} pixels is not filled (pictures.pixels_max)");
             return Err(PictureError::TooLarge { what });
         }
@@ -69,9 +67,10 @@ impl<'a> Source<'a> {
         shown(&self.frame(number)?, self.description(), number, how.as_ref())
     }
 
-    /// The same wish with the overlays that lie in the pixels of a frame (from 1) where overlays are drawn.
+    /// The same wish with the overlays that lie in the pixels of a frame (from 1) and are drawn.
     fn with_embedded<'h>(&self, number: u32, how: &'h Options) -> Result<Cow<'h, Options>, PictureError> {
-        let planes = if how.overlays { self.description().embedded() } else { Vec::new() };
+        let drawn = |plane: &Embedded| how.draws_embedded(*plane);
+        let planes: Vec<Embedded> = self.description().embedded().into_iter().filter(drawn).collect();
         let light = codec::coder(self.image.row.transfer_syntax.as_str()).is_some_and(codec::Coder::is_light);
         if planes.is_empty() || !light {
             return Ok(Cow::Borrowed(how));
@@ -122,22 +121,20 @@ impl<'a> Source<'a> {
         Ok(Some(Direct { source: self, tones, span: *span, row, bytes }))
     }
 
-    /// The range of values over several frames, where each would be shown by its own.
-    pub(super) fn range(&self, numbers: &[u32]) -> Result<Option<(f64, f64)>, PictureError> {
-        let step = numbers.len().div_ceil(RANGE_FRAMES).max(1);
-        let mut range: Option<(f64, f64)> = None;
-        for number in numbers.iter().step_by(step) {
-            let index = number.saturating_sub(1);
-            let own = match self.image.is_real() {
-                true => self.description().range_of_reals(&self.reals(*number)?, index),
-                false => self.description().range(&self.frame(*number)?, index),
-            };
-            range = match (range, own) {
-                (Some((low, high)), Some(own)) => Some((low.min(own.0), high.max(own.1))),
-                (range, own) => range.or(own),
-            };
-        }
-        Ok(range)
+    /// Width and height of its pictures, presentation states aside.
+    pub(super) fn size(&self, how: &Options) -> Result<(u32, u32), PictureError> {
+        let (columns, rows) = (u32::from(self.image.format.columns), u32::from(self.image.format.rows));
+        let size = how.viewport.as_ref().map(|viewport| viewport.size(columns, rows)).transpose()?;
+        Ok(size.unwrap_or((columns, rows)))
+    }
+
+    /// The range of values of a frame, from 1, where it would be shown by its own.
+    pub(super) fn range(&self, number: u32) -> Result<Option<(f64, f64)>, PictureError> {
+        let index = number.saturating_sub(1);
+        Ok(match self.image.is_real() {
+            true => self.description().range_of_reals(&self.reals(number)?, index),
+            false => self.description().range(&self.frame(number)?, index),
+        })
     }
 
     /// A decoded frame, from 1.

@@ -2,13 +2,14 @@
 
 use super::dates::Work;
 use super::state::State;
-use index::{Index, IndexError, StudyKey, StudyRow};
+use index::{Index, IndexError, Inside, Look, StudyKey, StudyRow};
 use model::attribute::key;
 use model::date::Date;
 use model::retention::{
     Candidate, Decision, LinkedRecord, PatientRef, PlanEntry, PlanId, RetentionFact, RuleSet, StudyFacts, StudyNow,
     StudyRef, StudyState, StudyVersion, TierBytes,
 };
+use std::collections::BTreeSet;
 
 /// What is known of a study.
 pub(super) struct Study {
@@ -58,21 +59,32 @@ impl Study {
         }
     }
 
-    /// With everything. What it was promised on earlier days counts, whether it was recorded then or not.
+    /// With everything, read now.
     pub(super) fn whole(
         index: &dyn Index,
         state: &State,
-        (rules, as_of): (&RuleSet, Date),
+        judged: (&RuleSet, Date),
         row: StudyRow,
     ) -> Result<Self, IndexError> {
+        let mut inside = Inside::default();
+        index.look(&mut |look| {
+            inside = look.inside(&row)?;
+            Ok(())
+        })?;
+        Ok(Self::holding(state, judged, row, inside))
+    }
+
+    /// With everything it holds. What it was promised on earlier days counts, whether it was recorded then or not.
+    pub(super) fn holding(state: &State, (rules, as_of): (&RuleSet, Date), row: StudyRow, inside: Inside) -> Self {
         let mut study = Self::quick(state, row);
-        // Read before everything else: what comes in meanwhile makes it another version.
-        study.version = index.version(&study.row.key)?.unwrap_or(study.version);
-        let work = Work::of(index, &study.row)?;
-        (study.work_ended, study.received_first, study.bytes) = (work.ended(), work.received_first, work.bytes);
-        let buried = index.buried(study.row.key.facility, &study.row.key.study)?;
-        study.destroyed_before = buried.last().map(|buried| Date::of_ms(buried.at));
-        let past = Past::of(index.retention_of(&study.row.key)?.into_iter().map(|(_, fact)| fact));
+        let work = Work::of(&study.row, &inside);
+        (study.work_ended, study.received_first, study.bytes) = (work.ended, work.received_first, work.bytes);
+        // An image that nobody is shown any more is kept as long as it would be otherwise.
+        let shown: Vec<String> = std::mem::take(&mut study.modalities);
+        study.modalities = inside.modalities.into_iter().chain(shown).collect::<BTreeSet<_>>().into_iter().collect();
+        study.version = inside.version;
+        study.destroyed_before = inside.buried.last().map(|buried| Date::of_ms(buried.at));
+        let past = Past::of(inside.facts.into_iter().map(|(_, fact)| fact));
         study.earlier = past.recorded.clone();
         for (day, linked) in past.days_to_judge(&state.last_days(rules, as_of)) {
             if day < study.received_first {
@@ -83,7 +95,7 @@ impl Study {
             study.earlier = Some(then.decide(&study.facts(day), study.earlier.as_ref()));
         }
         (study.linked, study.recorded) = (past.linked, past.recorded);
-        Ok(study)
+        study
     }
 
     /// Whether images that come later may make fewer rules fit.
@@ -92,9 +104,9 @@ impl Study {
     }
 
     /// Whether a look at the row alone may take it for due later than it is.
-    pub(super) fn may_be_due_earlier(&self, index: &dyn Index, rules: &RuleSet) -> Result<bool, IndexError> {
+    pub(super) fn may_be_due_earlier(&self, look: &mut dyn Look, rules: &RuleSet) -> Result<bool, IndexError> {
         let today = Date::of_ms(self.row.last_received);
-        Ok(rules.hinges_on_days(&self.facts(today)) || !index.retention_of(&self.row.key)?.is_empty())
+        Ok(rules.hinges_on_days(&self.facts(today)) || look.has_facts(&self.row.key)?)
     }
 
     /// One study by name.

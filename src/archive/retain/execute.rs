@@ -223,6 +223,8 @@ impl Archive {
                 let counted_from = found.decide(&rules, today).counted_from;
                 let blind = Digest(store::keys::draw_random().map_err(crate::RetrieveError::from)?);
                 let PlanState::Executing(approval, _) = &known.record.state else { return Ok(None) };
+                let mut seals = self.seals_of(&found, &retention)?;
+                seals.extend(self.ups().seals_about(study.facility, &study.study)?);
                 tally.destroyed += 1;
                 Ok(Some(RetentionFact::StudyDestroyed(Box::new(Tombstone {
                     study,
@@ -240,7 +242,7 @@ impl Archive {
                     hidden_at: *since,
                     destroyed_at: at,
                     blind,
-                    seals: self.seals_of(&found, &retention)?,
+                    seals,
                 }))))
             }
             (Ok(_), _, _) => {

@@ -4,10 +4,11 @@
 //! Deliberately not here: what is done to the studies ([`super::execute`]).
 
 use super::candidate::Study;
+use super::looking::Judge;
 use super::state::{Known, State};
 use super::{RetainError, invalid};
 use crate::open::Archive;
-use index::StudyRow;
+use index::{IndexError, Look, StudyRow};
 use model::attribute::key;
 use model::date::Date;
 use model::retention::decision::STUDY_DATE_FIRST;
@@ -175,9 +176,10 @@ impl Archive {
     ) -> Result<PlanSummary, RetainError> {
         let failed = disk(draft);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft).map_err(&failed)?;
-        let mut out = BufWriter::new(file);
-        let mut sink =
-            |_: &PlanLine, line: &str| -> Result<(), RetainError> { writeln!(out, "{line}").map_err(&failed) };
+        let mut out = BufWriter::with_capacity(STEP, file);
+        let mut sink = |_: &PlanLine, line: &str| -> Result<(), RetainError> {
+            out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).map_err(&failed)
+        };
         let holds = self.retention().state.read().holds.clone();
         let plan = self.name_plan(wanted)?;
         let head = PlanHead {
@@ -189,27 +191,48 @@ impl Archive {
             rules: rules.version(),
         };
         let mut planner = Planner::begin(head, rules, &holds, &mut sink)?;
-        let shortest = shortest_term(rules);
-        self.each_study(wanted.facility, &mut |row, looked, total| {
+        let (as_of, shortest) = (wanted.as_of, shortest_term(rules));
+        let judge: &Judge<'_> = &|look, row| self.may_be_listed(look, row, (rules, as_of), shortest);
+        self.each_study(wanted.facility, judge, &mut |study, looked, total| {
             if stop.load(Ordering::Relaxed) {
                 return Err(RetainError::Interrupted);
             }
             progress(looked, total);
-            let index = self.index();
-            let mut study = Study::quick(&self.retention().state.read(), row);
-            let due = shortest.is_some_and(|years| may_be_due(&study.row, years, wanted.as_of))
-                && (study.decide(rules, wanted.as_of).due.passed(wanted.as_of)
-                    || study.may_be_due_earlier(index.as_ref(), rules)?);
-            if due {
-                let state = self.retention().state.read();
-                study = Study::whole(index.as_ref(), &state, (rules, wanted.as_of), study.row)?;
+            match study {
+                Some(study) => planner.look(&study.candidate(as_of), &mut sink),
+                None => {
+                    planner.pass();
+                    Ok(())
+                }
             }
-            planner.look(&study.candidate(wanted.as_of), &mut sink)
         })?;
         let summary = planner.finish(&mut sink)?;
         let file = out.into_inner().map_err(|error| disk(draft)(error.into_error()))?;
-        file.sync_all().map_err(disk(draft))?;
+        if wanted.record {
+            file.sync_all().map_err(disk(draft))?;
+        }
         Ok(summary)
+    }
+
+    /// A study with everything a plan must know of it; none when its row alone says that it is not due, or that
+    /// another plan has it.
+    fn may_be_listed(
+        &self,
+        look: &mut dyn Look,
+        row: StudyRow,
+        (rules, as_of): (&RuleSet, Date),
+        shortest: Option<u16>,
+    ) -> Result<Option<Study>, IndexError> {
+        if row.hidden_by.is_some() || !shortest.is_some_and(|years| may_be_due(&row, years, as_of)) {
+            return Ok(None);
+        }
+        let study = Study::quick(&self.retention().state.read(), row);
+        if !study.decide(rules, as_of).due.passed(as_of) && !study.may_be_due_earlier(look, rules)? {
+            return Ok(None);
+        }
+        let inside = look.inside(&study.row)?;
+        let state = self.retention().state.read();
+        Ok(Some(Study::holding(&state, (rules, as_of), study.row, inside)))
     }
 
     /// Puts the text in its place and records the plan.
@@ -300,3 +323,6 @@ fn may_be_due(row: &StudyRow, years: u16, as_of: Date) -> bool {
 pub(super) fn rules_of(state: &State) -> Result<std::sync::Arc<RuleSet>, RetainError> {
     state.rules().ok_or_else(|| RetainError::Unavailable { what: "no retention rules were ever adopted".into() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,7 +116,8 @@ impl Archive {
         Ok(sweep)
     }
 
-    /// Destroys the keys of facts that went with studies, when the ledger has entered what they say.
+    /// Destroys the keys of facts that went with studies, when the ledger has entered what they say, and those of
+    /// procedure steps that named them.
     fn destroy_seals(&self) -> Result<(), RetainError> {
         loop {
             let seals = self.index().doomed_seals(ROUND)?;
@@ -125,12 +126,16 @@ impl Archive {
             }
             self.sign_ledger()?;
             let ring = self.tiers().keys().open()?;
-            for seal in seals {
-                match ring.keys.destroy(seal) {
+            for seal in &seals {
+                match ring.keys.destroy(*seal) {
                     // A backup may have been brought back that is older than the key.
-                    Ok(_) | Err(store::StoreError::KeyMissing { .. }) => self.index().forget_seal(seal)?,
+                    Ok(_) | Err(store::StoreError::KeyMissing { .. }) => {}
                     Err(error) => return Err(error.into()),
                 }
+            }
+            self.ups().forget_sealed(&seals)?;
+            for seal in seals {
+                self.index().forget_seal(seal)?;
             }
         }
     }

@@ -340,11 +340,7 @@ impl Case {
     }
 }
 
-#[test]
-fn forty_years_through_the_service_destroy_nothing_early_and_forget_nothing() {
-    let given = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = given("KHOANH_SEED").unwrap_or_else(|| fastrand::u64(..));
-    let studies = usize::try_from(given("KHOANH_STUDIES").unwrap_or(300)).expect("a number");
+fn forty_years(seed: u64, studies: usize) {
     println!("KHOANH_SEED={seed} KHOANH_STUDIES={studies}");
     let mut random = Rng::with_seed(seed);
     let mut years = Years::new(studies, &mut random);
@@ -381,4 +377,17 @@ fn forty_years_through_the_service_destroy_nothing_early_and_forget_nothing() {
     for what in ["destroyed", "restored", "late", "holds"] {
         assert!(years.counted.get(what).is_some_and(|times| *times > 0), "{what} never happened");
     }
+}
+
+#[test]
+fn forty_years_through_the_service_destroy_nothing_early_and_forget_nothing() {
+    let given = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = given("KHOANH_SEED").unwrap_or_else(|| fastrand::u64(..));
+    forty_years(seed, usize::try_from(given("KHOANH_STUDIES").unwrap_or(300)).expect("a number"));
+}
+
+/// Study 72 has one mammogram, which is rejected years before a rule on mammography begins.
+#[test]
+fn a_rule_counts_the_modality_of_an_image_that_was_rejected() {
+    forty_years(15_651_491_835_011_116_554, 300);
 }

@@ -11,6 +11,7 @@ mod export;
 mod forty_years;
 mod ingest;
 mod killed;
+mod older_ledger;
 mod order;
 mod packs;
 mod pictures;

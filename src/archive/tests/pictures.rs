@@ -5,8 +5,9 @@ use super::packs::{pack_files, packing};
 use super::{Bench, uid, until};
 use crate::render::{PictureError, Wanted};
 use crate::{InstanceRow, RetrieveError, Target};
+use dataset::json::Parts;
 use dataset::pixels::Words;
-use dataset::render::{Encoding, Function, Options, Viewport, Window};
+use dataset::render::{Description, Encoding, Function, Options, Presentation, Viewport, Window};
 use model::{Caller, Scope};
 use std::io::Read;
 
@@ -55,7 +56,7 @@ fn overlays_in_unused_bits_are_drawn_and_move_to_values_of_their_own() {
         assert_eq!(shown(&bench, "1.2.7.1.1", number, Options::default()), plain, "they are no part of the samples");
         assert_eq!(shown(&bench, "1.2.7.1.2", number, with_overlays()), marked, "in big endian words");
     }
-    for target in codec::Target::ALL {
+    for target in codec::Target::LOSSLESS {
         for sop in ["1.2.7.1.1", "1.2.7.1.2"] {
             let mut bytes = Vec::new();
             let mut made = bench.archive.transcoded(&row(&bench, sop), target.uid()).expect("made");
@@ -71,6 +72,34 @@ fn overlays_in_unused_bits_are_drawn_and_move_to_values_of_their_own() {
             }
         }
     }
+}
+
+/// A presentation state that activates the overlay of a group.
+fn activating(group: u8) -> Options {
+    let modality = [8, 0, 0x60, 0, b'C', b'S', 2, 0, b'P', b'R'];
+    let head = [modality, [group, 0x60, 0x01, 0x10, b'C', b'S', 2, 0, b'L', b'1']].concat();
+    let parts = Parts { before: &head, pixel: None, after: &[] };
+    let description = Description::read(&parts, &uid(EXPLICIT_LE)).expect("a data set");
+    let presentation = Some(Presentation::new(description, format!("activates 60{group:02X}")));
+    Options { presentation, ..Options::default() }
+}
+
+#[test]
+fn an_overlay_in_unused_bits_is_drawn_where_a_presentation_state_activates_it() {
+    let bench = Bench::new();
+    for (sop, marks) in [("1.2.7.1.1", true), ("1.2.7.1.2", false)] {
+        let value: Vec<u8> = cells(|at| marks && at % 7 == 3).iter().flat_map(|cell| cell.to_le_bytes()).collect();
+        let bit = vec![0, 0x60, 0x02, 0x01, b'U', b'S', 2, 0, 14, 0];
+        let pixels = [bit, native(false, b"OW", &value)].concat();
+        store(&bench, sop, EXPLICIT_LE, &data_set(sop, false, 2, (16, 12), &pixels));
+    }
+    let plain = shown(&bench, "1.2.7.1.2", 1, activating(2));
+    assert_eq!(shown(&bench, "1.2.7.1.1", 1, activating(2)), plain, "another group is activated");
+    let other = Options { overlays: true, ..activating(2) };
+    assert_eq!(shown(&bench, "1.2.7.1.1", 1, other), plain, "the state decides, not who asks for annotations");
+    let active = shown(&bench, "1.2.7.1.1", 1, activating(0));
+    assert_ne!(active, plain);
+    assert_eq!(active, shown(&bench, "1.2.7.1.1", 1, with_overlays()));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::*;
 use crate::OpenError;
 use crate::retain::Correcting;
 use memchr::memmem;
+use model::Caller;
 use model::date::DAY_MS;
 use model::retention::{ClassId, HoldId, HoldTarget, LinkedRecord, PatientRef};
 use std::path::{Path, PathBuf};
@@ -137,4 +138,36 @@ fn without_the_keys_nothing_starts_and_a_hold_outlives_its_neighbours() {
     }
     let archive = Archive::open(options).expect("opens");
     assert_eq!(archive.holds().len(), 1);
+}
+
+#[test]
+fn procedure_steps_that_name_a_study_go_with_it_and_the_others_stay() {
+    let (bench, hand) = archive(false);
+    fill(&bench, &hand);
+    for (id, study) in [("1.2.7.1", "1.2.1"), ("1.2.7.2", "1.2.22")] {
+        let step = serde_json::json!({
+            "00100010": {"vr": "PN", "Value": [{"Alphabetic": GOES.1}]},
+            "0020000D": {"vr": "UI", "Value": [study]},
+            "00404005": {"vr": "DT", "Value": ["20260115093000"]},
+            "00404041": {"vr": "CS", "Value": ["READY"]},
+            "00741000": {"vr": "CS", "Value": ["SCHEDULED"]},
+            "00741200": {"vr": "CS", "Value": ["HIGH"]},
+            "00741204": {"vr": "LO", "Value": ["Read it"]},
+        });
+        let step = step.as_object().expect("an object").clone();
+        bench.archive.ups().create(&Caller::demo(), FacilityCode::DEMO, Some(uid(id)), step).expect("created");
+    }
+    let plan = begun(&bench, &hand);
+    until("hidden", || progress(&bench, &plan).hidden == 1);
+    hand.0.fetch_add(31 * DAY_MS, Ordering::Relaxed);
+    until("destroyed", || progress(&bench, &plan).destroyed == 1);
+    until("swept", || swept(&bench));
+    let there = |bench: &Bench| {
+        let get = |id| bench.archive.ups().get(&Caller::demo(), FacilityCode::DEMO, &uid(id)).is_ok();
+        ["1.2.7.1", "1.2.7.2"].map(get)
+    };
+    assert_eq!(there(&bench), [false, true]);
+    let report = bench.archive.check_keys().expect("keys");
+    assert_eq!((report.live, report.destroyed), (1, 1));
+    assert_eq!(there(&bench.reopen()), [false, true]);
 }

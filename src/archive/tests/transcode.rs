@@ -51,7 +51,7 @@ fn fragments(frames: &[Vec<u8>]) -> Vec<u8> {
 fn sources(bench: &Bench) -> Vec<String> {
     let frames = [grey(100), grey(2000)];
     let mut sops = Vec::new();
-    for target in codec::Target::ALL {
+    for target in codec::Target::LOSSLESS {
         let sop = format!("1.2.7.1.1{}", sops.len());
         let bytes =
             frames.clone().map(|frame| verified(target, &frame, 16, &Limits::default()).expect("encoded").bytes);
@@ -145,6 +145,84 @@ fn frames_of_bits_follow_each_other_without_a_gap() {
     store(&bench, sop, target.uid(), &data_set(sop, false, 2, (1, 1), &fragments(&bytes)));
     let bytes = made(&bench, sop, EXPLICIT_LE).expect("decoded");
     assert!(bytes.ends_with(&[b'O', b'B', 0, 0, 4, 0, 0, 0, 0x01, 0, 0, 0x20]), "{bytes:?}");
+}
+
+/// Attributes of an image that lost something once, and pixels of 8 bits.
+fn lost_before(sop: &str, value: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![8, 0, 8, 0, b'C', b'S', 22, 0];
+    bytes.extend(b"ORIGINAL\\PRIMARY\\AXIAL");
+    let mut pixels = vec![0x28, 0, 0x07, 0x01, b'U', b'S', 2, 0, 255, 0];
+    pixels.extend([0x28, 0, 0x12, 0x21, b'D', b'S', 4, 0]);
+    pixels.extend(b"5.5 ");
+    pixels.extend([0x28, 0, 0x14, 0x21, b'C', b'S', 12, 0]);
+    pixels.extend(b"ISO_10918_1 ");
+    pixels.extend(native(false, b"OB", value));
+    bytes.extend(data_set(sop, false, 2, (8, 8), &pixels));
+    bytes
+}
+
+#[test]
+fn what_is_asked_for_with_loss_says_so_and_is_an_instance_of_its_own() {
+    let bench = Bench::new();
+    let sop = "1.2.7.1.70";
+    let value: Vec<u8> = (0..30).map(|n| 40 + n * 3).collect();
+    store(&bench, sop, EXPLICIT_LE, &lost_before(sop, &value));
+    let stored = row(&bench, sop);
+    let methods = ["ISO_10918_1", "ISO_14495_1", "ISO_15444_1"];
+    for (target, method) in codec::Target::LOSSY.into_iter().zip(methods) {
+        let wanted = target.uid();
+        assert!(!transcode::offered().contains(&wanted), "never without being named");
+        assert_eq!(transcode::target(&stored, wanted), Some(wanted));
+        let bytes = made(&bench, sop, wanted).unwrap_or_else(|error| panic!("{wanted}: {error}"));
+        let derived = transcode::instance_in(&stored, wanted);
+        assert!(derived != stored.sop_instance && derived.as_str().starts_with("2.25."), "{derived}");
+        let other = Bench::new();
+        store(&other, derived.as_str(), wanted, &bytes);
+        let again = row(&other, derived.as_str());
+        let kind = again.attributes.get(&model::attribute::key::IMAGE_TYPE).map(|text| text.trim());
+        assert_eq!(kind, Some("DERIVED\\PRIMARY\\AXIAL"));
+        let image = other.archive.image(&again).expect("an image");
+        let description = &image.description;
+        assert_eq!(description.text(0x0028_2110).as_deref(), Some("01"));
+        assert_eq!(description.text(0x0028_2114), Some(format!("ISO_10918_1\\{method}")), "behind the one before");
+        let ratios = description.text(0x0028_2112).expect("ratios");
+        assert!(ratios.strip_prefix("5.5\\").is_some_and(|last| last.parse::<f64>().is_ok()), "{ratios}");
+        assert_eq!(description.text(0x0028_0107), None, "the largest value may be another one");
+        let text = String::from_utf8_lossy(&bytes);
+        for said in ["Compressed with loss: ", "113040", "121320", sop] {
+            assert!(text.contains(said), "{wanted}: {said}");
+        }
+        for number in 0..2 {
+            let (one, two) = (decode(&bench, sop, number), decode(&other, derived.as_str(), number));
+            let (one, two) = (one.expect("decoded"), two.expect("decoded"));
+            let (Words::Eight(one), Words::Eight(two)) = (&one.words, &two.words) else { panic!("eight bits") };
+            assert!(one.iter().zip(two).all(|(one, two)| one.abs_diff(*two) <= 8), "{wanted}: {one:?} {two:?}");
+        }
+        assert!(!bench.archive.frame_in(&stored, 1, wanted).expect("a frame").is_empty());
+    }
+    assert_eq!(transcode::instance_in(&stored, "1.2.840.10008.1.2.4.90"), stored.sop_instance, "nothing is lost");
+}
+
+#[test]
+fn what_cannot_be_compressed_with_loss_is_refused_with_its_reason() {
+    let bench = Bench::new();
+    let wide = "1.2.7.1.71";
+    store(&bench, wide, EXPLICIT_LE, &data_set(wide, false, 1, (16, 12), &native(false, b"OW", &[1; 30])));
+    let (baseline, lossy) = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.91");
+    assert_eq!(transcode::target(&row(&bench, wide), baseline), None);
+    assert!(transcode::target(&row(&bench, wide), lossy).is_some());
+    let refused = |sop: &str, wanted: &str| match bench.archive.transcoded(&row(&bench, sop), wanted).map(|_| ()) {
+        Err(DecodeError::Codec(CodecError::Unsupported(why))) => why,
+        other => panic!("{sop} {wanted}: {other:?}"),
+    };
+    assert!(refused(wide, baseline).contains("8 bits, the image has 16"));
+    // Once is enough: JPEG-LS near-lossless is not compressed again, but decoded.
+    let near = codec::Target::JpegLsNear;
+    let bytes = verified(near, &grey(7), 16, &Limits::default()).expect("encoded").bytes;
+    store(&bench, "1.2.7.1.72", near.uid(), &data_set("1.2.7.1.72", false, 1, (16, 12), &fragments(&[bytes])));
+    assert!(refused("1.2.7.1.72", lossy).contains("not compressed with loss again"));
+    assert!(bench.archive.frame_in(&row(&bench, "1.2.7.1.72"), 0, lossy).is_err());
+    assert!(made(&bench, "1.2.7.1.72", EXPLICIT_LE).is_ok());
 }
 
 #[test]

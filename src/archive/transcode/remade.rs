@@ -1,6 +1,6 @@
 //! A data set whose pixels are decoded, and encoded where that is asked, frame by frame as it is read.
 
-use super::{Form, NATIVE_MAX};
+use super::{Form, NATIVE_MAX, lossy};
 use crate::decode::Image;
 use crate::error::{DecodeError, RetrieveError};
 use crate::open::Archive;
@@ -12,6 +12,9 @@ use dataset::transcode::splice::{self, Change, Changes, SpliceError};
 use index::InstanceRow;
 use std::io::{self, Read};
 use std::sync::Arc;
+
+/// Bytes before a compressed frame.
+const FRAGMENT_HEADER: usize = 8;
 
 /// The data set as it is read.
 pub(super) struct Remade {
@@ -90,13 +93,13 @@ impl Remade {
         };
         let (first, meaning) = this.frame()?;
         this.first = meaning;
-        this.begin(row)?;
+        this.begin(row, first.len().saturating_sub(FRAGMENT_HEADER))?;
         this.ready.extend_from_slice(&first);
         Ok(this)
     }
 
-    /// Puts what stands before the first frame, and keeps what follows the last.
-    fn begin(&mut self, row: &InstanceRow) -> Result<(), DecodeError> {
+    /// Puts what stands before the first frame, which has `len` bytes, and keeps what follows the last.
+    fn begin(&mut self, row: &InstanceRow, len: usize) -> Result<(), DecodeError> {
         let (before, after) = self.archive.around_pixels(row, &self.image.layout)?;
         let head = usize::try_from(self.image.pixel.header).unwrap_or(usize::MAX);
         let before = before.get(..head).ok_or_else(|| damaged("the head is shorter than noted"))?.to_vec();
@@ -105,6 +108,12 @@ impl Remade {
         let mut changes = changes(&self.image.format, self.cell, self.first, row.transfer_syntax.as_str());
         let held = self.held.as_deref();
         changes.extend(super::overlays::moved(&self.archive, &self.image, held)?);
+        if let Form::Encoded(target) = self.form
+            && target.loses()
+        {
+            let ratio = lossy::ratio(&self.image.format, self.cell, len);
+            changes.extend(lossy::labels(&self.image, target, &ratio));
+        }
         self.ready = splice::head(&before, syntax, &changes, implicit).map_err(failed)?;
         let mut tail = Vec::new();
         if let Form::Encoded(_) = self.form {
@@ -150,10 +159,10 @@ impl Remade {
         let made = self.archive.encode(target, frame, self.cell)?;
         let padded = made.bytes.len().next_multiple_of(2);
         let len = u32::try_from(padded).map_err(|_| CodecError::Limit("a compressed frame of 4 GiB".into()))?;
-        let mut bytes = Vec::with_capacity(padded + 8);
+        let mut bytes = Vec::with_capacity(padded + FRAGMENT_HEADER);
         bytes.extend(splice::fragment(len));
         bytes.extend(made.bytes);
-        bytes.resize(padded + 8, 0);
+        bytes.resize(padded + FRAGMENT_HEADER, 0);
         Ok((bytes, Meaning { decoded, written: made.photometric }))
     }
 

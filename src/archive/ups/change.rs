@@ -8,7 +8,7 @@ use super::rules::{self, text};
 use super::state::Step;
 use super::{DOCUMENT_MAX, Document, Remark, STEPS_MAX, StepState, UPS_CLASS, Ups, UpsError};
 use super::{bloom, fresh_uid, tag, time};
-use model::{Caller, FacilityCode, Uid};
+use model::{Caller, FacilityCode, PackId, Uid};
 use serde_json::json;
 
 /// A step on its way into the journal.
@@ -19,6 +19,8 @@ struct Draft {
     state: StepState,
     transaction: Option<Uid>,
     document: Document,
+    /// Its key; none where it has none yet.
+    seal: Option<PackId>,
 }
 
 /// What happened to it.
@@ -64,8 +66,8 @@ impl Ups {
         if event::has_items(&document, tag::STATION_NAME) || event::has_items(&document, tag::HUMAN_PERFORMERS) {
             news.push((EventKind::Assigned, event::assigned(&document)));
         }
-        let (state, transaction) = (StepState::Scheduled, None);
-        let draft = Draft { facility, uid: uid.clone(), created, state, transaction, document };
+        let (state, transaction, seal) = (StepState::Scheduled, None, None);
+        let draft = Draft { facility, uid: uid.clone(), created, state, transaction, document, seal };
         self.keep(draft, None, news)?;
         metrics::counter!("khoanh_ups_steps_total").increment(1);
         Ok((uid, modified.then_some(Remark::Modified)))
@@ -128,6 +130,7 @@ impl Ups {
             state: step.state,
             transaction: step.transaction,
             document,
+            seal: step.seal,
         };
         self.keep(draft, Some(&before), news)
     }
@@ -225,19 +228,23 @@ impl Ups {
             news.push((EventKind::State, event::state_report(&document, StepState::InProgress)));
         }
         news.push((EventKind::State, event::state_report(&document, state)));
-        let draft = Draft { facility, uid: uid.clone(), created: step.created, state, transaction, document };
+        let (created, seal) = (step.created, step.seal);
+        let draft = Draft { facility, uid: uid.clone(), created, state, transaction, document, seal };
         self.keep(draft, Some(before), news)
     }
 
     /// Records a step as it is now, with its events for those who follow it.
     fn keep(&self, draft: Draft, before: Option<&Document>, news: News) -> Result<(), UpsError> {
-        let Draft { facility, uid, created, state, transaction, mut document } = draft;
+        let Draft { facility, uid, created, state, transaction, mut document, seal } = draft;
         let at = self.now_ms();
         document.insert(tag::MODIFIED.into(), json!({"vr": "DT", "Value": [time::date_time(at)]}));
         let body = serde_json::to_vec(&document).map_err(|error| UpsError::Invalid(error.to_string()))?;
         if body.len() > DOCUMENT_MAX {
             return Err(UpsError::Limit(format!("a step has at most {DOCUMENT_MAX} bytes")));
         }
+        // The key is durable before the record that needs it; one whose record never came is of no use to anybody.
+        let seal = seal.map_or_else(|| self.new_seal(facility), Ok)?;
+        let body = self.sealed(facility, seal, &body)?;
         let (to, mut seq) = {
             let known = self.state.read();
             let views: Vec<&Document> = before.into_iter().chain([&document]).collect();
@@ -249,7 +256,8 @@ impl Ups {
             seq = seq.saturating_add(1);
         }
         let (start, marks) = (text(&document, tag::START).to_owned(), bloom::halves(bloom::marks(&document)));
-        let record = UpsRecord::Step { facility, uid, created, at, state, transaction, start, marks, events };
+        let seal = Some(seal);
+        let record = UpsRecord::Step { facility, uid, created, at, state, transaction, start, marks, seal, events };
         self.commit(record, Some(body))
     }
 
@@ -258,7 +266,7 @@ impl Ups {
         let mut tried = None;
         loop {
             let step = self.state.read().step(facility, uid).cloned().ok_or(UpsError::Unknown)?;
-            match self.read(&step) {
+            match self.read(facility, &step) {
                 // It was moved meanwhile.
                 Err(_) if tried != Some(step.lsn) => tried = Some(step.lsn),
                 read => return Ok((step, read?)),
@@ -266,9 +274,12 @@ impl Ups {
         }
     }
 
-    pub(super) fn read(&self, step: &Step) -> Result<Document, UpsError> {
+    pub(super) fn read(&self, facility: FacilityCode, step: &Step) -> Result<Document, UpsError> {
         let failed = |error: String| UpsError::Unavailable(error);
         let bytes = self.journal.read(&step.place, 0..step.place.body_len).map_err(|e| failed(e.to_string()))?;
-        serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))
+        match step.seal {
+            Some(seal) => self.unsealed(facility, seal, &bytes),
+            None => serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string())),
+        }
     }
 }

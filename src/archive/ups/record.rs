@@ -4,10 +4,10 @@
 
 use super::event::Event;
 use super::{Document, StepState};
-use model::{AeTitle, FacilityCode, Uid};
+use model::{AeTitle, FacilityCode, PackId, Uid};
 use serde::{Deserialize, Serialize};
 
-/// A record's head; the data set of a step is its body.
+/// A record's head; the data set of a step is its body, sealed ([`super::seal`]).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "ups", rename_all = "kebab-case")]
 pub(super) enum UpsRecord {
@@ -26,6 +26,9 @@ pub(super) enum UpsRecord {
         start: String,
         /// What its values leave in a filter ([`super::bloom`]).
         marks: [u64; 2],
+        /// The name of the key under which its data set lies; none in records of earlier programs, where it lies in clear.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seal: Option<PackId>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         events: Vec<Event>,
     },

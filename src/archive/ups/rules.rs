@@ -54,15 +54,44 @@ fn has_value(document: &Document, name: &str) -> bool {
     values.is_some_and(|values| values.iter().any(|value| !value.is_null() && value.as_str() != Some("")))
 }
 
+/// The tag that a member's name stands for.
+fn number(name: &str) -> Result<u32, UpsError> {
+    let number = (name.len() == 8).then(|| u32::from_str_radix(name, 16).ok()).flatten();
+    number.ok_or_else(|| UpsError::Invalid("a member is no tag of eight digits".into()))
+}
+
+/// Names inside a sequence's items become upper case too: whatever is looked for by its name, the study that a step
+/// names above all, is found at every depth. Documents are no deeper than what parsed them allows.
+fn nested(name: &str, member: &mut Value) -> Result<(), UpsError> {
+    let vr = member.get("vr").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let values = member.get_mut("Value").and_then(Value::as_array_mut);
+    for value in values.into_iter().flatten() {
+        match (value, vr.as_str()) {
+            (Value::Object(item), "SQ") => {
+                for (name, mut inside) in std::mem::take(item) {
+                    let tag = number(&name)?;
+                    nested(&name, &mut inside)?;
+                    item.insert(format!("{tag:08X}"), inside);
+                }
+            }
+            // A person's name by its groups.
+            (Value::Object(_), "PN") => {}
+            (Value::Object(_), _) => return Err(UpsError::Invalid(format!("{} has items and is no SQ", label(name)))),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Names become eight upper case hexadecimal digits, members must be objects; groups that are no part of a step go.
 ///
 /// # Errors
 /// [`UpsError::Invalid`].
 pub(super) fn sound(document: Document) -> Result<Document, UpsError> {
     let mut out = Document::new();
-    for (name, member) in document {
-        let number = (name.len() == 8).then(|| u32::from_str_radix(&name, 16).ok()).flatten();
-        let number = number.ok_or_else(|| UpsError::Invalid("a member is no tag of eight digits".into()))?;
+    for (name, mut member) in document {
+        let number = number(&name)?;
+        nested(&name, &mut member)?;
         if !member.is_object() || member.get("BulkDataURI").is_some() {
             return Err(UpsError::Invalid(format!("{} has no value that can be kept", label(&name))));
         }

@@ -6,7 +6,7 @@ use super::event::Event;
 use super::matching::Keys;
 use super::record::{Global, UpsRecord};
 use super::{Document, EVENT_BYTES_MAX, EVENTS_MAX, StepState, bloom};
-use model::{AeTitle, FacilityCode, Lsn, Place, Uid};
+use model::{AeTitle, FacilityCode, Lsn, PackId, Place, Uid};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ pub(super) struct Step {
     pub(super) transaction: Option<Uid>,
     pub(super) start: String,
     pub(super) marks: u128,
+    /// Its key; none while its data set lies in clear.
+    pub(super) seal: Option<PackId>,
     pub(super) place: Place,
     pub(super) lsn: Lsn,
 }
@@ -112,8 +114,10 @@ pub(super) struct State {
     pub(super) shelves: BTreeMap<FacilityCode, Shelf>,
     /// Bytes of the data sets of all steps.
     pub(super) live: u64,
-    /// The newest data set of a forgotten step that the journal may still hold.
+    /// The newest data set that the journal may still hold and should not: of a forgotten step, or one in clear.
     pub(super) gone: Option<Lsn>,
+    /// Keys of forgotten steps that may not be destroyed yet.
+    pub(super) doomed: BTreeSet<PackId>,
     last: u64,
 }
 
@@ -133,10 +137,13 @@ impl State {
     /// Makes a record true; says whom its events are for.
     pub(super) fn apply(&mut self, record: UpsRecord, lsn: Lsn, place: &Place) -> Told {
         match record {
-            UpsRecord::Step { facility, uid, created, at, state, transaction, start, marks, events } => {
+            UpsRecord::Step { facility, uid, created, at, state, transaction, start, marks, seal, events } => {
                 self.see(created);
+                if seal.is_none() {
+                    self.gone = self.gone.max(Some(lsn));
+                }
                 let (place, marks) = (place.clone(), bloom::whole(marks));
-                let step = Step { created, at, state, transaction, start, marks, place, lsn };
+                let step = Step { created, at, state, transaction, start, marks, seal, place, lsn };
                 self.put(facility, uid, step);
                 self.deliver(events, lsn)
             }
@@ -202,6 +209,7 @@ impl State {
         let Some(shelf) = self.shelves.get_mut(&facility) else { return };
         if let Some(step) = shelf.steps.remove(uid) {
             self.gone = self.gone.max(Some(step.lsn));
+            self.doomed.extend(step.seal);
             self.live = self.live.saturating_sub(step.place.body_len);
             shelf.order.remove(&(step.start, uid.clone()));
         }

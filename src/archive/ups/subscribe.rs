@@ -152,7 +152,11 @@ impl Ups {
             let mut seq = self.state.read().next();
             let mut events = Vec::with_capacity(some.len());
             for uid in some {
-                let (step, document) = self.load(facility, uid)?;
+                let (step, document) = match self.load(facility, uid) {
+                    // It was forgotten meanwhile.
+                    Err(UpsError::Unknown) => continue,
+                    read => read?,
+                };
                 let info = event::state_report(&document, step.state);
                 let (kind, at, to) = (EventKind::State, self.now_ms(), vec![title.clone()]);
                 events.push(Event { seq, facility, uid: uid.clone(), kind, info, at, to });

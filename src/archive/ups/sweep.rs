@@ -3,6 +3,7 @@
 //! A step under a deletion lock stays longer, not for ever: a subscriber that is gone would keep it for good.
 
 use super::record::UpsRecord;
+use super::seal::Lock;
 use super::state::Step;
 use super::{EVENT_KEPT_MS, KEPT_MS, LOCKED_MS, SEGMENT_BYTES, Ups, UpsError, bloom};
 use crate::error::OpenError;
@@ -51,6 +52,7 @@ impl Ups {
             let _change = self.change.lock();
             self.append(UpsRecord::Taken { facility, title, through }, None, false)?;
         }
+        self.destroy_keys()?;
         self.shrink()?;
         self.erase()
     }
@@ -88,7 +90,16 @@ impl Ups {
         if !filtered {
             return Ok(false);
         }
-        let document = self.read(step)?;
+        let document = match self.read(facility, step) {
+            // Its key went with a study.
+            Err(UpsError::Unknown) => return Ok(false),
+            // A step that cannot be opened costs itself, not the sweep: it waits.
+            Err(error) => {
+                tracing::warn!(%facility, %uid, %error, "a procedure step cannot be read");
+                return Ok(true);
+            }
+            Ok(document) => document,
+        };
         let state = self.state.read();
         let Some(shelf) = state.shelves.get(&facility) else { return Ok(false) };
         Ok(shelf.subscribers.values().any(|one| one.follows(uid, step.created, &[&document]) == Some(true)))
@@ -159,11 +170,24 @@ impl Ups {
     pub(super) fn move_below(&self, bound: Lsn) -> Result<(), UpsError> {
         let (steps, others) = self.below(bound);
         for (facility, uid, step) in steps {
-            let document = self.read(&step)?;
-            let body = serde_json::to_vec(&document).map_err(|error| UpsError::Unavailable(error.to_string()))?;
-            let Step { created, at, state, transaction, start, marks, .. } = step;
-            let (events, marks) = (Vec::new(), bloom::halves(marks));
-            let record = UpsRecord::Step { facility, uid, created, at, state, transaction, start, marks, events };
+            let lies = self.journal.read(&step.place, 0..step.place.body_len);
+            let lies = lies.map_err(|error| UpsError::Unavailable(error.to_string()))?;
+            let Step { created, at, state, transaction, start, marks, seal, .. } = step;
+            let (seal, body) = match seal {
+                // Its key went with a study.
+                Some(seal) if self.opens(seal)? == Lock::Destroyed => {
+                    self.append(UpsRecord::Gone { facility, uid }, None, false)?;
+                    continue;
+                }
+                // As it lies: moving needs no key.
+                Some(seal) => (seal, lies),
+                None => {
+                    let seal = self.new_seal(facility)?;
+                    (seal, self.sealed(facility, seal, &lies)?)
+                }
+            };
+            let (events, marks, seal) = (Vec::new(), bloom::halves(marks), Some(seal));
+            let record = UpsRecord::Step { facility, uid, created, at, state, transaction, start, marks, seal, events };
             self.append(record, Some(body), false)?;
         }
         others.into_iter().try_for_each(|record| self.append(record, None, false))

@@ -1,5 +1,7 @@
 //! The engine over a real journal: states, locks, subscriptions, restarts and the limits of memory.
 
+mod sealed;
+
 use super::matching::Keys;
 use super::{
     Channel, Document, EVENTS_MAX, EventKind, FILTERED, GLOBAL, KEPT_MS, Remark, StepState, Subscription, Turn, Ups,
@@ -7,6 +9,7 @@ use super::{
 };
 use crate::Options;
 use crate::clock::Clock;
+use crate::tier::KeyRing;
 use model::{AeTitle, Caller, FacilityCode, Uid};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -75,7 +78,8 @@ impl Bench {
     fn restart(&mut self) {
         self.ups = None;
         let options = Options { clock: Arc::<Hands>::clone(&self.clock), ..Options::new(self.folder.path()) };
-        self.ups = Some(Ups::open(&options).expect("opens"));
+        let keys = Arc::new(KeyRing::new(&options));
+        self.ups = Some(Ups::open(&options, keys).expect("opens"));
     }
 
     fn ups(&self) -> &Arc<Ups> {
@@ -350,37 +354,4 @@ fn what_ended_goes_unless_somebody_locks_it_and_the_journal_stays_small() {
     assert_eq!(bench.found(json!({})), 2);
     let heard: Vec<EventKind> = bench.heard("WATCH").into_iter().map(|(_, kind, _)| kind).collect();
     assert_eq!(heard, [EventKind::State, EventKind::Provider], "the events of what was moved");
-}
-
-/// Whether any file of the journal holds these bytes.
-fn holds(bench: &Bench, text: &str) -> bool {
-    let folder = bench.folder.path().join("journal/ups");
-    let files = std::fs::read_dir(&folder).expect("the journal").map(|entry| entry.expect("an entry").path());
-    let read = |path| std::fs::read(path).expect("read");
-    files
-        .filter(|path| path.is_file())
-        .map(read)
-        .any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
-}
-
-#[test]
-fn nothing_of_a_forgotten_step_stays_in_the_journal() {
-    let mut bench = Bench::new();
-    for (id, patient) in [("1.2.1", "BN-GONE"), ("1.2.2", "BN-STAYS")] {
-        bench.ups().create(&Caller::demo(), HOME, Some(uid(id)), plan(patient)).expect("created");
-    }
-    bench.ups().request_cancel(&Caller::demo(), HOME, &uid("1.2.1"), "WS", Document::new()).expect("canceled");
-    bench.ups().sweep().expect("swept");
-    assert!(holds(&bench, "BN-GONE") && holds(&bench, "BN-STAYS"));
-    bench.clock.0.fetch_add(KEPT_MS + 1, Ordering::SeqCst);
-    bench.ups().sweep().expect("swept");
-    assert!(!holds(&bench, "BN-GONE") && holds(&bench, "BN-STAYS"));
-    bench.restart();
-    assert_eq!((bench.found(json!({})), state_of(&bench, "1.2.2")), (1, "SCHEDULED".into()));
-    // Also after a restart, which knows nothing of the time before.
-    bench.ups().create(&Caller::demo(), HOME, Some(uid("1.2.3")), plan("BN-LATER")).expect("created");
-    bench.ups().request_cancel(&Caller::demo(), HOME, &uid("1.2.3"), "WS", Document::new()).expect("canceled");
-    bench.clock.0.fetch_add(KEPT_MS + 1, Ordering::SeqCst);
-    bench.ups().sweep().expect("swept");
-    assert!(!holds(&bench, "BN-LATER") && bench.found(json!({})) == 1);
 }

@@ -10,7 +10,7 @@ pub(super) fn date_time(ms: u64) -> String {
     format!("{}{:02}{:02}{:02}+0000", day_of(ms), second / 3600, second / 60 % 60, second % 60)
 }
 
-/// The digits of a date, time or both without its offset from UTC; none when it is none.
+/// The digits of a date, time or both without its offset from UTC, to the microsecond; none when it is none.
 pub(super) fn digits(text: &str) -> Option<&str> {
     let text = text.trim_matches([' ', '\0']);
     let bare = match text.rfind(['+', '-']) {
@@ -26,7 +26,8 @@ pub(super) fn digits(text: &str) -> Option<&str> {
     let (whole, fraction) = bare.split_once('.').unwrap_or((bare, ""));
     let numbers = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     let sound = (2..=14).contains(&whole.len()) && whole.len().is_multiple_of(2) && numbers(whole);
-    (sound && numbers(fraction) && fraction.len() <= 6).then_some(bare)
+    let exact = bare.len().min(whole.len().saturating_add(".123456".len()));
+    if sound && numbers(fraction) { bare.get(..exact) } else { None }
 }
 
 /// Whether a value is a date and time of at least a day.
@@ -88,5 +89,9 @@ mod tests {
         assert!(lies_in("20260131235959+0700", "20260101", "20260131"));
         assert!(!lies_in("20260201", "20260101", "20260131"));
         assert!(lies_in("20260201", "20260101", ""));
+        // Finer than a microsecond: what is beyond does not count.
+        assert!(is_date_time("20260101120000.1234567+0700") && !is_date_time("20260101120000.123456x"));
+        assert!(lies_in("20260101120000.1234567", "20260101120000.1234569", "20260101120000.1234561"));
+        assert!(!lies_in("20260101120000.1234567", "20260101120000.123457", ""));
     }
 }

@@ -39,7 +39,7 @@ static boolean full(j_compress_ptr cinfo) {
 }
 
 /* Encodes `rows` rows of `columns` pixels, of 1 or 3 bytes each, quality 1 to 100; `coarse` halves the resolution of
- * colours both ways. The length written of `room` bytes, or 0 with a message. */
+ * colours across (1) or both ways (2). The length written of `room` bytes, or 0 with a message. */
 size_t khoanh_jpeg_write(const unsigned char *pixels, uint32_t rows, uint32_t columns, uint32_t samples,
                          int quality, int coarse, unsigned char *out, size_t room, char *message) {
   struct jpeg_compress_struct cinfo;
@@ -71,7 +71,8 @@ size_t khoanh_jpeg_write(const unsigned char *pixels, uint32_t rows, uint32_t co
   jpeg_set_quality(&cinfo, quality, TRUE);
   cinfo.dct_method = JDCT_ISLOW;
   if (samples == 3) {
-    cinfo.comp_info[0].h_samp_factor = cinfo.comp_info[0].v_samp_factor = coarse ? 2 : 1;
+    cinfo.comp_info[0].h_samp_factor = coarse > 0 ? 2 : 1;
+    cinfo.comp_info[0].v_samp_factor = coarse > 1 ? 2 : 1;
   }
   jpeg_start_compress(&cinfo, TRUE);
   while (cinfo.next_scanline < cinfo.image_height) {

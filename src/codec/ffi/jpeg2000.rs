@@ -273,8 +273,14 @@ fn described(image: *const opj::opj_image_t) -> Result<Header, String> {
     Ok(Header { rows: first.h, columns: first.w, components: count, precision: first.prec, signed })
 }
 
-/// Encodes losslessly: samples of a pixel together; `transform` decorrelates red, green and blue reversibly.
-pub(crate) fn encode(values: &[i32], header: &Header, transform: bool) -> Result<Vec<u8>, String> {
+/// Encodes samples of a pixel together; `transform` decorrelates red, green and blue. Losslessly without `decibels`, else
+/// irreversibly, so that the noise is that far below the greatest value of the precision; 0 leaves nothing out.
+pub(crate) fn encode(
+    values: &[i32],
+    header: &Header,
+    transform: bool,
+    decibels: Option<u16>,
+) -> Result<Vec<u8>, String> {
     let count = |part: u32| usize::try_from(part).map_err(|_| "an image beyond memory".to_owned());
     let (rows, columns, components) = (count(header.rows)?, count(header.columns)?, count(header.components)?);
     let pixels = rows.checked_mul(columns).ok_or("an image beyond memory")?;
@@ -292,8 +298,14 @@ pub(crate) fn encode(values: &[i32], header: &Header, transform: bool) -> Result
         opj::opj_set_default_encoder_parameters(&raw mut parameters);
         parameters.tcp_numlayers = 1;
         parameters.tcp_rates[0] = 0.0;
-        parameters.cp_disto_alloc = 1;
-        parameters.irreversible = 0;
+        match decibels {
+            None => parameters.cp_disto_alloc = 1,
+            Some(decibels) => {
+                parameters.cp_fixed_quality = 1;
+                parameters.tcp_distoratio[0] = f32::from(decibels);
+            }
+        }
+        parameters.irreversible = i32::from(decibels.is_some());
         parameters.tcp_mct = c_char::from(transform);
         parameters.numresolution = resolutions(header.rows.min(header.columns));
         let ready = opj::opj_setup_encoder(session.codec, &raw mut parameters, session.image);

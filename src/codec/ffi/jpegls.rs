@@ -7,7 +7,8 @@ use charls_sys::{
     charls_jpegls_decoder_read_header, charls_jpegls_decoder_set_source_buffer, charls_jpegls_encoder,
     charls_jpegls_encoder_create, charls_jpegls_encoder_destroy, charls_jpegls_encoder_encode_from_buffer,
     charls_jpegls_encoder_get_bytes_written, charls_jpegls_encoder_set_destination_buffer,
-    charls_jpegls_encoder_set_frame_info, charls_jpegls_encoder_set_interleave_mode, charls_jpegls_errc,
+    charls_jpegls_encoder_set_frame_info, charls_jpegls_encoder_set_interleave_mode,
+    charls_jpegls_encoder_set_near_lossless, charls_jpegls_errc,
 };
 use std::ffi::CStr;
 
@@ -100,8 +101,9 @@ impl Drop for Encoder {
     }
 }
 
-/// Encodes losslessly: samples of a pixel together, one byte a value up to 8 bits, two in the machine's order beyond.
-pub(crate) fn encode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, String> {
+/// Encodes samples of a pixel together, one byte a value up to 8 bits, two in the machine's order beyond; values may
+/// differ by `near`, not at all where that is 0.
+pub(crate) fn encode(bytes: &[u8], header: &Header, near: u8) -> Result<Vec<u8>, String> {
     let number = |value: u32| i32::try_from(value).map_err(|_| "an image beyond the limits of JPEG-LS".to_owned());
     let info = charls_frame_info {
         width: header.columns,
@@ -121,6 +123,7 @@ pub(crate) fn encode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, String> {
     // the source holds what the frame information says.
     unsafe {
         check(charls_jpegls_encoder_set_frame_info(encoder.0, &raw const info))?;
+        check(charls_jpegls_encoder_set_near_lossless(encoder.0, i32::from(near)))?;
         if header.components > 1 {
             let mode = charls_sys::charls_interleave_mode_sample;
             check(charls_jpegls_encoder_set_interleave_mode(encoder.0, mode))?;

@@ -49,7 +49,7 @@ fn frames_pass_through_a_process_unchanged() {
     works(&pool);
     let (format, bytes, frame) = frame();
     assert_eq!(pool.encode(Target::JpegLs, frame.clone(), 16).expect("encoded").bytes, bytes);
-    for target in Target::ALL {
+    for target in Target::LOSSLESS {
         let encoded = pool.encode(target, frame.clone(), 16).expect("encoded");
         let format = dataset::pixels::PixelFormat { photometric: encoded.photometric, ..format.clone() };
         assert_eq!(pool.decode(target.uid(), &format, encoded.bytes).expect("decoded"), frame, "{target:?}");

@@ -53,6 +53,12 @@ impl Description {
         self.root.text(0x0008_0018)
     }
 
+    /// Values of Image Type, or of another text of the image that is read, as they stand there.
+    #[must_use]
+    pub fn text(&self, tag: u32) -> Option<String> {
+        self.root.text(tag)
+    }
+
     /// The Image Pixel module; nothing where a part of it is missing or of no known kind.
     #[must_use]
     pub fn format(&self) -> Option<PixelFormat> {

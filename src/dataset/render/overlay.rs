@@ -1,4 +1,5 @@
-//! Overlay planes (PS3.3 C.9.2): drawn in white over a picture, where a request asks for annotations.
+//! Overlay planes (PS3.3 C.9.2): drawn in white over a picture, where a request asks for annotations, or a presentation
+//! state activates them: it alone decides then (PS3.3 C.11.7).
 //!
 //! Planes in unused bits of the pixel data (retired in PS3.3-2004) lie in no value of their own: whoever has the frame
 //! reads those bits as frames of one bit, and they are drawn from there.
@@ -10,6 +11,9 @@ use std::ops::Range;
 
 /// Groups a plane can have.
 const GROUPS: std::ops::RangeInclusive<u32> = 0x6000..=0x601E;
+
+/// Overlay Activation Layer (60xx,1001) of a presentation state.
+pub(super) const ACTIVATION: u32 = 0x1001;
 
 /// A plane in an unused bit of the pixels: Overlay Bit Position (60xx,0102) names it, and it has no Overlay Data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +67,7 @@ pub(super) fn draw(picture: &mut Picture, root: &Node, frame: u32) {
 
 /// Draws the planes that a presentation state activates: those of the image, and its own, by their groups.
 pub(super) fn draw_active(picture: &mut Picture, image: &Node, state: &Node, frame: u32) {
-    for group in GROUPS.step_by(2).filter(|group| state.text(group << 16 | 0x1001).is_some()) {
+    for group in GROUPS.step_by(2).filter(|group| state.text(group << 16 | ACTIVATION).is_some()) {
         if let Some(plane) = Plane::of(state, group, frame).or_else(|| Plane::of(image, group, frame)) {
             plane.draw(picture, u8::MAX);
         }

@@ -6,6 +6,7 @@
 
 use super::grey::{Grey, Modality};
 use super::lut::Lut;
+use super::overlay::Embedded;
 use super::palette::Palette;
 use super::tree::Node;
 use super::window::BadParameter;
@@ -76,6 +77,13 @@ impl Presentation {
             found.collect::<Vec<_>>()
         };
         self.0.root.items(REFERENCED_SERIES).iter().flat_map(of_series).collect()
+    }
+
+    /// Whether it activates a plane in unused bits of an image's pixels (PS3.3 C.11.7): it names a layer for its group, and
+    /// has no plane of its own there.
+    pub(super) fn activates(&self, plane: Embedded) -> bool {
+        let tag = |element: u32| u32::from(plane.group) << 16 | element;
+        self.0.root.text(tag(overlay::ACTIVATION)).is_some() && self.0.root.value(tag(0x3000)).is_none()
     }
 
     /// The item of a sequence that counts for a frame (from 0) of an image: a table without references is for all.

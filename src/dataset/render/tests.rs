@@ -175,3 +175,47 @@ fn a_presentation_state_goes_before_what_the_image_says() {
     let part = state("g", &[sequence(0x0070_005A, &[area])]);
     assert_eq!(shown(&part), (3, 2, vec![0, 0, 0, 191, 255, 0]), "beyond the image it is black");
 }
+
+/// An image of three pixels with overlays over the second (group 6000) and the third (6002), seen by a state.
+fn overlaid(state: &[Vec<u8>], overlays: bool) -> Vec<u8> {
+    let plane = |group: u32, bits: u8| {
+        let tag = |element: u32| group << 16 | element;
+        let parts = [
+            word(tag(0x10), 1),
+            word(tag(0x11), 3),
+            explicit(tag(0x40), b"CS", b"G "),
+            explicit(tag(0x50), b"SS", &[1, 0, 1, 0]),
+            word(tag(0x100), 1),
+            word(tag(0x102), 0),
+            explicit(tag(0x3000), b"OW", &[bits, 0]),
+        ];
+        parts.concat()
+    };
+    let head = [format("MONOCHROME2 ", 3, 8), plane(0x6000, 0b010), plane(0x6002, 0b100)].concat();
+    let state = [explicit(0x0008_0060, b"CS", b"PR"), state.concat()].concat();
+    let presentation = Some(Presentation::new(describe(&state), String::from("state")));
+    shown(&head, &[0, 100, 200], 0, &Options { presentation, overlays, ..Options::default() })
+}
+
+#[test]
+fn an_overlay_of_the_image_is_drawn_where_a_presentation_state_activates_it_and_not_otherwise() {
+    let layer = |group: u32, name: &[u8]| explicit(group << 16 | 0x1001, b"CS", name);
+    let plain = overlaid(&[], false);
+    assert!(plain.iter().take(2).all(|level| *level < 255), "{plain:?}");
+    let marked = overlaid(&[layer(0x6000, b"LAYER1")], false);
+    assert_eq!(marked, [plain[0], 255, plain[2]]);
+    assert_eq!(overlaid(&[layer(0x6000, b"")], false), plain, "no layer is no activation");
+    assert_eq!(overlaid(&[layer(0x6004, b"LAYER1")], false), plain, "the image has no such plane");
+    // Who asks for annotations gets what the state activates and nothing else.
+    assert_eq!(overlaid(&[], true), plain);
+    assert_eq!(overlaid(&[layer(0x6000, b"LAYER1")], true), marked);
+    // A plane of the state's own takes the place of the image's.
+    let own = [
+        word(0x6000_0010, 1),
+        word(0x6000_0011, 3),
+        explicit(0x6000_0050, b"SS", &[1, 0, 1, 0]),
+        layer(0x6000, b"LAYER1"),
+        explicit(0x6000_3000, b"OW", &[0b001, 0]),
+    ];
+    assert_eq!(overlaid(&own, false), [255, plain[1], plain[2]]);
+}

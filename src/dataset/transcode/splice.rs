@@ -28,6 +28,8 @@ pub enum Change {
     Set(Vr, Vec<u8>),
     /// It gets this value where it is missing or empty.
     Fill(Vr, Vec<u8>),
+    /// It is a sequence that this item, of [`item`], comes first in; alone where what is there is not written as one.
+    Prepend(Vec<u8>),
 }
 
 /// Changes by tag.
@@ -159,12 +161,13 @@ fn spliced(explicit: &[u8], changes: &Changes) -> Result<Vec<u8>, SpliceError> {
     let mut left = changes.iter().peekable();
     for (root, end) in roots.found.iter().zip(ends) {
         while let Some((tag, change)) = left.next_if(|(tag, _)| **tag <= root.tag) {
-            if *tag < root.tag || root.empty || !matches!(change, Change::Fill(..)) {
+            if *tag < root.tag || root.empty || !matches!(change, Change::Fill(..) | Change::Prepend(_)) {
                 put(&mut writer, *tag, change);
             }
         }
-        let changed = match changes.get(&root.tag) {
-            Some(Change::Fill(..)) => root.empty,
+        let change = changes.get(&root.tag);
+        let changed = match change {
+            Some(Change::Fill(..) | Change::Prepend(_)) => root.empty,
             Some(_) => true,
             None => false,
         };
@@ -175,15 +178,48 @@ fn spliced(explicit: &[u8], changes: &Changes) -> Result<Vec<u8>, SpliceError> {
         if root.compressed {
             return Err(SpliceError::Nested);
         }
-        writer.put(explicit.get(place(root.at)..end).unwrap_or_default());
+        let own = explicit.get(place(root.at)..end).unwrap_or_default();
+        match change {
+            Some(change @ Change::Prepend(item)) => match prepended(own, item) {
+                Some(sequence) => writer.put(&sequence),
+                None => put(&mut writer, root.tag, change),
+            },
+            _ => writer.put(own),
+        }
     }
     left.for_each(|(tag, change)| put(&mut writer, *tag, change));
     Ok(writer.output)
 }
 
 fn put(writer: &mut Writer<Vec<u8>>, tag: u32, change: &Change) {
-    if let Change::Set(vr, value) | Change::Fill(vr, value) = change {
-        writer.header(tag, *vr, u32::try_from(value.len()).unwrap_or(0));
-        writer.put(value);
+    let (vr, value) = match change {
+        Change::Set(vr, value) | Change::Fill(vr, value) => (*vr, value),
+        Change::Prepend(item) => (Vr::SQ, item),
+        Change::Remove => return,
+    };
+    writer.header(tag, vr, u32::try_from(value.len()).unwrap_or(0));
+    writer.put(value);
+}
+
+/// A sequence with one more item in front; none where it is not written as a sequence.
+fn prepended(sequence: &[u8], item: &[u8]) -> Option<Vec<u8>> {
+    let (head, items) = sequence.split_first_chunk::<12>()?;
+    let [a, b, c, d, b'S', b'Q', _, _, len @ ..] = *head else { return None };
+    let len = match u32::from_le_bytes(len) {
+        u32::MAX => u32::MAX,
+        len => len.checked_add(u32::try_from(item.len()).ok()?)?,
+    };
+    Some([[a, b, c, d, b'S', b'Q', 0, 0].as_slice(), len.to_le_bytes().as_slice(), item, items].concat())
+}
+
+/// An item of a sequence, its elements in the order of their tags, values of even length.
+#[must_use]
+pub fn item(elements: &[(u32, Vr, Vec<u8>)]) -> Vec<u8> {
+    let mut inner = Writer::new(Vec::new(), false);
+    for (tag, vr, value) in elements {
+        inner.header(*tag, *vr, u32::try_from(value.len()).unwrap_or(0));
+        inner.put(value);
     }
+    let len = u32::try_from(inner.output.len()).unwrap_or(0);
+    [fragment(len).as_slice(), &inner.output].concat()
 }

@@ -242,6 +242,25 @@ fn a_head_is_copied_but_for_what_changes() {
 }
 
 #[test]
+fn an_item_comes_first_in_a_sequence_whether_it_was_there_or_not() {
+    use splice::{Change, Changes, head};
+    let (tag, old) = (0x0008_2112, item(&explicit(0x0008_1155, b"UI", b"1.2\0")));
+    let new = splice::item(&[(0x0008_1155, crate::Vr::UI, b"3.4\0".to_vec())]);
+    assert_eq!(new, item(&explicit(0x0008_1155, b"UI", b"3.4\0")));
+    let changes = Changes::from([(tag, Change::Prepend(new.clone()))]);
+    let around =
+        |own: &[u8]| [explicit(0x0008_0060, b"CS", b"CT"), own.to_vec(), explicit(0x0010_0020, b"LO", b"P1")].concat();
+    let spliced = |own: &[u8]| head(&around(own), &uid(EXPLICIT_LE), &changes, false).expect("spliced");
+    let both = [new.clone(), old.clone()].concat();
+    assert_eq!(spliced(&[]), around(&explicit(tag, b"SQ", &new)), "it was not there");
+    assert_eq!(spliced(&explicit(tag, b"SQ", &[])), around(&explicit(tag, b"SQ", &new)), "it was empty");
+    assert_eq!(spliced(&explicit(tag, b"SQ", &old)), around(&explicit(tag, b"SQ", &both)), "of defined length");
+    let open = |items: &[u8]| [undefined(tag, b"SQ"), items.to_vec(), SEQUENCE_END.to_vec()].concat();
+    assert_eq!(spliced(&open(&old)), around(&open(&both)), "of undefined length");
+    assert_eq!(spliced(&explicit(tag, b"UN", &old)), around(&explicit(tag, b"SQ", &new)), "of unknown form");
+}
+
+#[test]
 fn heads_that_are_no_heads_are_refused_and_never_panic() {
     let mut rng = fastrand::Rng::with_seed(11);
     let nested = [undefined(0x0088_0200, b"SQ"), OPEN_ITEM.to_vec(), explicit(0x0028_0010, b"US", &[1, 0])].concat();

@@ -90,8 +90,31 @@ fn without_the_role_of_scp_nothing_is_sent_back() {
 }
 
 #[test]
-fn an_object_that_breaks_off_during_a_get_ends_the_association() {
+fn a_short_object_that_cannot_be_read_fails_alone_the_first_time() {
     let server = Server::start(Options::default());
+    let broken = |number| Kept { bytes: None, ..kept(number, EXPLICIT) };
+    server.memory.keep(vec![broken(0), kept(1, EXPLICIT), broken(2), kept(3, EXPLICIT), broken(4)]);
+    let mut peer = associate(&server, "CT01");
+    for _ in 0..2 {
+        ask(&mut peer, 9, "", &study());
+        let (sizes, told) = take(&mut peer, 0);
+        assert_eq!((sizes, told), (vec![1_001, 1_003], done(0xB000, [2, 3, 0], &["1.2.1", "1.2.3", "1.2.5"])));
+    }
+    server.memory.keep(vec![broken(0)]);
+    ask(&mut peer, 9, "", &study());
+    assert_eq!(take(&mut peer, 0).1, done(0xA702, [0, 1, 0], &["1.2.1"]));
+    assert_eq!(peer.echo(), 0, "the association goes on");
+    peer.release();
+}
+
+/// Reads nothing before it is sent, as it is with an object that is too long for that.
+fn long() -> Options {
+    Options { retrieve_ahead_bytes_max: 0, ..Options::default() }
+}
+
+#[test]
+fn a_long_object_that_breaks_off_ends_the_association_the_first_time() {
+    let server = Server::start(long());
     server.memory.keep(vec![Kept { bytes: None, ..kept(0, EXPLICIT) }]);
     let mut peer = associate(&server, "CT01");
     ask(&mut peer, 9, "", &study());
@@ -100,8 +123,8 @@ fn an_object_that_breaks_off_during_a_get_ends_the_association() {
 }
 
 #[test]
-fn an_object_that_broke_off_fails_alone_the_next_time_and_comes_again_when_it_is_mended() {
-    let server = Server::start(Options::default());
+fn a_long_object_that_broke_off_fails_alone_the_next_time_and_comes_again_when_it_is_mended() {
+    let server = Server::start(long());
     let broken = Kept { bytes: None, ..kept(1, EXPLICIT) };
     server.memory.keep(vec![kept(0, EXPLICIT), broken, kept(2, EXPLICIT)]);
     let mut peer = associate(&server, "CT01");

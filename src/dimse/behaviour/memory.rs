@@ -37,6 +37,8 @@ struct State {
     destination: Mutex<Option<Destination>>,
     kept: Mutex<Vec<Kept>>,
     restoring: AtomicUsize,
+    opened: AtomicUsize,
+    callers: AtomicUsize,
     commitments: Mutex<Vec<Commitment>>,
     notices: Mutex<Vec<Notice>>,
 }
@@ -101,6 +103,16 @@ impl Memory {
         self.0.commitments.lock().len()
     }
 
+    /// How many objects were opened to be sent so far.
+    pub(crate) fn opened(&self) -> usize {
+        self.0.opened.load(Ordering::SeqCst)
+    }
+
+    /// How many associations were asked for so far.
+    pub(crate) fn callers(&self) -> usize {
+        self.0.callers.load(Ordering::SeqCst)
+    }
+
     /// So many openings find the object still coming back from the cloud.
     pub(crate) fn restore(&self, times: usize) {
         self.0.restoring.store(times, Ordering::SeqCst);
@@ -148,6 +160,7 @@ impl Receiver for Memory {
         _: IpAddr,
         certificate: Option<&Certificate>,
     ) -> Result<Source, Unknown> {
+        self.0.callers.fetch_add(1, Ordering::SeqCst);
         let bound = calling.as_str().strip_prefix("BOUND");
         if bound.is_some_and(|name| !certificate.is_some_and(|shown| shown.is_named(&format!("CN={name}")))) {
             return Err(Unknown::Calling);
@@ -231,9 +244,10 @@ impl Receiver for Memory {
         if left.is_ok() {
             return Err(RetrieveError::Restoring { after: 0 });
         }
+        self.0.opened.fetch_add(1, Ordering::SeqCst);
         match &object.bytes {
             Some(bytes) => Ok(Box::new(std::io::Cursor::new(bytes.clone()))),
-            None => Ok(Box::new(Broken(300_000))),
+            None => Ok(Box::new(Broken(2_000_000))),
         }
     }
 }

@@ -243,6 +243,76 @@ fn what_cannot_be_read_or_is_not_taken_fails_alone() {
 }
 
 #[test]
+fn a_short_object_that_cannot_be_read_costs_the_destination_nothing_and_a_long_one_its_association() {
+    for (retrieve_ahead_bytes_max, associations) in [(256 << 20, 1), (0, 2)] {
+        let archive = Server::start(Options { retrieve_ahead_bytes_max, ..Options::default() });
+        let other = Server::start(Options::default());
+        archive.memory.destine(destination(other.address));
+        let broken = Kept { bytes: None, ..kept(1, EXPLICIT) };
+        archive.memory.keep(vec![kept(0, EXPLICIT), broken, kept(2, EXPLICIT)]);
+        let mut peer = associate(&archive, "CT01");
+        ask(&mut peer, 7, "KHOANH", &study());
+        assert_eq!(last(&mut peer), done(0xB000, [2, 1, 0], &["1.2.2"]));
+        assert_eq!((other.memory.callers(), other.memory.stored().len()), (associations, 2));
+        peer.release();
+    }
+}
+
+#[test]
+fn the_next_object_is_read_while_one_is_sent() {
+    let (archive, other) = (Server::start(Options::default()), Server::start(Options::default()));
+    archive.memory.destine(destination(other.address));
+    archive.memory.keep((0..10).map(|number| kept(number, EXPLICIT)).collect());
+    other.memory.close_gate();
+    let mut peer = associate(&archive, "CT01");
+    ask(&mut peer, 7, "KHOANH", &study());
+    eventually("the first waits for its answer and the second is read", || archive.memory.opened() == 2);
+    assert_eq!(other.memory.stored().len(), 0);
+    other.memory.open_gate();
+    assert_eq!(last(&mut peer), done(0, [10, 0, 0], &[]));
+    assert_eq!(archive.memory.opened(), 10, "something was read twice");
+    peer.release();
+}
+
+#[test]
+fn one_who_asks_again_goes_on_with_the_same_association_until_it_pauses() {
+    let lasting = Options { move_linger: Duration::from_secs(3600), ..Options::default() };
+    let archive = Server::start(lasting);
+    let mut other = Server::start(Options::default());
+    archive.memory.destine(destination(other.address));
+    archive.memory.keep((0..5).map(|number| kept(number, EXPLICIT)).collect());
+    let mut peer = associate(&archive, "CT01");
+    for _ in 0..3 {
+        assert_eq!(move_all(&mut peer), (0, Some(5)));
+    }
+    assert_eq!(other.memory.callers(), 1, "each C-MOVE had an association of its own");
+    // Another class needs another context, and so another association; then both are at hand.
+    let mr = Kept { sop_class: uid("1.2.840.10008.5.1.4.1.1.4"), ..kept(9, EXPLICIT) };
+    archive.memory.keep(vec![mr]);
+    assert_eq!(move_all(&mut peer), (0, Some(1)));
+    archive.memory.keep((0..5).map(|number| kept(number, EXPLICIT)).collect());
+    assert_eq!(move_all(&mut peer), (0, Some(5)));
+    assert_eq!(other.memory.callers(), 2);
+    // One that went away meanwhile is made good.
+    let before = other.memory.callers();
+    drop(other.listener.take());
+    let again = other.restart();
+    assert_eq!(move_all(&mut peer), (0, Some(5)));
+    assert_eq!(again.memory.callers(), before + 1);
+    // It ends with the asker's, in order.
+    peer.release();
+    eventually("the destination is released", || again.associations() == 0);
+    // Without a pause to wait for it ends before the answer.
+    let archive = Server::start(Options { move_linger: Duration::ZERO, ..Options::default() });
+    archive.memory.destine(destination(again.address));
+    archive.memory.keep(vec![kept(0, EXPLICIT)]);
+    let mut peer = associate(&archive, "CT01");
+    assert_eq!(move_all(&mut peer), (0, Some(1)));
+    eventually("the destination is released", || again.associations() == 0);
+    peer.release();
+}
+
+#[test]
 fn a_destination_that_takes_and_never_answers_is_given_up() {
     let (archive, other) = (Server::start(quick()), Server::start(Options::default()));
     archive.memory.destine(destination(other.address));

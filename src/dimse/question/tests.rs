@@ -139,6 +139,20 @@ fn a_sequence_where_none_belongs_is_refused_and_an_empty_one_asks_for_all_of_it(
 }
 
 #[test]
+fn a_time_finer_than_a_microsecond_is_asked_without_its_rest_and_that_is_told() {
+    let study = |times: &str, combined| {
+        let keys = [level("STUDY"), (key::STUDY_DATE, "DA", "20260101-"), (key::STUDY_TIME, "TM", times)];
+        let extended = Extended { combined, ..Extended::default() };
+        let question = parse(&identifier::write(&keys, EXPLICIT, ""), &Reading { extended, ..reading(Root::Study) });
+        let question = question.expect("a question");
+        (question.unsupported, question.wanted.query.conditions.len(), question.wanted.moments.len())
+    };
+    assert_eq!(study("101010.123456-", false), (false, 2, 0));
+    assert_eq!(study("101010.1234567-", false), (true, 2, 0));
+    assert_eq!(study("101010.1234567-", true), (true, 1, 1));
+}
+
+#[test]
 fn bytes_that_are_no_data_set_are_refused() {
     for bytes in [&b"\x08\0"[..], b"GARBAGE GARBAGE", &[0xFF; 64]] {
         assert_eq!(parse(bytes, &reading(Root::Study)).expect_err("garbage").status.code, 0xC000);

@@ -1,12 +1,13 @@
 //! C-STORE as a user: a data set streams out in the PDUs the peer takes.
 //!
-//! The last fragment goes out only when the source has ended without an error; otherwise the association is aborted.
+//! One that breaks off on the way aborts the association: the peer never takes a part for the whole.
 
 use super::{Answer, CallError, Requestor};
 use crate::command;
+use crate::outgoing::{Broken, Outgoing, Shape};
 use crate::pdu;
 use model::{AeTitle, Uid};
-use std::io::{self, Read};
+use std::io::Read;
 
 /// Who had this sent, for the receiver's log (PS3.7 section 9.1.1.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,57 +33,44 @@ impl Requestor {
     /// C-STORE of a data set, in the transfer syntax of the context.
     ///
     /// # Errors
-    /// When the association is gone, and [`CallError::Source`] when the data set could not be read; the peer's refusal
-    /// is an answer.
+    /// When the association is gone; [`CallError::Source`] and [`CallError::Unsent`] when the data set could not be
+    /// read; the peer's refusal is an answer.
     pub fn store(&mut self, context: u8, object: &Object, data_set: &mut dyn Read) -> Result<Answer, CallError> {
+        let shape = self.shape();
+        self.store_outgoing(context, object, Outgoing::new(data_set, shape), &|| true)
+    }
+
+    /// The same of a data set that may have been read in part, in the [`Requestor::shape`] of this association, for as
+    /// long as it is wanted.
+    ///
+    /// # Errors
+    /// As [`Requestor::store`].
+    pub(crate) fn store_outgoing<S: Read>(
+        &mut self,
+        context: u8,
+        object: &Object,
+        data_set: Outgoing<S>,
+        wanted: &dyn Fn() -> bool,
+    ) -> Result<Answer, CallError> {
         let message = self.next_message();
         let command = command::store_request(message, object);
         let pdus = pdu::command_pdus(context, &command, self.peer_pdu_bytes_max);
-        self.send(&pdus)?;
-        let limit = self.peer_pdu_bytes_max;
-        let sent = send_data_set(context, data_set, limit, &mut |bytes| self.send(bytes));
-        if let Err(error) = sent {
-            self.abort();
-            return Err(error);
+        match data_set.send(context, pdus, wanted, &mut |bytes| self.send(bytes)) {
+            Ok(()) => self.response(context, message, command::C_STORE_RQ),
+            Err(Broken::Unsent(error)) => Err(CallError::Unsent(error)),
+            Err(Broken::Halfway(error)) => {
+                self.abort();
+                Err(CallError::Source(error))
+            }
+            Err(Broken::Wire(error)) => {
+                self.abort();
+                Err(error)
+            }
         }
-        self.response(context, message, command::C_STORE_RQ)
     }
-}
 
-/// Sends a data set in PDUs of the longest length allowed, one PDV in each.
-pub(crate) fn send_data_set<E: From<io::Error>>(
-    context: u8,
-    data_set: &mut dyn Read,
-    pdu_bytes_max: u32,
-    send: &mut dyn FnMut(&[u8]) -> Result<(), E>,
-) -> Result<(), E> {
-    let longest = usize::try_from(pdu_bytes_max).unwrap_or(usize::MAX).clamp(pdu::PDV_HEADER_BYTES + 1, 1 << 20);
-    let room = longest - pdu::PDV_HEADER_BYTES;
-    let (mut now, mut next) = (Vec::with_capacity(room), Vec::with_capacity(room));
-    fill(data_set, room, &mut now)?;
-    loop {
-        fill(data_set, room, &mut next)?;
-        let last = next.is_empty();
-        let mut out = Vec::with_capacity(longest.saturating_add(12));
-        pdu::put_data_pdu(context, &now, last, &mut out);
-        send(&out)?;
-        if last {
-            return Ok(());
-        }
-        std::mem::swap(&mut now, &mut next);
-    }
-}
-
-/// Reads up to `room` bytes; fewer only at the end.
-fn fill(source: &mut dyn Read, room: usize, into: &mut Vec<u8>) -> io::Result<()> {
-    into.clear();
-    let room = u64::try_from(room).unwrap_or(u64::MAX);
-    source.take(room).read_to_end(into).map(|_| ())
-}
-
-impl From<io::Error> for CallError {
-    /// Only the source of a data set is read this way.
-    fn from(error: io::Error) -> Self {
-        Self::Source(error)
+    /// How data sets are cut for the peer.
+    pub(crate) fn shape(&self) -> Shape {
+        Shape::of(self.peer_pdu_bytes_max)
     }
 }

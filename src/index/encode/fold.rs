@@ -4,12 +4,14 @@
 //! from it; where each record ends stands in front, so one instance is read without the others.
 //! Deliberately not here: which instances are folded, and where folds are kept.
 
+use super::dates::pass_attributes;
 use super::{
     Decoder, Encoder, VERSION, VIAS, attributes, by_code, code_of, flags, layout, outcome, pixel, put_attributes,
     put_flags, put_frames, put_layout, put_outcome, put_pixel, put_reason, reason, summary, version,
 };
 use crate::IndexError;
 use crate::row::{InstanceRow, SeriesKey};
+use crate::walk::OF_INSTANCES;
 use model::{AttrKey, Attributes, Digest, Home, Layout, PackId, Uid};
 
 /// Most instances of a fold ...
@@ -353,6 +355,64 @@ fn pack_of(row: &InstanceRow) -> PackId {
         Home::Pack { pack, .. } => pack,
         Home::Journal(_) => PackId::new([0; 16]),
     }
+}
+
+/// Gives the dates of every instance of a fold; tells when one of them came in, if it lies there.
+pub(crate) fn fold_dates(bytes: &[u8], wanted: u64, each: &mut dyn FnMut(&str)) -> Result<Option<u64>, IndexError> {
+    let head = &mut Decoder::new(TABLE, bytes);
+    version(head)?;
+    let count = head.number()?;
+    let places = &mut head.clone();
+    for _ in 0..count {
+        head.number()?;
+        head.number()?;
+    }
+    let (mut seq, mut first, mut found) = (0u64, 0, None);
+    for at in 0..count {
+        seq = seq.wrapping_add(places.number()?);
+        let record = head.raw(places.narrow()?)?;
+        let received = record_dates(&mut Decoder::new(TABLE, record), first, each)?;
+        if at == 0 {
+            first = received;
+        }
+        if seq == wanted {
+            found = Some(received);
+        }
+    }
+    Ok(found)
+}
+
+/// Gives the dates of a record that are not the first one's; tells when its instance came in.
+fn record_dates(row: &mut Decoder<'_>, first: u64, each: &mut dyn FnMut(&str)) -> Result<u64, IndexError> {
+    // Slot, and its name.
+    row.number()?;
+    row.number()?;
+    row.blob()?;
+    let distance = row.number()?;
+    let received = first.wrapping_add(distance >> 1 ^ 0u64.wrapping_sub(distance & 1));
+    // Both digests and the CRC.
+    row.raw(68)?;
+    let bits = row.number()?;
+    if bits & ATTRIBUTES == 0 {
+        return Ok(received);
+    }
+    for _ in [SOP_CLASS, SYNTAX].into_iter().filter(|bit| bits & bit != 0) {
+        row.pass_uid()?;
+    }
+    if bits & VIA != 0 {
+        row.byte()?;
+    }
+    if bits & SOURCE != 0 {
+        row.blob()?;
+    }
+    for _ in [META_LEN, FILE_LEN].into_iter().filter(|bit| bits & bit != 0) {
+        row.number()?;
+    }
+    for _ in 0..row.number()? {
+        row.number()?;
+    }
+    pass_attributes(row, &OF_INSTANCES, each)?;
+    Ok(received)
 }
 
 /// The parts of a record, its own or the first one's.

@@ -55,6 +55,32 @@ pub(crate) fn pack(pack: PackId, bytes: &[u8]) -> Result<PackRow, IndexError> {
     })
 }
 
+/// Reads only bytes: of the pack's files, of its hot and of its cold copy.
+pub(crate) fn pack_bytes(bytes: &[u8]) -> Result<[u64; 3], IndexError> {
+    let row = &mut Decoder::new("packs", bytes);
+    version(row)?;
+    // Facility, study, patient; series; part.
+    row.raw(5)?;
+    row.pass_uid()?;
+    row.number()?;
+    row.pass_uid()?;
+    row.number()?;
+    let len = row.number()?;
+    row.raw(32)?;
+    let files = row.number()?;
+    for _ in 0..4 {
+        row.number()?;
+    }
+    let hot = if row.byte()? == 0 { 0 } else { len };
+    if row.byte()? == 0 {
+        return Ok([files, hot, 0]);
+    }
+    // Key and version.
+    row.blob()?;
+    row.blob()?;
+    Ok([files, hot, row.number()?])
+}
+
 fn cold(row: &mut Decoder<'_>) -> Result<ColdCopy, IndexError> {
     let named = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let (key, version) = (row.text()?.to_owned(), named(row.text()?));

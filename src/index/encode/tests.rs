@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::row::PackRow;
+use crate::walk::OF_SERIES;
 use model::attribute::key;
 use model::pack::ColdCopy;
 use model::{Frames, Layout, Lsn, Uid};
@@ -282,6 +283,7 @@ fn a_damaged_row_is_an_error_and_never_a_panic() {
         }
         let _ = (study(&row), series(&study_sample().key, &row), layout(&row));
         let _ = (instance(&series_sample().key, &row), pack(pack_sample(true).pack, &row));
+        let _ = (series_values(&row, &OF_SERIES, &mut |_| {}), instance_dates(&row, &mut |_| {}), pack_bytes(&row));
     }
     assert!(matches!(study(&[5]), Err(IndexError::Newer { found: 5, known: 4 })));
     assert!(matches!(study(&[1]), Err(IndexError::Damaged { .. })));
@@ -360,8 +362,53 @@ fn a_damaged_fold_is_an_error_and_never_a_panic() {
                 row[at] = rng.u8(..);
             }
         }
+        let _ = fold_dates(&row, 1009, &mut |_| {});
         if let Ok(fold) = Fold::open(&series_sample().key, &row) {
             let _ = (fold.row(0), fold.row(1), fold.row(7), fold.all());
+        }
+    }
+}
+
+#[test]
+fn what_is_read_in_passing_is_what_the_rows_say() {
+    let dated = |row: InstanceRow, date: &str| {
+        let attributes = [(key::INSTANCE_NUMBER, "7".to_owned()), (key::ACQUISITION_DATE, date.to_owned())];
+        InstanceRow { attributes: attributes.into(), ..row }
+    };
+    let mut found = Vec::new();
+    let row = dated(instance_sample(), "20240131");
+    let bytes = encoded(|out| put_instance(out, &row));
+    assert_eq!(instance_dates(&bytes, &mut |date| found.push(date.to_owned())).expect("a row"), row.received);
+    assert_eq!(found, ["20240131"]);
+
+    let mut all = folded_samples();
+    all[0].row = dated(all[0].row.clone(), "20240131");
+    all[2].row = dated(all[2].row.clone(), "20240201");
+    let (_, bytes) = folds(&all).remove(0);
+    for folded in &all {
+        found.clear();
+        let received = fold_dates(&bytes, folded.row.seq, &mut |date| found.push(date.to_owned())).expect("a fold");
+        assert_eq!(
+            (received, found.as_slice()),
+            (Some(folded.row.received), &["20240131", "20240201"].map(String::from)[..])
+        );
+    }
+    assert_eq!(fold_dates(&bytes, 1, &mut |_| {}).expect("a fold"), None);
+
+    let (step, other) = (key::PERFORMED_PROCEDURE_STEP_START_DATE, key::SERIES_DATE);
+    let dates = Attributes::from([(step, "20240202".to_owned()), (other, "20240203".to_owned())]);
+    let row = SeriesRow { attributes: dates, ..series_sample() };
+    found.clear();
+    let bytes = encoded(|out| put_series(out, &row));
+    series_values(&bytes, &OF_SERIES, &mut |date| found.push(date.to_owned())).expect("a row");
+    assert_eq!(found, ["20240203", "20240202"]);
+
+    for cold in [false, true] {
+        let row = pack_sample(cold);
+        let copy = row.cold.as_ref().map_or(0, |copy| copy.len);
+        for (hot, expected) in [(true, row.len), (false, 0)] {
+            let bytes = encoded(|out| put_pack(out, &PackRow { hot, ..row.clone() }));
+            assert_eq!(pack_bytes(&bytes).expect("a pack"), [row.raw, expected, copy]);
         }
     }
 }

@@ -13,7 +13,7 @@ fn row_key(pack: PackId) -> Vec<u8> {
     [b"I".as_slice(), pack.as_bytes()].concat()
 }
 
-fn series_prefix(series: u64) -> Vec<u8> {
+pub(super) fn series_prefix(series: u64) -> Vec<u8> {
     [b"S".as_slice(), &series.to_be_bytes()].concat()
 }
 
@@ -27,7 +27,7 @@ fn decode(pack: PackId, value: &[u8]) -> Result<(u64, PackRow), IndexError> {
 }
 
 /// The name at the end of a key.
-fn name(key: &[u8], before: usize) -> Result<PackId, IndexError> {
+pub(super) fn name(key: &[u8], before: usize) -> Result<PackId, IndexError> {
     let bytes = key.get(before..).and_then(|name| name.try_into().ok());
     bytes.map(PackId::new).ok_or_else(|| bad_key(Table::Packs))
 }
@@ -131,6 +131,14 @@ impl Reader<'_> {
 
     pub(super) fn pack(&self, pack: PackId) -> Result<Option<PackRow>, IndexError> {
         self.get(Table::Packs, &row_key(pack), |value| decode(pack, value).map(|(_, row)| row))
+    }
+
+    /// Bytes of a pack's files, of its hot and of its cold copy.
+    pub(super) fn pack_bytes(&self, pack: PackId) -> Result<Option<[u64; 3]>, IndexError> {
+        self.get(Table::Packs, &row_key(pack), |value| {
+            let (_, row) = value.split_at_checked(8).ok_or_else(|| bad_key(Table::Packs))?;
+            encode::pack_bytes(row)
+        })
     }
 
     /// The packs of a series by part, then by name.

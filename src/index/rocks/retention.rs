@@ -53,7 +53,7 @@ pub(super) fn conflict_key(study: &StudyKey, seq: u64) -> Vec<u8> {
     [study_prefix(UidKind::Conflict, study).as_slice(), &seq.to_be_bytes()].concat()
 }
 
-fn study_prefix(kind: UidKind, key: &StudyKey) -> Vec<u8> {
+pub(super) fn study_prefix(kind: UidKind, key: &StudyKey) -> Vec<u8> {
     [uid_key(kind, &key.study, key.facility).as_slice(), &key.patient.to_be_bytes()].concat()
 }
 
@@ -74,8 +74,8 @@ fn general_key(lsn: Lsn) -> Vec<u8> {
     [b"G".as_slice(), &lsn.to_be_bytes()].concat()
 }
 
-/// Keys of this table begin with `S` where those of the table `uids` begin with `C`.
-fn facts_of(key: &StudyKey) -> Vec<u8> {
+/// Where the facts about a study are listed: keys begin with `S` where those of series do in the table `uids`.
+pub(super) fn facts_of(key: &StudyKey) -> Vec<u8> {
     study_prefix(UidKind::Series, key)
 }
 
@@ -91,7 +91,7 @@ fn fact(bytes: &[u8]) -> Result<RetentionFact, IndexError> {
     serde_json::from_slice(bytes).map_err(|_| IndexError::Damaged { table, what: "a retention fact is malformed" })
 }
 
-fn last_number(key: &[u8]) -> Result<u64, IndexError> {
+pub(super) fn last_number(key: &[u8]) -> Result<u64, IndexError> {
     number(Table::Retention, key.last_chunk::<8>().map(<[u8; 8]>::as_slice).unwrap_or_default())
 }
 

@@ -66,13 +66,26 @@ fn times_mean_all_they_leave_open() {
         ("10:30:15", "103015", true),
         ("10", "", false),
         ("10", "25", false),
+        // Finer than a microsecond: cut off, in what is asked and in what is stored.
+        ("103015.1234567", "103015.123456", true),
+        ("103015.123456", "103015.1234567", true),
+        ("103015.1234567", "103015.1234569", true),
+        ("103015.1234567", "103015.123457", false),
+        ("103015.1234567-", "103015.123455", false),
+        ("-103015.1234567", "103015.1234569", true),
+        ("-103015.1234567", "103015.123457", false),
     ] {
         assert_eq!(accepts(key::STUDY_TIME, text, value), expected, "{text} {value}");
     }
-    for bad in ["1", "24", "1060", "10305", "103015.1234567", "10.5", "ab", "-", "10-9x"] {
+    for bad in ["1", "24", "1060", "10305", "103015.12345x7", "10.5", "ab", "-", "10-9x"] {
         assert_eq!(test(key::STUDY_TIME, bad), Err(QueryError::Time { keyword: "StudyTime" }), "{bad}");
     }
     assert_eq!(test(key::STUDY_TIME, "12-08"), Err(QueryError::Reversed { keyword: "StudyTime" }));
+    for (text, finer) in
+        [("103015.1234567", true), ("08-103015.1234567", true), ("103015.1234567 -", true), ("103015.123456", false)]
+    {
+        assert_eq!(is_finer(text), finer, "{text}");
+    }
 }
 
 #[test]

@@ -296,6 +296,11 @@ impl<'a> Planner<'a> {
         Verdict::Due(PlanEntry { study, version, class, rule, rules, due, instances, bytes })
     }
 
+    /// Counts a study of which it is known that it is not due, or that another plan has it.
+    pub fn pass(&mut self) {
+        self.totals.considered += 1;
+    }
+
     /// Judges a study and writes its line, if it gets one.
     pub fn look<E>(&mut self, candidate: &Candidate<'_>, sink: &mut Sink<'_, E>) -> Result<(), E> {
         self.totals.considered += 1;

@@ -134,6 +134,20 @@ impl LedgerView {
         Ok(LedgerEntry { index, sequence: record.head.sequence, bytes: record.bytes })
     }
 
+    /// How many signed entries have a sequence number below this one.
+    pub fn entries_before(&self, sequence: u64) -> Result<u64, StoreError> {
+        let (mut from, mut to) = (0, self.size());
+        while from < to {
+            let middle = from + (to - from) / 2;
+            if self.entry(middle)?.sequence < sequence {
+                from = middle + 1;
+            } else {
+                to = middle;
+            }
+        }
+        Ok(from)
+    }
+
     /// A record and its place; its bytes hash to the leaf.
     pub(super) fn record(&self, index: u64) -> Result<(Place, Record), StoreError> {
         let (leaf, place) = self.tree.leaf(index)?;

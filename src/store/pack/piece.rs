@@ -102,6 +102,10 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
             }
             self.ready_read = self.ready.len();
         }
+        // A part of a long piece is not kept in the memory of all of it.
+        if bytes.capacity() / 2 > bytes.len() {
+            bytes.shrink_to_fit();
+        }
         Ok(bytes)
     }
 

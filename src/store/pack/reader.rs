@@ -109,26 +109,10 @@ impl<S: ReadAt> Pack<S> {
         let damaged = |what| PackError::damaged(&instance.name, at, what);
         let raw = usize::try_from(piece.raw).map_err(|_| damaged("a piece is too long for this machine"))?;
         let stored = self.source.read_at(at..at + piece.stored).map_err(PackError::Read)?;
-        if crc32c::crc32c(&stored) != piece.crc32c {
+        if model::checksum::crc32c(&stored) != piece.crc32c {
             return Err(damaged("its CRC-32C differs"));
         }
         coding::pour(&stored, raw, each).map_err(|error| undecoded(instance, at, error))
-    }
-
-    /// The bytes of the file that are stored, checked and decoded together with byte `at` of it; nothing beyond its end.
-    ///
-    /// # Errors
-    /// [`PackError::Missing`].
-    pub fn piece_at(&self, slot: usize, at: u64) -> Result<Option<Range<u64>>, PackError> {
-        let mut start = 0u64;
-        for piece in &self.instance(slot)?.pieces {
-            let end = start.saturating_add(piece.raw);
-            if at < end {
-                return Ok(Some(start..end));
-            }
-            start = end;
-        }
-        Ok(None)
     }
 
     /// The bytes `range` of a stored file as a stream, memory bounded by a piece.

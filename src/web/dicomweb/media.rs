@@ -105,10 +105,17 @@ pub enum Rendition {
     Stored,
     /// The stored data set behind preamble and file meta information of ours.
     WithMeta,
-    /// Made in a transfer syntax of [`transcode::offered`], values unchanged.
+    /// Made in a transfer syntax of [`transcode::offered`], values unchanged, or of [`transcode::offered_lossy`].
     Made(&'static str),
     /// Made in Explicit VR Little Endian because no other was asked for: as stored where its pixels cannot be had.
     Usual,
+}
+
+impl Rendition {
+    /// Whether pixels lose something.
+    pub fn loses(self) -> bool {
+        matches!(self, Self::Made(syntax) if transcode::loses_when_made(syntax))
+    }
 }
 
 /// Whether an answer is multipart or one bare object.
@@ -167,6 +174,13 @@ pub struct FrameRendition {
     pub wrapping: Wrapping,
 }
 
+impl FrameRendition {
+    /// Whether pixels lose something.
+    pub fn loses(&self) -> bool {
+        self.made && transcode::loses_when_made(&self.syntax)
+    }
+}
+
 /// The rendition of a frame for the ranges of a request, best first; none where none fits.
 pub(crate) fn frame_rendition(stored: &str, ranges: &[MediaRange]) -> Option<FrameRendition> {
     rendition(ranges, |range, takes| frame_choice(stored, range, takes).or_else(|| made_choice(stored, range, takes)))
@@ -189,13 +203,19 @@ fn rendition(
     ranges: &[MediaRange],
     choose: impl Fn(&MediaRange, &dyn Fn(&str) -> bool) -> Option<Choice>,
 ) -> Option<FrameRendition> {
-    ranges.iter().find_map(|range| {
+    let fitting = |range: &MediaRange| {
         let parts = |candidate: &str| range.covers_parts(candidate, "*/*");
         let single = |candidate: &str| range.main != "multipart" && range.covers_type(candidate);
         let chosen = choose(range, &parts).map(|choice| (choice, Wrapping::Multipart));
         let chosen = chosen.or_else(|| choose(range, &single).map(|choice| (choice, Wrapping::Single)));
         chosen.map(|((media, syntax, swap, made), wrapping)| FrameRendition { media, syntax, swap, made, wrapping })
-    })
+    };
+    // Nothing is lost for who takes as gladly what loses nothing.
+    let spared = |found: &FrameRendition, range: &MediaRange| {
+        let mut others = ranges.iter().filter(|other| other.equals(range));
+        found.loses() && others.any(|other| fitting(other).is_some_and(|other| !other.loses()))
+    };
+    ranges.iter().find_map(|range| fitting(range).filter(|found| !spared(found, range)))
 }
 
 const OCTETS: &str = "application/octet-stream";
@@ -230,7 +250,9 @@ fn made_choice(stored: &str, range: &MediaRange, takes: &dyn Fn(&str) -> bool) -
         Some(wanted @ (IMPLICIT_LE | EXPLICIT_LE)) if takes(OCTETS) => making(OCTETS, wanted),
         Some("*" | IMPLICIT_LE | EXPLICIT_LE) => None,
         Some(wanted) => {
-            let made = transcode::offered().into_iter().find(|one| *one == wanted && *one != DEFLATED_LE)?;
+            let lossy = transcode::offered_lossy().into_iter().filter(|_| !transcode::is_lossy(stored));
+            let offered = transcode::offered().into_iter().filter(|one| *one != DEFLATED_LE);
+            let made = offered.chain(lossy).find(|one| *one == wanted)?;
             takes(frame_media(made)).then(|| making(frame_media(made), made))?
         }
         None if takes(OCTETS) => making(OCTETS, EXPLICIT_LE),
@@ -290,7 +312,7 @@ mod tests {
         assert_eq!(instance(EXPLICIT_LE, None, false), Some(Rendition::Stored));
         assert_eq!(instance(EXPLICIT_LE, Some(JLS), false), Some(Rendition::Made(JLS)));
         assert_eq!(instance(EXPLICIT_LE, Some(IMPLICIT_LE), false), None, "not for web services");
-        assert_eq!(instance(EXPLICIT_LE, Some("1.2.840.10008.1.2.4.50"), false), None, "nothing lossy is made");
+        assert_eq!(instance(EXPLICIT_LE, Some("1.2.840.10008.1.2.4.51"), false), None, "nothing else is made");
         // A video is lossy and cannot be decoded: it may come as it is (PS3.18 section 8.7.3.4).
         assert_eq!(instance(MPEG, None, false), Some(Rendition::Stored));
         assert_eq!(instance(MPEG, Some(EXPLICIT_LE), false), None);
@@ -320,13 +342,34 @@ mod tests {
         let asked = format!("multipart/related; type=image/jphc; transfer-syntax={rpcl}");
         assert_eq!(frame(JLS, &asked), out("image/jphc", rpcl, false, Multipart));
         assert_eq!(frame(EXPLICIT_LE, "image/*"), None);
-        assert_eq!(
-            frame(EXPLICIT_LE, "image/jp2; transfer-syntax=1.2.840.10008.1.2.4.91"),
-            None,
-            "nothing lossy is made"
-        );
         assert_eq!(frame(EXPLICIT_LE, "image/jls; transfer-syntax=1.2.840.10008.1.2.4.90"), None, "not of that type");
         assert_eq!(frame("1.2.840.10008.1.2.4.100", octets), None, "videos are not decoded");
+    }
+
+    #[test]
+    fn nothing_is_lost_but_where_it_is_named_and_nothing_else_is_as_welcome() {
+        use Wrapping::Single;
+        let (j2k, baseline) = ("1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.50");
+        let named = format!("image/jp2; transfer-syntax={j2k}");
+        assert_eq!(frame(EXPLICIT_LE, &named), out("image/jp2", j2k, false, Single));
+        let named = format!("image/jpeg; transfer-syntax={baseline}");
+        assert_eq!(frame(JLS, &named), out("image/jpeg", baseline, false, Single));
+        // A list of all that a client reads is no wish to lose anything, whatever comes first.
+        let lossless = format!("{named}, image/jls; transfer-syntax={JLS}");
+        assert_eq!(frame(EXPLICIT_LE, &lossless), out("image/jls", JLS, false, Single));
+        assert_eq!(
+            frame(EXPLICIT_LE, &format!("{named}, application/octet-stream")),
+            out("application/octet-stream", EXPLICIT_LE, false, Single)
+        );
+        let preferred = format!("{named}, application/octet-stream;q=0.9");
+        let ranges = accept::ranges(&http::HeaderMap::new(), Some(&preferred)).expect("ranges");
+        let found = frame_rendition(EXPLICIT_LE, &ranges).expect("a rendition");
+        assert!(found.loses() && found.syntax == baseline, "it is named, and wanted more");
+        for wildcard in ["image/jpeg", "image/*", "image/jpeg; transfer-syntax=*"] {
+            assert_eq!(frame(EXPLICIT_LE, wildcard), None, "{wildcard}");
+        }
+        assert_eq!(frame("1.2.840.10008.1.2.4.81", &named), None, "not once more");
+        assert_eq!(frame(baseline, &named), out("image/jpeg", baseline, false, Single), "as stored");
     }
 
     #[test]

@@ -28,6 +28,9 @@ use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 
+/// What an answer says whose pixels were compressed with loss.
+const LOSSY: &str = "The pixels are compressed with loss, as asked for by the name of the transfer syntax.";
+
 /// What the path of a request names.
 pub(super) fn target(endpoint: Endpoint, call: &Call) -> Result<Target, Problem> {
     Ok(match endpoint {

@@ -176,3 +176,21 @@ impl Body for Guarded {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_nothing_of_what_lies_ready_is_told_from_who_waits() {
+        let mut taking = Taking { taken: 0, since: Instant::now() };
+        let long = Duration::from_secs(100);
+        let ago = |taking: &mut Taking| taking.since = Instant::now().checked_sub(long).expect("a clock that runs");
+        ago(&mut taking);
+        assert!(taking.nothing_for(true, NOTHING - 1) >= long, "a ping's answer is nothing");
+        assert!(taking.nothing_for(true, NOTHING) < long, "it takes something");
+        ago(&mut taking);
+        // The store is slow, or nothing was asked: it is not the client that is waited for.
+        assert!(taking.nothing_for(false, NOTHING) < long);
+    }
+}

@@ -145,6 +145,57 @@ async fn frames_are_pictures_parts_or_an_animation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_images_of_a_series_are_one_animation_where_gif_is_asked_for() {
+    let names = ["modality/ct-series/03.dcm", CT, "modality/ct-series/02.dcm"];
+    let (service, paths) = with(&names).await;
+    let rendered = format!("{}/rendered", series_of(&paths[0]));
+    let count = |bytes: &[u8]| bytes.windows(3).filter(|three| three == b"!\xF9\x04").count();
+    let small = format!("{rendered}?viewport=40,40");
+    let animation = service.get(&small, "image/gif").await;
+    assert_eq!((animation.status, animation.content_type()), (StatusCode::OK, "image/gif"));
+    assert_eq!((count(&animation.body), &animation.body[6..10]), (3, &[40, 0, 40, 0][..]));
+    assert!(animation.header(header::WARNING).is_empty(), "{:?}", animation.headers);
+    let windowed = service.get(&format!("{small}&window=40,80,linear"), "image/gif").await;
+    assert!(windowed.body != animation.body && count(&windowed.body) == 3);
+    // Another media type is one picture that stands for the series, and so is the study's.
+    for (path, accept) in [(rendered.as_str(), ONE_JPEG), (&rendered, "image/*")] {
+        let one = service.get(path, accept).await;
+        assert_eq!(one.content_type(), ONE_JPEG, "{accept}");
+        assert!(one.header(header::WARNING).contains("stands for 3"), "{accept}");
+    }
+    let study = service.get(&format!("{}/rendered?viewport=40,40", study_of(&paths[0])), "image/gif").await;
+    assert_eq!((study.status, count(&study.body)), (StatusCode::OK, 1));
+    // A series of one image that has frames moves like it.
+    let (service, paths) = with(&[MR]).await;
+    let moving = service.get(&format!("{}/rendered", series_of(&paths[0])), "image/gif").await;
+    assert_eq!((moving.status, count(&moving.body)), (StatusCode::OK, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_animation_beyond_its_limits_is_refused_with_their_name() {
+    for (frames, pixels, seconds, name) in [
+        (2, 1 << 27, 60, "pictures.frames_max"),
+        (500, 1 << 16, 60, "pictures.pixels_max"),
+        (500, 1 << 27, 0, "pictures.animation_time"),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut options = archive::Options::new(folder.path().join("data"));
+        (options.segment_bytes, options.reserve_bytes) = (16 << 20, 1 << 20);
+        (options.pictures.frames_max, options.pictures.pixels_max) = (frames, pixels);
+        options.pictures.animation_time = std::time::Duration::from_secs(seconds);
+        let archive = Archive::open(options).expect("the archive opens");
+        let router = router(App::new(Arc::clone(&archive), Options::default(), Tokens::open()));
+        let names: Vec<String> = (1..=9).map(|number| format!("modality/mr-series/MR0{number}.dcm")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (service, paths) = filled(Service { router, archive, _folder: folder }, &names).await;
+        let refused = service.get(&format!("{}/rendered", series_of(&paths[0])), "image/gif").await;
+        assert_eq!(refused.status, StatusCode::NOT_ACCEPTABLE, "{name}");
+        let detail = refused.json()["detail"].as_str().map(str::to_owned).unwrap_or_default();
+        assert!(detail.contains(name), "{detail}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn frames_beyond_the_limit_are_refused_where_all_are_asked_for() {
     let options = Options { frames_max: 3, ..Options::default() };
     let (service, paths) = filled(Service::with(Tokens::open(), options), &[MR]).await;

@@ -1,6 +1,7 @@
-//! Small answers that lie ready: right bytes within any budget, and nobody keeps the others from theirs.
+//! Small answers that lie ready: right bytes with any memory, and nobody keeps the others from theirs.
 
 use super::*;
+use crate::ready::InMemory;
 use crate::server::Server;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,9 +17,11 @@ const ONE: u64 = 600_000;
 /// Pixels of a slice, at the end of its file.
 const PIXELS: usize = 512 * 512 * 2;
 
-/// A service with three slices of one series: their files and paths.
-async fn slices(options: Options) -> (Service, Vec<(Vec<u8>, String)>) {
-    let service = Service::with(Tokens::open(), options);
+/// A service whose answers have so many bytes of memory, with three slices of one series: their files and paths.
+async fn slices(memory: u64) -> (Service, Vec<(Vec<u8>, String)>) {
+    let (archive, folder) = open_archive_with(|options| options.read_budget = memory);
+    let router = router(App::new(Arc::clone(&archive), Options::default(), Tokens::open()));
+    let service = Service { router, archive, _folder: folder };
     let mut slices = Vec::new();
     for number in 1..=3 {
         let file = sample(&format!("modality/ct-series/0{number}.dcm"));
@@ -29,15 +32,25 @@ async fn slices(options: Options) -> (Service, Vec<(Vec<u8>, String)>) {
     (service, slices)
 }
 
+/// An answer of which nothing was taken, and whether it lies ready.
+async fn untaken(service: &Service, path: &str, accept: &str) -> (axum::response::Response, bool) {
+    let request = Request::get(path).header(header::HOST, "archive.test").header(header::ACCEPT, accept);
+    let request = request.body(Body::empty()).expect("a request");
+    let answer = service.router.clone().oneshot(request).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    let ready = answer.extensions().get::<InMemory>().is_some();
+    (answer, ready)
+}
+
 fn pixels(file: &[u8]) -> &[u8] {
     file.get(file.len() - PIXELS..).expect("pixels")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_gets_the_right_bytes_however_small_the_budget_is() {
+async fn everybody_gets_the_right_bytes_however_little_memory_there_is() {
     // Less than one answer, one of them, and room for all.
-    for ready_max in [0, ONE, 64 << 20] {
-        let (service, slices) = slices(Options { ready_max, ..Options::default() }).await;
+    for memory in [0, ONE, 64 << 20] {
+        let (service, slices) = slices(memory).await;
         let mut clients = tokio::task::JoinSet::new();
         let (service, slices) = (Arc::new(service), Arc::new(slices));
         for client in 0..40 {
@@ -54,19 +67,20 @@ async fn everybody_gets_the_right_bytes_however_small_the_budget_is() {
                         true => answer.parts().remove(0).1,
                         false => answer.body.to_vec(),
                     };
-                    assert!(bytes == if frame { pixels(file) } else { file }, "{accept} within {ready_max} bytes");
+                    assert!(bytes == if frame { pixels(file) } else { file }, "{accept} with {memory} bytes");
                 }
             });
         }
         while let Some(client) = clients.join_next().await {
             client.expect("no client failed");
         }
+        assert_eq!(service.archive.reading().left(), memory, "everything is given back");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_lies_ready_is_the_one_that_is_read_piece_by_piece() {
-    let (service, slices) = slices(Options::default()).await;
+    let (service, slices) = slices(64 << 20).await;
     let (_, path) = &slices[0];
     let frames = format!("{path}/frames/1");
     for (path, accept) in [(path, STORED), (path, STORED_PARTS), (&frames, FRAME), (&frames, FRAME_PARTS)] {
@@ -77,6 +91,7 @@ async fn an_answer_that_lies_ready_is_the_one_that_is_read_piece_by_piece() {
             }
             service.send(request.body(Body::empty()).expect("a request"))
         };
+        assert!(untaken(&service, path, accept).await.1, "{accept}");
         let ready = ask(&[]).await;
         // Who has some version of it is answered piece by piece.
         let pieces = ask(&[(header::IF_NONE_MATCH, "\"another\"")]).await;
@@ -101,22 +116,23 @@ async fn an_answer_that_lies_ready_is_the_one_that_is_read_piece_by_piece() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_take_an_answer_keeps_nobody_from_theirs() {
-    let options = Options { ready_max: ONE, stall_timeout: Duration::from_millis(50), ..Options::default() };
-    let (service, slices) = slices(options).await;
+    let (service, slices) = slices(ONE).await;
     let (file, path) = &slices[0];
-    let request = Request::get(path.as_str()).header(header::HOST, "archive.test").header(header::ACCEPT, STORED);
-    let request = request.body(Body::empty()).expect("a request");
-    let untaken = service.router.clone().oneshot(request).await.expect("an answer");
-    assert_eq!(untaken.status(), StatusCode::OK);
+    let (first, ready) = untaken(&service, path, STORED).await;
+    assert!(ready && service.archive.reading().left() < ONE / 2);
     for (path, accept) in [(slices[1].1.clone(), STORED), (format!("{}/frames/1", slices[1].1), FRAME)] {
-        // No share comes free: it is read piece by piece.
+        // Nothing is free now, and nobody waits for it: it is read piece by piece.
+        assert!(!untaken(&service, &path, accept).await.1, "{path}");
         let answer = service.get(&path, accept).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}");
         let expected = if accept == FRAME { pixels(&slices[1].0) } else { &slices[1].0 };
         assert!(answer.body == expected, "{path}");
     }
-    drop(untaken);
-    assert!(service.get(path, STORED).await.body == file.as_slice());
+    drop(first);
+    let (second, ready) = untaken(&service, path, STORED).await;
+    assert!(ready, "its memory came back");
+    let body = second.into_body().collect().await.expect("a body").to_bytes();
+    assert!(body == file.as_slice());
 }
 
 /// A whole number of HPACK with a prefix of seven bits (RFC 7541 section 5.1), for a text that is not coded.
@@ -157,8 +173,8 @@ async fn ask(address: SocketAddr, path: &str) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_never_read_keep_nobody_from_their_answers_for_ever() {
-    let (service, slices) = slices(Options::default()).await;
-    let options = Options { ready_max: ONE, stall_timeout: Duration::from_secs(1), ..Options::default() };
+    let (service, slices) = slices(ONE).await;
+    let options = Options { stall_timeout: Duration::from_secs(1), ..Options::default() };
     let free = "127.0.0.1:0".parse().expect("an address");
     let server = Server::bind(free, options, Arc::clone(&service.archive)).await.expect("bound");
     let address = server.local_addr();
@@ -183,5 +199,11 @@ async fn clients_that_never_read_keep_nobody_from_their_answers_for_ever() {
             let _ = closed.expect("cut");
         }
     }
+    let back = async {
+        while service.archive.reading().left() < ONE {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), back).await.expect("what they held is given back");
     serving.abort();
 }

@@ -82,7 +82,8 @@ fn a_move_that_is_refused_leaves_everything_missing_until_it_is_not() {
         &["migrate", "--from", &from, "--by", "move", "--facility", "DEMO0"],
     );
     let output = output.expect("runs");
-    assert!(output.status.code() == Some(2) && String::from_utf8_lossy(&output.stderr).contains("start it first"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("start it first"), "{:?}: {said}", output.status.code());
 }
 
 #[test]

@@ -152,6 +152,123 @@ fn a_start_brings_the_ledger_level_and_refuses_one_that_knows_more() {
     assert!(matches!(refused, Some(OpenError::LedgerAhead { entered: 7, last: 0 })), "{refused:?}");
 }
 
+impl Desk {
+    /// Closes the ledger, puts a folder in its place, sets the one that was there aside, and opens it again.
+    fn exchange(self, ledger: &Path, aside: &Path) -> Self {
+        let Self { folder, options, journal, keeper } = self;
+        drop(keeper);
+        let place = options.data.join("ledger");
+        std::fs::rename(&place, aside).expect("set aside");
+        std::fs::rename(ledger, &place).expect("put in its place");
+        let keeper = keep(&options, &journal).expect("keeper");
+        Self { folder, options, journal, keeper }
+    }
+
+    fn copy_ledger(&self, to: &Path) {
+        std::fs::create_dir(to).expect("folder");
+        for file in std::fs::read_dir(self.options.data.join("ledger")).expect("ledger").flatten() {
+            std::fs::copy(file.path(), to.join(file.file_name())).expect("copied");
+        }
+    }
+
+    fn enter(&self, count: u64) {
+        self.keeper.feed().push(&self.settle(count));
+        self.keeper.round(When::Now).expect("round");
+    }
+
+    /// Gives everything back that the journal holds but for the segment it goes on with.
+    fn give_back(&self) {
+        self.journal.rotate().expect("a new segment");
+        self.enter(1);
+        while let [oldest, next, ..] = self.journal.segments().as_slice() {
+            self.keeper.mark(next.first_lsn);
+            self.journal.release(oldest.number).expect("released");
+        }
+    }
+}
+
+#[test]
+fn an_older_copy_of_the_ledger_is_named_when_the_journal_cannot_fill_it_up() {
+    let desk = Desk::new();
+    let (older, newer) = (desk.folder.path().join("older"), desk.folder.path().join("newer"));
+    let again = desk.folder.path().join("again");
+    desk.enter(6);
+    desk.copy_ledger(&older);
+    desk.enter(2);
+    // All of it lies in the journal, so nothing is missing.
+    let desk = desk.exchange(&older, &again);
+    desk.expect_all();
+    assert_eq!(*desk.keeper.compared.lock(), Ok(None));
+    std::fs::remove_dir_all(&again).expect("removed");
+
+    desk.copy_ledger(&older);
+    desk.enter(2);
+    desk.give_back();
+    let desk = desk.exchange(&older, &newer);
+    assert_eq!(desk.entered(), [1, 2, 3, 4, 5, 6, 7, 8, 11]);
+    let lacking = Ok(Some(Lacking { entries: 2, before: 11 }));
+    assert_eq!(*desk.keeper.compared.lock(), lacking);
+    // It is not forgotten while the older copy goes on, and not when that gives records back in its turn.
+    desk.enter(3);
+    desk.give_back();
+    desk.copy_ledger(&older);
+    let desk = desk.exchange(&older, &again);
+    assert_eq!(*desk.keeper.compared.lock(), lacking);
+
+    // The newer copy lacks what came since; it is the journal that has it, or nobody.
+    let desk = desk.exchange(&newer, &older);
+    assert_eq!(desk.entered().get(..11), Some([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11].as_slice()));
+    assert_eq!(*desk.keeper.compared.lock(), Ok(Some(Lacking { entries: 1, before: 15 })));
+}
+
+#[test]
+fn a_ledger_begun_anew_is_not_held_to_what_another_had() {
+    let desk = Desk::new();
+    desk.enter(4);
+    desk.give_back();
+    let Desk { folder, options, journal, keeper } = desk;
+    drop(keeper);
+    for name in ["ledger", "ledger.pem"] {
+        std::fs::rename(options.data.join(name), folder.path().join(name)).expect("set aside");
+    }
+    let keeper = keep(&options, &journal).expect("another ledger");
+    assert_eq!((keeper.remark(), keeper.state().size), (None, Some(1)));
+}
+
+#[test]
+fn a_damaged_entry_or_note_stops_neither_a_start_nor_the_ledger_and_is_said() {
+    let desk = Desk::new();
+    desk.enter(6);
+    desk.give_back();
+    let middle = desk.keeper.reader().expect("a ledger").entry(3).expect("an entry").bytes;
+    let Desk { folder: _folder, options, journal, keeper } = desk;
+    drop(keeper);
+    let file = options.data.join("ledger/entries-00000000.log");
+    let mut bytes = std::fs::read(&file).expect("entries");
+    let at = memchr::memmem::find(&bytes, &middle).expect("the entry");
+    bytes[at] ^= 1;
+    std::fs::write(&file, &bytes).expect("flipped");
+    let keeper = keep(&options, &journal).expect("it starts");
+    let remark = keeper.remark().expect("a remark");
+    assert!(remark.contains("cannot be told") && remark.contains("entries-00000000.log"), "{remark}");
+    assert_eq!((keeper.alarm(), keeper.covered()), (None, journal.synced()));
+    drop(keeper);
+
+    bytes[at] ^= 1;
+    std::fs::write(&file, &bytes).expect("mended");
+    std::fs::write(options.data.join("ledger.marks"), "[{").expect("half a note");
+    let keeper = keep(&options, &journal).expect("it starts");
+    assert!(keeper.remark().is_some_and(|remark| remark.contains("ledger.marks")), "{:?}", keeper.remark());
+    // What is noted later does not make it forgotten.
+    keeper.mark(7);
+    drop(keeper);
+    let keeper = keep(&options, &journal).expect("it starts");
+    assert!(keeper.remark().is_some_and(|remark| remark.contains("ledger.marks.damaged")), "{:?}", keeper.remark());
+    drop(keeper);
+    std::fs::remove_file(options.data.join("ledger.marks.damaged")).expect("looked at");
+    assert_eq!(keep(&options, &journal).expect("it starts").remark(), None);
+}
+
 #[test]
 fn a_ledger_without_its_key_is_not_given_another() {
     let desk = Desk::new();

@@ -355,6 +355,12 @@ impl World {
         attributes.insert(key::REQUESTED_PROCEDURE_ID, format!("R{number}"));
         attributes.insert(key::INSTANCE_NUMBER, self.rng.u32(..40).to_string());
         attributes.insert(key::ROWS, "512".into());
+        if self.seq.is_multiple_of(3) {
+            attributes.insert(key::ACQUISITION_DATE, format!("202301{:02}", self.seq % 5 + 10));
+        }
+        if self.seq.is_multiple_of(7) {
+            attributes.insert(key::SERIES_DATE, ["", "20240229", "2023.05.06\\20230101"][self.rng.usize(..3)].into());
+        }
         attributes
     }
 

@@ -52,6 +52,7 @@ fn files_frames_ranges_and_metadata_come_back() {
             let part = pack.range(slot, range.clone()).expect("a range");
             assert!(part == file[start..end], "seed {SEED}: instance {slot} {start}..{end}");
             assert!(pack.source().reads() <= 1);
+            assert!(part.capacity() / 2 <= part.len(), "{} bytes hold {}", part.len(), part.capacity());
             let mut streamed = Vec::new();
             pack.stream(slot, range).expect("a range").read_to_end(&mut streamed).expect("reads");
             assert!(streamed == part);

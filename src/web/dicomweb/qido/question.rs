@@ -5,8 +5,8 @@
 
 use crate::options::Options;
 use crate::problem::{Kind, Problem};
-use model::attribute::{ATTRIBUTES, Attribute, attribute, key};
-use model::query::{Condition, Extended, Query, Test};
+use model::attribute::{ATTRIBUTES, Attribute, Matching, attribute, key};
+use model::query::{self, Condition, Extended, Query, Test};
 use model::{AttrKey, Level, Uid};
 use std::collections::BTreeSet;
 
@@ -120,7 +120,7 @@ fn extended(parameters: &[(String, String)]) -> Result<Extended, Problem> {
 /// Those of the path come first, stand alone and always hold.
 fn join_repeated(conditions: &mut Vec<Condition>, path: usize) {
     let uids = |condition: &Condition| -> Option<Vec<String>> {
-        attribute(condition.key).filter(|row| row.matching == model::attribute::Matching::Uid)?;
+        attribute(condition.key).filter(|row| row.matching == Matching::Uid)?;
         match &condition.test {
             Test::Equal(uid) => Some(vec![uid.clone()]),
             Test::OneOf(list) => Some(list.clone()),
@@ -218,7 +218,7 @@ fn condition(
             return Err(bad(detail.into(), &place));
         }
     };
-    let Some(row) = row.filter(|row| row.matching != model::attribute::Matching::ReturnOnly) else {
+    let Some(row) = row.filter(|row| row.matching != Matching::ReturnOnly) else {
         let plain: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').take(80).collect();
         question.notes.push(format!("Matching on {plain} is not supported; the parameter was ignored."));
         return Ok(());
@@ -227,6 +227,9 @@ fn condition(
         return Err(bad(format!("more than {} conditions", options.find_conditions_max), "query"));
     }
     let test = Test::parse_extended(row, value, extended).map_err(|error| bad(error.to_string(), &place))?;
+    if row.matching == Matching::Time && query::is_finer(value) {
+        question.notes.push(format!("{} is matched to the microsecond; further digits were left out.", row.keyword));
+    }
     question.fields.named.insert(row.key);
     if test != Test::Any {
         question.query.conditions.push(Condition { key: row.key, test });

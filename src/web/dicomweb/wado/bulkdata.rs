@@ -77,7 +77,11 @@ pub(super) async fn pixel_data(
         .ok_or_else(|| not_acceptable(format!("the pixel data is answered as {}", media::frame_media(syntax))))?;
     if rendition.made {
         drop(permit);
-        return made::value(call, pixels.row, &rendition, &location).await;
+        let mut response = made::value(call, pixels.row, &rendition, &location).await?;
+        if rendition.loses() {
+            warn(&mut response, &[super::LOSSY.into()]);
+        }
+        return Ok(response);
     }
     let (app, headers) = (Arc::clone(&call.app), call.parts.headers.clone());
     if !pixels.is_native() {

@@ -4,7 +4,7 @@
 use crate::app::App;
 use crate::dicomweb::media::EXPLICIT_LE;
 use crate::problem::{Kind, Problem};
-use archive::{Archive, CodecError, DecodeError, InstanceRow, RetrieveError};
+use archive::{Archive, CodecError, DecodeError, InstanceRow, RetrieveError, transcode};
 use model::{Flag, Uid};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -28,9 +28,9 @@ enum Message {
     Done,
 }
 
-/// Preamble and file meta information of ours for an instance.
+/// Preamble and file meta information of ours for an instance in a transfer syntax.
 pub(super) fn meta(row: &InstanceRow, syntax: &Uid) -> Vec<u8> {
-    dataset::part10::file_meta(&row.sop_class, &row.sop_instance, syntax)
+    dataset::part10::file_meta(&row.sop_class, &transcode::instance_in(row, syntax.as_str()), syntax)
 }
 
 /// The DICOM file of an instance as it is stored, with the correction its row carries, and with file meta information of

@@ -2,7 +2,7 @@
 
 use super::encoding::{self, Exactly, Source, Swapped, skip};
 use super::spans::{self, Spans};
-use super::{etag, instance_url, made, multipart, not_acceptable, target};
+use super::{LOSSY, etag, instance_url, made, multipart, not_acceptable, target};
 use crate::accept::MediaRange;
 use crate::app::{App, Call};
 use crate::conditional::{self, Whole};
@@ -48,7 +48,7 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
             Found::Made { row, numbers }
         } else {
             let stored = Stored::find(archive, row, &numbers)?;
-            let share = stored.small(&rendition).filter(|_| eager).and_then(|len| desk.share_now(len));
+            let share = stored.small(&rendition).filter(|_| eager).and_then(|len| desk.share(len));
             let ready = share.map(|share| stored.read(archive, share)).transpose()?;
             Found::Stored { stored, ready }
         };
@@ -61,8 +61,11 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
             made::frames(&call, row, numbers, &rendition, &location).await?
         }
         Found::Stored { stored, ready: Some(frames) } => at_once(&call, &stored, frames, &rendition)?,
-        Found::Stored { stored, ready: None } => when_its_turn_comes(&call, stored, &rendition, eager).await?,
+        Found::Stored { stored, ready: None } => piece_by_piece(&call, stored, &rendition).await?,
     };
+    if rendition.loses() {
+        warn(&mut response, &[LOSSY.into()]);
+    }
     warn(&mut response, &notes);
     Ok(response)
 }
@@ -186,23 +189,8 @@ fn at_once(
     Ok(response)
 }
 
-/// The answer of frames that are large, or whose share of the memory is not free at once: read piece by piece where it
-/// does not become free in time.
-async fn when_its_turn_comes(
-    call: &Call,
-    stored: Stored,
-    rendition: &FrameRendition,
-    eager: bool,
-) -> Result<Response, Problem> {
-    let share = match stored.small(rendition).filter(|_| eager) {
-        Some(len) => Desk::of(call).share(len).await,
-        None => None,
-    };
-    if let Some(share) = share {
-        let read = move |archive: &Arc<Archive>| Ok((stored.read(archive, share)?, stored));
-        let (frames, stored) = call.blocking(read).await?;
-        return at_once(call, &stored, frames, rendition);
-    }
+/// The answer of frames that are read while they are sent.
+async fn piece_by_piece(call: &Call, stored: Stored, rendition: &FrameRendition) -> Result<Response, Problem> {
     let Stored { pixels, places } = stored;
     let location = format!("{}/frames", instance_url(&call.service_root(), &pixels.row));
     let permit = match pixels.row.transfer_syntax.as_str() {

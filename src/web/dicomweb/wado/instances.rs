@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::ready::{self, Desk, Share};
 use crate::routes::Endpoint;
 use archive::zip::Zip;
-use archive::{Archive, DecodeError, InstanceRow, StoredFile, Target, transcode};
+use archive::{Archive, DecodeError, InstanceRow, Target, transcode};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -26,7 +26,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 const OFFERED: &str = "objects are answered as multipart/related; type=\"application/dicom\" (an instance also as \
                        application/dicom) or application/zip, with transfer-syntax=* for the stored bytes, or the UID \
-                       of an uncompressed or lossless one";
+                       of an uncompressed or lossless one, or of JPEG Baseline (1.2.840.10008.1.2.4.50), JPEG-LS \
+                       near-lossless (.81) or JPEG 2000 (.91), which lose something";
 
 /// Answers a retrieve of whole objects.
 pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
@@ -38,17 +39,18 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
 
 /// Answers with the objects of a target in the form the ranges prefer; a bare object only where `one` is true.
 pub(crate) async fn answer(call: &Call, ranges: &[MediaRange], target: Target, one: bool) -> Result<Response, Problem> {
-    let takes: Vec<Takes<'_>> = ranges.iter().filter_map(|range| wanted(range, one)).collect();
-    if takes.is_empty() {
+    if !ranges.iter().any(|range| wanted(range, one).is_some()) {
         return Err(not_acceptable(OFFERED));
     }
     let name = target.study().to_string();
     let Found { fits, mut notes, ready } = find(call, ranges, target, one).await?;
-    let Fits { chosen, stored, wrapping } = fits;
+    let Fits { chosen, stored, wrapping, why } = fits;
     if chosen.is_empty() {
-        let detail =
-            format!("stored in {}, which is not given in the transfer syntax asked; {OFFERED}", stored.join(", "));
-        return Err(not_acceptable(detail));
+        let usual = || format!("stored in {}, which is not given in the transfer syntax asked", stored.join(", "));
+        return Err(not_acceptable(format!("{}; {OFFERED}", why.unwrap_or_else(usual))));
+    }
+    if chosen.iter().any(|(_, rendition)| rendition.loses()) {
+        notes.push(super::LOSSY.into());
     }
     let root = call.service_root();
     let headers = &call.parts.headers;
@@ -89,14 +91,12 @@ struct Found {
     ready: Option<Bytes>,
 }
 
-/// Looks up what is asked; a small object that goes out as it is stored is read in the same step, or when its turn comes
-/// in time.
+/// Looks up what is asked; a small object that goes out as it is stored is read in the same step where there is memory.
 async fn find(call: &Call, ranges: &[MediaRange], target: Target, one: bool) -> Result<Found, Problem> {
     let (caller, scope, as_received) = (call.caller.clone(), call.scope, super::as_received(call)?);
     let (asked, desk) = (ranges.to_vec(), Desk::of(call));
     // A client that may have it already is asked for nothing yet.
     let eager = !call.parts.headers.contains_key(header::IF_NONE_MATCH);
-    let now = desk.clone();
     let select = move |archive: &Arc<Archive>| {
         let selection = archive.select(&caller, scope, &target)?;
         let selection = if as_received { selection.as_received() } else { selection };
@@ -104,15 +104,11 @@ async fn find(call: &Call, ranges: &[MediaRange], target: Target, one: bool) -> 
         let takes: Vec<Takes<'_>> = asked.iter().filter_map(|range| wanted(range, one)).collect();
         let fits = fits(selection.instances, &takes);
         let row = small(&fits).filter(|_| eager);
-        let share = row.and_then(|row| now.share_now(row.file_len));
+        let share = row.and_then(|row| desk.share(row.file_len));
         let ready = row.zip(share).map(|(row, share)| read(archive, row, share)).transpose()?;
         Ok(Found { fits, notes: selection.notes, ready })
     };
-    let found = call.blocking(select).await?;
-    let Some(row) = small(&found.fits).filter(|_| eager && found.ready.is_none()).cloned() else { return Ok(found) };
-    let Some(share) = desk.share(row.file_len).await else { return Ok(found) };
-    let ready = call.blocking(move |archive| read(archive, &row, share)).await?;
-    Ok(Found { ready: Some(ready), ..found })
+    call.blocking(select).await
 }
 
 /// The one object that goes out as it is stored, if it is small.
@@ -122,14 +118,9 @@ fn small(fits: &Fits) -> Option<&InstanceRow> {
     (plain && row.file_len <= ready::MOST).then_some(row)
 }
 
-/// A stored object as a whole: a short one leaves under the digest of its file, in a pack, as ever.
+/// A stored object as a whole: in a pack it is compared with the digest of its file.
 fn read(archive: &Arc<Archive>, row: &InstanceRow, share: Share) -> Result<Bytes, Problem> {
-    // What lies in the journal has no such digest, and is one reading.
-    let step = if row.home.journal().is_some() { row.file_len } else { StoredFile::step() };
-    let mut bytes = archive.read(row, 0..row.file_len.min(step))?;
-    if row.file_len > step {
-        bytes.append(&mut archive.read(row, step..row.file_len)?);
-    }
+    let bytes = archive.read(row, 0..row.file_len)?;
     Ok(share.over(vec![bytes]).pop().unwrap_or_default())
 }
 
@@ -157,6 +148,8 @@ struct Fits {
     /// The transfer syntaxes of what fits no range.
     stored: Vec<String>,
     wrapping: Packing,
+    /// Why an instance is not compressed with loss as it was asked.
+    why: Option<String>,
 }
 
 /// The best rendition of every instance, all of them in the best packing that any of them fits.
@@ -165,22 +158,31 @@ fn fits(rows: Vec<InstanceRow>, takes: &[Takes<'_>]) -> Fits {
         let made = |wanted: &str| transcode::target(row, wanted);
         instance_rendition(row.transfer_syntax.as_str(), takes.syntax, takes.anything, made)
     };
-    let best = takes.iter().find(|takes| rows.iter().any(|row| rendition(row, takes).is_some()));
+    // Nothing is lost for who takes as gladly what loses nothing.
+    let spared = |row: &InstanceRow, found: Rendition, range: &Takes<'_>| {
+        let mut others = takes.iter().filter(|other| other.range.equals(range.range));
+        found.loses() && others.any(|other| rendition(row, other).is_some_and(|other| !other.loses()))
+    };
+    let settled =
+        |row: &InstanceRow, takes: &Takes<'_>| rendition(row, takes).filter(|found| !spared(row, *found, takes));
+    let best = takes.iter().find(|takes| rows.iter().any(|row| settled(row, takes).is_some()));
     let wrapping = best.map_or(Packing::Multipart, |takes| takes.packing);
-    let (mut chosen, mut refused) = (Vec::new(), BTreeSet::new());
+    let (mut chosen, mut refused, mut why) = (Vec::new(), BTreeSet::new(), None);
     for row in rows {
         let mut packed = takes.iter().filter(|takes| takes.packing == wrapping);
-        match packed.find_map(|takes| rendition(&row, takes)) {
+        match packed.find_map(|takes| settled(&row, takes)) {
             Some(rendition) => {
                 let rendition = completed(&row, rendition);
                 chosen.push((row, rendition));
             }
             None => {
+                let reason = || takes.iter().find_map(|takes| transcode::refusal(&row, takes.syntax?));
+                why = why.or_else(reason);
                 refused.insert(row.transfer_syntax.to_string());
             }
         }
     }
-    Fits { chosen, stored: refused.into_iter().collect(), wrapping }
+    Fits { chosen, stored: refused.into_iter().collect(), wrapping, why }
 }
 
 /// An object that came without preamble or file meta information goes out with ours, even where the stored bytes are
@@ -201,6 +203,7 @@ enum Packing {
 /// What a range takes.
 struct Takes<'a> {
     packing: Packing,
+    range: &'a MediaRange,
     /// Its transfer syntax, if it names one.
     syntax: Option<&'a str>,
     /// It is `*/*`.
@@ -215,7 +218,7 @@ fn wanted(range: &MediaRange, one: bool) -> Option<Takes<'_>> {
         _ if range.covers("application", "zip") => Packing::Zip,
         _ => return None,
     };
-    Some(Takes { packing, syntax: range.transfer_syntax(), anything: range.main == "*" })
+    Some(Takes { packing, range, syntax: range.transfer_syntax(), anything: range.main == "*" })
 }
 
 /// Whether an object is re-encoded.

@@ -11,14 +11,14 @@ use crate::dicomweb::multipart::Multipart;
 use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
-use archive::render::{Annotation, Wanted};
+use archive::render::{Annotation, Shown, Wanted};
 use archive::{Archive, InstanceRow};
 use axum::response::Response;
 use dataset::render::Encoding;
 use std::io::{self, Read as _};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long a picture waits for its turn.
 const TURN_WAIT: Duration = Duration::from_secs(30);
@@ -33,9 +33,6 @@ enum Form {
     /// A part for each picture.
     Parts(Encoding),
 }
-
-/// A frame of an instance, from 1. The row is shared: an instance may have millions of frames.
-type Shown = (Arc<InstanceRow>, u32);
 
 /// The frames of an instance, and no more than one beyond what may be answered at once.
 fn frames_of(call: &Call, row: &Arc<InstanceRow>) -> Vec<Shown> {
@@ -54,6 +51,8 @@ fn few_enough(call: &Call, count: usize) -> Result<(), Problem> {
 enum Asked {
     /// Every image of a study or series: one alone stands for all.
     Several,
+    /// The same of a series whose images can be shown one after the other.
+    Series,
     /// An instance: its first frame stands for all.
     Instance,
     /// Frames by number: none stands for others.
@@ -76,25 +75,46 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     let mut pictures = Vec::new();
     let mut notes = selection.notes;
     let images = selection.instances.iter().filter(|row| row.frames.count() > 0).count();
-    let shown: Vec<InstanceRow> = selection.instances.into_iter().filter(Archive::has_pictures).collect();
+    let shown = selection.instances.into_iter().filter(Archive::has_pictures).map(Arc::new).collect::<Vec<_>>();
     if shown.len() < images {
         notes.push("videos and images in syntaxes that are not decoded are left out".into());
     }
-    for row in shown {
-        pictures.extend(frames_of(&call, &Arc::new(row)));
+    for row in &shown {
+        pictures.extend(frames_of(&call, row));
         few_enough(&call, pictures.len())?;
     }
     if pictures.is_empty() {
         return Err(Problem::new(Kind::NotFound, "there is no image here that can be shown").at("path"));
     }
-    if pictures.len() > 1 && matches!(form(&ranges, pictures.len(), Asked::Several), Some(Form::Single(_))) {
+    let mut asked = Asked::Several;
+    if endpoint == Endpoint::RenderedSeries
+        && form(&ranges, pictures.len(), Asked::Series) == Some(Form::Animated)
+        && let Some(moving) = moving(&call, shown, &mut notes)
+    {
+        (pictures, asked) = (moving, Asked::Series);
+    }
+    if pictures.len() > 1 && matches!(form(&ranges, pictures.len(), asked), Some(Form::Single(_))) {
         notes.push(format!("one picture stands for {}; multipart/related gives all of them", pictures.len()));
         let (caller, scope) = (call.caller.clone(), call.scope);
         let (row, number, _) =
             call.blocking(move |archive| Ok(archive.representative(&caller, scope, &target)?)).await?;
         pictures = vec![(Arc::new(row), number)];
     }
-    answer(&call, pictures, Asked::Several, &ranges, wanted, notes).await
+    answer(&call, pictures, asked, &ranges, wanted, notes).await
+}
+
+/// What an animation of a series shows: its images of one frame, or the frames of its only image; none where it has
+/// nothing of the kind.
+fn moving(call: &Call, shown: Vec<Arc<InstanceRow>>, notes: &mut Vec<String>) -> Option<Vec<Shown>> {
+    let (single, others): (Vec<_>, Vec<_>) = shown.into_iter().partition(|row| row.frames.count() == 1);
+    if single.len() < 2 {
+        let only = others.first().filter(|_| single.is_empty() && others.len() == 1);
+        return only.map(|row| frames_of(call, row));
+    }
+    if !others.is_empty() {
+        notes.push("images of several frames are left out of the animation".into());
+    }
+    Some(single.into_iter().map(|row| (row, 1)).collect())
 }
 
 /// Answers with an instance's frames.
@@ -165,7 +185,13 @@ fn form(ranges: &[MediaRange], count: usize, asked: Asked) -> Option<Form> {
             let fits = |encoding: &Encoding| range.covers_parts(encoding.media(), "image/jpeg");
             return Encoding::ALL.into_iter().find(fits).map(Form::Parts);
         }
-        if count > 1 && asked != Asked::Several && range.covers("image", "gif") {
+        let moves = match asked {
+            Asked::Several => false,
+            // Whoever takes any image of a series wants one.
+            Asked::Series => range.sub == "gif",
+            Asked::Instance | Asked::Frames => true,
+        };
+        if count > 1 && moves && range.covers("image", "gif") {
             return Some(Form::Animated);
         }
         let encoding = Encoding::ALL.into_iter().find(|encoding| range.covers_type(encoding.media()));
@@ -184,7 +210,8 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let Some(form) = form(ranges, pictures.len(), asked) else {
         let offered = "pictures are answered as image/jpeg, image/png or image/gif, several as \
-                       multipart/related; type=\"image/jpeg\", frames of one instance also as an animated image/gif";
+                       multipart/related; type=\"image/jpeg\", frames of one instance and images of a series also as \
+                       an animated image/gif";
         return Err(not_acceptable(offered));
     };
     if let Some((_, number)) = pictures.iter().find(|(row, number)| *number > row.frames.count()) {
@@ -249,17 +276,18 @@ pub(super) async fn one(
 }
 
 async fn animated(call: &Call, pictures: Vec<Shown>, wanted: Wanted) -> Result<Response, Problem> {
-    let (rows, numbers): (Vec<Arc<InstanceRow>>, Vec<u32>) = pictures.into_iter().unzip();
-    let row = rows.into_iter().next().ok_or_else(|| Problem::new(Kind::NotFound, "there is no picture"))?;
-    let tag = etag([row.as_ref()], &format!("animation {numbers:?} {}", wanted.name()));
+    let numbers: Vec<u32> = pictures.iter().map(|(_, number)| *number).collect();
+    let tag = etag(pictures.iter().map(|(row, _)| row.as_ref()), &format!("animation {numbers:?} {}", wanted.name()));
     if conditional::is_known(&call.parts.headers, &tag) {
         return Ok(conditional::not_modified(&tag));
     }
+    // Fewer than pictures at a time: single ones must not wait for all of them.
+    let alone = place(&call.app.animations).await?;
     let permit = turn(&call.app).await?;
     let bytes = call
         .blocking(move |archive| {
-            let made = archive.animated(&row, &numbers, &wanted)?;
-            drop(permit);
+            let made = archive.animated(&archive.in_viewing_order(pictures)?, &wanted)?;
+            drop((permit, alone));
             Ok(made)
         })
         .await?;
@@ -320,7 +348,11 @@ pub(super) fn whole(call: &Call, bytes: Arc<Vec<u8>>, media: &str, etag: String)
 
 /// A place among the pictures being made, waited for within bounds.
 async fn turn(app: &App) -> Result<OwnedSemaphorePermit, Problem> {
-    match tokio::time::timeout(TURN_WAIT, Arc::clone(&app.pictures).acquire_owned()).await {
+    place(&app.pictures).await
+}
+
+async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+    match tokio::time::timeout(TURN_WAIT, Arc::clone(places).acquire_owned()).await {
         Ok(Ok(permit)) => Ok(permit),
         _ => Err(Problem::new(Kind::Busy, "as many pictures as allowed are being made (pictures.at_once)")),
     }
@@ -337,7 +369,7 @@ mod tests {
 
     #[test]
     fn the_form_follows_what_is_asked_and_how_much_there_is() {
-        use Asked::{Frames, Instance, Several};
+        use Asked::{Frames, Instance, Series, Several};
         use Form::{Animated, Parts, Single};
         let jpeg = Encoding::Jpeg;
         for (accepted, count, asked, expected) in [
@@ -352,6 +384,12 @@ mod tests {
             ("image/gif", 9, Frames, Some(Animated)),
             ("*/*", 9, Several, Some(Parts(jpeg))),
             ("image/*", 9, Several, Some(Single(jpeg))),
+            ("image/gif", 9, Several, Some(Single(Encoding::Gif))),
+            ("image/gif", 9, Series, Some(Animated)),
+            ("image/gif", 1, Series, Some(Single(Encoding::Gif))),
+            ("image/*", 9, Series, Some(Single(jpeg))),
+            ("image/jpeg, image/gif;q=0.5", 9, Series, Some(Single(jpeg))),
+            ("*/*", 9, Series, Some(Parts(jpeg))),
             ("multipart/related; type=\"image/png\"", 9, Several, Some(Parts(Encoding::Png))),
             ("multipart/related; type=image/*", 1, Instance, Some(Parts(jpeg))),
             ("multipart/related; type=\"application/dicom\"", 1, Instance, None),

@@ -3,14 +3,14 @@
 
 use super::bulkdata::pixel_data;
 use super::frames::Pixels;
-use super::{encoding, etag, instance_url, made, multipart, not_acceptable, select, target};
+use super::{LOSSY, encoding, etag, instance_url, made, multipart, not_acceptable, select, target};
 use crate::app::{App, Call};
 use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition, in_parts};
 use crate::dicomweb::multipart::Multipart;
 use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
-use archive::{Archive, InstanceRow};
+use archive::{Archive, InstanceRow, transcode};
 use axum::response::Response;
 use http::StatusCode;
 use std::io::{self, Read};
@@ -42,25 +42,34 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     if rows.is_empty() {
         return Err(Problem::new(Kind::NotFound, "none of the instances has pixel data"));
     }
-    let (mut chosen, mut left_out, ranges) = (Vec::new(), false, in_parts(&ranges));
+    let (mut chosen, mut left_out, mut why, ranges) = (Vec::new(), false, None, in_parts(&ranges));
     for row in rows {
-        match frame_rendition(row.transfer_syntax.as_str(), &ranges) {
-            Some(rendition) if rendition.wrapping == Wrapping::Multipart => chosen.push((row, rendition)),
-            _ => left_out = true,
+        let rendition = frame_rendition(row.transfer_syntax.as_str(), &ranges);
+        let rendition = rendition.filter(|rendition| rendition.wrapping == Wrapping::Multipart);
+        let reason = rendition.as_ref().and_then(|rendition| transcode::refusal(&row, &rendition.syntax));
+        match rendition.filter(|_| reason.is_none()) {
+            Some(rendition) => chosen.push((row, rendition)),
+            None => left_out = true,
         }
+        why = why.or(reason);
     }
     let Some((_, first)) = chosen.first() else {
-        return Err(not_acceptable("pixel data of several instances is answered as multipart/related of its frames"));
+        let usual = || "pixel data of several instances is answered as multipart/related of its frames".into();
+        return Err(not_acceptable(why.unwrap_or_else(usual)));
     };
     let inner = first.media;
     let permit = permit_if(chosen.iter().any(|(row, rendition)| rendition.made || deflated(row))).await?;
+    let mut notes = selection.notes;
+    if chosen.iter().any(|(_, rendition)| rendition.loses()) {
+        notes.push(LOSSY.into());
+    }
     let how: Vec<&str> = chosen.iter().map(|(_, rendition)| rendition.syntax.as_str()).collect();
     let tag = etag(chosen.iter().map(|(row, _)| row), &format!("pixeldata {}", how.join(",")));
     let mut response = multipart(&call.parts.headers, parts(&call.app, chosen, &root, permit), inner, &tag);
     if left_out && response.status() == StatusCode::OK {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
-    warn(&mut response, &selection.notes);
+    warn(&mut response, &notes);
     Ok(response)
 }
 

@@ -71,6 +71,15 @@ fn unsupported_attributes_are_ignored_with_a_warning() {
 }
 
 #[test]
+fn a_time_finer_than_a_microsecond_is_matched_without_its_rest_and_that_is_told() {
+    let question = ask("StudyTime=101010.1234567-101010.7654321&StudyDate=20260101").expect("readable");
+    assert_eq!((question.notes.len(), question.query.conditions.len()), (1, 2));
+    assert!(question.notes.iter().all(|note| note.contains("StudyTime") && !note.contains("1010")));
+    assert!(ask("StudyTime=101010.123456-").expect("readable").notes.is_empty());
+    assert!(ask("StudyTime=101010.12345x7").is_err());
+}
+
+#[test]
 fn a_plus_is_a_space_and_the_path_scopes() {
     let question = ask("PatientName=NGUYEN+VAN").expect("readable");
     let test = question.query.conditions.first().map(|c| c.test.clone());
