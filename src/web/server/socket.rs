@@ -4,6 +4,7 @@ use super::connections::RequestGuard;
 use super::turn::Turn;
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -137,6 +138,53 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
+/// Bytes that are written together.
+#[derive(Debug, Default)]
+pub(super) struct Together {
+    first: Bytes,
+    more: VecDeque<Bytes>,
+}
+
+impl From<Bytes> for Together {
+    fn from(first: Bytes) -> Self {
+        Self { first, more: VecDeque::new() }
+    }
+}
+
+impl Buf for Together {
+    fn remaining(&self) -> usize {
+        self.more.iter().fold(self.first.len(), |sum, bytes| sum.saturating_add(bytes.len()))
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.first
+    }
+
+    fn chunks_vectored<'a>(&'a self, out: &mut [io::IoSlice<'a>]) -> usize {
+        let there = std::iter::once(&self.first).chain(&self.more).filter(|bytes| !bytes.is_empty());
+        let mut filled = 0;
+        for (slice, bytes) in out.iter_mut().zip(there) {
+            *slice = io::IoSlice::new(bytes);
+            filled += 1;
+        }
+        filled
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        loop {
+            let now = count.min(self.first.len());
+            self.first.advance(now);
+            count -= now;
+            // The first has bytes while any has: `chunk` is empty only at the end.
+            if !self.first.is_empty() {
+                return;
+            }
+            let Some(next) = self.more.pop_front() else { return };
+            self.first = next;
+        }
+    }
+}
+
 /// A body whose request counts as in progress until the last byte was taken, and that waits for its connection's turn
 /// unless it is small or lies ready.
 pub(super) struct Guarded {
@@ -154,18 +202,29 @@ impl Guarded {
 }
 
 impl Body for Guarded {
-    type Data = Bytes;
+    type Data = Together;
     type Error = axum::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<Together>, axum::Error>>> {
         let small = self.ready || self.body.size_hint().upper().is_some_and(|most| most <= SMALL);
         if !small {
             std::task::ready!(self.turn.poll(context));
         }
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        let mut polled = polled.map(|frame| frame.map(|frame| frame.map_data(Together::from)));
+        if self.ready
+            && let Some(Ok(frame)) = &mut polled
+            && let Some(first) = frame.data_mut()
+        {
+            // All of it is there and fails no more: head, parts and end go out in one write.
+            while let Poll::Ready(Some(Ok(more))) = Pin::new(&mut self.body).poll_frame(context) {
+                first.more.extend(more.into_data());
+            }
+        }
+        Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -180,6 +239,37 @@ impl Body for Guarded {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn together() -> Together {
+        let mut bytes = Together::from(Bytes::from_static(b"head"));
+        bytes.more.extend([Bytes::from_static(b"-"), Bytes::from_static(b"body")]);
+        bytes
+    }
+
+    #[test]
+    fn what_is_written_together_is_all_of_it_in_order() {
+        for step in 1..=9 {
+            let (mut bytes, mut out) = (together(), Vec::new());
+            while bytes.has_remaining() {
+                let now = bytes.chunk().len().min(step);
+                assert!(now > 0, "there is more");
+                out.extend_from_slice(&bytes.chunk()[..now]);
+                bytes.advance(now);
+            }
+            assert_eq!(out, b"head-body", "in steps of {step}");
+        }
+        let mut bytes = together();
+        assert_eq!(bytes.remaining(), 9);
+        let mut slices = [io::IoSlice::new(&[]); 4];
+        assert_eq!(bytes.chunks_vectored(&mut slices), 3, "one write for all");
+        let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        assert_eq!(all, b"head-body");
+        assert_eq!(bytes.chunks_vectored(&mut slices[..2]), 2);
+        bytes.advance(6);
+        assert_eq!((bytes.remaining(), bytes.chunk()), (3, &b"ody"[..]));
+        bytes.advance(3);
+        assert!(!bytes.has_remaining() && bytes.chunk().is_empty());
+    }
 
     #[test]
     fn who_takes_nothing_of_what_lies_ready_is_told_from_who_waits() {
