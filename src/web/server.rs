@@ -262,9 +262,12 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 http.as_mut().graceful_shutdown();
             }
             _ = tick.tick() => {
-                let idle = place.connection.requests() == 0 && place.connection.silent_for() > shared.options.idle_timeout;
-                let nothing = taking.nothing_for(place.connection.ready().holds(), watched.taken());
-                if idle || watched.blocked_for().max(nothing) > shared.options.stall_timeout {
+                let (connection, options) = (&place.connection, &shared.options);
+                taking.look(connection.waits(), watched.taken());
+                // What was asked last may still be on its way.
+                let silent = connection.silent_for().min(taking.quiet_for());
+                let idle = connection.is_idle() && silent > options.idle_timeout;
+                if idle || watched.blocked_for().max(taking.stalled_for()) > options.stall_timeout {
                     return;
                 }
             }

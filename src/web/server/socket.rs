@@ -53,22 +53,39 @@ impl Blocked {
     }
 }
 
-/// Whether a peer takes what lies ready for it: one that answers every ping and lets its answers lie is not blocked.
+/// Whether a peer takes its answers: one that answers every ping and lets them lie is not blocked.
 pub(super) struct Taking {
     taken: u64,
+    /// When it last took more than next to nothing.
+    last: Instant,
+    /// From when on it took nothing though it was waited for.
     since: Instant,
 }
 
 impl Taking {
     pub(super) fn new() -> Self {
-        Self { taken: 0, since: Instant::now() }
+        let now = Instant::now();
+        Self { taken: 0, last: now, since: now }
     }
 
-    /// How long next to nothing was taken while answers lay ready.
-    pub(super) fn nothing_for(&mut self, ready: bool, taken: u64) -> Duration {
-        if !ready || taken.saturating_sub(self.taken) >= NOTHING {
-            *self = Self { taken, since: Instant::now() };
+    /// Looks again: whether answers wait for the peer now, and how many bytes it took so far.
+    pub(super) fn look(&mut self, waits: bool, taken: u64) {
+        let now = Instant::now();
+        if taken.saturating_sub(self.taken) >= NOTHING {
+            (self.taken, self.last, self.since) = (taken, now, now);
         }
+        if !waits {
+            self.since = now;
+        }
+    }
+
+    /// How long it took next to nothing.
+    pub(super) fn quiet_for(&self) -> Duration {
+        self.last.elapsed()
+    }
+
+    /// How long it took next to nothing while it was waited for.
+    pub(super) fn stalled_for(&self) -> Duration {
         self.since.elapsed()
     }
 }
@@ -191,24 +208,20 @@ pub(super) struct Guarded {
     body: axum::body::Body,
     ready: bool,
     turn: Turn,
-    _guard: RequestGuard,
+    guard: RequestGuard,
 }
 
 impl Guarded {
-    pub(super) fn new(body: axum::body::Body, ready: bool, guard: RequestGuard) -> Self {
+    pub(super) fn new(body: axum::body::Body, ready: bool, mut guard: RequestGuard) -> Self {
         let turn = Turn::new(guard.turns());
-        Self { body, ready, turn, _guard: guard }
+        // Whoever sends it asks for the first bytes when the client takes them.
+        guard.waits_for_us(false);
+        Self { body, ready, turn, guard }
     }
 }
 
-impl Body for Guarded {
-    type Data = Together;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Together>, axum::Error>>> {
+impl Guarded {
+    fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Together>, axum::Error>>> {
         let small = self.ready || self.body.size_hint().upper().is_some_and(|most| most <= SMALL);
         if !small {
             std::task::ready!(self.turn.poll(context));
@@ -225,6 +238,20 @@ impl Body for Guarded {
             }
         }
         Poll::Ready(polled)
+    }
+}
+
+impl Body for Guarded {
+    type Data = Together;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Together>, axum::Error>>> {
+        let polled = self.next(context);
+        self.guard.waits_for_us(polled.is_pending());
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -272,15 +299,21 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_nothing_of_what_lies_ready_is_told_from_who_waits() {
-        let mut taking = Taking { taken: 0, since: Instant::now() };
+    fn who_takes_nothing_of_what_waits_is_told_from_who_waits() {
         let long = Duration::from_secs(100);
-        let ago = |taking: &mut Taking| taking.since = Instant::now().checked_sub(long).expect("a clock that runs");
+        let mut taking = Taking::new();
+        let ago = |taking: &mut Taking| {
+            let then = Instant::now().checked_sub(long).expect("a clock that runs");
+            (taking.last, taking.since) = (then, then);
+        };
         ago(&mut taking);
-        assert!(taking.nothing_for(true, NOTHING - 1) >= long, "a ping's answer is nothing");
-        assert!(taking.nothing_for(true, NOTHING) < long, "it takes something");
+        taking.look(true, NOTHING - 1);
+        assert!(taking.stalled_for() >= long && taking.quiet_for() >= long, "the answer to a ping is nothing");
+        taking.look(true, NOTHING);
+        assert!(taking.stalled_for() < long && taking.quiet_for() < long, "it takes something");
         ago(&mut taking);
-        // The store is slow, or nothing was asked: it is not the client that is waited for.
-        assert!(taking.nothing_for(false, NOTHING) < long);
+        taking.look(false, NOTHING);
+        assert!(taking.stalled_for() < long, "the store is slow, or nothing was asked");
+        assert!(taking.quiet_for() >= long);
     }
 }

@@ -14,6 +14,8 @@ const FRAME: &str = "application/octet-stream";
 const FRAME_PARTS: &str = "multipart/related; type=\"application/octet-stream\"";
 /// Room for one slice of 526,474 bytes, and not for two.
 const ONE: u64 = 600_000;
+/// No wait in these tests is longer.
+const LONG: Duration = Duration::from_secs(60);
 /// Pixels of a slice, at the end of its file.
 const PIXELS: usize = 512 * 512 * 2;
 
@@ -173,37 +175,40 @@ async fn ask(address: SocketAddr, path: &str) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_never_read_keep_nobody_from_their_answers_for_ever() {
-    let (service, slices) = slices(ONE).await;
-    let options = Options { stall_timeout: Duration::from_secs(1), ..Options::default() };
-    let free = "127.0.0.1:0".parse().expect("an address");
-    let server = Server::bind(free, options, Arc::clone(&service.archive)).await.expect("bound");
-    let address = server.local_addr();
-    let serving = tokio::spawn(server.serve(std::future::pending(), Duration::ZERO));
-    let (file, path) = &slices[0];
-    // Far more than all buffers between the two take, one answer behind the other.
-    let pipelined = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {STORED}\r\n\r\n").repeat(200).into_bytes();
-    for (requests, silent) in [(pipelined, false), (without_room(path), true)] {
-        let mut greedy = TcpStream::connect(address).await.expect("connected");
-        greedy.write_all(&requests).await.expect("written");
-        let mut first = [0; 9];
-        greedy.read_exact(&mut first).await.expect("the beginning of an answer, and no more of it");
-        for turn in 0..20 {
-            let answer = ask(address, path).await;
-            assert!(answer.starts_with(b"HTTP/1.1 200") && answer.ends_with(file), "turn {turn}");
+    // Their answers lie ready, or are read piece by piece.
+    for memory in [ONE, 0] {
+        let (service, slices) = slices(memory).await;
+        let options = Options { stall_timeout: Duration::from_secs(1), ..Options::default() };
+        let free = "127.0.0.1:0".parse().expect("an address");
+        let server = Server::bind(free, options, Arc::clone(&service.archive)).await.expect("bound");
+        let address = server.local_addr();
+        let serving = tokio::spawn(server.serve(std::future::pending(), Duration::ZERO));
+        let (file, path) = &slices[0];
+        // Far more than all buffers between the two take, one answer behind the other.
+        let pipelined = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {STORED}\r\n\r\n").repeat(200).into_bytes();
+        for (requests, silent) in [(pipelined, false), (without_room(path), true)] {
+            let mut greedy = TcpStream::connect(address).await.expect("connected");
+            greedy.write_all(&requests).await.expect("written");
+            let mut first = [0; 9];
+            greedy.read_exact(&mut first).await.expect("the beginning of an answer, and no more of it");
+            for turn in 0..20 {
+                let answer = ask(address, path).await;
+                assert!(answer.starts_with(b"HTTP/1.1 200") && answer.ends_with(file), "turn {turn}");
+            }
+            if silent {
+                // It answers what it must and takes no more than it has room for: it is cut in the end.
+                let mut rest = Vec::new();
+                let closed = tokio::time::timeout(LONG, greedy.read_to_end(&mut rest)).await;
+                // A reset is as good as an end.
+                let _ = closed.expect("cut");
+            }
         }
-        if silent {
-            // It answers what it must and takes nothing: it is cut in the end, and its share comes back.
-            let mut rest = Vec::new();
-            let closed = tokio::time::timeout(Duration::from_secs(60), greedy.read_to_end(&mut rest)).await;
-            // A reset is as good as an end.
-            let _ = closed.expect("cut");
-        }
+        let back = async {
+            while service.archive.reading().left() < memory {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(LONG, back).await.expect("what they held is given back");
+        serving.abort();
     }
-    let back = async {
-        while service.archive.reading().left() < ONE {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), back).await.expect("what they held is given back");
-    serving.abort();
 }
