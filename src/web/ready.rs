@@ -6,7 +6,7 @@
 //! nobody is refused for want of one.
 
 use crate::app::Call;
-use crate::body::{UnderWay, crowded};
+use crate::body::{Counted, crowded};
 use archive::{Claim, Room};
 use axum::body::Body;
 use axum::response::Response;
@@ -69,7 +69,7 @@ impl Desk {
         };
         let claim = self.room.claim(len)?;
         let held = self.own.as_ref().map(|own| Arc::clone(&own.held));
-        Some(Share { held, _claim: claim, _place: place, _counted: UnderWay::begin() })
+        Some(Share { held, _claim: claim, _place: place, _counted: Counted::under_way() })
     }
 }
 
@@ -79,7 +79,7 @@ pub(crate) struct Share {
     held: Option<Arc<AtomicUsize>>,
     _claim: Claim,
     _place: Option<OwnedSemaphorePermit>,
-    _counted: UnderWay,
+    _counted: Counted,
 }
 
 impl Share {
