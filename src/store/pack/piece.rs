@@ -2,7 +2,7 @@
 
 use super::error::PackError;
 use super::manifest::{PackedInstance, Piece};
-use super::{WINDOW, crc32};
+use super::{PIECE_MAX, WINDOW, crc32};
 use crate::ReadAt;
 use crate::coding::{self, CodingError};
 use model::Digest;
@@ -93,15 +93,11 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
     /// Everything at once, by a single read of the pack.
     pub(super) fn at_once(mut self) -> Result<Vec<u8>, PackError> {
         self.batch_max = u64::MAX;
-        let mut bytes = Vec::new();
-        while self.step()? {
-            if bytes.is_empty() && self.ready_read == 0 {
-                bytes = std::mem::take(&mut self.ready);
-            } else {
-                bytes.extend_from_slice(self.ready.get(self.ready_read..).unwrap_or_default());
-            }
-            self.ready_read = self.ready.len();
-        }
+        // Pieces are decoded one behind the other, and nothing is copied.
+        self.ready.reserve_exact(usize::try_from(self.left.min(PIECE_MAX)).unwrap_or(0));
+        while self.piece()? {}
+        let mut bytes = self.ready;
+        bytes.drain(..self.ready_read.min(bytes.len()));
         // A part of a long piece is not kept in the memory of all of it.
         if bytes.capacity() / 2 > bytes.len() {
             bytes.shrink_to_fit();
@@ -145,6 +141,7 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
         more
     }
 
+    /// Makes the next piece ready behind what is; `false` when nothing is left.
     fn piece(&mut self) -> Result<bool, PackError> {
         let Some((piece, others)) = self.next.split_first().filter(|_| self.left > 0) else {
             return self.finish();
@@ -164,6 +161,7 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
         if crc32c(bytes) != piece.crc32c {
             return Err(damaged("its CRC-32C differs"));
         }
+        let start = self.ready.len();
         if stored == raw {
             self.ready.extend_from_slice(bytes);
         } else {
@@ -173,17 +171,18 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
         if let Some(check) = &mut self.check {
             check.crc32 = crc32::append(check.crc32, bytes);
             let skip = check.before.min(raw);
-            check.data_set.update(self.ready.get(skip..).unwrap_or_default());
+            check.data_set.update(self.ready.get(start.saturating_add(skip)..).unwrap_or_default());
             check.before -= skip;
         }
         if let Some(hash) = &mut self.whole {
-            hash.update(&self.ready);
+            hash.update(self.ready.get(start..).unwrap_or_default());
         }
         let skip = usize::try_from(self.skip).map_err(long)?;
         let wanted = (piece.raw - self.skip).min(self.left);
         self.left -= wanted;
-        self.ready.truncate(skip + usize::try_from(wanted).map_err(long)?);
-        (self.ready_read, self.skip) = (skip, 0);
+        self.ready.truncate(start + skip + usize::try_from(wanted).map_err(long)?);
+        // Only the first piece may begin before the range.
+        (self.ready_read, self.skip) = (self.ready_read + skip, 0);
         self.batch_read += stored;
         self.stored_at += piece.stored;
         self.next = others;
