@@ -24,6 +24,7 @@ mod through;
 
 pub use through::ThroughCache;
 
+use crate::read_at::unread;
 use crate::{PackFile, PackId, StoreError};
 use model::checksum::{crc32c, crc32c_append};
 use parking_lot::Mutex;
@@ -329,7 +330,7 @@ fn read(path: &Path, piece: (u64, u64), range: &Range<u64>) -> io::Result<Vec<u8
     let (from, until) = (range.start - piece.0, range.end - piece.0);
     let first = from / CHUNK as u64 * CHUNK as u64;
     let last = until.div_ceil(CHUNK as u64).saturating_mul(CHUNK as u64).min(len);
-    let mut bytes = vec![0; usize::try_from(last - first).map_err(|_| wrong())?];
+    let mut bytes = unread(usize::try_from(last - first).map_err(|_| wrong())?);
     file.read_exact_at(&mut bytes, (HEADER + sums.len()) as u64 + first).map_err(|_| wrong())?;
     let skip = usize::try_from(first / CHUNK as u64).map_err(|_| wrong())?;
     for (chunk, sum) in bytes.chunks(CHUNK).zip(sums.chunks(4).skip(skip)) {

@@ -24,7 +24,7 @@ pub use drain::Drained;
 pub use volume::{VolumeInfo, VolumeState};
 pub use writer::{HotPack, HotWriter};
 
-use crate::read_at::within;
+use crate::read_at::{unread, within};
 use crate::{Disk, DiskFile, Open, PackFile, ReadAt, StoreError};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashSet;
@@ -244,7 +244,7 @@ impl ReadAt for HotFile {
     fn read_at(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
         within(&range, self.len)?;
         let len = usize::try_from(range.end - range.start).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let mut bytes = vec![0; len];
+        let mut bytes = unread(len);
         let read = self.file.read_at(&mut bytes, range.start)?;
         if read == len { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }

@@ -7,6 +7,7 @@ use super::layout::{BODY_BLOB, BODY_INLINE, CHUNK, RECORD_HEADER, RecordHeader, 
 use super::mirror::{BLOB_DIR, segment_name};
 use super::scan::decode_head;
 use super::{Journal, Shared};
+use crate::read_at::unread;
 use crate::{Disk, DiskFile, Open, StoreError};
 use model::Place;
 use model::checksum::crc32c;
@@ -107,7 +108,7 @@ impl<'a> At<'a> {
 
     fn exactly(&self, file: &dyn DiskFile, at: u64, len: u64) -> Result<Vec<u8>, StoreError> {
         let len = usize::try_from(len).map_err(|_| self.corrupt(at, "a length is out of bounds"))?;
-        let mut bytes = vec![0; len];
+        let mut bytes = unread(len);
         let n = file.read_at(&mut bytes, at).map_err(|e| StoreError::io("read", &self.path, e))?;
         if n < len { Err(self.corrupt(at, "the file ends inside the record")) } else { Ok(bytes) }
     }
