@@ -1,29 +1,35 @@
 //! Decoders at work: at most so many at the same time, each kept with its memory for the next one who needs it.
 //!
 //! Hundreds of readers decode no faster than a few; they would only each hold the memory of a frame meanwhile. Whoever
-//! waits here holds nothing but coded bytes. Deliberately not for codestreams: those wait for processes of their own.
+//! waits here holds nothing but coded bytes, and is next before whoever comes later: a single frame waits for one piece
+//! of each bulk reader and not for all of theirs. Deliberately not for codestreams: those wait for processes of their own.
 
 use super::sample::Rooms;
 use super::{CodingError, Decoder, codestream};
-use parking_lot::{Condvar, Mutex};
-use std::sync::OnceLock;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
 
 /// Decoders at work for each core.
 const PER_CORE: usize = 2;
 /// Most memory of filtered bytes, and of samples, that an idle decoder keeps: a usual frame's, not a mammogram's.
 const KEPT: usize = 1 << 20;
 
-static DECODERS: Decoders =
-    Decoders { state: Mutex::new(State { idle: Vec::new(), at_work: 0 }), free: Condvar::new() };
-
-struct Decoders {
-    state: Mutex<State>,
-    free: Condvar,
-}
+static DECODERS: Mutex<State> = Mutex::new(State { idle: Vec::new(), at_work: 0, waiting: VecDeque::new() });
 
 struct State {
     idle: Vec<Decoder>,
     at_work: usize,
+    /// Who came first is next.
+    waiting: VecDeque<Waiting>,
+}
+
+/// A thread that waits for a place, and whether it was handed one.
+struct Waiting {
+    thread: Thread,
+    has: Arc<AtomicBool>,
 }
 
 /// A decoder on loan; it goes back however the work ends.
@@ -39,11 +45,18 @@ fn most() -> usize {
 impl Lent {
     /// Waits for a place among those at work.
     fn take() -> Result<Self, CodingError> {
-        let mut state = DECODERS.state.lock();
-        while state.at_work >= most() {
-            DECODERS.free.wait(&mut state);
+        let mut state = DECODERS.lock();
+        if state.at_work < most() {
+            state.at_work += 1;
+        } else {
+            let has = Arc::new(AtomicBool::new(false));
+            state.waiting.push_back(Waiting { thread: thread::current(), has: Arc::clone(&has) });
+            drop(state);
+            while !has.load(Ordering::Acquire) {
+                thread::park();
+            }
+            state = DECODERS.lock();
         }
-        state.at_work += 1;
         let idle = state.idle.pop();
         drop(state);
         // From here on the place is given back.
@@ -66,11 +79,16 @@ impl Drop for Lent {
             }
             decoder
         });
-        let mut state = DECODERS.state.lock();
-        state.at_work = state.at_work.saturating_sub(1);
+        let mut state = DECODERS.lock();
         state.idle.extend(kept);
-        drop(state);
-        DECODERS.free.notify_one();
+        match state.waiting.pop_front() {
+            // The place is handed over: nobody who comes meanwhile takes it.
+            Some(next) => {
+                next.has.store(true, Ordering::Release);
+                next.thread.unpark();
+            }
+            None => state.at_work = state.at_work.saturating_sub(1),
+        }
     }
 }
 
@@ -96,7 +114,7 @@ pub(crate) fn decode(coded: &[u8], raw_len: usize, out: &mut Vec<u8>) -> Result<
 mod tests {
     use super::*;
     use crate::coding::{Coder, PixelLayout};
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     #[test]
     fn many_readers_decode_right_and_few_at_a_time() {
@@ -131,7 +149,28 @@ mod tests {
         });
         let highest = highest.into_inner();
         assert!((1..=most()).contains(&highest), "{highest} at work");
-        assert!(DECODERS.state.lock().idle.len() <= most());
+        assert!(DECODERS.lock().idle.len() <= most());
+    }
+
+    #[test]
+    fn a_place_is_handed_to_who_waits_and_not_to_who_comes() {
+        let mut held: Vec<Lent> = (0..most()).map(|_| Lent::take().expect("a place")).collect();
+        let (tell, told) = std::sync::mpsc::channel::<()>();
+        thread::scope(|scope| {
+            let waits = scope.spawn(move || {
+                let lent = Lent::take().expect("a place");
+                let _ = told.recv();
+                drop(lent);
+            });
+            let id = waits.thread().id();
+            while !DECODERS.lock().waiting.iter().any(|one| one.thread.id() == id) {
+                thread::yield_now();
+            }
+            held.pop();
+            assert_eq!(DECODERS.lock().at_work, most(), "nobody who comes finds one");
+            drop(tell);
+            held.clear();
+        });
     }
 
     #[test]

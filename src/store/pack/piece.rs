@@ -94,7 +94,14 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
     pub(super) fn at_once(mut self) -> Result<Vec<u8>, PackError> {
         self.batch_max = u64::MAX;
         // Pieces are decoded one behind the other, and nothing is copied.
-        self.ready.reserve_exact(usize::try_from(self.left.min(PIECE_MAX)).unwrap_or(0));
+        let (mut raw, end) = (0u64, self.skip.saturating_add(self.left));
+        for piece in self.next {
+            if raw >= end {
+                break;
+            }
+            raw = raw.saturating_add(piece.raw);
+        }
+        self.ready.reserve_exact(usize::try_from(raw.min(2 * PIECE_MAX)).unwrap_or(0));
         while self.piece()? {}
         let mut bytes = self.ready;
         bytes.drain(..self.ready_read.min(bytes.len()));
