@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) journal: Journal,
     /// Objects on their way in.
     pub(crate) ingest: Ingest,
+    /// Objects on their way out.
+    pub(crate) retrieve: Retrieve,
     /// What can be found.
     pub(crate) index: Index,
     /// What can be proved.
@@ -89,6 +91,13 @@ pub(crate) struct Ingest {
     pub(crate) copies_max: u16,
     pub(crate) batch_objects_max: usize,
     pub(crate) batch_bytes_max: Size,
+}
+
+/// `[retrieve]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Retrieve {
+    pub(crate) memory: Size,
 }
 
 /// `[index]`
@@ -287,6 +296,7 @@ impl Default for Config {
             data: "data".into(),
             journal: Journal::default(),
             ingest: Ingest::default(),
+            retrieve: Retrieve::default(),
             index: Index::default(),
             ledger: Ledger::default(),
             pictures: Pictures::default(),
@@ -328,6 +338,12 @@ impl Default for Ingest {
             batch_objects_max: options.batch_objects_max,
             batch_bytes_max: Size(options.batch_bytes_max),
         }
+    }
+}
+
+impl Default for Retrieve {
+    fn default() -> Self {
+        Self { memory: Size(archive::Options::new(PathBuf::new()).read_budget) }
     }
 }
 

@@ -44,6 +44,7 @@ mod registry;
 pub mod render;
 pub mod retain;
 mod retrieve;
+mod room;
 pub mod scrub;
 mod seal;
 pub mod search;
@@ -72,6 +73,7 @@ pub use open::{Archive, Readiness, Stats};
 pub use options::{Options, PackOptions, PictureOptions, RetentionOptions, ScrubOptions};
 pub use registry::{Knock, Unknown};
 pub use retrieve::{Selection, Target};
+pub use room::{Claim, Room};
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use crate::error::RetrieveError;
 use crate::open::Archive;
 use crate::packs;
+use crate::room::Claim;
 use index::InstanceRow;
 use model::{Home, Layout, PackId};
 use std::collections::HashSet;
@@ -14,6 +15,12 @@ use std::sync::Arc;
 const WINDOW: u64 = 512 * 1024;
 /// Pieces of the journal are checked whole: reading begins and ends with one where that costs nothing.
 const CHUNK: u64 = 64 * 1024;
+/// Bytes that anybody may read at once: more than that needs a claim.
+const SMALL: u64 = CHUNK;
+/// Where there is no memory for a reading it becomes so many, lest a piece of a pack is decoded too often ...
+const STEPS: u64 = 16;
+/// ... of at most so many bytes.
+const STEP_MAX: u64 = 1 << 20;
 /// Bytes read at once from a pack at hand.
 const PACK_WINDOW: u64 = 1 << 20;
 /// The same where they come from the cloud: each read is a request there.
@@ -33,6 +40,8 @@ pub struct StoredFile {
     window: Vec<u8>,
     /// Where the window begins in the file.
     window_at: u64,
+    /// The memory of the window, unless it is a small one.
+    claim: Option<Claim>,
 }
 
 impl Archive {
@@ -63,6 +72,38 @@ impl Archive {
                     }),
                     answer => answer,
                 }
+            }
+        }
+    }
+
+    /// Gives bytes of the stored file to `each`, in order, until it wants no more: those of a large frame in a pack while
+    /// the rest is still decoded. After an error what was given is worth nothing.
+    ///
+    /// # Errors
+    /// As [`Archive::read`].
+    pub(crate) fn pour(
+        &self,
+        instance: &InstanceRow,
+        range: Range<u64>,
+        each: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<(), RetrieveError> {
+        let mut given = false;
+        let poured = match &instance.home {
+            Home::Journal(_) => None,
+            Home::Pack { pack, slot } => Some(self.open_pack(*pack).and_then(|pack| {
+                packs::pour(&pack, *slot, range.clone(), &mut |bytes| {
+                    given = true;
+                    each(bytes)
+                })
+            })),
+        };
+        match poured {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) if given => Err(error),
+            // It may have moved, or its bytes come a second time: as for any other reading.
+            _ => {
+                each(&self.read(instance, range)?);
+                Ok(())
             }
         }
     }
@@ -173,6 +214,7 @@ impl Archive {
             step: 0,
             window: Vec::new(),
             window_at: 0,
+            claim: None,
         }
     }
 }
@@ -199,31 +241,52 @@ impl StoredFile {
             if self.step == 0 {
                 self.step = self.archive.step_of(&self.instance);
             }
-            let range = self.span(at);
+            self.release();
+            let (range, claim) = self.next(at);
             let begin = range.start;
             self.window = self.archive.read(&self.instance, range).map_err(io::Error::other)?;
-            self.window_at = begin;
+            (self.window_at, self.claim) = (begin, claim);
         }
         let skip = inside(self).unwrap_or(self.window.len());
         Ok(self.window.get(skip..).unwrap_or_default())
     }
 
-    /// What is read at once for a place of the file: whole pieces of a pack, since one that lies in two readings is
-    /// decoded twice; whole chunks of the journal, and the rest where it is short.
-    pub(crate) fn span(&self, at: u64) -> Range<u64> {
+    /// What is read at once for a place of the file, with the memory for it: small steps where there is none.
+    pub(crate) fn next(&self, at: u64) -> (Range<u64>, Option<Claim>) {
+        let wide = self.span(at, self.step, true);
+        let len = wide.end.saturating_sub(wide.start);
+        if len <= SMALL {
+            return (wide, None);
+        }
+        match self.archive.reading().claim(len) {
+            Some(claim) => (wide, Some(claim)),
+            None => (self.span(at, (len / STEPS).clamp(SMALL, STEP_MAX), false), None),
+        }
+    }
+
+    /// About `step` bytes from a place of the file on: whole pieces of a pack, since one that lies in two readings is
+    /// decoded twice, a longer one only where it may be `wide`; whole chunks of the journal, and the rest where it is
+    /// short.
+    fn span(&self, at: u64, step: u64, wide: bool) -> Range<u64> {
         let whole = self.base.saturating_add(self.len);
-        let end = at.saturating_add(self.step).min(whole);
+        let end = at.saturating_add(step).min(whole);
         match &self.instance.home {
             Home::Pack { pack, slot } if end < whole => {
-                let close = self.archive.open_pack(*pack).ok().and_then(|pack| packs::close(&pack, *slot, at, end));
-                at..close.unwrap_or(end).min(whole)
+                let close = self.archive.open_pack(*pack).map(|pack| packs::close(&pack, *slot, at, end));
+                let (within, around) = close.unwrap_or_default();
+                at..within.or(around.filter(|_| wide)).unwrap_or(end).min(whole)
             }
-            Home::Journal(_) if self.step == WINDOW => {
-                let end = if whole - end < WINDOW / 2 { whole } else { end - end % CHUNK };
+            Home::Journal(_) if step < PART => {
+                let end = if whole - end < step / 2 { whole } else { end - end % CHUNK };
                 at - at % CHUNK..end
             }
             _ => at..end,
         }
+    }
+
+    /// The window was read to its end.
+    fn release(&mut self) {
+        (self.window, self.claim) = (Vec::new(), None);
     }
 }
 
@@ -237,7 +300,11 @@ impl Read for StoredFile {
         if let (Some(to), Some(from)) = (out.get_mut(..count), ahead.get(..count)) {
             to.copy_from_slice(from);
         }
+        let last = count == ahead.len();
         self.position += u64::try_from(count).unwrap_or(0);
+        if last {
+            self.release();
+        }
         Ok(count)
     }
 }

@@ -22,6 +22,7 @@ use crate::queue::FairQueue;
 use crate::registry::{Registry, demo};
 use crate::render::Pictures;
 use crate::retain::{self, Retention};
+use crate::room::Room;
 use crate::scrub::{self, Scrub};
 use crate::sequence::{Sequencer, Turns, Work};
 use crate::tier::{FarCloud, Tiers};
@@ -51,6 +52,7 @@ pub struct Archive {
     queue: Arc<FairQueue<Work>>,
     turns: Arc<Turns>,
     budget: Budget,
+    reading: Arc<Room>,
     registry: RwLock<Registry>,
     pub(crate) commitments: crate::commitment::Commitments,
     pub(crate) forwarding: crate::forward::Forwarding,
@@ -195,6 +197,7 @@ impl Archive {
         let (turns, pipeline) = start_pipeline(&options, &journal, &index, &queue, &health, &journaled, feed)?;
         let archive = Arc::new(Self {
             budget: Budget::new(options.ingest_budget),
+            reading: Room::new(options.read_budget),
             prepared: Prepared::new(options.metadata_cache),
             pictures: Pictures::new(&options.pictures),
             packs,
@@ -292,6 +295,11 @@ impl Archive {
     /// The options it was opened with.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// Memory of what is read and not yet taken, of all who read.
+    pub fn reading(&self) -> &Arc<Room> {
+        &self.reading
     }
 
     pub(crate) fn journal(&self) -> &Arc<Journal> {

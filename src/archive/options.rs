@@ -51,6 +51,9 @@ pub struct Options {
     pub pictures: PictureOptions,
     /// How series become packs, and where those lie.
     pub packs: PackOptions,
+    /// Memory of what is read of objects and not yet taken by who asked for it, in bytes; beyond it they are read in
+    /// small steps.
+    pub read_budget: u64,
     /// How frames are decoded, and by which processes.
     pub decode: codec::pool::Options,
     /// Memory of what is known of images whose frames are decoded, in bytes.
@@ -215,6 +218,7 @@ impl Options {
             metadata_cache: 32 << 20,
             pictures: PictureOptions::default(),
             packs: PackOptions::default(),
+            read_budget: 256 << 20,
             decode: codec::pool::Options::default(),
             background: true,
             image_cache: 32 << 20,

@@ -9,6 +9,7 @@ use index::{Index, PackRow};
 use model::PackId;
 use model::pack::ColdCopy;
 use moka::sync::Cache;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use store::hot::HotPacks;
@@ -21,8 +22,6 @@ const MANIFEST_BYTES: u64 = 64 << 20;
 const PIECE_BYTES: usize = 32;
 /// Bytes an instance of a manifest costs besides.
 const INSTANCE_BYTES: usize = 512;
-/// Longest piece that is read as a whole where only a part of it is wanted first.
-const PIECE_MAX: u64 = 16 << 20;
 /// Files kept open.
 const OPEN_MAX: u64 = 256;
 
@@ -242,25 +241,34 @@ fn missing(error: StoreError) -> RetrieveError {
     RetrieveError::Unavailable { what: format!("a pack is not at hand: {error}") }
 }
 
-/// Where a reading of an instance from `at` on best ends: with the last piece that ends by `end`, else with the one that
-/// lies there, unless that is very long.
-pub(crate) fn close(pack: &OpenPack, slot: u32, at: u64, end: u64) -> Option<u64> {
-    let instance = pack.instance(usize::try_from(slot).ok()?).ok()?;
-    let (mut close, mut best) = (0u64, None);
-    for piece in &instance.pieces {
+/// Where a reading of an instance that begins at `at` and is to end about `end` ends with a piece of it: with the last
+/// one by then, if any ends by then, and else with the one that lies there.
+pub(crate) fn close(pack: &OpenPack, slot: u32, at: u64, end: u64) -> (Option<u64>, Option<u64>) {
+    let instance = usize::try_from(slot).ok().and_then(|slot| pack.instance(slot).ok());
+    let (mut close, mut within) = (0u64, None);
+    for piece in instance.iter().flat_map(|instance| &instance.pieces) {
         close = close.saturating_add(piece.raw);
         if close > end {
-            return best.or_else(|| (piece.raw <= PIECE_MAX).then_some(close));
+            return (within, Some(close));
         }
-        if close > at {
-            best = Some(close);
-        }
+        within = Some(close).filter(|close| *close > at);
     }
-    best
+    (within, None)
 }
 
 /// Bytes of an instance that lies in a slot of a pack.
-pub(crate) fn range(pack: &OpenPack, slot: u32, range: std::ops::Range<u64>) -> Result<Vec<u8>, RetrieveError> {
+pub(crate) fn range(pack: &OpenPack, slot: u32, range: Range<u64>) -> Result<Vec<u8>, RetrieveError> {
     let slot = usize::try_from(slot).map_err(|_| PackError::Missing { what: "slot", asked: u64::from(slot) })?;
     Ok(pack.range(slot, range)?)
+}
+
+/// Gives bytes of an instance that lies in a slot of a pack to `each`, in order, as they are decoded.
+pub(crate) fn pour(
+    pack: &OpenPack,
+    slot: u32,
+    range: Range<u64>,
+    each: &mut dyn FnMut(&[u8]) -> bool,
+) -> Result<(), RetrieveError> {
+    let slot = usize::try_from(slot).map_err(|_| PackError::Missing { what: "slot", asked: u64::from(slot) })?;
+    Ok(pack.pour(slot, range, each)?)
 }

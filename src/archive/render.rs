@@ -5,6 +5,7 @@
 //! and kept by the index as a cache.
 
 mod animation;
+mod arriving;
 mod source;
 mod state;
 mod strips;

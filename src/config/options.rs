@@ -180,6 +180,7 @@ impl Config {
             metadata_cache: self.index.metadata_cache.0,
             pictures: self.pictures.options(),
             packs: self.packs.options(self.journal.reserve),
+            read_budget: self.retrieve.memory.0,
             decode: self.decode.options(),
             background: true,
             image_cache: self.decode.image_cache.0,

@@ -7,16 +7,16 @@
 //! Deliberately not here: the association it goes out on.
 
 use crate::pdu::{self, DATA_HEADER_BYTES, PDV_HEADER_BYTES};
+use archive::Claim;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes written at once, as far as whole PDUs come to that.
 const PIECE_BYTES: usize = 256 * 1024;
 /// Most bytes of one data set that are read before it is sent.
-pub(crate) const AHEAD_MAX: usize = 32 << 20;
+pub(crate) const AHEAD_MAX: u64 = 32 << 20;
 /// Bytes of a small data set: so many are read first, and go out in one buffer with the command.
 const SMALL_BYTES: usize = 16 * 1024;
 /// Pieces that were sent and whose memory the next ones use, beside the room: 16 MiB.
@@ -47,7 +47,7 @@ impl Shape {
 /// Memory for data sets that are read before they are sent, of all associations together.
 #[derive(Debug)]
 pub(crate) struct Room {
-    left: AtomicUsize,
+    bound: Arc<archive::Room>,
     /// Memory that was used: taken anew for each object it would be zeroed page by page.
     spares: Mutex<Vec<Vec<u8>>>,
 }
@@ -55,12 +55,8 @@ pub(crate) struct Room {
 impl Room {
     /// Of so many bytes.
     pub(crate) fn new(bytes: usize) -> Arc<Self> {
-        Arc::new(Self { left: AtomicUsize::new(bytes), spares: Mutex::default() })
-    }
-
-    fn claim(&self, bytes: usize) -> bool {
-        let claimed = |left: usize| left.checked_sub(bytes);
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claimed).is_ok()
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        Arc::new(Self { bound: archive::Room::new(bytes), spares: Mutex::default() })
     }
 
     fn spare(&self) -> Vec<u8> {
@@ -81,13 +77,7 @@ impl Room {
 #[derive(Debug)]
 struct Held {
     room: Arc<Room>,
-    bytes: usize,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.room.left.fetch_add(self.bytes, Ordering::Relaxed);
-    }
+    claim: Claim,
 }
 
 /// What sends two pieces as one.
@@ -127,13 +117,13 @@ impl<S: Read> Outgoing<S> {
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn read_ahead(&mut self, room: &Arc<Room>) -> io::Result<()> {
-        let piece = self.shape.piece_bytes();
+        let piece = u64::try_from(self.shape.piece_bytes()).unwrap_or(u64::MAX);
         while !self.ended {
-            let held = self.held.get_or_insert_with(|| Held { room: Arc::clone(room), bytes: 0 });
-            if held.bytes.saturating_add(piece) > AHEAD_MAX || !held.room.claim(piece) {
+            let none = || Held { room: Arc::clone(room), claim: Claim::none(&room.bound) };
+            let held = self.held.get_or_insert_with(none);
+            if held.claim.bytes().saturating_add(piece) > AHEAD_MAX || !held.claim.grow(piece) {
                 break;
             }
-            held.bytes = held.bytes.saturating_add(piece);
             self.read_piece(room.spare())?;
         }
         Ok(())
@@ -280,6 +270,7 @@ mod tests {
     use super::*;
     use crate::pdu::{Kind, Piece, Splitter};
     use std::io::Cursor;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Hands out at most so many bytes at once and then, perhaps, an error.
     struct Slow {
@@ -355,7 +346,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(room.left.load(Ordering::Relaxed), 1 << 30, "room was not given back");
+        assert_eq!(room.bound.left(), 1 << 30, "room was not given back");
     }
 
     #[test]

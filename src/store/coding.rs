@@ -22,14 +22,18 @@
 
 mod choose;
 mod codestream;
+mod decoders;
 mod filter;
+mod pour;
 mod predict;
 mod sample;
 #[cfg(test)]
 mod tests;
 
 pub use codestream::{Cells, Codestreams, Undecoded, install};
+pub(crate) use decoders::decode;
 use filter::{Filter, Shape};
+pub(crate) use pour::pour;
 use predict::Predictor;
 use sample::Rooms;
 use std::io::Cursor;

@@ -2,7 +2,7 @@
 //!
 //! The client's pace drives the reading: one piece is sent while the next is read, so memory is bounded by two
 //! pieces and a slow client holds no thread. An error in the middle cuts the connection; it never looks complete.
-//! Pieces become smaller when many answers are under way, so that all of them together stay within a budget.
+//! Pieces become smaller when many answers are read, so that all of them together stay within a budget.
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -25,20 +25,28 @@ const CROWD: usize = 256;
 
 /// Answers under way in this process.
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+/// Those of them that are read piece by piece now, and do not wait for their turn.
+static READ: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts an answer while it is under way.
-struct UnderWay;
+/// Counts an answer while it is under way, or read.
+#[derive(Debug)]
+pub(crate) struct Counted(&'static AtomicUsize);
 
-impl UnderWay {
-    fn begin() -> Self {
-        UNDER_WAY.fetch_add(1, Ordering::Relaxed);
-        Self
+impl Counted {
+    fn by(counter: &'static AtomicUsize) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter)
+    }
+
+    /// One more answer is under way.
+    pub(crate) fn under_way() -> Self {
+        Self::by(&UNDER_WAY)
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for Counted {
     fn drop(&mut self) {
-        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -47,9 +55,9 @@ pub(crate) fn crowded() -> bool {
     UNDER_WAY.load(Ordering::Relaxed) > CROWD
 }
 
-/// Size of the next piece when so many answers are under way.
-fn piece_size(under_way: usize) -> usize {
-    (BUDGET / 2 / under_way.max(1)).clamp(PIECE_LEAST, PIECE)
+/// Size of the next piece when so many answers are read.
+fn piece_size(read: usize) -> usize {
+    (BUDGET / 2 / read.max(1)).clamp(PIECE_LEAST, PIECE)
 }
 
 type Source = Box<dyn Read + Send>;
@@ -68,23 +76,25 @@ enum Stage {
 pub(crate) struct ReaderBody {
     stage: Stage,
     left: Option<u64>,
-    _counted: UnderWay,
+    _under_way: Counted,
+    read: Option<Counted>,
 }
 
 impl ReaderBody {
     /// A body that reads `source` to its end; `length` is the number of bytes when it is known before.
     pub(crate) fn new(source: Source, length: Option<u64>) -> Self {
-        let counted = UnderWay::begin();
+        let under_way = Counted::under_way();
         // Among many the source is opened only when the connection's turn has come.
-        let stage = if crowded() { Stage::Waiting(source) } else { Stage::Reading(read_piece(source)) };
-        Self { stage, left: length, _counted: counted }
+        let read = (!crowded()).then(|| Counted::by(&READ));
+        let stage = if read.is_none() { Stage::Waiting(source) } else { Stage::Reading(read_piece(source)) };
+        Self { stage, left: length, _under_way: under_way, read }
     }
 }
 
 /// Reads a piece; the source comes back unless this was its end.
 fn read_piece(mut source: Source) -> Reading {
     tokio::task::spawn_blocking(move || {
-        let size = piece_size(UNDER_WAY.load(Ordering::Relaxed));
+        let size = piece_size(READ.load(Ordering::Relaxed));
         let mut piece = Vec::with_capacity(size);
         let wanted = u64::try_from(size).unwrap_or(u64::MAX);
         let outcome = source.by_ref().take(wanted).read_to_end(&mut piece);
@@ -103,7 +113,10 @@ impl Body for ReaderBody {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let mut reading = match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Over => return Poll::Ready(None),
-            Stage::Waiting(source) => read_piece(source),
+            Stage::Waiting(source) => {
+                self.read = Some(Counted::by(&READ));
+                read_piece(source)
+            }
             Stage::Reading(reading) => reading,
         };
         let Poll::Ready(outcome) = Pin::new(&mut reading).poll(context) else {

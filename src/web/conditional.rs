@@ -4,8 +4,10 @@
 
 use crate::body::{Pieces, ReaderBody};
 use crate::problem::{Kind, Problem};
+use crate::ready;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::io::{self, Read};
 use std::ops::Range;
@@ -62,6 +64,27 @@ pub(crate) fn respond(
     whole: &Whole,
     open: impl FnOnce(Range<u64>) -> io::Result<Box<dyn Read + Send>> + Send + 'static,
 ) -> Response {
+    respond_with(headers, whole, |range, length| {
+        let mut pieces = Pieces::default();
+        pieces.later(move || open(range));
+        Response::new(Body::new(ReaderBody::new(Box::new(pieces), length)))
+    })
+}
+
+/// The same for a body that lies ready in memory.
+pub(crate) fn respond_ready(headers: &HeaderMap, whole: Whole, bytes: &Bytes) -> Response {
+    let whole = Whole { length: Some(ready::length(bytes)), ..whole };
+    respond_with(headers, &whole, |range, _| {
+        let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(bytes.len());
+        ready::respond([bytes.slice(at(range.start)..at(range.end))])
+    })
+}
+
+fn respond_with(
+    headers: &HeaderMap,
+    whole: &Whole,
+    body: impl FnOnce(Range<u64>, Option<u64>) -> Response,
+) -> Response {
     if is_known(headers, &whole.etag) {
         return not_modified(&whole.etag);
     }
@@ -74,9 +97,7 @@ pub(crate) fn respond(
     let length = whole.length.map(|_| range.end.saturating_sub(range.start));
     let content_range = (status == StatusCode::PARTIAL_CONTENT)
         .then(|| format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), whole.length.unwrap_or_default()));
-    let mut pieces = Pieces::default();
-    pieces.later(move || open(range));
-    let mut response = Response::new(Body::new(ReaderBody::new(Box::new(pieces), length)));
+    let mut response = body(range, length);
     *response.status_mut() = status;
     tag(&mut response, &whole.etag);
     let headers = response.headers_mut();

@@ -22,6 +22,7 @@ mod options;
 mod outgoing;
 mod problem;
 pub mod pull;
+mod ready;
 pub mod routes;
 mod server;
 #[cfg(test)]

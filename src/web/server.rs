@@ -10,6 +10,7 @@ mod turn;
 use crate::app::{self, App};
 use crate::auth::{TokenFileError, Tokens};
 use crate::options::Options;
+use crate::ready::InMemory;
 use archive::Archive;
 use axum::Router;
 use axum::body::Body;
@@ -18,7 +19,8 @@ use http::Request;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use socket::{Guarded, Watched};
+use socket::{Guarded, Taking, Watched};
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -236,12 +238,17 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let (router, guard) = (router.clone(), connection.request());
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
-        async move { router.oneshot(request).await.map(|response| response.map(|body| Guarded::new(body, guard))) }
+        request.extensions_mut().insert(connection.ready().clone());
+        async move {
+            let response = router.oneshot(request).await?;
+            let ready = response.extensions().get::<InMemory>().is_some();
+            Ok::<_, Infallible>(response.map(|body| Guarded::new(body, ready, guard)))
+        }
     });
     let builder = builder(&shared.options);
     let mut http = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let mut tick = tokio::time::interval(WATCH_EVERY);
-    let mut told = false;
+    let (mut told, mut taking) = (false, Taking::new());
     loop {
         tokio::select! {
             outcome = &mut http => {
@@ -255,8 +262,12 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 http.as_mut().graceful_shutdown();
             }
             _ = tick.tick() => {
-                let idle = place.connection.requests() == 0 && place.connection.silent_for() > shared.options.idle_timeout;
-                if idle || watched.blocked_for() > shared.options.stall_timeout {
+                let (connection, options) = (&place.connection, &shared.options);
+                taking.look(connection.waits(), watched.taken());
+                // What was asked last may still be on its way.
+                let silent = connection.silent_for().min(taking.quiet_for());
+                let idle = connection.is_idle() && silent > options.idle_timeout;
+                if idle || watched.blocked_for().max(taking.stalled_for()) > options.stall_timeout {
                     return;
                 }
             }

@@ -5,6 +5,7 @@ mod administration;
 mod corpus;
 mod lossy;
 mod pictures;
+mod ready;
 mod resources;
 mod retrieving;
 mod searching;
@@ -44,10 +45,15 @@ struct Answer {
 }
 
 fn open_archive() -> (Arc<Archive>, tempfile::TempDir) {
+    open_archive_with(|_| {})
+}
+
+fn open_archive_with(change: impl FnOnce(&mut archive::Options)) -> (Arc<Archive>, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut options = archive::Options::new(folder.path().join("data"));
     options.segment_bytes = 16 << 20;
     options.reserve_bytes = 1 << 20;
+    change(&mut options);
     (Archive::open(options).expect("the archive opens"), folder)
 }
 

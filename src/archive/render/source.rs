@@ -1,10 +1,11 @@
 //! Where pictures come from: the attributes and the decoded frames of one stored instance.
 
-use super::{PictureError, shown, strips};
+use super::{PictureError, arriving, shown, strips};
 use crate::decode::Image;
 use crate::error::{DecodeError, RetrieveError};
 use crate::open::Archive;
 use codec::CodecError;
+use codec::picture::Jpeg;
 use dataset::frames::place;
 use dataset::pixels::DecodedFrame;
 use dataset::render::{Description, Embedded, Options, Picture, Reals, Tones, picture_of_reals};
@@ -13,6 +14,9 @@ use model::{Home, Span};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// A frame of a pack of so many bytes is shown while it is still decoded.
+const LARGE: u64 = 2 << 20;
 
 /// One instance as pictures are made of it.
 pub(super) struct Source<'a> {
@@ -53,7 +57,7 @@ impl<'a> Source<'a> {
         if let Some((shrink, viewport)) = direct
             && let Some(direct) = self.direct(number, how)?
         {
-            let parts = strips::each(&shrink.strips(), |rows| Ok(shrink.apply(&direct.rows(rows)?)))?;
+            let parts = direct.each(&shrink.strips(), |grey| Ok(shrink.apply(grey)))?;
             return Ok(shrink.finish(&parts, viewport)?);
         }
         if self.image.is_real() {
@@ -84,8 +88,9 @@ impl<'a> Source<'a> {
         }
         let Some(direct) = self.direct(number, how)? else { return Ok(None) };
         let (columns, rows) = (u32::from(self.image.format.columns), u32::from(self.image.format.rows));
-        let size = (columns, rows, false);
-        strips::jpeg(size, quality, None, |rows| direct.rows(rows).map(Cow::Owned)).map(Some)
+        let jpeg = Jpeg::new(columns, rows, false, quality)?;
+        let strips = direct.each(&jpeg.strips(), |grey| Ok(jpeg.strip(grey)?))?;
+        Ok(Some(jpeg.join(&strips, None)?))
     }
 
     /// The way over stored bytes alone, for a frame (from 1) where there is one.
@@ -106,10 +111,12 @@ impl<'a> Source<'a> {
         if row == 0 || whole == 0 || span.len < whole {
             return Ok(None);
         }
-        // A frame of a pack is coded as a whole: it is read at once, one in the journal piece by piece.
+        // A frame of a pack is coded as a whole, one in the journal is read piece by piece.
+        let large = LARGE..=self.archive.frame_limits().frame_bytes;
         let bytes = match image.row.home {
-            Home::Journal(_) => None,
-            Home::Pack { .. } => Some(self.archive.frame_bytes(image, number.saturating_sub(1))?),
+            Home::Journal(_) => Bytes::Stored,
+            Home::Pack { .. } if large.contains(&span.len) => Bytes::Arriving,
+            Home::Pack { .. } => Bytes::Read(self.archive.frame_bytes(image, number.saturating_sub(1))?),
         };
         Ok(Some(Direct { source: self, tones, span: *span, row, bytes }))
     }
@@ -153,17 +160,46 @@ struct Direct<'a> {
     span: Span,
     /// Bytes of a row.
     row: usize,
-    /// The frame, where it is in memory.
-    bytes: Option<Vec<u8>>,
+    bytes: Bytes,
+}
+
+/// Where the bytes of a frame are.
+enum Bytes {
+    /// In the store, whence rows are read.
+    Stored,
+    /// In memory.
+    Read(Vec<u8>),
+    /// In a pack: rows come while the frame is decoded.
+    Arriving,
 }
 
 impl Direct<'_> {
+    /// Makes something of the brightness of every part; what comes out is in their order.
+    fn each<T: Send>(
+        &self,
+        parts: &[Range<u32>],
+        make: impl Fn(&[u8]) -> Result<T, PictureError> + Sync,
+    ) -> Result<Vec<T>, PictureError> {
+        let Bytes::Arriving = self.bytes else {
+            return strips::each(parts, |rows| make(&self.rows(rows)?));
+        };
+        let (archive, row) = (self.source.archive, &self.source.image.row);
+        let start = u64::from(row.meta_len).saturating_add(self.span.at);
+        let place = start..start.saturating_add(self.span.len);
+        arriving::each(
+            parts,
+            self.row,
+            |take| Ok(archive.pour(row, place, take)?),
+            |stored| make(&self.tones.apply(stored)),
+        )
+    }
+
     /// Brightness of rows.
     fn rows(&self, rows: Range<u32>) -> Result<Vec<u8>, PictureError> {
         let short = || PictureError::Retrieve(RetrieveError::Damaged { what: "a frame is shorter than noted".into() });
         let at = |row: u32| usize::try_from(row).ok()?.checked_mul(self.row);
         let (start, end) = at(rows.start).zip(at(rows.end)).ok_or_else(short)?;
-        if let Some(bytes) = &self.bytes {
+        if let Bytes::Read(bytes) = &self.bytes {
             return Ok(self.tones.apply(bytes.get(start..end).ok_or_else(short)?));
         }
         let row = &self.source.image.row;

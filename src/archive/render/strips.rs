@@ -6,7 +6,6 @@ use super::PictureError;
 use codec::picture::Jpeg;
 use dataset::render::Picture;
 use parking_lot::Mutex;
-use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,20 +19,31 @@ pub(super) fn each<T: Send>(
     parts: &[Range<u32>],
     make: impl Fn(Range<u32>) -> Result<T, PictureError> + Sync,
 ) -> Result<Vec<T>, PictureError> {
+    // A number below their count is always one of them.
+    numbered(parts.len(), |number| make(parts.get(number).cloned().unwrap_or_default()))
+}
+
+/// The same by number: lower ones are begun first.
+pub(super) fn numbered<T: Send>(
+    count: usize,
+    make: impl Fn(usize) -> Result<T, PictureError> + Sync,
+) -> Result<Vec<T>, PictureError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if parts.len() < PARTS_MIN { 1 } else { cores.min(THREADS_MAX) };
+    let threads = if count < PARTS_MIN { 1 } else { cores.min(THREADS_MAX) };
     if threads == 1 {
-        return parts.iter().cloned().map(make).collect();
+        return (0..count).map(make).collect();
     }
-    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(parts.len())));
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(count)));
     let work = || {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(part) = parts.get(number) else { return };
-            let made = make(part.clone());
+            if number >= count {
+                return;
+            }
+            let made = make(number);
             if made.is_err() {
                 // Nobody needs the others any more.
-                next.store(parts.len(), Ordering::Relaxed);
+                next.store(count, Ordering::Relaxed);
             }
             done.lock().push((number, made));
         }
@@ -49,28 +59,17 @@ pub(super) fn each<T: Send>(
     done.into_iter().map(|(_, made)| made).collect()
 }
 
-/// A picture of that width, height and colour as JPEG, from a function that gives its rows.
-pub(super) fn jpeg<'a>(
-    (width, height, colour): (u32, u32, bool),
-    quality: u8,
-    profile: Option<&[u8]>,
-    rows: impl Fn(Range<u32>) -> Result<Cow<'a, [u8]>, PictureError> + Sync,
-) -> Result<Vec<u8>, PictureError> {
-    let jpeg = Jpeg::new(width, height, colour, quality)?;
-    let strips = each(&jpeg.strips(), |part| Ok(jpeg.strip(&rows(part)?)?))?;
-    Ok(jpeg.join(&strips, profile)?)
-}
-
 /// A finished picture as JPEG.
 pub(super) fn encode(picture: &Picture, quality: u8) -> Result<Vec<u8>, PictureError> {
     let Picture { width, height, colour, bytes, profile } = picture;
     let row = usize::try_from(*width).unwrap_or(0).saturating_mul(if *colour { 3 } else { 1 });
     let part = |rows: Range<u32>| {
         let at = |row_number: u32| usize::try_from(row_number).unwrap_or(usize::MAX).saturating_mul(row);
-        let part = bytes.get(at(rows.start)..at(rows.end)).unwrap_or_default();
-        Ok(Cow::Borrowed(part))
+        bytes.get(at(rows.start)..at(rows.end)).unwrap_or_default()
     };
-    jpeg((*width, *height, *colour), quality, profile.as_deref(), part)
+    let jpeg = Jpeg::new(*width, *height, *colour, quality)?;
+    let strips = each(&jpeg.strips(), |rows| Ok(jpeg.strip(part(rows))?))?;
+    Ok(jpeg.join(&strips, profile.as_deref())?)
 }
 
 #[cfg(test)]

@@ -11,6 +11,18 @@ pub(super) const EXPLICIT_BE: &str = "1.2.840.10008.1.2.2";
 
 /// A data set with an Image Pixel module of 3 × 5 grey pixels and the pixel data given, header and all.
 pub(super) fn data_set(sop: &str, big: bool, frames: u16, bits: (u16, u16), pixels: &[u8]) -> Vec<u8> {
+    sized(sop, big, frames, bits, (3, 5), pixels)
+}
+
+/// The same of other rows and columns.
+pub(super) fn sized(
+    sop: &str,
+    big: bool,
+    frames: u16,
+    bits: (u16, u16),
+    (rows, columns): (u16, u16),
+    pixels: &[u8],
+) -> Vec<u8> {
     let number = |value: u16| if big { value.to_be_bytes() } else { value.to_le_bytes() };
     let mut out = Vec::new();
     let mut element = |tag: (u16, u16), vr: &[u8; 2], value: &[u8]| {
@@ -29,7 +41,9 @@ pub(super) fn data_set(sop: &str, big: bool, frames: u16, bits: (u16, u16), pixe
     element((0x28, 2), b"US", &number(1));
     element((0x28, 4), b"CS", b"MONOCHROME2 ");
     element((0x28, 8), b"IS", format!("{frames} ").as_bytes());
-    for (tag, value) in [(0x10, 3), (0x11, 5), (0x100, bits.0), (0x101, bits.1), (0x102, bits.1 - 1), (0x103, 0)] {
+    for (tag, value) in
+        [(0x10, rows), (0x11, columns), (0x100, bits.0), (0x101, bits.1), (0x102, bits.1 - 1), (0x103, 0)]
+    {
         element((0x28, tag), b"US", &number(value));
     }
     out.extend(pixels);

@@ -15,12 +15,18 @@ use store::ReadAt;
 
 /// An archive that packs at once and has small segments.
 pub(crate) fn packing() -> Bench {
+    packing_with(|_| {})
+}
+
+/// The same with other options.
+pub(crate) fn packing_with(change: impl FnOnce(&mut Options)) -> Bench {
     Bench::with(|options| {
         options.quiet_after = Duration::from_millis(100);
         options.packs.after = Duration::ZERO;
         options.packs.reserve = 0;
         options.segment_bytes = 128 << 10;
         options.blob_above = 32 << 10;
+        change(options);
     })
 }
 
@@ -364,7 +370,7 @@ fn steps(bench: &Bench) -> (InstanceRow, Vec<std::ops::Range<u64>>, Vec<u8>) {
     file.read_exact(&mut bytes).expect("read");
     let mut at = u64::from(row.meta_len);
     while at < row.file_len {
-        let span = file.span(at);
+        let (span, _) = file.next(at);
         assert!(span.start <= at && at < span.end && span.end <= row.file_len, "{span:?} at {at}");
         at = span.end;
         spans.push(span);
@@ -399,4 +405,41 @@ fn an_object_is_read_in_whole_pieces_wherever_it_lies() {
     let ends: Vec<u64> = pieces.iter().map(end).collect();
     assert!(pieces.iter().any(|piece| piece.raw > 2 << 20), "the frame is one piece: {pieces:?}");
     assert!(spans.iter().all(|span| ends.contains(&span.end)), "{spans:?} {ends:?}");
+}
+
+#[test]
+fn all_readers_together_hold_no_more_than_their_memory_and_read_right_without_any() {
+    let long = Object { pixels: 3 << 20, ..object(1, 1) };
+    // None; too little for the frame; enough for one of them.
+    for (memory, whole) in [(0, 0), (2 << 20, 0), (8 << 20, 1)] {
+        let bench = packing_with(|options| options.read_budget = memory);
+        bench.store(&long).expect("stored");
+        until("packed", || rows(&bench).len() == 1 && all_packed(&bench));
+        let row = rows(&bench).remove(0);
+        let mut readers: Vec<_> = (0..5).map(|_| bench.archive.data_set(&row)).collect();
+        let begun = readers.iter_mut().map(|file| {
+            let mut begun = vec![0; 200_000];
+            file.read_exact(&mut begun).expect("read");
+            begun
+        });
+        let begun: Vec<Vec<u8>> = begun.collect();
+        let held = memory - bench.archive.reading().left();
+        assert_eq!(held / (3 << 20), whole, "{held} bytes of {memory}");
+        for (file, mut bytes) in readers.iter_mut().zip(begun) {
+            file.read_to_end(&mut bytes).expect("read");
+            assert!(bytes == long.bytes(), "with {memory} bytes");
+        }
+        assert_eq!(bench.archive.reading().left(), memory, "what was read to its end is held no more");
+    }
+}
+
+#[test]
+fn what_a_reader_holds_is_free_when_it_is_dropped() {
+    let bench = Bench::new();
+    bench.store(&Object { pixels: 3 << 20, ..object(1, 1) }).expect("stored");
+    let mut file = bench.archive.file(&rows(&bench).remove(0));
+    file.read_exact(&mut [0; 10]).expect("read");
+    assert!(bench.archive.reading().left() < bench.options.read_budget);
+    drop(file);
+    assert_eq!(bench.archive.reading().left(), bench.options.read_budget);
 }

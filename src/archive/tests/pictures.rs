@@ -1,12 +1,13 @@
 //! Pictures of what lies in no ordinary pixels: overlays in unused bits, real numbers.
 
-use super::decode::{EXPLICIT_BE, EXPLICIT_LE, data_set, decode, native, store};
-use super::{Bench, uid};
+use super::decode::{EXPLICIT_BE, EXPLICIT_LE, data_set, decode, native, sized, store};
+use super::packs::{pack_files, packing};
+use super::{Bench, uid, until};
 use crate::render::{Gone, PictureError, Shown, Wanted};
-use crate::{InstanceRow, Target};
+use crate::{InstanceRow, RetrieveError, Target};
 use dataset::json::Parts;
 use dataset::pixels::Words;
-use dataset::render::{Description, Encoding, Options, Presentation};
+use dataset::render::{Description, Encoding, Function, Options, Presentation, Viewport, Window};
 use model::{Caller, Scope};
 use std::io::Read;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -196,4 +197,48 @@ fn an_animation_goes_on_for_those_who_wait_when_the_first_asker_has_gone() {
         assert!(second.join().expect("no panic").is_ok());
     });
     assert_eq!(archive.pictures_made(), 1, "it was not begun anew");
+}
+
+#[test]
+fn a_large_frame_of_a_pack_is_shown_as_it_was_before_it_was_packed() {
+    let sop = "1.2.7.1.1";
+    let mut random = fastrand::Rng::with_seed(11);
+    let samples = (0..1_300_u32 * 1_100).map(|at| 300 + at % 1_100 + at / 1_100 + random.u32(0..40));
+    let value: Vec<u8> = samples.flat_map(|sample| sample.to_le_bytes().into_iter().take(2)).collect();
+    let file = sized(sop, false, 1, (16, 12), (1_300, 1_100), &native(false, b"OW", &value));
+    let (plain, packed) = (Bench::new(), packing());
+    store(&plain, sop, EXPLICIT_LE, &file);
+    store(&packed, sop, EXPLICIT_LE, &file);
+    until("packed", || row(&packed, sop).home.journal().is_none());
+    assert!(row(&plain, sop).home.journal().is_some());
+    let window = Window::new(1_500.0, 2_000.0, Function::Linear).expect("a window");
+    let whole = Options { window: Some(window), ..Options::default() };
+    let viewport = |text: &str| Some(Viewport::parse(text).expect("a viewport"));
+    let ways = [
+        whole.clone(),
+        Options { viewport: viewport("200,200"), ..whole.clone() },
+        // Only rows in the middle.
+        Options { viewport: viewport("100,100,300,500,600,400"), ..whole },
+    ];
+    let shown = |bench: &Bench, how: &Options, encoding| {
+        let wanted = Wanted { how: how.clone(), ..Wanted::plain(encoding) };
+        bench.archive.rendered(&row(bench, sop), 1, &wanted)
+    };
+    for how in &ways {
+        for encoding in [Encoding::Jpeg, Encoding::Png] {
+            let (one, other) = (shown(&plain, how, encoding), shown(&packed, how, encoding));
+            assert!(one.expect("a picture") == other.expect("a picture"), "{how:?} {encoding:?}");
+        }
+    }
+    // A flipped bit is found before anything is shown.
+    let pack = pack_files(&packed.options).pop().expect("a pack");
+    let mut bytes = std::fs::read(&pack).expect("the pack");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&pack, bytes).expect("damaged");
+    packed.archive.forget_derived();
+    for how in &ways {
+        let refused = shown(&packed, how, Encoding::Jpeg).expect_err("damage");
+        assert!(matches!(refused, PictureError::Retrieve(RetrieveError::Damaged { .. })), "{refused}");
+    }
 }

@@ -4,6 +4,7 @@
 
 use super::predict::{self, Predictor};
 use super::sample::{Room, Rooms, Sample};
+use std::io::{self, Read};
 
 /// Most channels that are told apart.
 const CHANNELS: usize = super::CHANNELS_MAX as usize;
@@ -190,13 +191,8 @@ fn undo_to<T: Sample>(
             for (part, plane) in parts.iter_mut().zip(&planes) {
                 *part = plane.get(start..start + columns * rows).unwrap_or_default();
             }
-            T::join(parts, samples);
             let above = above.get_mut(channel * columns..(channel + 1) * columns)?;
-            if filter.predictor != Predictor::Nothing {
-                samples.iter_mut().for_each(|sample| *sample = sample.unfold());
-                predict::restore(filter.predictor, if done == 0 { &[] } else { above }, columns, samples);
-            }
-            above.copy_from_slice(samples.rchunks_exact(columns).next()?);
+            restore_band(parts, filter.predictor, done == 0, columns, above, samples)?;
         }
         if filter.differences {
             against_second(band, columns * rows, T::plus);
@@ -212,6 +208,89 @@ fn undo_to<T: Sample>(
     }
     out.extend_from_slice(rest);
     Some(())
+}
+
+/// The samples of a band of one channel from the bytes of their planes. `above` is the row above them, of no meaning for
+/// the `first` band, and becomes the last of them.
+fn restore_band<T: Sample>(
+    parts: [&[u8]; 4],
+    predictor: Predictor,
+    first: bool,
+    columns: usize,
+    above: &mut [T],
+    samples: &mut [T],
+) -> Option<()> {
+    T::join(parts, samples);
+    if predictor != Predictor::Nothing {
+        samples.iter_mut().for_each(|sample| *sample = sample.unfold());
+        predict::restore(predictor, if first { &[] } else { above }, columns, samples);
+    }
+    above.copy_from_slice(samples.rchunks_exact(columns).next()?);
+    Some(())
+}
+
+/// Undoes [`apply`] for pixels of one channel while the filtered bytes still come: rows go to `each` as they are
+/// restored, until it wants no more. All planes but that of the highest byte come first and are awaited. Whether
+/// everything was wanted.
+pub(super) fn undo_rows(
+    source: &mut impl Read,
+    len: usize,
+    shape: &Shape,
+    predictor: Predictor,
+    rooms: &mut Rooms,
+    each: &mut dyn FnMut(&[u8]) -> bool,
+) -> io::Result<bool> {
+    match shape.bytes {
+        1 => undo_rows_of::<u8>(source, len, shape, predictor, rooms, each),
+        2 => undo_rows_of::<i16>(source, len, shape, predictor, rooms, each),
+        4 => undo_rows_of::<i32>(source, len, shape, predictor, rooms, each),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+fn undo_rows_of<T: Sample>(
+    source: &mut impl Read,
+    len: usize,
+    shape: &Shape,
+    predictor: Predictor,
+    rooms: &mut Rooms,
+    each: &mut dyn FnMut(&[u8]) -> bool,
+) -> io::Result<bool> {
+    let misfit = || io::Error::from(io::ErrorKind::InvalidInput);
+    let Some(Extent { columns, rows, channels: 1, whole }) = shape.extent(len) else { return Err(misfit()) };
+    let mut early = vec![0; columns * rows * (T::BYTES - 1)];
+    source.read_exact(&mut early)?;
+    let early = planes(&early, T::BYTES - 1, columns * rows);
+    let most = columns * predict::BAND.min(rows);
+    let (Room { above, lines, .. }, bytes) = T::room(rooms);
+    grow(above, columns);
+    grow(lines, most);
+    if bytes.len() < most * T::BYTES {
+        bytes.resize(most * T::BYTES, 0);
+    }
+    let mut highest = vec![0; most];
+    let mut done = 0;
+    while done < rows {
+        // The first row has none above it and goes alone.
+        let more = if done == 0 { 1 } else { predict::BAND.min(rows - done) };
+        let (start, count) = (done * columns, more * columns);
+        let highest = highest.get_mut(..count).ok_or_else(misfit)?;
+        source.read_exact(highest)?;
+        let mut parts = early.map(|plane| plane.get(start..start + count).unwrap_or_default());
+        parts[T::BYTES - 1] = &*highest;
+        let samples = lines.get_mut(..count).ok_or_else(misfit)?;
+        let above = above.get_mut(..columns).ok_or_else(misfit)?;
+        restore_band(parts, predictor, done == 0, columns, above, samples).ok_or_else(misfit)?;
+        let stored = bytes.get_mut(..count * T::BYTES).ok_or_else(misfit)?;
+        T::store(samples, shape.big_endian, stored);
+        if !each(stored) {
+            return Ok(false);
+        }
+        done += more;
+    }
+    let mut rest = vec![0; len - whole];
+    source.read_exact(&mut rest)?;
+    Ok(rest.is_empty() || each(&rest))
 }
 
 /// The samples of a band, which stand one channel after the other, as they are stored.

@@ -13,6 +13,13 @@ pub(super) struct Rooms {
     stored: Vec<u8>,
 }
 
+impl Rooms {
+    /// Bytes of all of it.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.bytes() + self.words.bytes() + self.doubles.bytes() + self.stored.capacity()
+    }
+}
+
 /// Memory for samples of one width: a row, or a band of them, of each channel.
 #[derive(Debug, Default)]
 pub(super) struct Room<T> {
@@ -24,6 +31,13 @@ pub(super) struct Room<T> {
     pub(super) mixed: Vec<T>,
     /// Distances of one row.
     pub(super) row: Vec<T>,
+}
+
+impl<T> Room<T> {
+    fn bytes(&self) -> usize {
+        let rooms = [&self.above, &self.lines, &self.mixed, &self.row];
+        rooms.iter().map(|room| room.capacity() * size_of::<T>()).sum()
+    }
 }
 
 /// A sample of an image.

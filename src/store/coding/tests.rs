@@ -84,6 +84,73 @@ fn every_predictor_width_and_channel_count_is_undone() {
     }
 }
 
+/// Everything that is poured, in parts as they came.
+fn poured(coded: &[u8], len: usize) -> Result<Vec<Vec<u8>>, CodingError> {
+    let mut parts = Vec::new();
+    pour(coded, len, &mut |part| {
+        parts.push(part.to_vec());
+        true
+    })?;
+    Ok(parts)
+}
+
+#[test]
+fn what_is_poured_is_what_was_coded_and_grey_rows_come_one_after_the_other() {
+    let mut random = fastrand::Rng::with_seed(SEED + 4);
+    let mut coder = Coder::new().expect("coder");
+    let mut streamed = 0;
+    for round in 0..400 {
+        let layout = PixelLayout {
+            bits_allocated: *random.choice(&[8, 16, 16, 32]).expect("one"),
+            samples: *random.choice(&[1, 1, 1, 3]).expect("one"),
+            columns: *random.choice(&[1, 2, 7, 8, 9, 17, 100, 333]).expect("one"),
+            big_endian: random.bool(),
+        };
+        let len = random.usize(1..60_000);
+        let columns = usize::try_from(layout.columns).expect("small");
+        let raw = image(&mut random, len, usize::from(layout.bits_allocated / 8), columns);
+        let known = random.u8(0..10).ne(&0).then_some(&layout);
+        let Some(coded) = coder.encode(&raw, known).map(<[u8]>::to_vec) else { continue };
+        let parts = poured(&coded, raw.len()).expect("decodes");
+        assert!(parts.concat() == raw, "round {round}, seed {SEED}: {layout:?}");
+        streamed += usize::from(parts.len() > 2);
+        let mut first = 0;
+        pour(&coded, raw.len(), &mut |part| {
+            first += part.len();
+            false
+        })
+        .expect("nobody wants more");
+        assert_eq!(first, parts.first().map_or(0, Vec::len), "it ends with the part that was enough");
+    }
+    assert!(streamed > 50, "{streamed} left in parts");
+}
+
+#[test]
+fn damage_ends_what_is_poured_with_an_error_or_the_right_number_of_bytes() {
+    let mut random = fastrand::Rng::with_seed(SEED + 5);
+    let raw = image(&mut random, 20_000, 2, 100);
+    let layout = PixelLayout { bits_allocated: 16, samples: 1, columns: 100, big_endian: false };
+    let good = Coder::new().expect("coder").encode(&raw, Some(&layout)).expect("coded").to_vec();
+    let mut refused = 0;
+    for _ in 0..1_000 {
+        let mut coded = good.clone();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(0..coded.len().min(40));
+            coded[at] = random.u8(..);
+        }
+        coded.truncate(random.usize(0..coded.len() * 2).min(coded.len()));
+        match poured(&coded, raw.len()) {
+            Ok(parts) => assert_eq!(parts.concat().len(), raw.len()),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 500, "{refused} refused");
+    for wrong in [0, raw.len() - 1, raw.len() + 1, raw.len() - 200, raw.len() + 200] {
+        assert!(poured(&good, wrong).is_err(), "{wrong} bytes");
+    }
+    assert!(poured(&[good.as_slice(), b"more"].concat(), raw.len()).is_err(), "something follows");
+}
+
 #[test]
 fn smooth_pixels_become_much_smaller_than_zstd_makes_them() {
     let mut random = fastrand::Rng::with_seed(SEED + 2);

@@ -2,9 +2,9 @@
 
 use super::error::PackError;
 use super::manifest::{PackedInstance, Piece};
-use super::{WINDOW, crc32};
+use super::{PIECE_MAX, WINDOW, crc32};
 use crate::ReadAt;
-use crate::coding::{CodingError, Decoder};
+use crate::coding::{self, CodingError};
 use model::checksum::crc32c;
 use model::{Digest, SamenessHasher};
 use sha2::{Digest as _, Sha256};
@@ -32,7 +32,6 @@ pub struct Pieces<'a, S: ReadAt + ?Sized> {
     /// Bytes of the range still to come out of pieces.
     left: u64,
     batch_max: u64,
-    decoder: Decoder,
     whole: Option<Sha256>,
     /// What a check of the whole entry finds besides.
     check: Option<Check>,
@@ -72,7 +71,6 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
             next = others;
         }
         let whole = (left == instance.file_len).then(Sha256::new);
-        let decoder = Decoder::new().map_err(PackError::Read)?;
         let (batch, ready) = (Vec::new(), Vec::new());
         Ok(Self {
             source,
@@ -86,7 +84,6 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
             skip,
             left,
             batch_max: BATCH,
-            decoder,
             whole,
             check: None,
             failed: false,
@@ -96,14 +93,21 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
     /// Everything at once, by a single read of the pack.
     pub(super) fn at_once(mut self) -> Result<Vec<u8>, PackError> {
         self.batch_max = u64::MAX;
-        let mut bytes = Vec::new();
-        while self.step()? {
-            if bytes.is_empty() && self.ready_read == 0 {
-                bytes = std::mem::take(&mut self.ready);
-            } else {
-                bytes.extend_from_slice(self.ready.get(self.ready_read..).unwrap_or_default());
+        // Pieces are decoded one behind the other, and nothing is copied.
+        let (mut raw, end) = (0u64, self.skip.saturating_add(self.left));
+        for piece in self.next {
+            if raw >= end {
+                break;
             }
-            self.ready_read = self.ready.len();
+            raw = raw.saturating_add(piece.raw);
+        }
+        self.ready.reserve_exact(usize::try_from(raw.min(2 * PIECE_MAX)).unwrap_or(0));
+        while self.piece()? {}
+        let mut bytes = self.ready;
+        bytes.drain(..self.ready_read.min(bytes.len()));
+        // A part of a long piece is not kept in the memory of all of it.
+        if bytes.capacity() / 2 > bytes.len() {
+            bytes.shrink_to_fit();
         }
         Ok(bytes)
     }
@@ -142,6 +146,7 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
         more
     }
 
+    /// Makes the next piece ready behind what is; `false` when nothing is left.
     fn piece(&mut self) -> Result<bool, PackError> {
         let Some((piece, others)) = self.next.split_first().filter(|_| self.left > 0) else {
             return self.finish();
@@ -161,29 +166,28 @@ impl<'a, S: ReadAt + ?Sized> Pieces<'a, S> {
         if crc32c(bytes) != piece.crc32c {
             return Err(damaged("its CRC-32C differs"));
         }
+        let start = self.ready.len();
         if stored == raw {
             self.ready.extend_from_slice(bytes);
         } else {
-            let decoded = self.decoder.decode(bytes, raw, &mut self.ready);
-            decoded.map_err(|error| match error {
-                CodingError::Unavailable => PackError::Read(io::Error::other(error)),
-                _ => damaged("its coded bytes cannot be decoded"),
-            })?;
+            let decoded = coding::decode(bytes, raw, &mut self.ready);
+            decoded.map_err(|error| undecoded(self.instance, self.stored_at, error))?;
         }
         if let Some(check) = &mut self.check {
             check.crc32 = crc32::append(check.crc32, bytes);
             let skip = check.before.min(raw);
-            check.data_set.update(self.ready.get(skip..).unwrap_or_default());
+            check.data_set.update(self.ready.get(start.saturating_add(skip)..).unwrap_or_default());
             check.before -= skip;
         }
         if let Some(hash) = &mut self.whole {
-            hash.update(&self.ready);
+            hash.update(self.ready.get(start..).unwrap_or_default());
         }
         let skip = usize::try_from(self.skip).map_err(long)?;
         let wanted = (piece.raw - self.skip).min(self.left);
         self.left -= wanted;
-        self.ready.truncate(skip + usize::try_from(wanted).map_err(long)?);
-        (self.ready_read, self.skip) = (skip, 0);
+        self.ready.truncate(start + skip + usize::try_from(wanted).map_err(long)?);
+        // Only the first piece may begin before the range.
+        (self.ready_read, self.skip) = (self.ready_read + skip, 0);
         self.batch_read += stored;
         self.stored_at += piece.stored;
         self.next = others;
@@ -230,6 +234,14 @@ impl<S: ReadAt + ?Sized> Read for Pieces<'_, S> {
         buf.iter_mut().zip(ready).for_each(|(out, byte)| *out = *byte);
         self.ready_read += len;
         Ok(len)
+    }
+}
+
+/// Why a piece that begins at a place in the pack was not decoded.
+pub(super) fn undecoded(instance: &PackedInstance, at: u64, error: CodingError) -> PackError {
+    match error {
+        CodingError::Unavailable => PackError::Read(io::Error::other(error)),
+        _ => PackError::damaged(&instance.name, at, "its coded bytes cannot be decoded"),
     }
 }
 

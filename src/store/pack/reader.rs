@@ -1,10 +1,10 @@
 //! Reading a pack: two reads of its end, then only what is asked for.
 
 use super::error::PackError;
-use super::manifest::{DOCUMENT_NAME, MANIFEST_NAME, Manifest, PackedInstance};
-use super::piece::Pieces;
+use super::manifest::{DOCUMENT_NAME, MANIFEST_NAME, Manifest, PackedInstance, Piece};
+use super::piece::{Pieces, undecoded};
 use super::{COMMENT_LEN, MANIFEST_MAX, VERSION, comment, zip};
-use crate::ReadAt;
+use crate::{ReadAt, coding};
 use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
@@ -93,6 +93,28 @@ impl<S: ReadAt> Pack<S> {
         Pieces::new(&self.source, self.instance(slot)?, &range)?.at_once()
     }
 
+    /// Gives the bytes `range` of a stored file to `each`, in order, until it wants no more, by exactly one read.
+    ///
+    /// A range that is one coded piece, as frames mostly are, leaves in parts while it is decoded; any other at once.
+    /// The CRC-32C was compared before; after an error what left is worth nothing.
+    ///
+    /// # Errors
+    /// As [`Pack::range`].
+    pub fn pour(&self, slot: usize, range: Range<u64>, each: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), PackError> {
+        let instance = self.instance(slot)?;
+        let Some((piece, at)) = one_coded(instance, &range) else {
+            each(&self.range(slot, range)?);
+            return Ok(());
+        };
+        let damaged = |what| PackError::damaged(&instance.name, at, what);
+        let raw = usize::try_from(piece.raw).map_err(|_| damaged("a piece is too long for this machine"))?;
+        let stored = self.source.read_at(at..at + piece.stored).map_err(PackError::Read)?;
+        if model::checksum::crc32c(&stored) != piece.crc32c {
+            return Err(damaged("its CRC-32C differs"));
+        }
+        coding::pour(&stored, raw, each).map_err(|error| undecoded(instance, at, error))
+    }
+
     /// The bytes `range` of a stored file as a stream, memory bounded by a piece.
     ///
     /// Whatever is read has passed its CRC-32C; errors come as [`std::io::Error`] around a [`PackError`].
@@ -142,6 +164,20 @@ impl Manifest {
     pub fn read_json(source: &(impl ReadAt + ?Sized)) -> Result<Vec<u8>, PackError> {
         read_manifest(source).map(|(json, _)| json)
     }
+}
+
+/// The coded piece that a range of a file is, and its place in the pack; nothing where the range is anything else.
+fn one_coded<'a>(instance: &'a PackedInstance, range: &Range<u64>) -> Option<(&'a Piece, u64)> {
+    let (mut start, mut at) = (0u64, instance.offset);
+    for piece in &instance.pieces {
+        if start == range.start {
+            let whole = start.saturating_add(piece.raw) == range.end && piece.stored < piece.raw;
+            return whole.then_some((piece, at));
+        }
+        start = start.saturating_add(piece.raw);
+        at = at.saturating_add(piece.stored);
+    }
+    None
 }
 
 /// The manifest's bytes and where they lie.

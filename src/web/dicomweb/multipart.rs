@@ -1,8 +1,10 @@
 //! Multipart answers (RFC 2387, PS3.18 section 8.6): boundaries and part headers around pieces of an answer.
 
 use crate::body::{Pieces, ReaderBody};
+use crate::ready;
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::{HeaderValue, header};
 use std::io::{self, Read};
 
@@ -23,8 +25,7 @@ impl Default for Multipart {
 impl Multipart {
     /// An answer without parts, with a random boundary.
     pub(crate) fn new() -> Self {
-        let boundary = format!("khoanh-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-        Self { boundary, pieces: Pieces::default(), length: Some(0), parts: 0 }
+        Self { boundary: draw(), pieces: Pieces::default(), length: Some(0), parts: 0 }
     }
 
     /// Adds a part whose bytes are opened when their turn comes; `length` in bytes where it is known before.
@@ -35,13 +36,7 @@ impl Multipart {
         length: Option<u64>,
         open: impl FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'static,
     ) {
-        let line_end = if self.parts == 0 { "" } else { "\r\n" };
-        let mut head = format!("{line_end}--{}\r\nContent-Type: {content_type}\r\n", self.boundary);
-        if let Some(location) = location {
-            head.push_str(&format!("Content-Location: {location}\r\n"));
-        }
-        head.push_str("\r\n");
-        self.add_text(head);
+        self.add_text(head(&self.boundary, self.parts == 0, content_type, location));
         self.length = self.length.zip(length).map(|(sum, more)| sum.saturating_add(more));
         self.pieces.later(open);
         self.parts += 1;
@@ -76,14 +71,9 @@ impl Multipart {
 
     /// The answer; `inner` is the media type of its parts.
     pub(crate) fn respond(mut self, inner: &str) -> Response {
-        let close = format!("\r\n--{}--\r\n", self.boundary);
-        self.add_text(close);
-        let content_type = format!("multipart/related; type=\"{inner}\"; boundary={}", self.boundary);
-        let mut response = Response::new(Body::new(ReaderBody::new(Box::new(self.pieces), self.length)));
-        if let Ok(value) = HeaderValue::from_str(&content_type) {
-            response.headers_mut().insert(header::CONTENT_TYPE, value);
-        }
-        response
+        self.add_text(close(&self.boundary));
+        let body = Body::new(ReaderBody::new(Box::new(self.pieces), self.length));
+        named(Response::new(body), inner, &self.boundary)
     }
 
     fn add_text(&mut self, text: String) {
@@ -91,6 +81,48 @@ impl Multipart {
         self.length = self.length.map(|sum| sum.saturating_add(added));
         self.pieces.memory(text);
     }
+}
+
+/// An answer of parts that lie ready in memory: the location of each, and its bytes one after the other.
+pub(crate) fn of_ready(inner: &str, content_type: &str, parts: Vec<(String, Bytes)>) -> Response {
+    let boundary = draw();
+    let mut chunks = Vec::with_capacity(2 * parts.len() + 1);
+    for (location, bytes) in parts {
+        chunks.push(Bytes::from(head(&boundary, chunks.is_empty(), content_type, Some(&location))));
+        chunks.push(bytes);
+    }
+    chunks.push(Bytes::from(close(&boundary)));
+    named(ready::respond(chunks), inner, &boundary)
+}
+
+/// A random boundary.
+fn draw() -> String {
+    format!("khoanh-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
+}
+
+/// What stands before the bytes of a part.
+fn head(boundary: &str, first: bool, content_type: &str, location: Option<&str>) -> String {
+    let line_end = if first { "" } else { "\r\n" };
+    let mut head = format!("{line_end}--{boundary}\r\nContent-Type: {content_type}\r\n");
+    if let Some(location) = location {
+        head.push_str(&format!("Content-Location: {location}\r\n"));
+    }
+    head.push_str("\r\n");
+    head
+}
+
+/// What stands behind the last part.
+fn close(boundary: &str) -> String {
+    format!("\r\n--{boundary}--\r\n")
+}
+
+/// The answer with its media type.
+fn named(mut response: Response, inner: &str, boundary: &str) -> Response {
+    let content_type = format!("multipart/related; type=\"{inner}\"; boundary={boundary}");
+    if let Ok(value) = HeaderValue::from_str(&content_type) {
+        response.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+    response
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A connection without a request is worth least: when the table is full, the one that has been silent longest
 //! makes room. So clients that open connections and send nothing only push out each other.
 
+use crate::ready::Own;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -19,9 +20,13 @@ pub(super) struct Connection {
     /// Milliseconds from `opened` to the end of the last request.
     active: AtomicU64,
     requests: AtomicUsize,
+    /// Those among them that wait for us, and not for their client.
+    busy: AtomicUsize,
     closing: Notify,
     /// Whose answer is read while the service is crowded.
     turns: Arc<Semaphore>,
+    /// Its answers that lie ready.
+    ready: Own,
 }
 
 impl Connection {
@@ -42,10 +47,28 @@ impl Connection {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Counts a request until the guard is dropped.
+    /// Its answers that lie ready.
+    pub(super) fn ready(&self) -> &Own {
+        &self.ready
+    }
+
+    /// Whether answers are under way and all of them wait for the client to take more.
+    pub(super) fn waits(&self) -> bool {
+        let under_way = self.ready.holds() || self.requests() > 0;
+        under_way && self.busy.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether there is nothing to answer, and no answer that is still to be taken.
+    pub(super) fn is_idle(&self) -> bool {
+        self.requests() == 0 && !self.ready.holds()
+    }
+
+    /// Counts a request until the guard is dropped; it waits for us.
     pub(super) fn request(self: &Arc<Self>) -> RequestGuard {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        RequestGuard(Arc::clone(self))
+        let mut guard = RequestGuard { connection: Arc::clone(self), busy: false };
+        guard.waits_for_us(true);
+        guard
     }
 
     /// Resolves when the table wants the place back.
@@ -55,19 +78,33 @@ impl Connection {
 }
 
 /// A request in progress.
-pub(super) struct RequestGuard(Arc<Connection>);
+pub(super) struct RequestGuard {
+    connection: Arc<Connection>,
+    busy: bool,
+}
 
 impl RequestGuard {
     /// The turns of the connection's answers.
     pub(super) fn turns(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.0.turns)
+        Arc::clone(&self.connection.turns)
+    }
+
+    /// Says whether it waits for us, or for its client.
+    pub(super) fn waits_for_us(&mut self, busy: bool) {
+        match (self.busy, busy) {
+            (false, true) => self.connection.busy.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.connection.busy.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
+        self.busy = busy;
     }
 }
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.touch();
-        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+        self.waits_for_us(false);
+        self.connection.touch();
+        self.connection.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -121,8 +158,10 @@ impl Connections {
             opened: Instant::now(),
             active: AtomicU64::new(0),
             requests: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
             closing: Notify::new(),
             turns: Arc::new(Semaphore::new(1)),
+            ready: Own::new(),
         });
         open.insert(connection.id, Arc::clone(&connection));
         metrics::gauge!("khoanh_web_connections").set(count(open.len()));
@@ -132,7 +171,7 @@ impl Connections {
 
 /// Takes the longest silent connection without a request out of the table and tells it to close.
 fn evict(open: &mut HashMap<u64, Arc<Connection>>, among: impl Fn(&Connection) -> bool) -> Option<()> {
-    let idle = open.values().filter(|c| c.requests() == 0 && among(c));
+    let idle = open.values().filter(|c| c.is_idle() && among(c));
     let victim = idle.max_by_key(|c| (c.silent_for(), std::cmp::Reverse(c.id))).map(|c| c.id)?;
     let victim = open.remove(&victim)?;
     victim.closing.notify_one();
@@ -166,6 +205,25 @@ mod tests {
         assert_eq!(table.open.lock().len(), 2);
         drop((third, fourth));
         assert!(table.open.lock().is_empty());
+    }
+
+    #[test]
+    fn a_connection_waits_for_its_client_when_none_of_its_requests_waits_for_us() {
+        let place = Connections::new(1, 1).admit(address(1)).expect("place");
+        let connection = &place.connection;
+        assert!(connection.is_idle() && !connection.waits());
+        let (mut first, mut second) = (connection.request(), connection.request());
+        assert!(!connection.is_idle() && !connection.waits(), "both are looked up");
+        first.waits_for_us(false);
+        first.waits_for_us(false);
+        assert!(!connection.waits(), "the second is looked up");
+        second.waits_for_us(false);
+        assert!(connection.waits());
+        second.waits_for_us(true);
+        drop(first);
+        assert!(!connection.waits(), "it is read");
+        drop(second);
+        assert!(connection.is_idle() && !connection.waits() && connection.busy.load(Ordering::Relaxed) == 0);
     }
 
     #[test]

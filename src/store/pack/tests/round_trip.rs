@@ -1,17 +1,29 @@
 //! What goes in comes out: files, ranges, frames, metadata; and how much is read for it.
 
-use super::scenario::{Made, SERIES_JSON, about, any, made, open, packed, text, uid};
+use super::scenario::{Counting, Made, SERIES_JSON, about, any, made, open, packed, text, uid};
 use crate::coding::PixelLayout;
 use crate::pack::{EntryCoding, FramePlaces, InstanceIn, PIECE_MAX, Pack, PackError, PackWriter};
 use model::{Digest, Frames, Layout, PixelSpan, Span};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read};
+use std::ops::Range;
 
 const SEED: u64 = 0x9AC4;
 
 fn many(seed: u64, count: usize) -> Vec<Made> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..count).map(|number| any(&mut random, number)).collect()
+}
+
+/// What a pack pours of a range.
+fn poured(pack: &Pack<Counting>, slot: usize, range: Range<u64>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let each = &mut |part: &[u8]| {
+        bytes.extend_from_slice(part);
+        true
+    };
+    pack.pour(slot, range, each).expect("a range");
+    bytes
 }
 
 #[test]
@@ -40,9 +52,11 @@ fn files_frames_ranges_and_metadata_come_back() {
             let part = pack.range(slot, range.clone()).expect("a range");
             assert!(part == file[start..end], "seed {SEED}: instance {slot} {start}..{end}");
             assert!(pack.source().reads() <= 1);
+            assert!(part.capacity() / 2 <= part.len(), "{} bytes hold {}", part.len(), part.capacity());
             let mut streamed = Vec::new();
             pack.stream(slot, range).expect("a range").read_to_end(&mut streamed).expect("reads");
             assert!(streamed == part);
+            assert!(poured(&pack, slot, start as u64..end as u64) == part);
         }
         for number in 0..about.frames.count() {
             pack.source().reads();
@@ -55,6 +69,10 @@ fn files_frames_ranges_and_metadata_come_back() {
             let expected: Vec<u8> = spans.iter().flat_map(bytes).collect();
             assert!(frame.bytes == expected && frame.skip_bits == skip, "seed {SEED}: {slot}, frame {number}");
             assert!(pack.source().reads() <= 1, "a frame is one read");
+            let (start, end) = (spans[0].at, spans[spans.len() - 1].at + spans[spans.len() - 1].len);
+            let run = usize::try_from(start).expect("small")..usize::try_from(end).expect("small");
+            assert!(poured(&pack, slot, start..end) == file[run], "seed {SEED}: {slot}, frame {number}");
+            assert!(pack.source().reads() <= 1, "poured by one read");
         }
         assert!(matches!(pack.frame(slot, about.frames.count()), Err(PackError::Missing { .. })));
         let beyond = file.len() as u64 + 1;

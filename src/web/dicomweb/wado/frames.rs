@@ -2,17 +2,21 @@
 
 use super::encoding::{self, Exactly, Source, Swapped, skip};
 use super::spans::{self, Spans};
-use super::{LOSSY, etag, instance, instance_url, made, multipart, not_acceptable};
+use super::{LOSSY, etag, instance_url, made, multipart, not_acceptable, target};
+use crate::accept::MediaRange;
 use crate::app::{App, Call};
 use crate::conditional::{self, Whole};
 use crate::dicomweb::media::{self, FrameRendition, Wrapping, frame_rendition, in_parts};
-use crate::dicomweb::multipart::Multipart;
+use crate::dicomweb::multipart::{Multipart, of_ready};
 use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
-use archive::{Archive, InstanceRow};
+use crate::ready::{self, Desk, Share};
+use crate::routes::Endpoint;
+use archive::{Archive, InstanceRow, RetrieveError};
 use axum::response::Response;
+use bytes::Bytes;
 use dataset::frames::{FramePlace, place};
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use model::{Frames, Layout, PixelSpan, Span};
 use parking_lot::Mutex;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -23,54 +27,177 @@ use tokio::sync::OwnedSemaphorePermit;
 /// Most bytes of a frame that starts inside a byte: it is shifted in memory.
 const SHIFTED_MAX: u64 = 256 << 20;
 
+/// Most frames that are read in one step: each is a reading of its own.
+const FRAMES_AT_ONCE: usize = 64;
+
 /// Answers a retrieve of frames.
 pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
     let ranges = call.accepts()?;
     let numbers = numbers(call.parameter("frames"), call.app.options.frames_max)?;
-    let (row, notes) = instance(&call).await?;
+    let target = target(Endpoint::Frames, &call)?;
     let ranges = if numbers.len() > 1 { in_parts(&ranges) } else { ranges };
-    let Some(rendition) = frame_rendition(row.transfer_syntax.as_str(), &ranges) else {
+    let (caller, scope, desk) = (call.caller.clone(), call.scope, Desk::of(&call));
+    // A client that may have them already is asked for nothing yet.
+    let eager = !call.parts.headers.contains_key(header::IF_NONE_MATCH);
+    let find = move |archive: &Arc<Archive>| {
+        let selection = archive.select(&caller, scope, &target)?;
+        let row = selection.instances.into_iter().next();
+        let row = row.ok_or_else(|| Problem::new(Kind::NotFound, "the archive has no such instance"))?;
+        let rendition = chosen(&row, &ranges, numbers.len())?;
+        let found = if rendition.made {
+            Found::Made { row, numbers }
+        } else {
+            let stored = Stored::find(archive, row, &numbers)?;
+            let share = stored.small(&rendition).filter(|_| eager).and_then(|len| desk.share(len));
+            let ready = share.map(|share| stored.read(archive, share)).transpose()?;
+            Found::Stored { stored, ready }
+        };
+        Ok((found, rendition, selection.notes))
+    };
+    let (found, rendition, notes) = call.blocking(find).await?;
+    let mut response = match found {
+        Found::Made { row, numbers } => {
+            let location = format!("{}/frames", instance_url(&call.service_root(), &row));
+            made::frames(&call, row, numbers, &rendition, &location).await?
+        }
+        Found::Stored { stored, ready: Some(frames) } => at_once(&call, &stored, frames, &rendition)?,
+        Found::Stored { stored, ready: None } => piece_by_piece(&call, stored, &rendition).await?,
+    };
+    if rendition.loses() {
+        warn(&mut response, &[LOSSY.into()]);
+    }
+    warn(&mut response, &notes);
+    Ok(response)
+}
+
+/// The rendition of frames of an instance.
+fn chosen(row: &InstanceRow, ranges: &[MediaRange], count: usize) -> Result<FrameRendition, Problem> {
+    let Some(rendition) = frame_rendition(row.transfer_syntax.as_str(), ranges) else {
         let own = media::frame_media(row.transfer_syntax.as_str());
-        let several = if numbers.len() > 1 { ", several as multipart/related only" } else { "" };
+        let several = if count > 1 { ", several as multipart/related only" } else { "" };
         let detail = format!("the frames are stored in {}; they are answered as {own}{several}", row.transfer_syntax);
         return Err(not_acceptable(detail));
     };
-    if rendition.wrapping == Wrapping::Single && numbers.len() > 1 {
+    if rendition.wrapping == Wrapping::Single && count > 1 {
         return Err(not_acceptable("several frames are answered as multipart/related only"));
     }
-    if rendition.made {
-        let location = format!("{}/frames", instance_url(&call.service_root(), &row));
-        let mut response = made::frames(&call, row, numbers, &rendition, &location).await?;
-        if rendition.loses() {
-            warn(&mut response, &[LOSSY.into()]);
-        }
-        warn(&mut response, &notes);
-        return Ok(response);
-    }
-    let asked = numbers.first().copied();
-    let open = move |archive: &Arc<Archive>| {
+    Ok(rendition)
+}
+
+/// What a request for frames comes to.
+enum Found {
+    /// They are decoded for the answer.
+    Made { row: InstanceRow, numbers: Vec<u32> },
+    /// They go out as they are stored; with their bytes where those were read already.
+    Stored { stored: Stored, ready: Option<Vec<Bytes>> },
+}
+
+/// Frames that go out as they are stored.
+struct Stored {
+    pixels: Pixels,
+    /// Their numbers, from 1, and where they lie.
+    places: Vec<(u32, FramePlace)>,
+}
+
+impl Stored {
+    /// Where frames lie; the first of them is at hand.
+    fn find(archive: &Arc<Archive>, row: InstanceRow, numbers: &[u32]) -> Result<Self, Problem> {
         let pixels = Pixels::open(row, |row| Ok(archive.layout(row)?))?;
-        if let Some(span) =
-            asked.map(|number| pixels.frame(number)).transpose()?.and_then(|place| place.spans.first().copied())
-        {
+        let first = numbers.first().map(|number| pixels.frame(*number)).transpose()?;
+        if let Some(span) = first.and_then(|place| place.spans.first().copied()) {
             archive.reach_part(&pixels.row, span.at..span.at.saturating_add(span.len))?;
         }
-        Ok(pixels)
-    };
-    let pixels = call.blocking(open).await?;
-    let mut places = Vec::with_capacity(numbers.len());
-    for number in numbers {
-        places.push((number, pixels.frame(number)?));
+        let places = numbers.iter().map(|number| Ok((*number, pixels.frame(*number)?)));
+        let places = places.collect::<Result<Vec<_>, Problem>>()?;
+        Ok(Self { pixels, places })
     }
+
+    /// Bytes that are read for all of them, where they are few and go out untouched.
+    fn small(&self, rendition: &FrameRendition) -> Option<u64> {
+        if rendition.swap || self.pixels.row.transfer_syntax.as_str() == media::DEFLATED_LE {
+            return None;
+        }
+        let add = |sum: u64, (_, place): &(u32, FramePlace)| {
+            let run = run(place)?;
+            sum.checked_add(run.end - run.start).filter(|sum| *sum <= ready::MOST)
+        };
+        self.places.iter().try_fold(0, add).filter(|_| self.places.len() <= FRAMES_AT_ONCE)
+    }
+
+    /// The bytes of each frame, one reading for each.
+    fn read(&self, archive: &Arc<Archive>, share: Share) -> Result<Vec<Bytes>, Problem> {
+        let row = &self.pixels.row;
+        let base = u64::from(row.meta_len);
+        let mut frames = Vec::with_capacity(self.places.len());
+        for (_, place) in &self.places {
+            let run = run(place).unwrap_or_default();
+            let bytes = archive.read(row, base.saturating_add(run.start)..base.saturating_add(run.end))?;
+            if u64::try_from(bytes.len()) != Ok(run.end - run.start) {
+                return Err(RetrieveError::Damaged { what: "a frame is shorter than noted".into() }.into());
+            }
+            frames.push(match place.spans.as_slice() {
+                [_] => bytes,
+                spans => joined(&bytes, run.start, spans),
+            });
+        }
+        Ok(share.over(frames))
+    }
+}
+
+/// The bytes from the first of a frame to its last, fragments of one with what lies between them; nothing where it
+/// begins or ends inside a byte, or is in no order.
+fn run(place: &FramePlace) -> Option<Range<u64>> {
+    let (first, last) = (place.spans.first()?, place.spans.last()?);
+    let whole = place.skip_bits == 0 && place.bits.is_multiple_of(8);
+    let end = |span: &Span| span.at.checked_add(span.len);
+    let ordered = place.spans.windows(2).all(|two| match two {
+        [one, next] => end(one).is_some_and(|end| end <= next.at),
+        _ => true,
+    });
+    (whole && ordered).then_some(first.at..end(last)?)
+}
+
+/// The fragments of a frame out of the run of bytes that begins at `start`.
+fn joined(run: &[u8], start: u64, spans: &[Span]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for span in spans {
+        let place = usize::try_from(span.at.saturating_sub(start)).ok().zip(usize::try_from(span.len).ok());
+        let part = place.and_then(|(at, len)| run.get(at..at.checked_add(len)?));
+        bytes.extend_from_slice(part.unwrap_or_default());
+    }
+    bytes
+}
+
+/// The answer of frames that lie ready.
+fn at_once(
+    call: &Call,
+    stored: &Stored,
+    mut frames: Vec<Bytes>,
+    rendition: &FrameRendition,
+) -> Result<Response, Problem> {
+    let Stored { pixels, places } = stored;
+    let (content_type, tag) = described(&pixels.row, places, rendition);
+    if rendition.wrapping == Wrapping::Single {
+        let frame = frames.pop().ok_or_else(no_frame)?;
+        let whole = Whole { content_type, etag: tag, length: None };
+        return Ok(conditional::respond_ready(&call.parts.headers, whole, &frame));
+    }
+    let location = format!("{}/frames", instance_url(&call.service_root(), &pixels.row));
+    let parts = places.iter().zip(frames).map(|((number, _), bytes)| (format!("{location}/{number}"), bytes));
+    let mut response = of_ready(rendition.media, &content_type, parts.collect());
+    conditional::tag(&mut response, &format!("W/{tag}"));
+    Ok(response)
+}
+
+/// The answer of frames that are read while they are sent.
+async fn piece_by_piece(call: &Call, stored: Stored, rendition: &FrameRendition) -> Result<Response, Problem> {
+    let Stored { pixels, places } = stored;
     let location = format!("{}/frames", instance_url(&call.service_root(), &pixels.row));
     let permit = match pixels.row.transfer_syntax.as_str() {
         media::DEFLATED_LE => Some(encoding::permit(&call.app).await?),
         _ => None,
     };
-    let headers = &call.parts.headers;
-    let mut response = answer(&call.app, headers, pixels, places, &rendition, &location, permit)?;
-    warn(&mut response, &notes);
-    Ok(response)
+    answer(&call.app, &call.parts.headers, pixels, places, rendition, &location, permit)
 }
 
 /// Frame numbers from 1, separated by commas.
@@ -149,12 +276,10 @@ pub(super) fn answer(
     location: &str,
     permit: Option<OwnedSemaphorePermit>,
 ) -> Result<Response, Problem> {
-    let content_type = format!("{}; transfer-syntax={}", rendition.media, rendition.syntax);
-    let asked = places.iter().map(|(number, _)| number.to_string()).collect::<Vec<_>>().join(",");
-    let tag = etag([&pixels.row], &format!("frames {asked} {content_type} {:?}", rendition.wrapping));
+    let (content_type, tag) = described(&pixels.row, &places, rendition);
     let reader = Arc::new(FrameReader::new(app, pixels, rendition.swap, permit));
     if rendition.wrapping == Wrapping::Single {
-        let first = places.into_iter().next().ok_or_else(|| Problem::new(Kind::NotFound, "no frame was asked"))?;
+        let first = places.into_iter().next().ok_or_else(no_frame)?;
         let whole = Whole { content_type, etag: tag, length: Some(length(&first.1)) };
         return Ok(conditional::respond(headers, &whole, move |range| reader.part(&first.1, range)));
     }
@@ -165,6 +290,18 @@ pub(super) fn answer(
         answer.part(&content_type, Some(&format!("{location}/{number}")), length, move || reader.open(&place));
     }
     Ok(multipart(headers, answer, rendition.media, &tag))
+}
+
+/// Media type and tag of frames of an instance.
+fn described(row: &InstanceRow, places: &[(u32, FramePlace)], rendition: &FrameRendition) -> (String, String) {
+    let content_type = format!("{}; transfer-syntax={}", rendition.media, rendition.syntax);
+    let asked = places.iter().map(|(number, _)| number.to_string()).collect::<Vec<_>>().join(",");
+    let tag = etag([row], &format!("frames {asked} {content_type} {:?}", rendition.wrapping));
+    (content_type, tag)
+}
+
+fn no_frame() -> Problem {
+    Problem::new(Kind::NotFound, "no frame was asked")
 }
 
 /// Bytes of a frame as it goes out.

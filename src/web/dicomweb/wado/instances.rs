@@ -7,14 +7,16 @@ use crate::app::{App, Call};
 use crate::body::ReaderBody;
 use crate::conditional::{self, Whole};
 use crate::dicomweb::media::{Rendition, Wrapping, dicom_wrapping, instance_rendition};
-use crate::dicomweb::multipart::Multipart;
+use crate::dicomweb::multipart::{Multipart, of_ready};
 use crate::dicomweb::warn;
 use crate::problem::Problem;
+use crate::ready::{self, Desk, Share};
 use crate::routes::Endpoint;
 use archive::zip::Zip;
 use archive::{Archive, DecodeError, InstanceRow, Target, transcode};
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use model::Flag;
 use std::collections::BTreeSet;
@@ -37,21 +39,12 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
 
 /// Answers with the objects of a target in the form the ranges prefer; a bare object only where `one` is true.
 pub(crate) async fn answer(call: &Call, ranges: &[MediaRange], target: Target, one: bool) -> Result<Response, Problem> {
-    let takes: Vec<Takes<'_>> = ranges.iter().filter_map(|range| wanted(range, one)).collect();
-    if takes.is_empty() {
+    if !ranges.iter().any(|range| wanted(range, one).is_some()) {
         return Err(not_acceptable(OFFERED));
     }
     let name = target.study().to_string();
-    let (caller, scope, as_received) = (call.caller.clone(), call.scope, super::as_received(call)?);
-    let select = move |archive: &Arc<Archive>| {
-        let selection = archive.select(&caller, scope, &target)?;
-        let selection = if as_received { selection.as_received() } else { selection };
-        archive.reach_files(&selection.instances)?;
-        Ok(selection)
-    };
-    let selection = call.blocking(select).await?;
-    let mut notes = selection.notes;
-    let Fits { chosen, stored, wrapping, why } = fits(selection.instances, &takes);
+    let Found { fits, mut notes, ready } = find(call, ranges, target, one).await?;
+    let Fits { chosen, stored, wrapping, why } = fits;
     if chosen.is_empty() {
         let usual = || format!("stored in {}, which is not given in the transfer syntax asked", stored.join(", "));
         return Err(not_acceptable(format!("{}; {OFFERED}", why.unwrap_or_else(usual))));
@@ -60,14 +53,19 @@ pub(crate) async fn answer(call: &Call, ranges: &[MediaRange], target: Target, o
         notes.push(super::LOSSY.into());
     }
     let root = call.service_root();
+    let headers = &call.parts.headers;
+    let how: Vec<String> = chosen.iter().map(|(_, rendition)| format!("{rendition:?}")).collect();
+    let tag = etag(chosen.iter().map(|(row, _)| row), &format!("{wrapping:?} {} {root}", how.join(",")));
+    if let (Some(bytes), Some((row, rendition))) = (ready, chosen.first()) {
+        let mut response = at_once(headers, row, *rendition, wrapping, bytes, (root.as_str(), tag));
+        warn(&mut response, &notes);
+        return Ok(response);
+    }
     let permit = match chosen.iter().any(|(_, rendition)| is_made(*rendition)) {
         true => Some(Arc::new(encoding::permit(&call.app).await?)),
         false => None,
     };
     let first = first(call, &chosen).await?;
-    let headers = &call.parts.headers;
-    let how: Vec<String> = chosen.iter().map(|(_, rendition)| format!("{rendition:?}")).collect();
-    let tag = etag(chosen.iter().map(|(row, _)| row), &format!("{wrapping:?} {} {root}", how.join(",")));
     let mut response = match wrapping {
         Packing::Single => bare(&call.app, headers, chosen, first, tag, permit)?,
         Packing::Multipart => parts(&call.app, headers, chosen, first, &root, &tag, permit),
@@ -83,6 +81,65 @@ pub(crate) async fn answer(call: &Call, ranges: &[MediaRange], target: Target, o
     }
     warn(&mut response, &notes);
     Ok(response)
+}
+
+/// What a request comes to.
+struct Found {
+    fits: Fits,
+    notes: Vec<String>,
+    /// The one object, where it lies ready.
+    ready: Option<Bytes>,
+}
+
+/// Looks up what is asked; a small object that goes out as it is stored is read in the same step where there is memory.
+async fn find(call: &Call, ranges: &[MediaRange], target: Target, one: bool) -> Result<Found, Problem> {
+    let (caller, scope, as_received) = (call.caller.clone(), call.scope, super::as_received(call)?);
+    let (asked, desk) = (ranges.to_vec(), Desk::of(call));
+    // A client that may have it already is asked for nothing yet.
+    let eager = !call.parts.headers.contains_key(header::IF_NONE_MATCH);
+    let select = move |archive: &Arc<Archive>| {
+        let selection = archive.select(&caller, scope, &target)?;
+        let selection = if as_received { selection.as_received() } else { selection };
+        archive.reach_files(&selection.instances)?;
+        let takes: Vec<Takes<'_>> = asked.iter().filter_map(|range| wanted(range, one)).collect();
+        let fits = fits(selection.instances, &takes);
+        let row = small(&fits).filter(|_| eager);
+        let share = row.and_then(|row| desk.share(row.file_len));
+        let ready = row.zip(share).map(|(row, share)| read(archive, row, share)).transpose()?;
+        Ok(Found { fits, notes: selection.notes, ready })
+    };
+    call.blocking(select).await
+}
+
+/// The one object that goes out as it is stored, if it is small.
+fn small(fits: &Fits) -> Option<&InstanceRow> {
+    let [(row, Rendition::Stored)] = fits.chosen.as_slice() else { return None };
+    let plain = fits.wrapping != Packing::Zip && fits.stored.is_empty() && row.correction.is_none();
+    (plain && row.file_len <= ready::MOST).then_some(row)
+}
+
+/// A stored object as a whole: in a pack it is compared with the digest of its file.
+fn read(archive: &Arc<Archive>, row: &InstanceRow, share: Share) -> Result<Bytes, Problem> {
+    let bytes = archive.read(row, 0..row.file_len)?;
+    Ok(share.over(vec![bytes]).pop().unwrap_or_default())
+}
+
+/// The answer of one object that lies ready, under a service root and with its tag.
+fn at_once(
+    headers: &HeaderMap,
+    row: &InstanceRow,
+    rendition: Rendition,
+    wrapping: Packing,
+    bytes: Bytes,
+    (root, tag): (&str, String),
+) -> Response {
+    let (content_type, length) = described(row, rendition);
+    if wrapping == Packing::Single {
+        return conditional::respond_ready(headers, Whole { content_type, etag: tag, length }, &bytes);
+    }
+    let mut response = of_ready("application/dicom", &content_type, vec![(instance_url(root, row), bytes)]);
+    conditional::tag(&mut response, &format!("W/{tag}"));
+    response
 }
 
 /// What of a selection goes out, and how.
