@@ -19,7 +19,7 @@ const BLAKE3: &str = "blake3:";
 /// Which digest it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum SamenessKind {
-    /// What was taken of objects until 0.1.0.
+    /// What was taken of objects before version 6 of the data directory.
     Sha256,
     /// What is taken of objects that come in.
     #[default]

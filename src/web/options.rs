@@ -27,9 +27,10 @@ pub struct Options {
     pub connections_per_address_max: usize,
     /// A connection must finish its TLS handshake and each request head within this long.
     pub header_timeout: Duration,
-    /// A connection without a request is closed after this long.
+    /// A connection without a request, and without an answer that is still to be taken, is closed after this long.
     pub idle_timeout: Duration,
-    /// A request whose peer neither sends nor takes a byte for this long is cut.
+    /// A request of which nothing comes for this long ends, and so does a connection whose peer takes next to nothing
+    /// of its answers; what merely keeps a connection alive is nothing.
     pub stall_timeout: Duration,
     /// Most bytes of a request head; beyond it 431, for the request line 414.
     pub header_bytes_max: usize,

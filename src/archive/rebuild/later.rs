@@ -1,5 +1,5 @@
-//! Facts that are applied behind all instances: put aside as they are looked through, so that what was kept and the
-//! journal are read once.
+//! Facts that are applied behind all instances: put aside as they are looked through, so that neither what was kept
+//! nor the journal is read again for them.
 //!
 //! An item of the spool: what decides whether it counts, then its number (8 bytes, little endian) and the fact as JSON.
 //!
