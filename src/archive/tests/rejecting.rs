@@ -201,12 +201,8 @@ fn a_note_that_comes_first_hides_what_comes_later() {
     bench.rebuilt_equal();
 }
 
-#[test]
-fn what_a_killed_process_left_shown_is_rejected_before_it_is_packed() {
-    let bench = Bench::with(|options| options.quiet_after = Duration::from_secs(3_600));
-    bench.send_images(1..=2);
-    bench.send_note(&bench.source(), NOTE, "113038", &["1.2.77"]);
-    // As a kill leaves it between the object and the fact: a note's word without what follows from it.
+/// A note's word about image 5, without what follows from it.
+fn record_rejection_of_image_5(bench: &Bench) {
     let fact = RetentionFact::InstancesRejected {
         study: of_study(),
         instances: vec![Named { series: uid("1.2.1.1"), sop_instance: uid(&image(5)) }],
@@ -216,6 +212,15 @@ fn what_a_killed_process_left_shown_is_rejected_before_it_is_packed() {
         at: 1,
     };
     bench.archive.record(model::Fact::Retention(Box::new(fact))).expect("recorded");
+}
+
+#[test]
+fn what_a_killed_process_left_shown_is_rejected_before_it_is_packed() {
+    let bench = Bench::with(|options| options.quiet_after = Duration::from_secs(3_600));
+    bench.send_images(1..=2);
+    bench.send_note(&bench.source(), NOTE, "113038", &["1.2.77"]);
+    // As a kill leaves it between the object and the fact: a note's word without what follows from it.
+    record_rejection_of_image_5(&bench);
     bench.store(&Object { number: 5, ..Object::new(&image(5)) }).expect("stored");
     let bench = bench.reopen();
     let target = Target::Study(uid("1.2.1"));
@@ -231,15 +236,7 @@ fn an_image_that_an_earlier_version_left_shown_is_rejected_when_it_comes_again()
         options.quiet_after = Duration::from_secs(3_600);
         options.sameness = SamenessKind::Sha256;
     });
-    let fact = RetentionFact::InstancesRejected {
-        study: of_study(),
-        instances: vec![Named { series: uid("1.2.1.1"), sop_instance: uid(&image(5)) }],
-        reason: RejectReason::PatientSafety,
-        by: lan(),
-        note: Some(uid("1.2.1.9.5")),
-        at: 1,
-    };
-    bench.archive.record(model::Fact::Retention(Box::new(fact))).expect("recorded");
+    record_rejection_of_image_5(&bench);
     bench.send_images(5..=5);
     let bench = bench.reopen_with(|options| options.sameness = SamenessKind::Blake3);
     assert_eq!(bench.shown(), [image(5)]);

@@ -4,7 +4,6 @@
 
 use index::{Entry, SeriesKey, StudyKey};
 use model::attribute::key;
-use model::facility::{CharsetHint, Letters};
 use model::forward::{ForwardFact, ForwardRule, ForwardTo};
 use model::pack::{ColdCopy, PackFact, Packed};
 use model::query::{Condition, Query, Test};
@@ -163,18 +162,8 @@ impl World {
             let (active_from, active_to) = (String::new(), String::new());
             (Fact::Facility(Facility { code: facility, name, kind: "hospital".into(), active_from, active_to }), None)
         } else {
-            let source = Source {
-                id: format!("ct-{number}"),
-                facility,
-                called: None,
-                calling: None,
-                addresses: Vec::new(),
-                certificate: None,
-                charset: CharsetHint::Auto,
-                letters: Letters::Asked,
-                issuer: String::new(),
-                disabled: self.rng.bool(),
-            };
+            let source = Source::new(format!("ct-{number}"), facility);
+            let source = Source { disabled: self.rng.bool(), ..source };
             (Fact::Source(source), None)
         })
     }
