@@ -28,8 +28,6 @@ const AWAY_MAX: usize = 32;
 const LOST_MAX: u32 = 3;
 /// ... for so many seconds.
 const LOST_PAUSE: u64 = 60;
-/// Bytes of objects that all deliveries together read before they send them.
-const READ_BYTES_MAX: usize = 64 << 20;
 
 /// Brings objects to DICOM peers.
 #[derive(Debug)]
@@ -108,9 +106,13 @@ enum Trouble {
 }
 
 impl Forwarder {
-    /// Calls with these limits and certificates and, where a destination names no other, under this AE title.
-    pub fn new(limits: Limits, client: tls::Client, title: AeTitle) -> Self {
-        Self { limits, client, title, open: Open::default(), room: Room::new(READ_BYTES_MAX) }
+    /// Bytes that are read ahead where nobody says otherwise.
+    pub const AHEAD_BYTES: usize = 64 << 20;
+
+    /// Calls with these limits and certificates and, where a destination names no other, under this AE title; all
+    /// deliveries together read so many bytes of objects before they send them.
+    pub fn new(limits: Limits, client: tls::Client, title: AeTitle, ahead_bytes: usize) -> Self {
+        Self { limits, client, title, open: Open::default(), room: Room::new(ahead_bytes) }
     }
 
     fn call(&self, peer: &Peer, group: &plan::Group, line: &Line<'_>) -> Result<Requestor, CallError> {
@@ -266,5 +268,23 @@ impl Carrier for Forwarder {
 
     fn stop(&self) {
         self.open.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outgoing::Shape;
+    use std::io::{Read, repeat};
+
+    #[test]
+    fn objects_are_read_ahead_as_far_as_is_configured() {
+        let title = || AeTitle::parse("KHOANH").expect("title");
+        for (bytes, whole) in [(0, false), (Forwarder::AHEAD_BYTES, true)] {
+            let forwarder = Forwarder::new(Limits::default(), tls::Client::default(), title(), bytes);
+            let mut data = Outgoing::new(repeat(1).take(1 << 20), Shape::of(16_384));
+            data.read_ahead(&forwarder.room).expect("read");
+            assert_eq!(data.is_whole(), whole, "{bytes}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::routes::{Access, Endpoint, ROUTES, Route, Verb};
 use crate::server::Peer;
 use crate::viewer::Viewer;
 use crate::{
-    admin, base_url, capabilities, corrections, cors, dicomweb, judgement, observe, openapi, session, start_page,
+    admin, base_url, body, capabilities, corrections, cors, dicomweb, judgement, observe, openapi, session, start_page,
     viewer,
 };
 use archive::Archive;
@@ -57,6 +57,7 @@ impl App {
         };
         let documents = Arc::new(Memory::new(options.metadata_cache, weigh));
         archive.forgets_too(documents.clone());
+        body::bound(options.answer_memory);
         let transcodes = Arc::new(Semaphore::new(options.transcodes_max.clamp(1, Semaphore::MAX_PERMITS)));
         let at_once = archive.options().pictures.at_once;
         let animations = Arc::new(Semaphore::new((at_once / 2).clamp(1, Semaphore::MAX_PERMITS)));
