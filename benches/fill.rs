@@ -9,7 +9,7 @@
 use index::{Entry, Index, Rocks, RocksOptions};
 use model::attribute::key;
 use model::{Attributes, Digest, Facility, FacilityCode, Fact, Frames, InstanceHead, Layout, Outcome, PixelSpan};
-use model::{Sameness, Source, Span, Uid, Via};
+use model::{Sameness, SeriesQuiet, Source, Span, StudyComplete, Uid, Via};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -180,18 +180,19 @@ impl Examination {
                 let own = parse(&uid(self.seed, &[3, number, u64::from(instance)]));
                 facts.push(Fact::Instance(Box::new(self.head(*seq, &study, &series, number, own, instance))));
             }
-            quiet.push(Fact::SeriesQuiet {
+            quiet.push(Fact::SeriesQuiet(SeriesQuiet {
                 facility: self.facility,
                 study: study.clone(),
                 patient: 0,
                 series,
                 through: *seq,
                 at: 1_780_000_000_000,
-            });
+            }));
         }
         facts.append(&mut quiet);
         let (facility, through) = (self.facility, *seq);
-        facts.push(Fact::StudyComplete { facility, study, patient: 0, through, at: 1_780_000_000_000 });
+        let complete = StudyComplete { facility, study, patient: 0, through, at: 1_780_000_000_000 };
+        facts.push(Fact::StudyComplete(complete));
     }
 
     fn head(&self, seq: u64, study: &Uid, series: &Uid, number: u64, own: Uid, instance: u32) -> InstanceHead {

@@ -207,6 +207,7 @@ pub(crate) struct Http {
     pub(crate) frames_max: usize,
     pub(crate) transcodes_max: usize,
     pub(crate) metadata_cache: Size,
+    pub(crate) answer_memory: Size,
 }
 
 /// `[log]`
@@ -460,6 +461,7 @@ impl Default for Http {
             frames_max: web.frames_max,
             transcodes_max: web.transcodes_max,
             metadata_cache: Size(web.metadata_cache),
+            answer_memory: Size::of(web.answer_memory),
         }
     }
 }

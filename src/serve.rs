@@ -150,8 +150,9 @@ fn forward(config: &Config, archive: &Arc<Archive>) -> Result<Dispatcher, Failur
     let limits = web::StowLimits { connect: calls.connect, answer: calls.answer, write: calls.write };
     // At least one is configured.
     let title = config.dicom.ae_titles.first().cloned().ok_or_else(|| Failure::new(Exit::Failed, "no AE title"))?;
+    let ahead = config.forward.ahead_max.in_memory();
     let carriers = Carriers {
-        dicom: Box::new(dimse::Forwarder::new(calls, client, title)),
+        dicom: Box::new(dimse::Forwarder::new(calls, client, title, ahead)),
         stow: Box::new(web::StowForwarder::new(Handle::current(), limits)),
     };
     Dispatcher::start(archive, carriers).map_err(|error| failed("forwarding", &error))

@@ -3,6 +3,7 @@
 //! What an image's attributes say is read once and kept while memory allows; nothing of the frame itself is kept.
 
 use crate::error::{DecodeError, RetrieveError};
+use crate::memory::{Forget, Memory};
 use crate::open::Archive;
 use crate::options::Options;
 use crate::transcode::Kept;
@@ -15,7 +16,6 @@ use dataset::render::{Description, Embedded, Reals};
 use dataset::syntax::Syntax;
 use index::InstanceRow;
 use model::{Layout, PixelSpan, Span};
-use moka::sync::Cache;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -70,7 +70,7 @@ impl Image {
 /// Decoders and what they need of images.
 pub(crate) struct Pixels {
     pool: Pool,
-    images: Cache<u64, Arc<Image>>,
+    images: Memory<u64, Arc<Image>>,
     /// Frames made for answers.
     pub(crate) made: Kept,
 }
@@ -81,23 +81,21 @@ impl Pixels {
             // The values, and the tree that holds them.
             u32::try_from(image.description.size().saturating_mul(4)).unwrap_or(u32::MAX).max(4096)
         };
-        let images = Cache::builder().max_capacity(options.image_cache).weigher(weigh).build();
+        let images = Memory::new(options.image_cache, weigh);
         let made = Kept::new(options.frame_cache, &options.decode);
         Self { pool: Pool::new(options.decode.clone()), images, made }
     }
 
     /// Forgets every image and frame: a study was destroyed.
     pub(crate) fn forget(&self) {
-        self.images.invalidate_all();
-        self.images.run_pending_tasks();
+        self.images.forget();
         self.made.forget();
     }
 
     /// How many images are kept.
     #[cfg(test)]
     pub(crate) fn kept(&self) -> u64 {
-        self.images.run_pending_tasks();
-        self.images.entry_count()
+        self.images.held().0
     }
 }
 
@@ -107,6 +105,7 @@ impl Archive {
     /// # Errors
     /// [`DecodeError::NoPixels`] for instances without Pixel Data or without an Image Pixel module that holds together.
     pub fn image(self: &Arc<Self>, row: &InstanceRow) -> Result<Arc<Image>, DecodeError> {
+        let begun = self.pixels.images.begin();
         if let Some(known) = self.pixels.images.get(&row.seq) {
             return Ok(known);
         }
@@ -123,7 +122,7 @@ impl Archive {
         let format = format.ok_or(DecodeError::NoPixels { what: "the attributes do not describe the pixels" })?;
         let swap = word(&before, &pixel, row.transfer_syntax.as_str(), format.allocated);
         let image = Arc::new(Image { row: row.clone(), layout, pixel, description, format, swap });
-        self.pixels.images.insert(row.seq, Arc::clone(&image));
+        self.pixels.images.keep(begun, row.seq, Arc::clone(&image));
         Ok(image)
     }
 

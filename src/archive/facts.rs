@@ -148,35 +148,12 @@ fn frequent(head: &[u8]) -> Option<Fact> {
         return serde_json::from_slice(head).ok().map(|packed| Fact::Pack(Box::new(PackFact::Packed(packed))));
     }
     if head.starts_with(QUIET) {
-        let Quiet { facility, study, patient, series, through, at } = serde_json::from_slice(head).ok()?;
-        return Some(Fact::SeriesQuiet { facility, study, patient, series, through, at });
+        return serde_json::from_slice(head).ok().map(Fact::SeriesQuiet);
     }
     if head.starts_with(COMPLETE) {
-        let Complete { facility, study, patient, through, at } = serde_json::from_slice(head).ok()?;
-        return Some(Fact::StudyComplete { facility, study, patient, through, at });
+        return serde_json::from_slice(head).ok().map(Fact::StudyComplete);
     }
     None
-}
-
-/// The fields of [`Fact::SeriesQuiet`].
-#[derive(Deserialize)]
-struct Quiet {
-    facility: FacilityCode,
-    study: Uid,
-    patient: u16,
-    series: Uid,
-    through: u64,
-    at: u64,
-}
-
-/// The fields of [`Fact::StudyComplete`].
-#[derive(Deserialize)]
-struct Complete {
-    facility: FacilityCode,
-    study: Uid,
-    patient: u16,
-    through: u64,
-    at: u64,
 }
 
 /// The number of a fact that was copied forward, and the fact.

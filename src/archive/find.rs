@@ -6,13 +6,21 @@ use crate::retrieve::{is_shown, preferred};
 use index::{Cursor, StudyKey, StudyRow, plan};
 use model::attribute::{ATTRIBUTES, key};
 use model::query::Query;
-use model::{Attributes, Caller, FacilityCode, Level, Scope, Uid};
+use model::{AttrKey, Attributes, Caller, FacilityCode, Level, Scope, Uid};
 use std::collections::{BTreeSet, HashMap};
 
 /// Rows asked of the index at once, beyond what the answer still needs.
 const SLACK: usize = 16;
 /// Index pages examined for one answer: a bound on the work of a question that filters nearly everything.
 const PAGES_MAX: usize = 1_000;
+/// What is counted again for somebody who also sees what was rejected for quality.
+const COUNTED: [AttrKey; 5] = [
+    key::SOP_CLASSES_IN_STUDY,
+    key::NUMBER_OF_STUDY_RELATED_SERIES,
+    key::NUMBER_OF_STUDY_RELATED_INSTANCES,
+    key::MODALITIES_IN_STUDY,
+    key::NUMBER_OF_SERIES_RELATED_INSTANCES,
+];
 
 /// One page of an answer.
 #[derive(Debug, Clone)]
@@ -95,7 +103,7 @@ impl Archive {
                     found.more = true;
                     return Ok(found);
                 } else {
-                    found.rows.push(self.complete(caller, query.level, &row, &mut counted)?);
+                    found.rows.push(self.complete(caller, query.level, &row, None, &mut counted)?);
                 }
             }
             cursor = page.cursor;
@@ -130,23 +138,29 @@ impl Archive {
         Ok(answering == Some(key.facility))
     }
 
-    /// The match with every attribute of its level and the levels above.
+    /// The match with every attribute of its level and the levels above, or those of them that are `wanted`. Where the
+    /// bytes lie costs a look at every pack, and what was rejected is counted from every series, so both only on demand.
     pub(crate) fn complete(
         &self,
         caller: &Caller,
         level: Level,
         row: &index::Found,
+        wanted: Option<&[AttrKey]>,
         counted: &mut Counted,
     ) -> Result<FoundRow, FindError> {
-        let wanted = ATTRIBUTES.iter().filter(|attribute| attribute.level <= level);
-        let attributes = wanted.filter_map(|attribute| Some((attribute.key, row.value(attribute.key)?.into_owned())));
+        let is_wanted = |key: AttrKey| wanted.is_none_or(|wanted| wanted.contains(&key));
+        let given = ATTRIBUTES.iter().filter(|attribute| attribute.level <= level && is_wanted(attribute.key));
+        let attributes = given.filter_map(|attribute| Some((attribute.key, row.value(attribute.key)?.into_owned())));
         let mut attributes: Attributes = attributes.collect();
-        let nearness = self.nearness(&row.study, row.series.as_ref().map(|series| &series.key));
         let unknown = |error: RetrieveError| FindError::Unavailable { what: error.to_string() };
-        if caller.sees_rejected && row.study.unfit > 0 {
+        if caller.sees_rejected && row.study.unfit > 0 && COUNTED.into_iter().any(is_wanted) {
             self.count_unfit(row, &mut attributes, counted).map_err(unknown)?;
+            attributes.retain(|key, _| is_wanted(*key));
         }
-        attributes.insert(key::INSTANCE_AVAILABILITY, nearness.map_err(unknown)?.term().to_owned());
+        if is_wanted(key::INSTANCE_AVAILABILITY) {
+            let nearness = self.nearness(&row.study, row.series.as_ref().map(|series| &series.key));
+            attributes.insert(key::INSTANCE_AVAILABILITY, nearness.map_err(unknown)?.term().to_owned());
+        }
         Ok(FoundRow {
             facility: row.study.key.facility,
             level,

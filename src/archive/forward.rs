@@ -25,7 +25,7 @@ use queue::{Patience, Queue, Taken};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use task::{LaneStatus, Task};
-pub use unread::Unread;
+pub use unread::{AWAY_MAX, PAUSE, Unread};
 use urgent::Urgent;
 
 /// Milliseconds of a minute.

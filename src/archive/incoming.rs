@@ -270,6 +270,7 @@ impl Incoming {
             self.archive.note_urgent(self.source.facility, &scanned.study, &scanned.series);
         }
         let arrived = Box::new(Arrived { head, other: None, body, bytes: file_len });
+        let begun = self.archive.prepared().begin_head();
         let (answer, other) = self.archive.take_in(&self.source.id, arrived)?;
         let digests = [Some(scanned.digest), other];
         let after =
@@ -277,7 +278,7 @@ impl Incoming {
         after.map_err(|error| IngestError::Unavailable { what: error.to_string() })?;
         // One that was recognised as an older object lies under its other digest.
         if let Some(head) = kept.filter(|_| other.is_none()) {
-            self.archive.prepared().keep_head(scanned.digest, head);
+            self.archive.prepared().keep_head(begun, scanned.digest, head);
         }
         Ok(Stored {
             sop_class: scanned.sop_class,

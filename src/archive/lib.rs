@@ -27,6 +27,7 @@ mod handoff;
 pub mod import;
 mod incoming;
 mod lists;
+pub mod memory;
 pub mod metadata;
 pub mod notices;
 mod object;

@@ -6,6 +6,7 @@
 
 use crate::correct::Known;
 use crate::error::RetrieveError;
+use crate::memory::{Begun, Forget, Memory};
 use crate::open::Archive;
 use crate::packing;
 use crate::retrieve::{Selection, Target};
@@ -13,7 +14,6 @@ use dataset::json::{self, Parts, instance_json};
 use dataset::syntax::Syntax;
 use index::{InstanceRow, PreparedKind, SeriesKey, SeriesRow};
 use model::{Caller, FacilityCode, Layout, Lsn, Sameness, Scope, Uid};
-use moka::sync::Cache;
 use parking_lot::{Condvar, Mutex};
 use std::io::Write;
 use std::sync::Arc;
@@ -61,8 +61,10 @@ type Wanted = (SeriesKey, u64, bool, Lsn);
 /// Documents in memory, bounded by bytes, and the turns to make new ones.
 pub(crate) struct Prepared {
     /// Data sets before their pixels, by digest, of what came in last: its records may lie past the page cache.
-    heads: Cache<Sameness, Arc<[u8]>>,
-    documents: Cache<Wanted, Arc<Vec<u8>>>,
+    heads: Memory<Sameness, Arc<[u8]>>,
+    documents: Memory<Wanted, Arc<Vec<u8>>>,
+    /// What others keep that was made from documents.
+    renditions: Mutex<Vec<Arc<dyn Forget>>>,
     making: Mutex<usize>,
     done: Condvar,
 }
@@ -81,10 +83,10 @@ impl Prepared {
     pub(crate) fn new(bytes: u64) -> Self {
         let weigh =
             |_: &Wanted, document: &Arc<Vec<u8>>| u32::try_from(document.len()).unwrap_or(u32::MAX).saturating_add(256);
-        let documents = Cache::builder().max_capacity(bytes).weigher(weigh).build();
+        let documents = Memory::new(bytes, weigh);
         let weigh = |_: &Sameness, head: &Arc<[u8]>| u32::try_from(head.len()).unwrap_or(u32::MAX).saturating_add(128);
-        let heads = Cache::builder().max_capacity(HEADS_BYTES).weigher(weigh).build();
-        Self { heads, documents, making: Mutex::new(0), done: Condvar::new() }
+        let (heads, renditions) = (Memory::new(HEADS_BYTES, weigh), Mutex::new(Vec::new()));
+        Self { heads, documents, renditions, making: Mutex::new(0), done: Condvar::new() }
     }
 
     /// Whether the head of such an object is to be kept, and how long it is.
@@ -94,9 +96,19 @@ impl Prepared {
         (wanted && !Syntax::of(transfer_syntax.as_str()).deflated).then_some(pixel.value.at)
     }
 
+    /// An object is about to be stored whose head may be kept.
+    pub(crate) fn begin_head(&self) -> Begun {
+        self.heads.begin()
+    }
+
     /// Keeps the head of an object that was just stored.
-    pub(crate) fn keep_head(&self, digest: Sameness, head: Arc<[u8]>) {
-        self.heads.insert(digest, head);
+    pub(crate) fn keep_head(&self, begun: Begun, digest: Sameness, head: Arc<[u8]>) {
+        self.heads.keep(begun, digest, head);
+    }
+
+    /// Has something else forgotten with the documents it is made from.
+    pub(crate) fn forgets_too(&self, rendition: Arc<dyn Forget>) {
+        self.renditions.lock().push(rendition);
     }
 
     /// The head of an instance, if it came in lately.
@@ -106,12 +118,12 @@ impl Prepared {
         u64::try_from(head.len()).is_ok_and(|is| is == len).then(|| head.to_vec())
     }
 
-    /// Forgets every document and every head.
+    /// Forgets every head and every document, and what others made from them.
     pub(crate) fn forget(&self) {
-        self.heads.invalidate_all();
-        self.heads.run_pending_tasks();
-        self.documents.invalidate_all();
-        self.documents.run_pending_tasks();
+        self.heads.forget();
+        self.documents.forget();
+        let renditions = self.renditions.lock().clone();
+        renditions.iter().for_each(|rendition| rendition.forget());
     }
 
     fn turn(&self) -> Turn<'_> {
@@ -198,30 +210,33 @@ impl Archive {
     ) -> Result<Metadata, RetrieveError> {
         let etag = format!("{}-c{}", plain.etag, known.0);
         let key = (row.key.clone(), row.stamp(), unfit, known.0);
+        let begun = self.prepared().documents.begin();
         if let Some(json_zstd) = self.prepared().documents.get(&key) {
             return Ok(Metadata { etag, json_zstd, ..plain });
         }
         let rows = self.served_of(caller, &row.key)?;
         let first = rows.first().ok_or(RetrieveError::NotFound)?;
         let json_zstd = Arc::new(self.corrected_document(&plain.json_zstd, (first, &known.1))?);
-        self.prepared().documents.insert(key, Arc::clone(&json_zstd));
+        self.prepared().documents.keep(begun, key, Arc::clone(&json_zstd));
         Ok(Metadata { etag, json_zstd, ..plain })
     }
 
     /// The document of a series with what was rejected for quality: put together, and kept in memory.
     fn unfit_document(self: &Arc<Self>, caller: &Caller, row: &SeriesRow) -> Result<Arc<Vec<u8>>, RetrieveError> {
         let key = (row.key.clone(), row.stamp(), true, 0);
+        let begun = self.prepared().documents.begin();
         if let Some(document) = self.prepared().documents.get(&key) {
             return Ok(document);
         }
         let document = Arc::new(self.document(&self.served_of(caller, &row.key)?)?);
-        self.prepared().documents.insert(key, Arc::clone(&document));
+        self.prepared().documents.keep(begun, key, Arc::clone(&document));
         Ok(document)
     }
 
     /// The document of a series: from memory, else as prepared, else put together now.
     pub(crate) fn series_document(self: &Arc<Self>, row: &SeriesRow) -> Result<Arc<Vec<u8>>, RetrieveError> {
         let key = (row.key.clone(), row.stamp(), false, 0);
+        let begun = self.prepared().documents.begin();
         if let Some(document) = self.prepared().documents.get(&key) {
             return Ok(document);
         }
@@ -241,7 +256,7 @@ impl Archive {
                 Arc::new(made)
             }
         };
-        self.prepared().documents.insert(key, Arc::clone(&document));
+        self.prepared().documents.keep(begun, key, Arc::clone(&document));
         Ok(document)
     }
 

@@ -19,11 +19,11 @@ pub(crate) use thumbnail::start_thumbnails;
 pub use together::Gone;
 
 use crate::error::RetrieveError;
+use crate::memory::{Forget, Memory};
 use crate::open::Archive;
 use crate::options::PictureOptions;
 use dataset::render::{self, Description, Encoding, Options, RenderError, animate};
 use index::{InstanceRow, SeriesKey};
-use moka::sync::Cache;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -127,7 +127,7 @@ impl Wanted {
 
 /// Pictures in memory and what they are made from.
 pub(crate) struct Pictures {
-    finished: Cache<String, Arc<Vec<u8>>>,
+    finished: Memory<String, Arc<Vec<u8>>>,
     /// Animations being made, which end with those who wait for them.
     together: Together,
     /// Pictures being made.
@@ -158,7 +158,7 @@ impl Pictures {
             u32::try_from(picture.len().saturating_add(key.len()).saturating_add(128)).unwrap_or(u32::MAX)
         };
         Self {
-            finished: Cache::builder().max_capacity(options.cache).weigher(weigh).build(),
+            finished: Memory::new(options.cache, weigh),
             together: Together::default(),
             making: Mutex::new(0),
             done: Condvar::new(),
@@ -171,8 +171,7 @@ impl Pictures {
 
     /// Forgets every picture: a study was destroyed.
     pub(crate) fn forget(&self) {
-        self.finished.invalidate_all();
-        self.finished.run_pending_tasks();
+        self.finished.forget();
     }
 
     /// A series was packed: its thumbnail is due.
@@ -261,7 +260,7 @@ impl Archive {
         key: String,
         make: impl FnOnce() -> Result<Vec<u8>, PictureError>,
     ) -> Result<Arc<Vec<u8>>, PictureError> {
-        let made = self.pictures.finished.try_get_with(key, || {
+        let made = self.pictures.finished.made(key, || {
             let _turn = self.pictures.turn();
             self.pictures.counted(make)
         });

@@ -2,7 +2,8 @@
 //!
 //! QIDO-RS asks for one page at an offset ([`Archive::find`]); an asker that takes everything in one go, as C-FIND
 //! does, walks a [`Search`]. Patients are found here too: the index has rows of studies, so a patient is answered at
-//! the first of its matching studies, which costs one more look into the index and no memory.
+//! the first of its matching studies. Those that were answered are remembered up to a bound, and it costs nothing; of
+//! those beyond it the index is asked whether a study is the first.
 
 use crate::error::FindError;
 use crate::find::{Chosen, Counted, FoundRow, visible};
@@ -11,6 +12,7 @@ use index::{Cursor, Plan, plan};
 use model::attribute::{Attributes, attribute, key};
 use model::query::{Condition, Moment, PAIRS, Query, Test, Zone};
 use model::{AttrKey, Caller, FacilityCode, Level, Scope};
+use std::collections::HashSet;
 
 /// Number of Patient Related Studies (0020,1200).
 pub const PATIENT_RELATED_STUDIES: AttrKey = AttrKey::root(0x0020_1200);
@@ -23,6 +25,11 @@ pub const PATIENT_RELATED_INSTANCES: AttrKey = AttrKey::root(0x0020_1204);
 const PAGE: usize = 256;
 /// Studies remembered with the facility that answers for them; a cache, emptied when it is full.
 const CHOSEN_MAX: usize = 1_000;
+/// Patients of one answer that are remembered: some hundred bytes each.
+const PATIENTS_MAX: usize = 4_096;
+
+/// Whose a study is: facility, Patient ID and its issuer.
+type Patient = (FacilityCode, String, String);
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +46,22 @@ pub struct Wanted {
     pub zone: Option<Zone>,
     /// Conditions that hold in that zone, beside those of the question.
     pub zoned: Vec<Condition>,
+    /// Attributes that are wanted of a row, numbers of the patient apart; none means every one. What nobody asks for
+    /// is not read.
+    pub returned: Option<Vec<AttrKey>>,
 }
 
 impl Wanted {
     /// What satisfies a question, and nothing more.
     pub fn of(query: Query) -> Self {
         let (moments, zoned) = (Vec::new(), Vec::new());
-        Self { query, patients: false, patient_totals: false, moments, zone: None, zoned }
+        Self { query, patients: false, patient_totals: false, moments, zone: None, zoned, returned: None }
+    }
+
+    /// The attributes to be read; none means every one. A date is brought into a zone by its time, which perhaps nobody
+    /// asked for.
+    fn read(&self) -> Option<&[AttrKey]> {
+        self.returned.as_deref().filter(|_| self.zone.is_none())
     }
 }
 
@@ -67,6 +83,12 @@ pub struct Search {
     plan: Plan,
     cursor: Option<Cursor>,
     chosen: Chosen,
+    /// Patients that were answered; every one of them while there are fewer than may be.
+    patients: HashSet<Patient>,
+    patients_max: usize,
+    /// How often the index was asked whether a study is its patient's first.
+    #[cfg(test)]
+    pub(crate) looks: u64,
 }
 
 impl Search {
@@ -74,7 +96,25 @@ impl Search {
     pub fn new(caller: Caller, scope: Scope, wanted: Wanted) -> Self {
         let facilities = visible(&caller, scope);
         let plan = plan(&wanted.query, facilities.as_deref()).with_unfit(caller.sees_rejected);
-        Self { caller, scope, wanted, facilities, plan, cursor: None, chosen: Chosen::new() }
+        Self {
+            caller,
+            scope,
+            wanted,
+            facilities,
+            plan,
+            cursor: None,
+            chosen: Chosen::new(),
+            patients: HashSet::new(),
+            patients_max: PATIENTS_MAX,
+            #[cfg(test)]
+            looks: 0,
+        }
+    }
+
+    /// The same with another bound on the patients that are remembered.
+    #[cfg(test)]
+    pub(crate) fn remembering(self, patients_max: usize) -> Self {
+        Self { patients_max, ..self }
     }
 
     /// The next page, of at most `limit` rows.
@@ -97,12 +137,13 @@ impl Search {
             if self.wanted.patients && !self.is_first_of_patient(archive, row)? {
                 continue;
             }
-            let mut found = archive.complete(&self.caller, self.wanted.query.level, row, &mut counted)?;
+            let (level, read) = (self.wanted.query.level, self.wanted.read());
+            let mut found = archive.complete(&self.caller, level, row, read, &mut counted)?;
             if let Some(zone) = self.wanted.zone {
                 zone.translate(&mut found.attributes, archive.zone());
             }
             if self.wanted.patient_totals {
-                self.add_totals(archive, &mut found)?;
+                found.attributes.extend(self.totals(archive, row)?);
             }
             rows.push(found);
         }
@@ -130,18 +171,41 @@ impl Search {
     }
 
     /// Whether no earlier row of the answer was of the same patient.
-    fn is_first_of_patient(&self, archive: &Archive, row: &index::Found) -> Result<bool, FindError> {
-        let value = |key| row.value(key).map(|text| text.into_owned()).unwrap_or_default();
-        let Some(mut conditions) = patient(&value(key::PATIENT_ID), &value(key::ISSUER_OF_PATIENT_ID)) else {
+    fn is_first_of_patient(&mut self, archive: &Archive, row: &index::Found) -> Result<bool, FindError> {
+        let Some(patient) = patient(row) else { return Ok(true) };
+        if self.patients.contains(&patient) {
+            return Ok(false);
+        }
+        if self.patients.len() < self.patients_max {
+            // Whoever was answered before is among them.
+            self.patients.insert(patient);
             return Ok(true);
-        };
+        }
+        self.is_first_by_index(archive, row, &patient)
+    }
+
+    /// The same by asking the index for the first row of the patient in this answer.
+    fn is_first_by_index(
+        &mut self,
+        archive: &Archive,
+        row: &index::Found,
+        patient: &Patient,
+    ) -> Result<bool, FindError> {
+        #[cfg(test)]
+        {
+            self.looks += 1;
+        }
+        let mut conditions = conditions(patient);
         conditions.extend(self.wanted.query.conditions.iter().cloned());
         let query = Query { conditions, ..self.wanted.query.clone() };
         let plan = plan(&query, Some(&[row.study.key.facility])).with_unfit(self.caller.sees_rejected);
         let mut cursor = None;
         loop {
             let page = archive.index().find(&plan, cursor.as_ref(), 1)?;
-            if let Some(first) = page.rows.first().filter(|first| self.lies_in(archive, first)) {
+            if let Some(first) = page.rows.first()
+                && self.lies_in(archive, first)
+                && archive.answers(&self.caller, self.scope, first, &mut self.chosen)?
+            {
                 return Ok(first.study.key == row.study.key);
             }
             cursor = page.cursor;
@@ -152,17 +216,14 @@ impl Search {
     }
 
     /// Counts everything of the row's patient that the asker may see.
-    fn add_totals(&self, archive: &Archive, found: &mut FoundRow) -> Result<(), FindError> {
-        let value = |key| found.attributes.get(&key).cloned().unwrap_or_default();
-        let (id, issuer) = (value(key::PATIENT_ID), value(key::ISSUER_OF_PATIENT_ID));
+    fn totals(&self, archive: &Archive, row: &index::Found) -> Result<[(AttrKey, String); 3], FindError> {
         let this_study = || {
-            let condition =
-                Condition { key: key::STUDY_INSTANCE_UID, test: Test::Equal(found.study.as_str().to_owned()) };
-            vec![condition]
+            let test = Test::Equal(row.study.key.study.as_str().to_owned());
+            vec![Condition { key: key::STUDY_INSTANCE_UID, test }]
         };
-        let conditions = patient(&id, &issuer).unwrap_or_else(this_study);
-        let plan = plan(&Query { level: Level::Study, conditions, fuzzy: false }, Some(&[found.facility]))
-            .with_unfit(self.caller.sees_rejected);
+        let conditions = patient(row).as_ref().map_or_else(this_study, conditions);
+        let query = Query { level: Level::Study, conditions, fuzzy: false };
+        let plan = plan(&query, Some(&[row.study.key.facility])).with_unfit(self.caller.sees_rejected);
         let (mut studies, mut series, mut instances, mut cursor) = (0u64, 0u64, 0u64, None);
         loop {
             let page = archive.index().find(&plan, cursor.as_ref(), PAGE)?;
@@ -182,8 +243,7 @@ impl Search {
             (PATIENT_RELATED_SERIES, series),
             (PATIENT_RELATED_INSTANCES, instances),
         ];
-        found.attributes.extend(totals.map(|(key, number)| (key, number.to_string())));
-        Ok(())
+        Ok(totals.map(|(key, number)| (key, number.to_string())))
     }
 }
 
@@ -194,15 +254,19 @@ impl Archive {
     }
 }
 
-/// The conditions that make a patient; none without a Patient ID that can be looked for.
-fn patient(id: &str, issuer: &str) -> Option<Vec<Condition>> {
-    let (id, issuer) = (id.trim(), issuer.trim());
-    if id.is_empty() || id.contains('\\') {
-        return None;
-    }
-    let issuer = if issuer.is_empty() { Test::Empty } else { Test::Equal(issuer.to_owned()) };
-    Some(vec![
-        Condition { key: key::PATIENT_ID, test: Test::Equal(id.to_owned()) },
+/// The patient of a row; none without a Patient ID that can be looked for.
+fn patient(row: &index::Found) -> Option<Patient> {
+    let value = |key| row.value(key).map(|text| text.trim().to_owned()).unwrap_or_default();
+    let id = value(key::PATIENT_ID);
+    let named = !id.is_empty() && !id.contains('\\');
+    named.then(|| (row.study.key.facility, id, value(key::ISSUER_OF_PATIENT_ID)))
+}
+
+/// The conditions that make a patient, inside its facility.
+fn conditions((_, id, issuer): &Patient) -> Vec<Condition> {
+    let issuer = if issuer.is_empty() { Test::Empty } else { Test::Equal(issuer.clone()) };
+    vec![
+        Condition { key: key::PATIENT_ID, test: Test::Equal(id.clone()) },
         Condition { key: key::ISSUER_OF_PATIENT_ID, test: issuer },
-    ])
+    ]
 }

@@ -14,7 +14,7 @@ use crate::worker;
 use bytes::Bytes;
 use index::{InstanceRow, SeriesKey, StudyKey};
 use model::pack::PackFact;
-use model::{FacilityCode, Fact, Home, InstanceHead, Lsn, PackId, Place, Uid};
+use model::{FacilityCode, Fact, Home, InstanceHead, Lsn, PackId, Place, SeriesQuiet, StudyComplete, Uid};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -328,12 +328,12 @@ impl Archive {
             Fact::Source(source) => self.sources().1.contains(source),
             Fact::Destination(destination) => self.destinations().contains(destination),
             Fact::Forwarding(fact) => self.forwarding.holds(fact),
-            Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
+            Fact::SeriesQuiet(SeriesQuiet { facility, study, patient, series, through, .. }) => {
                 let study = study_key(*facility, study, *patient);
                 let row = self.index().series(&SeriesKey { study, series: series.clone() })?;
                 row.is_some_and(|row| row.quiet_through == Some(*through))
             }
-            Fact::StudyComplete { facility, study, patient, through, .. } => {
+            Fact::StudyComplete(StudyComplete { facility, study, patient, through, .. }) => {
                 let row = self.index().study(&study_key(*facility, study, *patient))?;
                 row.is_some_and(|row| row.complete_through == Some(*through))
             }

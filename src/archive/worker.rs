@@ -6,7 +6,7 @@
 use crate::error::{OpenError, RetrieveError};
 use crate::open::{Archive, spawn};
 use index::{SeriesKey, SeriesRow};
-use model::Fact;
+use model::{Fact, SeriesQuiet, StudyComplete};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -65,28 +65,28 @@ pub(crate) fn quiet_round(archive: &Arc<Archive>) -> Result<(), RetrieveError> {
         // First what was decided of it: a kill in between leaves the study incomplete, and it is looked at again.
         archive.keep_promise(&row).map_err(|error| RetrieveError::Unavailable { what: error.to_string() })?;
         archive.forward_study(&row)?;
-        let fact = Fact::StudyComplete {
+        let complete = StudyComplete {
             facility: row.key.facility,
             study: row.key.study.clone(),
             patient: row.key.patient,
             through: row.last_seq,
             at: archive.now_ms(),
         };
-        archive.record(fact).map_err(failed)?;
+        archive.record(Fact::StudyComplete(complete)).map_err(failed)?;
     }
     Ok(())
 }
 
 fn series_quiet(row: &SeriesRow, at: u64) -> Fact {
     let SeriesKey { study, series } = &row.key;
-    Fact::SeriesQuiet {
+    Fact::SeriesQuiet(SeriesQuiet {
         facility: study.facility,
         study: study.study.clone(),
         patient: study.patient,
         series: series.clone(),
         through: row.last_seq,
         at,
-    }
+    })
 }
 
 /// Starts the thread that flushes the index after so many journaled bytes or so much time.

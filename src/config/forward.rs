@@ -1,7 +1,7 @@
 //! The keys of forwarding, and their checks. Rules and destinations are registry data (`khoanh forward`).
 
 use super::options::refuse;
-use super::{Config, ConfigError, Span};
+use super::{Config, ConfigError, Size, Span};
 use archive::ForwardOptions;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ pub(crate) struct Forward {
     pub(crate) pause_max: Span,
     pub(crate) give_up_after: Span,
     pub(crate) tasks_max: usize,
+    pub(crate) ahead_max: Size,
     pub(crate) utc_offset: i8,
 }
 
@@ -28,6 +29,7 @@ impl Default for Forward {
             pause_max: Span(options.pause_max),
             give_up_after: Span(options.give_up_after),
             tasks_max: options.tasks_max,
+            ahead_max: Size::of(dimse::Forwarder::AHEAD_BYTES),
             utc_offset: options.utc_offset,
         }
     }

@@ -277,6 +277,7 @@ impl Config {
             frames_max: http.frames_max,
             transcodes_max: http.transcodes_max,
             metadata_cache: http.metadata_cache.0,
+            answer_memory: http.answer_memory.in_memory(),
             ..web::Options::default()
         }
     }

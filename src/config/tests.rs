@@ -124,6 +124,14 @@ copy_after = "30d"
 "#;
 
 #[test]
+fn memory_on_the_way_out_is_what_the_file_says() {
+    let config =
+        Config::parse("[http]\nanswer_memory = \"8MiB\"\n[forward]\nahead_max = \"9MiB\"").expect("well formed");
+    assert_eq!(config.web().answer_memory, 8 << 20);
+    assert_eq!(config.forward.ahead_max.in_memory(), 9 << 20);
+}
+
+#[test]
 fn tiers_are_read_from_their_rows_and_shown_again() {
     let config = Config::parse(TIERS).expect("well formed");
     config.check().expect("in order");

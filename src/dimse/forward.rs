@@ -11,7 +11,8 @@ use crate::scu::{CallError, Limits, Object, Peer, Requestor, plan};
 use archive::InstanceRow;
 use archive::forward::dispatch::{Carrier, Parcel, Watch};
 use archive::forward::task::Outcome;
-use archive::forward::{Recipient, Unread};
+use archive::forward::{AWAY_MAX, PAUSE, Recipient, Unread};
+use archive::transcode::DataSet;
 use model::AeTitle;
 use model::forward::Payload;
 use parking_lot::Mutex;
@@ -22,14 +23,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Refusals after which the rest of a delivery is not tried this time.
 const REFUSALS_MAX: usize = 32;
-/// Objects that are not at hand after which the rest of a delivery waits, too.
-const AWAY_MAX: usize = 32;
-/// Objects in a row over which the association was lost before the rest waits ...
+/// Objects in a row over which the association was lost before the rest waits.
 const LOST_MAX: u32 = 3;
-/// ... for so many seconds.
-const LOST_PAUSE: u64 = 60;
-/// Bytes of objects that all deliveries together read before they send them.
-const READ_BYTES_MAX: usize = 64 << 20;
 
 /// Brings objects to DICOM peers.
 #[derive(Debug)]
@@ -108,9 +103,13 @@ enum Trouble {
 }
 
 impl Forwarder {
-    /// Calls with these limits and certificates and, where a destination names no other, under this AE title.
-    pub fn new(limits: Limits, client: tls::Client, title: AeTitle) -> Self {
-        Self { limits, client, title, open: Open::default(), room: Room::new(READ_BYTES_MAX) }
+    /// Bytes that are read ahead where nobody says otherwise.
+    pub const AHEAD_BYTES: usize = 64 << 20;
+
+    /// Calls with these limits and certificates and, where a destination names no other, under this AE title; all
+    /// deliveries together read so many bytes of objects before they send them.
+    pub fn new(limits: Limits, client: tls::Client, title: AeTitle, ahead_bytes: usize) -> Self {
+        Self { limits, client, title, open: Open::default(), room: Room::new(ahead_bytes) }
     }
 
     fn call(&self, peer: &Peer, group: &plan::Group, line: &Line<'_>) -> Result<Requestor, CallError> {
@@ -175,11 +174,18 @@ impl Forwarder {
                 open.into_iter().for_each(release);
                 return Err(Outcome::Interrupted);
             }
-            let association = match &mut open {
-                Some(association) => association,
-                none => none.insert(self.call(peer, group, &line).map_err(|error| Outcome::Down(error.to_string()))?),
+            let stored = match &mut open {
+                Some(association) => store(parcel, object, None, association, &self.room),
+                // An object that cannot be read is worth no call.
+                none => match begun(parcel, object) {
+                    Ok(data) => {
+                        let called = self.call(peer, group, &line).map_err(|error| Outcome::Down(error.to_string()))?;
+                        store(parcel, object, Some(data), none.insert(called), &self.room)
+                    }
+                    Err(unread) => Err(unread.into()),
+                },
             };
-            match store(parcel, object, association, &self.room) {
+            match stored {
                 Ok(()) => {
                     lost = 0;
                     watch.took(object);
@@ -195,7 +201,7 @@ impl Forwarder {
                     }
                     if lost >= LOST_MAX {
                         // Others have their turn first: it may be these objects that end it.
-                        return Err(Outcome::Later(LOST_PAUSE, why));
+                        return Err(Outcome::Later(PAUSE, why));
                     }
                     left.refused.push(why);
                     open = None;
@@ -228,12 +234,27 @@ impl From<Unread> for Trouble {
     }
 }
 
-fn store(parcel: &Parcel, row: &InstanceRow, association: &mut Requestor, room: &Arc<Room>) -> Result<(), Trouble> {
+/// An object as it is stored, its first bytes read.
+fn begun(parcel: &Parcel, row: &InstanceRow) -> Result<DataSet, Unread> {
+    parcel.archive.begun(row, receiver::opened(&parcel.archive, row, &row.transfer_syntax))
+}
+
+/// Sends an object; what was begun of it as it is stored counts where it is taken so.
+fn store(
+    parcel: &Parcel,
+    row: &InstanceRow,
+    begun: Option<DataSet>,
+    association: &mut Requestor,
+    room: &Arc<Room>,
+) -> Result<(), Trouble> {
     let (class, stored) = (&row.sop_class, &row.transfer_syntax);
     let untaken = || Trouble::Object(format!("neither class {class} nor its transfer syntax {stored} is taken"));
     let (context, syntax) = association.way(class, stored).ok_or_else(untaken)?;
     let archive = &parcel.archive;
-    let data = receiver::opened(archive, row, &syntax).map_err(|error| archive.unopened(row, &error))?;
+    let data = match begun.filter(|_| syntax == *stored) {
+        Some(data) => data,
+        None => receiver::opened(archive, row, &syntax).map_err(|error| archive.unopened(row, &error))?,
+    };
     let mut data = Outgoing::new(data, association.shape());
     // One that cannot be read must not cost those behind it their association.
     data.read_ahead(room).map_err(|error| archive.unread(row, &error))?;
@@ -266,5 +287,23 @@ impl Carrier for Forwarder {
 
     fn stop(&self) {
         self.open.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outgoing::Shape;
+    use std::io::{Read, repeat};
+
+    #[test]
+    fn objects_are_read_ahead_as_far_as_is_configured() {
+        let title = || AeTitle::parse("KHOANH").expect("title");
+        for (bytes, whole) in [(0, false), (Forwarder::AHEAD_BYTES, true)] {
+            let forwarder = Forwarder::new(Limits::default(), tls::Client::default(), title(), bytes);
+            let mut data = Outgoing::new(repeat(1).take(1 << 20), Shape::of(16_384));
+            data.read_ahead(&forwarder.room).expect("read");
+            assert_eq!(data.is_whole(), whole, "{bytes}");
+        }
     }
 }

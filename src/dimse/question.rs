@@ -105,6 +105,7 @@ pub(crate) fn parse(bytes: &[u8], reading: &Reading<'_>) -> Result<Question, Fai
     for unique in level.unique_keys(reading.root) {
         question.returned(*unique);
     }
+    question.wanted.returned = Some(question.returned.iter().map(|(key, _)| *key).collect());
     Ok(question)
 }
 

@@ -215,7 +215,8 @@ impl<R: Receiver> Association<'_, R> {
     /// Every object of the rows of a query, each once.
     fn select(&self, query: Query) -> Result<Vec<R::Stored>, Failure> {
         let level = query.level;
-        let mut search = self.receiver.search(&self.source, Wanted::of(query));
+        let wanted = Wanted { returned: Some(Vec::new()), ..Wanted::of(query) };
+        let mut search = self.receiver.search(&self.source, wanted);
         let (mut objects, mut before) = (Vec::new(), None);
         loop {
             let page = search.page(PAGE).map_err(|error: FindError| Failure::from(error))?;

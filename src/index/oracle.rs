@@ -16,7 +16,8 @@ use model::forward::ForwardFact;
 use model::pack::PackFact;
 use model::retention::{RetentionFact, StudyVersion};
 use model::{
-    AeTitle, Destination, Facility, FacilityCode, Fact, Home, InstanceHead, Layout, Level, Lsn, PackId, Source, Uid,
+    AeTitle, Destination, Facility, FacilityCode, Fact, Home, InstanceHead, Layout, Level, Lsn, PackId, SeriesQuiet,
+    Source, StudyComplete, Uid,
 };
 use pages::{by_arrival, keep_newest, page};
 use parking_lot::Mutex;
@@ -110,7 +111,7 @@ impl State {
             Fact::Source(source) => keep_newest(&mut self.sources, source.id.clone(), lsn, source),
             Fact::Destination(to) => keep_newest(&mut self.destinations, to.title.clone(), lsn, to),
             Fact::Forwarding(fact) => keep_newest(&mut self.forwarding, fact.key(), lsn, fact),
-            Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
+            Fact::SeriesQuiet(SeriesQuiet { facility, study, patient, series, through, .. }) => {
                 let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
                 let key = SeriesKey { study: study.clone(), series: series.clone() };
                 if self.served(&study).any(|known| known.row.key == key && known.row.seq <= *through) {
@@ -118,7 +119,7 @@ impl State {
                     touched.insert(study);
                 }
             }
-            Fact::StudyComplete { facility, study, patient, through, .. } => {
+            Fact::StudyComplete(StudyComplete { facility, study, patient, through, .. }) => {
                 let key = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
                 if self.served(&key).any(|known| known.row.seq <= *through) {
                     raise(self.complete.entry(key.clone()).or_insert(*through), *through);

@@ -24,33 +24,9 @@ pub enum Fact {
     /// What forwarding is told: a rule, a root, a pause.
     Forwarding(ForwardFact),
     /// No instance of the series arrived for the quiet time.
-    SeriesQuiet {
-        /// Facility of the series.
-        facility: FacilityCode,
-        /// Study Instance UID.
-        study: Uid,
-        /// Which patient under that Study Instance UID (see [`crate::Outcome::patient`]).
-        patient: u16,
-        /// Series Instance UID.
-        series: Uid,
-        /// `seq` of the newest instance it covers: later instances make the series busy again.
-        through: u64,
-        /// Milliseconds since 1970 UTC.
-        at: u64,
-    },
+    SeriesQuiet(SeriesQuiet),
     /// Every series of the study is quiet.
-    StudyComplete {
-        /// Facility of the study.
-        facility: FacilityCode,
-        /// Study Instance UID.
-        study: Uid,
-        /// Which patient under that Study Instance UID.
-        patient: u16,
-        /// `seq` of the newest instance it covers.
-        through: u64,
-        /// Milliseconds since 1970 UTC.
-        at: u64,
-    },
+    StudyComplete(StudyComplete),
     /// Something about how long studies are kept, or what was done about it.
     Retention(Box<RetentionFact>),
     /// The same with patient data in it, readable while its key exists (docs/adr/0012).
@@ -64,6 +40,38 @@ pub enum Fact {
         /// The fact; never itself a forwarded one.
         was: Box<Fact>,
     },
+}
+
+/// A series is quiet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeriesQuiet {
+    /// Facility of the series.
+    pub facility: FacilityCode,
+    /// Study Instance UID.
+    pub study: Uid,
+    /// Which patient under that Study Instance UID (see [`crate::Outcome::patient`]).
+    pub patient: u16,
+    /// Series Instance UID.
+    pub series: Uid,
+    /// `seq` of the newest instance it covers: later instances make the series busy again.
+    pub through: u64,
+    /// Milliseconds since 1970 UTC.
+    pub at: u64,
+}
+
+/// A study is complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StudyComplete {
+    /// Facility of the study.
+    pub facility: FacilityCode,
+    /// Study Instance UID.
+    pub study: Uid,
+    /// Which patient under that Study Instance UID.
+    pub patient: u16,
+    /// `seq` of the newest instance it covers.
+    pub through: u64,
+    /// Milliseconds since 1970 UTC.
+    pub at: u64,
 }
 
 impl Fact {

@@ -31,7 +31,7 @@ pub use certificate::Certificate;
 pub use date::Date;
 pub use destination::{Destination, DestinationTls};
 pub use facility::{Facility, FacilityCode, Source};
-pub use fact::{Fact, Lsn, SealedFact};
+pub use fact::{Fact, Lsn, SealedFact, SeriesQuiet, StudyComplete};
 pub use instance::{Difference, Digest, Flag, Frames, InstanceHead, Layout, Outcome, PixelSpan, Span, Via};
 pub use pack::{PackFact, PackId};
 pub use place::{Home, Place};

@@ -168,16 +168,17 @@ impl FinishedBlob {
 
     /// A piece, from one directory after the other.
     fn piece(&self, at: u64, len: u64, sums: &[u32]) -> Result<Vec<u8>, StoreError> {
-        let mut first = None;
+        let mut failed = Vec::new();
         for dir in self.shared.mirror.live() {
             match self.piece_in(dir, at, len, sums) {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) => {
-                    first.get_or_insert(error);
+                Ok(bytes) => {
+                    self.shared.mirror.answered(&failed);
+                    return Ok(bytes);
                 }
+                Err(error) => failed.push(error),
             }
         }
-        Err(first.unwrap_or(StoreError::Poisoned))
+        Err(failed.into_iter().next().unwrap_or(StoreError::Poisoned))
     }
 
     fn piece_in(&self, dir: &Path, at: u64, len: u64, sums: &[u32]) -> Result<Vec<u8>, StoreError> {

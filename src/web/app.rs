@@ -8,10 +8,11 @@ use crate::routes::{Access, Endpoint, ROUTES, Route, Verb};
 use crate::server::Peer;
 use crate::viewer::Viewer;
 use crate::{
-    admin, base_url, capabilities, corrections, cors, dicomweb, judgement, observe, openapi, session, start_page,
+    admin, base_url, body, capabilities, corrections, cors, dicomweb, judgement, observe, openapi, session, start_page,
     viewer,
 };
 use archive::Archive;
+use archive::memory::Memory;
 use archive::render::Gone;
 use axum::Router;
 use axum::body::Body;
@@ -23,7 +24,6 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use model::{Caller, FacilityCode, Scope};
-use moka::sync::Cache;
 use parking_lot::Mutex;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub struct App {
     /// Options.
     pub options: Options,
     pub(crate) tokens: Tokens,
-    pub(crate) documents: Cache<String, Bytes>,
+    pub(crate) documents: Arc<Memory<String, Bytes>>,
     pub(crate) transcodes: Arc<Semaphore>,
     /// Places among the pictures that are made at the same time.
     pub(crate) pictures: Arc<Semaphore>,
@@ -55,7 +55,9 @@ impl App {
         let weigh = |key: &String, document: &Bytes| {
             u32::try_from(document.len().saturating_add(key.len()).saturating_add(128)).unwrap_or(u32::MAX)
         };
-        let documents = Cache::builder().max_capacity(options.metadata_cache).weigher(weigh).build();
+        let documents = Arc::new(Memory::new(options.metadata_cache, weigh));
+        archive.forgets_too(documents.clone());
+        body::bound(options.answer_memory);
         let transcodes = Arc::new(Semaphore::new(options.transcodes_max.clamp(1, Semaphore::MAX_PERMITS)));
         let at_once = archive.options().pictures.at_once;
         let animations = Arc::new(Semaphore::new((at_once / 2).clamp(1, Semaphore::MAX_PERMITS)));

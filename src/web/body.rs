@@ -17,12 +17,14 @@ use tokio::task::JoinHandle;
 const PIECE: usize = 256 << 10;
 /// Size of one piece in bytes however many are.
 const PIECE_LEAST: usize = 32 << 10;
-/// Bytes that the pieces of all answers together take, two of each, until their least size is reached.
-const BUDGET: usize = 64 << 20;
+/// Bytes that the pieces of all answers together take where nobody says otherwise.
+pub(crate) const BUDGET: usize = 64 << 20;
 
 /// Answers under way beyond which those of one connection take turns.
 const CROWD: usize = 256;
 
+/// Bytes that the pieces of all answers of this process together take, two of each, until their least size is reached.
+static MEMORY: AtomicUsize = AtomicUsize::new(BUDGET);
 /// Answers under way in this process.
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 /// Those of them that are read piece by piece now, and do not wait for their turn.
@@ -55,9 +57,14 @@ pub(crate) fn crowded() -> bool {
     UNDER_WAY.load(Ordering::Relaxed) > CROWD
 }
 
+/// Bounds what the pieces of all answers of this process together take.
+pub(crate) fn bound(memory: usize) {
+    MEMORY.store(memory, Ordering::Relaxed);
+}
+
 /// Size of the next piece when so many answers are read.
-fn piece_size(read: usize) -> usize {
-    (BUDGET / 2 / read.max(1)).clamp(PIECE_LEAST, PIECE)
+fn piece_size(memory: usize, read: usize) -> usize {
+    (memory / 2 / read.max(1)).clamp(PIECE_LEAST, PIECE)
 }
 
 type Source = Box<dyn Read + Send>;
@@ -94,7 +101,7 @@ impl ReaderBody {
 /// Reads a piece; the source comes back unless this was its end.
 fn read_piece(mut source: Source) -> Reading {
     tokio::task::spawn_blocking(move || {
-        let size = piece_size(READ.load(Ordering::Relaxed));
+        let size = piece_size(MEMORY.load(Ordering::Relaxed), READ.load(Ordering::Relaxed));
         let mut piece = Vec::with_capacity(size);
         let wanted = u64::try_from(size).unwrap_or(u64::MAX);
         let outcome = source.by_ref().take(wanted).read_to_end(&mut piece);
@@ -206,12 +213,16 @@ mod tests {
 
     #[test]
     fn many_answers_share_a_budget() {
-        assert_eq!(piece_size(0), PIECE);
-        assert_eq!(piece_size(100), PIECE);
-        for many in [200, 500, 1_000] {
-            assert!(piece_size(many) * 2 * many <= BUDGET, "{many}");
+        for memory in [BUDGET, 4 * BUDGET] {
+            let fits = memory / 2 / PIECE;
+            assert_eq!([0, 1, fits].map(|few| piece_size(memory, few)), [PIECE; 3]);
+            for many in [2 * fits, 5 * fits, 8 * fits] {
+                let size = piece_size(memory, many);
+                assert!(size * 2 * many <= memory && size >= PIECE_LEAST, "{many}");
+            }
+            assert_eq!(piece_size(memory, 1_000_000), PIECE_LEAST);
         }
-        assert_eq!(piece_size(1_000_000), PIECE_LEAST);
+        assert_eq!(piece_size(0, 1), PIECE_LEAST, "answers go out in any case");
     }
 
     #[tokio::test(flavor = "multi_thread")]

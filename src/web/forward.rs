@@ -9,8 +9,9 @@ use crate::outgoing;
 use answer::{Verdict, read};
 use archive::forward::dispatch::{Carrier, Parcel, Watch};
 use archive::forward::task::Outcome;
-use archive::forward::{Recipient, Unread};
-use archive::{DecodeError, InstanceRow, RetrieveError};
+use archive::forward::{AWAY_MAX, Recipient, Unread};
+use archive::transcode::DataSet;
+use archive::{DecodeError, InstanceRow};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http_body::Frame;
@@ -34,8 +35,6 @@ const OBJECTS_MAX: usize = 100;
 const BYTES_MAX: u64 = 64 << 20;
 /// Bytes read at once.
 const CHUNK: usize = 128 * 1024;
-/// Objects that are not at hand after which the rest of a delivery waits, too.
-const AWAY_MAX: usize = 32;
 /// Chunks that wait for the peer to take them.
 const CHUNKS_AHEAD: usize = 8;
 
@@ -107,6 +106,9 @@ impl StowForwarder {
     fn post(&self, parcel: &Parcel, root: &StowRoot, objects: &[InstanceRow]) -> Result<Verdict, Stopped> {
         let boundary = format!("khoanh-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
         let request = self.request(root, &boundary).map_err(|why| Stopped::Outcome(Outcome::Down(why)))?;
+        // An object that cannot be read is worth no call.
+        let first = objects.first().map(|object| parcel.archive.begun(object, opened(parcel, object))).transpose();
+        let first = first.map_err(|unread| Stopped::Object(0, unread))?;
         let (feed, fed) = mpsc::channel(CHUNKS_AHEAD);
         let sending = self.runtime.spawn(async move {
             let answer =
@@ -118,7 +120,7 @@ impl StowForwarder {
         if self.stopped.load(Ordering::SeqCst) {
             sending.abort();
         }
-        let written = self.write(parcel, objects, &boundary, &feed);
+        let written = self.write(parcel, (objects, first), &boundary, &feed);
         if let Err(Broken::Object(..)) = &written {
             // The body breaks off, it must not just end: a part would look whole.
             let broken = Err(io::Error::other("an object cannot be read to its end"));
@@ -143,7 +145,7 @@ impl StowForwarder {
     fn write(
         &self,
         parcel: &Parcel,
-        objects: &[InstanceRow],
+        (objects, mut first): (&[InstanceRow], Option<DataSet>),
         boundary: &str,
         feed: &mpsc::Sender<io::Result<Bytes>>,
     ) -> Result<(), Broken> {
@@ -153,10 +155,11 @@ impl StowForwarder {
         };
         let archive = &parcel.archive;
         for (position, object) in objects.iter().enumerate() {
-            let unopened =
-                |error: RetrieveError| Broken::Object(position, archive.unopened(object, &DecodeError::from(error)));
-            archive.reach_files(std::slice::from_ref(object)).map_err(unopened)?;
-            let mut file = archive.given_file(object).map_err(unopened)?;
+            let unopened = |error: DecodeError| Broken::Object(position, archive.unopened(object, &error));
+            let mut file = match first.take() {
+                Some(begun) => begun,
+                None => opened(parcel, object).map_err(unopened)?,
+            };
             let syntax = &object.transfer_syntax;
             let head = format!("\r\n--{boundary}\r\nContent-Type: application/dicom; transfer-syntax={syntax}\r\n\r\n");
             put(Bytes::from(head))?;
@@ -221,6 +224,12 @@ impl StowForwarder {
             }
         }
     }
+}
+
+/// An object as the file it is stored as.
+fn opened(parcel: &Parcel, object: &InstanceRow) -> Result<DataSet, DecodeError> {
+    parcel.archive.reach_files(std::slice::from_ref(object))?;
+    Ok(parcel.archive.given_file(object)?)
 }
 
 /// The next objects of one request.

@@ -1,5 +1,6 @@
 //! What the HTTP service is started with; every limit has a name and a default here.
 
+use crate::body;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub struct Options {
     pub frames_max: usize,
     /// Memory of finished metadata documents in bytes.
     pub metadata_cache: u64,
+    /// Bytes that the pieces of all answers of this process together take, while there are few enough of them.
+    pub answer_memory: usize,
     /// Answers that re-encode on the way out at the same time; each holds one thread.
     pub transcodes_max: usize,
     /// Folder of the viewer as `scripts/viewer` sets it up; without it there is no `/viewer/`.
@@ -89,6 +92,7 @@ impl Default for Options {
             find_conditions_max: 64,
             frames_max: 100_000,
             metadata_cache: 48 << 20,
+            answer_memory: body::BUDGET,
             transcodes_max: 64,
             viewer: None,
             cors_origins: Vec::new(),

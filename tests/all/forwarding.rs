@@ -270,11 +270,14 @@ fn what_cannot_be_read_for_a_while_waits_and_goes_when_it_can_to_dicom_and_to_st
     sender.command(&["destinations", "add", "KHOANH", &other.dicom.to_string(), "--any"]);
     let root = format!("http://{}/dicom-web", third.http);
     sender.command(&["forward", "roots", "add", "third", &root, "--any"]);
-    let both = ["KHOANH", "stow:third"];
-    sender.command(&["forward", "rules", "add", "all", "--to", &both.join(","), "--any"]);
-    both.iter().for_each(|to| drop(sender.command(&["forward", "pause", to])));
+    // Where nobody listens it shows that nobody is called for what cannot be read.
+    sender.command(&["destinations", "add", "NOBODY", &free().to_string(), "--any"]);
+    sender.command(&["forward", "roots", "add", "nobody", &format!("http://{}/dicom-web", free()), "--any"]);
+    let (both, all) = (["KHOANH", "stow:third"], ["KHOANH", "stow:third", "NOBODY", "stow:nobody"]);
+    sender.command(&["forward", "rules", "add", "all", "--to", &all.join(","), "--any"]);
+    all.iter().for_each(|to| drop(sender.command(&["forward", "pause", to])));
     let objects = sender.store(&Study::draw(75, 1, Kind::Mr, 5));
-    until("both wait", || both.iter().all(|to| sender.lane(to, "waiting") == 1));
+    until("all wait", || all.iter().all(|to| sender.lane(to, "waiting") == 1));
     let metrics = || Client::new(sender.server.http, LIMIT).get("/metrics", "").expect("metrics").text();
     until("it is packed", || {
         metrics().lines().any(|line| line.starts_with("khoanh_packs_total") && line.ends_with(" 1"))
@@ -285,7 +288,7 @@ fn what_cannot_be_read_for_a_while_waits_and_goes_when_it_can_to_dicom_and_to_st
     let away = pack.with_extension("away");
     std::fs::rename(&pack, &away).expect("moved");
     let sender = sender.killed();
-    both.iter().for_each(|to| drop(sender.command(&["forward", "resume", to])));
+    all.iter().for_each(|to| drop(sender.command(&["forward", "resume", to])));
     let waits = |to: &str| {
         let listed = sender.command(&["forward", "list", "--tasks", "--json", "--to", to]);
         let listed: Value = serde_json::from_str(&listed).expect("JSON");
@@ -293,7 +296,7 @@ fn what_cannot_be_read_for_a_while_waits_and_goes_when_it_can_to_dicom_and_to_st
         assert_eq!(task.get("attempts").and_then(Value::as_u64), Some(0), "the destination refused nothing: {task}");
         task.get("waits").and_then(Value::as_u64) > Some(0)
     };
-    until("both wait for the disk", || both.iter().all(|to| waits(to)));
+    until("all wait for the disk", || all.iter().all(|to| waits(to)));
     std::fs::rename(&away, &pack).expect("moved back");
     both.iter().for_each(|to| drop(sender.command(&["forward", "retry", "--to", to])));
     let count = objects.len() as u64;

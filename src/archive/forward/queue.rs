@@ -64,10 +64,18 @@ struct Inner {
     next: u64,
 }
 
+/// The place of a task among those that are due: its priority, since when it stands there, its number. After a failure
+/// that is the end of its pause: it has its turn behind those that came meanwhile, and before those that come later.
+type Turn = (Priority, u64, u64);
+
+fn turn(task: &Task) -> Turn {
+    (task.priority, task.made.max(task.due), task.id)
+}
+
 /// The tasks of one destination.
 #[derive(Default)]
 struct Lane {
-    ready: BTreeSet<(Priority, u64)>,
+    ready: BTreeSet<Turn>,
     later: BTreeSet<(u64, u64)>,
     dead: BTreeSet<u64>,
     running: Option<u64>,
@@ -83,12 +91,12 @@ impl Lane {
         } else if task.due > now {
             self.later.insert((task.due, task.id));
         } else {
-            self.ready.insert((task.priority, task.id));
+            self.ready.insert(turn(task));
         }
     }
 
     fn dismiss(&mut self, task: &Task) {
-        self.ready.remove(&(task.priority, task.id));
+        self.ready.remove(&turn(task));
         self.later.remove(&(task.due, task.id));
         self.dead.remove(&task.id);
     }
@@ -100,8 +108,7 @@ impl Lane {
     fn wake(&mut self, tasks: &BTreeMap<u64, Task>, now: u64) {
         while let Some((due, id)) = self.later.first().copied().filter(|(due, _)| *due <= now) {
             self.later.remove(&(due, id));
-            let priority = tasks.get(&id).map(|task| task.priority).unwrap_or_default();
-            self.ready.insert((priority, id));
+            self.ready.extend(tasks.get(&id).map(turn));
         }
     }
 }
@@ -174,7 +181,7 @@ impl Queue {
         if lane.rests(now) || lane.running.is_some() {
             return None;
         }
-        let (_, id) = lane.ready.first().copied()?;
+        let (.., id) = lane.ready.first().copied()?;
         lane.running = Some(id);
         let task = tasks.get(&id)?.clone();
         Some((task, Arc::clone(taken.entry(id).or_default())))
@@ -184,7 +191,7 @@ impl Queue {
     pub(crate) fn makes_room(&self, task: &Task) -> bool {
         let inner = self.inner.lock();
         let Some(lane) = inner.lanes.get(&task.to) else { return false };
-        let first = lane.ready.first().map(|(priority, _)| *priority);
+        let first = lane.ready.first().map(|(priority, ..)| *priority);
         lane.paused || first == Some(Priority::Stat) && task.priority != Priority::Stat
     }
 
@@ -295,9 +302,9 @@ impl Queue {
             .lanes
             .iter()
             .map(|(to, lane)| {
-                let living = lane.ready.iter().map(|(_, id)| id).chain(lane.later.iter().map(|(_, id)| id));
+                let living = lane.ready.iter().map(|(.., id)| id).chain(lane.later.iter().map(|(_, id)| id));
                 let made = |id: &u64| inner.tasks.get(id).map(|task| task.made);
-                let stat = lane.ready.iter().take_while(|(priority, _)| *priority == Priority::Stat).count();
+                let stat = lane.ready.iter().take_while(|(priority, ..)| *priority == Priority::Stat).count();
                 LaneStatus {
                     to: to.clone(),
                     paused: lane.paused,

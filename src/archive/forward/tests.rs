@@ -5,6 +5,7 @@ use super::queue::{Full, Patience, Queue};
 use super::task::{Outcome, Task};
 use super::*;
 use crate::tests::{Bench, Object, uid, until};
+use crate::transcode::DataSet;
 use model::AeTitle;
 use model::forward::Priority;
 use parking_lot::Mutex;
@@ -89,7 +90,8 @@ fn a_destination_that_is_down_rests_longer_and_longer_and_nothing_dies_of_it_soo
 fn what_is_not_at_hand_comes_later_and_later_and_is_dead_when_it_is_too_old_only() {
     let folder = tempfile::tempdir().expect("folder");
     let queue = Queue::open(folder.path(), patience()).expect("opens");
-    queue.put(vec![task(0, 1), task(0, 2)]).expect("taken");
+    // The other one comes much later, and has its turn then.
+    queue.put(vec![task(0, 1), Task { made: 50_000, ..task(0, 2) }]).expect("taken");
     let away = |seconds| Outcome::Later(seconds, "the disk is away".into());
     let mut now = 0;
     // Refusals would have ended it at the second.
@@ -115,6 +117,53 @@ fn what_is_not_at_hand_comes_later_and_later_and_is_dead_when_it_is_too_old_only
     assert_eq!(claimed(&queue, 60_000), Some(1));
     queue.settle(1, &away(0), 60_001);
     assert_eq!(queue.list(0, 10, &|task| task.dead).len(), 0);
+}
+
+#[test]
+fn what_waited_after_a_failure_has_its_turn_behind_what_came_meanwhile_and_before_what_comes_later() {
+    let folder = tempfile::tempdir().expect("folder");
+    let queue = Queue::open(folder.path(), patience()).expect("opens");
+    queue.put(vec![task(0, 1), task(0, 2)]).expect("taken");
+    let failed = claimed(&queue, 0).expect("due");
+    queue.settle(failed, &Outcome::Refused("A900".into()), 0);
+    let later = [500, 1_500].into_iter().zip(3..).map(|(made, through)| Task { made, ..task(0, through) });
+    queue.put(later.collect()).expect("taken");
+    drop(queue);
+    let queue = Queue::open(folder.path(), patience()).expect("opens again");
+    let order: Vec<u64> = std::iter::from_fn(|| {
+        let (task, _) = queue.claim(&pacs(), 2_000)?;
+        queue.settle(task.id, &Outcome::Done, 2_000);
+        Some(task.through)
+    })
+    .collect();
+    assert_eq!(order, [2, 3, 1, 4]);
+}
+
+/// Breaks as a disk does.
+struct Broken;
+
+impl std::io::Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(std::io::Error::from_raw_os_error(5))
+    }
+}
+
+#[test]
+fn the_first_bytes_of_an_object_are_read_before_anybody_is_called_and_go_with_the_rest() {
+    let bench = Bench::with(|_| {});
+    bench.store(&Object::new("1.2.1.1.1")).expect("stored");
+    let here = bench.archive.index().instance(&uid("1.2.1.1.1")).expect("read").pop().expect("there");
+    let begun = |data: DataSet| bench.archive.begun(&here, Ok(data));
+    for length in [0, 1_000, 1 << 20] {
+        let sent: Vec<u8> = (0..length).map(|at: u32| at.to_le_bytes()[1]).collect();
+        let mut data = begun(Box::new(std::io::Cursor::new(sent.clone()))).expect("readable");
+        let mut came = Vec::new();
+        std::io::Read::read_to_end(&mut data, &mut came).expect("read");
+        assert!(came == sent, "{length}");
+    }
+    assert!(matches!(begun(Box::new(Broken)), Err(Unread::Later(..))));
+    let away = RetrieveError::Unavailable { what: "pack 1 is not at hand".into() };
+    assert!(matches!(bench.archive.begun(&here, Err(away.into())), Err(Unread::Later(..))));
 }
 
 #[test]

@@ -11,12 +11,18 @@
 use super::task::Outcome;
 use crate::error::{DecodeError, RetrieveError};
 use crate::open::Archive;
+use crate::transcode::DataSet;
 use codec::CodecError;
 use index::InstanceRow;
-use std::io;
+use std::io::{self, Cursor, Read as _};
 
-/// Seconds before something that is not at hand is looked for again; the queue makes more of them.
-const PAUSE: u64 = 60;
+/// Seconds before something that is not at hand, or over which the destination was lost, is tried again; the queue
+/// makes more of them.
+pub const PAUSE: u64 = 60;
+/// Objects of a delivery that are not at hand after which the rest of it waits, too.
+pub const AWAY_MAX: usize = 32;
+/// Bytes of an object that are read before its destination is called.
+const FIRST_BYTES: u64 = 256 << 10;
 
 /// Why an object is not brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +72,18 @@ impl Archive {
             (Unread::Later(..), Ok(None)) => Unread::gone(),
             _ => unread,
         }
+    }
+
+    /// An object that was opened, with its first bytes read: what cannot be read is known before anybody is called.
+    ///
+    /// # Errors
+    /// What it comes to that it cannot be opened or read.
+    pub fn begun(&self, object: &InstanceRow, opened: Result<DataSet, DecodeError>) -> Result<DataSet, Unread> {
+        let mut data = opened.map_err(|error| self.unopened(object, &error))?;
+        let mut first = Vec::new();
+        let read = data.by_ref().take(FIRST_BYTES).read_to_end(&mut first);
+        read.map_err(|error| self.unread(object, &error))?;
+        Ok(Box::new(Cursor::new(first).chain(data)))
     }
 
     /// What it comes to that an object was opened and cannot be read to its end.

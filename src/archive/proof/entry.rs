@@ -25,8 +25,8 @@ pub fn entry_of(lsn: Lsn, fact: &Fact) -> Option<String> {
         | Fact::Source(_)
         | Fact::Destination(_)
         | Fact::Forwarding(_)
-        | Fact::SeriesQuiet { .. }
-        | Fact::StudyComplete { .. }
+        | Fact::SeriesQuiet(_)
+        | Fact::StudyComplete(_)
         | Fact::Forwarded { .. } => None,
     }
 }

@@ -18,7 +18,7 @@ use crate::error::OpenError;
 use crate::facts::parse;
 use crate::spool::Spool;
 use model::pack::PackFact;
-use model::{Fact, Lsn, PackId};
+use model::{Fact, Lsn, PackId, SeriesQuiet, StudyComplete};
 use std::path::Path;
 
 const COUNTS: u8 = 0;
@@ -40,7 +40,8 @@ impl Later {
     pub(super) fn push(&mut self, lsn: Lsn, fact: &Fact, json: &[u8]) -> Result<(), OpenError> {
         let mut item = Vec::with_capacity(json.len() + 25);
         match fact {
-            Fact::SeriesQuiet { facility, study, .. } | Fact::StudyComplete { facility, study, .. } => {
+            Fact::SeriesQuiet(SeriesQuiet { facility, study, .. })
+            | Fact::StudyComplete(StudyComplete { facility, study, .. }) => {
                 item.push(OF_STUDY);
                 item.extend(study_number(*facility, study).to_le_bytes());
             }
@@ -110,10 +111,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let facility = FacilityCode::parse("DEMO0").expect("a code");
         let uid = |text: &str| Uid::parse(text).expect("a UID");
-        let complete = |study: &str| Fact::StudyComplete { facility, study: uid(study), patient: 0, through: 1, at: 1 };
+        let complete = |study: &str| {
+            Fact::StudyComplete(StudyComplete { facility, study: uid(study), patient: 0, through: 1, at: 1 })
+        };
         let quiet = |study: &str| {
             let (study, series) = (uid(study), uid("1.9"));
-            Fact::SeriesQuiet { facility, study, patient: 0, series, through: 1, at: 1 }
+            Fact::SeriesQuiet(SeriesQuiet { facility, study, patient: 0, series, through: 1, at: 1 })
         };
         let released = |name: u8| Fact::Pack(Box::new(PackFact::Released { pack: PackId::new([name; 16]), at: 1 }));
         let forwarded = Fact::Forwarded { lsn: 1, was: Box::new(complete("1.1")) };

@@ -13,7 +13,7 @@ use crate::spool::Spool;
 use index::{Entry, Index, PackRow, StudyKey};
 use model::pack::{ColdCopy, PackFact, Packed};
 use model::retention::RetentionFact;
-use model::{FacilityCode, Fact, Lsn, PackId, Uid};
+use model::{FacilityCode, Fact, Lsn, PackId, SeriesQuiet, StudyComplete, Uid};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -146,7 +146,8 @@ impl Survey {
         let json = serde_json::to_vec(&fact).map_err(|error| sorting(&error))?;
         self.later.push(lsn, &fact, &json)?;
         match fact {
-            Fact::SeriesQuiet { facility, ref study, .. } | Fact::StudyComplete { facility, ref study, .. } => {
+            Fact::SeriesQuiet(SeriesQuiet { facility, ref study, .. })
+            | Fact::StudyComplete(StudyComplete { facility, ref study, .. }) => {
                 let number = study_number(facility, study);
                 self.studies.push(number, Part::of_fact(&json)).map_err(|error| sorting(&error))
             }

@@ -94,13 +94,14 @@ impl Archive {
         let key = self.picture_key(first, &name, wanted);
         let pictures = &self.pictures;
         pictures.together.make(&key, gone, |gone| {
+            let begun = pictures.finished.begin();
             if let Some(found) = pictures.finished.get(&key) {
                 return Ok(found);
             }
             let _turn = pictures.turn_unless(gone)?;
             let end = End { until: Instant::now() + self.options().pictures.animation_time, gone };
             let made = pictures.counted(|| self.frame_by_frame(frames, wanted, end))?;
-            pictures.finished.insert(key.clone(), Arc::clone(&made));
+            pictures.finished.keep(begun, key.clone(), Arc::clone(&made));
             Ok(made)
         })
     }

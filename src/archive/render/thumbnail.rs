@@ -122,6 +122,7 @@ impl Archive {
     /// The thumbnail of a series: from memory, else as prepared, else made and kept now.
     fn series_thumbnail(self: &Arc<Self>, row: &SeriesRow) -> Result<Arc<Vec<u8>>, PictureError> {
         let key = format!("thumbnail {:?} {}", row.key, row.stamp());
+        let begun = self.pictures.finished.begin();
         if let Some(found) = self.pictures.finished.get(&key) {
             return Ok(found);
         }
@@ -130,7 +131,7 @@ impl Archive {
             Some(kept) => Arc::new(kept.document),
             None => self.make_thumbnail(row)?,
         };
-        self.pictures.finished.insert(key, Arc::clone(&bytes));
+        self.pictures.finished.keep(begun, key, Arc::clone(&bytes));
         Ok(bytes)
     }
 

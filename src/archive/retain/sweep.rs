@@ -5,6 +5,7 @@
 //! Deliberately not here: backups, and blocks that the file system or the disk itself has given up.
 
 use super::RetainError;
+use crate::memory::Forget;
 use crate::open::Archive;
 use crate::segments;
 use std::sync::Arc;
@@ -80,6 +81,11 @@ impl Archive {
         self.pixels.forget();
     }
 
+    /// Has something forgotten whenever a study is destroyed: it was made from documents of metadata.
+    pub fn forgets_too(&self, rendition: Arc<dyn Forget>) {
+        self.prepared().forgets_too(rendition);
+    }
+
     /// Removes what is left of destroyed studies.
     ///
     /// # Errors
@@ -115,6 +121,8 @@ impl Archive {
         segments::release_destroyed(self)?;
         self.go_on()?;
         let rewritten = self.index().purge()?;
+        // Somebody may have begun to make something from bytes that were still there.
+        self.forget_derived();
         sweep.swept = true;
         if sweep.left == 0 && self.index().doomed(1)?.is_empty() {
             self.index().swept(due)?;

@@ -15,6 +15,7 @@ mod kinds;
 mod older_ledger;
 mod order;
 mod packs;
+mod patients;
 mod pictures;
 mod recover;
 mod rejecting;

@@ -200,6 +200,27 @@ fn an_animation_goes_on_for_those_who_wait_when_the_first_asker_has_gone() {
 }
 
 #[test]
+fn a_picture_in_the_making_when_a_study_is_destroyed_is_not_kept() {
+    let bench = Bench::new();
+    let (frames, wanted) = (moving(&bench), Wanted::plain(Encoding::Gif));
+    let asked = Arc::new(AtomicU32::new(0));
+    let (archive, counted) = (Arc::clone(&bench.archive), Arc::clone(&asked));
+    let destroys: Gone = Arc::new(move || {
+        if counted.fetch_add(1, Ordering::Relaxed) == 10 {
+            archive.forget_derived();
+        }
+        false
+    });
+    let stays: Gone = Arc::new(|| false);
+    let whole = bench.archive.animated(&frames, &wanted, &destroys).expect("whoever waits gets it");
+    assert!(asked.load(Ordering::Relaxed) > 10, "nothing was forgotten meanwhile");
+    assert_eq!(bench.archive.animated(&frames, &wanted, &stays), Ok(Arc::clone(&whole)));
+    assert_eq!(bench.archive.pictures_made(), 2, "it was kept");
+    assert_eq!(bench.archive.animated(&frames, &wanted, &stays), Ok(whole));
+    assert_eq!(bench.archive.pictures_made(), 2, "the one begun afterwards was not");
+}
+
+#[test]
 fn a_large_frame_of_a_pack_is_shown_as_it_was_before_it_was_packed() {
     let sop = "1.2.7.1.1";
     let mut random = fastrand::Rng::with_seed(11);

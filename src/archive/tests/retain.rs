@@ -3,6 +3,7 @@
 use super::killed::opened_again;
 use super::*;
 use crate::clock::Clock;
+use crate::memory::Forget;
 use crate::retain::{PlanProgress, PlanQuestion, RetainError};
 use crate::{Target, rebuild};
 use index::InstanceRow;
@@ -14,7 +15,9 @@ use model::retention::{
     ClassId, Hold, HoldId, HoldTarget, LinkedRecord, PatientRef, Person, PlanId, Refusal, RetentionFact, StudyRef,
 };
 use model::{Caller, Level, Scope};
+use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
+use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const SEED: u64 = 0x5EED;
@@ -202,6 +205,20 @@ pub(super) fn check_the_rest(bench: Bench, objects: &[(Object, Vec<u8>)]) {
     assert!(rows(&bench, "1.2.1").is_empty() && rows(&bench, "1.2.22").len() == 3);
 }
 
+/// Looks when memory is emptied whether an instance could still be read, and something be made of it afterwards.
+struct Reads {
+    archive: Weak<Archive>,
+    row: InstanceRow,
+    last: Mutex<Option<bool>>,
+}
+
+impl Forget for Reads {
+    fn forget(&self) {
+        let archive = self.archive.upgrade().expect("open");
+        *self.last.lock() = Some(archive.read(&self.row, 0..self.row.file_len).is_ok());
+    }
+}
+
 fn goes_to_the_last_byte(packs: bool) {
     let (bench, hand) = archive(packs);
     let objects = fill(&bench, &hand);
@@ -215,6 +232,9 @@ fn goes_to_the_last_byte(packs: bool) {
     let hidden_sop = rows(&bench, "1.2.1").first().expect("an instance").sop_instance.to_string();
     let verdict = bench.archive.verdict(&super::commitment::question(&hidden_sop));
     assert_eq!(verdict.failed, [], "not committed while it is shown");
+    let row = rows(&bench, "1.2.1").remove(0);
+    let reads = Arc::new(Reads { archive: Arc::downgrade(&bench.archive), row, last: Mutex::new(None) });
+    bench.archive.forgets_too(reads.clone());
     let plan = begun(&bench, &hand);
     until("hidden", || progress(&bench, &plan).hidden == 1);
     assert!(rows(&bench, "1.2.1").is_empty(), "a hidden study is retrieved");
@@ -233,6 +253,7 @@ fn goes_to_the_last_byte(packs: bool) {
     until("executed", || bench.archive.retention_plan(&plan).expect("plan").ended == Some((1, 0)));
     until("swept", || swept(&bench));
     assert_eq!(traces(&bench.options.data, &objects), [], "something stayed, packs {packs}");
+    assert_eq!(*reads.last.lock(), Some(false), "memory was emptied before the bytes were gone, packs {packs}");
     let refused = bench.archive.begin_plan(&plan, person("Lân")).expect_err("twice");
     assert!(matches!(refused, RetainError::Refused(Refusal::ExecutedTwice { .. })), "{refused}");
     check_the_rest(bench, &objects);

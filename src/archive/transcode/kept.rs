@@ -4,9 +4,9 @@
 //! viewers do, gets it from memory. The cache may be emptied at any time.
 
 use crate::error::DecodeError;
+use crate::memory::{Forget, Memory};
 use bytes::Bytes;
 use codec::CodecError;
-use moka::sync::Cache;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ pub(super) type FrameKey = (u64, u32, &'static str);
 
 /// The frames, and those being made.
 pub(crate) struct Kept {
-    frames: Cache<FrameKey, Bytes>,
+    frames: Memory<FrameKey, Bytes>,
     making: Mutex<usize>,
     done: Condvar,
     at_once: usize,
@@ -39,7 +39,7 @@ impl Kept {
     pub(crate) fn new(memory: u64, decode: &codec::pool::Options) -> Self {
         let weigh = |_: &FrameKey, frame: &Bytes| u32::try_from(frame.len().saturating_add(128)).unwrap_or(u32::MAX);
         Self {
-            frames: Cache::builder().max_capacity(memory).weigher(weigh).build(),
+            frames: Memory::new(memory, weigh),
             making: Mutex::new(0),
             done: Condvar::new(),
             at_once: decode.processes.max(1).saturating_mul(2),
@@ -49,8 +49,7 @@ impl Kept {
 
     /// Forgets every frame: a study was destroyed.
     pub(crate) fn forget(&self) {
-        self.frames.invalidate_all();
-        self.frames.run_pending_tasks();
+        self.frames.forget();
     }
 
     /// A frame from memory, or made now and kept.
@@ -59,7 +58,7 @@ impl Kept {
         key: FrameKey,
         make: impl FnOnce() -> Result<Vec<u8>, DecodeError>,
     ) -> Result<Bytes, DecodeError> {
-        let made = self.frames.try_get_with(key, || self.in_turn(make).map(Bytes::from));
+        let made = self.frames.made(key, || self.in_turn(make).map(Bytes::from));
         made.map_err(|error: Arc<DecodeError>| error.as_ref().clone())
     }
 
@@ -112,10 +111,9 @@ mod tests {
         for number in 0..50 {
             kept.get((3, number, "1.2"), || Ok(vec![1; 100_000])).expect("made");
         }
-        kept.frames.run_pending_tasks();
-        assert!(kept.frames.weighted_size() <= 1 << 20);
+        assert!(kept.frames.held().1 <= 1 << 20);
         kept.forget();
-        assert_eq!(kept.frames.entry_count(), 0);
+        assert_eq!(kept.frames.held().0, 0);
     }
 
     #[test]

@@ -38,6 +38,7 @@ fn a_question_restricts_by_values_and_returns_every_key() {
     for key in [key::PATIENT_NAME, key::STUDY_DATE, key::ACCESSION_NUMBER, key::STUDY_INSTANCE_UID] {
         assert!(returned.contains(&key), "{key}");
     }
+    assert_eq!(question.wanted.returned, Some(returned), "the archive is asked for nothing else");
     assert_eq!(question.charset, "ISO_IR 192");
 }
 

@@ -14,7 +14,7 @@ use crate::codec::Encoder;
 use crate::row::{FrameSummary, InstanceRow, KnownPatient, KnownStudy, SeriesKey, StudyKey, series_key, study_key};
 use crate::{Entry, IndexError, encode};
 use model::attribute::key;
-use model::{FacilityCode, Fact, Home, InstanceHead, Level, Lsn, Uid};
+use model::{FacilityCode, Fact, Home, InstanceHead, Level, Lsn, SeriesQuiet, StudyComplete, Uid};
 use rocksdb::{DB, WriteBatch};
 use std::collections::HashMap;
 
@@ -79,7 +79,7 @@ impl Applier {
                     let key = [b"W".as_slice(), fact.key().as_bytes()].concat();
                     self.registry(db, lsn, key, serde_json::to_vec(fact))?;
                 }
-                Fact::SeriesQuiet { .. } | Fact::StudyComplete { .. } => self.settle(db, fact)?,
+                Fact::SeriesQuiet(_) | Fact::StudyComplete(_) => self.settle(db, fact)?,
                 Fact::Pack(fact) => self.pack(db, fact)?,
                 Fact::Retention(fact) => self.retention(db, lsn, fact, &mut mark)?,
                 // A forwarded fact never holds another one; what a sealed one said goes with its key.
@@ -308,11 +308,11 @@ impl Applier {
     /// Applies that a series is quiet or a study complete; other facts mean nothing here.
     pub(super) fn settle(&mut self, db: &DB, fact: &Fact) -> Result<(), IndexError> {
         match fact {
-            Fact::SeriesQuiet { facility, study, patient, series, through, .. } => {
+            Fact::SeriesQuiet(SeriesQuiet { facility, study, patient, series, through, .. }) => {
                 let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
                 self.quiet(db, &SeriesKey { study, series: series.clone() }, *through)
             }
-            Fact::StudyComplete { facility, study, patient, through, .. } => {
+            Fact::StudyComplete(StudyComplete { facility, study, patient, through, .. }) => {
                 self.complete(db, *facility, study, *patient, *through)
             }
             _ => Ok(()),

@@ -7,7 +7,7 @@ use model::retention::record::RejectReason;
 use model::retention::{Person, RetentionFact, StudyRef};
 use model::{
     Attributes, Digest, FacilityCode, Fact, Frames, Home, InstanceHead, Layout, Lsn, Outcome, PackId, PixelSpan, Place,
-    Sameness, SamenessKind, Span, Uid, Via,
+    Sameness, SamenessKind, SeriesQuiet, Span, StudyComplete, Uid, Via,
 };
 use std::path::Path;
 
@@ -226,9 +226,9 @@ fn whole_studies_make_the_index_that_their_facts_make() {
     // The first series is quiet, the other one still busy.
     for through in [899, 900, 3] {
         let SeriesKey { study: StudyKey { facility, study, patient }, series } = series_key(0);
-        let quiet = Fact::SeriesQuiet { facility, study: study.clone(), patient, series, through, at: 1 };
-        let complete = Fact::StudyComplete { facility, study, patient, through, at: 2 };
-        for fact in [quiet, complete] {
+        let quiet = SeriesQuiet { facility, study: study.clone(), patient, series, through, at: 1 };
+        let complete = StudyComplete { facility, study, patient, through, at: 2 };
+        for fact in [Fact::SeriesQuiet(quiet), Fact::StudyComplete(complete)] {
             whole.facts.push(fact.clone());
             told.tell(fact);
         }

@@ -8,7 +8,7 @@ use super::layout::{HeaderFound, SEGMENT_HEADER, SegmentHeader};
 use super::pair::{Note, State};
 use crate::{Disk, DiskFile, Open, StoreError};
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,12 +36,16 @@ pub(crate) struct Mirror {
     failing: Mutex<()>,
     /// The directory start-up recovers from: without it nothing may go on.
     essential: Mutex<Option<PathBuf>>,
+    /// Damage that another directory answered for and that was told.
+    told: Mutex<HashSet<String>>,
     /// Number of the newest record known durable.
     pub(crate) synced: Arc<AtomicU64>,
 }
 
 /// Files kept open for reading.
 const HANDLES_MAX: usize = 64;
+/// Places of damage remembered as told; beyond, they are told anew.
+const TOLD_MAX: usize = 4096;
 
 /// Name of the directory of large bodies, beside the segments.
 pub(crate) const BLOB_DIR: &str = "blobs";
@@ -62,7 +66,15 @@ impl Mirror {
     pub(crate) fn new(disk: Arc<dyn Disk>, dirs: &[PathBuf]) -> Self {
         let sides = dirs.iter().map(|dir| Side { dir: dir.clone(), failed: Mutex::new(None) }).collect();
         let synced = Arc::new(AtomicU64::new(0));
-        Self { disk, sides, handles: Mutex::default(), failing: Mutex::default(), essential: Mutex::default(), synced }
+        Self {
+            disk,
+            sides,
+            handles: Mutex::default(),
+            failing: Mutex::default(),
+            essential: Mutex::default(),
+            told: Mutex::default(),
+            synced,
+        }
     }
 
     pub(crate) fn dirs(&self) -> impl Iterator<Item = &Path> {
@@ -77,6 +89,21 @@ impl Mirror {
     pub(crate) fn alarms(&self) -> Vec<Alarm> {
         let failed = |side: &Side| side.failed.lock().clone().map(|reason| Alarm { dir: side.dir.clone(), reason });
         self.sides.iter().filter_map(failed).collect()
+    }
+
+    /// One directory answered for what others could not: counted each time, and told once for each place.
+    pub(crate) fn answered(&self, failed: &[StoreError]) {
+        for error in failed {
+            metrics::counter!("khoanh_journal_read_elsewhere_total").increment(1);
+            let mut told = self.told.lock();
+            if told.len() >= TOLD_MAX {
+                told.clear();
+            }
+            if told.insert(error.to_string()) {
+                let reason = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+                tracing::warn!(%error, reason, "a journal directory cannot be read here; the other one answers");
+            }
+        }
     }
 
     /// Nothing may go on without this directory until told otherwise.

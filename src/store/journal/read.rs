@@ -76,17 +76,18 @@ impl Journal {
     /// Tries one directory after the other.
     fn somewhere<T>(&self, place: &Place, read: impl Fn(&At<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let segment = self.segment(place)?;
-        let mut first = None;
+        let mut failed = Vec::new();
         for dir in self.shared.mirror.live() {
             match At::open(&self.shared, dir, segment, place).and_then(|at| read(&at)) {
-                Ok(answer) => return Ok(answer),
-                Err(error) => {
-                    tracing::warn!(dir = %dir.display(), %error, "a record cannot be read");
-                    first.get_or_insert(error);
+                Ok(answer) => {
+                    self.shared.mirror.answered(&failed);
+                    return Ok(answer);
                 }
+                Err(error) => failed.push(error),
             }
         }
-        Err(self.gone_since(place, first.unwrap_or(StoreError::Poisoned)))
+        failed.iter().for_each(|error| tracing::warn!(%error, "a record cannot be read"));
+        Err(self.gone_since(place, failed.into_iter().next().unwrap_or(StoreError::Poisoned)))
     }
 
     /// A segment released during the read looks corrupt; it is only gone.

@@ -9,8 +9,8 @@ use model::pack::{ColdCopy, PackFact, Packed};
 use model::query::{Condition, Query, Test};
 use model::{
     AeTitle, AttrKey, Attributes, Destination, Difference, Digest, Facility, FacilityCode, Fact, Flag, Frames, Home,
-    InstanceHead, Layout, Level, Lsn, Outcome, PackId, PixelSpan, Place, Sameness, SamenessKind, Source, Span, Uid,
-    Via,
+    InstanceHead, Layout, Level, Lsn, Outcome, PackId, PixelSpan, Place, Sameness, SamenessKind, SeriesQuiet, Source,
+    Span, StudyComplete, Uid, Via,
 };
 use std::collections::HashMap;
 
@@ -189,7 +189,8 @@ impl World {
         let (key, seq) = self.quietable.get(known)?.clone();
         let through = if self.one_in(4) { seq } else { self.seq };
         let StudyKey { facility, study, patient } = key.study;
-        Some((Fact::SeriesQuiet { facility, study, patient, series: key.series, through, at }, None))
+        let quiet = SeriesQuiet { facility, study, patient, series: key.series, through, at };
+        Some((Fact::SeriesQuiet(quiet), None))
     }
 
     fn complete(&mut self) -> Option<(Fact, Option<Home>)> {
@@ -197,7 +198,8 @@ impl World {
         let (key, seq) = self.quietable.get(known)?.clone();
         let through = if self.one_in(4) { seq } else { self.seq };
         let StudyKey { facility, study, patient } = key.study;
-        Some((Fact::StudyComplete { facility, study, patient, through, at: self.clock }, None))
+        let complete = StudyComplete { facility, study, patient, through, at: self.clock };
+        Some((Fact::StudyComplete(complete), None))
     }
 
     /// A pack of some instances of a series; now and then of all of them, in place of the packs before.

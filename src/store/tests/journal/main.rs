@@ -10,6 +10,7 @@ mod blob;
 mod corruption;
 mod direct;
 mod full;
+mod heard;
 mod mirror;
 mod power;
 mod scenario;

@@ -1,6 +1,7 @@
 //! Two directories: both hold everything, either one is enough, and one that fell behind catches up.
 
 use crate::disk::SimDisk;
+use crate::heard;
 use crate::scenario::{Contract, Kept, all, bytes, inline, options, work};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -147,6 +148,33 @@ fn a_body_broken_in_one_directory_is_read_from_the_other() {
 
     assert_eq!(journal.read(&place, 0..2000).expect("from the other"), [5; 2000]);
     assert!(journal.verify_record(&place).is_err(), "a check tells");
+}
+
+#[test]
+fn that_the_other_directory_answers_is_told_once_for_each_damage_and_counted() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk, &BOTH).expect("open");
+    let mut writer = journal.blob().expect("blob");
+    writer.write(&[7; 200_000]).expect("write");
+    let blob = writer.finish().expect("finish");
+    let file = disk.files().into_iter().find(|path| path.starts_with("/one/blobs")).expect("a file");
+    disk.damage(&file, |bytes| bytes[150_000] ^= 1);
+    let mut read = Vec::new();
+    let heard = heard::during(|| blob.read(&mut |piece| read.extend_from_slice(piece)).expect("from the other"));
+    assert!(read == vec![7; 200_000]);
+    assert_eq!(heard, (1, 1), "before a record names it");
+
+    let place = journal.append(&[Record { head: Vec::new(), body: Body::Blob(blob) }]).expect("append")[0].1.clone();
+    journal.sync().expect("sync");
+    let range = |from: usize, to: usize| {
+        let read = journal.read(&place, from as u64..to as u64).expect("from the other");
+        assert!(read == vec![7; to - from]);
+    };
+    let heard = heard::during(|| {
+        range(0, 60_000);
+        (0..5).for_each(|_| range(140_000, 150_100));
+    });
+    assert_eq!(heard, (1, 5), "once for five reads of it, and nothing of what is well");
 }
 
 #[test]

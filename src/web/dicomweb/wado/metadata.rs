@@ -49,9 +49,10 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     let (caller, scope, root) = (call.caller.clone(), call.scope, call.service_root());
     let as_received = super::as_received(&call)?;
     let asked = call.parts.headers.clone();
-    let documents = call.app.documents.clone();
+    let documents = Arc::clone(&call.app.documents);
     let mut response = call
         .blocking(move |archive| {
+            let begun = documents.begin();
             let (parts, tag, notes) = fetch(archive, &caller, scope, (&target, as_received), (&root, coding.name()))?;
             let etag = format!("\"{tag}\"");
             if conditional::is_known(&asked, &etag) {
@@ -61,7 +62,7 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
                 Some(bytes) => bytes,
                 None => {
                     let bytes = Bytes::from(render(&parts, &root, coding)?);
-                    documents.insert(tag, bytes.clone());
+                    documents.keep(begun, tag, bytes.clone());
                     bytes
                 }
             };
