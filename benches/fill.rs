@@ -100,18 +100,7 @@ fn registry() -> Vec<Fact> {
         Fact::Facility(Facility { code, name: name.into(), kind: "hospital".into(), active_from, active_to })
     };
     let mut facts = vec![facility(FacilityCode::DEMO, "Demo")];
-    facts.push(Fact::Source(Source {
-        id: "demo".into(),
-        facility: FacilityCode::DEMO,
-        called: None,
-        calling: None,
-        addresses: Vec::new(),
-        certificate: None,
-        charset: model::facility::CharsetHint::Auto,
-        letters: model::facility::Letters::Asked,
-        issuer: String::new(),
-        disabled: false,
-    }));
+    facts.push(Fact::Source(Source::new("demo", FacilityCode::DEMO)));
     facts.extend((0..FACILITIES).map(|number| facility(code(number), &format!("Bệnh viện số {number}"))));
     facts
 }

@@ -29,6 +29,7 @@ from pynetdicom.sop_class import (
 import interop_dimse
 import interop_ups
 import interop_ups_rs
+import interop_worklist
 from associations import rested
 from interop_table import Running, Storescp, free_port, listens, print_rows, print_table, run, storescp, until
 
@@ -384,6 +385,11 @@ def part_steps(options):
         return print_rows([(f"UPS-RS {service}", named(service), check) for service, check in steps]) and right
 
 
+def part_worklist(options):
+    with Running(options.program) as archive:
+        return print_rows(interop_worklist.rows(archive))
+
+
 @contextlib.contextmanager
 def dcmqrscp(folder):
     """DCMTK's archive; gives its port."""
@@ -563,6 +569,7 @@ PARTS = {
     "later": part_later,
     "forward": part_forward,
     "steps": part_steps,
+    "worklist": part_worklist,
     "clients": part_clients,
     "large": part_large,
 }

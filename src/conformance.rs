@@ -19,6 +19,7 @@ pub(crate) fn statement() -> String {
     statuses(&mut out);
     transfer_syntaxes(&mut out);
     sop_classes(&mut out);
+    worklist(&mut out);
     out.push_str(include_str!("conformance/dicomweb.md"));
     routes(&mut out);
     media_types(&mut out);
@@ -97,6 +98,27 @@ fn sop_classes(out: &mut String) {
     out.push('\n');
 }
 
+fn worklist(out: &mut String) {
+    let _ = writeln!(
+        out,
+        "### SOP classes of worklist and performed steps\n\nIn the role of SCP; data sets in Explicit or Implicit VR Little Endian or Explicit VR Big Endian.\n"
+    );
+    let _ = writeln!(out, "| UID | name |\n|---|---|");
+    let _ = writeln!(out, "| {} | Modality Worklist Information Model - FIND |", dimse::MODALITY_WORKLIST);
+    let _ = writeln!(out, "| {} | Modality Performed Procedure Step |", dimse::PERFORMED_PROCEDURE_STEP);
+    let _ = writeln!(out, "\n### Attributes of the worklist\n\n| tag | keyword | VR | matches |\n|---|---|---|---|");
+    worklist_rows(dimse::worklist_attributes(), "", out);
+    out.push('\n');
+}
+
+fn worklist_rows(rows: &[dimse::WorklistAttribute], place: &str, out: &mut String) {
+    for row in rows {
+        let rule = if row.within.is_empty() { matching(row.matching) } else { "by one item" };
+        let _ = writeln!(out, "| {place}{:08X} | {} | {} | {rule} |", row.tag, row.keyword(), row.vr);
+        worklist_rows(row.within, &format!("{place}{:08X}.", row.tag), out);
+    }
+}
+
 fn routes(out: &mut String) {
     let _ = writeln!(out, "### Resources\n\n| method | path | answers | role | |\n|---|---|---|---|---|");
     for route in routes::ROUTES {
@@ -154,8 +176,8 @@ fn attributes(out: &mut String) {
     }
 }
 
-fn attribute(row: &Attribute) -> String {
-    let matching = match row.matching {
+fn matching(rule: Matching) -> &'static str {
+    match rule {
         Matching::Uid => "UID, list of UIDs",
         Matching::Code => "exact case, `*` `?`",
         Matching::Text => "any case and accents, `*` `?`",
@@ -164,7 +186,11 @@ fn attribute(row: &Attribute) -> String {
         Matching::Time => "time, range",
         Matching::Number => "number",
         Matching::ReturnOnly => "returned only",
-    };
+    }
+}
+
+fn attribute(row: &Attribute) -> String {
+    let matching = matching(row.matching);
     let always = if row.default { "yes" } else { "" };
     let kept = match row.kept {
         Kept::Extracted => "",

@@ -10,6 +10,7 @@
 
 pub mod backup;
 pub mod budget;
+pub mod charts;
 pub mod clock;
 mod codestreams;
 mod commit;

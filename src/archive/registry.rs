@@ -224,6 +224,9 @@ impl Archive {
         if let Some(error) = source.certificate.as_ref().and_then(|name| Certificate::parse_name(name).err()) {
             return invalid(error.to_string());
         }
+        if source.text_max.is_some_and(|most| most < Source::TEXT_MAX_LEAST) {
+            return invalid(format!("text_max is at least {}", Source::TEXT_MAX_LEAST));
+        }
         if !registry.facilities.contains_key(&source.facility) {
             return invalid(format!("facility {} is not registered; add it first", source.facility));
         }

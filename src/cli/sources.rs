@@ -7,9 +7,10 @@ mod table;
 use super::{Exit, Failure, Place, show};
 use crate::control::{Door, Request};
 use clap::{Args, Subcommand};
-use model::facility::{AddressRange, CharsetHint, Letters};
+use model::facility::{AddressRange, CharsetHint, Letters, NameStyle, WorklistScope};
 use model::{AeTitle, Certificate, Facility, FacilityCode, Source};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ pub(super) const HELP: &str = "\
 A source is told by (called AE title, calling AE title, address or certificate): every hospital has a CT01.
 The file for `import` is CSV with a header line; columns in any order, empty cells for what is not needed:
   facility,facility_name,facility_kind,active_from,active_to,
-  source,called,calling,addresses,certificate,charset,letters,issuer,disabled
+  source,called,calling,addresses,certificate,charset,letters,names,text_max,national_id,worklist,issuer,disabled
 Several addresses or ranges are separated by spaces: 10.1.0.0/16 10.9.8.7. A certificate is named by its SHA-256
 or by its whole subject in quotation marks: \"CN=CT01,O=Hospital\"; such a source is let in over TLS only.
 A row without source, called, calling and addresses registers the facility alone. The same file again changes nothing.";
@@ -93,9 +94,22 @@ pub(super) struct Add {
     /// How its text without a right character set is read: auto, windows1258, tcvn3 or vni.
     #[arg(long, default_value = "auto", value_parser = charset)]
     charset: CharsetHint,
-    /// In which letters its questions are answered: asked (its own character set, else UTF-8) or ascii (without marks).
+    /// In which letters its questions are answered: asked (its own character set, else UTF-8), ascii (without marks),
+    /// ascii-upper (the same, names and prose in capitals), latin1 or utf8.
     #[arg(long, default_value = "asked", value_parser = letters)]
     letters: Letters,
+    /// How its worklist writes names: parts (Family^Given^Middle) or whole.
+    #[arg(long, default_value = "parts", value_parser = names)]
+    names: NameStyle,
+    /// Most characters of names and other prose in its worklist, from 8.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(i64::from(Source::TEXT_MAX_LEAST)..))]
+    text_max: Option<u8>,
+    /// Lets its worklist tell personal identification numbers.
+    #[arg(long)]
+    national_id: bool,
+    /// Which steps its worklist shows: all it asks for, or own (those of its AE title or of no station).
+    #[arg(long, default_value = "all", value_parser = worklist)]
+    worklist: WorklistScope,
     /// Issuer of its patient IDs; without it they are the facility's own.
     #[arg(long, default_value = "")]
     issuer: String,
@@ -121,16 +135,30 @@ struct Knock {
     times: u64,
 }
 
+/// A choice by its name in the registry.
+fn named<T: DeserializeOwned>(text: &str, choices: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::String(text.trim().to_lowercase()))
+        .map_err(|_| format!("{text:?} is none of {choices}"))
+}
+
 /// A character-set hint by its name in the registry.
 pub(super) fn charset(text: &str) -> Result<CharsetHint, String> {
-    serde_json::from_value(serde_json::Value::String(text.trim().to_lowercase()))
-        .map_err(|_| format!("{text:?} is none of auto, windows1258, tcvn3, vni"))
+    named(text, "auto, windows1258, tcvn3, vni")
 }
 
 /// The letters of answers by their name in the registry.
 pub(super) fn letters(text: &str) -> Result<Letters, String> {
-    serde_json::from_value(serde_json::Value::String(text.trim().to_lowercase()))
-        .map_err(|_| format!("{text:?} is neither asked nor ascii"))
+    named(text, "asked, ascii, ascii-upper, latin1, utf8")
+}
+
+/// The style of names by its name in the registry.
+pub(super) fn names(text: &str) -> Result<NameStyle, String> {
+    named(text, "parts, whole")
+}
+
+/// What a worklist shows by its name in the registry.
+pub(super) fn worklist(text: &str) -> Result<WorklistScope, String> {
+    named(text, "all, own")
 }
 
 pub(super) fn run(wanted: &Sources) -> Result<Exit, Failure> {
@@ -209,6 +237,10 @@ fn add(add: &Add) -> Result<Exit, Failure> {
         certificate: add.certificate.clone(),
         charset: add.charset,
         letters: add.letters,
+        names: add.names,
+        text_max: add.text_max,
+        national_id: add.national_id,
+        worklist: add.worklist,
         issuer: add.issuer.clone(),
         disabled: false,
     };

@@ -41,7 +41,24 @@ impl Sink for Nothing {}
 /// # Errors
 /// Where the bytes are no data set in this transfer syntax or exceed a bound.
 pub fn read(bytes: &[u8], transfer_syntax: &str, hint: CharsetHint) -> Result<Map<String, Value>, DocumentError> {
-    let limits = Limits { nesting: 16, elements: 50_000, items: 4_096, ..Limits::default() };
+    read_within(
+        bytes,
+        transfer_syntax,
+        hint,
+        Limits { nesting: 16, elements: 50_000, items: 4_096, ..Limits::default() },
+    )
+}
+
+/// The same under other bounds.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_within(
+    bytes: &[u8],
+    transfer_syntax: &str,
+    hint: CharsetHint,
+    limits: Limits,
+) -> Result<Map<String, Value>, DocumentError> {
     let mut walker = Walker::new(Syntax::of(transfer_syntax).coding, limits);
     walker.feed(bytes, &mut Nothing)?;
     walker.finish(&mut Nothing)?;

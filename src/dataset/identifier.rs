@@ -14,8 +14,8 @@ use crate::walk::{Element, Sink, Walker};
 use model::AttrKey;
 use model::facility::CharsetHint;
 
-const SPECIFIC_CHARACTER_SET: u32 = 0x0008_0005;
-const ITEM: u32 = 0xFFFE_E000;
+pub(crate) const SPECIFIC_CHARACTER_SET: u32 = 0x0008_0005;
+pub(crate) const ITEM: u32 = 0xFFFE_E000;
 
 /// A key of an identifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,26 +84,33 @@ impl Reader {
             _ => None,
         }
     }
+}
 
-    fn text(&self, element: &Element, vr: Vr) -> String {
-        if vr.is_text() || vr == Vr::UN {
-            return self.charset.decode(&self.value, vr, &mut Notes::default());
-        }
-        let (coding, word) = (element.coding, vr.word());
-        let number = |word_bytes: &[u8]| match word {
-            2 if vr == Vr::SS => i16::from_ne_bytes(coding.u16(word_bytes, 0).to_ne_bytes()).to_string(),
-            2 => coding.u16(word_bytes, 0).to_string(),
-            4 if vr == Vr::SL => i32::from_ne_bytes(coding.u32(word_bytes, 0).to_ne_bytes()).to_string(),
-            _ => coding.u32(word_bytes, 0).to_string(),
-        };
-        match vr {
-            Vr::US | Vr::SS | Vr::UL | Vr::SL => {
-                self.value.chunks_exact(word).map(number).collect::<Vec<_>>().join("\\")
-            }
-            // No attribute that can be matched has another one; that a value stood there is all that counts.
-            _ if self.value.is_empty() => String::new(),
-            _ => "?".into(),
-        }
+/// The value of an element as [`model::Attributes`] has values.
+pub(crate) fn decoded(value: &[u8], element: &Element, vr: Vr, charset: &Charset) -> String {
+    if vr.is_text() || vr == Vr::UN {
+        return charset.decode(value, vr, &mut Notes::default());
+    }
+    let (coding, word) = (element.coding, vr.word());
+    let number = |word_bytes: &[u8]| match word {
+        2 if vr == Vr::SS => i16::from_ne_bytes(coding.u16(word_bytes, 0).to_ne_bytes()).to_string(),
+        2 => coding.u16(word_bytes, 0).to_string(),
+        4 if vr == Vr::SL => i32::from_ne_bytes(coding.u32(word_bytes, 0).to_ne_bytes()).to_string(),
+        _ => coding.u32(word_bytes, 0).to_string(),
+    };
+    match vr {
+        Vr::US | Vr::SS | Vr::UL | Vr::SL => value.chunks_exact(word).map(number).collect::<Vec<_>>().join("\\"),
+        // No attribute that can be matched has another one; that a value stood there is all that counts.
+        _ if value.is_empty() => String::new(),
+        _ => "?".into(),
+    }
+}
+
+/// The VR of an element: where it is not known, that of the dictionary.
+pub(crate) fn known_vr(element: &Element) -> Vr {
+    match element.vr {
+        Vr::UN => dictionary::lookup(element.tag).map_or(Vr::UN, dictionary::Listed::relaxed),
+        vr => vr,
     }
 }
 
@@ -132,11 +139,8 @@ impl Sink for Reader {
             return;
         }
         let Some(key) = self.address(element.tag) else { return };
-        let vr = match element.vr {
-            Vr::UN => dictionary::lookup(element.tag).map_or(Vr::UN, dictionary::Listed::relaxed),
-            vr => vr,
-        };
-        let text = self.text(&element, vr);
+        let vr = known_vr(&element);
+        let text = decoded(&self.value, &element, vr, &self.charset);
         self.found.keys.push(Key { key, vr, text });
     }
 
@@ -204,7 +208,12 @@ pub fn write(values: &[(AttrKey, &str, &str)], transfer_syntax: &str, asked: &st
 
 /// The label of the character set: empty for ASCII.
 fn label<'a>(values: &[(AttrKey, &str, &str)], asked: &'a str) -> &'a str {
-    let mut foreign = values.iter().map(|(_, _, text)| *text).filter(|text| !text.is_ascii());
+    label_of(values.iter().map(|(_, _, text)| *text), asked)
+}
+
+/// The label of the character set that holds these texts: empty for ASCII, what was asked where it holds them all.
+pub(crate) fn label_of<'a, 't>(texts: impl Iterator<Item = &'t str> + Clone, asked: &'a str) -> &'a str {
+    let mut foreign = texts.filter(|text| !text.is_ascii());
     if foreign.clone().next().is_none() {
         ""
     } else if foreign.all(|text| charset::encode(asked, text).is_some()) {
@@ -214,7 +223,7 @@ fn label<'a>(values: &[(AttrKey, &str, &str)], asked: &'a str) -> &'a str {
     }
 }
 
-fn value(vr: Vr, text: &str, coding: Coding, label: &str) -> Vec<u8> {
+pub(crate) fn value(vr: Vr, text: &str, coding: Coding, label: &str) -> Vec<u8> {
     let mut out = match vr {
         Vr::US => {
             let numbers = text.split('\\').filter_map(|number| number.trim().parse::<u16>().ok());

@@ -19,6 +19,7 @@ pub mod identifier;
 mod inflate;
 pub mod json;
 mod limits;
+pub mod nested;
 pub mod notice;
 pub mod part10;
 pub mod pixels;

@@ -35,6 +35,11 @@ impl Vr {
         Self(letters)
     }
 
+    /// The VR of two letters as text; UN of anything else.
+    pub fn named(letters: &str) -> Self {
+        letters.as_bytes().try_into().map_or(Self::UN, Self)
+    }
+
     /// The two letters; `??` where they are no text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("??")

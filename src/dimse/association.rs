@@ -291,6 +291,8 @@ impl<R: Receiver> Association<'_, R> {
         match request.field {
             C_FIND_RQ if of_steps => self.find_steps(id, &context, &request),
             N_ACTION_RQ | N_CREATE_RQ | N_GET_RQ | N_SET_RQ if of_steps => self.steps(id, &context, &request),
+            C_FIND_RQ if context.service == Service::Worklist => self.find_lines(id, &context, &request),
+            N_CREATE_RQ | N_SET_RQ if context.service == Service::Performed => self.perform(id, &context, &request),
             C_STORE_RQ => self.store(id, &context, &request),
             C_FIND_RQ => self.find(id, &context, &request),
             C_MOVE_RQ => self.move_objects(id, &context, &request),

@@ -9,6 +9,8 @@ mod memory;
 mod messages;
 mod parting;
 mod peer;
+mod performing;
 mod retrieving;
 mod secure;
 pub(crate) mod server;
+mod worklist;

@@ -37,6 +37,8 @@ const PRIORITY: u16 = 0x0700;
 const MOVE_DESTINATION: u16 = 0x0600;
 /// Error Comment.
 const ERROR_COMMENT: u16 = 0x0902;
+/// Error ID.
+const ERROR_ID: u16 = 0x0903;
 /// Affected SOP Instance UID.
 const AFFECTED_SOP_INSTANCE: u16 = 0x1000;
 
@@ -163,21 +165,28 @@ impl Request {
     ///
     /// `comment` is cut to 64 characters and must hold no patient data: it ends in the peer's log.
     pub(crate) fn response(&self, status: u16, comment: &str) -> Vec<u8> {
-        self.answer(status, comment, NO_DATA_SET, None)
+        self.answer(status, NO_DATA_SET, Said { comment, ..Said::default() })
+    }
+
+    /// The same with an error ID or with the attributes it is about.
+    pub(crate) fn detailed(&self, status: u16, comment: &str, error: Option<u16>, attributes: &[u32]) -> Vec<u8> {
+        self.answer(status, NO_DATA_SET, Said { comment, error, attributes, counts: None })
     }
 
     /// The response to this request that carries a data set: a match.
     pub(crate) fn pending(&self, status: u16) -> Vec<u8> {
-        self.answer(status, "", 0, None)
+        self.answer(status, 0, Said::default())
     }
 
     /// The response of a retrieve: its counts of remaining (left out at the end), completed, failed and warned
     /// sub-operations, and whether the list of failed ones follows.
     pub(crate) fn progress(&self, status: u16, comment: &str, counts: Counts, has_list: bool) -> Vec<u8> {
-        self.answer(status, comment, if has_list { 0 } else { NO_DATA_SET }, Some(counts))
+        let said = Said { comment, counts: Some(counts), ..Said::default() };
+        self.answer(status, if has_list { 0 } else { NO_DATA_SET }, said)
     }
 
-    fn answer(&self, status: u16, comment: &str, data_set: u16, counts: Option<Counts>) -> Vec<u8> {
+    fn answer(&self, status: u16, data_set: u16, said: Said<'_>) -> Vec<u8> {
+        let Said { comment, error, attributes, counts } = said;
         let mut elements = Vec::with_capacity(256);
         if let Some(uid) = &self.sop_class {
             push_uid(&mut elements, AFFECTED_SOP_CLASS, uid);
@@ -189,8 +198,16 @@ impl Request {
         if !comment.is_empty() {
             push(&mut elements, ERROR_COMMENT, &long_string(comment));
         }
+        if let Some(error) = error {
+            push(&mut elements, ERROR_ID, &error.to_le_bytes());
+        }
         if let Some(uid) = &self.sop_instance {
             push_uid(&mut elements, AFFECTED_SOP_INSTANCE, uid);
+        }
+        if !attributes.is_empty() {
+            let words = attributes.iter().flat_map(|tag| [tag >> 16, tag & 0xFFFF]);
+            let halves = words.flat_map(|half| u16::try_from(half).unwrap_or_default().to_le_bytes());
+            push(&mut elements, ATTRIBUTE_LIST, &halves.collect::<Vec<u8>>());
         }
         if let Some(Counts { remaining, completed, failed, warned }) = counts {
             let values = [remaining, Some(completed), Some(failed), Some(warned)];
@@ -203,6 +220,17 @@ impl Request {
         }
         finished(&elements)
     }
+}
+
+/// What a response says beside its status.
+#[derive(Default)]
+struct Said<'a> {
+    comment: &'a str,
+    /// Error ID: what the service calls the error.
+    error: Option<u16>,
+    /// Attributes it is about.
+    attributes: &'a [u32],
+    counts: Option<Counts>,
 }
 
 /// How far the sub-operations of a retrieve are (PS3.7 section 9.1.4.2).

@@ -5,6 +5,7 @@
 
 use crate::association::{Association, End};
 use crate::command::Request;
+use crate::letters;
 use crate::meter;
 use crate::negotiate::{Context, Service};
 use crate::pdu;
@@ -12,9 +13,8 @@ use crate::query_class::Root;
 use crate::question::{self, LEVEL, Question, RETRIEVE_AE_TITLE, Reading};
 use crate::receiver::{Receiver, Search};
 use crate::status::{self, Failure, Status};
-use archive::FindError;
-use archive::{FoundRow, search::SearchPage};
-use dataset::identifier;
+use archive::FoundRow;
+use dataset::{Vr, identifier};
 use model::AttrKey;
 use model::attribute::key;
 use model::facility::Letters;
@@ -27,7 +27,7 @@ const PAGE_FIRST: usize = 8;
 /// Rows of later pages.
 const PAGE_MAX: usize = 512;
 /// Answers are gathered to about this many bytes before they are sent.
-const SEND_BYTES: usize = 64 * 1024;
+pub(crate) const SEND_BYTES: usize = 64 * 1024;
 
 impl<R: Receiver> Association<'_, R> {
     /// Reads the identifier that follows a C-FIND-RQ and answers it.
@@ -143,12 +143,15 @@ impl<R: Receiver> Association<'_, R> {
             };
             values.push((*wanted, vr, value));
         }
-        if self.source.letters == Letters::Ascii {
-            let plain: Vec<String> = values.iter().map(|(_, _, value)| model::name::ascii(value)).collect();
-            let values = values.iter().zip(&plain).map(|((key, vr, _), value)| (*key, *vr, value.as_str()));
-            return identifier::write(&values.collect::<Vec<_>>(), transfer_syntax, "");
+        let letters = self.source.letters;
+        let charset = letters::charset(letters, &question.charset);
+        if matches!(letters, Letters::Asked | Letters::Utf8) {
+            return identifier::write(&values, transfer_syntax, charset);
         }
-        identifier::write(&values, transfer_syntax, &question.charset)
+        let spelt = |(key, vr, value): &(AttrKey, &str, &str)| letters::spelt(letters, key.tag, Vr::named(vr), value);
+        let spelt: Vec<String> = values.iter().map(spelt).collect();
+        let values = values.iter().zip(&spelt).map(|((key, vr, _), value)| (*key, *vr, value.as_str()));
+        identifier::write(&values.collect::<Vec<_>>(), transfer_syntax, charset)
     }
 
     pub(crate) fn log_refusal(&self, service: &str, failure: &Failure) {
@@ -159,7 +162,10 @@ impl<R: Receiver> Association<'_, R> {
 }
 
 /// A fault of ours in one answer must not take the association's thread with it.
-fn guarded(work: impl FnOnce() -> Result<SearchPage, FindError>) -> Result<SearchPage, Failure> {
+pub(crate) fn guarded<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<T, Failure>
+where
+    Failure: From<E>,
+{
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(Failure::from),
         Err(_) => Err(Failure::new(status::CANNOT_UNDERSTAND, "internal fault, the answer is not complete")),

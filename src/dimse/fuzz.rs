@@ -6,7 +6,9 @@ use crate::command::{CommandError, Request};
 use crate::pdu::{Kind, Piece, Splitter, command_pdus};
 use crate::query_class::{Extended, Root};
 use crate::question::{self, Reading};
+use crate::worklist_question::{self, Asking};
 use crate::{listener, negotiate, request};
+use dataset::nested::{self, Members};
 use std::io::{self, Read};
 
 /// Hands out its bytes in pieces of a fixed size.
@@ -70,8 +72,10 @@ pub fn command(data: &[u8]) {
     }
 }
 
-/// Reads `data` as the identifier of a C-FIND in every model and coding; what is refused names no value.
+/// Reads `data` as the identifier of a C-FIND in every model and coding, that of the worklist too; what is refused names
+/// no value.
 pub fn identifier(data: &[u8]) {
+    worklist(data);
     let all =
         Extended { relational: true, combined: true, zone: true, fuzzy: true, empty_value: true, multiple_value: true };
     for transfer_syntax in ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"] {
@@ -84,6 +88,21 @@ pub fn identifier(data: &[u8]) {
                     assert!(!question.returned.is_empty(), "an answer without its unique key");
                 }
             }
+        }
+    }
+}
+
+/// Reads `data` as the identifier of a worklist question in every coding; what is read back of an answer is readable.
+fn worklist(data: &[u8]) {
+    let source = model::Source::new("fuzz", model::FacilityCode::DEMO);
+    let Ok(calling) = model::AeTitle::parse("CT01") else { return };
+    for transfer_syntax in ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"] {
+        let asking = Asking { source: &source, calling: &calling, transfer_syntax, keys_max: 256 };
+        if let Ok(lines) = worklist_question::parse(data, &asking) {
+            lines.accepts(&Members::new());
+            let answer = nested::write(&lines.answer(&Members::new(), &source), transfer_syntax, "");
+            let read = nested::read(&answer, transfer_syntax, model::facility::CharsetHint::Auto);
+            assert!(read.is_ok(), "an answer that cannot be read");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The DICOM wire: associations, C-ECHO, C-STORE, C-FIND, C-MOVE, C-GET, storage commitment and procedure steps as a
-//! provider (PS3.4, PS3.7, PS3.8).
+//! The DICOM wire: associations, C-ECHO, C-STORE, C-FIND, C-MOVE, C-GET, storage commitment, procedure steps, modality
+//! worklist and performed procedure steps as a provider (PS3.4, PS3.7, PS3.8).
 //!
 //! An association request is read by a small task, checked against the registry of sources and answered; an
 //! accepted association gets a thread that streams its objects into the archive and answers when they are
@@ -19,6 +19,7 @@ mod forward;
 pub mod fuzz;
 mod get_scp;
 mod half_open;
+mod letters;
 mod line;
 mod listener;
 mod meter;
@@ -28,6 +29,7 @@ mod notice;
 mod options;
 mod outgoing;
 mod pdu;
+mod performed_scp;
 mod query_class;
 mod question;
 mod receiver;
@@ -47,6 +49,10 @@ mod ups_events;
 mod ups_find;
 mod ups_reports;
 mod ups_scp;
+mod worklist_find;
+mod worklist_line;
+mod worklist_question;
+mod worklist_table;
 
 #[cfg(test)]
 mod behaviour;
@@ -58,8 +64,10 @@ pub use listener::{ListenError, Listener};
 pub use negotiate::VERIFICATION;
 pub use notice::AVAILABILITY_NOTIFICATION;
 pub use options::Options;
+pub use performed_scp::PERFORMED_PROCEDURE_STEP;
 pub use query_class::{Operation, QueryClass, Root, query_classes};
 pub use status::{STATUSES, Status};
 pub use storage_sop_class::{StorageSopClass, storage_sop_classes};
 pub use transfer_syntax::{Fidelity, TransferSyntax, transfer_syntaxes};
 pub use ups_class::{UpsClass, ups_classes};
+pub use worklist_table::{MODALITY_WORKLIST, WorklistAttribute, worklist_attributes};

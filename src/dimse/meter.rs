@@ -25,6 +25,8 @@ const NOTICE: &str = "khoanh_dimse_notice_seconds";
 const FIND: &str = "khoanh_dimse_find_seconds";
 const STEPS: &str = "khoanh_dimse_steps_total";
 const STEP: &str = "khoanh_dimse_step_seconds";
+const PERFORMED: &str = "khoanh_dimse_performed_total";
+const PERFORM: &str = "khoanh_dimse_performed_seconds";
 
 /// Says what each number means; once per process is enough.
 pub(crate) fn describe() {
@@ -49,6 +51,8 @@ pub(crate) fn describe() {
     describe_histogram!(NOTICE, metrics::Unit::Seconds, "from the N-CREATE command to its answer");
     describe_counter!(STEPS, "N-CREATE, N-GET, N-SET and N-ACTION requests of procedure steps answered, by status");
     describe_histogram!(STEP, metrics::Unit::Seconds, "from the request about a procedure step to its answer");
+    describe_counter!(PERFORMED, "N-CREATE and N-SET requests of performed procedure steps (MPPS) answered, by status");
+    describe_histogram!(PERFORM, metrics::Unit::Seconds, "from the request about a performed step to its answer");
     describe_histogram!(FIND, metrics::Unit::Seconds, "from the C-FIND command to the final answer");
 }
 
@@ -70,6 +74,11 @@ pub(crate) fn noticed(status: &str, whole: Duration) {
 pub(crate) fn step(operation: &'static str, status: &str, whole: Duration) {
     counter!(STEPS, "operation" => operation, "status" => status.to_owned()).increment(1);
     histogram!(STEP, "operation" => operation).record(whole);
+}
+
+pub(crate) fn performed(operation: &'static str, status: &str, whole: Duration) {
+    counter!(PERFORMED, "operation" => operation, "status" => status.to_owned()).increment(1);
+    histogram!(PERFORM, "operation" => operation).record(whole);
 }
 
 pub(crate) fn found(status: &str, matches: u64, whole: Duration) {

@@ -6,11 +6,13 @@
 use crate::commitment_scp::STORAGE_COMMITMENT;
 use crate::notice::AVAILABILITY_NOTIFICATION;
 use crate::options::Options;
+use crate::performed_scp::PERFORMED_PROCEDURE_STEP;
 use crate::query_class::{Extended, Operation, QueryClass, query_classes};
 use crate::request::Peer;
 use crate::storage_sop_class::storage_sop_classes;
 use crate::transfer_syntax::{self, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN};
 use crate::ups_class::{UpsClass, ups_classes};
+use crate::worklist_table::MODALITY_WORKLIST;
 use dataset::part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 use dicom_core::dictionary::UidDictionary;
 use dicom_dictionary_std::StandardSopClassDictionary;
@@ -46,6 +48,8 @@ pub(crate) enum Service {
     Commitment,
     Availability,
     Ups(&'static UpsClass),
+    Worklist,
+    Performed,
 }
 
 /// An accepted presentation context.
@@ -201,7 +205,7 @@ fn service_takes(service: Service, syntax: &str) -> bool {
         return [EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN].contains(&syntax);
     }
     let plain = [EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN];
-    !matches!(service, Service::Query(_) | Service::Commitment | Service::Availability) || plain.contains(&syntax)
+    matches!(service, Service::Verification | Service::Storage) || plain.contains(&syntax)
 }
 
 /// The extended negotiation of a query class, where the requestor sent one.
@@ -226,6 +230,12 @@ fn service(abstract_syntax: &str, options: &Options) -> Option<Service> {
     }
     if abstract_syntax == AVAILABILITY_NOTIFICATION {
         return Some(Service::Availability);
+    }
+    if abstract_syntax == MODALITY_WORKLIST {
+        return Some(Service::Worklist);
+    }
+    if abstract_syntax == PERFORMED_PROCEDURE_STEP {
+        return Some(Service::Performed);
     }
     if let Some(class) = ups_classes().iter().find(|class| class.uid == abstract_syntax) {
         return Some(Service::Ups(class));

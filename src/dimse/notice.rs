@@ -94,7 +94,7 @@ impl<R: Receiver> Association<'_, R> {
 }
 
 /// A number nobody has used: time and chance.
-fn fresh() -> u128 {
+pub(crate) fn fresh() -> u128 {
     use std::hash::{BuildHasher, RandomState};
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let chance = u128::from(RandomState::new().hash_one(now));

@@ -49,7 +49,7 @@ pub(crate) fn mismatch(comment: impl Into<String>) -> Failure {
 }
 
 /// Cannot be processed.
-fn unable(comment: impl Into<String>) -> Failure {
+pub(crate) fn unable(comment: impl Into<String>) -> Failure {
     Failure::new(status::CANNOT_UNDERSTAND, comment)
 }
 

@@ -3,12 +3,14 @@
 //! The archive is one implementation; the other one keeps objects in memory and fails on demand, so that the
 //! protocol's behaviour in bad hours can be tested.
 
+use archive::charts::{ChartError, WorklistItem, WorklistQuery};
 use archive::commitment::{Commitment, CommitmentError, Verdict};
 use archive::notices::{Notice, NoticeError};
 use archive::search::{SearchPage, Wanted};
 use archive::ups::Ups;
 use archive::{Archive, DecodeError, FindError, Form, IngestError, InstanceRow, RetrieveError, Target, Unknown};
 use model::{AeTitle, Caller, Certificate, Destination, Scope, Source, Uid, Via};
+use serde_json::{Map, Value};
 use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -63,6 +65,26 @@ pub(crate) trait Receiver: Clone + Send + Sync + 'static {
 
     /// Unified Procedure Steps, where there are any.
     fn ups(&self) -> Option<&Arc<Ups>>;
+
+    /// Open scheduled steps of a source's facility that match, in order of start, until `each` says no.
+    fn worklist(
+        &self,
+        source: &Source,
+        query: &WorklistQuery,
+        each: &mut dyn FnMut(WorklistItem) -> bool,
+    ) -> Result<(), ChartError>;
+
+    /// A source's modality begins a step; durable on return.
+    fn begin_performed(
+        &self,
+        source: &Source,
+        station: &AeTitle,
+        uid: &Uid,
+        document: Map<String, Value>,
+    ) -> Result<(), ChartError>;
+
+    /// A source's modality says more of a step; durable on return.
+    fn set_performed(&self, source: &Source, uid: &Uid, document: Map<String, Value>) -> Result<(), ChartError>;
 
     /// The objects of a target that a source may have, in viewing order.
     fn select(&self, source: &Source, target: &Target) -> Result<Vec<Self::Stored>, RetrieveError>;
@@ -166,6 +188,29 @@ impl Receiver for Arc<Archive> {
 
     fn ups(&self) -> Option<&Arc<Ups>> {
         Some(Archive::ups(self))
+    }
+
+    fn worklist(
+        &self,
+        source: &Source,
+        query: &WorklistQuery,
+        each: &mut dyn FnMut(WorklistItem) -> bool,
+    ) -> Result<(), ChartError> {
+        self.charts().worklist(source.facility, query, each)
+    }
+
+    fn begin_performed(
+        &self,
+        source: &Source,
+        station: &AeTitle,
+        uid: &Uid,
+        document: Map<String, Value>,
+    ) -> Result<(), ChartError> {
+        self.charts().begin_performed(source.facility, station, uid, document)
+    }
+
+    fn set_performed(&self, source: &Source, uid: &Uid, document: Map<String, Value>) -> Result<(), ChartError> {
+        self.charts().set_performed(source.facility, uid, document)
     }
 
     fn select(&self, source: &Source, target: &Target) -> Result<Vec<InstanceRow>, RetrieveError> {

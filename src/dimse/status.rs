@@ -33,25 +33,27 @@ macro_rules! statuses {
 
 statuses! {
     /// Stored, or the same object was stored before.
-    SUCCESS 0x0000 "Success" "C-ECHO; C-STORE when the object is on stable storage and can be found; C-FIND when every match was sent; C-MOVE and C-GET when every object was taken; N-ACTION when the question is durable; N-CREATE, N-SET and N-ACTION of a step when it is on stable storage; N-CREATE of a notice when it is durable";
+    SUCCESS 0x0000 "Success" "C-ECHO; C-STORE when the object is on stable storage and can be found; C-FIND when every match was sent; C-MOVE and C-GET when every object was taken; N-ACTION when the question is durable; N-CREATE, N-SET and N-ACTION of a step, of a performed one too, when it is on stable storage; N-CREATE of a notice when it is durable";
     /// N-GET of something that is no attribute of the step.
     NOT_SUPPORTED_ATTRIBUTES 0x0001 "Warning: Requested optional Attributes are not supported" "N-GET that lists an attribute the step does not have; the others are answered";
     /// A value that is none.
-    INVALID_ATTRIBUTE 0x0106 "Refused: Invalid attribute value" "N-CREATE and N-SET of a step with a value that is none of its attribute, or of an attribute that is fixed when the step is created";
+    INVALID_ATTRIBUTE 0x0106 "Refused: Invalid attribute value" "N-CREATE and N-SET of a step with a value that is none of its attribute, or of an attribute that is fixed when the step is created; N-CREATE and N-SET of a performed step with a value that is none of its attribute, N-CREATE of one that is not IN PROGRESS";
+    /// Attributes were passed over.
+    ATTRIBUTE_LIST_ERROR 0x0107 "Warning: Attribute list error" "N-SET of a performed step that names attributes only N-CREATE may say; they are listed and stay as they were, the rest was done";
     /// The object cannot be stored, for a reason nobody foresaw.
-    PROCESSING_FAILURE 0x0110 "Processing failure" "C-STORE met a fault of the archive itself; the object was not stored; N-ACTION whose Transaction UID is in use for other objects, or that could not be made durable; a step that cannot be read or written now";
+    PROCESSING_FAILURE 0x0110 "Processing failure" "C-STORE met a fault of the archive itself; the object was not stored; N-ACTION whose Transaction UID is in use for other objects, or that could not be made durable; a step, planned or performed, that cannot be read or written now; with Error ID A506H, N-SET on a performed step that is COMPLETED or DISCONTINUED";
     /// N-CREATE of what there is, or of a notice that was heard before.
-    DUPLICATE_INSTANCE 0x0111 "Refused: Duplicate SOP Instance" "N-CREATE of a step whose SOP Instance UID the facility has in use, or of an Instance Availability Notification whose SOP Instance UID was heard before";
-    /// N-ACTION on another instance than the well-known one.
-    NO_SUCH_INSTANCE 0x0112 "Refused: No such SOP Instance" "N-ACTION whose Requested SOP Instance UID is not that of Storage Commitment Push Model";
+    DUPLICATE_INSTANCE 0x0111 "Refused: Duplicate SOP Instance" "N-CREATE of a step, planned or performed, whose SOP Instance UID the facility has in use, or of an Instance Availability Notification whose SOP Instance UID was heard before";
+    /// N-ACTION on another instance than the well-known one, N-SET on none of ours.
+    NO_SUCH_INSTANCE 0x0112 "Refused: No such SOP Instance" "N-SET on a performed step the facility does not have; N-ACTION whose Requested SOP Instance UID is not that of Storage Commitment Push Model";
     /// The list of a storage commitment cannot be used.
     INVALID_ARGUMENT 0x0115 "Refused: Invalid argument value" "N-CREATE whose data set cannot be read, has no Study Instance UID or no series, or something that is no UID; N-ACTION whose data set cannot be read, has no Transaction UID, no referenced objects, or something that is no UID";
     /// The SOP Instance UID of the command is no UID.
-    INVALID_SOP_INSTANCE 0x0117 "Refused: Invalid SOP Instance" "C-STORE whose Affected SOP Instance UID breaks the rules for UIDs";
+    INVALID_SOP_INSTANCE 0x0117 "Refused: Invalid SOP Instance" "C-STORE whose Affected SOP Instance UID breaks the rules for UIDs; N-CREATE and N-SET of a step the same";
     /// A required attribute is not there.
     MISSING_ATTRIBUTE 0x0120 "Refused: Missing attribute" "N-CREATE without an attribute that needs a value, N-ACTION without Procedure Step State or Receiving AE; the comment names it";
     /// A required attribute has no value.
-    MISSING_VALUE 0x0121 "Refused: Missing attribute value" "N-CREATE and N-SET of a step without a value where one is needed; the comment names the attribute";
+    MISSING_VALUE 0x0121 "Refused: Missing attribute value" "N-CREATE and N-SET of a step, planned or performed, without a value where one is needed; the comment names the attribute";
     /// The class of the command does not fit the context.
     SOP_CLASS_NOT_SUPPORTED 0x0122 "Refused: SOP Class not supported" "C-STORE whose Affected SOP Class UID is missing or is not the abstract syntax of its presentation context; C-FIND, C-MOVE and C-GET the same";
     /// N-ACTION of another action type.
@@ -63,7 +65,7 @@ statuses! {
     /// A C-STORE without a data set.
     MISTYPED_ARGUMENT 0x0212 "Refused: Mistyped argument" "C-STORE that says it has no data set, or a request on a context of another service";
     /// Too many open storage commitments.
-    RESOURCE_LIMITATION 0x0213 "Refused: Resource limitation" "N-ACTION of a facility with 10000 open commitments; N-CREATE and N-ACTION beyond a limit of steps or subscriptions";
+    RESOURCE_LIMITATION 0x0213 "Refused: Resource limitation" "N-ACTION of a facility with 10000 open commitments; N-CREATE and N-ACTION beyond a limit of steps, performed ones too, or subscriptions";
     /// No room, no capacity or closing down: to be sent again.
     OUT_OF_RESOURCES 0xA700 "Refused: Out of resources" "C-STORE while space runs out, a limit is reached or the archive closes down; the peer keeps the object and sends it again; C-FIND, C-MOVE and C-GET whose identifier is longer or has more keys than its limit, or while the index does not answer";
     /// The objects of a retrieve cannot be counted.

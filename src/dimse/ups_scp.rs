@@ -209,7 +209,8 @@ fn service(field: u16) -> &'static str {
     }
 }
 
-fn text<'a>(data: &'a Document, name: &str) -> &'a str {
+/// The first value of an attribute as text, empty where there is none.
+pub(crate) fn text<'a>(data: &'a Document, name: &str) -> &'a str {
     let value = data.get(name).and_then(|member| member.get("Value")).and_then(|values| values.get(0));
     value.and_then(Value::as_str).unwrap_or_default().trim_matches([' ', '\0'])
 }

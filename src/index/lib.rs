@@ -7,6 +7,7 @@
 //! decisions about sameness and conflicts (they come recorded in the facts).
 
 mod attributes;
+pub mod charts;
 mod codec;
 mod dump;
 mod encode;

@@ -104,7 +104,7 @@ pub enum CharsetHint {
     Vni,
 }
 
-/// In which letters a source is answered (C-FIND).
+/// In which letters a source is answered (C-FIND, worklists).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Letters {
@@ -113,6 +113,34 @@ pub enum Letters {
     Asked,
     /// Without marks, in ASCII: for consoles that show no other letters.
     Ascii,
+    /// The same with names and other prose in capitals.
+    AsciiUpper,
+    /// In ISO_IR 100, without the marks it has no letters for.
+    Latin1,
+    /// In ISO_IR 192 whatever was asked.
+    Utf8,
+}
+
+/// How a worklist writes names for a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NameStyle {
+    /// `Family^Given^Middle`.
+    #[default]
+    Parts,
+    /// The whole name as one component, as people write it.
+    Whole,
+}
+
+/// Which scheduled steps a source's worklist shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorklistScope {
+    /// Those of its facility that it asks for.
+    #[default]
+    All,
+    /// Of these, those of its own AE title and those of no particular station.
+    Own,
 }
 
 /// Which network peers may use a source.
@@ -191,6 +219,18 @@ pub struct Source {
     /// In which letters its questions are answered.
     #[serde(default)]
     pub letters: Letters,
+    /// How its worklist writes names.
+    #[serde(default)]
+    pub names: NameStyle,
+    /// Most characters of names and other prose in its worklist; none means as many as their VRs allow.
+    #[serde(default)]
+    pub text_max: Option<u8>,
+    /// Whether its worklist may tell personal identification numbers.
+    #[serde(default)]
+    pub national_id: bool,
+    /// Which steps its worklist shows.
+    #[serde(default)]
+    pub worklist: WorklistScope,
     /// Issuer of Patient ID that scopes its patients; empty means the facility code.
     #[serde(default)]
     pub issuer: String,
@@ -211,10 +251,17 @@ impl Source {
             certificate: None,
             charset: CharsetHint::Auto,
             letters: Letters::Asked,
+            names: NameStyle::Parts,
+            text_max: None,
+            national_id: false,
+            worklist: WorklistScope::All,
             issuer: String::new(),
             disabled: false,
         }
     }
+
+    /// Fewest characters of prose that a source may be limited to.
+    pub const TEXT_MAX_LEAST: u8 = 8;
 
     /// How exactly this source names a peer, or none when it does not match at all.
     ///
@@ -253,16 +300,10 @@ mod tests {
     fn source(called: Option<&str>, calling: Option<&str>, addresses: &[&str]) -> Source {
         let title = |t: &str| AeTitle::parse(t).expect("title");
         Source {
-            id: "s".into(),
-            facility: FacilityCode::DEMO,
             called: called.map(title),
             calling: calling.map(title),
             addresses: addresses.iter().map(|a| AddressRange::parse(a).expect("range")).collect(),
-            certificate: None,
-            charset: CharsetHint::Auto,
-            letters: Letters::Asked,
-            issuer: String::new(),
-            disabled: false,
+            ..Source::new("s", FacilityCode::DEMO)
         }
     }
 
@@ -297,6 +338,18 @@ mod tests {
         assert!(!range.contains("::1".parse().expect("ip")));
         assert!(AddressRange::parse("10.0.0.0/33").is_err());
         assert!(AddressRange::parse("0.0.0.0/0").expect("all").contains("8.8.8.8".parse().expect("ip")));
+    }
+
+    #[test]
+    fn a_source_that_was_registered_before_there_were_worklists_is_read() {
+        let old = r#"{"id":"s","facility":"56001","called":null,"calling":"CT01","addresses":[],"letters":"ascii"}"#;
+        let source: Source = serde_json::from_str(old).expect("a source");
+        let profile = (source.letters, source.names, source.text_max, source.national_id, source.worklist);
+        assert_eq!(profile, (Letters::Ascii, NameStyle::Parts, None, false, WorklistScope::All));
+        let told = Source { letters: Letters::AsciiUpper, text_max: Some(16), ..source };
+        let text = serde_json::to_string(&told).expect("text");
+        assert!(text.contains(r#""letters":"ascii-upper""#) && text.contains(r#""text_max":16"#), "{text}");
+        assert_eq!(serde_json::from_str::<Source>(&text).expect("a source"), told);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod ae;
 pub mod attribute;
 pub mod caller;
 pub mod certificate;
+pub mod chart;
 pub mod checksum;
 pub mod correction;
 pub mod date;

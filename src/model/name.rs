@@ -52,6 +52,32 @@ pub fn ascii(text: &str) -> String {
     out
 }
 
+/// The text in letters of ISO 8859-1, for a console that shows no others: of a letter as many marks stay as there is a
+/// letter for (`Nguyên` for `Nguyễn`), the structure of names is kept, `?` for what has no such letter.
+pub fn latin1(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.nfc() {
+        match letter {
+            'Đ' => out.push('D'),
+            'đ' => out.push('d'),
+            '\0'..='\u{7f}' | '\u{a0}'..='\u{ff}' => out.push(letter),
+            other if is_combining_mark(other) => {}
+            other => out.push_str(&nearest(other)),
+        }
+    }
+    out
+}
+
+/// The letter with as many of its marks, the first ones, as ISO 8859-1 has a letter for.
+fn nearest(letter: char) -> String {
+    let parts: Vec<char> = std::iter::once(letter).nfd().collect();
+    (2..=parts.len())
+        .rev()
+        .map(|marks| parts.iter().take(marks).copied().nfc().collect::<String>())
+        .find(|composed| composed.chars().all(|one| matches!(one, '\u{a0}'..='\u{ff}')))
+        .unwrap_or_else(|| ascii(letter.encode_utf8(&mut [0; 4])))
+}
+
 /// Folds a pattern: as [`fold`], but `*` (any run) and `?` (one character) stay what they are.
 pub fn fold_pattern(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());

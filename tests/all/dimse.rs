@@ -46,6 +46,11 @@ fn commitments_forwarding_notices_and_our_clients_meet_other_peoples_tools() {
 }
 
 #[test]
+fn consoles_find_their_worklist_and_report_what_they_perform() {
+    table(&["worklist"]);
+}
+
+#[test]
 fn ten_thousand_objects_reach_a_storescp_that_is_killed_midway() {
     table(&["large"]);
 }

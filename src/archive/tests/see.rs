@@ -127,6 +127,8 @@ fn a_registry_change_needs_an_administrator_and_sense() {
     assert_eq!(bench.archive.put_facility(&nurse, facility("56001")), Err(RegistryError::Forbidden));
     let homeless = Source { id: "x".into(), facility: code("99999"), ..bench.source() };
     assert!(matches!(bench.archive.put_source(&Caller::operator(), homeless), Err(RegistryError::Invalid { .. })));
+    let speechless = Source { text_max: Some(Source::TEXT_MAX_LEAST - 1), ..bench.source() };
+    assert!(matches!(bench.archive.put_source(&Caller::operator(), speechless), Err(RegistryError::Invalid { .. })));
     let twin = Source { id: "twin".into(), ..bench.source() };
     assert!(matches!(bench.archive.put_source(&Caller::operator(), twin), Err(RegistryError::Invalid { .. })));
 }

@@ -1,7 +1,7 @@
 //! The CSV file of facilities and sources, read whole and checked whole: every mistake is told with its line.
 
-use super::{charset, letters};
-use model::facility::{AddressRange, CharsetHint, Letters};
+use super::{charset, letters, names, worklist};
+use model::facility::{AddressRange, CharsetHint, Letters, NameStyle, WorklistScope};
 use model::{AeTitle, Certificate, Facility, FacilityCode, Source};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -40,6 +40,14 @@ struct Row {
     charset: String,
     #[serde(default)]
     letters: String,
+    #[serde(default)]
+    names: String,
+    #[serde(default)]
+    text_max: String,
+    #[serde(default)]
+    national_id: String,
+    #[serde(default)]
+    worklist: String,
     #[serde(default)]
     issuer: String,
     #[serde(default)]
@@ -147,9 +155,24 @@ fn source(row: &Row, facility: FacilityCode) -> Result<Source, String> {
         certificate,
         charset: if row.charset.is_empty() { CharsetHint::Auto } else { charset(&row.charset)? },
         letters: if row.letters.is_empty() { Letters::Asked } else { letters(&row.letters)? },
+        names: if row.names.is_empty() { NameStyle::Parts } else { names(&row.names)? },
+        text_max: text_max(&row.text_max)?,
+        national_id: yes_or_no(&row.national_id)?,
+        worklist: if row.worklist.is_empty() { WorklistScope::All } else { worklist(&row.worklist)? },
         issuer: row.issuer.clone(),
         disabled: yes_or_no(&row.disabled)?,
     })
+}
+
+fn text_max(text: &str) -> Result<Option<u8>, String> {
+    let least = Source::TEXT_MAX_LEAST;
+    match text {
+        "" => Ok(None),
+        text => match text.parse::<u8>() {
+            Ok(most) if most >= least => Ok(Some(most)),
+            _ => Err(format!("{text:?} is no length from {least} to {}", u8::MAX)),
+        },
+    }
 }
 
 fn yes_or_no(text: &str) -> Result<bool, String> {
@@ -179,6 +202,29 @@ facility,facility_name,facility_kind,calling,called,addresses,charset
         assert_eq!(table.facilities.len(), 2);
         assert_eq!(table.sources.first().map(|source| source.addresses.len()), Some(2));
         assert_eq!(table.sources.get(1).map(|source| source.charset), Some(CharsetHint::Tcvn3));
+    }
+
+    #[test]
+    fn a_console_has_a_profile_of_what_its_worklist_may_say() {
+        let text = "facility,calling,letters,names,text_max,national_id,worklist\n\
+                    56001,CT01,ascii-upper,whole,16,yes,own\n56001,MR01,utf8,,,,\n56001,US01,latin1,parts,64,no,all\n";
+        let table = parse(text.as_bytes()).expect("in order");
+        let profile =
+            |source: &Source| (source.letters, source.names, source.text_max, source.national_id, source.worklist);
+        let profiles: Vec<_> = table.sources.iter().map(profile).collect();
+        assert_eq!(
+            profiles,
+            [
+                (Letters::AsciiUpper, NameStyle::Whole, Some(16), true, WorklistScope::Own),
+                (Letters::Utf8, NameStyle::Parts, None, false, WorklistScope::All),
+                (Letters::Latin1, NameStyle::Parts, Some(64), false, WorklistScope::All),
+            ]
+        );
+        for bad in ["names,x", "text_max,7", "text_max,300", "worklist,mine", "letters,gothic", "national_id,maybe"] {
+            let (column, value) = bad.split_once(',').expect("two");
+            let wrong = parse(format!("facility,calling,{column}\n56001,CT01,{value}\n").as_bytes());
+            assert!(wrong.expect_err(bad).concat().contains(value), "{bad}");
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn ask(peer: &mut Peer, identifier: &[u8]) {
 }
 
 /// Cancels message 77; the tests' command sets have no room for the element.
-fn cancel(peer: &mut Peer) {
+pub(super) fn cancel(peer: &mut Peer) {
     let mut command = Vec::new();
     for (number, value) in [(0x0100u16, CANCEL), (0x0120, 77), (0x0800, 0x0101)] {
         command.extend([0, 0]);

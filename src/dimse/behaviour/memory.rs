@@ -1,14 +1,17 @@
 //! A receiver that keeps objects in memory and fails on demand.
 
 use crate::receiver::{Announced, DataSet, Incoming, Receiver, Search, Stored};
+use archive::charts::{ChartError, WorklistItem, WorklistQuery};
 use archive::commitment::{Commitment, CommitmentError, Lack, Verdict};
 use archive::notices::{Notice, NoticeError};
 use archive::search::{SearchPage, Wanted};
 use archive::{FindError, FoundRow, IngestError, RetrieveError, Target, Unknown};
 use model::attribute::key;
-use model::facility::Letters;
+use model::facility::{Letters, NameStyle, WorklistScope};
 use model::{AeTitle, Attributes, Certificate, Destination, FacilityCode, Level, Source, Uid};
 use parking_lot::{Condvar, Mutex};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +26,9 @@ pub(crate) enum Fault {
     OnFinish(IngestError),
     Panic,
 }
+
+/// A performed step: its station and what it says.
+type Performed = (String, Map<String, Value>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -44,6 +50,10 @@ struct State {
     callers: AtomicUsize,
     commitments: Mutex<Vec<Commitment>>,
     notices: Mutex<Vec<Notice>>,
+    lines: Mutex<(Vec<WorklistItem>, usize)>,
+    worklists: Mutex<Vec<WorklistQuery>>,
+    charts_fail: Mutex<Option<ChartError>>,
+    performed: Mutex<BTreeMap<Uid, Performed>>,
 }
 
 /// An object that can be retrieved.
@@ -144,6 +154,26 @@ impl Memory {
     /// Searches fail after their first page.
     pub(crate) fn fail_finds(&self) {
         *self.0.find_fails.lock() = true;
+    }
+
+    /// Every worklist is these lines, again and again.
+    pub(crate) fn schedule(&self, lines: Vec<WorklistItem>, times: usize) {
+        *self.0.lines.lock() = (lines, times);
+    }
+
+    /// What worklists were asked for so far.
+    pub(crate) fn worklists(&self) -> Vec<WorklistQuery> {
+        self.0.worklists.lock().clone()
+    }
+
+    /// Charts fail with this: a worklist after its lines, a performed step at once.
+    pub(crate) fn fail_charts(&self, error: ChartError) {
+        *self.0.charts_fail.lock() = Some(error);
+    }
+
+    /// A performed step: its station and what it says.
+    pub(crate) fn performed(&self, uid: &str) -> Option<Performed> {
+        self.0.performed.lock().get(&Uid::parse(uid).expect("uid")).cloned()
     }
 
     pub(crate) fn fail(&self, fault: Fault) {
@@ -248,6 +278,48 @@ impl Receiver for Memory {
         self.0.commitments.lock().retain(|open| open != commitment);
     }
 
+    fn worklist(
+        &self,
+        _: &Source,
+        query: &WorklistQuery,
+        each: &mut dyn FnMut(WorklistItem) -> bool,
+    ) -> Result<(), ChartError> {
+        self.0.worklists.lock().push(query.clone());
+        let (lines, times) = self.0.lines.lock().clone();
+        for line in (0..times).flat_map(|_| &lines) {
+            if !each(line.clone()) {
+                return Ok(());
+            }
+        }
+        self.0.charts_fail.lock().clone().map_or(Ok(()), Err)
+    }
+
+    fn begin_performed(
+        &self,
+        _: &Source,
+        station: &AeTitle,
+        uid: &Uid,
+        document: Map<String, Value>,
+    ) -> Result<(), ChartError> {
+        self.0.charts_fail.lock().clone().map_or(Ok(()), Err)?;
+        let mut performed = self.0.performed.lock();
+        if performed.contains_key(uid) {
+            return Err(ChartError::Conflict("the SOP Instance UID is in use".into()));
+        }
+        performed.insert(uid.clone(), (station.to_string(), document));
+        Ok(())
+    }
+
+    fn set_performed(&self, _: &Source, uid: &Uid, document: Map<String, Value>) -> Result<(), ChartError> {
+        let mut performed = self.0.performed.lock();
+        let (_, kept) = performed.get_mut(uid).ok_or(ChartError::Unknown("performed step"))?;
+        if kept.get("00400252") != Some(&json!({"vr": "CS", "Value": ["IN PROGRESS"]})) {
+            return Err(ChartError::Conflict("the step has ended".into()));
+        }
+        kept.extend(document);
+        Ok(())
+    }
+
     fn select(&self, _: &Source, _: &Target) -> Result<Vec<Kept>, RetrieveError> {
         Ok(self.0.kept.lock().clone())
     }
@@ -326,8 +398,15 @@ fn row(number: usize) -> FoundRow {
 }
 
 fn source(id: &str) -> Source {
-    let letters = if id == "PLAIN" { Letters::Ascii } else { Letters::Asked };
-    Source { letters, ..Source::new(id, FacilityCode::DEMO) }
+    let source = Source::new(id, FacilityCode::DEMO);
+    match id {
+        "PLAIN" => Source { letters: Letters::Ascii, ..source },
+        "UPPER" => Source { letters: Letters::AsciiUpper, names: NameStyle::Whole, text_max: Some(16), ..source },
+        "LATIN" => Source { letters: Letters::Latin1, ..source },
+        "UTF" => Source { letters: Letters::Utf8, ..source },
+        "OWN" => Source { worklist: WorklistScope::Own, ..source },
+        _ => source,
+    }
 }
 
 /// An object on its way in.

@@ -70,7 +70,8 @@ fn other_services_are_refused_and_private_classes_are_a_choice() {
     let open = Options::default();
     let strict = Options { private_sop_classes: false, unknown_transfer_syntaxes: false, ..Options::default() };
     for other in [
-        "1.2.840.10008.5.1.4.31",
+        // Modality Performed Procedure Step Retrieve.
+        "1.2.840.10008.3.1.2.3.4",
         "1.2.840.10008.5.1.4.1.1.201.2",
         "1.2.840.10008.5.1.4.38.1",
         "1.2.840.10008.99",
@@ -109,6 +110,16 @@ fn queries_come_uncompressed_and_get_the_extras_they_asked_for() {
     let (granted, told) = extended(vec![0, 0, 0, 0, 0, 1, 1]);
     assert!(!granted.relational && !granted.fuzzy && granted.empty_value && granted.multiple_value);
     assert_eq!(told, Some(vec![0, 0, 0, 0, 0, 1, 1]));
+}
+
+#[test]
+fn worklists_and_performed_steps_come_uncompressed() {
+    let options = Options::default();
+    for class in [MODALITY_WORKLIST, PERFORMED_PROCEDURE_STEP] {
+        assert_eq!(one(class, &[BASELINE, IMPLICIT, EXPLICIT], &options), (0, EXPLICIT.to_owned()));
+        assert_eq!(one(class, &[EXPLICIT_BIG_ENDIAN], &options), (0, EXPLICIT_BIG_ENDIAN.to_owned()));
+        assert_eq!(one(class, &[BASELINE, "1.2.3.4"], &options).0, 4);
+    }
 }
 
 #[test]

@@ -172,3 +172,18 @@ fn ascii_keeps_capitals_and_the_structure_of_a_name() {
         assert_eq!(ascii(text), plain, "{text}");
     }
 }
+
+#[test]
+fn latin1_keeps_the_marks_it_has_letters_for() {
+    for (text, near) in [
+        ("Nguyễn^Văn Ấn", "Nguyên^Van Ân"),
+        ("Nguye\u{302}\u{303}n^An", "Nguyên^An"),
+        ("ĐẶNG^Đức Thảo", "DANG^Duc Thao"),
+        ("José^Müller", "José^Müller"),
+        ("Hồ Thị Mỹ", "Hô Thi My"),
+        ("王^A\u{ff3c}B", "?^A?B"),
+    ] {
+        assert_eq!(latin1(text), near, "{text}");
+        assert!(near.chars().all(|letter| u32::from(letter) < 0x100));
+    }
+}

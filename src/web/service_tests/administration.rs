@@ -222,12 +222,15 @@ async fn delete_takes_an_instance_a_series_and_a_study_out_of_every_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_registry_is_changed_and_read_back() {
     let service = service().await;
-    let source = r#"{"id":"ct-1","facility":"56001","called":null,"calling":"CT01","addresses":[{"address":"10.1.0.0","prefix":16}]}"#;
+    let source = r#"{"id":"ct-1","facility":"56001","called":null,"calling":"CT01","addresses":[{"address":"10.1.0.0","prefix":16}],
+        "letters":"ascii-upper","names":"whole","text_max":16,"national_id":true,"worklist":"own"}"#;
     assert_eq!(call(&service, Method::PUT, "/api/sources", "admin", source).await.status, StatusCode::OK);
     let disabled = call(&service, Method::POST, "/api/sources/ct-1/disable", "admin", "").await;
     assert_eq!(disabled.json().get("disabled").and_then(|v| v.as_bool()), Some(true));
     let list = call(&service, Method::GET, "/api/sources", "admin", "").await.json();
-    assert!(list.as_array().is_some_and(|all| all.iter().any(|s| s.get("id").is_some_and(|id| id == "ct-1"))));
+    let known = list.as_array().and_then(|all| all.iter().find(|s| s.get("id").is_some_and(|id| id == "ct-1")));
+    let known = known.expect("listed");
+    assert!(known["letters"] == "ascii-upper" && known["text_max"] == 16 && known["worklist"] == "own", "{known}");
     for (path, body, status) in [
         ("/api/sources", "{", 400),
         ("/api/sources", r#"{"id":"x","facility":"99999","called":null,"calling":null,"addresses":[]}"#, 400),

@@ -1,0 +1,219 @@
+//! By what a chart row is found: values that follow from the row alone, normalised once.
+//!
+//! Deliberately not here: how an engine keeps them, and which of them a question is driven by.
+
+use super::identifier::{NumberKind, insurance_tail, kind_of, plain};
+use super::{ChartBody, Handled, Order, Patient, Report};
+use crate::name;
+use serde::{Deserialize, Serialize};
+
+/// A kind of value. The code is part of keys on disk; codes are only ever added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Term {
+    /// Every row of its kind: the value is empty.
+    Any,
+    /// The patient's number a row is about: of patients, visits, orders, performed steps, results, messages.
+    Mrn,
+    /// Personal identification number, 12 digits.
+    National,
+    /// Its last four digits.
+    NationalTail,
+    /// Old identity card or passport.
+    Card,
+    /// The last ten digits of an insurance number.
+    Insurance,
+    /// Telephone number, digits.
+    Phone,
+    /// A word of the patient's folded name; its payload is in [`Found::payload`].
+    NameWord,
+    /// Accession Number, ours or the sender's.
+    Accession,
+    /// Filler order number.
+    Filler,
+    /// Placer order number, of performed steps and results.
+    Placer,
+    /// Study Instance UID.
+    Study,
+    /// Visit number, of orders and results.
+    Visit,
+    /// State of an order, visit or performed step.
+    State,
+    /// Source and control id of a message, by which its repetition is known.
+    Control,
+    /// What became of a message: `done`, `parked`, `refused`.
+    Handled,
+    /// The number a merged patient had: of merges.
+    Former,
+}
+
+impl Term {
+    /// The code in keys.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Any => 1,
+            Self::Mrn => 2,
+            Self::National => 3,
+            Self::NationalTail => 4,
+            Self::Card => 5,
+            Self::Insurance => 6,
+            Self::Phone => 7,
+            Self::NameWord => 8,
+            Self::Accession => 9,
+            Self::Filler => 10,
+            Self::Placer => 11,
+            Self::Study => 12,
+            Self::Visit => 13,
+            Self::State => 14,
+            Self::Control => 15,
+            Self::Handled => 16,
+            Self::Former => 17,
+        }
+    }
+}
+
+/// Longest value in bytes; longer ones are cut at a character, and whoever asks cuts as well.
+pub const VALUE_MAX: usize = 96;
+
+/// A value as it is kept and asked for: trimmed, at most [`VALUE_MAX`] bytes.
+pub fn value(text: &str) -> String {
+    let text = text.trim();
+    let mut end = text.len().min(VALUE_MAX);
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+/// A value by which a row is found, with what an engine keeps beside it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    /// Kind.
+    pub term: Term,
+    /// Value.
+    pub value: String,
+    /// Kept beside it, so that rows are not read to be refused: for [`Term::NameWord`] the year of birth (2 bytes, big
+    /// endian, 0 when unknown) and the whole folded name; else nothing.
+    pub payload: Vec<u8>,
+}
+
+impl Found {
+    fn new(term: Term, text: &str) -> Self {
+        Self { term, value: value(text), payload: Vec::new() }
+    }
+}
+
+/// Everything a row is found by, sorted, without repetitions. Every row has [`Term::Any`].
+pub fn terms(body: &ChartBody) -> Vec<Found> {
+    let mut found = vec![Found::new(Term::Any, "")];
+    if let Some(mrn) = body.mrn() {
+        found.push(Found::new(Term::Mrn, mrn));
+    }
+    match body {
+        ChartBody::Patient(patient) => of_patient(patient, &mut found),
+        ChartBody::Visit(visit) => found.push(Found::new(Term::State, &format!("{:?}", visit.state).to_lowercase())),
+        ChartBody::Order(order) => of_order(order, &mut found),
+        ChartBody::Performed(step) => {
+            found.push(Found::new(Term::State, step.state.term()));
+            found.extend(step.studies.iter().map(|study| Found::new(Term::Study, study.as_str())));
+            found.extend(step.accessions.iter().map(|number| Found::new(Term::Accession, number)));
+            found.extend(step.order.iter().map(|(placer, _)| Found::new(Term::Placer, placer)));
+        }
+        ChartBody::Report(report) => of_report(report, &mut found),
+        ChartBody::Merge(merge) => found.push(Found::new(Term::Former, &merge.former)),
+        ChartBody::Message(message) => {
+            found.push(Found::new(Term::Control, &control(&message.origin.source, &message.origin.control)));
+            let handled = match message.handled {
+                Handled::Done => "done",
+                Handled::Parked { .. } => "parked",
+                Handled::Refused { .. } => "refused",
+            };
+            found.push(Found::new(Term::Handled, handled));
+        }
+    }
+    found.retain(|one| one.term == Term::Any || !one.value.is_empty());
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The value of [`Term::Control`].
+pub fn control(source: &str, control: &str) -> String {
+    value(&format!("{control} {source}"))
+}
+
+fn of_patient(patient: &Patient, found: &mut Vec<Found>) {
+    let ids = &patient.ids;
+    if let Some(number) = ids.national.as_deref().map(plain) {
+        found.push(Found::new(Term::National, &number));
+        if kind_of(&number) == NumberKind::National {
+            found.push(Found::new(Term::NationalTail, number.get(8..).unwrap_or_default()));
+        }
+    }
+    let cards = ids.old_card.iter().chain(&ids.passport);
+    found.extend(cards.map(|card| Found::new(Term::Card, &plain(card))));
+    let insured = ids.insurance.iter().map(|number| insurance_tail(number).unwrap_or_else(|| plain(number)));
+    found.extend(insured.map(|number| Found::new(Term::Insurance, &number)));
+    found.extend(patient.phones.iter().map(|phone| Found::new(Term::Phone, phone)));
+    // A patient who was merged away is found by its numbers, not by its name: the survivor answers for both.
+    if patient.merged_into.is_none() {
+        let folded = name::fold_names(&patient.name);
+        let year = patient.birth.map_or(0, super::BirthDate::year);
+        let payload = [year.to_be_bytes().as_slice(), folded.as_bytes()].concat();
+        let word = |word: String| Found { payload: payload.clone(), ..Found::new(Term::NameWord, &word) };
+        found.extend(name::words(&folded).into_iter().map(word));
+    }
+}
+
+fn of_order(order: &Order, found: &mut Vec<Found>) {
+    found.push(Found::new(Term::Accession, &order.accession));
+    found.push(Found::new(Term::Accession, &order.sent_accession));
+    found.push(Found::new(Term::Filler, &order.filler));
+    found.push(Found::new(Term::Study, order.study.as_str()));
+    found.push(Found::new(Term::Visit, &order.visit));
+    found.push(Found::new(Term::State, order.state.name()));
+}
+
+fn of_report(report: &Report, found: &mut Vec<Found>) {
+    found.push(Found::new(Term::Placer, &report.placer));
+    found.push(Found::new(Term::Accession, &report.accession));
+    found.push(Found::new(Term::Visit, &report.visit));
+    found.extend(report.study.iter().map(|study| Found::new(Term::Study, study.as_str())));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chart::{BirthDate, Identifiers};
+
+    #[test]
+    fn a_patient_is_found_by_words_and_numbers() {
+        let patient = Patient {
+            mrn: " 22015985 ".into(),
+            name: "Nguyễn Văn An".into(),
+            birth: BirthDate::parse("1978").ok(),
+            ids: Identifiers {
+                national: Some("056 078 000 001".into()),
+                insurance: vec!["DN4560123456789".into()],
+                ..Identifiers::default()
+            },
+            ..Patient::default()
+        };
+        let found = terms(&ChartBody::Patient(Box::new(patient.clone())));
+        let has = |term: Term, text: &str| found.iter().any(|one| one.term == term && one.value == text);
+        assert!(has(Term::Any, "") && has(Term::Mrn, "22015985") && has(Term::National, "056078000001"));
+        assert!(has(Term::NationalTail, "0001") && has(Term::Insurance, "0123456789"));
+        assert!(["NGUYEN", "VAN", "AN"].iter().all(|word| has(Term::NameWord, word)));
+        let word = found.iter().find(|one| one.value == "VAN").expect("a word");
+        assert_eq!(word.payload, [&1978u16.to_be_bytes()[..], b"NGUYEN VAN AN"].concat());
+        let merged = Patient { merged_into: Some("1".into()), ..patient };
+        let found = terms(&ChartBody::Patient(Box::new(merged)));
+        assert!(found.iter().all(|one| one.term != Term::NameWord) && found.iter().any(|one| one.term == Term::Mrn));
+    }
+
+    #[test]
+    fn a_long_value_is_cut_at_a_character() {
+        assert_eq!(value(&"ễ".repeat(50)).len(), 96);
+        assert_eq!(value("  a  "), "a");
+    }
+}
