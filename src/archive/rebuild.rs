@@ -334,14 +334,14 @@ pub fn dump_digest(index: &dyn Index) -> Result<Digest, OpenError> {
     Ok(Digest(hasher.finalize().into()))
 }
 
-fn remove(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn remove(path: &Path) -> Result<(), OpenError> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(path, &error)),
         _ => Ok(()),
     }
 }
 
-fn rename(from: &Path, to: &Path) -> Result<(), OpenError> {
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), OpenError> {
     std::fs::rename(from, to).map_err(|error| io(from, &error))
 }
 

@@ -15,7 +15,7 @@ use model::{AeTitle, Caller, FacilityCode, Uid};
 use serde_json::{Map, Value};
 
 /// Longest data set of a step as JSON, in bytes.
-pub const DOCUMENT_MAX: usize = 1 << 20;
+const DOCUMENT_MAX: usize = 1 << 20;
 /// Discontinuation reason "Incorrect worklist entry selected" (PS3.16 CID 9300): the scheduled step was not begun at all.
 const WRONG_ENTRY: &str = "110514";
 
