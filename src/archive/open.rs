@@ -438,7 +438,7 @@ fn start_pipeline(
 type StartWorker = fn(&Arc<Archive>) -> Result<Option<JoinHandle<()>>, OpenError>;
 
 /// What is done in the background.
-const WORKERS: [StartWorker; 14] = [
+const WORKERS: [StartWorker; 15] = [
     |archive| worker::start_quiet(archive).map(Some),
     |archive| worker::start_flusher(archive).map(Some),
     |archive| packing::start(archive, 0).map(Some),
@@ -453,6 +453,7 @@ const WORKERS: [StartWorker; 14] = [
     |archive| retain::start(archive).map(Some),
     proof::start,
     |archive| crate::ups::start_sweep(archive).map(Some),
+    |archive| crate::charts::start_matching(archive).map(Some),
 ];
 
 impl Drop for Archive {

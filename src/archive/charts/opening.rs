@@ -107,6 +107,7 @@ impl Charts {
             options: options.charts.clone(),
             view,
             worklist: Worklist::new(Arc::clone(&options.clock), options.charts.worklist_days, options.forward.utc_offset),
+            due: super::matching::Due::default(),
             change: Mutex::new(()),
             unsettled: Mutex::new(Unsettled::after(last)),
             settling: Mutex::new(()),
@@ -127,6 +128,7 @@ impl Charts {
             self.each(ChartKind::Order, Term::State, state.name(), &mut |row| {
                 // Only patients that an order needs are held.
                 self.worklist.put(&row);
+                self.due.row(&row);
                 self.remember_patients(&row)
             })?;
         }
@@ -177,6 +179,7 @@ impl Charts {
         match entry {
             ChartEntry::Put(row) => {
                 self.worklist.put(row);
+                self.due.row(row);
                 self.note_parked(row);
             }
             ChartEntry::Gone(key) => {

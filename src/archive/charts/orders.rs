@@ -9,7 +9,7 @@ mod numbers;
 mod results;
 pub(super) mod states;
 
-pub(super) use results::{by, report};
+pub(super) use results::{by, preferred, report};
 
 use super::ChartError;
 use super::writing::Writing;

@@ -3,7 +3,7 @@
 //! Deliberately not here: how an engine keeps them, and which of them a question is driven by.
 
 use super::identifier::{NumberKind, insurance_tail, kind_of, plain};
-use super::{ChartBody, Handled, Match, Order, OrderState, Patient, Report, Verdict};
+use super::{ChartBody, Handled, Match, Order, OrderState, Patient, Report};
 use crate::name;
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,7 @@ pub enum Term {
     /// Visit number, of orders and results.
     Visit,
     /// State of an order, visit or performed step; of a study beside its order, the verdict. An order also has
-    /// [`WITHOUT_IMAGES`], a matched study [`INCOMPLETE`], while that holds.
+    /// [`WITHOUT_IMAGES`], a study [`INCOMPLETE`], while that holds.
     State,
     /// Source and control id of a message, by which its repetition is known.
     Control,
@@ -75,7 +75,7 @@ impl Term {
 
 /// Value of [`Term::State`] of an order that was not taken back and of whose study no image came.
 pub const WITHOUT_IMAGES: &str = "without-images";
-/// Value of [`Term::State`] of a study that has its order and was not complete when it was looked at.
+/// Value of [`Term::State`] of a study that was not complete when its order was looked for.
 pub const INCOMPLETE: &str = "incomplete";
 
 /// Longest value in bytes; longer ones are cut at a character, and whoever asks cuts as well.
@@ -189,7 +189,7 @@ fn of_match(one: &Match, found: &mut Vec<Found>) {
     found.push(Found::new(Term::Study, one.study.as_str()));
     found.push(Found::new(Term::Placer, &one.placer));
     found.push(Found::new(Term::State, one.verdict.name()));
-    if one.verdict == Verdict::Matched && !one.complete {
+    if !one.complete {
         found.push(Found::new(Term::State, INCOMPLETE));
     }
 }

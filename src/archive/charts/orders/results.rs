@@ -3,7 +3,7 @@
 use super::{holder, is_same, order};
 use crate::charts::ChartError;
 use crate::charts::writing::Writing;
-use model::chart::{ChartBody, ChartKind, Order, OrderState, Report, ReportStatus, Term};
+use model::chart::{ChartBody, ChartKind, ChartRow, Order, OrderState, Report, ReportStatus, Term};
 
 /// Orders looked at that have the same number.
 const SAME_MAX: usize = 16;
@@ -110,13 +110,18 @@ fn named(writing: &Writing<'_>, report: &Report) -> Result<Option<Order>, ChartE
 
 /// The order that has a number; of several the newest that was not canceled.
 pub(in crate::charts) fn by(writing: &Writing<'_>, term: Term, value: &str) -> Result<Option<Order>, ChartError> {
+    Ok(preferred(writing.find(ChartKind::Order, term, value, SAME_MAX)?))
+}
+
+/// Of orders with the same number, newest first, the first that was not canceled.
+pub(in crate::charts) fn preferred(rows: Vec<ChartRow>) -> Option<Order> {
     let mut canceled = None;
-    for row in writing.find(ChartKind::Order, term, value, SAME_MAX)? {
+    for row in rows {
         match row.body {
-            ChartBody::Order(order) if order.state != OrderState::Canceled => return Ok(Some(*order)),
+            ChartBody::Order(order) if order.state != OrderState::Canceled => return Some(*order),
             ChartBody::Order(order) => canceled = canceled.or(Some(*order)),
             _ => {}
         }
     }
-    Ok(canceled)
+    canceled
 }
