@@ -20,7 +20,8 @@ mod worklist;
 mod writing;
 
 pub use asking::MessageFilter;
-pub(crate) use opening::{Rebuilt, rebuild};
+pub use opening::Rebuilt;
+pub(crate) use opening::rebuild;
 pub(crate) use sweep::start as start_sweep;
 
 use crate::clock::Clock;
