@@ -201,9 +201,11 @@ impl Archive {
         let image = self.journal().image()?;
         let facts = self.facts().image()?;
         let steps = self.ups.image()?;
+        let charts = self.charts.image()?;
         making.image("journal", &image)?;
         making.image("journal/facts", &facts)?;
         making.image("journal/ups", &steps)?;
+        making.image("journal/charts", &charts)?;
         if let Some(volume) = self.packs().hot().volumes().into_iter().find(|volume| volume.free.is_some()) {
             // All packs come back into one volume; this is its note.
             making.all(small_files(&volume.dir, &["VOLUME"])?.into_iter().map(Source::in_packs).collect())?;

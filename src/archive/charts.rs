@@ -23,7 +23,8 @@ mod writing;
 
 pub use asking::MessageFilter;
 pub(crate) use matching::start as start_matching;
-pub(crate) use opening::{Rebuilt, rebuild};
+pub use opening::Rebuilt;
+pub(crate) use opening::rebuild;
 pub(crate) use sweep::start as start_sweep;
 
 use crate::clock::Clock;

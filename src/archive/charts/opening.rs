@@ -214,7 +214,11 @@ impl Charts {
 
     /// Why no change is taken until restart.
     pub(crate) fn broken(&self) -> Option<String> {
-        self.broken.lock().clone()
+        let poisoned = || {
+            let what = "the journal of charts is closed after a failed write or sync, until restart";
+            self.journal.is_poisoned().then(|| what.to_owned())
+        };
+        self.broken.lock().clone().or_else(poisoned)
     }
 
     /// What a copy of it consists of.
