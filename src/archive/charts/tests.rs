@@ -1,7 +1,11 @@
 //! Charts over a real journal and index: messages, merges, restarts, lost indexes, keys that are gone.
 
 mod kept;
+mod matching;
+mod orders;
+mod performed;
 mod random;
+mod results;
 
 use super::{Charts, Receipt};
 use crate::Options;
