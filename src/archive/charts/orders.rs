@@ -142,11 +142,7 @@ fn create(writing: &mut Writing<'_>, placer: &str, update: &OrderUpdate) -> Resu
 }
 
 /// What an update would make of an order, and remarks.
-fn changed(
-    writing: &Writing<'_>,
-    update: &OrderUpdate,
-    order: &Order,
-) -> Result<(Order, Vec<String>), ChartError> {
+fn changed(writing: &Writing<'_>, update: &OrderUpdate, order: &Order) -> Result<(Order, Vec<String>), ChartError> {
     let mrn = update.mrn.as_deref().map_or("", str::trim);
     if !mrn.is_empty() && !is_same(writing, mrn, &order.mrn)? {
         if holder(writing, mrn)?.is_none() {

@@ -243,12 +243,7 @@ fn missing(what: &str) -> ChartError {
 }
 
 /// A step as it begins.
-fn begun(
-    station: &AeTitle,
-    uid: &Uid,
-    document: Map<String, Value>,
-    utc_offset: i8,
-) -> Result<Performed, ChartError> {
+fn begun(station: &AeTitle, uid: &Uid, document: Map<String, Value>, utc_offset: i8) -> Result<Performed, ChartError> {
     let document = document::sound(document)?;
     document::within(&document, DOCUMENT_MAX)?;
     match PerformedState::named(text(&document, tag::STATUS)) {
@@ -259,9 +254,9 @@ fn begun(
         _ => return Err(ChartError::Invalid("a performed procedure step is created IN PROGRESS (0040,0252)".into())),
     }
     let start = times::moment(text(&document, tag::START_DATE), text(&document, tag::START_TIME), utc_offset);
-    let (_, _, start) = start.filter(|_| !text(&document, tag::START_TIME).is_empty()).ok_or_else(|| {
-        missing("Performed Procedure Step Start Date (0040,0244) or Time (0040,0245)")
-    })?;
+    let (_, _, start) = start
+        .filter(|_| !text(&document, tag::START_TIME).is_empty())
+        .ok_or_else(|| missing("Performed Procedure Step Start Date (0040,0244) or Time (0040,0245)"))?;
     let named = text(&document, tag::STATION);
     let station = if named.is_empty() { Ok(station.clone()) } else { AeTitle::parse(named) };
     let station = station.map_err(|error| ChartError::Invalid(format!("Performed Station AE Title: {error}")))?;

@@ -8,9 +8,7 @@ use crate::charts::writing::Writing;
 use index::StudyRow;
 use model::attribute::key;
 use model::chart::matched::Before;
-use model::chart::{
-    BirthDate, ChartBody, ChartKind, Match, Order, OrderState, Patient, Sex, Side, Term, Verdict,
-};
+use model::chart::{BirthDate, ChartBody, ChartKind, Match, Order, OrderState, Patient, Sex, Side, Term, Verdict};
 
 /// Matches of one order that are looked at.
 const SAME_MAX: usize = 64;

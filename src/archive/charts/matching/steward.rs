@@ -68,13 +68,7 @@ impl Archive {
     /// # Errors
     /// [`ChartError::Unknown`] where there is no such study or order; [`ChartError::Conflict`] where two patients have
     /// images under the UID.
-    pub fn match_study(
-        &self,
-        facility: FacilityCode,
-        study: &Uid,
-        placer: &str,
-        by: &str,
-    ) -> Result<(), ChartError> {
+    pub fn match_study(&self, facility: FacilityCode, study: &Uid, placer: &str, by: &str) -> Result<(), ChartError> {
         let (row, by) = (self.study_of(facility, study)?, person(by)?);
         self.charts().write(facility, |writing| {
             let order = orders::order(writing, placer)?.ok_or(ChartError::Unknown("order"))?;

@@ -66,7 +66,10 @@ fn every_action_in_every_state_ends_where_the_rules_say_and_is_never_silent() {
     let states = [Scheduled, InProgress, Completed, Canceled, Discontinued];
     // The state afterwards; R: refused, r: a remark and no change, =: as it is and nothing to say.
     let table = [
-        (OrderAction::Cancel, [('x', Canceled), ('R', InProgress), ('R', Completed), ('=', Canceled), ('r', Discontinued)]),
+        (
+            OrderAction::Cancel,
+            [('x', Canceled), ('R', InProgress), ('R', Completed), ('=', Canceled), ('r', Discontinued)],
+        ),
         (
             OrderAction::Discontinue,
             [('x', Discontinued), ('x', Discontinued), ('R', Completed), ('r', Canceled), ('=', Discontinued)],
@@ -167,7 +170,10 @@ fn numbers_are_kept_made_and_refused() {
     }
     // Another order's number is refused, and both orders are named; a canceled order gives its number up.
     let receipt = bench.says(with("P5", "2026-1"));
-    assert!(matches!(&receipt.handled, Handled::Refused { why } if why.contains("P5") && why.contains("P1")), "{receipt:?}");
+    assert!(
+        matches!(&receipt.handled, Handled::Refused { why } if why.contains("P5") && why.contains("P1")),
+        "{receipt:?}"
+    );
     bench.says(update(OrderAction::Cancel, "P1"));
     assert_eq!(bench.says(with("P5", "2026-1")).handled, Handled::Done);
     // The Study Instance UID stays; a number may be sent later while nothing has begun.
@@ -246,7 +252,8 @@ fn steps_take_what_is_said_and_default_to_when_the_order_came() {
     let steps: Vec<&str> = order.steps.iter().map(|step| step.id.as_str()).collect();
     assert_eq!(steps, ["S1", "S2"]);
     assert_eq!(order.steps.last().expect("a step").date, "20270115");
-    let listed = |bench: &Bench| bench.listed(&WorklistQuery { station: AeTitle::parse("CT1").ok(), ..Default::default() });
+    let listed =
+        |bench: &Bench| bench.listed(&WorklistQuery { station: AeTitle::parse("CT1").ok(), ..Default::default() });
     assert_eq!(listed(&bench), ["P1 S2 1", "P1 S1 1"]);
 }
 

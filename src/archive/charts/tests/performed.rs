@@ -114,7 +114,10 @@ fn a_step_goes_from_begin_to_end_and_its_order_with_it() {
     let step = bench.performed("1.9.1");
     assert_eq!(step.document["00100020"]["Value"][0], "1");
     assert_eq!(step.document["00400254"]["Value"][0], "CT ngực");
-    assert!(matches!(bench.sets("1.9.1", status("COMPLETED")), Err(ChartError::Invalid(_))), "completed without series");
+    assert!(
+        matches!(bench.sets("1.9.1", status("COMPLETED")), Err(ChartError::Invalid(_))),
+        "completed without series"
+    );
     assert!(matches!(bench.sets("1.9.1", status("PAUSED")), Err(ChartError::Invalid(_))));
     assert_eq!(bench.performed("1.9.1").state, PerformedState::InProgress, "what was refused left nothing");
     bench.sets("1.9.1", completed()).expect("completed");

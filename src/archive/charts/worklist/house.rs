@@ -200,7 +200,8 @@ impl House {
         while self.persons.get(&mrn).is_some_and(|person| person.orders.is_empty() && person.from.is_empty()) {
             let gone = self.persons.remove(&mrn);
             self.wanting.remove(&mrn);
-            let Some(survivor) = gone.and_then(|person| person.known).and_then(|known| known.merged_into.clone()) else {
+            let Some(survivor) = gone.and_then(|person| person.known).and_then(|known| known.merged_into.clone())
+            else {
                 return;
             };
             if let Some(person) = self.persons.get_mut(&survivor) {
@@ -336,7 +337,8 @@ impl House {
             if asked.to.as_ref().is_some_and(|to| day > to) {
                 return;
             }
-            let behind = after.filter(|(last, _)| last == day).map_or(Bound::Unbounded, |(_, slot)| Bound::Excluded(slot));
+            let behind =
+                after.filter(|(last, _)| last == day).map_or(Bound::Unbounded, |(_, slot)| Bound::Excluded(slot));
             let wanted = buckets.iter().filter(|((station, modality), _)| asked.takes(station.as_ref(), modality));
             let runs = wanted.map(|(_, slots)| slots.range::<Slot, _>((behind, Bound::Unbounded))).collect();
             for slot in merged(runs) {

@@ -96,7 +96,8 @@ fn by_force(
 
 fn matches(order: &Order, step: &Step, patient: &Patient, query: &WorklistQuery) -> bool {
     let is = |asked: &str, value: &str| asked.is_empty() || asked == value;
-    let within = |value: &str, from: &str, to: &str| (from.is_empty() || from <= value) && (to.is_empty() || value <= to);
+    let within =
+        |value: &str, from: &str, to: &str| (from.is_empty() || from <= value) && (to.is_empty() || value <= to);
     let (days, times) = (&query.days, &query.times);
     let whole = !days.0.is_empty() && !days.1.is_empty() && !(times.0.is_empty() && times.1.is_empty());
     let when = if whole {
@@ -142,7 +143,12 @@ fn random_query(rng: &mut fastrand::Rng) -> WorklistQuery {
         0 => {}
         1 => query.days = (day(rng), String::new()),
         2 => query.days = (String::new(), day(rng)),
-        3 => query.days = { let one = day(rng); (one.clone(), one) },
+        3 => {
+            query.days = {
+                let one = day(rng);
+                (one.clone(), one)
+            }
+        }
         _ => {
             let (one, two) = (day(rng), day(rng));
             query.days = (one.clone().min(two.clone()), one.max(two));
@@ -221,7 +227,10 @@ fn what_is_answered_is_what_looking_at_everything_finds() {
                 assert_eq!(names(&found), expected, "seed {seed}, record {lsn}: {query:?}");
                 answers += found.len();
                 for item in found {
-                    assert!(item.patient.merged_into.is_none() && item.patient == Arc::new(patients[&item.patient.mrn].clone()));
+                    assert!(
+                        item.patient.merged_into.is_none()
+                            && item.patient == Arc::new(patients[&item.patient.mrn].clone())
+                    );
                 }
             }
         }
