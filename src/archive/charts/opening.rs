@@ -231,6 +231,18 @@ impl Charts {
         Ok(())
     }
 
+    /// Digest of the dump of the view, if it stands at a record and goes on to stand there meanwhile.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub(crate) fn digest_at(&self, last: Lsn) -> Result<Option<Digest>, OpenError> {
+        if self.view.applied() != last {
+            return Ok(None);
+        }
+        let found = digest(self.view.as_ref())?;
+        Ok(Some(found).filter(|_| self.view.applied() == last))
+    }
+
     /// Ends with nothing left to move, and nothing to apply, at the next start.
     pub(crate) fn close(&self) -> Result<(), OpenError> {
         self.journal.sync()?;
