@@ -176,6 +176,7 @@ impl Charts {
     pub(super) fn applied_row(&self, entry: &ChartEntry) {
         match entry {
             ChartEntry::Put(row) => {
+                metrics::counter!("khoanh_charts_rows_total", "kind" => kind_name(row.key.kind)).increment(1);
                 self.worklist.put(row);
                 self.note_parked(row);
             }
@@ -257,6 +258,18 @@ impl Charts {
     /// Those of the index.
     pub fn dump(&self, out: &mut dyn FnMut(&[u8])) -> Result<(), OpenError> {
         Ok(self.view.dump(out)?)
+    }
+}
+
+const fn kind_name(kind: ChartKind) -> &'static str {
+    match kind {
+        ChartKind::Patient => "patient",
+        ChartKind::Visit => "visit",
+        ChartKind::Order => "order",
+        ChartKind::Performed => "performed",
+        ChartKind::Report => "report",
+        ChartKind::Merge => "merge",
+        ChartKind::Message => "message",
     }
 }
 
