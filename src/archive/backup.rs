@@ -162,7 +162,8 @@ impl Archive {
         // Whether the key is theirs is found out before anything is copied.
         shelf.trust_what_sets_name()?;
         let now = self.now_ms();
-        let mut making = Making { shelf, stop, progress, set: Vec::new(), report: Report::default(), once: now, charts: 0 };
+        let mut making =
+            Making { shelf, stop, progress, set: Vec::new(), report: Report::default(), once: now, charts: 0 };
         self.packs_into(&mut making, true)?;
         making.set.clear();
         let ahead = std::mem::take(&mut making.report);

@@ -218,8 +218,7 @@ impl Charts {
             let _change = self.change.lock();
             self.refuse_when_broken()?;
             let rows = BTreeMap::new();
-            let mut writing =
-                Writing { charts: self, facility, now: self.now_ms(), rows, remarks: Vec::new() };
+            let mut writing = Writing { charts: self, facility, now: self.now_ms(), rows, remarks: Vec::new() };
             let answer = change(&mut writing)?;
             (answer, self.record(facility, writing.parts()?)?)
         };
@@ -249,7 +248,8 @@ impl Charts {
         let records = self.unsettled.lock().take(synced);
         let Some(last) = records.last().map(|(lsn, _)| *lsn) else { return Ok(()) };
         let entries: Vec<ChartEntry> = records.into_iter().flat_map(|(_, entries)| entries).collect();
-        metrics::histogram!("khoanh_charts_sync_rows").record(f64::from(u32::try_from(entries.len()).unwrap_or(u32::MAX)));
+        metrics::histogram!("khoanh_charts_sync_rows")
+            .record(f64::from(u32::try_from(entries.len()).unwrap_or(u32::MAX)));
         if let Err(error) = self.view.apply(&entries, last) {
             return Err(self.break_off(&error));
         }
@@ -299,7 +299,8 @@ impl Charts {
         };
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = self.view.find(&query, after, PAGE.min(limit.saturating_sub(found.len()))).map_err(unavailable)?;
+            let page =
+                self.view.find(&query, after, PAGE.min(limit.saturating_sub(found.len()))).map_err(unavailable)?;
             found.extend(page.rows);
             after = page.cursor;
             if after.is_none() || found.len() >= limit {
