@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::rebuild;
 use crate::seal::OpenKeys;
 use crate::tier::KeyRing;
+use index::RocksOptions;
 use index::charts::{ChartCursor, ChartDriver, ChartEntry, ChartPage, ChartQuery, Charts as ChartView, RocksCharts};
 use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Handled, OrderState, Term};
 use model::{Digest, Lsn};
@@ -22,6 +23,8 @@ use store::{Alarm, Journal, JournalOptions, RealDisk, Replayed};
 
 /// Rows applied to the view at once.
 const BATCH: usize = 1_000;
+/// The view has this part of the memory of the index's cache beside it.
+const CACHE_PART: usize = 8;
 /// Rows asked of the view at once.
 const PAGE: usize = 500;
 /// Most merges followed from a number.
@@ -32,8 +35,10 @@ fn view_path(data: &Path) -> PathBuf {
     data.join("charts")
 }
 
-fn open_view(path: &Path) -> Result<Arc<dyn ChartView>, OpenError> {
-    Ok(Arc::new(RocksCharts::open(path)?))
+fn open_view(options: &Options, path: &Path) -> Result<Arc<dyn ChartView>, OpenError> {
+    let (block_cache_bytes, compressed) = (options.index_cache / CACHE_PART, options.index_compressed);
+    let rocks = RocksOptions { block_cache_bytes, compressed, ..RocksOptions::default() };
+    Ok(Arc::new(RocksCharts::open(path, rocks)?))
 }
 
 fn open_journal(options: &Options) -> Result<Journal, OpenError> {
@@ -70,7 +75,7 @@ fn replay(journal: &Journal, keys: &OpenKeys, view: &dyn ChartView) -> Result<u6
 /// The view, level with the journal; built anew when the journal no longer holds what it has not seen.
 fn level(options: &Options, journal: &Journal, keys: &OpenKeys) -> Result<Arc<dyn ChartView>, OpenError> {
     let path = view_path(&options.data);
-    let mut view = open_view(&path)?;
+    let mut view = open_view(options, &path)?;
     rebuild::refuse_when_ahead(view.applied(), journal)?;
     if rebuild::is_out_of_reach(view.applied(), journal) {
         // A journal that released its first segments has no record 1: an empty view is no reason to speak of.
@@ -82,7 +87,7 @@ fn level(options: &Options, journal: &Journal, keys: &OpenKeys) -> Result<Arc<dy
         rebuild::remove(&aside)?;
         rebuild::rename(&path, &aside)?;
         rebuild::remove(&aside)?;
-        view = open_view(&path)?;
+        view = open_view(options, &path)?;
     }
     let records = replay(journal, keys, view.as_ref())?;
     tracing::info!(records, "the index of charts is level with its journal");
@@ -298,7 +303,7 @@ pub(crate) fn rebuild(options: &Options, ring: Arc<KeyRing>) -> Result<Rebuilt, 
     let (journal, keys) = (open_journal(options)?, OpenKeys::new(ring, OPEN_MAX));
     let (old, data) = (view_path(&options.data), &options.data);
     let (new, aside) = (data.join("charts.new"), data.join("charts.old"));
-    let before = match old.exists().then(|| open_view(&old)) {
+    let before = match old.exists().then(|| open_view(options, &old)) {
         Some(Ok(view)) if rebuild::is_out_of_reach(view.applied(), &journal) => None,
         Some(Ok(view)) => {
             let seen = replay(&journal, &keys, view.as_ref());
@@ -318,7 +323,7 @@ pub(crate) fn rebuild(options: &Options, ring: Arc<KeyRing>) -> Result<Rebuilt, 
     };
     rebuild::remove(&new)?;
     rebuild::remove(&aside)?;
-    let view = open_view(&new)?;
+    let view = open_view(options, &new)?;
     let records = replay(&journal, &keys, view.as_ref())?;
     view.flush()?;
     let after = digest(view.as_ref())?;
