@@ -25,6 +25,8 @@ use store::{Alarm, Journal, JournalOptions, RealDisk, Replayed};
 const BATCH: usize = 1_000;
 /// The view has this part of the memory of the index's cache beside it.
 const CACHE_PART: usize = 8;
+/// Memory of rows of the view that are not in files yet.
+const WRITE_BUFFER: usize = 32 << 20;
 /// Rows asked of the view at once.
 const PAGE: usize = 500;
 /// Most merges followed from a number.
@@ -37,7 +39,8 @@ fn view_path(data: &Path) -> PathBuf {
 
 fn open_view(options: &Options, path: &Path) -> Result<Arc<dyn ChartView>, OpenError> {
     let (block_cache_bytes, compressed) = (options.index_cache / CACHE_PART, options.index_compressed);
-    let rocks = RocksOptions { block_cache_bytes, compressed, ..RocksOptions::default() };
+    let rocks =
+        RocksOptions { block_cache_bytes, compressed, write_buffer_bytes: WRITE_BUFFER, ..RocksOptions::default() };
     Ok(Arc::new(RocksCharts::open(path, rocks)?))
 }
 

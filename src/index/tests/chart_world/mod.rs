@@ -244,6 +244,7 @@ impl World {
             acknowledged: "AA".into(),
             remarks: Vec::new(),
             at: self.moment(),
+            waiting: Vec::new(),
         }
     }
 
