@@ -111,20 +111,21 @@ impl Writing<'_> {
         let matches = |row: &ChartRow| term::terms(&row.body).iter().any(|one| one.term == term && one.value == value);
         let mut found = self.charts.settled(self.facility, kind, (term, &value), limit.saturating_add(newer.len()))?;
         found.retain(|row| !newer.contains_key(&row.key));
-        found.extend(newer.into_values().flatten().filter(matches));
+        let matching = newer.into_values().flatten().filter(|row| matches(row));
+        found.extend(matching.map(Arc::unwrap_or_clone));
         found.sort_by_key(|row| std::cmp::Reverse((row.body.moment(), row.created)));
         found.truncate(limit);
         Ok(found)
     }
 
     /// Rows of a kind that the view does not have as they stand.
-    fn newer(&self, kind: ChartKind) -> Result<BTreeMap<ChartKey, Option<ChartRow>>, ChartError> {
+    fn newer(&self, kind: ChartKind) -> Result<BTreeMap<ChartKey, Option<Arc<ChartRow>>>, ChartError> {
         let mut newer = BTreeMap::new();
         {
             let unsettled = self.charts.unsettled.lock();
             let of_kind = |key: &ChartKey| key.kind == kind && key.facility == self.facility;
             for (key, (_, row)) in unsettled.rows.iter().filter(|(key, _)| of_kind(key)) {
-                newer.insert(key.clone(), row.as_ref().map(|row| (**row).clone()));
+                newer.insert(key.clone(), row.clone());
             }
         }
         for (key, body) in self.rows.iter().filter(|(key, _)| key.kind == kind) {
@@ -133,7 +134,8 @@ impl Writing<'_> {
                 Some(body) => {
                     let known = self.charts.newest(key)?;
                     let (created, seal) = known.map_or((Lsn::MAX, None), |row| (row.created, row.seal));
-                    Some(ChartRow { key: key.clone(), lsn: Lsn::MAX, created, seal, body: body.clone() })
+                    let row = ChartRow { key: key.clone(), lsn: Lsn::MAX, created, seal, body: body.clone() };
+                    Some(Arc::new(row))
                 }
             };
             newer.insert(key.clone(), row);
