@@ -27,7 +27,10 @@ pub(super) fn run(place: &Place) -> Result<Exit, Failure> {
     if charts.records > 0 {
         let before = charts.before.map_or("none that opens".to_owned(), |digest| digest.to_string());
         let records = HumanCount(charts.records);
-        show(&format!("charts rebuilt from {records} records\nbefore: {before}\nafter:  {}\n", charts.after))?;
+        show(&format!(
+            "charts rebuilt from {records} records\ncharts before: {before}\ncharts after:  {}\n",
+            charts.after
+        ))?;
     }
     if report.equal() {
         show("the rebuilt index equals the one before\n")

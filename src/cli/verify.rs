@@ -36,7 +36,8 @@ pub(super) fn run(place: &Place) -> Result<Exit, Failure> {
         eprintln!("{lacking}");
     }
     let objects = HumanCount(report.instances);
-    let charts = if report.charts > 0 { format!(", {} rows of charts", HumanCount(report.charts)) } else { String::new() };
+    let charts =
+        if report.charts > 0 { format!(", {} rows of charts", HumanCount(report.charts)) } else { String::new() };
     let bytes = HumanBytes(report.bytes);
     show(&format!("verified {objects} objects, {bytes}{charts}: {} damaged\n", report.damaged))?;
     Ok(match report {

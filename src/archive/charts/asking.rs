@@ -119,7 +119,8 @@ impl Charts {
         let (mut mrn, mut found) = (mrn.to_owned(), None);
         for _ in 0..CHAIN_MAX {
             let Ok(key) = ChartKey::new(ChartKind::Patient, facility, &mrn) else { break };
-            let Some(ChartBody::Patient(patient)) = self.view.row(&key).map_err(unavailable)?.map(|row| row.body) else {
+            let Some(ChartBody::Patient(patient)) = self.view.row(&key).map_err(unavailable)?.map(|row| row.body)
+            else {
                 break;
             };
             let next = patient.merged_into.clone();

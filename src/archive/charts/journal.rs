@@ -7,7 +7,7 @@
 
 use super::{BODY_MAX, ChartError, Charts};
 use crate::error::OpenError;
-use crate::seal::{Lock, OpenKeys};
+use crate::seal::OpenKeys;
 use index::charts::ChartEntry;
 use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow};
 use model::{FacilityCode, Lsn, PackId};
@@ -118,7 +118,6 @@ fn entry(facility: FacilityCode, lsn: Lsn, seal: PackId, row: Row) -> ChartEntry
 
 /// What a record says, as far as its keys are there.
 pub(super) struct Read {
-    pub(super) at: u64,
     pub(super) facility: FacilityCode,
     pub(super) entries: Vec<ChartEntry>,
 }
@@ -136,7 +135,7 @@ pub(super) fn head(lsn: Lsn, bytes: &[u8]) -> Result<Head, OpenError> {
 /// A key that should be there and is not, or does not open: rows that are passed over would be lost from the view.
 pub(super) fn read(journal: &Journal, keys: &OpenKeys, replayed: &Replayed<'_>) -> Result<Read, OpenError> {
     let lsn = replayed.lsn;
-    let Head { at, facility, parts, .. } = head(lsn, replayed.head)?;
+    let Head { facility, parts, .. } = head(lsn, replayed.head)?;
     let body = journal.read(&replayed.place, 0..replayed.place.body_len)?;
     let unread = |error: &dyn std::fmt::Display| OpenError::Fact {
         lsn,
@@ -163,10 +162,5 @@ pub(super) fn read(journal: &Journal, keys: &OpenKeys, replayed: &Replayed<'_>) 
         })?;
         entries.extend(rows.into_iter().map(|row| entry(facility, lsn, part.seal, row)));
     }
-    Ok(Read { at, facility, entries })
-}
-
-/// Whether rows under a key can be recorded again.
-pub(super) fn is_destroyed(keys: &OpenKeys, seal: PackId) -> Result<bool, ChartError> {
-    Ok(keys.lock_of(seal).map_err(unavailable)? == Lock::Destroyed)
+    Ok(Read { facility, entries })
 }

@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::rebuild;
 use crate::seal::OpenKeys;
 use crate::tier::KeyRing;
+use index::RocksOptions;
 use index::charts::{ChartCursor, ChartDriver, ChartEntry, ChartPage, ChartQuery, Charts as ChartView, RocksCharts};
 use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Handled, OrderState, Term};
 use model::{Digest, Lsn};
@@ -22,6 +23,10 @@ use store::{Alarm, Journal, JournalOptions, RealDisk, Replayed};
 
 /// Rows applied to the view at once.
 const BATCH: usize = 1_000;
+/// The view has this part of the memory of the index's cache beside it.
+const CACHE_PART: usize = 8;
+/// Memory of rows of the view that are not in files yet.
+const WRITE_BUFFER: usize = 32 << 20;
 /// Rows asked of the view at once.
 const PAGE: usize = 500;
 /// Most merges followed from a number.
@@ -32,8 +37,11 @@ fn view_path(data: &Path) -> PathBuf {
     data.join("charts")
 }
 
-fn open_view(path: &Path) -> Result<Arc<dyn ChartView>, OpenError> {
-    Ok(Arc::new(RocksCharts::open(path)?))
+fn open_view(options: &Options, path: &Path) -> Result<Arc<dyn ChartView>, OpenError> {
+    let (block_cache_bytes, compressed) = (options.index_cache / CACHE_PART, options.index_compressed);
+    let rocks =
+        RocksOptions { block_cache_bytes, compressed, write_buffer_bytes: WRITE_BUFFER, ..RocksOptions::default() };
+    Ok(Arc::new(RocksCharts::open(path, rocks)?))
 }
 
 fn open_journal(options: &Options) -> Result<Journal, OpenError> {
@@ -70,7 +78,7 @@ fn replay(journal: &Journal, keys: &OpenKeys, view: &dyn ChartView) -> Result<u6
 /// The view, level with the journal; built anew when the journal no longer holds what it has not seen.
 fn level(options: &Options, journal: &Journal, keys: &OpenKeys) -> Result<Arc<dyn ChartView>, OpenError> {
     let path = view_path(&options.data);
-    let mut view = open_view(&path)?;
+    let mut view = open_view(options, &path)?;
     rebuild::refuse_when_ahead(view.applied(), journal)?;
     if rebuild::is_out_of_reach(view.applied(), journal) {
         // A journal that released its first segments has no record 1: an empty view is no reason to speak of.
@@ -82,7 +90,7 @@ fn level(options: &Options, journal: &Journal, keys: &OpenKeys) -> Result<Arc<dy
         rebuild::remove(&aside)?;
         rebuild::rename(&path, &aside)?;
         rebuild::remove(&aside)?;
-        view = open_view(&path)?;
+        view = open_view(options, &path)?;
     }
     let records = replay(journal, keys, view.as_ref())?;
     tracing::info!(records, "the index of charts is level with its journal");
@@ -178,6 +186,7 @@ impl Charts {
     pub(super) fn applied_row(&self, entry: &ChartEntry) {
         match entry {
             ChartEntry::Put(row) => {
+                metrics::counter!("khoanh_charts_rows_total", "kind" => kind_name(row.key.kind)).increment(1);
                 self.worklist.put(row);
                 self.due.row(row);
                 self.note_parked(row);
@@ -234,6 +243,18 @@ impl Charts {
         Ok(())
     }
 
+    /// Digest of the dump of the view, if it stands at a record and goes on to stand there meanwhile.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub(crate) fn digest_at(&self, last: Lsn) -> Result<Option<Digest>, OpenError> {
+        if self.view.applied() != last {
+            return Ok(None);
+        }
+        let found = digest(self.view.as_ref())?;
+        Ok(Some(found).filter(|_| self.view.applied() == last))
+    }
+
     /// Ends with nothing left to move, and nothing to apply, at the next start.
     pub(crate) fn close(&self) -> Result<(), OpenError> {
         self.journal.sync()?;
@@ -248,6 +269,18 @@ impl Charts {
     /// Those of the index.
     pub fn dump(&self, out: &mut dyn FnMut(&[u8])) -> Result<(), OpenError> {
         Ok(self.view.dump(out)?)
+    }
+}
+
+const fn kind_name(kind: ChartKind) -> &'static str {
+    match kind {
+        ChartKind::Patient => "patient",
+        ChartKind::Visit => "visit",
+        ChartKind::Order => "order",
+        ChartKind::Performed => "performed",
+        ChartKind::Report => "report",
+        ChartKind::Merge => "merge",
+        ChartKind::Message => "message",
     }
 }
 
@@ -276,7 +309,7 @@ pub(crate) fn rebuild(options: &Options, ring: Arc<KeyRing>) -> Result<Rebuilt, 
     let (journal, keys) = (open_journal(options)?, OpenKeys::new(ring, OPEN_MAX));
     let (old, data) = (view_path(&options.data), &options.data);
     let (new, aside) = (data.join("charts.new"), data.join("charts.old"));
-    let before = match old.exists().then(|| open_view(&old)) {
+    let before = match old.exists().then(|| open_view(options, &old)) {
         Some(Ok(view)) if rebuild::is_out_of_reach(view.applied(), &journal) => None,
         Some(Ok(view)) => {
             let seen = replay(&journal, &keys, view.as_ref());
@@ -296,7 +329,7 @@ pub(crate) fn rebuild(options: &Options, ring: Arc<KeyRing>) -> Result<Rebuilt, 
     };
     rebuild::remove(&new)?;
     rebuild::remove(&aside)?;
-    let view = open_view(&new)?;
+    let view = open_view(options, &new)?;
     let records = replay(&journal, &keys, view.as_ref())?;
     view.flush()?;
     let after = digest(view.as_ref())?;

@@ -40,17 +40,17 @@ pub(super) fn set<T: Clone>(into: &mut T, said: Option<&T>) {
 }
 
 fn take(patient: &mut Patient, update: &PatientUpdate) {
-    fn number(into: &mut Option<String>, said: Option<&String>) {
-        if let Some(said) = said.map(|said| said.trim()) {
+    fn number(into: &mut Option<String>, said: Option<&str>) {
+        if let Some(said) = said.map(str::trim) {
             *into = (!said.is_empty()).then(|| said.to_owned());
         }
     }
     set(&mut patient.name, update.name.as_ref());
     set(&mut patient.birth, update.birth.as_ref());
     set(&mut patient.sex, update.sex.as_ref());
-    number(&mut patient.ids.national, update.national.as_ref());
-    number(&mut patient.ids.old_card, update.old_card.as_ref());
-    number(&mut patient.ids.passport, update.passport.as_ref());
+    number(&mut patient.ids.national, update.national.as_deref());
+    number(&mut patient.ids.old_card, update.old_card.as_deref());
+    number(&mut patient.ids.passport, update.passport.as_deref());
     set(&mut patient.ids.insurance, update.insurance.as_ref());
     set(&mut patient.ids.others, update.others.as_ref());
     set(&mut patient.phones, update.phones.as_ref());
@@ -106,7 +106,8 @@ pub(super) fn merge(writing: &mut Writing<'_>, survivor: &str, former: &str, by:
     let (Some(stays_at), Some(goes_from)) = (stays.last(), goes.last()) else { return Ok(()) };
     if stays_at == goes_from {
         if stays.iter().any(|number| number == former) {
-            let why = "the number that is to stay was merged into the one that is to be given up: undo that merge first";
+            let why =
+                "the number that is to stay was merged into the one that is to be given up: undo that merge first";
             return Err(ChartError::Conflict(why.into()));
         }
         writing.remark("the two numbers were merged before");
@@ -182,8 +183,7 @@ fn undo(writing: &mut Writing<'_>, id: &str, by: &str) -> Result<(), ChartError>
         return Err(ChartError::Conflict("the merge was undone before".into()));
     }
     let made_with = |writing: &Writing<'_>, number: &str| -> Result<bool, ChartError> {
-        let (merge, patient) =
-            (writing.created(ChartKind::Merge, id)?, writing.created(ChartKind::Patient, number)?);
+        let (merge, patient) = (writing.created(ChartKind::Merge, id)?, writing.created(ChartKind::Patient, number)?);
         Ok(merge.is_some() && merge == patient)
     };
     let (former_made, survivor_made) = (made_with(writing, &merge.former)?, made_with(writing, &merge.survivor)?);

@@ -70,11 +70,12 @@ impl Charts {
             Known::Open(id, message) => (Some((id, message)), false),
             Known::New { reused } => (None, reused),
         };
-        let (handled, mut said) = match &changes {
+        let (handled, found) = match &changes {
             Ok(changes) => self.handle(writing, changes, &origin.source)?,
             Err(why) => (Handled::Refused { why: why.clone() }, Vec::new()),
         };
-        said.splice(0..0, remarks);
+        let mut said = remarks;
+        said.extend(found);
         if reused {
             said.push("the message control id was used before for another message".into());
         }
@@ -232,4 +233,3 @@ const fn name(handled: &Handled) -> &'static str {
 fn count(result: &'static str) {
     metrics::counter!("khoanh_charts_messages_total", "result" => result).increment(1);
 }
-

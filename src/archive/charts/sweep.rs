@@ -102,9 +102,7 @@ impl Charts {
             }
             for (facility, keys) in old {
                 count = count.saturating_add(u64::try_from(keys.len()).unwrap_or(u64::MAX));
-                self.write(facility, |writing| {
-                    keys.iter().try_for_each(|key| writing.remove(key.kind, &key.id))
-                })?;
+                self.write(facility, |writing| keys.iter().try_for_each(|key| writing.remove(key.kind, &key.id)))?;
             }
             after = page.cursor;
             if after.is_none() {

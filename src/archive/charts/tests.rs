@@ -269,7 +269,10 @@ fn what_waits_is_done_when_what_it_refers_to_came_and_refused_when_it_does_not()
 fn two_facilities_with_one_number_have_two_patients() {
     let bench = Bench::new();
     bench.done("1", vec![patient("1", "Lê An"), visit("V", "1", None)]);
-    bench.charts().receive(other(), asks("1", vec![patient("1", "Trần Bình"), patient("2", "Trần Chi")])).expect("there");
+    bench
+        .charts()
+        .receive(other(), asks("1", vec![patient("1", "Trần Bình"), patient("2", "Trần Chi")]))
+        .expect("there");
     bench.charts().receive(other(), asks("2", vec![merge("2", "1")])).expect("merged there");
     assert_eq!(bench.own("1").expect("here").name, "Lê An");
     assert_eq!(bench.stands_for("1").as_deref(), Some("1"));
@@ -303,7 +306,8 @@ fn merges_are_followed_and_undone_exactly() {
     bench.done("7", vec![visit("V", "C", Some(VisitState::Discharged))]);
     assert_eq!(bench.visit("V").expect("a visit").mrn, "A");
     let merges = bench.merges();
-    let of = |former: &str| merges.iter().find(|(_, _, of)| of == former).map(|(id, _, _)| id.clone()).expect("a merge");
+    let of =
+        |former: &str| merges.iter().find(|(_, _, of)| of == former).map(|(id, _, _)| id.clone()).expect("a merge");
     bench.charts().unmerge(HOME, &of("A"), "Lân").expect("undone");
     assert_eq!((bench.stands_for("A").as_deref(), bench.stands_for("B").as_deref()), (Some("A"), Some("C")));
     bench.charts().unmerge(HOME, &of("B"), "Lân").expect("undone");

@@ -65,5 +65,8 @@ impl Charts {
 
 /// A row without what may be a patient's number.
 fn named(row: &ChartRow, what: &str) -> String {
-    format!("a {:?} of facility {}, record {} of the journal of charts: {what}", row.key.kind, row.key.facility, row.lsn)
+    format!(
+        "a {:?} of facility {}, record {} of the journal of charts: {what}",
+        row.key.kind, row.key.facility, row.lsn
+    )
 }

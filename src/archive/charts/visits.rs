@@ -2,9 +2,9 @@
 //!
 //! Deliberately not here: what a visit's class means for how long images are kept.
 
+use super::ChartError;
 use super::patients::{self, set};
 use super::writing::Writing;
-use super::ChartError;
 use model::chart::{ChartBody, ChartKind, Term, Visit, VisitState, VisitUpdate};
 
 /// Most orders, and most results, that go with a visit from one patient to another.
@@ -64,7 +64,9 @@ pub(super) fn hand_over(writing: &mut Writing<'_>, number: &str, mrn: &str) -> R
     if mrn.is_empty() {
         return Err(ChartError::Invalid("a visit is moved to a patient without a number".into()));
     }
-    let Some(mut visit) = find(writing, number)? else { return Err(ChartError::Waits("the visit that is moved".into())) };
+    let Some(mut visit) = find(writing, number)? else {
+        return Err(ChartError::Waits("the visit that is moved".into()));
+    };
     let former = std::mem::replace(&mut visit.mrn, mrn.to_owned());
     if former == mrn {
         return Ok(());

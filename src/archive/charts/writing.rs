@@ -116,20 +116,21 @@ impl Writing<'_> {
         let matches = |row: &ChartRow| term::terms(&row.body).iter().any(|one| one.term == term && one.value == value);
         let mut found = self.charts.settled(self.facility, kind, (term, &value), limit.saturating_add(newer.len()))?;
         found.retain(|row| !newer.contains_key(&row.key));
-        found.extend(newer.into_values().flatten().filter(matches));
+        let matching = newer.into_values().flatten().filter(|row| matches(row));
+        found.extend(matching.map(Arc::unwrap_or_clone));
         found.sort_by_key(|row| std::cmp::Reverse((row.body.moment(), row.created)));
         found.truncate(limit);
         Ok(found)
     }
 
     /// Rows of a kind that the view does not have as they stand.
-    fn newer(&self, kind: ChartKind) -> Result<BTreeMap<ChartKey, Option<ChartRow>>, ChartError> {
+    fn newer(&self, kind: ChartKind) -> Result<BTreeMap<ChartKey, Option<Arc<ChartRow>>>, ChartError> {
         let mut newer = BTreeMap::new();
         {
             let unsettled = self.charts.unsettled.lock();
             let of_kind = |key: &ChartKey| key.kind == kind && key.facility == self.facility;
             for (key, (_, row)) in unsettled.rows.iter().filter(|(key, _)| of_kind(key)) {
-                newer.insert(key.clone(), row.as_ref().map(|row| (**row).clone()));
+                newer.insert(key.clone(), row.clone());
             }
         }
         for (key, body) in self.rows.iter().filter(|(key, _)| key.kind == kind) {
@@ -138,7 +139,8 @@ impl Writing<'_> {
                 Some(body) => {
                     let known = self.charts.newest(key)?;
                     let (created, seal) = known.map_or((Lsn::MAX, None), |row| (row.created, row.seal));
-                    Some(ChartRow { key: key.clone(), lsn: Lsn::MAX, created, seal, body: body.clone() })
+                    let row = ChartRow { key: key.clone(), lsn: Lsn::MAX, created, seal, body: body.clone() };
+                    Some(Arc::new(row))
                 }
             };
             newer.insert(key.clone(), row);
@@ -223,8 +225,7 @@ impl Charts {
             let _change = self.change.lock();
             self.refuse_when_broken()?;
             let rows = BTreeMap::new();
-            let mut writing =
-                Writing { charts: self, facility, now: self.now_ms(), rows, remarks: Vec::new() };
+            let mut writing = Writing { charts: self, facility, now: self.now_ms(), rows, remarks: Vec::new() };
             let answer = change(&mut writing)?;
             (answer, self.record(facility, writing.parts()?)?)
         };
@@ -254,7 +255,8 @@ impl Charts {
         let records = self.unsettled.lock().take(synced);
         let Some(last) = records.last().map(|(lsn, _)| *lsn) else { return Ok(()) };
         let entries: Vec<ChartEntry> = records.into_iter().flat_map(|(_, entries)| entries).collect();
-        metrics::histogram!("khoanh_charts_sync_rows").record(f64::from(u32::try_from(entries.len()).unwrap_or(u32::MAX)));
+        metrics::histogram!("khoanh_charts_sync_rows")
+            .record(f64::from(u32::try_from(entries.len()).unwrap_or(u32::MAX)));
         if let Err(error) = self.view.apply(&entries, last) {
             return Err(self.break_off(&error));
         }
@@ -304,7 +306,8 @@ impl Charts {
         };
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = self.view.find(&query, after, PAGE.min(limit.saturating_sub(found.len()))).map_err(unavailable)?;
+            let page =
+                self.view.find(&query, after, PAGE.min(limit.saturating_sub(found.len()))).map_err(unavailable)?;
             found.extend(page.rows);
             after = page.cursor;
             if after.is_none() || found.len() >= limit {
