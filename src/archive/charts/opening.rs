@@ -281,6 +281,7 @@ const fn kind_name(kind: ChartKind) -> &'static str {
         ChartKind::Report => "report",
         ChartKind::Merge => "merge",
         ChartKind::Message => "message",
+        ChartKind::Match => "match",
     }
 }
 

@@ -16,8 +16,8 @@ use super::writing::Writing;
 use model::chart::{ChartBody, ChartKey, ChartKind, Order, OrderAction, OrderState, OrderUpdate, Patient};
 use states::Effect;
 
-/// Merges that are followed from one number to the next: a longer chain has no end.
-pub(super) const HOPS_MAX: usize = 32;
+/// Merges that are followed from one number to the next.
+pub(super) const HOPS_MAX: usize = super::opening::CHAIN_MAX;
 
 /// Does what a message says of an order.
 ///
