@@ -10,6 +10,7 @@ mod judge;
 mod steward;
 
 use super::orders::preferred;
+use super::writing::Writing;
 use super::{ChartError, Charts};
 use crate::error::OpenError;
 use crate::open::Archive;
@@ -265,7 +266,7 @@ impl Archive {
                 looked.push((row, candidate));
             }
             self.charts().write(facility, |writing| {
-                looked.iter().try_for_each(|(row, candidate)| judge::judge(writing, row, candidate.as_ref()))
+                looked.iter().try_for_each(|(row, candidate)| passing(writing, row, candidate.as_ref()))
             })?;
         }
         Ok(())
@@ -321,6 +322,17 @@ impl Archive {
             }
             (None, _) => Err(ChartError::Unknown("study")),
         }
+    }
+}
+
+/// Judges a study; one that cannot be keeps no other waiting.
+fn passing(writing: &mut Writing<'_>, row: &StudyRow, candidate: Option<&Candidate>) -> Result<(), ChartError> {
+    match judge::judge(writing, row, candidate) {
+        Err(error) if !matches!(error, ChartError::Unavailable(_)) => {
+            tracing::warn!(study = %row.key.study, %error, "a study could not be matched with an order");
+            Ok(())
+        }
+        done => done,
     }
 }
 

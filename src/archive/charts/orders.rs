@@ -77,7 +77,8 @@ pub(super) fn put(writing: &mut Writing<'_>, order: Order) -> Result<(), ChartEr
 pub(super) fn holder(writing: &Writing<'_>, mrn: &str) -> Result<Option<Patient>, ChartError> {
     let mut mrn = mrn.trim().to_owned();
     for _ in 0..HOPS_MAX {
-        if mrn.is_empty() {
+        // What a console wrote may be no number at all.
+        if ChartKey::new(ChartKind::Patient, writing.facility(), &mrn).is_err() {
             break;
         }
         let Some(ChartBody::Patient(patient)) = writing.row(ChartKind::Patient, &mrn)? else { break };
