@@ -19,7 +19,7 @@ use index::charts::{ChartDriver, ChartQuery};
 use index::{Cursor, SeriesRow, StudyKey, StudyRow, plan};
 use judge::Candidate;
 use model::attribute::key;
-use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Order, OrderState, Term, term};
+use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Match, Order, OrderState, Term, term};
 use model::query::{Condition, Query, Test, first};
 use model::{AttrKey, FacilityCode, Level, Uid};
 use parking_lot::Mutex;
@@ -84,6 +84,15 @@ impl Charts {
     /// A study is complete, or is said otherwise than before: it is looked at soon.
     pub(crate) fn note_study(&self, study: &StudyKey) {
         note(&self.due.studies, study.clone());
+    }
+
+    /// A study was destroyed: what it said of its patient goes, too.
+    fn forget_match(&self, study: &StudyKey) -> Result<(), ChartError> {
+        let id = Match::id(&study.study, study.patient);
+        self.write(study.facility, |writing| match writing.row(ChartKind::Match, &id)? {
+            Some(_) => writing.remove(ChartKind::Match, &id),
+            None => Ok(()),
+        })
     }
 
     /// The order of a facility with a number; of several the newest that was not canceled.
@@ -224,7 +233,10 @@ impl Archive {
     fn match_due(&self, studies: &[StudyKey], orders: &[(FacilityCode, String)]) -> Result<(), ChartError> {
         let mut rows: BTreeMap<StudyKey, StudyRow> = BTreeMap::new();
         for key in studies {
-            rows.extend(self.index().study(key).map_err(unavailable)?.map(|row| (row.key.clone(), row)));
+            match self.index().study(key).map_err(unavailable)? {
+                Some(row) => drop(rows.insert(row.key.clone(), row)),
+                None => self.charts().forget_match(key)?,
+            }
         }
         for (facility, placer) in orders {
             let found = self.studies_of(*facility, placer)?;
