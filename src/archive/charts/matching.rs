@@ -239,14 +239,14 @@ impl Archive {
             }
         }
         for (facility, placer) in orders {
-            let found = self.studies_of(*facility, placer)?;
+            let found = self.studies_for(*facility, placer)?;
             rows.extend(found.into_iter().map(|row| (row.key.clone(), row)));
         }
         self.match_studies(rows.into_values().collect())
     }
 
     /// Studies that an order may be about.
-    fn studies_of(&self, facility: FacilityCode, placer: &str) -> Result<Vec<StudyRow>, ChartError> {
+    fn studies_for(&self, facility: FacilityCode, placer: &str) -> Result<Vec<StudyRow>, ChartError> {
         let Ok(key) = ChartKey::new(ChartKind::Order, facility, placer) else { return Ok(Vec::new()) };
         let row = self.charts().view.row(&key).map_err(unavailable)?;
         let Some(ChartBody::Order(order)) = row.map(|row| row.body) else { return Ok(Vec::new()) };

@@ -66,14 +66,18 @@ pub(super) fn steps(
         if let Some(remark) = take(&mut step, said, utc_offset) {
             remarks.push(format!("order {}: {remark}", order.placer));
         }
-        match at.and_then(|at| order.steps.get_mut(at)) {
+        if at.is_none() && order.steps.len() >= STEPS_MAX {
+            return Err(ChartError::Limit(format!("an order has at most {STEPS_MAX} steps")));
+        }
+        let known = match at {
+            Some(at) => order.steps.get_mut(at),
+            None => None,
+        };
+        match known {
             Some(known) if ended && *known != step => {
                 remarks.push(format!("order {}: a step has ended, what differs was not taken", order.placer));
             }
             Some(known) => *known = step,
-            None if order.steps.len() >= STEPS_MAX => {
-                return Err(ChartError::Limit(format!("an order has at most {STEPS_MAX} steps")));
-            }
             None => order.steps.push(step),
         }
     }
