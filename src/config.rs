@@ -7,6 +7,7 @@
 mod charts;
 mod decode;
 mod forward;
+mod launch;
 mod options;
 mod pictures;
 mod tiers;
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub(crate) use charts::Charts;
 pub(crate) use decode::Decode;
 pub(crate) use forward::Forward;
+pub(crate) use launch::Launch;
 pub(crate) use pictures::Pictures;
 pub(crate) use tiers::{Cold, Keys, Packs, Scrub, Tier};
 pub(crate) use tls::Tls;
@@ -70,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) dicom: Dicom,
     /// The HTTP port.
     pub(crate) http: Http,
+    /// Launch links.
+    pub(crate) launch: Launch,
     /// Log lines.
     pub(crate) log: Log,
     /// Stopping.
@@ -315,6 +319,7 @@ impl Default for Config {
             charts: Charts::default(),
             dicom: Dicom::default(),
             http: Http::default(),
+            launch: Launch::default(),
             log: Log::default(),
             stop: Stop::default(),
         }
