@@ -4,8 +4,10 @@
 //! `config/khoanh.toml` their description; a test holds the three to each other.
 //! Hospitals, modalities and AE titles of peers are not here: they are registry data (`khoanh sources`).
 
+mod charts;
 mod decode;
 mod forward;
+mod launch;
 mod options;
 mod pictures;
 mod tiers;
@@ -18,8 +20,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use charts::Charts;
 pub(crate) use decode::Decode;
 pub(crate) use forward::Forward;
+pub(crate) use launch::Launch;
 pub(crate) use pictures::Pictures;
 pub(crate) use tiers::{Cold, Keys, Packs, Scrub, Tier};
 pub(crate) use tls::Tls;
@@ -62,10 +66,14 @@ pub(crate) struct Config {
     pub(crate) retention: Retention,
     /// What goes on to other systems.
     pub(crate) forward: Forward,
+    /// What information systems say.
+    pub(crate) charts: Charts,
     /// The DICOM port.
     pub(crate) dicom: Dicom,
     /// The HTTP port.
     pub(crate) http: Http,
+    /// Launch links.
+    pub(crate) launch: Launch,
     /// Log lines.
     pub(crate) log: Log,
     /// Stopping.
@@ -309,8 +317,10 @@ impl Default for Config {
             tier: Tier::default(),
             retention: Retention::default(),
             forward: Forward::default(),
+            charts: Charts::default(),
             dicom: Dicom::default(),
             http: Http::default(),
+            launch: Launch::default(),
             log: Log::default(),
             stop: Stop::default(),
         }

@@ -68,6 +68,7 @@ pub use error::{DecodeError, FindError, IngestError, OpenError, RegistryError, R
 pub use find::{Found, FoundRow};
 pub use forward::ForwardOptions;
 pub use incoming::{Form, Incoming, Stored, StoredKind};
+pub use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery};
 pub use index::{Cursor, CursorError, InstanceRow, Page, SeriesKey, SeriesRow, StudyKey, StudyRow};
 pub use metadata::Metadata;
 pub use object::StoredFile;

@@ -29,7 +29,9 @@ impl Config {
         self.check_tiers()?;
         self.check_decode()?;
         self.check_forward()?;
+        self.check_charts()?;
         self.check_edges()?;
+        self.check_launch()?;
         self.check_tls()?;
         let level = self.log.level.as_str();
         if !["error", "warn", "info", "debug", "trace"].contains(&level) {
@@ -200,6 +202,7 @@ impl Config {
                 within: self.dicom.commitment_within.0,
             },
             forward: self.forward.options(),
+            charts: self.charts.options(),
             ae_titles: self.dicom.ae_titles.clone(),
             seed_demo: self.dicom.demo_facility,
             ledger: self.keeping(),
@@ -258,6 +261,7 @@ impl Config {
             public_url: (!http.base_url.is_empty()).then(|| http.base_url.trim_end_matches('/').to_owned()),
             trust_forwarded: http.trust_forwarded,
             viewer: named(&http.viewer),
+            launch: self.launch.options(),
             cors_origins: http.cors_origins.clone(),
             stow_extensions: http.stow_extensions,
             connections_max: http.connections_max,

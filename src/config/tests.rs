@@ -91,6 +91,8 @@ fn contradictions_are_refused_by_the_name_of_their_key() {
         ("[[tier.policy]]\nname = \"x\"", "cold.bucket"),
         ("[[tier.policy]]\nname = \"x\"\n[[tier.policy]]\nname = \"x\"", "tier.policy"),
         ("[[tier.policy]]\nname = \"x\"\nmin_size = \"2B\"\nmax_size = \"1B\"", "tier.policy"),
+        ("[launch]\nsession = \"0s\"", "launch.session"),
+        ("[launch]\nskew = \"5min\"", "launch.skew"),
         ("[log]\nlevel = \"loud\"", "log.level"),
     ];
     for (text, wanted) in refused {

@@ -7,6 +7,7 @@ use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
 use archive::{Cursor, InstanceRow};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use model::{Destination, Facility, Source};
@@ -160,18 +161,22 @@ pub(crate) fn body(status: StatusCode, value: &impl Serialize) -> Result<Respons
 }
 
 pub(crate) async fn read<T: DeserializeOwned>(call: &Call) -> Result<T, Problem> {
-    let limit = call.app.options.body_bytes_max;
+    let bytes = bytes(call, call.app.options.body_bytes_max).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Problem::new(Kind::BadRequest, error.to_string()).at("body"))
+}
+
+/// The whole body of a request, up to a limit.
+pub(crate) async fn bytes(call: &Call, limit: usize) -> Result<Bytes, Problem> {
     let body = Limited::new(std::mem::take(&mut *call.body.lock()), limit).collect();
     let body = tokio::time::timeout(call.app.options.stall_timeout, body);
     let body = body.await.map_err(|_| Problem::new(Kind::Timeout, "the body did not arrive in time").at("body"))?;
-    let bytes = match body {
-        Ok(collected) => collected.to_bytes(),
+    match body {
+        Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            return Err(Problem::new(Kind::TooLarge, format!("at most {limit} bytes are taken here")).at("body"));
+            Err(Problem::new(Kind::TooLarge, format!("at most {limit} bytes are taken here")).at("body"))
         }
-        Err(_) => return Err(Problem::new(Kind::BadRequest, "the body broke off").at("body")),
-    };
-    serde_json::from_slice(&bytes).map_err(|error| Problem::new(Kind::BadRequest, error.to_string()).at("body"))
+        Err(_) => Err(Problem::new(Kind::BadRequest, "the body broke off").at("body")),
+    }
 }
 
 /// One page of instances that are kept beside others under the same UID.

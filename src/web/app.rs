@@ -2,14 +2,15 @@
 
 use crate::accept::{self, MediaRange};
 use crate::auth::{self, Tokens};
+use crate::launch::{self, Launch};
 use crate::options::Options;
 use crate::problem::{Kind, Problem};
 use crate::routes::{Access, Endpoint, ROUTES, Route, Verb};
 use crate::server::Peer;
 use crate::viewer::Viewer;
 use crate::{
-    admin, base_url, body, capabilities, corrections, cors, dicomweb, judgement, observe, openapi, session, start_page,
-    viewer,
+    admin, base_url, body, capabilities, charts, corrections, cors, dicomweb, judgement, observe, openapi, session,
+    start_page, viewer,
 };
 use archive::Archive;
 use archive::memory::Memory;
@@ -47,6 +48,7 @@ pub struct App {
     pub(crate) sockets: Arc<Semaphore>,
     pub(crate) openapi: Bytes,
     pub(crate) viewer: Option<Viewer>,
+    pub(crate) launch: Launch,
 }
 
 impl App {
@@ -65,6 +67,7 @@ impl App {
         let sockets = Arc::new(Semaphore::new(dicomweb::ups::socket::SOCKETS_MAX));
         let openapi = Bytes::from(openapi::document().to_string());
         let viewer = options.viewer.as_deref().and_then(Viewer::open);
+        let launch = Launch::new(options.launch.clone());
         Arc::new(Self {
             archive,
             options,
@@ -76,6 +79,7 @@ impl App {
             sockets,
             openapi,
             viewer,
+            launch,
         })
     }
 }
@@ -84,6 +88,8 @@ impl App {
 pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     pub(crate) caller: Caller,
+    /// The session of a launch link, which reads nothing but its studies.
+    pub(crate) session: Option<Arc<launch::Session>>,
     pub(crate) scope: Scope,
     pub(crate) parts: Parts,
     /// The body, for the one handler that takes it.
@@ -212,10 +218,15 @@ fn prepare(app: Arc<App>, route: &Route, parameters: &RawPathParams, request: Re
     let (parts, body) = request.into_parts();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let now = u64::try_from(now).unwrap_or(u64::MAX);
+    let mut session = None;
     let caller = match route.access {
         Access::Public => Caller::demo(),
         Access::Role(role) => {
-            let caller = app.tokens.caller(&parts.method, &parts.headers, now)?;
+            session = app.launch.session_of(&parts.method, &parts.headers);
+            let caller = match &session {
+                Some(session) => session.caller.clone(),
+                None => app.tokens.caller(&parts.method, &parts.headers, now)?,
+            };
             auth::require(&caller, role)?;
             caller
         }
@@ -225,8 +236,11 @@ fn prepare(app: Arc<App>, route: &Route, parameters: &RawPathParams, request: Re
         None => Scope::Shared,
         Some((_, code)) => Scope::Facility(facility(code, &caller)?),
     };
+    if let Some(session) = &session {
+        session.permit(route.endpoint, &parameters)?;
+    }
     let query = dicomweb::qido::split_query(parts.uri.query().unwrap_or_default())?;
-    Ok(Call { app, caller, scope, parts, body: Mutex::new(body), parameters, query })
+    Ok(Call { app, caller, session, scope, parts, body: Mutex::new(body), parameters, query })
 }
 
 fn facility(code: &str, caller: &Caller) -> Result<FacilityCode, Problem> {
@@ -271,6 +285,10 @@ async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         | Endpoint::DropForwards
         | Endpoint::PauseForward
         | Endpoint::ResumeForward => admin::forward::answer(endpoint, call).await,
+        Endpoint::Launch | Endpoint::LaunchForm | Endpoint::LaunchPage | Endpoint::LaunchState => {
+            Ok(launch::answer(endpoint, call).await)
+        }
+        _ if charts::is_of_charts(endpoint) => charts::answer(endpoint, call).await,
         Endpoint::PutFacility | Endpoint::PutSource | Endpoint::PutDestination | Endpoint::DisableSource => {
             admin::change(endpoint, call).await
         }

@@ -4,7 +4,7 @@
 //! Without the file the service binds loopback only and everybody is the demo caller;
 //! this module decides who asks, never what the archive answers.
 
-mod watched;
+pub(crate) mod watched;
 
 use crate::problem::{Kind, Problem};
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -14,7 +14,7 @@ use sha2::Digest as _;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
-use watched::Watched;
+use watched::{Form, Watched};
 
 /// Name of the cookie that keeps a browser's token.
 pub(crate) const COOKIE: &str = "khoanh-token";
@@ -23,20 +23,24 @@ const CHALLENGE: &str = "Bearer realm=\"khoanh\"";
 const CHALLENGE_INVALID: &str = "Bearer realm=\"khoanh\", error=\"invalid_token\"";
 const CHALLENGE_SCOPE: &str = "Bearer realm=\"khoanh\", error=\"insufficient_scope\"";
 
-/// Why a token file cannot be used.
+/// Why a token file, or a file of keys, cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenFileError {
     /// The file cannot be read.
-    #[error("token file {path}: {error}")]
+    #[error("{file} {path}: {error}")]
     Read {
+        /// What it is for.
+        file: &'static str,
         /// The file.
         path: String,
         /// Reason.
         error: std::io::Error,
     },
     /// The file is no token file.
-    #[error("token file {path}: {what}")]
+    #[error("{file} {path}: {what}")]
     Form {
+        /// What it is for.
+        file: &'static str,
         /// The file.
         path: String,
         /// What and where.
@@ -88,6 +92,8 @@ struct Token {
 /// The tokens of one reading, by digest.
 type Known = HashMap<[u8; 32], Token>;
 
+static TOKEN_FILE: Form<Known> = Form { file: "token file", unusable: "khoanh_http_token_file_unusable", parse: known };
+
 /// The tokens of the service, or none when everybody on loopback is the demo caller.
 #[derive(Debug, Default)]
 pub struct Tokens {
@@ -100,7 +106,7 @@ enum Kept {
     #[default]
     Open,
     Fixed(Arc<Known>),
-    File(Watched),
+    File(Watched<Known>),
 }
 
 impl Tokens {
@@ -112,7 +118,7 @@ impl Tokens {
     /// Reads a token file, and reads it again whenever it changes: within a second or two of the first request
     /// after the change. A file that cannot be used any more changes nothing and is logged.
     pub fn load(path: &Path) -> Result<Self, TokenFileError> {
-        Ok(Self { kept: Kept::File(Watched::read(path)?) })
+        Ok(Self { kept: Kept::File(Watched::read(path, &TOKEN_FILE)?) })
     }
 
     /// Parses the text of a token file.
@@ -182,9 +188,14 @@ pub(crate) fn bearer(value: &HeaderValue) -> Option<&str> {
 
 /// The token in the cookie that a session set.
 fn cookie(headers: &HeaderMap) -> Option<&str> {
+    cookie_named(headers, COOKIE)
+}
+
+/// The value of a cookie.
+pub(crate) fn cookie_named<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     let texts = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.split_once('='));
-    pairs.find(|(name, _)| name.trim() == COOKIE).map(|(_, value)| value.trim())
+    pairs.find(|(name, _)| name.trim() == wanted).map(|(_, value)| value.trim())
 }
 
 /// Refuses a caller below the role a route asks for.

@@ -1,5 +1,6 @@
 //! The OpenAPI document, generated from the route table.
 
+mod examples;
 mod parameters;
 
 use crate::routes::{Access, Endpoint, Mount, ROUTES, Route, Verb};
@@ -52,7 +53,7 @@ fn operation(route: &Route, template: &str) -> Value {
             200..=202 | 206 if route.produces.is_empty() => json!({"description": "Done; no body."}),
             101 => json!({"description": "The connection is a WebSocket (RFC 6455) from now on."}),
             200..=202 | 206 => json!({"description": "The answer.", "content": content(route.produces)}),
-            204 | 304 | 308 => json!({"description": "No body."}),
+            204 | 303 | 304 | 308 => json!({"description": "No body."}),
             _ => problem(),
         };
         responses.insert(status.to_string(), answer);
@@ -79,6 +80,9 @@ fn operation(route: &Route, template: &str) -> Value {
             object.insert("security".into(), json!([{"bearer": []}]));
             object.insert("x-role".into(), json!(role));
         }
+        if let Some(call) = examples::call(route.endpoint) {
+            object.insert("x-codeSamples".into(), json!([{"lang": "Shell", "label": "curl", "source": call}]));
+        }
         if let Some(body) = request_body(route) {
             object.insert("requestBody".into(), body);
         }
@@ -92,7 +96,8 @@ fn parameters(route: &Route, template: &str) -> Vec<Value> {
         let name = name.trim_start_matches('*');
         json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
     });
-    of_path.chain(parameters::of(route.endpoint)).collect()
+    let key = examples::takes_key(route.endpoint).then(examples::key);
+    of_path.chain(parameters::of(route.endpoint)).chain(key).collect()
 }
 
 fn request_body(route: &Route) -> Option<Value> {
@@ -105,11 +110,17 @@ fn request_body(route: &Route) -> Option<Value> {
         _ if of_steps => "application/dicom+json",
         _ if matches!(route.endpoint, Endpoint::SubscribeWorkitem | Endpoint::SuspendWorkitems) => return None,
         (Verb::Post, Mount::Dicomweb) => "multipart/related; type=\"application/dicom\"",
+        _ if route.endpoint == Endpoint::LaunchForm => "application/x-www-form-urlencoded",
         (Verb::Put, _) => "application/json",
         (Verb::Post, Mount::Plain) if takes_json(route.endpoint) => "application/json",
         _ => return None,
     };
-    Some(json!({"required": true, "content": content(&[media])}))
+    let mut body = json!({"required": true, "content": content(&[media])});
+    let described = body.pointer_mut("/content").and_then(|content| content.get_mut(media));
+    if let (Some(object), Some(example)) = (described.and_then(Value::as_object_mut), examples::body(route.endpoint)) {
+        object.insert("example".into(), example);
+    }
+    Some(body)
 }
 
 fn takes_json(endpoint: Endpoint) -> bool {
@@ -122,6 +133,9 @@ fn takes_json(endpoint: Endpoint) -> bool {
             | Endpoint::DropForwards
             | Endpoint::PauseForward
             | Endpoint::ResumeForward
+            | Endpoint::MergePatients
+            | Endpoint::CreateOrder
+            | Endpoint::SendReport
     )
 }
 

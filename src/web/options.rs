@@ -3,13 +3,39 @@
 use crate::body;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Certificate and key files of the service, PEM; read again when they change.
 pub use tls::Pair as TlsFiles;
 
 /// Renders the process's metrics in the Prometheus text format.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Tells the time in milliseconds since 1970 UTC.
+pub type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// How launch links are taken.
+#[derive(Clone)]
+pub struct LaunchOptions {
+    /// File of the facilities' keys; none means that no link opens.
+    pub keys: Option<PathBuf>,
+    /// How long a link's session lasts.
+    pub session: Duration,
+    /// How far the clocks of the systems that sign links may be off.
+    pub skew: Duration,
+    /// The clock that links are judged by.
+    pub clock: Now,
+}
+
+impl Default for LaunchOptions {
+    fn default() -> Self {
+        let now = || {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        };
+        Self { keys: None, session: Duration::from_secs(30 * 60), skew: Duration::from_secs(30), clock: Arc::new(now) }
+    }
+}
 
 /// Start-up options of the HTTP service.
 #[derive(Clone)]
@@ -61,6 +87,8 @@ pub struct Options {
     pub transcodes_max: usize,
     /// Folder of the viewer as `scripts/viewer` sets it up; without it there is no `/viewer/`.
     pub viewer: Option<PathBuf>,
+    /// Launch links.
+    pub launch: LaunchOptions,
     /// Origins whose pages may call the service (CORS), `*` for any; empty means only pages of the service itself.
     pub cors_origins: Vec<String>,
     /// Whether STOW-RS also takes a bare `application/dicom` body, which the standard does not name.
@@ -95,6 +123,7 @@ impl Default for Options {
             answer_memory: body::BUDGET,
             transcodes_max: 64,
             viewer: None,
+            launch: LaunchOptions::default(),
             cors_origins: Vec::new(),
             stow_extensions: false,
             metrics: Arc::new(String::new),

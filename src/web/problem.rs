@@ -3,6 +3,7 @@
 //! One table gives each kind its status, title and advice; nothing else in the crate chooses a status for an error.
 //! Details never hold patient data: only names of parameters, UIDs, limits and media types.
 
+use archive::charts::ChartError;
 use archive::export::ExportError;
 use archive::render::PictureError;
 use archive::ups::UpsError;
@@ -53,6 +54,12 @@ kinds! {
     Conflict "conflict" CONFLICT "None of the instances was stored" "See the failure reason of each instance.";
     /// The state of a procedure step does not allow it.
     StepConflict "step-conflict" CONFLICT "The procedure step does not allow this now" "Read its state; who has taken it needs the Transaction UID it was taken with.";
+    /// It is there already, or its state does not allow it.
+    ChartConflict "chart-conflict" CONFLICT "What is there does not allow this" "Read it as it stands, then decide.";
+    /// Understood, and cannot be taken.
+    Unprocessable "unprocessable" UNPROCESSABLE_ENTITY "The archive cannot take what was sent" "Correct what the detail names and send it again.";
+    /// A launch link that does not open.
+    LaunchRefused "launch-refused" FORBIDDEN "The link does not open" "Open it again from the hospital's own system.";
     /// A body beyond the limit.
     TooLarge "too-large" PAYLOAD_TOO_LARGE "The body is too large" "Send a smaller body.";
     /// A range behind the end of the body.
@@ -259,6 +266,19 @@ impl From<UpsError> for Problem {
     }
 }
 
+impl From<ChartError> for Problem {
+    fn from(error: ChartError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ChartError::Invalid(_) => Self::new(Kind::Unprocessable, detail),
+            ChartError::Unknown(_) => Self::new(Kind::NotFound, detail),
+            ChartError::Conflict(_) | ChartError::Waits(_) => Self::new(Kind::ChartConflict, detail),
+            ChartError::Limit(_) => Self::new(Kind::Busy, detail),
+            ChartError::Unavailable(_) => Self::new(Kind::Unavailable, detail),
+        }
+    }
+}
+
 impl From<RegistryError> for Problem {
     fn from(error: RegistryError) -> Self {
         match error {
@@ -293,6 +313,20 @@ mod tests {
         let response = Problem::unauthorized("no token", "Bearer realm=\"khoanh\"").into_response();
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         assert!(response.headers().contains_key(header::WWW_AUTHENTICATE));
+    }
+
+    #[test]
+    fn what_charts_refuse_has_one_status_each() {
+        for (error, status) in [
+            (ChartError::Invalid("x".into()), 422),
+            (ChartError::Unknown("order"), 404),
+            (ChartError::Conflict("x".into()), 409),
+            (ChartError::Waits("x".into()), 409),
+            (ChartError::Limit("x".into()), 503),
+            (ChartError::Unavailable("x".into()), 503),
+        ] {
+            assert_eq!(Problem::from(error.clone()).kind.status().as_u16(), status, "{error:?}");
+        }
     }
 
     #[test]

@@ -83,6 +83,25 @@ pub enum Endpoint {
     Conflicts,
     Stats,
     Prefetch,
+    FindPatients,
+    PutPatient,
+    Patient,
+    MergePatients,
+    Unmerge,
+    Orders,
+    CreateOrder,
+    PutOrder,
+    Order,
+    CancelOrder,
+    Worklist,
+    Available,
+    Reports,
+    SendReport,
+    Messages,
+    Launch,
+    LaunchForm,
+    LaunchPage,
+    LaunchState,
     FindStudies,
     FindSeries,
     FindInstances,
@@ -201,6 +220,9 @@ const DOCUMENT: &[u16] = &[200, 304, 400, 406, 503];
 const COMMIT: &[u16] = &[200, 202, 400, 408, 409, 413, 415, 503];
 const STORE: &[u16] = &[200, 202, 400, 406, 408, 409, 413, 415, 503, 507];
 const WORKITEM: &[u16] = &[200, 400, 409, 413, 415, 503];
+const CHART: &[u16] = &[200, 400, 503];
+const CHANGE: &[u16] = &[200, 202, 400, 409, 413, 422, 503];
+const LAUNCH: &[u16] = &[303, 400, 403, 404, 503];
 const READER: Access = Access::Role(Role::Reader);
 const SENDER: Access = Access::Role(Role::Sender);
 const ADMIN: Access = Access::Role(Role::Admin);
@@ -253,6 +275,25 @@ table! {
     Get Plain "/api/corrections" Corrections ADMIN, JSON, &[200, 400, 503], "Corrections of a study, the oldest first; the last one holds; parameters: facility, study.";
     Post Plain "/api/corrections" Correct ADMIN, JSON, &[200, 400, 413, 503], "Corrects attributes of a study's patient and order (`set`), or lets hold again what was received (`clear`, `undo`); with `dry_run` it only tells what would change; durable when answered.";
     Post Plain "/api/prefetch" Prefetch SENDER, JSON, &[200, 400, 413, 503], "Begins to bring a patient's studies back to the hot volumes, newest first, within a budget of bytes.";
+    Get Plain "/api/patients" FindPatients READER, JSON, CHART, "Finds patients of a facility by name and year of birth, by a number, or by the text of a scanned identity card.";
+    Get Plain "/api/patients/{mrn}" Patient READER, JSON, CHART, "A patient of a facility under the number that holds now, and merges with it.";
+    Put Plain "/api/patients/{mrn}" PutPatient SENDER, JSON, CHANGE, "Says something of a patient: what is absent stays, null or an empty text is cleared; durable when answered.";
+    Post Plain "/api/patients/{mrn}/merge" MergePatients SENDER, JSON, CHANGE, "Merges another number, `former`, of the same facility into this patient; durable when answered.";
+    Delete Plain "/api/merges/{id}" Unmerge ADMIN, JSON, &[200, 400, 409, 503], "Undoes a merge of two patients; durable when answered.";
+    Get Plain "/api/orders" Orders READER, JSON, CHART, "Orders of a facility, the newest first.";
+    Post Plain "/api/orders" CreateOrder SENDER, JSON, CHANGE, "A new order or what happens to one, with its patient and visit where they are told, too; durable when answered.";
+    Get Plain "/api/orders/{placer}" Order READER, JSON, CHART, "An order by the number its system gave it.";
+    Put Plain "/api/orders/{placer}" PutOrder SENDER, JSON, CHANGE, "The same under the order's number: what is absent stays; durable when answered.";
+    Post Plain "/api/orders/{placer}/cancel" CancelOrder SENDER, JSON, CHANGE, "Takes an order back; durable when answered.";
+    Get Plain "/api/worklist" Worklist READER, JSON, CHART, "Open steps of a facility as a modality would be told them.";
+    Get Plain "/api/available" Available READER, JSON, CHART, "What is there for an accession number, patient, visit or study: orders, studies with links, results.";
+    Get Plain "/api/reports" Reports READER, JSON, CHART, "Results of a facility, the newest first.";
+    Post Plain "/api/reports" SendReport SENDER, JSON, CHANGE, "A result, or its next version; durable when answered.";
+    Get Plain "/api/messages" Messages ADMIN, JSON, CHART, "What other systems sent about charts, and what became of it, the newest first.";
+    Get Plain "/viewer/iid" Launch Access::Public, &["text/html"], LAUNCH, "IHE Invoke Image Display: a signed link that opens once, and leads to the study, a list, or a page that waits.";
+    Post Plain "/viewer/iid" LaunchForm Access::Public, &["text/html"], LAUNCH, "The same as a form, so that nothing of it is in an address.";
+    Get Plain "/viewer/iid/studies" LaunchPage Access::Public, &["text/html"], &[200, 403, 503], "The studies that a link opened, or the word that they are still to come.";
+    Get Plain "/viewer/iid/state" LaunchState Access::Public, JSON, &[200, 403, 503], "How many studies a link opens by now; the page above asks it.";
     Get Plain "/api/stats" Stats ADMIN, JSON, &[200, 503], "Totals of the archive.";
     Get Dicomweb "/studies" FindStudies READER, FOUND, FIND, "QIDO-RS: searches for studies.";
     Get Dicomweb "/series" FindSeries READER, FOUND, FIND, "QIDO-RS: searches for series of all studies.";

@@ -54,7 +54,7 @@ pub enum BindError {
         /// Reason.
         error: std::io::Error,
     },
-    /// Token file.
+    /// Token file, or the file of launch keys.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
     /// Certificate files.
@@ -101,6 +101,7 @@ impl Server {
         if !tokens.required() {
             tracing::warn!(%address, "no token file: loopback only, every request is the demo facility's");
         }
+        crate::launch::check(&options.launch)?;
         let tls = options.tls.clone().map(|own| {
             let protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             let (peers, authorities, revoked) = (tls::Peers::Unasked, None, None);

@@ -2,7 +2,9 @@
 
 mod accepting;
 mod administration;
+mod charts;
 mod corpus;
+mod launching;
 mod lossy;
 mod pictures;
 mod ready;

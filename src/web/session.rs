@@ -1,10 +1,12 @@
 //! A browser's session: who the caller is, and its bearer token in a cookie, because images and videos that a page
 //! names by their address are fetched without the page's own headers.
 //!
-//! The cookie is the token itself, for reading only ([`crate::auth`]); the server keeps no sessions.
+//! The cookie is the token itself, for reading only ([`crate::auth`]); the server keeps no sessions but those of launch
+//! links ([`crate::launch`]), which end here, too.
 
 use crate::app::{self, Call};
 use crate::auth;
+use crate::launch;
 use crate::problem::{Kind, Problem};
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
@@ -43,13 +45,18 @@ pub(crate) fn end(call: &Call) -> Response {
 }
 
 fn with_cookie(call: &Call, token: &str, age: &str) -> Response {
-    let secure = if call.base_url().starts_with("https://") { "; Secure" } else { "" };
-    let path = call.base_path();
-    let name = auth::COOKIE;
-    let text = format!("{name}={token}; Path={path}/; HttpOnly; SameSite=Strict{secure}{age}");
+    call.app.launch.end(&call.parts.headers);
     let mut response = app::json(StatusCode::OK, "{}");
-    if let Ok(cookie) = HeaderValue::from_str(&text) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    let headers = response.headers_mut();
+    for cookie in [cookie(call, auth::COOKIE, token, "Strict", age), launch::forgotten(call)].into_iter().flatten() {
+        headers.append(header::SET_COOKIE, cookie);
     }
     response
+}
+
+/// A cookie below the service's own path.
+pub(crate) fn cookie(call: &Call, name: &str, value: &str, same_site: &str, age: &str) -> Option<HeaderValue> {
+    let secure = if call.base_url().starts_with("https://") { "; Secure" } else { "" };
+    let path = call.base_path();
+    HeaderValue::from_str(&format!("{name}={value}; Path={path}/; HttpOnly; SameSite={same_site}{secure}{age}")).ok()
 }

@@ -12,9 +12,11 @@ use sha2::{Digest, Sha256};
 const PAGE: &str = include_str!("start_page/index.html");
 const STYLE: &str = include_str!("start_page/style.css");
 const SCRIPT: &str = include_str!("start_page/page.js");
+const LAUNCH_STYLE: &str = include_str!("launch/page.css");
+const LAUNCH_SCRIPT: &str = include_str!("launch/page.js");
 const WORDS: &str = include_str!("start_page/words.js");
 /// The page's own files and nothing else.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data: blob:; \
+pub(crate) const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data: blob:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page.
@@ -30,6 +32,8 @@ pub(crate) fn file(call: &Call) -> Result<Response, Problem> {
         "style.css" => Ok(answer(call, STYLE, "text/css; charset=utf-8")),
         "page.js" => Ok(answer(call, SCRIPT, "text/javascript; charset=utf-8")),
         "words.js" => Ok(answer(call, WORDS, "text/javascript; charset=utf-8")),
+        "launch.css" => Ok(answer(call, LAUNCH_STYLE, "text/css; charset=utf-8")),
+        "launch.js" => Ok(answer(call, LAUNCH_SCRIPT, "text/javascript; charset=utf-8")),
         _ => Err(Problem::new(Kind::NotFound, "the page has no such file").at("path")),
     }
 }

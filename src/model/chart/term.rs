@@ -3,7 +3,7 @@
 //! Deliberately not here: how an engine keeps them, and which of them a question is driven by.
 
 use super::identifier::{NumberKind, insurance_tail, kind_of, plain};
-use super::{ChartBody, Handled, Order, Patient, Report};
+use super::{ChartBody, Handled, Match, Order, OrderState, Patient, Report};
 use crate::name;
 use serde::{Deserialize, Serialize};
 
@@ -31,13 +31,14 @@ pub enum Term {
     Accession,
     /// Filler order number.
     Filler,
-    /// Placer order number, of performed steps and results.
+    /// Placer order number, of performed steps, results and matches.
     Placer,
     /// Study Instance UID.
     Study,
     /// Visit number, of orders and results.
     Visit,
-    /// State of an order, visit or performed step.
+    /// State of an order, visit or performed step; of a study beside its order, the verdict. An order also has
+    /// [`WITHOUT_IMAGES`], a study [`INCOMPLETE`], while that holds.
     State,
     /// Source and control id of a message, by which its repetition is known.
     Control,
@@ -72,17 +73,22 @@ impl Term {
     }
 }
 
+/// Value of [`Term::State`] of an order that was not taken back and of whose study no image came.
+pub const WITHOUT_IMAGES: &str = "without-images";
+/// Value of [`Term::State`] of a study that was not complete when its order was looked for.
+pub const INCOMPLETE: &str = "incomplete";
+
 /// Longest value in bytes; longer ones are cut at a character, and whoever asks cuts as well.
 pub const VALUE_MAX: usize = 96;
 
-/// A value as it is kept and asked for: trimmed, at most [`VALUE_MAX`] bytes.
+/// A value as it is kept and asked for: trimmed, at most [`VALUE_MAX`] bytes. Doing it again changes nothing.
 pub fn value(text: &str) -> String {
     let text = text.trim();
     let mut end = text.len().min(VALUE_MAX);
     while !text.is_char_boundary(end) {
         end = end.saturating_sub(1);
     }
-    text.get(..end).unwrap_or_default().to_owned()
+    text.get(..end).unwrap_or_default().trim_end().to_owned()
 }
 
 /// A value by which a row is found, with what an engine keeps beside it.
@@ -130,6 +136,7 @@ pub fn terms(body: &ChartBody) -> Vec<Found> {
             };
             found.push(Found::new(Term::Handled, handled));
         }
+        ChartBody::Match(one) => of_match(one, &mut found),
     }
     found.retain(|one| one.term == Term::Any || !one.value.is_empty());
     found.sort_unstable();
@@ -172,6 +179,19 @@ fn of_order(order: &Order, found: &mut Vec<Found>) {
     found.push(Found::new(Term::Study, order.study.as_str()));
     found.push(Found::new(Term::Visit, &order.visit));
     found.push(Found::new(Term::State, order.state.name()));
+    let taken_back = matches!(order.state, OrderState::Canceled | OrderState::Discontinued);
+    if order.images.is_none() && !taken_back {
+        found.push(Found::new(Term::State, WITHOUT_IMAGES));
+    }
+}
+
+fn of_match(one: &Match, found: &mut Vec<Found>) {
+    found.push(Found::new(Term::Study, one.study.as_str()));
+    found.push(Found::new(Term::Placer, &one.placer));
+    found.push(Found::new(Term::State, one.verdict.name()));
+    if !one.complete {
+        found.push(Found::new(Term::State, INCOMPLETE));
+    }
 }
 
 fn of_report(report: &Report, found: &mut Vec<Found>) {
@@ -215,5 +235,7 @@ mod tests {
     fn a_long_value_is_cut_at_a_character() {
         assert_eq!(value(&"ễ".repeat(50)).len(), 96);
         assert_eq!(value("  a  "), "a");
+        let cut = value(&"abc ".repeat(50));
+        assert_eq!((cut.len(), value(&cut) == cut), (95, true));
     }
 }

@@ -1,10 +1,10 @@
-//! The token file as it is now: read again when it changed, so that a token is given or taken without a restart.
+//! A file of secrets as it is now: read again when it changed, so that a token or key is given or taken without a restart.
 //!
 //! Looked at when a request comes, at most once a second; nothing runs while nobody asks.
-//! A file that is gone, cannot be read or is no token file leaves the tokens of the last good reading: a slip of an editor
+//! A file that is gone, cannot be read or is none of its kind leaves what its last good reading said: a slip of an editor
 //! must not lock out every viewer. That is logged, once for each state of the file, and shows as a metric.
 
-use super::{Known, TokenFileError, known};
+use super::TokenFileError;
 use parking_lot::{Mutex, RwLock};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,13 +16,23 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A file changed this short a time ago may change once more without showing it: file systems count in ticks.
 const SETTLED: Duration = Duration::from_secs(2);
 
-const UNUSABLE: &str = "khoanh_http_token_file_unusable";
+/// What a file is for.
+#[derive(Debug)]
+pub(crate) struct Form<T> {
+    /// Its name in words.
+    pub(crate) file: &'static str,
+    /// Gauge that is 1 while it cannot be used.
+    pub(crate) unusable: &'static str,
+    /// Reads its text.
+    pub(crate) parse: fn(&str) -> Result<T, String>,
+}
 
 /// The file, and what it said when it last could be read.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(crate) struct Watched<T: 'static> {
     path: PathBuf,
-    known: RwLock<Arc<Known>>,
+    form: &'static Form<T>,
+    known: RwLock<Arc<T>>,
     seen: Mutex<Seen>,
 }
 
@@ -73,20 +83,20 @@ impl Stamp {
     }
 }
 
-impl Watched {
+impl<T: 'static> Watched<T> {
     /// Reads the file for the first time; then it must be usable.
-    pub(super) fn read(path: &Path) -> Result<Self, TokenFileError> {
-        metrics::describe_gauge!(UNUSABLE, "1 while the token file cannot be used and older tokens hold");
+    pub(crate) fn read(path: &Path, form: &'static Form<T>) -> Result<Self, TokenFileError> {
+        metrics::describe_gauge!(form.unusable, "1 while the file cannot be used and its last good reading holds");
         // The stamp first: what is written after it is seen as a change.
         let stamp = Stamp::of(path);
-        let text = text_of(path)?;
-        let known = Arc::new(parsed(path, &text)?);
+        let text = text_of(path, form)?;
+        let known = Arc::new(parsed(path, &text, form)?);
         let seen = Mutex::new(Seen { stamp, text: Some(text), at: Some(Instant::now()) });
-        Ok(Self { path: path.to_owned(), known: RwLock::new(known), seen })
+        Ok(Self { path: path.to_owned(), form, known: RwLock::new(known), seen })
     }
 
-    /// The tokens as of now.
-    pub(super) fn now(&self) -> Arc<Known> {
+    /// What it says as of now.
+    pub(crate) fn now(&self) -> Arc<T> {
         // Whoever comes while another looks takes what there is.
         if let Some(mut seen) = self.seen.try_lock()
             && seen.at.is_none_or(|at| at.elapsed() >= LOOK)
@@ -105,33 +115,35 @@ impl Watched {
         let told = seen.stamp == stamp && seen.text.is_none();
         seen.stamp = stamp;
         let before = seen.text.take();
-        let read = text_of(&self.path).and_then(|text| {
-            let known = if before.as_ref() == Some(&text) { None } else { Some(parsed(&self.path, &text)) };
+        let (path, form) = (&self.path, self.form);
+        let read = text_of(path, form).and_then(|text| {
+            let known = if before.as_ref() == Some(&text) { None } else { Some(parsed(path, &text, form)) };
             seen.text = Some(text);
             known.transpose()
         });
         match read {
             Ok(None) => {}
             Ok(Some(known)) => {
-                tracing::info!(file = %self.path.display(), tokens = known.len(), "the token file was read again");
-                metrics::gauge!(UNUSABLE).set(0.0);
+                tracing::info!(file = %path.display(), "the {} was read again", form.file);
+                metrics::gauge!(form.unusable).set(0.0);
                 *self.known.write() = Arc::new(known);
             }
             Err(_) if told => {}
             Err(error) => {
-                tracing::error!(%error, "the token file cannot be used; the tokens of its last good reading hold");
-                metrics::gauge!(UNUSABLE).set(1.0);
+                tracing::error!(%error, "the {} cannot be used; its last good reading holds", form.file);
+                metrics::gauge!(form.unusable).set(1.0);
             }
         }
     }
 }
 
-fn text_of(path: &Path) -> Result<String, TokenFileError> {
-    std::fs::read_to_string(path).map_err(|error| TokenFileError::Read { path: path.display().to_string(), error })
+fn text_of<T>(path: &Path, form: &Form<T>) -> Result<String, TokenFileError> {
+    let failed = |error| TokenFileError::Read { file: form.file, path: path.display().to_string(), error };
+    std::fs::read_to_string(path).map_err(failed)
 }
 
-fn parsed(path: &Path, text: &str) -> Result<Known, TokenFileError> {
-    known(text).map_err(|what| TokenFileError::Form { path: path.display().to_string(), what })
+fn parsed<T>(path: &Path, text: &str, form: &Form<T>) -> Result<T, TokenFileError> {
+    (form.parse)(text).map_err(|what| TokenFileError::Form { file: form.file, path: path.display().to_string(), what })
 }
 
 #[cfg(test)]
@@ -199,7 +211,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("tokens.toml");
         write(&path, "one");
-        let file = Watched::read(&path).expect("tokens");
+        let file = Watched::read(&path, &super::super::TOKEN_FILE).expect("tokens");
         file.seen.lock().at = Some(Instant::now() + Duration::from_secs(3_600));
         write(&path, "two");
         let known = |secret: &str| file.now().contains_key::<[u8; 32]>(&sha2::Sha256::digest(secret).into());

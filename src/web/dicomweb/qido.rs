@@ -65,7 +65,8 @@ pub(crate) async fn find(endpoint: Endpoint, call: Call) -> Result<Response, Pro
             scoped.push(call.uid(name)?);
         }
     }
-    let question = question::parse(level, &scoped, &call.query, &call.app.options)?;
+    let mut question = question::parse(level, &scoped, &call.query, &call.app.options)?;
+    question.query.conditions.extend(call.session.as_ref().map(|session| session.condition()));
     let (caller, scope, root) = (call.caller.clone(), call.scope, call.service_root());
     let (body, mut notes) = call
         .blocking(move |archive| {

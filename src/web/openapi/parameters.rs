@@ -69,6 +69,75 @@ const SUBSCRIPTION: &[Parameter] = &[
     ("filter", "string", false, "Keys of a filtered subscription."),
 ];
 
+const FACILITY: &[Parameter] = &[("facility", "string", false, "Code of the facility; without it the token's own.")];
+const CHART_PAGE: &[Parameter] = &[
+    ("limit", "integer", false, "Most rows of the answer, up to 1000."),
+    ("cursor", "string", false, "The `next` of the page before."),
+];
+const PATIENTS: &[Parameter] = &[
+    ("name", "string", false, "Words of the name or their beginnings, with marks or without, in any order."),
+    ("year", "string", false, "Year of birth, or two with a dash."),
+    ("mrn", "string", false, "The facility's number of the patient."),
+    ("national", "string", false, "Personal identification number, 12 digits."),
+    ("last4", "string", false, "Its last four digits."),
+    ("insurance", "string", false, "Insurance number, 15 or 10 characters."),
+    ("phone", "string", false, "Telephone number."),
+    ("card", "string", false, "Old identity card or passport."),
+    ("qr", "string", false, "Text of a scanned identity card, in place of the others."),
+];
+const ORDERS: &[Parameter] = &[
+    ("accession", "string", false, "Accession number, the archive's or the sender's."),
+    ("mrn", "string", false, "The patient's number; former ones count."),
+    ("visit", "string", false, "Visit number."),
+    ("study", "string", false, "Study Instance UID."),
+    ("state", "string", false, "scheduled, in-progress, completed, canceled or discontinued."),
+    ("from", "string", false, "First day of the first step, by the facility's clock."),
+    ("to", "string", false, "Last day."),
+];
+const WORKLIST: &[Parameter] = &[
+    ("station", "string", false, "AE title of the modality; steps for any station are there, too."),
+    ("date", "string", false, "A day, or two with a slash."),
+    ("modality", "string", false, "Modalities, separated by commas."),
+    ("accession", "string", false, "Accession number."),
+    ("mrn", "string", false, "The patient's number."),
+    ("limit", "integer", false, "Most rows of the answer, up to 1000."),
+];
+const AVAILABLE: &[Parameter] = &[
+    ("accession", "string", false, "Accession number; one of the four is asked by."),
+    ("mrn", "string", false, "The patient's number; former ones count."),
+    ("visit", "string", false, "Visit number."),
+    ("study", "string", false, "Study Instance UID."),
+];
+const REPORTS: &[Parameter] = &[
+    ("number", "string", false, "The sender's number of the result."),
+    ("placer", "string", false, "Placer order number."),
+    ("documents", "boolean", false, "With the bytes of documents, at most 10 results."),
+];
+const MESSAGES: &[Parameter] = &[
+    ("state", "string", false, "done, parked or refused."),
+    ("text", "boolean", false, "With the messages themselves, which hold patients' data."),
+];
+const LAUNCH: &[Parameter] = &[
+    ("requestType", "string", false, "STUDY or PATIENT."),
+    ("studyUID", "string", false, "Study Instance UIDs, separated by commas."),
+    ("accessionNumber", "string", false, "Accession numbers, separated by commas."),
+    ("patientID", "string", false, "The patient's number, `MRN^^^issuer`."),
+    ("mostRecentResults", "integer", false, "Only so many, the newest."),
+    ("modalitiesInStudy", "string", false, "Modalities, separated by commas."),
+    ("lowerDateTime", "string", false, "Earliest date and time of a study."),
+    ("upperDateTime", "string", false, "Latest date and time."),
+    ("token", "string", false, "JSON Web Signature of the link, or"),
+    ("signature", "string", false, "HMAC-SHA256 of the parameters."),
+    ("issuer", "string", false, "With a signature: code of the facility."),
+    ("user", "string", false, "With a signature: the person's account."),
+    ("role", "string", false, "With a signature: the person's role."),
+    ("purpose", "string", false, "With a signature: what for."),
+    ("key", "string", false, "With a signature: name of the key."),
+    ("nonce", "string", false, "With a signature: what makes the link this one."),
+    ("issued", "integer", false, "With a signature: when it was made, seconds since 1970."),
+    ("expires", "integer", false, "With a signature: its end, seconds since 1970."),
+];
+
 /// The query parameters of an endpoint.
 pub(super) fn of(endpoint: Endpoint) -> Vec<Value> {
     lists(endpoint).into_iter().flatten().map(described).collect()
@@ -117,6 +186,30 @@ fn lists(endpoint: Endpoint) -> Vec<&'static [Parameter]> {
         E::CreateWorkitem => vec![WORKITEM],
         E::UpdateWorkitem => vec![TRANSACTION],
         E::SubscribeWorkitem => vec![SUBSCRIPTION],
+        _ => lists_of_charts(endpoint),
+    }
+}
+
+/// Those of charts and launch links.
+fn lists_of_charts(endpoint: Endpoint) -> Vec<&'static [Parameter]> {
+    use Endpoint as E;
+    match endpoint {
+        E::FindPatients => vec![FACILITY, PATIENTS, CHART_PAGE],
+        E::Patient
+        | E::PutPatient
+        | E::MergePatients
+        | E::Unmerge
+        | E::Order
+        | E::CreateOrder
+        | E::PutOrder
+        | E::CancelOrder
+        | E::SendReport => vec![FACILITY],
+        E::Orders => vec![FACILITY, ORDERS, CHART_PAGE],
+        E::Worklist => vec![FACILITY, WORKLIST],
+        E::Available => vec![FACILITY, AVAILABLE],
+        E::Reports => vec![FACILITY, REPORTS, AVAILABLE, CHART_PAGE],
+        E::Messages => vec![FACILITY, MESSAGES, CHART_PAGE],
+        E::Launch => vec![LAUNCH],
         _ => Vec::new(),
     }
 }

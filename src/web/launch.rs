@@ -1,0 +1,233 @@
+//! Launch links (IHE Invoke Image Display, RAD-106): a hospital's own system opens studies for one of its people.
+//!
+//! A link is signed with a key of the facility ([`token`], [`signed`]), opens once ([`used`]), and starts a session that
+//! reads the studies it names and nothing else ([`sessions`]). What it names stands in its token; what its address asks
+//! beside that can only narrow it. After the first answer neither token nor patient is in an address any more.
+//! Deliberately not here: links for patients, which need a second factor, and the viewer itself.
+
+mod claim;
+mod find;
+mod keys;
+mod page;
+mod sessions;
+mod signed;
+mod token;
+mod used;
+
+use crate::admin::bytes;
+use crate::app::Call;
+use crate::auth::{TokenFileError, cookie_named};
+use crate::charts::studies::viewer_path;
+use crate::dicomweb::qido::split_query;
+use crate::options::LaunchOptions;
+use crate::problem::{Kind, Problem};
+use crate::routes::Endpoint;
+use crate::{app, session};
+use axum::response::{IntoResponse, Response};
+use claim::{Claim, Refusal};
+use find::Asked;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use keys::Keys;
+use model::{Caller, Role, Uid};
+use serde_json::json;
+use sessions::Sessions;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use used::Used;
+
+pub(crate) use sessions::Session;
+
+/// Name of the cookie that names a session.
+const COOKIE: &str = "khoanh-launch";
+/// Longest form.
+const FORM_MAX: usize = 16 << 10;
+
+/// What launch links need between requests.
+pub(crate) struct Launch {
+    keys: Keys,
+    used: Used,
+    sessions: Sessions,
+    options: LaunchOptions,
+    /// When this began, milliseconds since 1970 UTC: what was opened before is not remembered.
+    began: u64,
+}
+
+/// Whether the file of keys can be used, so that a start with a wrong one is refused.
+pub(crate) fn check(options: &LaunchOptions) -> Result<(), TokenFileError> {
+    options.keys.as_deref().map_or(Ok(()), |path| keys::read(path).map(drop))
+}
+
+impl Launch {
+    pub(crate) fn new(options: LaunchOptions) -> Self {
+        let keys = Keys::open(options.keys.as_deref());
+        let began = (options.clock)();
+        Self { keys, used: Used::default(), sessions: Sessions::default(), options, began }
+    }
+
+    fn now(&self) -> u64 {
+        (self.options.clock)()
+    }
+
+    /// The session of a browser that opened a link: for reading, and only without a token of its own.
+    pub(crate) fn session_of(&self, method: &Method, headers: &HeaderMap) -> Option<Arc<Session>> {
+        if !matches!(*method, Method::GET | Method::HEAD) || headers.contains_key(header::AUTHORIZATION) {
+            return None;
+        }
+        self.sessions.get(cookie_named(headers, COOKIE)?, self.now())
+    }
+
+    /// Ends the session of a browser.
+    pub(crate) fn end(&self, headers: &HeaderMap) {
+        if let Some(secret) = cookie_named(headers, COOKIE) {
+            self.sessions.end(secret);
+        }
+    }
+
+    /// What the parameters of a link were signed for, whenever that holds.
+    fn claim(&self, query: &[(String, String)]) -> Result<Claim, Refusal> {
+        let keys = self.keys.now();
+        if keys.is_empty() {
+            return Err(Refusal::NoKeys);
+        }
+        let value = |name: &str| parameter(query, name);
+        match (value("token"), value("signature")) {
+            (Some(token), None) => token::read(token, &keys),
+            (None, Some(signature)) => signed::read(query, signature, &keys),
+            _ => Err(Refusal::Malformed("a link has either a token or a signature")),
+        }
+    }
+}
+
+/// First value of a parameter; IHE writes `requestType`, others write what they like.
+fn parameter<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    query.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+}
+
+/// The cookie that makes a browser forget its session, where it has one.
+pub(crate) fn forgotten(call: &Call) -> Option<HeaderValue> {
+    cookie_named(&call.parts.headers, COOKIE)?;
+    session::cookie(call, COOKIE, "", "Lax", "; Max-Age=0")
+}
+
+/// Answers a path of launch links; people see a page also when it is refused.
+pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Response {
+    let done = match endpoint {
+        Endpoint::LaunchPage => list(&call).await,
+        Endpoint::LaunchState => state(&call).await,
+        _ => launch(endpoint, &call).await,
+    };
+    let mut response = done.unwrap_or_else(|problem| refused(endpoint, &call, problem));
+    // Neither the link nor what it led to is for a cache.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn refused(endpoint: Endpoint, call: &Call, problem: Problem) -> Response {
+    let accepts = call.parts.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let page = endpoint != Endpoint::LaunchState && accepts.into_iter().any(|text| text.contains("text/html"));
+    if page { page::refused(call, &problem) } else { problem.into_response() }
+}
+
+async fn launch(endpoint: Endpoint, call: &Call) -> Result<Response, Problem> {
+    if call.parts.method == Method::HEAD {
+        return Err(Problem::new(Kind::MethodNotAllowed, "a link opens once, by GET or POST").at("method"));
+    }
+    if call.app.viewer.is_none() {
+        return Err(Problem::new(Kind::NotFound, "no viewer is set up here").at("path"));
+    }
+    let query = match endpoint {
+        Endpoint::LaunchForm => {
+            let form = bytes(call, FORM_MAX).await?;
+            split_query(std::str::from_utf8(&form).map_err(|_| bad("the form is not UTF-8", "body"))?)?
+        }
+        _ => call.query.clone(),
+    };
+    let (session, claim) = granted(call, &query)?;
+    let launch = &call.app.launch;
+    let found = look(call, &session).await?;
+    let secret = launch.sessions.begin(session, launch.now()).map_err(|refusal| counted(&refusal))?;
+    metrics::counter!("khoanh_launch_total", "outcome" => "opened").increment(1);
+    let Claim { facility, user, role, purpose, .. } = claim;
+    tracing::info!(%facility, user, role, purpose, "a launch link was opened");
+    let path = match found.as_slice() {
+        [study] => viewer_path(study),
+        _ => "/viewer/iid/studies".to_owned(),
+    };
+    let age = format!("; Max-Age={}", launch.options.session.as_secs());
+    let to = HeaderValue::from_str(&format!("{}{path}", call.base_path()));
+    let to = to.map_err(|_| Problem::new(Kind::Internal, "the path of the viewer cannot be written"))?;
+    let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response();
+    if let Some(cookie) = session::cookie(call, COOKIE, &secret, "Lax", &age) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// The session that a link asks for, where it opens; it has been opened from then on.
+fn granted(call: &Call, query: &[(String, String)]) -> Result<(Arc<Session>, Claim), Problem> {
+    let launch = &call.app.launch;
+    let skew = u64::try_from(launch.options.skew.as_millis()).unwrap_or(0);
+    let (now, refuse) = (launch.now(), |refusal: Refusal| counted(&refusal));
+    let claim = launch.claim(query).map_err(refuse)?;
+    claim.check_times(now, launch.began, skew).map_err(refuse)?;
+    let asked = Asked::of(query, &claim)?;
+    let facility = claim.facility;
+    let (known, sources) = call.app.archive.sources();
+    if !known.iter().any(|one| one.code == facility) {
+        return Err(refuse(Refusal::Facility));
+    }
+    let issuers = sources.iter().filter(|source| source.facility == facility).map(|source| source.issuer.as_str());
+    asked.check_issuer(facility, &issuers.collect::<Vec<_>>()).map_err(refuse)?;
+    launch.used.take(&claim, skew, now).map_err(refuse)?;
+    let caller = Caller {
+        name: format!("launch:{facility}:{}", claim.user),
+        role: Role::Reader,
+        home: Some(facility),
+        facilities: Some(BTreeSet::from([facility])),
+        sees_rejected: false,
+    };
+    let lasts = u64::try_from(launch.options.session.as_millis()).unwrap_or(0);
+    Ok((Arc::new(Session::new(caller, facility, asked, now.saturating_add(lasts))), claim))
+}
+
+fn counted(refusal: &Refusal) -> Problem {
+    metrics::counter!("khoanh_launch_total", "outcome" => refusal.name()).increment(1);
+    refusal.problem()
+}
+
+fn bad(what: &str, place: &str) -> Problem {
+    Problem::new(Kind::BadRequest, what).at(place)
+}
+
+/// Looks for the studies of a session, which may read them from then on.
+async fn look(call: &Call, session: &Arc<Session>) -> Result<Vec<Uid>, Problem> {
+    let looking = Arc::clone(session);
+    let rows = call.blocking(move |archive| find::studies(archive, &looking)).await?;
+    let found: Vec<Uid> = rows.into_iter().map(|row| row.study).collect();
+    session.add(&found);
+    Ok(found)
+}
+
+fn own(call: &Call) -> Result<Arc<Session>, Problem> {
+    let session = call.app.launch.session_of(&call.parts.method, &call.parts.headers);
+    session.ok_or_else(|| Refusal::Ended.problem())
+}
+
+/// The page of a session: its studies, or that they are still to come.
+async fn list(call: &Call) -> Result<Response, Problem> {
+    let session = own(call)?;
+    let looking = Arc::clone(&session);
+    let rows = call.blocking(move |archive| find::studies(archive, &looking)).await?;
+    session.add(&rows.iter().map(|row| row.study.clone()).collect::<Vec<_>>());
+    Ok(page::studies(call, &rows))
+}
+
+/// How many studies there are by now, and where to go when it is one.
+async fn state(call: &Call) -> Result<Response, Problem> {
+    let found = look(call, &own(call)?).await?;
+    let open = match found.as_slice() {
+        [study] => Some(format!("{}{}", call.base_path(), viewer_path(study))),
+        _ => None,
+    };
+    Ok(app::json(StatusCode::OK, json!({"studies": found.len(), "open": open}).to_string()))
+}

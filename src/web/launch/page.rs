@@ -1,0 +1,136 @@
+//! The pages of launch links: a list of studies, the word that they are still to come, and why a link does not open.
+//!
+//! Made here from what was found, every value escaped; Vietnamese first, English beside it.
+
+use crate::app::Call;
+use crate::charts::studies::{value, viewer_path};
+use crate::problem::{Kind, Problem};
+use crate::start_page::POLICY;
+use archive::FoundRow;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use model::attribute::key;
+use std::fmt::Write as _;
+
+/// The studies of a session, or that none has come yet.
+pub(super) fn studies(call: &Call, rows: &[FoundRow]) -> Response {
+    let base = call.base_path();
+    if rows.is_empty() {
+        return page(call, StatusCode::OK, waiting(&base), true);
+    }
+    let mut list = String::new();
+    for row in rows {
+        let text = |key| escaped(value(row, key));
+        let _ = write!(
+            list,
+            "<li><a href=\"{}{}\"><span class=\"what\"><strong>{}</strong> {}</span><span class=\"when\">{}</span>\
+             <span class=\"who\">{} · {}</span></a></li>",
+            escaped(&base),
+            escaped(&viewer_path(&row.study)),
+            text(key::MODALITIES_IN_STUDY).replace('\\', " "),
+            text(key::STUDY_DESCRIPTION),
+            escaped(&day(value(row, key::STUDY_DATE))),
+            escaped(&person(value(row, key::PATIENT_NAME))),
+            text(key::PATIENT_ID),
+        );
+    }
+    let head = "<h1>Ca chụp</h1><p class=\"soft\" lang=\"en\">Studies</p>";
+    page(call, StatusCode::OK, format!("{head}<ol class=\"found\">{list}</ol>"), false)
+}
+
+fn waiting(base: &str) -> String {
+    format!(
+        "<div id=\"wait\" data-state=\"{}/viewer/iid/state\" role=\"status\"><p class=\"dots\" aria-hidden=\"true\">\
+         <span></span><span></span><span></span></p><h1>Chưa nhận được ảnh</h1>\
+         <p>Trang này tự cập nhật và mở ảnh ngay khi ảnh đến.</p>\
+         <p class=\"soft\" lang=\"en\"><strong>Not yet received.</strong> \
+         This page updates itself and opens the images when they come.</p></div>",
+        escaped(base)
+    )
+}
+
+/// Why a link does not open, for people.
+pub(super) fn refused(call: &Call, problem: &Problem) -> Response {
+    let (vietnamese, english) = match problem.kind {
+        Kind::LaunchRefused => (
+            "Liên kết không mở được: đã hết hạn, đã dùng hoặc không hợp lệ. Hãy mở lại từ phần mềm bệnh viện.",
+            "The link does not open: it has expired, was used, or is not valid. Open it again from the hospital's system.",
+        ),
+        Kind::Unavailable | Kind::Busy => (
+            "Kho ảnh tạm thời chưa trả lời được. Hãy thử lại sau ít phút.",
+            "The archive cannot answer now. Try again in a few minutes.",
+        ),
+        _ => (
+            "Liên kết không đúng. Hãy báo cho quản trị viên phần mềm bệnh viện.",
+            "The link is wrong. Tell the administrator of the hospital's system.",
+        ),
+    };
+    let detail = escaped(&problem.detail);
+    let body = format!(
+        "<h1>Không mở được ảnh</h1><p>{vietnamese}</p><p class=\"soft\" lang=\"en\">{english}</p>\
+         <p class=\"soft\" lang=\"en\"><small>{detail}.</small></p>"
+    );
+    page(call, problem.kind.status(), body, false)
+}
+
+fn page(call: &Call, status: StatusCode, body: String, waits: bool) -> Response {
+    let base = escaped(&call.base_path());
+    // Without scripts the page is asked again as a whole.
+    let again = if waits { "<noscript><meta http-equiv=\"refresh\" content=\"10\"></noscript>" } else { "" };
+    let text = format!(
+        "<!doctype html><html lang=\"vi\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\"><title>Kho ảnh</title>{again}\
+         <link rel=\"icon\" href=\"data:,\"><link rel=\"stylesheet\" href=\"{base}/page/style.css\">\
+         <link rel=\"stylesheet\" href=\"{base}/page/launch.css\">\
+         <script src=\"{base}/page/launch.js\" defer></script></head>\
+         <body><main class=\"launch\">{body}</main></body></html>"
+    );
+    let mut response = (status, text).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
+}
+
+/// A text that a page may hold, between tags and in an attribute.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// A date as it is written in Viet Nam.
+fn day(text: &str) -> String {
+    match (text.get(..4), text.get(4..6), text.get(6..8)) {
+        (Some(year), Some(month), Some(day)) => format!("{day}/{month}/{year}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// A name in one piece.
+fn person(text: &str) -> String {
+    let first = text.split('=').next().unwrap_or_default();
+    first.split('^').filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_cannot_leave_their_place() {
+        assert_eq!(escaped("<b a=\"x\">'&"), "&lt;b a=&quot;x&quot;&gt;&#39;&amp;");
+        assert_eq!((day("20261128"), day("2026")), ("28/11/2026".into(), "2026".into()));
+        assert_eq!(person("Nguyễn^An^Văn=阮"), "Nguyễn An Văn");
+    }
+}

@@ -1,0 +1,83 @@
+//! Examples of the plain REST interface for the OpenAPI document: bodies, and calls by curl.
+
+use crate::routes::Endpoint;
+use serde_json::{Value, json};
+
+/// Whether a request may carry an idempotency key.
+pub(super) fn takes_key(endpoint: Endpoint) -> bool {
+    use Endpoint as E;
+    matches!(endpoint, E::PutPatient | E::MergePatients | E::CreateOrder | E::PutOrder | E::CancelOrder | E::SendReport)
+}
+
+/// The header of an idempotency key.
+pub(super) fn key() -> Value {
+    json!({
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": false,
+        "description": "1 to 64 visible characters: the same request with the same key within a week has no second effect.",
+        "schema": {"type": "string"},
+    })
+}
+
+/// A body that is taken. Its people are made up.
+pub(super) fn body(endpoint: Endpoint) -> Option<Value> {
+    let example = match endpoint {
+        Endpoint::PutPatient => json!({
+            "name": "Nguyễn Văn An", "birth": "1978-03-05", "sex": "male",
+            "national": "056078000001", "insurance": ["DN4560123456789"], "phones": ["0905000001"],
+        }),
+        Endpoint::MergePatients => json!({"former": "22000017"}),
+        Endpoint::CreateOrder | Endpoint::PutOrder => json!({
+            "placer": "CD-1001",
+            "patient": {"mrn": "22015985", "name": "Nguyễn Văn An", "birth": "1978", "sex": "male"},
+            "visit": {"number": "LK-77", "class": "O"},
+            "accession": "A26-0001", "procedure": "Chụp CT lồng ngực", "priority": "routine",
+            "steps": [{"modality": "CT", "start": "2026-11-28T08:30"}],
+        }),
+        Endpoint::SendReport => json!({
+            "number": "KQ-1001", "mrn": "22015985", "placer": "CD-1001", "accession": "A26-0001",
+            "title": "CT lồng ngực", "author": "Lê An", "status": "final",
+            "contents": [{"as": "text", "heading": "Kết luận", "text": "Bình thường."}],
+        }),
+        _ => return None,
+    };
+    Some(example)
+}
+
+/// A call by curl.
+pub(super) fn call(endpoint: Endpoint) -> Option<&'static str> {
+    let call = match endpoint {
+        Endpoint::FindPatients => {
+            "curl -G -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/patients --data-urlencode 'name=Nguyễn Văn An' -d year=1978"
+        }
+        Endpoint::Patient => "curl -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/patients/22015985",
+        Endpoint::PutPatient => {
+            "curl -X PUT -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/patients/22015985 -d '{\"phones\": [\"0905000001\"]}'"
+        }
+        Endpoint::MergePatients => {
+            "curl -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/patients/22015985/merge -d '{\"former\": \"22000017\"}'"
+        }
+        Endpoint::Unmerge => "curl -X DELETE -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/merges/1",
+        Endpoint::CreateOrder => {
+            "curl -H \"Authorization: Bearer $TOKEN\" -H 'Idempotency-Key: 1001-1' $ARCHIVE/api/orders -d @order.json"
+        }
+        Endpoint::PutOrder => {
+            "curl -X PUT -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/orders/CD-1001 -d '{\"priority\": \"stat\"}'"
+        }
+        Endpoint::Order => "curl -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/orders/CD-1001",
+        Endpoint::CancelOrder => "curl -X POST -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/orders/CD-1001/cancel",
+        Endpoint::Orders => {
+            "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/orders?state=scheduled&from=2026-11-28&to=2026-11-28\""
+        }
+        Endpoint::Worklist => {
+            "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/worklist?station=CT01&date=2026-11-28&modality=CT\""
+        }
+        Endpoint::Available => "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/available?accession=A26-0001\"",
+        Endpoint::SendReport => "curl -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/reports -d @report.json",
+        Endpoint::Reports => "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/reports?accession=A26-0001\"",
+        Endpoint::Messages => "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/messages?state=parked\"",
+        _ => return None,
+    };
+    Some(call)
+}
