@@ -149,13 +149,19 @@ impl<'a> Writing<'a> {
         }
         self.recount(&keys::words(&known.row.body), &BTreeSet::new())?;
         self.batch.delete_cf(handle(self.db, Table::Rows)?, &at);
-        note(self.db, &mut self.batch, self.number, Table::Rows, &at)?;
+        let start = if name.kind == ChartKind::Message { at.get(..1) } else { None };
+        note(self.db, &mut self.batch, self.number, Table::Rows, start.unwrap_or(&at))?;
         self.rows.insert(at, None);
         Ok(())
     }
 
     /// Notes that these keys of a row may stand in files; of the words of names the whole small table is rewritten.
+    /// Messages go in masses, day by day, and are not kept for long: for them all of their kind is rewritten, and one note
+    /// is enough.
     fn note_keys(&mut self, name: &ChartKey, keys: &[Vec<u8>]) -> Result<(), IndexError> {
+        if name.kind == ChartKind::Message {
+            return note(self.db, &mut self.batch, self.number, Table::Terms, &[name.kind.code()]);
+        }
         for key in keys {
             note(self.db, &mut self.batch, self.number, Table::Terms, key)?;
         }

@@ -5,7 +5,7 @@ use super::*;
 use crate::charts::ChartDriver;
 use crate::charts::keys::Place;
 use model::FacilityCode;
-use model::chart::{BirthDate, ChartBody, ChartKind, Patient};
+use model::chart::{BirthDate, ChartBody, ChartKind, Handled, Message, Origin, Patient};
 
 fn patient(number: u64, name: &str, year: u16) -> ChartEntry {
     let key = ChartKey::new(ChartKind::Patient, FacilityCode::DEMO, &format!("{number:06}")).expect("a name");
@@ -132,4 +132,36 @@ fn a_row_forgets_the_oldest_of_many_former_keys() {
     index.purge().expect("purge");
     let left = index.reader().prefix(Table::Meta, b"Z").expect("notes").collect(10, |key, _| Ok(key.to_vec()));
     assert!(left.expect("notes").is_empty());
+}
+
+#[test]
+fn messages_that_go_in_masses_leave_one_note_a_table() {
+    let folder = tempfile::tempdir().expect("folder");
+    let index = RocksCharts::open(folder.path(), RocksOptions::default()).expect("open");
+    let key = |number: u64| ChartKey::new(ChartKind::Message, FacilityCode::DEMO, &number.to_string()).expect("a name");
+    let message = |number: u64| {
+        let origin = Origin {
+            source: "mllp:HIS".into(),
+            sender: String::new(),
+            control: number.to_string(),
+            digest: model::Digest([1; 32]),
+        };
+        let body = ChartBody::Message(Box::new(Message {
+            origin,
+            kind: "ADT^A08".into(),
+            mrn: Some("1".into()),
+            text: String::new(),
+            handled: Handled::Done,
+            acknowledged: "AA".into(),
+            remarks: Vec::new(),
+            at: number,
+        }));
+        ChartEntry::Put(Box::new(ChartRow { key: key(number), lsn: number, created: number, seal: None, body }))
+    };
+    index.apply(&(1..=500).map(message).collect::<Vec<_>>(), 500).expect("apply");
+    index.apply(&(1..=400).map(|number| ChartEntry::Gone(key(number))).collect::<Vec<_>>(), 501).expect("apply");
+    let notes = || index.reader().prefix(Table::Meta, b"Z").expect("notes").collect(10_000, |key, _| Ok(key.to_vec()));
+    assert_eq!(notes().expect("notes"), [b"Zj\x07", b"Zk\x07"]);
+    index.purge().expect("purge");
+    assert_eq!((notes().expect("notes").len(), index.rows(None, 1_000).expect("rows").len()), (0, 100));
 }
