@@ -263,7 +263,6 @@ impl World {
             acknowledged: "AA".into(),
             remarks: Vec::new(),
             at: self.moment(),
-            waiting: Vec::new(),
         }
     }
 
