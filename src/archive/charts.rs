@@ -5,7 +5,7 @@
 //! Deliberately not here: HL7, FHIR, DICOM attributes; how images and orders find each other.
 
 use crate::open::Archive;
-use index::charts::{ChartCursor, ChartPage, ChartQuery};
+pub use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery};
 use model::chart::{ChartKey, ChartRow, Handled, Inbound, Order, Patient, Step};
 use model::{AeTitle, Caller, FacilityCode, Uid};
 use serde_json::{Map, Value};
