@@ -6,6 +6,7 @@
 
 mod decode;
 mod forward;
+mod hl7;
 mod options;
 mod pictures;
 mod tiers;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub(crate) use decode::Decode;
 pub(crate) use forward::Forward;
+pub(crate) use hl7::Hl7;
 pub(crate) use pictures::Pictures;
 pub(crate) use tiers::{Cold, Keys, Packs, Scrub, Tier};
 pub(crate) use tls::Tls;
@@ -66,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) dicom: Dicom,
     /// The HTTP port.
     pub(crate) http: Http,
+    /// The HL7 port.
+    pub(crate) hl7: Hl7,
     /// Log lines.
     pub(crate) log: Log,
     /// Stopping.
@@ -310,6 +314,7 @@ impl Default for Config {
             forward: Forward::default(),
             dicom: Dicom::default(),
             http: Http::default(),
+            hl7: Hl7::default(),
             log: Log::default(),
             stop: Stop::default(),
         }

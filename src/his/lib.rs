@@ -27,3 +27,4 @@ pub use listener::{ListenError, Listener};
 pub use map::{Map, MapError};
 pub use options::{Options, TlsPort};
 pub use sources::{Sources, SourcesError};
+pub use translate::SERVED;

@@ -37,7 +37,7 @@ pub(crate) struct Asked {
 }
 
 /// Message types with triggers that are served.
-pub(crate) const SERVED: &[(&str, &[&str])] = &[
+pub const SERVED: &[(&str, &[&str])] = &[
     ("ADT", &["A01", "A02", "A03", "A04", "A05", "A08", "A11", "A12", "A13", "A28", "A31", "A40", "A43", "A45", "A47"]),
     ("ORM", &["O01"]),
     ("OMI", &["O23"]),

@@ -119,7 +119,7 @@ fn former(context: &Context<'_>, mrg: &Segment<'_>, sequence: usize) -> Result<S
 fn moves(context: &Context<'_>, trigger: &str) -> Result<Vec<Change>, Fault> {
     let segments = context.message.segments();
     let pid = needed(context.only_pid()?, "PID")?;
-    let mrn = number(context, &pid, 1)?;
+    let mrn = number(context, &pid, 1, whole(segments))?;
     let starts: Vec<usize> = (0..segments.len()).filter(|at| is(segments, *at, "MRG")).collect();
     if starts.is_empty() {
         return Err(Fault::sequence("MRG", "the segment MRG is missing"));

@@ -2,7 +2,7 @@
 
 use super::{Context, Scope};
 use crate::hl7::values::{address, location, name, phone, physician, words};
-use crate::hl7::{Fault, Piece, Segment};
+use crate::hl7::{Fault, Piece, Place, Segment};
 use model::chart::identifier::{NumberKind, kind_of, plain};
 use model::chart::{BirthDate, OtherId, PatientUpdate, Sex, VisitUpdate};
 
@@ -23,10 +23,15 @@ pub(super) fn number_in(context: &Context<'_>, field: Piece<'_>) -> Option<Strin
 }
 
 /// The facility's number of the patient of a segment PID, the so-manieth of its message.
-pub(super) fn number(context: &Context<'_>, pid: &Segment<'_>, sequence: usize) -> Result<String, Fault> {
-    let at = |place: &crate::hl7::Place| match (place.segment.as_str(), place.component, &place.kind) {
+pub(super) fn number(
+    context: &Context<'_>,
+    pid: &Segment<'_>,
+    sequence: usize,
+    scope: Scope<'_, '_>,
+) -> Result<String, Fault> {
+    let at = |place: &Place| match (place.segment.as_str(), place.component, &place.kind) {
         ("PID", None, None) => number_in(context, pid.field(place.field)),
-        _ => place.values(pid).into_iter().next(),
+        _ => values(scope, pid, place).into_iter().next(),
     };
     let missing = || Fault::missing("PID", 3, "a patient needs the facility's number (MR)").of(sequence);
     context.map.patient.number.iter().find_map(at).ok_or_else(missing)
@@ -39,7 +44,7 @@ pub(super) fn patient(
     sequence: usize,
     scope: Scope<'_, '_>,
 ) -> Result<PatientUpdate, Fault> {
-    let mrn = number(context, pid, sequence)?;
+    let mrn = number(context, pid, sequence, scope)?;
     let birth = birth(context, pid.field(7), sequence)?;
     let mut update = PatientUpdate {
         name: pid.field(5).repetitions().next().and_then(|one| name(one, 1)),
@@ -100,7 +105,7 @@ fn died(context: &Context<'_>, pid: &Segment<'_>) -> Option<Option<BirthDate>> {
     }
 }
 
-fn phones(scope: Scope<'_, '_>, pid: &Segment<'_>, place: &crate::hl7::Place) -> Vec<String> {
+fn phones(scope: Scope<'_, '_>, pid: &Segment<'_>, place: &Place) -> Vec<String> {
     let segment = if place.segment == "PID" { Some(*pid) } else { find(scope, &place.segment) };
     let Some(segment) = segment else { return Vec::new() };
     let whole = place.component.is_none();
@@ -151,7 +156,7 @@ fn numbers(context: &Context<'_>, pid: &Segment<'_>, scope: Scope<'_, '_>, updat
     update.others = others(pid, &known);
 }
 
-fn values(scope: Scope<'_, '_>, pid: &Segment<'_>, place: &crate::hl7::Place) -> Vec<String> {
+fn values(scope: Scope<'_, '_>, pid: &Segment<'_>, place: &Place) -> Vec<String> {
     if place.segment == "PID" {
         return place.values(pid);
     }
