@@ -4,6 +4,7 @@
 //! `config/khoanh.toml` their description; a test holds the three to each other.
 //! Hospitals, modalities and AE titles of peers are not here: they are registry data (`khoanh sources`).
 
+mod charts;
 mod decode;
 mod forward;
 mod hl7;
@@ -19,6 +20,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use charts::Charts;
 pub(crate) use decode::Decode;
 pub(crate) use forward::Forward;
 pub(crate) use hl7::Hl7;
@@ -64,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) retention: Retention,
     /// What goes on to other systems.
     pub(crate) forward: Forward,
+    /// What information systems say.
+    pub(crate) charts: Charts,
     /// The DICOM port.
     pub(crate) dicom: Dicom,
     /// The HTTP port.
@@ -312,6 +316,7 @@ impl Default for Config {
             tier: Tier::default(),
             retention: Retention::default(),
             forward: Forward::default(),
+            charts: Charts::default(),
             dicom: Dicom::default(),
             http: Http::default(),
             hl7: Hl7::default(),

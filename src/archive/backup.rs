@@ -126,6 +126,8 @@ pub struct Report {
     pub locked: u64,
     /// Digest of the index's logical dump at the backup's moment, when it was wanted and nothing came in meanwhile.
     pub index: Option<Digest>,
+    /// The same of the index of charts.
+    pub charts: Option<Digest>,
     /// Facility and epoch of the newest epoch keys of which no copy is known; no backup holds them.
     pub epochs_without_copy: Vec<(model::FacilityCode, u32)>,
 }
@@ -160,7 +162,8 @@ impl Archive {
         // Whether the key is theirs is found out before anything is copied.
         shelf.trust_what_sets_name()?;
         let now = self.now_ms();
-        let mut making = Making { shelf, stop, progress, set: Vec::new(), report: Report::default(), once: now };
+        let mut making =
+            Making { shelf, stop, progress, set: Vec::new(), report: Report::default(), once: now, charts: 0 };
         self.packs_into(&mut making, true)?;
         making.set.clear();
         let ahead = std::mem::take(&mut making.report);
@@ -168,10 +171,13 @@ impl Archive {
         let still = self.rewriting().write();
         let last = self.all_into(&mut making)?;
         let set = Set { version: VERSION, at: now, last, files: std::mem::take(&mut making.set) };
-        let Making { shelf, mut report, .. } = making;
+        let Making { shelf, mut report, charts, .. } = making;
         if wanted.digest && self.index().applied() == set.last {
             let found = dump_digest(self.index().as_ref())?;
             report.index = Some(found).filter(|_| self.index().applied() == set.last);
+        }
+        if wanted.digest {
+            report.charts = self.charts().digest_at(charts)?;
         }
         drop(still);
         report.copied += ahead.copied;
@@ -201,9 +207,12 @@ impl Archive {
         let image = self.journal().image()?;
         let facts = self.facts().image()?;
         let steps = self.ups.image()?;
+        let charts = self.charts.image()?;
         making.image("journal", &image)?;
         making.image("journal/facts", &facts)?;
         making.image("journal/ups", &steps)?;
+        making.image("journal/charts", &charts)?;
+        making.charts = charts.last;
         if let Some(volume) = self.packs().hot().volumes().into_iter().find(|volume| volume.free.is_some()) {
             // All packs come back into one volume; this is its note.
             making.all(small_files(&volume.dir, &["VOLUME"])?.into_iter().map(Source::in_packs).collect())?;
@@ -260,6 +269,8 @@ struct Making<'a> {
     report: Report,
     /// Stands in the names of objects that belong to this backup alone.
     once: u64,
+    /// Number of the newest record of the journal of charts in it.
+    charts: Lsn,
 }
 
 impl Making<'_> {

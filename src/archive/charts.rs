@@ -4,12 +4,71 @@
 //! by a key of the patient (docs/adr/0017). The index of charts is a view of it. One change comes after the other.
 //! Deliberately not here: HL7, FHIR, DICOM attributes; how images and orders find each other.
 
-use crate::open::Archive;
+mod asking;
+mod journal;
+mod opening;
+mod orders;
+mod patients;
+mod performed;
+mod receive;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod visits;
+mod worklist;
+mod writing;
+
+pub use asking::MessageFilter;
 pub use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery};
-use model::chart::{ChartKey, ChartRow, Handled, Inbound, Order, Patient, Step};
-use model::{AeTitle, Caller, FacilityCode, Uid};
-use serde_json::{Map, Value};
+pub use opening::Rebuilt;
+pub(crate) use opening::rebuild;
+pub(crate) use sweep::start as start_sweep;
+
+use crate::clock::Clock;
+use crate::open::Archive;
+use crate::seal::OpenKeys;
+use index::charts::Charts as ChartView;
+use model::chart::{Handled, Order, Patient, Step};
+use model::{AeTitle, FacilityCode, Lsn, PackId, Uid};
+use parking_lot::Mutex;
+use receive::Parked;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use store::Journal;
+use worklist::Worklist;
+use writing::Unsettled;
+
+/// Size of a segment of the journal of charts in bytes.
+const SEGMENT_BYTES: u64 = 32 << 20;
+/// Most bytes of a record, compressed.
+const BODY_MAX: u64 = 14 << 20;
+/// Free space this journal leaves.
+const RESERVE_BYTES: u64 = 64 << 20;
+/// Keys kept open.
+const OPEN_MAX: u64 = 16_384;
+/// Most rows of one page of an answer.
+pub const PAGE_MAX: usize = 1_000;
+
+/// How charts are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChartOptions {
+    /// So long a message is known again: sent once more it has no second effect.
+    pub repeat: Duration,
+    /// So long a message, and every earlier state of a row, is kept.
+    pub messages: Duration,
+    /// So long a message waits for what it refers to.
+    pub park: Duration,
+}
+
+impl Default for ChartOptions {
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+        Self { repeat: days(7), messages: days(90), park: Duration::from_secs(600) }
+    }
+}
 
 /// Why a request was not done: nothing has changed. The texts carry no patient's data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,72 +143,47 @@ pub struct WorklistQuery {
 }
 
 /// Charts of all facilities.
-pub struct Charts {}
+pub struct Charts {
+    journal: Journal,
+    keys: OpenKeys,
+    clock: Arc<dyn Clock>,
+    options: ChartOptions,
+    view: Arc<dyn ChartView>,
+    worklist: Worklist,
+    /// Held from the look at rows to the record of their new state: changes come one after the other.
+    change: Mutex<()>,
+    /// What is recorded and not yet in the view.
+    unsettled: Mutex<Unsettled>,
+    /// Held by whoever makes records durable and puts them into the view.
+    settling: Mutex<()>,
+    /// The newest record of which everything is in the view.
+    settled: AtomicU64,
+    /// Why nothing is taken until restart.
+    broken: Mutex<Option<String>>,
+    /// Day and key of rows about nobody in particular.
+    daily: Mutex<HashMap<FacilityCode, (u64, PackId)>>,
+    /// Messages that wait.
+    parked: Mutex<BTreeMap<(FacilityCode, String), Parked>>,
+    /// Facilities in which something was done since parked messages were last looked at.
+    stirred: Mutex<BTreeSet<FacilityCode>>,
+    /// The record up to which the view was last flushed.
+    flushed: AtomicU64,
+}
 
-#[allow(unused_variables)]
+impl std::fmt::Debug for Charts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Charts").finish_non_exhaustive()
+    }
+}
+
 impl Charts {
-    /// A row the caller may see.
-    pub fn get(&self, caller: &Caller, key: &ChartKey) -> Result<Option<ChartRow>, ChartError> {
-        Err(ChartError::Unavailable(String::new()))
+    fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
     }
 
-    /// One page of an answer; facilities the caller may not see are left out.
-    pub fn find(
-        &self,
-        caller: &Caller,
-        query: &ChartQuery,
-        after: Option<ChartCursor>,
-        limit: usize,
-    ) -> Result<ChartPage, ChartError> {
-        Err(ChartError::Unavailable(String::new()))
-    }
-
-    /// Takes a message: its effects and the message itself are durable on return. The same origin and digest within a
-    /// week (`charts.repeat_window`) gives the same receipt and no second effect; the same control id with other
-    /// content is another message, with a remark.
-    pub fn receive(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError> {
-        Err(ChartError::Unavailable(String::new()))
-    }
-
-    /// The patient a number stands for now: through merges, to the one that stays.
-    pub fn patient(&self, facility: FacilityCode, mrn: &str) -> Result<Option<Arc<Patient>>, ChartError> {
-        Err(ChartError::Unavailable(String::new()))
-    }
-
-    /// Undoes a merge: the former number, its visits, orders and results are as they were.
-    pub fn unmerge(&self, facility: FacilityCode, merge: &str, by: &str) -> Result<(), ChartError> {
-        Err(ChartError::Unavailable(String::new()))
-    }
-
-    /// Open steps that match, in order of start, until `each` says no. From memory.
-    pub fn worklist(
-        &self,
-        facility: FacilityCode,
-        query: &WorklistQuery,
-        each: &mut dyn FnMut(WorklistItem) -> bool,
-    ) -> Result<(), ChartError> {
-        Err(ChartError::Unavailable(String::new()))
-    }
-
-    /// A modality begins a step (MPPS N-CREATE): the data set as DICOM JSON.
-    pub fn begin_performed(
-        &self,
-        facility: FacilityCode,
-        station: &AeTitle,
-        uid: &Uid,
-        document: Map<String, Value>,
-    ) -> Result<(), ChartError> {
-        Err(ChartError::Unavailable(String::new()))
-    }
-
-    /// A modality says more of a step, or ends it (MPPS N-SET).
-    pub fn set_performed(
-        &self,
-        facility: FacilityCode,
-        uid: &Uid,
-        document: Map<String, Value>,
-    ) -> Result<(), ChartError> {
-        Err(ChartError::Unavailable(String::new()))
+    /// Number of the newest record in the view.
+    pub fn applied(&self) -> Lsn {
+        self.view.applied()
     }
 }
 

@@ -193,6 +193,7 @@ impl Archive {
         let ((facilities, sources), destinations) = (index.registry()?, index.destinations()?);
         let feed = keeper.as_ref().map(|keeper| keeper.feed());
         let ups = crate::ups::Ups::open(&options, Arc::clone(tiers.keys()))?;
+        let charts = crate::charts::Charts::open(&options, Arc::clone(tiers.keys()))?;
         let retention = Retention::load(index.as_ref())?;
         let forwarding = crate::forward::Forwarding::open(&options, index.forwarding()?)?;
         let (turns, pipeline) = start_pipeline(&options, &journal, &index, &queue, &health, &journaled, feed)?;
@@ -218,7 +219,7 @@ impl Archive {
             commitments: crate::commitment::Commitments::load(&options.data),
             notices: crate::notices::Notices::load(&options.data),
             ups,
-            charts: Arc::new(crate::charts::Charts {}),
+            charts,
             registry: RwLock::new(Registry::new(facilities, sources).with(destinations)),
             health,
             draining: AtomicBool::new(false),
@@ -288,7 +289,7 @@ impl Archive {
             self.journal.sync()?;
             self.journal.mark()?;
             self.journal.sync()?;
-            self.facts.close().and_then(|()| self.ups.close())?;
+            self.facts.close().and_then(|()| self.ups.close()).and_then(|()| self.charts.close())?;
             self.index.flush()?;
         }
         Ok(())
@@ -438,7 +439,7 @@ fn start_pipeline(
 type StartWorker = fn(&Arc<Archive>) -> Result<Option<JoinHandle<()>>, OpenError>;
 
 /// What is done in the background.
-const WORKERS: [StartWorker; 14] = [
+const WORKERS: [StartWorker; 15] = [
     |archive| worker::start_quiet(archive).map(Some),
     |archive| worker::start_flusher(archive).map(Some),
     |archive| packing::start(archive, 0).map(Some),
@@ -453,6 +454,7 @@ const WORKERS: [StartWorker; 14] = [
     |archive| retain::start(archive).map(Some),
     proof::start,
     |archive| crate::ups::start_sweep(archive).map(Some),
+    |archive| crate::charts::start_sweep(archive).map(Some),
 ];
 
 impl Drop for Archive {

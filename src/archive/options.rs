@@ -1,5 +1,6 @@
 //! What the archive is started with; every limit has a name and a default here.
 
+use crate::charts::ChartOptions;
 use crate::clock::{Clock, SystemClock};
 use crate::codestreams::Compression;
 use crate::commitment::CommitmentOptions;
@@ -79,6 +80,8 @@ pub struct Options {
     pub commitment: CommitmentOptions,
     /// How objects go on to other systems.
     pub forward: ForwardOptions,
+    /// How charts are kept.
+    pub charts: ChartOptions,
     /// AE titles the archive answers to besides those of its sources.
     pub ae_titles: Vec<AeTitle>,
     /// Seeds one demo facility that accepts any AE title from loopback when the registry is empty.
@@ -231,6 +234,7 @@ impl Options {
             retention: RetentionOptions::default(),
             commitment: CommitmentOptions::default(),
             forward: ForwardOptions::default(),
+            charts: ChartOptions::default(),
             ae_titles: AeTitle::parse("KHOANH").into_iter().collect(),
             seed_demo: true,
             ledger: Some(LedgerKeeping::default()),

@@ -10,6 +10,7 @@ mod later;
 mod spooled;
 mod survey;
 
+use crate::charts::Rebuilt;
 use crate::error::OpenError;
 use crate::facts::{Facts, Glance, glance, is_instance, parse};
 use crate::open::{index_path, open_index, open_journal};
@@ -23,6 +24,7 @@ use model::{Digest, Fact, Home, Lsn};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 use store::{DataDir, Journal, Recovery, Replayed};
 use survey::{Survey, study_number};
 
@@ -45,12 +47,14 @@ pub struct Report {
     pub before: Option<Digest>,
     /// Digest of the logical dump of the rebuilt index.
     pub after: Digest,
+    /// The same of the index of charts.
+    pub charts: Rebuilt,
 }
 
 impl Report {
-    /// Whether the rebuilt index equals the one it replaced.
+    /// Whether the rebuilt index equals the one it replaced, and that of charts, too, where there was one.
     pub fn equal(&self) -> bool {
-        self.before == Some(self.after)
+        self.before == Some(self.after) && self.charts.before.is_none_or(|before| before == self.charts.after)
     }
 }
 
@@ -294,7 +298,8 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Report, O
     // Only now may the journal say that nothing needs moving: the index in use knows every place.
     journal.close()?;
     facts.close()?;
-    Ok(Report { facts: met.facts, packs: met.packs, before, after })
+    let charts = crate::charts::rebuild(options, Arc::clone(tiers.keys()))?;
+    Ok(Report { facts: met.facts, packs: met.packs, before, after, charts })
 }
 
 /// Builds a new index and puts it in the place of the old one.
@@ -334,14 +339,14 @@ pub fn dump_digest(index: &dyn Index) -> Result<Digest, OpenError> {
     Ok(Digest(hasher.finalize().into()))
 }
 
-fn remove(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn remove(path: &Path) -> Result<(), OpenError> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(path, &error)),
         _ => Ok(()),
     }
 }
 
-fn rename(from: &Path, to: &Path) -> Result<(), OpenError> {
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), OpenError> {
     std::fs::rename(from, to).map_err(|error| io(from, &error))
 }
 

@@ -1,13 +1,89 @@
 //! Facts with patient data: sealed when they are recorded, opened when they are read, dumb when their key is gone
 //! (docs/adr/0012).
 //!
+//! Beside them the keys of what has a journal of its own, procedure steps and charts, the last used ones open in memory.
 //! Deliberately not here: which keys go with a study ([`crate::retain`]).
 
 use crate::error::OpenError;
-use crate::tier::KeyRing;
+use crate::tier::{KeyRing, Ring};
 use model::retention::RetentionFact;
 use model::{FacilityCode, Fact, Lsn, PackId, SealedFact};
+use moka::sync::Cache;
+use std::sync::Arc;
 use store::StoreError;
+use store::keys::DataKey;
+
+/// What a key comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
+    Opens,
+    Destroyed,
+    /// The key, or what wraps it, is not at hand.
+    Shut,
+}
+
+/// Keys of what is recorded elsewhere than among the facts.
+pub(crate) struct OpenKeys {
+    ring: Arc<KeyRing>,
+    open: Cache<PackId, DataKey>,
+}
+
+impl OpenKeys {
+    /// So many stay open.
+    pub(crate) fn new(ring: Arc<KeyRing>, most: u64) -> Self {
+        Self { ring, open: Cache::new(most) }
+    }
+
+    /// What holds them.
+    pub(crate) fn open(&self) -> Result<Arc<Ring>, StoreError> {
+        self.ring.open()
+    }
+
+    /// Makes a key, durable on return.
+    pub(crate) fn create(&self, facility: FacilityCode, now: u64) -> Result<PackId, StoreError> {
+        let ring = self.open()?;
+        ring.epochs.begin_first(facility, now)?;
+        let seal = store::draw_pack_id(now)?;
+        self.open.insert(seal, ring.keys.create(facility, seal)?);
+        Ok(seal)
+    }
+
+    /// A key.
+    pub(crate) fn get(&self, seal: PackId) -> Result<DataKey, StoreError> {
+        if let Some(key) = self.open.get(&seal) {
+            return Ok(key);
+        }
+        let key = self.open()?.keys.get(seal)?;
+        self.open.insert(seal, key.clone());
+        Ok(key)
+    }
+
+    /// Whether a key is there and opens; a failure of the disk is an error.
+    pub(crate) fn lock_of(&self, seal: PackId) -> Result<Lock, StoreError> {
+        match self.open().and_then(|ring| ring.keys.get(seal)) {
+            Ok(_) => Ok(Lock::Opens),
+            Err(StoreError::KeyDestroyed { .. }) => Ok(Lock::Destroyed),
+            Err(StoreError::KeyMissing { .. } | StoreError::KeyClosed { .. }) => Ok(Lock::Shut),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Destroys a key.
+    pub(crate) fn destroy(&self, seal: PackId) -> Result<(), StoreError> {
+        match self.open()?.keys.destroy(seal) {
+            // A key store may have been brought back that is older than the key.
+            Ok(_) | Err(StoreError::KeyMissing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        self.forget(seal);
+        Ok(())
+    }
+
+    /// A key was destroyed elsewhere.
+    pub(crate) fn forget(&self, seal: PackId) {
+        self.open.invalidate(&seal);
+    }
+}
 
 /// What a sealed text is bound to: its key's name and the facility.
 fn about(seal: PackId, facility: FacilityCode) -> Vec<u8> {

@@ -38,7 +38,7 @@ pub(crate) use far::FarCloud;
 pub(crate) use locks::start as start_locks;
 pub(crate) use prefetch::Promises;
 pub(crate) use recall::start as start_recalls;
-pub(crate) use ring::KeyRing;
+pub(crate) use ring::{KeyRing, Ring};
 pub(crate) use walk::start as start_walk;
 
 use crate::error::OpenError;

@@ -32,17 +32,16 @@ pub(crate) use sweep::start as start_sweep;
 use crate::clock::Clock;
 use crate::error::OpenError;
 use crate::options::Options;
+use crate::seal::OpenKeys;
 use crate::tier::KeyRing;
 use channel::Channels;
-use model::{AeTitle, Caller, FacilityCode, PackId, Scope, Uid};
-use moka::sync::Cache;
+use model::{AeTitle, Caller, FacilityCode, Scope, Uid};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Map, Value};
 use state::State;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use store::journal::Image;
-use store::keys::DataKey;
 use store::{Alarm, Body, Journal, JournalOptions, RealDisk, Record, Replayed};
 
 /// A data set as DICOM JSON (PS3.18 annex F).
@@ -216,8 +215,7 @@ pub enum Remark {
 /// The steps of all facilities.
 pub struct Ups {
     journal: Journal,
-    keys: Arc<KeyRing>,
-    open_keys: Cache<PackId, DataKey>,
+    keys: OpenKeys,
     clock: Arc<dyn Clock>,
     /// Held from the look at a step to its new place in memory: changes come one after the other.
     change: Mutex<()>,
@@ -259,8 +257,7 @@ impl Ups {
         journal.mark()?;
         let ups = Self {
             journal,
-            keys,
-            open_keys: Cache::new(seal::OPEN_MAX),
+            keys: OpenKeys::new(keys, seal::OPEN_MAX),
             clock: Arc::clone(&options.clock),
             change: Mutex::new(()),
             state: RwLock::new(state),

@@ -26,6 +26,8 @@ pub struct Report {
     pub instances: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// Rows of charts read.
+    pub charts: u64,
     /// Objects whose bytes do not match their digests or cannot be read, and those of the journal that the index does
     /// not know, or knows with other digests or in another place.
     pub damaged: u64,
@@ -58,6 +60,7 @@ impl Archive {
         let mut report = Report { ledger, ..Report::default() };
         // The journal first: what moves into a pack meanwhile is met there, and seldom twice.
         self.verify_journal(stop, &mut report, progress)?;
+        self.verify_charts(stop, &mut report)?;
         let mut after = None;
         loop {
             let rows = self.index().packs(after, PAGE)?;
@@ -72,6 +75,14 @@ impl Archive {
                 progress(&report);
             }
         }
+    }
+
+    fn verify_charts(&self, stop: &AtomicBool, report: &mut Report) -> Result<(), OpenError> {
+        let verified = self.charts().verify(stop)?;
+        report.charts = verified.rows;
+        report.interrupted |= verified.interrupted;
+        verified.damage.into_iter().for_each(|what| report.damage(1, what));
+        Ok(())
     }
 
     /// Every object that is read from the journal. What is copied forward while the records are walked lies behind the

@@ -23,6 +23,15 @@ pub(super) fn run(place: &Place) -> Result<Exit, Failure> {
     let before = report.before.map_or("none that opens".to_owned(), |digest| digest.to_string());
     let facts = HumanCount(report.facts);
     show(&format!("rebuilt from {facts} facts\nbefore: {before}\nafter:  {}\n", report.after))?;
+    let charts = &report.charts;
+    if charts.records > 0 {
+        let before = charts.before.map_or("none that opens".to_owned(), |digest| digest.to_string());
+        let records = HumanCount(charts.records);
+        show(&format!(
+            "charts rebuilt from {records} records\ncharts before: {before}\ncharts after:  {}\n",
+            charts.after
+        ))?;
+    }
     if report.equal() {
         show("the rebuilt index equals the one before\n")
     } else if report.before.is_none() {

@@ -11,6 +11,8 @@ use serde::Deserialize;
 struct Report {
     instances: u64,
     bytes: u64,
+    #[serde(default)]
+    charts: u64,
     damaged: u64,
     named: Vec<String>,
     #[serde(default)]
@@ -34,7 +36,10 @@ pub(super) fn run(place: &Place) -> Result<Exit, Failure> {
         eprintln!("{lacking}");
     }
     let objects = HumanCount(report.instances);
-    show(&format!("verified {objects} objects, {}: {} damaged\n", HumanBytes(report.bytes), report.damaged))?;
+    let charts =
+        if report.charts > 0 { format!(", {} rows of charts", HumanCount(report.charts)) } else { String::new() };
+    let bytes = HumanBytes(report.bytes);
+    show(&format!("verified {objects} objects, {bytes}{charts}: {} damaged\n", report.damaged))?;
     Ok(match report {
         Report { damaged: 1.., .. } | Report { ledger: Some(_), .. } => Exit::Findings,
         Report { interrupted: true, .. } => Exit::Interrupted,

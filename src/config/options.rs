@@ -29,6 +29,7 @@ impl Config {
         self.check_tiers()?;
         self.check_decode()?;
         self.check_forward()?;
+        self.check_charts()?;
         self.check_edges()?;
         self.check_tls()?;
         self.check_hl7()?;
@@ -201,6 +202,7 @@ impl Config {
                 within: self.dicom.commitment_within.0,
             },
             forward: self.forward.options(),
+            charts: self.charts.options(),
             ae_titles: self.dicom.ae_titles.clone(),
             seed_demo: self.dicom.demo_facility,
             ledger: self.keeping(),

@@ -5,10 +5,21 @@
 //! (RocksDB, a database of its own) implement it and are held to the same answers by one conformance suite.
 //! Deliberately not here: who may see what, sealing, and what a change means.
 
+mod keys;
+mod oracle;
+mod rocks;
+
+pub use oracle::ChartsOracle;
+pub use rocks::RocksCharts;
+
 use crate::IndexError;
 use model::chart::{ChartKey, ChartKind, ChartRow, Term};
 use model::{FacilityCode, Lsn};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+
+/// Words that [`Charts::words`] looks at, in alphabetical order.
+pub(crate) const WORDS_EXAMINED_MAX: usize = 20_000;
 
 /// One change of the view.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,9 +33,10 @@ pub enum ChartEntry {
 /// What drives a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChartDriver {
-    /// Rows with exactly this value, as [`model::chart::term::value`] normalises it.
+    /// Rows with exactly this value, as [`model::chart::term::value`] normalises it; bytes of zero do not count.
     Equal(Term, String),
     /// Patients whose folded name has a word that begins with each of these folded words; engines may walk the rarest.
+    /// Without a word nothing is found, nor is it of rows that are no patients.
     Words(Vec<String>),
 }
 
@@ -43,18 +55,20 @@ pub struct ChartQuery {
     pub years: Option<(u16, u16)>,
 }
 
-/// The place behind the last row of a page: moment and `created`, the newest first. Its text form is opaque and stands in a
-/// URL as it is.
+/// The place behind the last row of a page: moment and `created`, the newest first, and for rows of one record and moment a
+/// number made of their names. Its text form is opaque and stands in a URL as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChartCursor {
     pub(crate) moment: u64,
     pub(crate) created: Lsn,
+    /// Tells apart what one record brought; see [`tie`].
+    pub(crate) tie: u32,
 }
 
 impl ChartCursor {
     /// The place of a row.
     pub fn of(row: &ChartRow) -> Self {
-        Self { moment: row.body.moment(), created: row.created }
+        Self { moment: row.body.moment(), created: row.created, tie: tie(&row.key) }
     }
 
     /// Reads the text form.
@@ -62,23 +76,40 @@ impl ChartCursor {
     /// # Errors
     /// When it is none.
     pub fn parse(text: &str) -> Result<Self, crate::CursorError> {
-        let (moment, created) = text.split_once('-').ok_or(crate::CursorError)?;
-        let number = |digits: &str| u64::from_str_radix(digits, 16).map_err(|_| crate::CursorError);
-        Ok(Self { moment: number(moment)?, created: number(created)? })
+        let mut parts = text.split('-').map(|part| u64::from_str_radix(part, 16));
+        let mut next = || parts.next().and_then(Result::ok).ok_or(crate::CursorError);
+        let (moment, created) = (next()?, next()?);
+        let tie = u32::try_from(next()?).map_err(|_| crate::CursorError)?;
+        if parts.next().is_none() { Ok(Self { moment, created, tie }) } else { Err(crate::CursorError) }
     }
+}
+
+/// A number made of a row's facility and id alone: one record can bring several rows of a kind, with one moment. Where
+/// even these numbers are equal, the rows stand on one page.
+pub(crate) fn tie(key: &ChartKey) -> u32 {
+    let digest = Sha256::new().chain_update(key.facility.as_bytes()).chain_update(&key.id).finalize();
+    digest.first_chunk::<4>().map_or(0, |first| u32::from_be_bytes(*first))
 }
 
 impl std::fmt::Display for ChartCursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:x}-{:x}", self.moment, self.created)
+        write!(f, "{:x}-{:x}-{:x}", self.moment, self.created, self.tie)
     }
 }
 
+/// Refuses a row that says something else than its name does.
+pub(crate) fn fits(row: &ChartRow) -> Result<(), IndexError> {
+    if row.key.kind == row.body.kind() {
+        return Ok(());
+    }
+    Err(IndexError::Unfit { lsn: row.lsn, what: "a row of one kind under the name of another" })
+}
+
 /// One page of an answer. It may be short, even empty, and still carry a cursor: then the bound on examined keys was met
-/// and asking on will find more. Without a cursor the answer is complete.
+/// and asking on may find more. Without a cursor the answer is complete.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChartPage {
-    /// The rows: moment descending, then `created` descending.
+    /// The rows: moment descending, then `created` descending, then by [`ChartCursor`].
     pub rows: Vec<ChartRow>,
     /// Where to go on.
     pub cursor: Option<ChartCursor>,
@@ -88,9 +119,11 @@ pub struct ChartPage {
 /// thread at a time and in journal order.
 ///
 /// Rules that every engine keeps: a row replaces the one of its key whole, with everything it was found by; a row older
-/// (by `lsn`) than the one known changes nothing; the order of every answer is moment descending, then `created` descending.
+/// (by `lsn`) than the one known changes nothing; the order of every answer is moment descending, then `created` descending,
+/// then by a number made of the row's name.
 pub trait Charts: Send + Sync {
-    /// Applies a batch atomically, and the journal position with it. Applying again changes nothing.
+    /// Applies a batch atomically, and the journal position with it. Applying again changes nothing: a batch whose
+    /// `through` lies before [`Charts::applied`] is passed over, and of one at or behind it the last word of each row counts.
     fn apply(&self, batch: &[ChartEntry], through: Lsn) -> Result<(), IndexError>;
 
     /// Number of the last record applied; 0 when there is none.
@@ -116,6 +149,8 @@ pub trait Charts: Send + Sync {
     fn purge(&self) -> Result<u64, IndexError>;
 
     /// Writes everything that can be found, in an order and form that depend on the rows alone: equal for every engine and
-    /// after a rebuild.
+    /// after a rebuild from the journal of charts. First every row as JSON by kind, facility and id, then every key by which
+    /// rows are found with what lies beside it, then every word with its count; the position is left out. A row's `lsn`,
+    /// `created` and seal are in it: a row that is recorded again to release a segment has the new number in either index.
     fn dump(&self, out: &mut dyn FnMut(&[u8])) -> Result<(), IndexError>;
 }

@@ -4,11 +4,13 @@
 //! `seq`, each followed by its instances by `seq`, then copies in conflict by `seq`, then packs by name, then retention
 //! facts by number.
 //! Each record is a letter, the length of the row and the row as in [`crate::encode`], without places in the journal.
+//! The index of charts has a dump of its own, of the same records: see [`crate::charts::Charts::dump`].
 
 use crate::IndexError;
 use crate::codec::Encoder;
 use crate::encode;
 use crate::row::{InstanceRow, PackRow, SeriesRow, StudyRow};
+use model::chart::ChartRow;
 use model::forward::ForwardFact;
 use model::retention::RetentionFact;
 use model::{Destination, Facility, Home, Layout, Lsn, Source};
@@ -88,6 +90,28 @@ impl<'a> Writer<'a> {
         out.raw(&serde_json::to_vec(fact).map_err(unfit)?);
         self.record(b'r', &out.bytes);
         Ok(())
+    }
+
+    pub(crate) fn chart_row(&mut self, row: &ChartRow) -> Result<(), IndexError> {
+        let unfit = |_| IndexError::Unfit { lsn: row.lsn, what: "a row that is no JSON" };
+        self.record(b'C', &serde_json::to_vec(row).map_err(unfit)?);
+        Ok(())
+    }
+
+    /// A key by which a row of charts is found, and what lies beside it.
+    pub(crate) fn chart_key(&mut self, key: &[u8], payload: &[u8]) {
+        self.encoded(b'K', |out| {
+            out.blob(key);
+            out.raw(payload);
+        });
+    }
+
+    /// A word of patients' names, and how many have it.
+    pub(crate) fn chart_word(&mut self, word: &str, count: u64) {
+        self.encoded(b'N', |out| {
+            out.text(word);
+            out.number(count);
+        });
     }
 
     fn encoded(&mut self, kind: u8, put: impl FnOnce(&mut Encoder)) {

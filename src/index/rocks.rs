@@ -14,11 +14,11 @@ mod lists;
 mod load;
 mod packs;
 mod prepared;
-mod purge;
-mod read;
+pub(crate) mod purge;
+pub(crate) mod read;
 mod retention;
 mod streams;
-mod tables;
+pub(crate) mod tables;
 mod upgrade;
 mod walk;
 
@@ -37,7 +37,7 @@ use model::retention::{RetentionFact, StudyVersion};
 use model::{Destination, Facility, FacilityCode, Fact, Layout, Lsn, PackId, Source, Uid};
 use parking_lot::Mutex;
 use read::{Reader, get_now, handle, number_after_kind};
-use rocksdb::{DB, FlushOptions};
+use rocksdb::DB;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tables::{FORMAT, Table, UidKind, engine, number, pair, uid_key, unlogged, unpair};
@@ -70,7 +70,7 @@ impl std::fmt::Debug for Rocks {
 impl Rocks {
     /// Opens the index in a directory, or creates it.
     pub fn open(path: &Path, options: RocksOptions) -> Result<Self, IndexError> {
-        let db = tables::open(path, &options)?;
+        let db = tables::open(path, &options, &Table::ALL, FORMAT)?;
         let of_meta = |key: &[u8]| get_now(&db, Table::Meta, key, |bytes| number(Table::Meta, bytes));
         let (applied, max_seq) = (of_meta(b"applied")?.unwrap_or(0), of_meta(b"max_seq")?.unwrap_or(0));
         let mark = Mark { applied, max_seq, waits: [u64::MAX; 2] };
@@ -210,10 +210,7 @@ impl Index for Rocks {
     fn flush(&self) -> Result<Lsn, IndexError> {
         // Taken before: what is applied while the flush runs may or may not be in it.
         let applied = self.applied();
-        let tables = Table::ALL.iter().map(|table| handle(&self.db, *table)).collect::<Result<Vec<_>, _>>()?;
-        let mut options = FlushOptions::default();
-        options.set_wait(true);
-        self.db.flush_cfs_opt(&tables, &options).map_err(engine("flush"))?;
+        tables::flush(&self.db, &Table::ALL)?;
         Ok(applied)
     }
 
@@ -469,16 +466,7 @@ impl Index for Rocks {
     }
 
     fn purge(&self) -> Result<u64, IndexError> {
-        self.flush()?;
-        let notes = purge::notes(&self.db)?;
-        let written = purge::rewrite(&self.db, &notes)?;
-        {
-            let _applier = self.applier.lock();
-            purge::forget(&self.db, &notes)?;
-        }
-        self.flush()?;
-        purge::finish(&self.db)?;
-        Ok(written)
+        purge::purge(&self.db, &self.applier, &Table::ALL)
     }
 
     fn swept(&self, through: Lsn) -> Result<(), IndexError> {

@@ -40,7 +40,17 @@ impl Archive {
         }
         let alarm =
             |alarm: &store::Alarm| format!("journal directory {} failed: {}", alarm.dir.display(), alarm.reason);
-        reasons.extend(self.journal.alarms().iter().chain(&self.facts.alarms()).chain(&self.ups.alarms()).map(alarm));
+        reasons.extend(
+            self.journal
+                .alarms()
+                .iter()
+                .chain(&self.facts.alarms())
+                .chain(&self.ups.alarms())
+                .chain(&self.charts.alarms())
+                .map(alarm),
+        );
+        // Images are taken all the same.
+        reasons.extend(self.charts.broken());
         if self.failing.is_full() {
             reasons.push("no hot volume has room for packs: add one, or release packs to the bucket".into());
         }

@@ -5,6 +5,7 @@ use super::*;
 use crate::backup::{self, BackupError, BackupPlace, Wanted};
 use crate::rebuild;
 use model::Digest;
+use model::chart::{Change, Inbound, Origin};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -46,6 +47,19 @@ fn settled(bench: &Bench, to: &Path, key_file: Option<&Path>) -> (backup::Report
     (report, index)
 }
 
+/// A message of an information system.
+fn message(changes: Vec<Change>) -> Inbound {
+    let (source, control) = ("mllp:DEMO0:HIS".to_owned(), "1".to_owned());
+    Inbound {
+        origin: Origin { source, sender: String::new(), control, digest: Digest([1; 32]) },
+        kind: "ADT^A40".into(),
+        mrn: None,
+        text: "MSH".into(),
+        changes: Ok(changes),
+        remarks: Vec::new(),
+    }
+}
+
 /// Opens what was restored.
 fn reopened(bench: &Bench, data: &Path) -> Bench {
     let options = Options { data: data.to_owned(), ..bench.options.clone() };
@@ -68,6 +82,8 @@ fn a_backup_restored_on_an_empty_machine_is_the_same_archive() {
     until("the quiet facts are there", || bench.archive.index().incomplete_studies(1).expect("index").is_empty());
     let conflict = Object { fill: 99, ..object(1, 1) };
     bench.store(&conflict).expect("kept");
+    let merged = vec![Change::Merge { survivor: "22015985".into(), former: "1".into() }];
+    bench.archive.charts().receive(FacilityCode::DEMO, message(merged)).expect("received");
     // Some of it is still in the journal, one in a file of its own.
     let first = back_up(&bench, &to);
     for number in [21, 30] {
@@ -86,7 +102,10 @@ fn a_backup_restored_on_an_empty_machine_is_the_same_archive() {
     let options = Options { data: data.clone(), ..bench.options.clone() };
     let report = rebuild::run(&options, &mut |_| {}).expect("rebuilt");
     assert_eq!(index, report.after, "{second:?} {report:?}");
+    assert_eq!(second.charts, Some(report.charts.after), "{second:?} {report:?}");
     let again = reopened(&bench, &data);
+    let patient = again.archive.charts().patient(FacilityCode::DEMO, "1").expect("answers").expect("it came along");
+    assert_eq!(patient.mrn, "22015985");
     assert_eq!(rows(&again).len(), 42);
     for row in rows(&again) {
         let number = row.sop_instance.as_str().rsplit('.').next().expect("number").parse().expect("number");

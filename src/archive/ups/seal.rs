@@ -10,6 +10,7 @@ use super::matching::{Keys, leaves};
 use super::record::{Global, Noted, Sealed, UpsRecord};
 use super::state::Step;
 use super::{Document, Ups, UpsError, bloom};
+use crate::seal::Lock;
 use model::{AeTitle, FacilityCode, PackId, Uid};
 use std::collections::BTreeSet;
 use store::StoreError;
@@ -54,27 +55,10 @@ fn closed(error: StoreError) -> UpsError {
     }
 }
 
-/// What a key comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lock {
-    Opens,
-    Destroyed,
-    /// The key, or what wraps it, is not at hand.
-    Shut,
-}
-
 impl Ups {
     /// Makes a key, durable on return.
     pub(super) fn new_seal(&self, facility: FacilityCode) -> Result<PackId, UpsError> {
-        let now = self.now_ms();
-        let made = || -> Result<PackId, StoreError> {
-            let ring = self.keys.open()?;
-            ring.epochs.begin_first(facility, now)?;
-            let seal = store::draw_pack_id(now)?;
-            self.open_keys.insert(seal, ring.keys.create(facility, seal)?);
-            Ok(seal)
-        };
-        made().map_err(closed)
+        self.keys.create(facility, self.now_ms()).map_err(closed)
     }
 
     /// The data set as it is recorded.
@@ -89,22 +73,12 @@ impl Ups {
     }
 
     fn key(&self, seal: PackId) -> Result<DataKey, UpsError> {
-        if let Some(key) = self.open_keys.get(&seal) {
-            return Ok(key);
-        }
-        let key = self.keys.open().and_then(|ring| ring.keys.get(seal)).map_err(closed)?;
-        self.open_keys.insert(seal, key.clone());
-        Ok(key)
+        self.keys.get(seal).map_err(closed)
     }
 
     /// Whether a step's key is there and opens; a failure of the disk is one.
     pub(super) fn opens(&self, seal: PackId) -> Result<Lock, UpsError> {
-        match self.keys.open().and_then(|ring| ring.keys.get(seal)) {
-            Ok(_) => Ok(Lock::Opens),
-            Err(StoreError::KeyDestroyed { .. }) => Ok(Lock::Destroyed),
-            Err(StoreError::KeyMissing { .. } | StoreError::KeyClosed { .. }) => Ok(Lock::Shut),
-            Err(error) => Err(closed(error)),
-        }
+        self.keys.lock_of(seal).map_err(closed)
     }
 
     /// Destroys the keys of forgotten steps, when it is durable that they are.
@@ -114,14 +88,8 @@ impl Ups {
             return Ok(());
         }
         self.journal.sync().map_err(closed)?;
-        let ring = self.keys.open().map_err(closed)?;
         for seal in doomed {
-            match ring.keys.destroy(seal) {
-                // A key store may have been brought back that is older than the key.
-                Ok(_) | Err(StoreError::KeyMissing { .. }) => {}
-                Err(error) => return Err(closed(error)),
-            }
-            self.open_keys.invalidate(&seal);
+            self.keys.destroy(seal).map_err(closed)?;
             self.state.write().doomed.remove(&seal);
         }
         Ok(())
@@ -180,7 +148,7 @@ impl Ups {
 
     /// Keys were destroyed with a study: their steps are forgotten.
     pub(crate) fn forget_sealed(&self, seals: &[PackId]) -> Result<(), UpsError> {
-        seals.iter().for_each(|seal| self.open_keys.invalidate(seal));
+        seals.iter().for_each(|seal| self.keys.forget(*seal));
         let seals: BTreeSet<PackId> = seals.iter().copied().collect();
         let filters: Vec<(FacilityCode, AeTitle, PackId)> = {
             let state = self.state.read();

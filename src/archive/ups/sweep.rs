@@ -3,11 +3,11 @@
 //! A step under a deletion lock stays longer, not for ever: a subscriber that is gone would keep it for good.
 
 use super::record::{Noted, UpsRecord};
-use super::seal::Lock;
 use super::state::{Step, Subscriber};
 use super::{EVENT_KEPT_MS, KEPT_MS, LOCKED_MS, SEGMENT_BYTES, Ups, UpsError, bloom};
 use crate::error::OpenError;
 use crate::open::Archive;
+use crate::seal::Lock;
 use crate::worker;
 use model::{AeTitle, FacilityCode, Lsn, PackId, Uid};
 use std::collections::BTreeMap;

@@ -8,9 +8,10 @@
 
 use super::apply::Applier;
 use super::read::{Reader, after_prefix, get_now, handle};
-use super::tables::{Table, engine, number, unlogged};
+use super::tables::{Table, engine, flush, number, unlogged};
 use crate::IndexError;
 use model::Lsn;
+use parking_lot::Mutex;
 use rocksdb::{BottommostLevelCompaction, CompactOptions, DB, WriteBatch};
 use std::collections::{BTreeMap, HashSet};
 
@@ -25,8 +26,8 @@ const LIST_ROUNDS: usize = 400;
 /// Whether no file is older than these notes.
 const NOTED: &[u8] = b"noted";
 
-/// Tables with rows that tell of a study, and the byte that stands for each in a note.
-const TABLES: [(u8, Table); 9] = [
+/// Tables with rows that tell of a study or a patient, and the byte that stands for each in a note.
+const TABLES: [(u8, Table); 12] = [
     (b'a', Table::Studies),
     (b'b', Table::Series),
     (b'c', Table::Instances),
@@ -36,10 +37,13 @@ const TABLES: [(u8, Table); 9] = [
     (b'g', Table::Keys),
     (b'h', Table::Prepared),
     (b'i', Table::Retention),
+    (b'j', Table::Rows),
+    (b'k', Table::Terms),
+    (b'l', Table::Words),
 ];
 
 /// Where rows of destroyed studies lay.
-pub(super) struct Notes {
+struct Notes {
     /// Beginnings of keys by table, in order.
     gone: BTreeMap<u8, Vec<Vec<u8>>>,
     /// Newest destruction that is among them.
@@ -51,22 +55,42 @@ pub(super) struct Notes {
 impl Applier {
     /// Notes that rows whose keys begin so were removed by a destruction.
     pub(super) fn note_gone(&mut self, db: &DB, lsn: Lsn, table: Table, start: &[u8]) -> Result<(), IndexError> {
-        if let Some((code, _)) = TABLES.iter().find(|(_, known)| *known == table) {
-            let key = [b"Z".as_slice(), &[*code], start].concat();
-            self.batch.put_cf(handle(db, Table::Meta)?, key, lsn.to_be_bytes());
-        }
-        Ok(())
+        note(db, &mut self.batch, lsn, table, start)
     }
 }
 
+/// Notes that rows whose keys begin so are removed by a batch. Numbers of notes rise.
+pub(crate) fn note(db: &DB, batch: &mut WriteBatch, number: u64, table: Table, start: &[u8]) -> Result<(), IndexError> {
+    if let Some((code, _)) = TABLES.iter().find(|(_, known)| *known == table) {
+        let key = [b"Z".as_slice(), &[*code], start].concat();
+        batch.put_cf(handle(db, Table::Meta)?, key, number.to_be_bytes());
+    }
+    Ok(())
+}
+
+/// Rewrites the files of a database in which something that was noted may stand; gives the bytes written. The applier
+/// is kept waiting only while the notes are forgotten.
+pub(crate) fn purge<T>(db: &DB, applier: &Mutex<T>, tables: &[Table]) -> Result<u64, IndexError> {
+    flush(db, tables)?;
+    let notes = notes(db)?;
+    let written = rewrite(db, &notes)?;
+    {
+        let _applier = applier.lock();
+        forget(db, &notes)?;
+    }
+    flush(db, tables)?;
+    finish(db)?;
+    Ok(written)
+}
+
 /// An empty database: whatever will be destroyed in it is noted.
-pub(super) fn begin(db: &DB) -> Result<(), IndexError> {
+pub(crate) fn begin(db: &DB) -> Result<(), IndexError> {
     let write = db.put_cf_opt(handle(db, Table::Meta)?, NOTED, 1u64.to_be_bytes(), &unlogged());
     write.map_err(engine("write the format"))
 }
 
 /// What was noted so far.
-pub(super) fn notes(db: &DB) -> Result<Notes, IndexError> {
+fn notes(db: &DB) -> Result<Notes, IndexError> {
     let noted = get_now(db, Table::Meta, NOTED, |_| Ok(()))?.is_some();
     let mut notes = Notes { gone: BTreeMap::new(), through: 0, whole: !noted };
     let (reader, mut count) = (Reader::new(db), 0);
@@ -86,9 +110,9 @@ pub(super) fn notes(db: &DB) -> Result<Notes, IndexError> {
 }
 
 /// Rewrites what was noted; gives the bytes of the files that were written.
-pub(super) fn rewrite(db: &DB, notes: &Notes) -> Result<u64, IndexError> {
+fn rewrite(db: &DB, notes: &Notes) -> Result<u64, IndexError> {
     let before: HashSet<String> = files(db)?.into_iter().map(|file| file.name).collect();
-    for (code, table) in TABLES {
+    for (code, table) in TABLES.into_iter().filter(|(_, table)| db.cf_handle(table.name()).is_some()) {
         if notes.whole {
             compact_all(db, table)?;
         } else if let Some(gone) = notes.gone.get(&code) {
@@ -100,7 +124,7 @@ pub(super) fn rewrite(db: &DB, notes: &Notes) -> Result<u64, IndexError> {
 }
 
 /// Forgets what was rewritten. Nothing must be applied meanwhile.
-pub(super) fn forget(db: &DB, notes: &Notes) -> Result<(), IndexError> {
+fn forget(db: &DB, notes: &Notes) -> Result<(), IndexError> {
     let meta = handle(db, Table::Meta)?;
     let reader = Reader::new(db);
     let mut run = reader.prefix(Table::Meta, b"Z")?;
@@ -123,7 +147,7 @@ pub(super) fn forget(db: &DB, notes: &Notes) -> Result<(), IndexError> {
 }
 
 /// Removes the notes themselves from the files: keys hold words of names.
-pub(super) fn finish(db: &DB) -> Result<(), IndexError> {
+fn finish(db: &DB) -> Result<(), IndexError> {
     compact_all(db, Table::Meta)?;
     rewrite_list(db)
 }

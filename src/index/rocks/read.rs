@@ -9,12 +9,12 @@ use model::{FacilityCode, Layout, Uid};
 use rocksdb::{ColumnFamily, DB, DBRawIterator, ReadOptions, Snapshot};
 
 /// The handle of a table.
-pub(super) fn handle(db: &DB, table: Table) -> Result<&ColumnFamily, IndexError> {
+pub(crate) fn handle(db: &DB, table: Table) -> Result<&ColumnFamily, IndexError> {
     db.cf_handle(table.name()).ok_or(IndexError::Damaged { table: table.name(), what: "the table is missing" })
 }
 
 /// Decodes a value as it now is, without a snapshot.
-pub(super) fn get_now<T>(
+pub(crate) fn get_now<T>(
     db: &DB,
     table: Table,
     key: &[u8],
@@ -25,18 +25,18 @@ pub(super) fn get_now<T>(
 }
 
 /// All tables at one moment.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     db: &'a DB,
     snapshot: Snapshot<'a>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(db: &'a DB) -> Self {
+    pub(crate) fn new(db: &'a DB) -> Self {
         Self { db, snapshot: db.snapshot() }
     }
 
     /// Decodes a value.
-    pub(super) fn get<T>(
+    pub(crate) fn get<T>(
         &self,
         table: Table,
         key: &[u8],
@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A run of keys from one to before another, standing on its first.
-    pub(super) fn run(&self, table: Table, from: &[u8], before: Option<Vec<u8>>) -> Result<Run<'_>, IndexError> {
+    pub(crate) fn run(&self, table: Table, from: &[u8], before: Option<Vec<u8>>) -> Result<Run<'_>, IndexError> {
         let mut options = ReadOptions::default();
         if let Some(before) = before {
             options.set_iterate_upper_bound(before);
@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
     }
 
     /// All keys that begin so.
-    pub(super) fn prefix(&self, table: Table, prefix: &[u8]) -> Result<Run<'_>, IndexError> {
+    pub(crate) fn prefix(&self, table: Table, prefix: &[u8]) -> Result<Run<'_>, IndexError> {
         self.run(table, prefix, after_prefix(prefix))
     }
 
@@ -140,7 +140,7 @@ pub(super) fn conflict(bytes: &[u8]) -> Result<InstanceRow, IndexError> {
 }
 
 /// The first key after all that begin so.
-pub(super) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut after = prefix.to_vec();
     while let Some(last) = after.pop() {
         if let Some(next) = last.checked_add(1) {
@@ -152,16 +152,16 @@ pub(super) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A key and its value.
-pub(super) type Pair<'a> = (&'a [u8], &'a [u8]);
+pub(crate) type Pair<'a> = (&'a [u8], &'a [u8]);
 
 /// A run of keys.
-pub(super) struct Run<'a> {
+pub(crate) struct Run<'a> {
     iterator: DBRawIterator<'a>,
 }
 
 impl Run<'_> {
     /// The key and value it stands on; none at the end.
-    pub(super) fn here(&self) -> Result<Option<Pair<'_>>, IndexError> {
+    pub(crate) fn here(&self) -> Result<Option<Pair<'_>>, IndexError> {
         match self.iterator.item() {
             Some(item) => Ok(Some(item)),
             None => self.iterator.status().map(|()| None).map_err(engine("walk a table")),
@@ -169,7 +169,7 @@ impl Run<'_> {
     }
 
     /// Goes on to the next key.
-    pub(super) fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         if self.iterator.valid() {
             self.iterator.next();
         }
@@ -186,7 +186,7 @@ impl Run<'_> {
     }
 
     /// Decodes every pair up to a limit.
-    pub(super) fn collect<T>(
+    pub(crate) fn collect<T>(
         mut self,
         limit: usize,
         decode: impl Fn(&[u8], &[u8]) -> Result<T, IndexError>,

@@ -35,13 +35,14 @@
 //! The ordinal of a study or series is the `seq` of its first instance: unique, short, ascending, and the same
 //! after a rebuild. It is never visible outside.
 
+use super::read::handle;
 use crate::IndexError;
 use crate::codec::Encoder;
 use crate::row::PreparedKind;
 use model::{FacilityCode, Uid};
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, LogLevel, Options,
-    WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, FlushOptions,
+    LogLevel, Options, WriteOptions,
 };
 use std::path::Path;
 
@@ -50,7 +51,7 @@ pub(super) const FORMAT: u32 = 4;
 
 /// A table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Table {
+pub(crate) enum Table {
     Meta,
     Studies,
     Series,
@@ -66,9 +67,14 @@ pub(super) enum Table {
     Manifests,
     Tombstones,
     Retention,
+    /// Of charts: see [`crate::charts::keys`].
+    Rows,
+    Terms,
+    Words,
 }
 
 impl Table {
+    /// Those of the index of objects.
     pub(super) const ALL: [Self; 15] = [
         Self::Meta,
         Self::Studies,
@@ -87,7 +93,10 @@ impl Table {
         Self::Retention,
     ];
 
-    pub(super) fn name(self) -> &'static str {
+    /// Those of the index of charts.
+    pub(crate) const CHARTS: [Self; 4] = [Self::Meta, Self::Rows, Self::Terms, Self::Words];
+
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Meta => "meta",
             Self::Studies => "studies",
@@ -104,6 +113,9 @@ impl Table {
             Self::Manifests => "manifests",
             Self::Tombstones => "tombstones",
             Self::Retention => "retention",
+            Self::Rows => "rows",
+            Self::Terms => "terms",
+            Self::Words => "words",
         }
     }
 }
@@ -161,11 +173,11 @@ pub(super) fn unpair(table: Table, key: &[u8]) -> Result<(u64, u64), IndexError>
 }
 
 /// A number of 8 bytes.
-pub(super) fn number(table: Table, bytes: &[u8]) -> Result<u64, IndexError> {
+pub(crate) fn number(table: Table, bytes: &[u8]) -> Result<u64, IndexError> {
     bytes.try_into().map(u64::from_be_bytes).map_err(|_| bad_key(table))
 }
 
-pub(super) fn bad_key(table: Table) -> IndexError {
+pub(crate) fn bad_key(table: Table) -> IndexError {
     IndexError::Damaged { table: table.name(), what: "a key or number has the wrong length" }
 }
 
@@ -194,13 +206,13 @@ impl Default for RocksOptions {
     }
 }
 
-/// Opens or creates the database and its tables.
-pub(super) fn open(path: &Path, options: &RocksOptions) -> Result<DB, IndexError> {
+/// Opens or creates a database and its tables; one with others is of a newer format.
+pub(crate) fn open(path: &Path, options: &RocksOptions, known: &[Table], format: u32) -> Result<DB, IndexError> {
     if path.join("CURRENT").exists() {
         let tables = DB::list_cf(&Options::default(), path).map_err(engine("list the tables"))?;
-        let known = |name: &String| name == "default" || Table::ALL.iter().any(|table| table.name() == name);
-        if !tables.iter().all(known) {
-            return Err(IndexError::Newer { found: FORMAT + 1, known: FORMAT });
+        let is_known = |name: &String| name == "default" || known.iter().any(|table| table.name() == name);
+        if !tables.iter().all(is_known) {
+            return Err(IndexError::Newer { found: format + 1, known: format });
         }
     }
     let mut whole = Options::default();
@@ -217,8 +229,8 @@ pub(super) fn open(path: &Path, options: &RocksOptions) -> Result<DB, IndexError
     // Small, because it names keys of files that are gone; see `purge`.
     whole.set_max_manifest_file_size(256 << 10);
     let cache = Cache::new_lru_cache(options.block_cache_bytes);
-    let mut tables: Vec<_> =
-        Table::ALL.map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(table, options, &cache))).into();
+    let of_table = |table: &Table| ColumnFamilyDescriptor::new(table.name(), table_options(*table, options, &cache));
+    let mut tables: Vec<_> = known.iter().map(of_table).collect();
     tables.push(ColumnFamilyDescriptor::new("default", Options::default()));
     DB::open_cf_descriptors(&whole, path, tables).map_err(engine("open the database"))
 }
@@ -237,7 +249,7 @@ fn table_options(table: Table, options: &RocksOptions, cache: &Cache) -> Options
     blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
     // The tables that are asked for keys that are not there, on the way to every acknowledgement.
     let asked = matches!(table, Table::Uids | Table::Layouts | Table::Meta | Table::Packs | Table::Manifests);
-    if asked || matches!(table, Table::Tombstones | Table::Instances) {
+    if asked || matches!(table, Table::Tombstones | Table::Instances | Table::Rows) {
         blocks.set_bloom_filter(10.0, false);
     }
     let mut of_table = Options::default();
@@ -257,14 +269,22 @@ fn table_options(table: Table, options: &RocksOptions, cache: &Cache) -> Options
     of_table
 }
 
+/// Makes what these tables hold durable, all at one moment.
+pub(crate) fn flush(db: &DB, tables: &[Table]) -> Result<(), IndexError> {
+    let tables = tables.iter().map(|table| handle(db, *table)).collect::<Result<Vec<_>, _>>()?;
+    let mut options = FlushOptions::default();
+    options.set_wait(true);
+    db.flush_cfs_opt(&tables, &options).map_err(engine("flush"))
+}
+
 /// Writes go to memory tables only; the journal replays what a crash loses.
-pub(super) fn unlogged() -> WriteOptions {
+pub(crate) fn unlogged() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.disable_wal(true);
     options
 }
 
 /// Names what the engine was doing.
-pub(super) fn engine(doing: &'static str) -> impl Fn(rocksdb::Error) -> IndexError {
+pub(crate) fn engine(doing: &'static str) -> impl Fn(rocksdb::Error) -> IndexError {
     move |source| IndexError::Engine { doing, source: Box::new(source) }
 }

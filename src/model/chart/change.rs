@@ -9,9 +9,11 @@ use super::patient::{OtherId, Sex};
 use super::report::Report;
 use super::visit::VisitState;
 use crate::{AeTitle, Uid};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One change. Those of a message hold all or not at all, in order.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", content = "of", rename_all = "kebab-case")]
 pub enum Change {
     /// A patient is new or says something new.
     Patient(PatientUpdate),
@@ -45,13 +47,15 @@ pub enum Change {
 }
 
 /// What is said of a patient.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PatientUpdate {
     /// The facility's number.
     pub mrn: String,
     /// Whole name.
     pub name: Option<String>,
     /// Birth date; the inner none: said to be unknown.
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
     pub birth: Option<Option<BirthDate>>,
     /// Sex.
     pub sex: Option<Sex>,
@@ -72,11 +76,13 @@ pub struct PatientUpdate {
     /// Allergies, all of them.
     pub allergies: Option<Vec<String>>,
     /// Day of death; the inner none: said to live.
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
     pub died: Option<Option<BirthDate>>,
 }
 
 /// What is said of a visit.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct VisitUpdate {
     /// Visit number.
     pub number: String,
@@ -99,11 +105,13 @@ pub struct VisitUpdate {
     /// Begin, milliseconds since 1970 UTC.
     pub begin: Option<u64>,
     /// End; the inner none: taken back (A13).
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
     pub end: Option<Option<u64>>,
 }
 
 /// What happens to an order (ORC-1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum OrderAction {
     /// NW: new; of a known order the same as a change.
     New,
@@ -118,7 +126,7 @@ pub enum OrderAction {
 }
 
 /// What is said of an order. All but the placer order number may be silent.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderUpdate {
     /// What happens.
     pub action: OrderAction,
@@ -194,13 +202,15 @@ impl OrderUpdate {
 }
 
 /// What is said of a scheduled procedure step.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StepUpdate {
     /// Scheduled Procedure Step ID; empty: the only step.
     pub id: String,
     /// Modality, a DICOM term.
     pub modality: Option<String>,
     /// Station AE title; the inner none: any.
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
     pub station: Option<Option<AeTitle>>,
     /// Station name.
     pub station_name: Option<String>,
@@ -214,6 +224,11 @@ pub struct StepUpdate {
     pub description: Option<String>,
     /// Protocol codes.
     pub protocol: Option<Vec<Code>>,
+}
+
+/// What is there was said, be it that it is unknown.
+fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// A message as an edge understood it.
@@ -231,4 +246,28 @@ pub struct Inbound {
     pub changes: Result<Vec<Change>, String>,
     /// Remarks of the edge, without a patient's data.
     pub remarks: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_read_as_it_was_written() {
+        let birth = BirthDate::parse("1978").ok();
+        let step = StepUpdate { station: Some(None), ..StepUpdate::default() };
+        let changes = vec![
+            Change::Patient(PatientUpdate { mrn: "1".into(), birth: Some(None), ..PatientUpdate::default() }),
+            Change::Patient(PatientUpdate { mrn: "2".into(), birth: Some(birth), ..PatientUpdate::default() }),
+            Change::Patient(PatientUpdate { mrn: "3".into(), ..PatientUpdate::default() }),
+            Change::Merge { survivor: "1".into(), former: "2".into() },
+            Change::Visit(VisitUpdate { number: "V".into(), end: Some(None), ..VisitUpdate::default() }),
+            Change::Order(Box::new(OrderUpdate {
+                steps: vec![step],
+                ..OrderUpdate::new(OrderAction::Status(OrderState::Completed), "O")
+            })),
+        ];
+        let text = serde_json::to_string(&changes).expect("text");
+        assert_eq!(serde_json::from_str::<Vec<Change>>(&text).expect("read"), changes, "{text}");
+    }
 }

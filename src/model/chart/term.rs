@@ -75,14 +75,14 @@ impl Term {
 /// Longest value in bytes; longer ones are cut at a character, and whoever asks cuts as well.
 pub const VALUE_MAX: usize = 96;
 
-/// A value as it is kept and asked for: trimmed, at most [`VALUE_MAX`] bytes.
+/// A value as it is kept and asked for: trimmed, at most [`VALUE_MAX`] bytes. Doing it again changes nothing.
 pub fn value(text: &str) -> String {
     let text = text.trim();
     let mut end = text.len().min(VALUE_MAX);
     while !text.is_char_boundary(end) {
         end = end.saturating_sub(1);
     }
-    text.get(..end).unwrap_or_default().to_owned()
+    text.get(..end).unwrap_or_default().trim_end().to_owned()
 }
 
 /// A value by which a row is found, with what an engine keeps beside it.
@@ -215,5 +215,7 @@ mod tests {
     fn a_long_value_is_cut_at_a_character() {
         assert_eq!(value(&"ễ".repeat(50)).len(), 96);
         assert_eq!(value("  a  "), "a");
+        let cut = value(&"abc ".repeat(50));
+        assert_eq!((cut.len(), value(&cut) == cut), (95, true));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: how a message is framed, parsed and answered.
 
+use super::Change;
 use crate::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -60,4 +61,7 @@ pub struct Message {
     pub remarks: Vec<String>,
     /// When it came, milliseconds since 1970 UTC.
     pub at: u64,
+    /// What it asks for, as long as it is parked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Change>,
 }

@@ -2,8 +2,8 @@
 
 use super::super::bloom;
 use super::super::record::UpsRecord;
-use super::super::seal::Lock;
 use super::*;
+use crate::seal::Lock;
 use std::path::Path;
 
 /// Whether any file of the journal holds these bytes.

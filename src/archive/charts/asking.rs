@@ -1,0 +1,173 @@
+//! What is asked of charts, each question with whoever asks: only what they may see is answered.
+
+use super::journal::unavailable;
+use super::opening::CHAIN_MAX;
+use super::{ChartError, Charts, PAGE_MAX};
+use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery};
+use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Message, Patient, Term, term};
+use model::{Caller, FacilityCode};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Which messages are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MessageFilter {
+    /// Of this facility; none: of all that the caller may see.
+    pub facility: Option<FacilityCode>,
+    /// What became of them: `done`, `parked` or `refused`; none: anything.
+    pub handled: Option<String>,
+    /// About the patient of this number.
+    pub mrn: Option<String>,
+    /// Moments from and to, both included, milliseconds since 1970 UTC.
+    pub moments: Option<(u64, u64)>,
+}
+
+impl Charts {
+    /// A row the caller may see.
+    ///
+    /// # Errors
+    /// [`ChartError::Unavailable`] when the index does not answer.
+    pub fn get(&self, caller: &Caller, key: &ChartKey) -> Result<Option<ChartRow>, ChartError> {
+        if !caller.may_see(key.facility) {
+            return Ok(None);
+        }
+        self.view.row(key).map_err(unavailable)
+    }
+
+    /// One page of an answer; facilities the caller may not see are left out.
+    ///
+    /// # Errors
+    /// [`ChartError::Unavailable`] when the index does not answer.
+    pub fn find(
+        &self,
+        caller: &Caller,
+        query: &ChartQuery,
+        after: Option<ChartCursor>,
+        limit: usize,
+    ) -> Result<ChartPage, ChartError> {
+        let facilities = match (&query.facilities, &caller.facilities) {
+            (None, seen) => seen.clone(),
+            (Some(asked), None) => Some(asked.clone()),
+            (Some(asked), Some(seen)) => Some(asked.intersection(seen).copied().collect()),
+        };
+        if facilities.as_ref().is_some_and(BTreeSet::is_empty) {
+            return Ok(ChartPage { rows: Vec::new(), cursor: None });
+        }
+        let query = ChartQuery { facilities, ..query.clone() };
+        self.view.find(&query, after, limit.clamp(1, PAGE_MAX)).map_err(unavailable)
+    }
+
+    /// Words of patients' names that begin with `prefix`, the most frequent first. Of all facilities: what is answered
+    /// names nobody.
+    ///
+    /// # Errors
+    /// [`ChartError::Unavailable`] when the index does not answer.
+    pub fn words(&self, prefix: &str, limit: usize) -> Result<Vec<(String, u64)>, ChartError> {
+        self.view.words(prefix, limit.clamp(1, PAGE_MAX)).map_err(unavailable)
+    }
+
+    /// Messages, the newest first.
+    ///
+    /// # Errors
+    /// [`ChartError::Unavailable`] when the index does not answer; [`ChartError::Invalid`] for an unknown outcome.
+    pub fn messages(
+        &self,
+        caller: &Caller,
+        filter: &MessageFilter,
+        after: Option<ChartCursor>,
+        limit: usize,
+    ) -> Result<ChartPage, ChartError> {
+        let handled = filter.handled.as_deref();
+        if handled.is_some_and(|handled| !["done", "parked", "refused"].contains(&handled)) {
+            return Err(ChartError::Invalid("a message is done, parked or refused".into()));
+        }
+        let driver = match (handled, &filter.mrn) {
+            (_, Some(mrn)) => ChartDriver::Equal(Term::Mrn, term::value(mrn)),
+            (Some(handled), None) => ChartDriver::Equal(Term::Handled, handled.to_owned()),
+            (None, None) => ChartDriver::Equal(Term::Any, String::new()),
+        };
+        let facilities = filter.facility.map(|facility| BTreeSet::from([facility]));
+        let query = ChartQuery { kind: ChartKind::Message, facilities, driver, moments: filter.moments, years: None };
+        let mut page = self.find(caller, &query, after, limit)?;
+        let is_wanted = |row: &ChartRow| {
+            let terms = term::terms(&row.body);
+            handled.is_none_or(|handled| terms.iter().any(|one| one.term == Term::Handled && one.value == handled))
+        };
+        page.rows.retain(is_wanted);
+        Ok(page)
+    }
+
+    /// A stored message, to be handed to the edge that understands it: received again, one that was refused or waits is
+    /// handled anew under the same id, one that was done has no second effect.
+    ///
+    /// # Errors
+    /// [`ChartError::Unknown`] where there is none or not for the caller.
+    pub fn again(&self, caller: &Caller, facility: FacilityCode, id: &str) -> Result<Message, ChartError> {
+        let unknown = ChartError::Unknown("message");
+        let key = ChartKey::new(ChartKind::Message, facility, id).map_err(|_| unknown.clone())?;
+        match self.get(caller, &key)?.map(|row| row.body) {
+            Some(ChartBody::Message(message)) => Ok(*message),
+            _ => Err(unknown),
+        }
+    }
+
+    /// The patient a number stands for now: through merges, to the one that stays.
+    ///
+    /// # Errors
+    /// [`ChartError::Unavailable`] when the index does not answer.
+    pub fn patient(&self, facility: FacilityCode, mrn: &str) -> Result<Option<Arc<Patient>>, ChartError> {
+        let (mut mrn, mut found) = (mrn.to_owned(), None);
+        for _ in 0..CHAIN_MAX {
+            let Ok(key) = ChartKey::new(ChartKind::Patient, facility, &mrn) else { break };
+            let Some(ChartBody::Patient(patient)) = self.view.row(&key).map_err(unavailable)?.map(|row| row.body)
+            else {
+                break;
+            };
+            let next = patient.merged_into.clone();
+            found = Some(Arc::from(patient));
+            match next {
+                Some(next) => mrn = next,
+                None => break,
+            }
+        }
+        Ok(found)
+    }
+
+    /// Every number of the patient a number stands for now, the one that stays first: what was said under any of them is
+    /// theirs.
+    ///
+    /// # Errors
+    /// [`ChartError::Unavailable`] when the index does not answer.
+    pub fn numbers(&self, facility: FacilityCode, mrn: &str) -> Result<Vec<String>, ChartError> {
+        let first = self.patient(facility, mrn)?.map_or_else(|| mrn.trim().to_owned(), |patient| patient.mrn.clone());
+        let (mut numbers, mut next) = (vec![first], 0);
+        while let Some(number) = numbers.get(next).cloned() {
+            next = next.saturating_add(1);
+            let query = ChartQuery {
+                kind: ChartKind::Merge,
+                facilities: Some(BTreeSet::from([facility])),
+                driver: ChartDriver::Equal(Term::Mrn, term::value(&number)),
+                moments: None,
+                years: None,
+            };
+            let mut after = None;
+            loop {
+                let page = self.view.find(&query, after, PAGE_MAX).map_err(unavailable)?;
+                for row in page.rows {
+                    let ChartBody::Merge(merge) = row.body else { continue };
+                    if merge.undone.is_none() && merge.survivor == number && !numbers.contains(&merge.former) {
+                        numbers.push(merge.former);
+                    }
+                }
+                after = page.cursor;
+                if after.is_none() {
+                    break;
+                }
+            }
+            if numbers.len() > CHAIN_MAX {
+                break;
+            }
+        }
+        Ok(numbers)
+    }
+}

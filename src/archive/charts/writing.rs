@@ -1,0 +1,354 @@
+//! One change of charts: what it reads, what it puts, and how that becomes durable.
+//!
+//! One change is worked out after the other, each on what those before it have put. Its record is appended at once; one
+//! sync then serves every change that waits for it, and only what is synced goes into the view (the index and the
+//! worklist), in the order of the journal. So what is answered is durable, and what others are shown is, too.
+//! Deliberately not here: what a change means.
+
+use super::journal::{self, Parts, Row, unavailable};
+use super::{ChartError, Charts};
+use index::charts::{ChartDriver, ChartEntry, ChartQuery};
+use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, ROW_MAX, Term, term};
+use model::{FacilityCode, Lsn, PackId};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Rows asked of the view at once.
+const PAGE: usize = 200;
+const DAY_MS: u64 = 86_400_000;
+
+/// What is appended and not yet in the view.
+#[derive(Default)]
+pub(super) struct Unsettled {
+    records: VecDeque<(Lsn, Vec<ChartEntry>)>,
+    /// The newest state of every row in them.
+    rows: HashMap<ChartKey, (Lsn, Option<Arc<ChartRow>>)>,
+    /// The newest record of all.
+    last: Lsn,
+}
+
+impl Unsettled {
+    /// As at the opening: everything up to a record is in the view.
+    pub(super) fn after(last: Lsn) -> Self {
+        Self { last, ..Self::default() }
+    }
+
+    fn add(&mut self, lsn: Lsn, entries: Vec<ChartEntry>) {
+        for entry in &entries {
+            let (key, row) = match entry {
+                ChartEntry::Put(row) => (row.key.clone(), Some(Arc::new((**row).clone()))),
+                ChartEntry::Gone(key) => (key.clone(), None),
+            };
+            self.rows.insert(key, (lsn, row));
+        }
+        self.records.push_back((lsn, entries));
+        self.last = lsn;
+    }
+
+    /// Everything up to a record, in order.
+    fn take(&mut self, through: Lsn) -> Vec<(Lsn, Vec<ChartEntry>)> {
+        let count = self.records.partition_point(|(lsn, _)| *lsn <= through);
+        self.records.drain(..count).collect()
+    }
+
+    /// The view has everything up to a record.
+    fn forget(&mut self, through: Lsn) {
+        self.rows.retain(|_, (lsn, _)| *lsn > through);
+    }
+}
+
+/// One change under way: its rows are recorded together or not at all.
+pub(super) struct Writing<'a> {
+    charts: &'a Charts,
+    facility: FacilityCode,
+    now: u64,
+    /// What it has put; none: gone.
+    rows: BTreeMap<ChartKey, Option<ChartBody>>,
+    remarks: Vec<String>,
+}
+
+impl Writing<'_> {
+    /// The facility whose rows it changes.
+    pub(super) fn facility(&self) -> FacilityCode {
+        self.facility
+    }
+
+    /// Milliseconds since 1970 UTC, the same for the whole change.
+    pub(super) fn now(&self) -> u64 {
+        self.now
+    }
+
+    fn key(&self, kind: ChartKind, id: &str) -> Result<ChartKey, ChartError> {
+        ChartKey::new(kind, self.facility, id).map_err(|error| ChartError::Invalid(error.to_string()))
+    }
+
+    /// A row; what this change has put counts.
+    pub(super) fn row(&self, kind: ChartKind, id: &str) -> Result<Option<ChartBody>, ChartError> {
+        let key = self.key(kind, id)?;
+        match self.rows.get(&key) {
+            Some(body) => Ok(body.clone()),
+            None => Ok(self.charts.newest(&key)?.map(|row| row.body.clone())),
+        }
+    }
+
+    /// The record that made a row first; none for one that this change makes.
+    pub(super) fn created(&self, kind: ChartKind, id: &str) -> Result<Option<Lsn>, ChartError> {
+        Ok(self.charts.newest(&self.key(kind, id)?)?.map(|row| row.created))
+    }
+
+    /// Rows of this facility with a value, the newest first; what this change has put counts instead of what was there.
+    /// A row that this change makes has no number yet: the greatest stands for it.
+    pub(super) fn find(
+        &self,
+        kind: ChartKind,
+        term: Term,
+        value: &str,
+        limit: usize,
+    ) -> Result<Vec<ChartRow>, ChartError> {
+        let value = term::value(value);
+        let newer = self.newer(kind)?;
+        let matches = |row: &ChartRow| term::terms(&row.body).iter().any(|one| one.term == term && one.value == value);
+        let mut found = self.charts.settled(self.facility, kind, (term, &value), limit.saturating_add(newer.len()))?;
+        found.retain(|row| !newer.contains_key(&row.key));
+        let matching = newer.into_values().flatten().filter(|row| matches(row));
+        found.extend(matching.map(Arc::unwrap_or_clone));
+        found.sort_by_key(|row| std::cmp::Reverse((row.body.moment(), row.created)));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// Rows of a kind that the view does not have as they stand.
+    fn newer(&self, kind: ChartKind) -> Result<BTreeMap<ChartKey, Option<Arc<ChartRow>>>, ChartError> {
+        let mut newer = BTreeMap::new();
+        {
+            let unsettled = self.charts.unsettled.lock();
+            let of_kind = |key: &ChartKey| key.kind == kind && key.facility == self.facility;
+            for (key, (_, row)) in unsettled.rows.iter().filter(|(key, _)| of_kind(key)) {
+                newer.insert(key.clone(), row.clone());
+            }
+        }
+        for (key, body) in self.rows.iter().filter(|(key, _)| key.kind == kind) {
+            let row = match body {
+                None => None,
+                Some(body) => {
+                    let known = self.charts.newest(key)?;
+                    let (created, seal) = known.map_or((Lsn::MAX, None), |row| (row.created, row.seal));
+                    let row = ChartRow { key: key.clone(), lsn: Lsn::MAX, created, seal, body: body.clone() };
+                    Some(Arc::new(row))
+                }
+            };
+            newer.insert(key.clone(), row);
+        }
+        Ok(newer)
+    }
+
+    /// Puts a row in the place of the one of its kind and id.
+    pub(super) fn put(&mut self, id: &str, body: ChartBody) -> Result<(), ChartError> {
+        let key = self.key(body.kind(), id)?;
+        if serde_json::to_vec(&body).map_err(unavailable)?.len() > ROW_MAX {
+            return Err(ChartError::Limit(format!("a row of charts has at most {ROW_MAX} bytes")));
+        }
+        self.rows.insert(key, Some(body));
+        Ok(())
+    }
+
+    /// Removes a row.
+    pub(super) fn remove(&mut self, kind: ChartKind, id: &str) -> Result<(), ChartError> {
+        let key = self.key(kind, id)?;
+        self.rows.insert(key, None);
+        Ok(())
+    }
+
+    /// Says something to whoever asked for the change; no patient's data.
+    pub(super) fn remark(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        if !self.remarks.contains(&text) {
+            self.remarks.push(text);
+        }
+    }
+
+    /// What was remarked since the last time.
+    pub(super) fn take_remarks(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.remarks)
+    }
+
+    /// Forgets everything put and remarked.
+    pub(super) fn start_over(&mut self) {
+        self.rows.clear();
+        self.remarks.clear();
+    }
+
+    /// The rows by the key they lie under.
+    fn parts(self) -> Result<Parts, ChartError> {
+        let Self { charts, facility, now, rows, .. } = self;
+        let (mut parts, mut seals) = (Parts::new(), HashMap::<String, PackId>::new());
+        for (key, body) in rows {
+            let known = charts.newest(&key)?;
+            let (created, before) = known.map_or((None, None), |row| (Some(row.created), row.seal));
+            let seal = match &body {
+                // Of a row that never was nothing is said.
+                None if created.is_none() => continue,
+                None => before,
+                Some(body) => match body.mrn().map(str::trim).filter(|mrn| !mrn.is_empty()) {
+                    None => None,
+                    Some(mrn) => match seals.get(mrn) {
+                        Some(seal) => Some(*seal),
+                        None => {
+                            let seal = charts.seal_of(facility, mrn, now)?;
+                            seals.insert(mrn.to_owned(), seal);
+                            Some(seal)
+                        }
+                    },
+                },
+            };
+            let seal = seal.map_or_else(|| charts.seal_of_the_day(facility, now), Ok)?;
+            parts.entry(seal).or_default().push(Row { kind: key.kind, id: key.id, created, body });
+        }
+        Ok(parts)
+    }
+}
+
+impl Charts {
+    /// Runs one change alone; its rows are durable and found on return; an error leaves everything as it was.
+    pub(super) fn write<T>(
+        &self,
+        facility: FacilityCode,
+        change: impl FnOnce(&mut Writing<'_>) -> Result<T, ChartError>,
+    ) -> Result<T, ChartError> {
+        let (answer, through) = {
+            let _change = self.change.lock();
+            self.refuse_when_broken()?;
+            let rows = BTreeMap::new();
+            let mut writing = Writing { charts: self, facility, now: self.now_ms(), rows, remarks: Vec::new() };
+            let answer = change(&mut writing)?;
+            (answer, self.record(facility, writing.parts()?)?)
+        };
+        self.settle(through)?;
+        Ok(answer)
+    }
+
+    /// Appends rows; gives the record that must be durable before anything is said of them. The caller holds `change`.
+    pub(super) fn record(&self, facility: FacilityCode, parts: Parts) -> Result<Lsn, ChartError> {
+        if parts.is_empty() {
+            // What was read may not be durable yet.
+            return Ok(self.unsettled.lock().last);
+        }
+        let lsn = self.append(facility, &parts)?;
+        self.unsettled.lock().add(lsn, journal::entries(facility, lsn, parts));
+        Ok(lsn)
+    }
+
+    /// Makes everything up to a record durable, and found. Whoever comes first does it for all who wait.
+    pub(super) fn settle(&self, through: Lsn) -> Result<(), ChartError> {
+        let _turn = self.settling.lock();
+        if self.settled.load(Ordering::Acquire) >= through {
+            return Ok(());
+        }
+        self.refuse_when_broken()?;
+        let synced = self.journal.sync().map_err(unavailable)?;
+        let records = self.unsettled.lock().take(synced);
+        let Some(last) = records.last().map(|(lsn, _)| *lsn) else { return Ok(()) };
+        let entries: Vec<ChartEntry> = records.into_iter().flat_map(|(_, entries)| entries).collect();
+        metrics::histogram!("khoanh_charts_sync_rows")
+            .record(f64::from(u32::try_from(entries.len()).unwrap_or(u32::MAX)));
+        if let Err(error) = self.view.apply(&entries, last) {
+            return Err(self.break_off(&error));
+        }
+        entries.iter().for_each(|entry| self.applied_row(entry));
+        self.unsettled.lock().forget(last);
+        self.settled.store(last, Ordering::Release);
+        Ok(())
+    }
+
+    /// The view takes nothing more: nothing is answered until a restart brings it level with the journal.
+    fn break_off(&self, error: &index::IndexError) -> ChartError {
+        let what = format!("the index of charts could not take a change: {error}; restart to bring it level");
+        tracing::error!(%error, "the index of charts takes nothing: charts are closed until restart");
+        *self.broken.lock() = Some(what.clone());
+        ChartError::Unavailable(what)
+    }
+
+    fn refuse_when_broken(&self) -> Result<(), ChartError> {
+        match self.broken.lock().as_ref() {
+            Some(what) => Err(ChartError::Unavailable(what.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// A row as it stands for the next change.
+    pub(super) fn newest(&self, key: &ChartKey) -> Result<Option<Arc<ChartRow>>, ChartError> {
+        if let Some((_, row)) = self.unsettled.lock().rows.get(key) {
+            return Ok(row.clone());
+        }
+        Ok(self.view.row(key).map_err(unavailable)?.map(Arc::new))
+    }
+
+    /// Rows of the view with a value.
+    fn settled(
+        &self,
+        facility: FacilityCode,
+        kind: ChartKind,
+        (term, value): (Term, &str),
+        limit: usize,
+    ) -> Result<Vec<ChartRow>, ChartError> {
+        let query = ChartQuery {
+            kind,
+            facilities: Some(BTreeSet::from([facility])),
+            driver: ChartDriver::Equal(term, value.to_owned()),
+            moments: None,
+            years: None,
+        };
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page =
+                self.view.find(&query, after, PAGE.min(limit.saturating_sub(found.len()))).map_err(unavailable)?;
+            found.extend(page.rows);
+            after = page.cursor;
+            if after.is_none() || found.len() >= limit {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The key of a patient: that of any row about them, else a new one.
+    fn seal_of(&self, facility: FacilityCode, mrn: &str, now: u64) -> Result<PackId, ChartError> {
+        let key = ChartKey::new(ChartKind::Patient, facility, mrn);
+        if let Ok(key) = key
+            && let Some(seal) = self.newest(&key)?.and_then(|row| row.seal)
+        {
+            return Ok(seal);
+        }
+        let is_theirs = |row: &ChartRow| row.body.mrn().is_some_and(|of| of.trim() == mrn);
+        let unsettled = {
+            let unsettled = self.unsettled.lock();
+            let rows = unsettled.rows.iter().filter(|(key, _)| key.facility == facility);
+            let mut theirs = rows.filter_map(|(_, (_, row))| row.as_ref().filter(|row| is_theirs(row)));
+            theirs.find_map(|row| row.seal)
+        };
+        if let Some(seal) = unsettled {
+            return Ok(seal);
+        }
+        for kind in ChartKind::ALL {
+            let rows = self.settled(facility, kind, (Term::Mrn, &term::value(mrn)), 1)?;
+            if let Some(seal) = rows.iter().filter(|row| is_theirs(row)).find_map(|row| row.seal) {
+                return Ok(seal);
+            }
+        }
+        self.keys.create(facility, now).map_err(unavailable)
+    }
+
+    /// The key of rows about nobody in particular: one for each facility and day.
+    fn seal_of_the_day(&self, facility: FacilityCode, now: u64) -> Result<PackId, ChartError> {
+        let day = now / DAY_MS;
+        let mut daily = self.daily.lock();
+        if let Some((of, seal)) = daily.get(&facility)
+            && *of == day
+        {
+            return Ok(*seal);
+        }
+        let seal = self.keys.create(facility, now).map_err(unavailable)?;
+        daily.insert(facility, (day, seal));
+        Ok(seal)
+    }
+}

@@ -1,0 +1,261 @@
+//! The tables of the index of charts and the form of their keys. All numbers in keys are big endian.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `meta` | `format`, `applied`, `noted` | a number, 8 bytes |
+//! | | `Z`, table (1), beginning of keys | number (8) of the batch that removed them |
+//! | `rows` | kind (1), facility (5), id | row |
+//! | `terms` | kind (1), term (1), facility (5), value, one zero byte, place (20), id | what lies beside the value |
+//! | | kind (1), term (1), zeros (5), value, one zero byte, place (20), facility (5), id | the same |
+//! | `words` | folded word of patients' names | how many patients have it, 8 bytes |
+//!
+//! A place is the complement of the moment (8), the complement of `created` (8) and the first 4 bytes of the SHA-256 of
+//! facility and id: the rows of a value come in the order of answers, any range of moments is one run, and a page resumes
+//! from a key. Beside a word of a name, and beside every patient, lie the year of birth (2; 0 when unknown) and the
+//! whole folded name, so that names are searched without reading rows.
+//!
+//! | term | value | also under each facility |
+//! |---|---|---|
+//! | 1 | empty: every row of the kind | yes |
+//! | 2 | number of the patient | yes |
+//! | 3 | personal identification number | no |
+//! | 4 | its last four digits | no |
+//! | 5 | old identity card, passport | no |
+//! | 6 | last ten digits of an insurance number | no |
+//! | 7 | telephone number | no |
+//! | 8 | word of the folded name | yes |
+//! | 9 | Accession Number | yes |
+//! | 10 | filler order number | yes |
+//! | 11 | placer order number | yes |
+//! | 12 | Study Instance UID | no |
+//! | 13 | visit number | yes |
+//! | 14 | state | yes |
+//! | 15 | source and control id of a message | yes |
+//! | 16 | what became of a message | yes |
+//! | 17 | number that was merged away | yes |
+//!
+//! Keys are derived from the row anew when it is replaced: other values of [`model::chart::term`] need another format.
+
+use super::{ChartCursor, tie};
+use model::chart::term::{self, Found};
+use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Term};
+use model::{FacilityCode, Lsn};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Stands for all facilities.
+pub(super) const ALL: [u8; 5] = [0; 5];
+/// Numbers that mean the same in every facility: there are few rows of each, so they have no keys under facilities.
+const EVERYWHERE: [Term; 6] =
+    [Term::National, Term::NationalTail, Term::Card, Term::Insurance, Term::Phone, Term::Study];
+
+/// The place of a row in the order of answers, the first one least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    /// Complement of the moment.
+    moment: u64,
+    /// Complement of `created`.
+    created: u64,
+    tie: u32,
+}
+
+impl Place {
+    /// The first place of a moment.
+    pub(super) fn begin(moment: u64) -> Self {
+        Self { moment: !moment, created: 0, tie: 0 }
+    }
+
+    /// The place of a row.
+    pub(super) fn of(row: &ChartRow) -> Self {
+        ChartCursor::of(row).into()
+    }
+
+    /// The one behind it; none behind the last.
+    pub(super) fn next(self) -> Option<Self> {
+        if let Some(tie) = self.tie.checked_add(1) {
+            return Some(Self { tie, ..self });
+        }
+        if let Some(created) = self.created.checked_add(1) {
+            return Some(Self { created, tie: 0, ..self });
+        }
+        self.moment.checked_add(1).map(|moment| Self { moment, created: 0, tie: 0 })
+    }
+
+    /// A cursor that stands here.
+    pub(super) fn cursor(self) -> ChartCursor {
+        ChartCursor { moment: !self.moment, created: !self.created, tie: self.tie }
+    }
+
+    /// As it stands in keys.
+    pub(super) fn bytes(self) -> Vec<u8> {
+        [self.moment.to_be_bytes().as_slice(), &self.created.to_be_bytes(), &self.tie.to_be_bytes()].concat()
+    }
+}
+
+impl From<ChartCursor> for Place {
+    fn from(cursor: ChartCursor) -> Self {
+        Self { moment: !cursor.moment, created: !cursor.created, tie: cursor.tie }
+    }
+}
+
+/// The key of a row.
+pub(super) fn row(key: &ChartKey) -> Vec<u8> {
+    [[key.kind.code()].as_slice(), key.facility.as_bytes(), key.id.as_bytes()].concat()
+}
+
+/// The name of the row under a key.
+pub(super) fn row_name(key: &[u8]) -> Option<ChartKey> {
+    let (kind, rest) = key.split_first()?;
+    let (facility, id) = rest.split_first_chunk::<5>()?;
+    let facility = FacilityCode::parse(std::str::from_utf8(facility).ok()?).ok()?;
+    Some(ChartKey { kind: ChartKind::of(*kind)?, facility, id: std::str::from_utf8(id).ok()?.to_owned() })
+}
+
+/// A value as it stands in keys: a zero byte ends it, so it cannot be part of one.
+pub(super) fn value(text: &str) -> String {
+    let value = term::value(text);
+    if value.contains('\0') { value.replace('\0', "").trim().to_owned() } else { value }
+}
+
+/// Everything a row is found by.
+pub(super) fn found(body: &ChartBody) -> Vec<Found> {
+    let mut found = term::terms(body);
+    for one in &mut found {
+        one.value = value(&one.value);
+    }
+    found.retain(|one| one.term == Term::Any || !one.value.is_empty());
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The words of a patient's name, as they are counted.
+pub(super) fn words(body: &ChartBody) -> BTreeSet<String> {
+    found(body).into_iter().filter(|one| one.term == Term::NameWord).map(|one| one.value).collect()
+}
+
+/// Whether there are keys of a term under each facility, beside those under all.
+pub(super) fn by_facility(term: u8) -> bool {
+    !EVERYWHERE.iter().any(|known| known.code() == term)
+}
+
+/// The beginning of all keys of a value: what follows is the place.
+pub(super) fn start(kind: u8, term: u8, scope: &[u8; 5], value: &[u8]) -> Vec<u8> {
+    [[kind, term].as_slice(), scope, value, &[0]].concat()
+}
+
+/// The keys of one value of a row.
+pub(super) fn of_value(name: &ChartKey, (term, value): (u8, &str), place: Place) -> Vec<Vec<u8>> {
+    let (kind, facility) = (name.kind.code(), name.facility.as_bytes());
+    let (place, id) = (place.bytes(), name.id.as_bytes());
+    let under = |scope: &[u8; 5]| start(kind, term, scope, value.as_bytes());
+    let mut keys = vec![[under(&ALL).as_slice(), &place, facility, id].concat()];
+    if by_facility(term) {
+        keys.push([under(facility).as_slice(), &place, id].concat());
+    }
+    keys
+}
+
+/// Every key of the table `terms` by which a row is found, and what lies beside it.
+pub(super) fn of_row(row: &ChartRow) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let (found, place) = (found(&row.body), Place::of(row));
+    let name = found.iter().find(|one| one.term == Term::NameWord).map(|one| one.payload.clone()).unwrap_or_default();
+    let mut keys = BTreeMap::new();
+    for one in found {
+        let payload = if one.term == Term::Any { name.clone() } else { one.payload };
+        for key in of_value(&row.key, (one.term.code(), &one.value), place) {
+            keys.insert(key, payload.clone());
+        }
+    }
+    keys
+}
+
+/// What stands behind the value of a key that begins with `start` bytes: the place, and the key of the row.
+pub(super) fn entry(key: &[u8], start: usize) -> Option<(Place, Vec<u8>)> {
+    let (kind, rest) = key.split_first_chunk::<1>()?;
+    let scope = rest.get(1..)?.first_chunk::<5>()?;
+    let (moment, rest) = key.get(start..)?.split_first_chunk::<8>()?;
+    let (created, rest) = rest.split_first_chunk::<8>()?;
+    let (tie, rest) = rest.split_first_chunk::<4>()?;
+    let place = Place {
+        moment: u64::from_be_bytes(*moment),
+        created: u64::from_be_bytes(*created),
+        tie: u32::from_be_bytes(*tie),
+    };
+    let facility: &[u8] = if *scope == ALL { &[] } else { scope };
+    Some((place, [kind.as_slice(), facility, rest].concat()))
+}
+
+/// Values a row was found by before it was replaced: their keys are deleted, and may stand in files until a compaction
+/// meets them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Former {
+    pub(super) moment: u64,
+    pub(super) created: Lsn,
+    /// Term and value.
+    pub(super) values: Vec<(u8, String)>,
+}
+
+impl Former {
+    /// What of a row's keys is not among those of its successor.
+    pub(super) fn of(row: &ChartRow, fresh: &BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
+        let place = Place::of(row);
+        let gone = |one: &Found| {
+            let keys = of_value(&row.key, (one.term.code(), &one.value), place);
+            keys.iter().any(|key| !fresh.contains_key(key))
+        };
+        let values = found(&row.body).into_iter().filter(gone).map(|one| (one.term.code(), one.value)).collect();
+        Self { moment: row.body.moment(), created: row.created, values }
+    }
+
+    /// The keys.
+    pub(super) fn keys(&self, name: &ChartKey) -> Vec<Vec<u8>> {
+        let place = ChartCursor { moment: self.moment, created: self.created, tie: tie(name) }.into();
+        self.values.iter().flat_map(|(term, value)| of_value(name, (*term, value), place)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(id: &str) -> ChartKey {
+        ChartKey::new(ChartKind::Order, FacilityCode::DEMO, id).expect("a name")
+    }
+
+    #[test]
+    fn keys_lie_in_the_order_of_answers_and_tell_their_row() {
+        let key = |moment, created, id: &str, scope: usize| {
+            let place = Place { moment: !moment, created: !created, tie: 7 };
+            of_value(&name(id), (Term::Visit.code(), "V1"), place).swap_remove(scope)
+        };
+        let demo = FacilityCode::DEMO;
+        for scope in [0, 1] {
+            let keys = [key(9, 1, "b", scope), key(8, 4, "b", scope), key(8, 3, "a", scope), key(8, 3, "aa", scope)];
+            assert!(keys.is_sorted());
+            let begin = start(3, 13, if scope == 0 { &ALL } else { demo.as_bytes() }, b"V1");
+            for (key, id) in keys.iter().zip(["b", "b", "a", "aa"]) {
+                let (place, row) = entry(key, begin.len()).expect("a key");
+                assert!(key.starts_with(&begin) && place.tie == 7);
+                assert_eq!(row_name(&row), Some(name(id)));
+            }
+        }
+        assert_eq!(of_value(&name("a"), (Term::Phone.code(), "1"), Place::begin(1)).len(), 1);
+        assert_eq!(entry(b"abc", 1), None);
+    }
+
+    #[test]
+    fn the_place_behind_another_is_the_next_one() {
+        let last = Place { moment: 3, created: 4, tie: u32::MAX };
+        assert_eq!(last.next(), Some(Place { moment: 3, created: 5, tie: 0 }));
+        assert_eq!(Place { created: u64::MAX, ..last }.next(), Some(Place { moment: 4, created: 0, tie: 0 }));
+        assert_eq!(Place { moment: u64::MAX, created: u64::MAX, ..last }.next(), None);
+        assert_eq!(Place::from(last.cursor()), last);
+        assert!(last < last.next().expect("one behind it"));
+    }
+
+    #[test]
+    fn a_zero_byte_ends_no_value() {
+        assert_eq!(value(" A\0B "), "AB");
+        assert!(value("\0").is_empty());
+    }
+}

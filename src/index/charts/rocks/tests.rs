@@ -1,0 +1,135 @@
+//! What an answer may cost, and what its bounds leave as it is.
+
+use super::find::{Cost, EXAMINED_MAX, find};
+use super::*;
+use crate::charts::ChartDriver;
+use crate::charts::keys::Place;
+use model::FacilityCode;
+use model::chart::{BirthDate, ChartBody, ChartKind, Patient};
+
+fn patient(number: u64, name: &str, year: u16) -> ChartEntry {
+    let key = ChartKey::new(ChartKind::Patient, FacilityCode::DEMO, &format!("{number:06}")).expect("a name");
+    let patient = Patient {
+        mrn: key.id.clone(),
+        name: name.into(),
+        birth: BirthDate::parse(&year.to_string()).ok(),
+        changed: number / 3,
+        ..Patient::default()
+    };
+    let body = ChartBody::Patient(Box::new(patient));
+    ChartEntry::Put(Box::new(ChartRow { key, lsn: number, created: number, seal: None, body }))
+}
+
+/// 3,000 persons: a third NGUYEN, everybody with one of 700 given names that begin with T or is called AN, once.
+fn filled(folder: &Path) -> RocksCharts {
+    let index = RocksCharts::open(folder, RocksOptions::default()).expect("open");
+    let name = |number: u64| match number {
+        1_500 => "Nguyễn Văn An".to_owned(),
+        _ => format!(
+            "{} Văn T{:03}",
+            ["Nguyễn", "Trần", "Lê"][usize::try_from(number % 3).expect("small")],
+            number % 700
+        ),
+    };
+    let batch: Vec<_> = (1..=3_000).map(|number| patient(number, &name(number), 1950 + (number % 60) as u16)).collect();
+    index.apply(&batch, 3_000).expect("apply");
+    index
+}
+
+fn asked(words: &[&str], years: Option<(u16, u16)>) -> ChartQuery {
+    let driver = ChartDriver::Words(words.iter().map(|word| (*word).to_owned()).collect());
+    ChartQuery { kind: ChartKind::Patient, facilities: None, driver, moments: None, years }
+}
+
+fn page(
+    index: &RocksCharts,
+    query: &ChartQuery,
+    after: Option<ChartCursor>,
+    limit: usize,
+    max: usize,
+) -> (ChartPage, Cost) {
+    find(&index.reader(), query, after, limit, max).expect("an answer")
+}
+
+#[test]
+fn the_rarest_word_is_walked_and_no_row_is_read_beside_the_page() {
+    let folder = tempfile::tempdir().expect("folder");
+    let index = filled(folder.path());
+    let (found, cost) = page(&index, &asked(&["NGUYEN", "VAN", "AN"], None), None, 20, EXAMINED_MAX);
+    assert_eq!((found.rows.len(), found.cursor), (1, None));
+    assert_eq!(cost, Cost { keys: 1, rows: 1 });
+
+    let (found, cost) = page(&index, &asked(&["VAN", "NGUYEN"], None), None, 20, EXAMINED_MAX);
+    assert!(found.rows.len() == 20 && found.cursor.is_some());
+    assert!(cost.rows == 20 && cost.keys < 30, "{cost:?}");
+
+    let (found, cost) = page(&index, &asked(&["VAN", "T001", "NGUYEN"], Some((2000, 2009))), None, 20, EXAMINED_MAX);
+    assert!(cost.keys <= 5 && cost.rows == found.rows.len(), "{cost:?}");
+    assert_eq!(page(&index, &asked(&["NGUYEN", "XUAN"], None), None, 20, EXAMINED_MAX).1, Cost::default());
+}
+
+#[test]
+fn a_beginning_that_hundreds_of_words_share_is_gathered_or_drives_nothing() {
+    let folder = tempfile::tempdir().expect("folder");
+    let index = filled(folder.path());
+    // 100 words, then 700 and one more.
+    for (beginning, words) in [("T1", 100), ("T", 701)] {
+        let query = asked(&[beginning], Some((1950, 1951)));
+        assert_eq!(index.words(beginning, 1_000).expect("words").len(), words);
+        let (whole, _) = page(&index, &query, None, 10_000, EXAMINED_MAX);
+        let expected = (1..=3_000u64).filter(|number| {
+            let given = *number != 1_500 && (beginning == "T" || (100..200).contains(&(number % 700)));
+            given && number % 60 <= 1
+        });
+        assert_eq!(whole.rows.len(), expected.count(), "{beginning}");
+        assert!(whole.rows.is_sorted_by_key(Place::of));
+    }
+}
+
+#[test]
+fn a_page_ends_at_the_bound_and_asking_on_finds_the_rest() {
+    let folder = tempfile::tempdir().expect("folder");
+    let index = filled(folder.path());
+    for query in [asked(&["NGUYEN"], Some((1950, 1950))), asked(&["T"], Some((1951, 1951))), asked(&["T1"], None)] {
+        let (whole, cost) = page(&index, &query, None, 10_000, EXAMINED_MAX);
+        assert!(whole.cursor.is_none() && whole.rows.len() > 10 && cost.rows == whole.rows.len());
+        let (mut rows, mut cursor, mut empty) = (Vec::new(), None, 0);
+        loop {
+            let (next, cost) = page(&index, &query, cursor, 4, 7);
+            assert!(next.rows.len() <= 4 && (cost.keys <= 9 || query.driver == asked(&["T1"], None).driver));
+            empty += usize::from(next.rows.is_empty());
+            rows.extend(next.rows);
+            cursor = next.cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(rows, whole.rows);
+        assert!(empty > 1 || query.years.is_none(), "the bound was never met");
+    }
+}
+
+#[test]
+fn a_row_forgets_the_oldest_of_many_former_keys() {
+    let folder = tempfile::tempdir().expect("folder");
+    let index = RocksCharts::open(folder.path(), RocksOptions::default()).expect("open");
+    for number in 1..=100 {
+        let ChartEntry::Put(mut row) = patient(3 * number, &format!("An B{number}"), 1978) else { return };
+        (row.key.id, row.created) = ("1".into(), 1);
+        index.apply(&[ChartEntry::Put(row)], 3 * number).expect("apply");
+    }
+    let key = ChartKey::new(ChartKind::Patient, FacilityCode::DEMO, "1").expect("a name");
+    let stored = get_now(&index.db, Table::Rows, &keys::row(&key), |bytes| Stored::decode(key.clone(), bytes));
+    let former = stored.expect("read").expect("a row").former;
+    assert_eq!(former.len(), 32);
+    assert!(former.iter().all(|one| one.values.iter().any(|(_, value)| value == "AN")));
+    let noted = index.reader().prefix(Table::Meta, b"Zk").expect("notes").collect(10_000, |key, _| Ok(key.to_vec()));
+    let noted = noted.expect("notes");
+    // 99 times replaced, 32 times remembered: the others are noted.
+    let of_word =
+        |word: &str| noted.iter().filter(|key| key.windows(word.len()).any(|part| part == word.as_bytes())).count();
+    assert!(of_word("B67\0") == 2 && of_word("B68\0") == 0, "{} {}", of_word("B67\0"), of_word("B68\0"));
+    index.purge().expect("purge");
+    let left = index.reader().prefix(Table::Meta, b"Z").expect("notes").collect(10, |key, _| Ok(key.to_vec()));
+    assert!(left.expect("notes").is_empty());
+}
