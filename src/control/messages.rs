@@ -3,9 +3,9 @@
 use super::Progress;
 use crate::cli::{Exit, Failure};
 use archive::Archive;
-use archive::charts::{ChartCursor, ChartDriver, ChartError, ChartPage, ChartQuery};
+use archive::charts::{ChartCursor, ChartError, ChartPage, MessageFilter};
 use his::Sources;
-use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Handled, Message, Term};
+use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Handled, Message};
 use model::{Caller, FacilityCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -118,13 +118,9 @@ fn failed(error: &dyn std::error::Error) -> Failure {
 }
 
 fn page(archive: &Archive, chosen: &Chosen, after: Option<ChartCursor>, limit: usize) -> Result<ChartPage, Failure> {
-    let driver = match chosen.state {
-        Some(state) => ChartDriver::Equal(Term::Handled, state.name().to_owned()),
-        None => ChartDriver::Equal(Term::Any, String::new()),
-    };
-    let facilities = chosen.facility.map(|facility| [facility].into());
-    let query = ChartQuery { kind: ChartKind::Message, facilities, driver, moments: None, years: None };
-    archive.charts().find(&Caller::operator(), &query, after, limit).map_err(|error| failed(&error))
+    let handled = chosen.state.map(|state| state.name().to_owned());
+    let filter = MessageFilter { facility: chosen.facility, handled, ..MessageFilter::default() };
+    archive.charts().messages(&Caller::operator(), &filter, after, limit).map_err(|error| failed(&error))
 }
 
 fn row(archive: &Archive, facility: FacilityCode, id: &str) -> Result<ChartRow, Failure> {

@@ -291,7 +291,8 @@ pub enum AgainError {
     Chart(#[from] ChartError),
 }
 
-/// Gives a message in again, read with the map of today, under a control id of its own.
+/// Gives a message in again, read with the map of today. One that was refused or waits is handled anew as itself; one
+/// that was done has its effects once more, under a control id of its own.
 ///
 /// # Errors
 /// When it cannot be: nothing has changed. That it is refused once more stands in the receipt.
@@ -313,10 +314,12 @@ fn again_by(
     let name = message.origin.source.strip_prefix("hl7:").ok_or(AgainError::Other)?;
     let sender = sources.named(name).filter(|sender| sender.facility == facility);
     let sender = sender.ok_or_else(|| AgainError::Source(name.to_owned()))?;
-    let digest = Digest(Sha256::digest(&message.text).into());
-    let mut understood = understand(&sender, message.text.clone(), digest);
-    let control = message.origin.control.split(AGAIN).next().unwrap_or_default();
-    understood.inbound.origin.control = format!("{control}{AGAIN}{:x}", now_ms());
+    let mut understood = understand(&sender, message.text.clone(), message.origin.digest);
+    understood.inbound.origin = message.origin.clone();
+    if message.handled == Handled::Done {
+        let control = message.origin.control.split(AGAIN).next().unwrap_or_default();
+        understood.inbound.origin.control = format!("{control}{AGAIN}{:x}", now_ms());
+    }
     understood.inbound.remarks.push("given in again by an operator".to_owned());
     let (receipt, _) = take(keeper, understood);
     Ok(receipt?)

@@ -22,6 +22,8 @@ const TLS_HANDSHAKE: u8 = 0x16;
 const READ: usize = 64 << 10;
 /// Start of a message that is too long, kept to answer it.
 const HEAD: usize = 8 << 10;
+/// Longest time in which bytes are read away after the last word to a peer.
+const LINGER: Duration = Duration::from_secs(5);
 /// Bytes that are read away after the last word to a peer.
 const LINGER_MAX: usize = 256 << 20;
 
@@ -200,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             io::Result::Ok(())
         };
         // Whatever happens, it is over.
-        let _ = timeout(self.write_limit, lingering).await;
+        let _ = timeout(self.write_limit.min(LINGER), lingering).await;
     }
 }
 

@@ -131,5 +131,7 @@ fn a_refused_message_is_given_in_again_by_the_map_of_today() {
     let receipt = his::again(&running.archive, &sources, FacilityCode::DEMO, message).expect("given in");
     assert_eq!((receipt.handled, receipt.repeated), (Handled::Done, false));
     assert!(matches!(running.row(ChartKind::Patient, "22"), Some(ChartBody::Patient(_))));
+    let page = running.archive.charts().find(&Caller::operator(), &query, None, 10).expect("charts");
+    assert!(page.rows.is_empty(), "it is refused no longer");
     running.stop();
 }
