@@ -92,7 +92,7 @@ pub(super) fn answer(
 ) -> Result<Value, Failure> {
     match request {
         MessagesRequest::List { chosen, after, limit } => {
-            let wrong = |error| Failure::new(Exit::Usage, format!("--after: {error}"));
+            let wrong = |error: archive::CursorError| Failure::new(Exit::Usage, format!("--after: {error}"));
             let after = after.as_deref().map(ChartCursor::parse).transpose().map_err(wrong)?;
             let page = page(archive, chosen, after, (*limit).clamp(1, PAGE))?;
             let messages: Vec<Value> = page.rows.iter().filter_map(brief).collect();

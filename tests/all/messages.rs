@@ -26,7 +26,7 @@ fn send(address: SocketAddr, message: &str) -> String {
 
 fn messages(server: &Server, config: &Path, arguments: &[&str]) -> String {
     let config = config.to_string_lossy();
-    let all = [&["messages"], arguments, &["--config", &config]].concat();
+    let all = [&["messages"][..], arguments, &["--config", config.as_ref()]].concat();
     let output = server.command(&all).expect("the command runs");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")
