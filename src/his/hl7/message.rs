@@ -299,7 +299,6 @@ mod tests {
             ("MSHA^~\\&A", "MSH-1:"),
             ("MSH|", "MSH-2:"),
             ("MSH|^^\\&|", "MSH-2:"),
-            ("MSH|^~\\|HIS", "MSH-2:"),
             ("MSH|^~\\&##|", "MSH-2:"),
             ("MSH|ab|HIS", "MSH-2:"),
             ("MSH|^~\\&|HIS\rPiD|1", "line 2"),
