@@ -228,7 +228,8 @@ mod tests {
         let bytes = answer(Some(&head(old)), &Verdict::Taken(vec!["x".into()]), NOW, 420, "K1").expect("an answer");
         let wanted = b"MSH|^~\\&|KHOANH|TINH|HIS|BV\xD4|20261128120000||ACK|K1|P|2.3.1||||||8859/1\rMSA|AA|17\xD4\r";
         assert_eq!(bytes, wanted);
-        let new = said(b"MSH*:!?@*HIS*BV*****ADT:A01:ADT_A01*17*T*2.7", &Verdict::Taken(Vec::new())).expect("an answer");
+        let new =
+            said(b"MSH*:!?@*HIS*BV*****ADT:A01:ADT_A01*17*T*2.7", &Verdict::Taken(Vec::new())).expect("an answer");
         assert_eq!(new, "MSH*:!?@*KHOANH**HIS*BV*20261128120000**ACK:A01:ACK*K1*T*2.7\nMSA*AA*17\n");
     }
 

@@ -337,8 +337,8 @@ fn merges_moves_and_renumberings_name_both_numbers() {
     assert!(fault(&(head("A40") + &pid("1"))).starts_with("MRG:"));
     assert!(fault(&(head("A40") + "MRG|2")).starts_with("MRG:"));
     let moved = Change::MoveVisit { visit: "V7".into(), mrn: "1".into() };
-    assert_eq!(changes(&(head("A45") + &pid("1") + "MRG|2||||V7")), [moved.clone()]);
-    assert_eq!(changes(&(head("A45") + &pid("1") + "MRG|2\rPV1|1|I|||||||||||||||||V7")), [moved.clone()]);
+    assert_eq!(changes(&(head("A45") + &pid("1") + "MRG|2||||V7")), std::slice::from_ref(&moved));
+    assert_eq!(changes(&(head("A45") + &pid("1") + "MRG|2\rPV1|1|I|||||||||||||||||V7")), std::slice::from_ref(&moved));
     assert!(fault(&(head("A45") + &pid("1") + "MRG|2")).starts_with("MRG-5:"));
     assert_eq!(changes(&(head("A43") + &pid("1") + "MRG|2||||V7")), [moved]);
     assert_eq!(changes(&(head("A43") + &pid("1") + "MRG|2")), [merge("1", "2")]);
