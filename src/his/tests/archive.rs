@@ -1,6 +1,7 @@
 //! The wire in front of the real archive: what is acknowledged is there, also after the archive was closed and opened.
 
 use archive::Archive;
+use archive::charts::WorklistQuery;
 use his::{Listener, Options};
 use model::chart::{ChartBody, ChartKey, ChartKind, Handled};
 use model::{Caller, FacilityCode};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+const ORM: &str = include_str!("samples/orm-2.3.1.hl7");
 
 struct Running {
     archive: Arc<Archive>,
@@ -60,6 +62,17 @@ impl Running {
     fn row(&self, kind: ChartKind, id: &str) -> Option<ChartBody> {
         let key = ChartKey::new(kind, FacilityCode::DEMO, id).expect("a key");
         self.archive.charts().get(&Caller::operator(), &key).expect("charts").map(|row| row.body)
+    }
+
+    fn worklist(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let query = WorklistQuery::default();
+        let each = &mut |item: archive::charts::WorklistItem| {
+            found.push((item.order.placer.clone(), item.patient.name.clone()));
+            true
+        };
+        self.archive.charts().worklist(FacilityCode::DEMO, &query, each).expect("charts");
+        found
     }
 
     fn stop(mut self) {
@@ -121,4 +134,23 @@ fn a_refused_message_is_given_in_again_by_the_map_of_today() {
     let page = running.archive.charts().find(&Caller::operator(), &query, None, 10).expect("charts");
     assert!(page.rows.is_empty(), "it is refused no longer");
     running.stop();
+}
+
+#[test]
+fn an_acknowledged_order_is_in_the_worklist_once_also_after_a_restart() {
+    let folder = tempfile::tempdir().expect("folder");
+    let running = start(folder.path());
+    assert_eq!(running.answers(&[ORM, ORM]), ["AA", "AA"]);
+    let check = |running: &Running| {
+        let Some(ChartBody::Order(order)) = running.row(ChartKind::Order, "DC1001") else { panic!("an order") };
+        assert_eq!((order.accession.as_str(), order.mrn.as_str()), ("ACC7001", "22015985"));
+        assert_eq!(running.worklist(), [("DC1001".to_owned(), "Nguyễn Văn An".to_owned())]);
+    };
+    check(&running);
+    running.stop();
+    let again = start(folder.path());
+    check(&again);
+    assert_eq!(again.answers(&[ORM]), ["AA"], "a repetition after the restart");
+    check(&again);
+    again.stop();
 }
