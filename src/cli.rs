@@ -14,6 +14,7 @@ mod get;
 mod import;
 mod keys;
 mod ledger;
+mod messages;
 mod migrate;
 mod progress;
 mod rebuild;
@@ -126,6 +127,9 @@ enum Command {
     /// Corrects patient and order of a study; nothing stored changes (hiệu chỉnh thông tin hành chính).
     #[command(after_help = correct::HELP)]
     Correct(Box<correct::Correct>),
+    /// Messages of information systems: what became of them, and giving them in again (thông điệp HL7).
+    #[command(subcommand, after_help = messages::HELP)]
+    Messages(messages::Messages),
     /// Writes the conformance statement of this build (docs/CONFORMANCE.md) to standard output.
     #[command(hide = true)]
     Conformance,
@@ -141,7 +145,7 @@ enum Command {
 const SERVE_HELP: &str = "\
 When it is ready it writes one line to standard output, for programs that start it:
   {\"event\":\"ready\",\"dicom\":\"127.0.0.1:11112\",\"http\":\"127.0.0.1:8080\",\"pid\":4711}
-with \"dicom_tls\" in it where dicom.tls.listen is set.
+with \"dicom_tls\", \"hl7\" and \"hl7_tls\" in it where they are listened on.
 Log lines go to standard error.";
 
 /// Where the archive is.
@@ -165,6 +169,9 @@ struct Serve {
     /// Address for HTTP, before the one in the configuration; port 0 takes a free one.
     #[arg(long, value_name = "ADDR:PORT")]
     http: Option<SocketAddr>,
+    /// Address for HL7 over MLLP, before the one in the configuration; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    hl7: Option<SocketAddr>,
     /// Folder of the viewer (scripts/viewer), before the one in the configuration.
     #[arg(long, value_name = "DIR")]
     viewer: Option<PathBuf>,
@@ -213,6 +220,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
             let mut config = wanted.place.config()?;
             config.dicom.listen = wanted.dicom.unwrap_or(config.dicom.listen);
             config.http.listen = wanted.http.unwrap_or(config.http.listen);
+            config.hl7.listen.0 = wanted.hl7.or(config.hl7.listen.0);
             config.http.viewer = wanted.viewer.unwrap_or(config.http.viewer);
             config.check()?;
             serve::run(&config, wanted.hints)
@@ -240,6 +248,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Tiers(wanted) => tiers::run(&wanted),
         Command::Retention(wanted) => retention::run(&wanted),
         Command::Correct(wanted) => correct::run(&wanted),
+        Command::Messages(wanted) => messages::run(&wanted),
         Command::Conformance => show(&conformance::statement()),
         Command::DecodeWorker { memory } => decode_worker(memory),
     }

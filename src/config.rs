@@ -7,6 +7,7 @@
 mod charts;
 mod decode;
 mod forward;
+mod hl7;
 mod launch;
 mod options;
 mod pictures;
@@ -23,6 +24,7 @@ use std::time::Duration;
 pub(crate) use charts::Charts;
 pub(crate) use decode::Decode;
 pub(crate) use forward::Forward;
+pub(crate) use hl7::Hl7;
 pub(crate) use launch::Launch;
 pub(crate) use pictures::Pictures;
 pub(crate) use tiers::{Cold, Keys, Packs, Scrub, Tier};
@@ -72,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) dicom: Dicom,
     /// The HTTP port.
     pub(crate) http: Http,
+    /// The HL7 port.
+    pub(crate) hl7: Hl7,
     /// Launch links.
     pub(crate) launch: Launch,
     /// Log lines.
@@ -320,6 +324,7 @@ impl Default for Config {
             charts: Charts::default(),
             dicom: Dicom::default(),
             http: Http::default(),
+            hl7: Hl7::default(),
             launch: Launch::default(),
             log: Log::default(),
             stop: Stop::default(),

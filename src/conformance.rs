@@ -24,9 +24,20 @@ pub(crate) fn statement() -> String {
     routes(&mut out);
     media_types(&mut out);
     attributes(&mut out);
+    out.push_str(include_str!("conformance/hl7.md"));
+    messages(&mut out);
+    out.push_str(include_str!("conformance/hl7_rules.md"));
     out.push_str(include_str!("conformance/limits.md"));
     limits(&mut out);
     out
+}
+
+fn messages(out: &mut String) {
+    let _ = writeln!(out, "| type | triggers |\n|---|---|");
+    for (code, triggers) in his::SERVED {
+        let _ = writeln!(out, "| {code} | {} |", triggers.join(", "));
+    }
+    out.push('\n');
 }
 
 /// Text inside a table cell.
@@ -237,6 +248,8 @@ fn limits(out: &mut String) {
             config.dicom.retrieve_ahead_max.to_string(),
             "bytes that all C-MOVEs and C-GETs together read before they send them; 32 MiB of one object",
         ),
+        ("`hl7.message_max`", config.hl7.message_max.to_string(), "longest HL7 message"),
+        ("`hl7.connections_max`", config.hl7.connections_max.to_string(), "MLLP connections at one time"),
         ("`http.connections_max`", config.http.connections_max.to_string(), "connections at one time"),
         ("`http.find_limit_max`", config.http.find_limit_max.to_string(), "rows of one answer"),
         ("`http.find_offset_max`", config.http.find_offset_max.to_string(), "largest `offset`"),

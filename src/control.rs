@@ -9,6 +9,7 @@ mod export;
 mod forward;
 mod import;
 mod keys;
+mod messages;
 mod migrate;
 mod opened;
 mod retention;
@@ -29,6 +30,7 @@ use std::time::Duration;
 pub(crate) use correct::CorrectRequest;
 pub(crate) use forward::ForwardRequest;
 pub(crate) use keys::KeyRequest;
+pub(crate) use messages::{Chosen as MessageChoice, MessageState, MessagesRequest};
 pub(crate) use migrate::{
     DicomOther, MigrateRequest, Other as MigrateFrom, Report as MigrateReport, Tls as MigrateTls, WebOther,
 };
@@ -98,6 +100,8 @@ pub(crate) enum Request {
     Retention(Box<RetentionRequest>),
     /// Corrected facts of a patient and an order.
     Correct(Box<CorrectRequest>),
+    /// Messages of information systems.
+    Messages(Box<MessagesRequest>),
     /// Hot and cold.
     Tiers(TierRequest),
     /// Keys of sealed packs.

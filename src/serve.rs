@@ -35,6 +35,7 @@ const FILES_MIN: u64 = 4_096;
 struct Running {
     dicom: Listener,
     http: Http,
+    hl7: Option<his::Listener>,
     forwarding: Dispatcher,
     // Dropped last of the edges: `khoanh status` works while the others drain.
     control: control::Server,
@@ -49,6 +50,10 @@ struct Ready {
     pid: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     dicom_tls: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hl7: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hl7_tls: Option<SocketAddr>,
 }
 
 /// The HTTP service, serving in a task of its own.
@@ -132,11 +137,17 @@ async fn listen(config: &Config, archive: &Arc<Archive>, render: metrics::Render
     let dicom = Listener::bind(config.dicom.listen, config.dimse(), Arc::clone(archive))
         .await
         .map_err(|error| failed("dicom", &error))?;
+    let hl7 = match config.his() {
+        Some(options) => {
+            Some(his::Listener::bind(options, Arc::clone(archive)).await.map_err(|error| failed("hl7", &error))?)
+        }
+        None => None,
+    };
     let http = serve_http(server, config.stop.within.0);
     let forwarding = forward(config, archive)?;
     let socket = socket_path(&config.data);
     match control::Server::start(&socket, archive) {
-        Ok(control) => Ok(Running { dicom, http, forwarding, control }),
+        Ok(control) => Ok(Running { dicom, http, hl7, forwarding, control }),
         Err(error) => {
             forwarding.shutdown(THREADS_END);
             Err(failed("control socket", &error))
@@ -170,18 +181,20 @@ fn serve_http(server: Server, limit: Duration) -> Http {
 fn announce(config: &Config, running: &Running, readiness: &Readiness, hints: bool) -> Result<(), Failure> {
     let (dicom, http) = (running.dicom.local_addr(), running.http.address);
     let dicom_tls = running.dicom.tls_addr();
+    let hl7 = running.hl7.as_ref().and_then(his::Listener::local_addr);
+    let hl7_tls = running.hl7.as_ref().and_then(his::Listener::tls_addr);
     for remark in remarks(config) {
         tracing::warn!("{remark}");
     }
     if !readiness.ready {
         tracing::error!(reasons = ?readiness.reasons, "started, but not ready");
     }
-    tracing::info!(%dicom, dicom_tls = dicom_tls.map(tracing::field::display), %http, data = %config.data.display(), version = env!("CARGO_PKG_VERSION"), "ready");
+    tracing::info!(%dicom, dicom_tls = dicom_tls.map(tracing::field::display), %http, hl7 = hl7.map(tracing::field::display), hl7_tls = hl7_tls.map(tracing::field::display), data = %config.data.display(), version = env!("CARGO_PKG_VERSION"), "ready");
     if hints {
         // Nobody to read them, nothing lost.
         let _ = io::stderr().write_all(hints_text(config, dicom, http).as_bytes());
     }
-    let ready = Ready { event: "ready", dicom, http, pid: std::process::id(), dicom_tls };
+    let ready = Ready { event: "ready", dicom, http, pid: std::process::id(), dicom_tls, hl7, hl7_tls };
     let ready = serde_json::to_string(&ready).map_err(|error| failed("ready line", &error))?;
     let mut out = io::stdout().lock();
     // Whoever started us may not listen; that is no reason to stop.
@@ -220,13 +233,13 @@ pub(crate) async fn stop_signal() -> io::Result<()> {
 /// be cut.
 async fn stop(running: Running, archive: &Archive, within: Duration) -> usize {
     tracing::info!(within_secs = within.as_secs(), "stopping: open objects finish, new ones are refused");
-    let Running { dicom, http, forwarding, control } = running;
+    let Running { dicom, http, hl7, forwarding, control } = running;
     archive.begin_drain();
     let sending = within.saturating_sub(CLOSE_AT_LEAST.min(within / 2));
     let sending = tokio::task::spawn_blocking(move || forwarding.shutdown(sending));
     let edges = Instant::now() + within.saturating_sub(CLOSE_AT_LEAST.min(within / 2));
     let cut = tokio::select! {
-        cut = drain(dicom, http, edges) => cut,
+        cut = drain(dicom, hl7, http, edges) => cut,
         _ = stop_signal() => {
             tracing::warn!("second signal: open objects are dropped; they were never acknowledged");
             1
@@ -239,14 +252,20 @@ async fn stop(running: Running, archive: &Archive, within: Duration) -> usize {
     cut
 }
 
-/// Ends the edges until a time: DICOM first, while HTTP still reads and says that the archive drains.
-/// Returns how many associations or services had to be cut.
-async fn drain(dicom: Listener, http: Http, until: Instant) -> usize {
+/// Ends the edges until a time: DICOM and HL7 first, while HTTP still reads and says that the archive drains.
+/// Returns how many associations, connections or services had to be cut.
+async fn drain(dicom: Listener, hl7: Option<his::Listener>, http: Http, until: Instant) -> usize {
     let left = || until.saturating_duration_since(Instant::now());
-    let associations = dicom.shutdown(left()).await;
+    let messages = async {
+        match hl7 {
+            Some(hl7) => hl7.shutdown(left()).await,
+            None => 0,
+        }
+    };
+    let (associations, messages) = tokio::join!(dicom.shutdown(left()), messages);
     let Http { stop, mut serving, .. } = http;
     drop(stop);
     let finished = tokio::time::timeout(left(), &mut serving).await;
     serving.abort();
-    associations + usize::from(finished.is_err())
+    associations + messages + usize::from(finished.is_err())
 }

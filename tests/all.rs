@@ -36,6 +36,8 @@ mod interop;
 mod ledger;
 #[path = "all/ledger_service.rs"]
 mod ledger_service;
+#[path = "all/messages.rs"]
+mod messages;
 #[path = "all/migrating.rs"]
 mod migrating;
 #[path = "all/packs.rs"]

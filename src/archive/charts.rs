@@ -22,6 +22,7 @@ mod worklist;
 mod writing;
 
 pub use asking::MessageFilter;
+pub use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery};
 pub(crate) use matching::start as start_matching;
 pub use opening::Rebuilt;
 pub(crate) use opening::rebuild;

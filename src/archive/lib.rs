@@ -27,6 +27,7 @@ pub mod forward;
 mod handoff;
 pub mod import;
 mod incoming;
+pub mod letters;
 mod lists;
 pub mod memory;
 pub mod metadata;

@@ -111,6 +111,12 @@ impl Archive {
         self.sources().0.into_iter().map(|facility| facility.code).collect()
     }
 
+    /// Whether a facility is registered and its time has begun and is not over.
+    pub fn takes_for(&self, facility: FacilityCode) -> bool {
+        let registry = self.registry().read();
+        registry.facilities.get(&facility).is_some_and(|facility| is_active(facility, &day_of(self.now_ms())))
+    }
+
     /// The source a DIMSE peer is, told by called and calling AE title, address and certificate.
     ///
     /// # Errors

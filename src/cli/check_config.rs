@@ -43,6 +43,9 @@ pub(crate) fn remarks(config: &Config) -> Vec<&'static str> {
     if config.dicom.tls.listen.0.is_none() && !config.dicom.listen.ip().is_loopback() {
         remarks.push("DICOM without TLS beyond this machine: sources are told by their address alone (dicom.tls)");
     }
+    if config.hl7.listen.0.is_some_and(|address| !address.ip().is_loopback()) {
+        remarks.push("HL7 without TLS beyond this machine: patient data can be read on the network (hl7.tls)");
+    }
     if !config.cold.bucket.is_empty() {
         remarks.extend(cloud_remarks(config));
     }

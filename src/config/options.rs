@@ -33,6 +33,7 @@ impl Config {
         self.check_edges()?;
         self.check_launch()?;
         self.check_tls()?;
+        self.check_hl7()?;
         let level = self.log.level.as_str();
         if !["error", "warn", "info", "debug", "trace"].contains(&level) {
             return refuse("log.level", format!("{level:?} is none of error, warn, info, debug, trace"));

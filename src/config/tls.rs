@@ -1,4 +1,4 @@
-//! The keys of TLS on the DICOM side, in both roles, and their checks.
+//! The keys of TLS of DICOM, in both roles, and of HL7, and their checks.
 
 use super::options::{named, refuse};
 use super::{Config, ConfigError, Span};
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// `[dicom.tls]`
+/// `[dicom.tls]`, `[hl7.tls]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Tls {
@@ -72,6 +72,12 @@ impl Tls {
 
     /// The second port of DICOM.
     pub(super) fn port(&self) -> Option<dimse::TlsPort> {
+        let (listen, server, handshake_limit) = self.server("dicom")?;
+        Some(dimse::TlsPort { listen, server, handshake_limit })
+    }
+
+    /// Where TLS is accepted, with which certificates, and how long a handshake may take.
+    pub(super) fn server(&self, used_for: &'static str) -> Option<(SocketAddr, tls::Server, Duration)> {
         let (listen, own) = self.listen.0.zip(self.own())?;
         let peers = match self.peers {
             Peers::Unasked => tls::Peers::Unasked,
@@ -80,8 +86,8 @@ impl Tls {
         };
         let (authorities, revoked) = (named(&self.authorities), named(&self.revoked));
         let protocols = Vec::new();
-        let files = tls::ServerFiles { used_for: "dicom", own, peers, authorities, revoked, protocols };
-        Some(dimse::TlsPort { listen, server: tls::Server::new(files), handshake_limit: self.handshake_limit.0 })
+        let files = tls::ServerFiles { used_for, own, peers, authorities, revoked, protocols };
+        Some((listen, tls::Server::new(files), self.handshake_limit.0))
     }
 
     /// Certificates of the associations that the archive opens.
@@ -91,29 +97,54 @@ impl Tls {
     }
 }
 
-impl Config {
-    pub(super) fn check_tls(&self) -> Result<(), ConfigError> {
-        let tls = &self.dicom.tls;
-        let (certificate, key) = (named(&tls.certificate), named(&tls.key));
+/// The names of the keys of one such section, for what is wrong with them.
+struct Names {
+    certificate: &'static str,
+    key: &'static str,
+    authorities: &'static str,
+    handshake_limit: &'static str,
+}
+
+const DICOM: Names = Names {
+    certificate: "dicom.tls.certificate",
+    key: "dicom.tls.key",
+    authorities: "dicom.tls.authorities",
+    handshake_limit: "dicom.tls.handshake_limit",
+};
+const HL7: Names = Names {
+    certificate: "hl7.tls.certificate",
+    key: "hl7.tls.key",
+    authorities: "hl7.tls.authorities",
+    handshake_limit: "hl7.tls.handshake_limit",
+};
+
+impl Tls {
+    fn check(&self, names: &Names) -> Result<(), ConfigError> {
+        let (certificate, key) = (named(&self.certificate), named(&self.key));
         if certificate.is_some() && key.is_none() {
-            return refuse("dicom.tls.key", "dicom.tls.certificate is named, so the file of its key must be too");
+            return refuse(names.key, format!("{} is named, so the file of its key must be too", names.certificate));
         }
         if certificate.is_none() && key.is_some() {
-            return refuse(
-                "dicom.tls.certificate",
-                "dicom.tls.key is named, so the file of its certificate must be too",
-            );
+            let what = format!("{} is named, so the file of its certificate must be too", names.key);
+            return refuse(names.certificate, what);
         }
-        if tls.listen.0.is_some() && certificate.is_none() {
-            return refuse("dicom.tls.certificate", "dicom.tls.listen is set, so certificate and key must be named");
+        if self.listen.0.is_some() && certificate.is_none() {
+            return refuse(names.certificate, "listen of the section is set, so certificate and key must be named");
         }
-        if tls.listen.0.is_some() && tls.peers != Peers::Unasked && named(&tls.authorities).is_none() {
-            let what = "name the authorities that sign the peers' certificates, or set dicom.tls.peers to \"unasked\"";
-            return refuse("dicom.tls.authorities", what);
+        if self.listen.0.is_some() && self.peers != Peers::Unasked && named(&self.authorities).is_none() {
+            let what = "name the authorities that sign the peers' certificates, or set peers to \"unasked\"";
+            return refuse(names.authorities, what);
         }
-        if tls.handshake_limit.0.is_zero() {
-            return refuse("dicom.tls.handshake_limit", "longer than nothing, for example \"10s\"");
+        if self.handshake_limit.0.is_zero() {
+            return refuse(names.handshake_limit, "longer than nothing, for example \"10s\"");
         }
         Ok(())
+    }
+}
+
+impl Config {
+    pub(super) fn check_tls(&self) -> Result<(), ConfigError> {
+        self.dicom.tls.check(&DICOM)?;
+        self.hl7.tls.check(&HL7)
     }
 }

@@ -1,7 +1,9 @@
 //! What a request does to the archive: the same whether it came through the socket or the command opened the
 //! data directory itself.
 
-use super::{LedgerRequest, Progress, Request, correct, export, forward, import, keys, migrate, retention, tiers};
+use super::{
+    LedgerRequest, Progress, Request, correct, export, forward, import, keys, messages, migrate, retention, tiers,
+};
 use crate::cli::{Exit, Failure};
 use archive::backup::{BackupPlace, Wanted as WantedBackup};
 use archive::proof::Wanted;
@@ -32,6 +34,7 @@ impl Request {
             Self::Keys(_) => "keys",
             Self::Retention(_) => "retention",
             Self::Correct(_) => "correct",
+            Self::Messages(_) => "messages",
         }
     }
 
@@ -91,6 +94,7 @@ pub(super) fn answer(
         Request::Keys(request) => keys::answer(archive, request, progress),
         Request::Retention(wanted) => retention::answer(archive, wanted, stop, progress),
         Request::Correct(wanted) => correct::answer(archive, wanted),
+        Request::Messages(wanted) => messages::answer(archive, wanted, stop, progress),
     }
 }
 

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal};
 use tracing_subscriber::EnvFilter;
 
 /// Our crates, which follow `log.level`.
-const OURS: &[&str] = &["khoanh", "archive", "dataset", "dimse", "index", "model", "store", "web"];
+const OURS: &[&str] = &["khoanh", "archive", "dataset", "dimse", "his", "index", "model", "store", "web"];
 
 /// Starts logging and sends panics there too.
 pub(super) fn start(log: &Log) {

@@ -22,6 +22,8 @@ pub struct Server {
     pub http: SocketAddr,
     /// Where DICOM is spoken over TLS, if it is.
     pub dicom_tls: Option<SocketAddr>,
+    /// Where HL7 is spoken, if it is.
+    pub hl7: Option<SocketAddr>,
     /// From the start of the process to the ready line.
     pub start_up: Duration,
 }
@@ -50,13 +52,13 @@ impl Server {
             .stderr(log)
             .spawn()?;
         let ready = child.stdout.take().and_then(|out| ready_line(BufReader::new(out)));
-        let Some((dicom, http, dicom_tls)) = ready else {
+        let Some(Ready { dicom, http, dicom_tls, hl7 }) = ready else {
             let _ = child.kill();
             let status = child.wait()?;
             return Err(io::Error::other(format!("no ready line, {status}; its log ends:\n{}", log_end(data))));
         };
         let (executable, data) = (executable.to_owned(), data.to_owned());
-        Ok(Self { child, executable, data, dicom, http, dicom_tls, start_up: started.elapsed() })
+        Ok(Self { child, executable, data, dicom, http, dicom_tls, hl7, start_up: started.elapsed() })
     }
 
     /// Process id.
@@ -128,8 +130,16 @@ fn log_file(data: &Path) -> PathBuf {
     data.with_extension("log")
 }
 
+/// What the ready line says.
+struct Ready {
+    dicom: SocketAddr,
+    http: SocketAddr,
+    dicom_tls: Option<SocketAddr>,
+    hl7: Option<SocketAddr>,
+}
+
 /// Waits for the ready line; the rest of the output is drained by a thread so that the child never blocks.
-fn ready_line(mut out: BufReader<std::process::ChildStdout>) -> Option<(SocketAddr, SocketAddr, Option<SocketAddr>)> {
+fn ready_line(mut out: BufReader<std::process::ChildStdout>) -> Option<Ready> {
     let mut line = String::new();
     loop {
         line.clear();
@@ -141,7 +151,8 @@ fn ready_line(mut out: BufReader<std::process::ChildStdout>) -> Option<(SocketAd
         }
     }
     std::thread::spawn(move || io::copy(&mut out, &mut io::sink()));
-    Some((address(&line, "dicom")?, address(&line, "http")?, address(&line, "dicom_tls")))
+    let at = |name: &str| address(&line, name);
+    Some(Ready { dicom: at("dicom")?, http: at("http")?, dicom_tls: at("dicom_tls"), hl7: at("hl7") })
 }
 
 fn address(line: &str, name: &str) -> Option<SocketAddr> {

@@ -28,7 +28,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("archive", &["codec", "dataset", "store", "index", "model"]),
     ("dimse", &["archive", "dataset", "model", "tls"]),
     ("web", &["archive", "dataset", "model", "tls"]),
-    ("root", &["archive", "codec", "dataset", "dimse", "index", "model", "store", "tls", "web"]),
+    ("his", &["archive", "model", "tls"]),
+    ("root", &["archive", "codec", "dataset", "dimse", "his", "index", "model", "store", "tls", "web"]),
 ];
 
 /// Outside crates that only one of ours may name, so that they can be replaced.

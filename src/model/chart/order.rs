@@ -147,7 +147,7 @@ pub struct Order {
     /// Medical alerts (0010,2000).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub alerts: String,
-    /// Pregnancy status (0010,21C0): 4 definitely pregnant, 1 not, ...; none when not told.
+    /// Pregnancy status (0010,21C0): 1 not pregnant, 2 possibly, 3 definitely, 4 not known; none when not told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pregnancy: Option<u16>,
     /// Scheduled procedure steps: one line of a worklist each.

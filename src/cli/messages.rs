@@ -1,0 +1,230 @@
+//! `khoanh messages`: what information systems sent, what became of it, and giving it in again.
+//!
+//! Lists show no patient's name; a whole message does, and is shown only when it is asked for by its number.
+
+use super::{Exit, Failure, Place, show};
+use crate::control::{Door, MessageChoice, MessageState, MessagesRequest, Request};
+use clap::{Args, Subcommand, ValueEnum};
+use model::FacilityCode;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+pub(super) const HELP: &str = "\
+Messages are kept with what became of them: done; parked, waiting for the order or patient that they refer to; or
+refused, which a person has to look at (thông điệp bị từ chối). After the map of a source or the source itself was
+mended, a message is given in again as it was sent, and read by the map of today.
+  khoanh messages list --state refused
+  khoanh messages show 56001/NUMBER
+  khoanh messages resend 56001/NUMBER --yes
+  khoanh messages resend --all --facility 56001 --state refused --yes";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Messages {
+    /// Lists messages, the newest first.
+    List {
+        #[command(flatten)]
+        of: Of,
+        /// Goes on behind the place that the page before named.
+        #[arg(long, value_name = "PLACE")]
+        after: Option<String>,
+        /// Most messages of a page.
+        #[arg(long, value_name = "COUNT", default_value_t = 50)]
+        limit: usize,
+        /// Writes JSON, for programs.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Shows a message whole: it holds a patient's data.
+    Show {
+        /// The message, FACILITY/NUMBER.
+        #[arg(value_name = "MESSAGE", value_parser = named)]
+        message: (FacilityCode, String),
+        /// Writes JSON, for programs.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Gives messages in again, the oldest first.
+    Resend {
+        /// One message, FACILITY/NUMBER.
+        #[arg(value_name = "MESSAGE", value_parser = named, required_unless_present = "all")]
+        message: Option<(FacilityCode, String)>,
+        /// All messages of a facility or state.
+        #[arg(long, conflicts_with = "message")]
+        all: bool,
+        #[command(flatten)]
+        of: Of,
+        /// Does it.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Of {
+    /// Only those of this facility.
+    #[arg(long, value_name = "CODE", value_parser = FacilityCode::parse)]
+    facility: Option<FacilityCode>,
+    /// Only those in this state.
+    #[arg(long, value_enum)]
+    state: Option<State>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum State {
+    Done,
+    Parked,
+    Refused,
+}
+
+impl Of {
+    fn choice(&self) -> MessageChoice {
+        let state = self.state.map(|state| match state {
+            State::Done => MessageState::Done,
+            State::Parked => MessageState::Parked,
+            State::Refused => MessageState::Refused,
+        });
+        MessageChoice { facility: self.facility, state }
+    }
+}
+
+fn named(text: &str) -> Result<(FacilityCode, String), String> {
+    let (facility, id) = text.split_once('/').ok_or_else(|| format!("{text:?} is no FACILITY/NUMBER"))?;
+    Ok((FacilityCode::parse(facility).map_err(|error| error.to_string())?, id.to_owned()))
+}
+
+pub(super) fn run(wanted: &Messages) -> Result<Exit, Failure> {
+    match wanted {
+        Messages::List { of, after, limit, json, place } => {
+            let (chosen, after, limit) = (of.choice(), after.clone(), *limit);
+            let answer = ask(place, MessagesRequest::List { chosen, after, limit })?;
+            if *json { show(&format!("{answer}\n")) } else { show(&listed(&answer)) }
+        }
+        Messages::Show { message: (facility, id), json, place } => {
+            let answer = ask(place, MessagesRequest::Show { facility: *facility, id: id.clone() })?;
+            if *json { show(&format!("{answer}\n")) } else { show(&whole(&answer)) }
+        }
+        Messages::Resend { message, all, of, yes, place } => {
+            let sources = sources(place)?;
+            let chosen = all.then(|| of.choice());
+            let answer = ask(place, MessagesRequest::Resend { one: message.clone(), chosen, sources, act: *yes })?;
+            show(&resent(&answer, *yes))?;
+            let trouble = answer.get("trouble").and_then(Value::as_u64).unwrap_or(0);
+            Ok(if trouble > 0 { Exit::Findings } else { Exit::Done })
+        }
+    }
+}
+
+/// The file of senders; the server has another working directory.
+fn sources(place: &Place) -> Result<PathBuf, Failure> {
+    let path = place.config()?.hl7.sources;
+    if path.as_os_str().is_empty() {
+        return Err(Failure::new(Exit::Usage, "hl7.sources names no file of senders: no message can be read again"));
+    }
+    std::path::absolute(&path).map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))
+}
+
+fn ask(place: &Place, request: MessagesRequest) -> Result<Value, Failure> {
+    let request = Request::Messages(Box::new(request));
+    Door::open_existing(&place.config()?, &request)?.ask(&request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or("-")
+}
+
+/// What a sender wrote must not steer the terminal.
+fn tame(text: &str) -> String {
+    text.replace(|letter: char| letter.is_control() && letter != '\n', "?")
+}
+
+fn listed(answer: &Value) -> String {
+    let mut out = String::new();
+    let messages = answer.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for row in messages {
+        let day = row.get("at").and_then(Value::as_u64).map(model::Date::of_ms);
+        let day = day.map(|day| day.to_string()).unwrap_or_default();
+        let (facility, id, state, kind) =
+            (text(row, "facility"), text(row, "id"), text(row, "state"), text(row, "kind"));
+        let (source, control) = (text(row, "source"), text(row, "control"));
+        let _ = writeln!(out, "{day} {facility}/{id}  {state:8} {kind:10} {source} {control}");
+        if let Some(why) = row.get("why").and_then(Value::as_str) {
+            let _ = writeln!(out, "    {why}");
+        }
+    }
+    match answer.get("after").and_then(Value::as_str) {
+        Some(after) => {
+            let _ = writeln!(out, "there are more: --after {after}");
+        }
+        None if messages.is_empty() => out.push_str("no messages (không có thông điệp)\n"),
+        None => {}
+    }
+    tame(&out)
+}
+
+fn whole(answer: &Value) -> String {
+    let mut out = String::new();
+    let null = Value::Null;
+    let (origin, handled) = (answer.get("origin").unwrap_or(&null), answer.get("handled").unwrap_or(&null));
+    let _ = writeln!(out, "source    {}", text(origin, "source"));
+    let _ = writeln!(out, "sender    {}", text(origin, "sender"));
+    let _ = writeln!(out, "control   {}", text(origin, "control"));
+    let _ = writeln!(out, "kind      {}", text(answer, "kind"));
+    let _ =
+        writeln!(out, "state     {} {}", text(handled, "as"), handled.get("why").and_then(Value::as_str).unwrap_or(""));
+    for remark in answer.get("remarks").and_then(Value::as_array).into_iter().flatten() {
+        let _ = writeln!(out, "remark    {}", remark.as_str().unwrap_or_default());
+    }
+    out.push('\n');
+    out.push_str(&text(answer, "text").replace("\r\n", "\n").replace('\r', "\n"));
+    out.push('\n');
+    tame(&out)
+}
+
+fn resent(answer: &Value, yes: bool) -> String {
+    let mut out = String::new();
+    for row in answer.get("results").and_then(Value::as_array).into_iter().flatten() {
+        let why = row.get("why").and_then(Value::as_str).unwrap_or_default();
+        let _ = writeln!(out, "{}/{}  {} {why}", text(row, "facility"), text(row, "id"), text(row, "state"));
+    }
+    let count = answer.get("messages").and_then(Value::as_u64).unwrap_or(0);
+    let done = if yes { "given in again" } else { "to be given in again; say --yes to do it" };
+    let _ = writeln!(out, "{count} messages {done}");
+    tame(&out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn lists_say_why_and_where_to_go_on() {
+        let answer = json!({
+            "messages": [{ "facility": "56001", "id": "7", "at": 0, "state": "refused", "kind": "ADT^A01", "source": "hl7:his",
+                "control": "17\u{1b}[2J", "why": "PID-3: a patient needs the facility's number (MR)" }],
+            "after": "1-2",
+        });
+        let text = listed(&answer);
+        assert!(text.contains("56001/7") && text.contains("PID-3:") && text.contains("--after 1-2"), "{text}");
+        assert!(!text.contains('\u{1b}'));
+        assert!(listed(&json!({ "messages": [] })).contains("no messages"));
+        let shown = whole(&json!({ "text": "MSH|1\rPID|2", "handled": { "as": "done" }, "origin": {} }));
+        assert!(shown.contains("MSH|1\nPID|2") && shown.contains("state     done"), "{shown}");
+    }
+
+    #[test]
+    fn a_message_is_named_by_facility_and_number() {
+        assert_eq!(named("56001/a/b"), Ok((FacilityCode::parse("56001").expect("code"), "a/b".to_owned())));
+        assert!(named("7").is_err() && named("5600/7").is_err());
+    }
+}

@@ -1,0 +1,48 @@
+//! What the edge asks of the archive: to take a message, and little more.
+//!
+//! A trait, so that tests of the wire need no archive.
+
+use archive::Archive;
+use archive::charts::{ChartDriver, ChartError, ChartQuery, Receipt};
+use model::chart::{ChartBody, ChartKind, Inbound, Term, term};
+use model::{Caller, FacilityCode};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Where messages go.
+pub(crate) trait Keeper: Send + Sync + 'static {
+    /// Whether a facility is registered and may send today.
+    fn takes_for(&self, facility: FacilityCode) -> bool;
+
+    /// Takes a message: durable on return.
+    fn receive(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError>;
+
+    /// The placer's number of the order with a filler's number.
+    fn placer(&self, facility: FacilityCode, filler: &str) -> Result<Option<String>, ChartError>;
+}
+
+impl Keeper for Arc<Archive> {
+    fn takes_for(&self, facility: FacilityCode) -> bool {
+        Archive::takes_for(self, facility)
+    }
+
+    fn receive(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError> {
+        self.charts().receive(facility, message)
+    }
+
+    fn placer(&self, facility: FacilityCode, filler: &str) -> Result<Option<String>, ChartError> {
+        let query = ChartQuery {
+            kind: ChartKind::Order,
+            facilities: Some(BTreeSet::from([facility])),
+            driver: ChartDriver::Equal(Term::Filler, term::value(filler)),
+            moments: None,
+            years: None,
+        };
+        // The newest; two orders with one filler's number are the filler's mistake.
+        let page = self.charts().find(&Caller::operator(), &query, None, 1)?;
+        Ok(page.rows.into_iter().find_map(|row| match row.body {
+            ChartBody::Order(order) => Some(order.placer),
+            _ => None,
+        }))
+    }
+}
