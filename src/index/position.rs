@@ -73,8 +73,8 @@ impl Cursor {
         Self { position, series, instance: u64::MAX }
     }
 
-    /// A cursor of a list that is ordered by arrival alone.
-    pub(crate) fn arrival(seq: u64) -> Self {
+    /// A cursor of a list that is ordered by arrival alone: behind what came with a `seq`.
+    pub fn arrival(seq: u64) -> Self {
         Self { position: Position { date: 0, time: 0, study: 0 }, series: 0, instance: seq }
     }
 

@@ -7,6 +7,7 @@
 pub mod birth;
 pub mod change;
 pub mod identifier;
+pub mod matched;
 pub mod order;
 pub mod patient;
 pub mod performed;
@@ -17,6 +18,7 @@ pub mod visit;
 
 pub use birth::BirthDate;
 pub use change::{Change, Inbound, OrderAction, OrderUpdate, PatientUpdate, StepUpdate, VisitUpdate};
+pub use matched::{Match, Side, Verdict};
 pub use order::{Code, Order, OrderState, Priority, Step};
 pub use patient::{Identifiers, Merge, OtherId, Patient, Sex};
 pub use performed::{Performed, PerformedSeries, PerformedState};
@@ -47,12 +49,22 @@ pub enum ChartKind {
     Merge = 6,
     /// A message as it came in or goes out; the id is a number of ours.
     Message = 7,
+    /// Whether a study and an order are one; the id is the Study Instance UID, see [`Match::id`].
+    Match = 8,
 }
 
 impl ChartKind {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::Patient, Self::Visit, Self::Order, Self::Performed, Self::Report, Self::Merge, Self::Message];
+    pub const ALL: [Self; 8] = [
+        Self::Patient,
+        Self::Visit,
+        Self::Order,
+        Self::Performed,
+        Self::Report,
+        Self::Merge,
+        Self::Message,
+        Self::Match,
+    ];
 
     /// The code in keys.
     pub const fn code(self) -> u8 {
@@ -64,6 +76,7 @@ impl ChartKind {
             Self::Report => 5,
             Self::Merge => 6,
             Self::Message => 7,
+            Self::Match => 8,
         }
     }
 
@@ -131,6 +144,8 @@ pub enum ChartBody {
     Merge(Box<Merge>),
     /// A message.
     Message(Box<Message>),
+    /// A study beside its order.
+    Match(Box<Match>),
 }
 
 impl ChartBody {
@@ -144,6 +159,7 @@ impl ChartBody {
             Self::Report(_) => ChartKind::Report,
             Self::Merge(_) => ChartKind::Merge,
             Self::Message(_) => ChartKind::Message,
+            Self::Match(_) => ChartKind::Match,
         }
     }
 
@@ -157,6 +173,7 @@ impl ChartBody {
             Self::Report(report) => Some(&report.mrn),
             Self::Merge(merge) => Some(&merge.survivor),
             Self::Message(message) => message.mrn.as_deref(),
+            Self::Match(found) => found.mrn.as_deref(),
         }
     }
 
@@ -171,6 +188,7 @@ impl ChartBody {
             Self::Report(report) => report.at,
             Self::Merge(merge) => merge.at,
             Self::Message(message) => message.at,
+            Self::Match(found) => found.at,
         }
     }
 }

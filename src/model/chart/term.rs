@@ -3,7 +3,7 @@
 //! Deliberately not here: how an engine keeps them, and which of them a question is driven by.
 
 use super::identifier::{NumberKind, insurance_tail, kind_of, plain};
-use super::{ChartBody, Handled, Order, Patient, Report};
+use super::{ChartBody, Handled, Match, Order, OrderState, Patient, Report};
 use crate::name;
 use serde::{Deserialize, Serialize};
 
@@ -31,13 +31,14 @@ pub enum Term {
     Accession,
     /// Filler order number.
     Filler,
-    /// Placer order number, of performed steps and results.
+    /// Placer order number, of performed steps, results and matches.
     Placer,
     /// Study Instance UID.
     Study,
     /// Visit number, of orders and results.
     Visit,
-    /// State of an order, visit or performed step.
+    /// State of an order, visit or performed step; of a study beside its order, the verdict. An order also has
+    /// [`WITHOUT_IMAGES`], a study [`INCOMPLETE`], while that holds.
     State,
     /// Source and control id of a message, by which its repetition is known.
     Control,
@@ -71,6 +72,11 @@ impl Term {
         }
     }
 }
+
+/// Value of [`Term::State`] of an order that was not taken back and of whose study no image came.
+pub const WITHOUT_IMAGES: &str = "without-images";
+/// Value of [`Term::State`] of a study that was not complete when its order was looked for.
+pub const INCOMPLETE: &str = "incomplete";
 
 /// Longest value in bytes; longer ones are cut at a character, and whoever asks cuts as well.
 pub const VALUE_MAX: usize = 96;
@@ -130,6 +136,7 @@ pub fn terms(body: &ChartBody) -> Vec<Found> {
             };
             found.push(Found::new(Term::Handled, handled));
         }
+        ChartBody::Match(one) => of_match(one, &mut found),
     }
     found.retain(|one| one.term == Term::Any || !one.value.is_empty());
     found.sort_unstable();
@@ -172,6 +179,19 @@ fn of_order(order: &Order, found: &mut Vec<Found>) {
     found.push(Found::new(Term::Study, order.study.as_str()));
     found.push(Found::new(Term::Visit, &order.visit));
     found.push(Found::new(Term::State, order.state.name()));
+    let taken_back = matches!(order.state, OrderState::Canceled | OrderState::Discontinued);
+    if order.images.is_none() && !taken_back {
+        found.push(Found::new(Term::State, WITHOUT_IMAGES));
+    }
+}
+
+fn of_match(one: &Match, found: &mut Vec<Found>) {
+    found.push(Found::new(Term::Study, one.study.as_str()));
+    found.push(Found::new(Term::Placer, &one.placer));
+    found.push(Found::new(Term::State, one.verdict.name()));
+    if !one.complete {
+        found.push(Found::new(Term::State, INCOMPLETE));
+    }
 }
 
 fn of_report(report: &Report, found: &mut Vec<Found>) {

@@ -4,8 +4,9 @@
 
 use index::charts::{ChartDriver, ChartEntry, ChartQuery, Charts};
 use model::chart::{
-    BirthDate, ChartBody, ChartKey, ChartKind, ChartRow, Handled, Identifiers, Merge, Message, Order, OrderState,
-    Origin, Patient, Performed, PerformedState, Priority, Report, ReportStatus, Step, Term, Visit, VisitState, term,
+    BirthDate, ChartBody, ChartKey, ChartKind, ChartRow, Handled, Identifiers, Match, Merge, Message, Order,
+    OrderState, Origin, Patient, Performed, PerformedState, Priority, Report, ReportStatus, Side, Step, Term, Verdict,
+    Visit, VisitState, term,
 };
 use model::{AeTitle, Digest, FacilityCode, Lsn, PackId, Uid};
 use std::collections::BTreeMap;
@@ -63,7 +64,7 @@ impl World {
     }
 
     pub(crate) fn kind(&mut self) -> ChartKind {
-        ChartKind::ALL[self.rng.usize(..7)]
+        ChartKind::ALL[self.rng.usize(..ChartKind::ALL.len())]
     }
 
     /// A key that may be taken: bare numbers of two facilities and two kinds are often equal, one may begin another.
@@ -198,6 +199,24 @@ impl World {
                 undone: None,
             })),
             ChartKind::Message => ChartBody::Message(Box::new(self.message(mrn))),
+            ChartKind::Match => ChartBody::Match(Box::new(self.judged(mrn))),
+        }
+    }
+
+    fn judged(&mut self, mrn: String) -> Match {
+        Match {
+            study: uid(&format!("1.2.3.{}", self.number())),
+            patient: 0,
+            mrn: self.rng.bool().then_some(mrn),
+            placer: self.number(),
+            verdict: if self.rng.bool() { Verdict::Matched } else { Verdict::Mismatch },
+            why: Vec::new(),
+            of_study: Side::default(),
+            of_order: None,
+            complete: self.rng.bool(),
+            by: None,
+            before: None,
+            at: self.moment(),
         }
     }
 
