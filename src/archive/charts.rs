@@ -14,6 +14,7 @@ mod receive;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod times;
 mod verify;
 mod visits;
 mod worklist;
@@ -60,12 +61,14 @@ pub struct ChartOptions {
     pub messages: Duration,
     /// So long a message waits for what it refers to.
     pub park: Duration,
+    /// An open step is in the worklist until so many days after its day.
+    pub worklist_days: u16,
 }
 
 impl Default for ChartOptions {
     fn default() -> Self {
         let days = |days: u64| Duration::from_secs(days * 24 * 3600);
-        Self { repeat: days(7), messages: days(90), park: Duration::from_secs(600) }
+        Self { repeat: days(7), messages: days(90), park: Duration::from_secs(600), worklist_days: 30 }
     }
 }
 

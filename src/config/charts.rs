@@ -15,13 +15,19 @@ pub(crate) struct Charts {
     pub(crate) repeat_days: u16,
     pub(crate) messages_days: u16,
     pub(crate) park: Span,
+    pub(crate) worklist_days: u16,
 }
 
 impl Default for Charts {
     fn default() -> Self {
         let options = ChartOptions::default();
         let days = |span: Duration| u16::try_from(span.as_secs() / DAY.as_secs()).unwrap_or(u16::MAX);
-        Self { repeat_days: days(options.repeat), messages_days: days(options.messages), park: Span(options.park) }
+        Self {
+            repeat_days: days(options.repeat),
+            messages_days: days(options.messages),
+            park: Span(options.park),
+            worklist_days: options.worklist_days,
+        }
     }
 }
 
@@ -29,7 +35,12 @@ impl Charts {
     /// Options of the archive.
     pub(super) fn options(&self) -> ChartOptions {
         let days = |days: u16| DAY.saturating_mul(u32::from(days));
-        ChartOptions { repeat: days(self.repeat_days), messages: days(self.messages_days), park: self.park.0 }
+        ChartOptions {
+            repeat: days(self.repeat_days),
+            messages: days(self.messages_days),
+            park: self.park.0,
+            worklist_days: self.worklist_days,
+        }
     }
 }
 

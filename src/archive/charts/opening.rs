@@ -114,7 +114,7 @@ impl Charts {
             clock: Arc::clone(&options.clock),
             options: options.charts.clone(),
             view,
-            worklist: Worklist::default(),
+            worklist: Worklist::new(Arc::clone(&options.clock), options.charts.worklist_days, options.forward.utc_offset),
             change: Mutex::new(()),
             unsettled: Mutex::new(Unsettled::after(last)),
             settling: Mutex::new(()),
@@ -133,9 +133,9 @@ impl Charts {
     fn remember(&self) -> Result<(), OpenError> {
         for state in [OrderState::Scheduled, OrderState::InProgress] {
             self.each(ChartKind::Order, Term::State, state.name(), &mut |row| {
-                self.remember_patients(&row)?;
+                // Only patients that an order needs are held.
                 self.worklist.put(&row);
-                Ok(())
+                self.remember_patients(&row)
             })?;
         }
         self.each(ChartKind::Message, Term::Handled, "parked", &mut |row| {
@@ -278,6 +278,7 @@ const fn kind_name(kind: ChartKind) -> &'static str {
         ChartKind::Report => "report",
         ChartKind::Merge => "merge",
         ChartKind::Message => "message",
+        ChartKind::Match => "match",
     }
 }
 

@@ -1,7 +1,10 @@
 //! Charts over a real journal and index: messages, merges, restarts, lost indexes, keys that are gone.
 
 mod kept;
+mod orders;
+mod performed;
 mod random;
+mod results;
 
 use super::{Charts, Receipt};
 use crate::Options;

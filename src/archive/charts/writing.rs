@@ -79,6 +79,11 @@ impl Writing<'_> {
         self.now
     }
 
+    /// Hours east of UTC of the clock that facilities go by.
+    pub(super) fn utc_offset(&self) -> i8 {
+        self.charts.worklist.utc_offset()
+    }
+
     fn key(&self, kind: ChartKind, id: &str) -> Result<ChartKey, ChartError> {
         ChartKey::new(kind, self.facility, id).map_err(|error| ChartError::Invalid(error.to_string()))
     }
