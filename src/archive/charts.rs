@@ -6,6 +6,7 @@
 
 mod asking;
 mod journal;
+mod matching;
 mod opening;
 mod orders;
 mod patients;
@@ -21,6 +22,7 @@ mod worklist;
 mod writing;
 
 pub use asking::MessageFilter;
+pub(crate) use matching::start as start_matching;
 pub use opening::Rebuilt;
 pub(crate) use opening::rebuild;
 pub(crate) use sweep::start as start_sweep;
@@ -152,6 +154,8 @@ pub struct Charts {
     options: ChartOptions,
     view: Arc<dyn ChartView>,
     worklist: Worklist,
+    /// Studies and orders that are to be looked at.
+    due: matching::Due,
     /// Held from the look at rows to the record of their new state: changes come one after the other.
     change: Mutex<()>,
     /// What is recorded and not yet in the view.

@@ -73,6 +73,7 @@ pub(crate) fn quiet_round(archive: &Arc<Archive>) -> Result<(), RetrieveError> {
             at: archive.now_ms(),
         };
         archive.record(fact).map_err(failed)?;
+        archive.charts().note_study(&row.key);
     }
     Ok(())
 }

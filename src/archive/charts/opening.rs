@@ -115,6 +115,7 @@ impl Charts {
             options: options.charts.clone(),
             view,
             worklist: Worklist::new(Arc::clone(&options.clock), options.charts.worklist_days, options.forward.utc_offset),
+            due: super::matching::Due::default(),
             change: Mutex::new(()),
             unsettled: Mutex::new(Unsettled::after(last)),
             settling: Mutex::new(()),
@@ -135,6 +136,7 @@ impl Charts {
             self.each(ChartKind::Order, Term::State, state.name(), &mut |row| {
                 // Only patients that an order needs are held.
                 self.worklist.put(&row);
+                self.due.row(&row);
                 self.remember_patients(&row)
             })?;
         }
@@ -186,6 +188,7 @@ impl Charts {
             ChartEntry::Put(row) => {
                 metrics::counter!("khoanh_charts_rows_total", "kind" => kind_name(row.key.kind)).increment(1);
                 self.worklist.put(row);
+                self.due.row(row);
                 self.note_parked(row);
             }
             ChartEntry::Gone(key) => {

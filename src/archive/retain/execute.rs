@@ -9,6 +9,7 @@ use super::plans::{digest_of, read_plan, rules_of};
 use super::state::Known;
 use super::{RetainError, Turn, invalid};
 use crate::open::Archive;
+use index::StudyKey;
 use model::Digest;
 use model::date::Date;
 use model::retention::{
@@ -181,13 +182,18 @@ impl Archive {
         let turn = self.retention().change.lock();
         let state = state_of(self.index().as_ref(), &known.record.head.plan, entry)?;
         match state {
-            StudyState::Destroyed { .. } => tally.destroyed += 1,
+            StudyState::Destroyed { .. } => {
+                tally.destroyed += 1;
+                self.charts().note_study(&StudyKey::from(&entry.study));
+            }
             StudyState::Restored | StudyState::TakenOut(_) => tally.spared += 1,
             StudyState::Planned | StudyState::Hidden { .. } => {
                 let Some(fact) = self.next_fact(known, entry, &state, tally)? else { return Ok(()) };
                 let recorded = self.retain(fact);
                 tally.recorded += u64::from(recorded.is_ok());
                 drop(turn);
+                // What was found of it beside its order goes with it.
+                self.charts().note_study(&StudyKey::from(&entry.study));
                 if let Err(error) = recorded {
                     // Something came in at the last moment, say: the next look finds out.
                     tracing::info!(study = %entry.study, %error, "a study is not destroyed now");
