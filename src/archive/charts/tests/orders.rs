@@ -105,6 +105,15 @@ fn every_action_in_every_state_ends_where_the_rules_say_and_is_never_silent() {
             assert!(after.state.is_open() || after.steps.iter().all(|step| !step.state.is_open()), "{at}");
         }
     }
+}
+
+#[test]
+fn what_is_said_of_an_order_is_taken_while_it_is_open_and_remarked_afterwards() {
+    use OrderState::{Canceled, Completed, Discontinued, InProgress, Scheduled};
+    let bench = Bench::new();
+    bench.done("p", vec![patient("1", "Nguyễn Văn An")]);
+    let states = [Scheduled, InProgress, Completed, Canceled, Discontinued];
+    let mut number = 0;
     for (state, open) in states.into_iter().zip([true, true, false, false, false]) {
         for action in [OrderAction::New, OrderAction::Change] {
             number += 1;
