@@ -114,7 +114,11 @@ impl Charts {
             clock: Arc::clone(&options.clock),
             options: options.charts.clone(),
             view,
-            worklist: Worklist::new(Arc::clone(&options.clock), options.charts.worklist_days, options.forward.utc_offset),
+            worklist: Worklist::new(
+                Arc::clone(&options.clock),
+                options.charts.worklist_days,
+                options.forward.utc_offset,
+            ),
             due: super::matching::Due::default(),
             change: Mutex::new(()),
             unsettled: Mutex::new(Unsettled::after(last)),

@@ -263,6 +263,7 @@ impl World {
             acknowledged: "AA".into(),
             remarks: Vec::new(),
             at: self.moment(),
+            waiting: Vec::new(),
         }
     }
 
