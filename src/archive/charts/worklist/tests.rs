@@ -99,7 +99,7 @@ fn matches(order: &Order, step: &Step, patient: &Patient, query: &WorklistQuery)
     let within =
         |value: &str, from: &str, to: &str| (from.is_empty() || from <= value) && (to.is_empty() || value <= to);
     let (days, times) = (&query.days, &query.times);
-    let whole = !days.0.is_empty() && !days.1.is_empty() && !(times.0.is_empty() && times.1.is_empty());
+    let whole = !(days.0.is_empty() || days.1.is_empty() || times.0.is_empty() && times.1.is_empty());
     let when = if whole {
         let last = if times.1.is_empty() { "235959" } else { &times.1 };
         within(&format!("{}{}", step.date, step.time), &format!("{}{}", days.0, times.0), &format!("{}{last}", days.1))
