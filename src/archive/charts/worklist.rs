@@ -6,7 +6,7 @@ use model::chart::{ChartKey, ChartRow};
 
 /// Open orders and their patients.
 #[derive(Debug, Default)]
-pub(super) struct Worklist;
+pub(super) struct Worklist {}
 
 #[expect(clippy::unused_self, reason = "to be filled")]
 impl Worklist {

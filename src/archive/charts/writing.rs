@@ -80,7 +80,7 @@ impl Writing<'_> {
     }
 
     fn key(&self, kind: ChartKind, id: &str) -> Result<ChartKey, ChartError> {
-        ChartKey::new(kind, self.facility, id).map_err(|error| ChartError::Invalid(error.to_string()))
+        ChartKey::new(kind, self.facility(), id).map_err(|error| ChartError::Invalid(error.to_string()))
     }
 
     /// A row; what this change has put counts.
