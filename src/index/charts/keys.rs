@@ -185,32 +185,62 @@ pub(super) fn entry(key: &[u8], start: usize) -> Option<(Place, Vec<u8>)> {
     Some((place, [kind.as_slice(), facility, rest].concat()))
 }
 
-/// Values a row was found by before it was replaced: their keys are deleted, and may stand in files until a compaction
-/// meets them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Places a row remembers; keys at older ones are noted for the next purge.
+const PLACES_MAX: usize = 32;
+/// Values a row remembers; beyond, all its former keys are noted and it begins anew.
+const VALUES_MAX: usize = 64;
+
+/// Where a row stood and what it was found by before it was replaced. Every key that was deleted is one of these places or
+/// the present one, under one of these values or the present ones; it may stand in files until a compaction meets it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Former {
-    pub(super) moment: u64,
-    pub(super) created: Lsn,
+    /// Moment and `created`, the oldest first.
+    pub(super) places: Vec<(u64, Lsn)>,
     /// Term and value.
-    pub(super) values: Vec<(u8, String)>,
+    pub(super) values: BTreeSet<(u8, String)>,
+}
+
+fn values(body: &ChartBody) -> impl Iterator<Item = (u8, String)> {
+    found(body).into_iter().map(|one| (one.term.code(), one.value))
 }
 
 impl Former {
-    /// What of a row's keys is not among those of its successor.
-    pub(super) fn of(row: &ChartRow, fresh: &BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
-        let place = Place::of(row);
-        let gone = |one: &Found| {
-            let keys = of_value(&row.key, (one.term.code(), &one.value), place);
-            keys.iter().any(|key| !fresh.contains_key(key))
-        };
-        let values = found(&row.body).into_iter().filter(gone).map(|one| (one.term.code(), one.value)).collect();
-        Self { moment: row.body.moment(), created: row.created, values }
+    /// Takes in a row that is replaced; gives the keys that are no longer remembered.
+    pub(super) fn take(&mut self, old: &ChartRow, fresh: &ChartRow) -> Vec<Vec<u8>> {
+        let (was, is) = ((old.body.moment(), old.created), (fresh.body.moment(), fresh.created));
+        self.places.retain(|place| *place != was && *place != is);
+        if was != is {
+            self.places.push(was);
+        }
+        self.values.extend(values(&old.body));
+        for value in values(&fresh.body) {
+            self.values.remove(&value);
+        }
+        if self.values.len() > VALUES_MAX {
+            let keys = self.keys(fresh);
+            *self = Self::default();
+            return keys;
+        }
+        let over = self.places.len().saturating_sub(PLACES_MAX);
+        let dropped: Vec<_> = self.places.drain(..over).collect();
+        self.under(fresh, &dropped)
     }
 
-    /// The keys.
-    pub(super) fn keys(&self, name: &ChartKey) -> Vec<Vec<u8>> {
-        let place = ChartCursor { moment: self.moment, created: self.created, tie: tie(name) }.into();
-        self.values.iter().flat_map(|(term, value)| of_value(name, (*term, value), place)).collect()
+    /// Every key that may stand in files, those of the row as it is among them.
+    pub(super) fn keys(&self, row: &ChartRow) -> Vec<Vec<u8>> {
+        let mut places = self.places.clone();
+        places.push((row.body.moment(), row.created));
+        self.under(row, &places)
+    }
+
+    fn under(&self, row: &ChartRow, places: &[(u64, Lsn)]) -> Vec<Vec<u8>> {
+        let all: BTreeSet<(u8, String)> = self.values.iter().cloned().chain(values(&row.body)).collect();
+        let tie = tie(&row.key);
+        let at = |(moment, created): &(u64, Lsn)| {
+            let place = ChartCursor { moment: *moment, created: *created, tie }.into();
+            all.iter().flat_map(move |(term, value)| of_value(&row.key, (*term, value), place)).collect::<Vec<_>>()
+        };
+        places.iter().flat_map(at).collect()
     }
 }
 
@@ -224,7 +254,7 @@ mod tests {
 
     #[test]
     fn keys_lie_in_the_order_of_answers_and_tell_their_row() {
-        let key = |moment, created, id: &str, scope: usize| {
+        let key = |moment: u64, created: u64, id: &str, scope: usize| {
             let place = Place { moment: !moment, created: !created, tie: 7 };
             of_value(&name(id), (Term::Visit.code(), "V1"), place).swap_remove(scope)
         };

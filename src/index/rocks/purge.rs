@@ -69,15 +69,12 @@ pub(crate) fn note(db: &DB, batch: &mut WriteBatch, number: u64, table: Table, s
 }
 
 /// Rewrites the files of a database in which something that was noted may stand; gives the bytes written. The applier
-/// is kept waiting only while the notes are forgotten.
+/// is kept waiting only while some of the notes are forgotten.
 pub(crate) fn purge<T>(db: &DB, applier: &Mutex<T>, tables: &[Table]) -> Result<u64, IndexError> {
     flush(db, tables)?;
     let notes = notes(db)?;
     let written = rewrite(db, &notes)?;
-    {
-        let _applier = applier.lock();
-        forget(db, &notes)?;
-    }
+    forget(db, applier, &notes)?;
     flush(db, tables)?;
     finish(db)?;
     Ok(written)
@@ -123,23 +120,27 @@ fn rewrite(db: &DB, notes: &Notes) -> Result<u64, IndexError> {
     Ok(fresh.map(|file| u64::try_from(file.size).unwrap_or(0)).sum())
 }
 
-/// Forgets what was rewritten. Nothing must be applied meanwhile.
-fn forget(db: &DB, notes: &Notes) -> Result<(), IndexError> {
+/// Forgets what was rewritten, some notes at a time: the applier goes on in between.
+fn forget<T>(db: &DB, applier: &Mutex<T>, notes: &Notes) -> Result<(), IndexError> {
     let meta = handle(db, Table::Meta)?;
-    let reader = Reader::new(db);
-    let mut run = reader.prefix(Table::Meta, b"Z")?;
+    let mut from = b"Z".to_vec();
     loop {
-        let mut batch = WriteBatch::default();
-        while batch.len() < NOTES_A_WRITE
+        let _applier = applier.lock();
+        let reader = Reader::new(db);
+        let mut run = reader.run(Table::Meta, &from, after_prefix(b"Z"))?;
+        let (mut batch, mut seen) = (WriteBatch::default(), 0);
+        while seen < NOTES_A_WRITE
             && let Some((key, value)) = run.here()?
         {
             // What was destroyed since then is due the next time.
             if number(Table::Meta, value)? <= notes.through {
                 batch.delete_cf(meta, key);
             }
+            from = [key, &[0]].concat();
+            seen += 1;
             run.step();
         }
-        if batch.is_empty() {
+        if seen == 0 {
             return begin(db);
         }
         db.write_opt(batch, &unlogged()).map_err(engine("forget what was rewritten"))?;

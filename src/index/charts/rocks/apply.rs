@@ -16,9 +16,6 @@ use model::chart::{ChartKey, ChartKind, ChartRow};
 use rocksdb::{DB, WriteBatch};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Times a row remembers to have been replaced; the keys of older ones are rewritten at the next purge.
-const FORMER_MAX: usize = 32;
-
 /// One batch in the making.
 pub(super) struct Writing<'a> {
     db: &'a DB,
@@ -88,7 +85,7 @@ impl<'a> Writing<'a> {
             None => {
                 self.add(&fresh, &BTreeMap::new())?;
                 self.recount(&BTreeSet::new(), &keys::words(&row.body))?;
-                Vec::new()
+                Former::default()
             }
         };
         let stored = Stored { row: row.clone(), former };
@@ -103,7 +100,7 @@ impl<'a> Writing<'a> {
         known: Stored,
         row: &ChartRow,
         fresh: &BTreeMap<Vec<u8>, Vec<u8>>,
-    ) -> Result<Vec<Former>, IndexError> {
+    ) -> Result<Former, IndexError> {
         let terms = handle(self.db, Table::Terms)?;
         let old = keys::of_row(&known.row);
         for key in old.keys().filter(|key| !fresh.contains_key(*key)) {
@@ -112,13 +109,9 @@ impl<'a> Writing<'a> {
         self.add(fresh, &old)?;
         self.recount(&keys::words(&known.row.body), &keys::words(&row.body))?;
         let mut former = known.former;
-        let last = Former::of(&known.row, fresh);
-        if !last.values.is_empty() {
-            former.push(last);
-        }
-        while former.len() > FORMER_MAX {
-            let oldest = former.remove(0);
-            self.note_keys(&row.key, &oldest.keys(&row.key))?;
+        // Of messages all keys are rewritten when one goes.
+        if row.key.kind != ChartKind::Message {
+            self.note_keys(&row.key, &former.take(&known.row, row))?;
         }
         Ok(former)
     }
@@ -139,23 +132,28 @@ impl<'a> Writing<'a> {
             return Ok(());
         };
         let terms = handle(self.db, Table::Terms)?;
-        let current: Vec<Vec<u8>> = keys::of_row(&known.row).into_keys().collect();
-        for key in &current {
+        for key in keys::of_row(&known.row).into_keys() {
             self.batch.delete_cf(terms, key);
         }
-        self.note_keys(name, &current)?;
-        for former in &known.former {
-            self.note_keys(name, &former.keys(name))?;
-        }
+        self.note_keys(name, &known.former.keys(&known.row))?;
         self.recount(&keys::words(&known.row.body), &BTreeSet::new())?;
         self.batch.delete_cf(handle(self.db, Table::Rows)?, &at);
-        note(self.db, &mut self.batch, self.number, Table::Rows, &at)?;
+        let start = if name.kind == ChartKind::Message { at.get(..1) } else { None };
+        note(self.db, &mut self.batch, self.number, Table::Rows, start.unwrap_or(&at))?;
         self.rows.insert(at, None);
         Ok(())
     }
 
     /// Notes that these keys of a row may stand in files; of the words of names the whole small table is rewritten.
+    /// Messages go in masses, day by day, and are not kept for long: for them all of their kind is rewritten, and one note
+    /// is enough.
     fn note_keys(&mut self, name: &ChartKey, keys: &[Vec<u8>]) -> Result<(), IndexError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        if name.kind == ChartKind::Message {
+            return note(self.db, &mut self.batch, self.number, Table::Terms, &[name.kind.code()]);
+        }
         for key in keys {
             note(self.db, &mut self.batch, self.number, Table::Terms, key)?;
         }

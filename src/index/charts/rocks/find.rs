@@ -77,6 +77,9 @@ impl<'a> Wanted<'a> {
     }
 }
 
+/// Words that begin so, and how many patients have them.
+type Expanded = (u64, Vec<Vec<u8>>);
+
 /// What is walked.
 enum Walk {
     /// Nothing can be in the answer.
@@ -167,7 +170,7 @@ fn starts(query: &ChartQuery, term: Term, values: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 /// The words that begin as the rarest of those asked for does; none when each is too common.
 fn rarest(reader: &Reader<'_>, words: &[&str]) -> Result<Option<Vec<Vec<u8>>>, IndexError> {
-    let mut best: Option<(u64, Vec<Vec<u8>>)> = None;
+    let mut best: Option<Expanded> = None;
     for word in words.iter().take(DRIVERS_MAX) {
         let Some((total, known)) = expanded(reader, word)? else { continue };
         let walked = known.len() <= RUNS_MAX || total <= GATHER_MAX;
@@ -179,7 +182,7 @@ fn rarest(reader: &Reader<'_>, words: &[&str]) -> Result<Option<Vec<Vec<u8>>>, I
 }
 
 /// The words that begin so, and how many patients have them; none when these are too many words.
-fn expanded(reader: &Reader<'_>, word: &str) -> Result<Option<(u64, Vec<Vec<u8>>)>, IndexError> {
+fn expanded(reader: &Reader<'_>, word: &str) -> Result<Option<Expanded>, IndexError> {
     let mut run = reader.prefix(Table::Words, keys::value(word).as_bytes())?;
     let (mut total, mut known) = (0u64, Vec::new());
     while let Some((key, value)) = run.here()? {

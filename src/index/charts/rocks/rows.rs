@@ -1,8 +1,8 @@
 //! The rows of the table `rows`.
 //!
-//! Version (1), record number, `created`, seal (0, or 1 and its 16 bytes), what keys named the row before: how many
-//! times it was replaced, for each time the moment, `created` then, number of values, for each the term (1 byte) and the
-//! value; then how the rest lies (0 as it is, 1 zstd), its length as JSON, and the JSON of what the row says.
+//! Version (1), record number, `created`, seal (0, or 1 and its 16 bytes), where the row stood before (number of places,
+//! for each moment and `created`) and what it was found by then and is not now (number of values, for each the term, 1
+//! byte, and the value); then how the rest lies (0 as it is, 1 zstd), its length as JSON, and the JSON of what the row says.
 
 use crate::IndexError;
 use crate::charts::keys::Former;
@@ -24,8 +24,8 @@ const JSON_MAX: usize = 4 * ROW_MAX;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Stored {
     pub(super) row: ChartRow,
-    /// By what it was found before, the oldest first.
-    pub(super) former: Vec<Former>,
+    /// By what it was found before.
+    pub(super) former: Former,
 }
 
 impl Stored {
@@ -42,15 +42,15 @@ impl Stored {
         out.number(self.row.created);
         out.byte(u8::from(self.row.seal.is_some()));
         self.row.seal.iter().for_each(|seal| out.raw(seal.as_bytes()));
-        out.length(self.former.len());
-        for former in &self.former {
-            out.number(former.moment);
-            out.number(former.created);
-            out.length(former.values.len());
-            for (term, value) in &former.values {
-                out.byte(*term);
-                out.text(value);
-            }
+        out.length(self.former.places.len());
+        for (moment, created) in &self.former.places {
+            out.number(*moment);
+            out.number(*created);
+        }
+        out.length(self.former.values.len());
+        for (term, value) in &self.former.values {
+            out.byte(*term);
+            out.text(value);
         }
         let packed = (compressed && json.len() >= ZSTD_FROM).then(|| zstd::bulk::compress(&json, ZSTD_LEVEL).ok());
         let packed = packed.flatten().filter(|packed| packed.len() < json.len());
@@ -68,10 +68,7 @@ impl Stored {
         }
         let (lsn, created) = (row.number()?, row.number()?);
         let seal = if row.byte()? == 0 { None } else { Some(PackId::new(row.array()?)) };
-        let mut former = Vec::new();
-        for _ in 0..row.number()? {
-            former.push(Self::former(row)?);
-        }
+        let former = Self::former(row)?;
         let (form, length) = (row.byte()?, row.narrow::<usize>()?);
         let rest = row.rest();
         let unpacked;
@@ -88,9 +85,12 @@ impl Stored {
     }
 
     fn former(row: &mut Decoder<'_>) -> Result<Former, IndexError> {
-        let mut former = Former { moment: row.number()?, created: row.number()?, values: Vec::new() };
+        let mut former = Former::default();
         for _ in 0..row.number()? {
-            former.values.push((row.byte()?, row.text()?.to_owned()));
+            former.places.push((row.number()?, row.number()?));
+        }
+        for _ in 0..row.number()? {
+            former.values.insert((row.byte()?, row.text()?.to_owned()));
         }
         Ok(former)
     }
@@ -117,8 +117,8 @@ mod tests {
                 seal: compressed.then(|| PackId::new([9; 16])),
                 body: ChartBody::Patient(Box::new(patient)),
             };
-            let former = Former { moment: 5, created: 7, values: vec![(8, "AN".into()), (1, String::new())] };
-            let stored = Stored { row, former: vec![former] };
+            let former = Former { places: vec![(5, 7), (6, 7)], values: [(8, "AN".into()), (7, "0905".into())].into() };
+            let stored = Stored { row, former };
             let bytes = stored.encode(compressed).expect("encode");
             assert_eq!(Stored::decode(name.clone(), &bytes).expect("decode"), stored);
             assert_eq!(bytes.len() < 500, compressed);

@@ -5,7 +5,7 @@ use super::*;
 use crate::charts::ChartDriver;
 use crate::charts::keys::Place;
 use model::FacilityCode;
-use model::chart::{BirthDate, ChartBody, ChartKind, Patient};
+use model::chart::{BirthDate, ChartBody, ChartKind, Handled, Message, Origin, Patient};
 
 fn patient(number: u64, name: &str, year: u16) -> ChartEntry {
     let key = ChartKey::new(ChartKind::Patient, FacilityCode::DEMO, &format!("{number:06}")).expect("a name");
@@ -109,27 +109,76 @@ fn a_page_ends_at_the_bound_and_asking_on_finds_the_rest() {
     }
 }
 
-#[test]
-fn a_row_forgets_the_oldest_of_many_former_keys() {
+/// Replaces one patient again and again and gives what the row remembers, after it was shown that every key it ever had
+/// is remembered or noted.
+fn replaced(name: impl Fn(u64) -> String) -> keys::Former {
     let folder = tempfile::tempdir().expect("folder");
     let index = RocksCharts::open(folder.path(), RocksOptions::default()).expect("open");
+    let key = ChartKey::new(ChartKind::Patient, FacilityCode::DEMO, "1").expect("a name");
+    let mut ever = std::collections::BTreeSet::new();
     for number in 1..=100 {
-        let ChartEntry::Put(mut row) = patient(3 * number, &format!("An B{number}"), 1978) else { return };
+        let ChartEntry::Put(mut row) = patient(3 * number, &name(number), 1978) else { panic!("no row") };
         (row.key.id, row.created) = ("1".into(), 1);
+        if let ChartBody::Patient(patient) = &mut row.body {
+            patient.mrn = "1".into();
+        }
+        ever.extend(keys::of_row(&row).into_keys());
         index.apply(&[ChartEntry::Put(row)], 3 * number).expect("apply");
     }
-    let key = ChartKey::new(ChartKind::Patient, FacilityCode::DEMO, "1").expect("a name");
     let stored = get_now(&index.db, Table::Rows, &keys::row(&key), |bytes| Stored::decode(key.clone(), bytes));
-    let former = stored.expect("read").expect("a row").former;
-    assert_eq!(former.len(), 32);
-    assert!(former.iter().all(|one| one.values.iter().any(|(_, value)| value == "AN")));
-    let noted = index.reader().prefix(Table::Meta, b"Zk").expect("notes").collect(10_000, |key, _| Ok(key.to_vec()));
-    let noted = noted.expect("notes");
-    // 99 times replaced, 32 times remembered: the others are noted.
-    let of_word =
-        |word: &str| noted.iter().filter(|key| key.windows(word.len()).any(|part| part == word.as_bytes())).count();
-    assert!(of_word("B67\0") == 2 && of_word("B68\0") == 0, "{} {}", of_word("B67\0"), of_word("B68\0"));
+    let stored = stored.expect("read").expect("a row");
+    let notes = || index.reader().prefix(Table::Meta, b"Z").expect("notes").collect(100_000, |key, _| Ok(key.to_vec()));
+    let noted = notes().expect("notes");
+    assert!(!noted.is_empty(), "nothing was too old to be remembered");
+    for key in stored.former.keys(&stored.row) {
+        ever.remove(&key);
+    }
+    for note in noted {
+        ever.remove(note.get(2..).expect("a key"));
+    }
+    assert!(ever.is_empty(), "{} keys are neither remembered nor noted", ever.len());
+    index.apply(&[ChartEntry::Gone(key)], 400).expect("gone");
     index.purge().expect("purge");
-    let left = index.reader().prefix(Table::Meta, b"Z").expect("notes").collect(10, |key, _| Ok(key.to_vec()));
-    assert!(left.expect("notes").is_empty());
+    assert!(notes().expect("notes").is_empty());
+    stored.former
+}
+
+#[test]
+fn a_row_that_is_replaced_for_ever_remembers_a_bounded_part_and_the_rest_is_noted() {
+    let former = replaced(|_| "Nguyễn Văn An".to_owned());
+    assert_eq!((former.places.len(), former.values.len()), (32, 0));
+    let former = replaced(|number| format!("An B{number} C{number} D{number}"));
+    assert!(former.places.len() <= 32 && former.values.len() <= 64);
+}
+
+#[test]
+fn messages_that_go_in_masses_leave_one_note_a_table() {
+    let folder = tempfile::tempdir().expect("folder");
+    let index = RocksCharts::open(folder.path(), RocksOptions::default()).expect("open");
+    let key = |number: u64| ChartKey::new(ChartKind::Message, FacilityCode::DEMO, &number.to_string()).expect("a name");
+    let message = |number: u64| {
+        let origin = Origin {
+            source: "mllp:HIS".into(),
+            sender: String::new(),
+            control: number.to_string(),
+            digest: model::Digest([1; 32]),
+        };
+        let body = ChartBody::Message(Box::new(Message {
+            origin,
+            kind: "ADT^A08".into(),
+            mrn: Some("1".into()),
+            text: String::new(),
+            handled: Handled::Done,
+            acknowledged: "AA".into(),
+            remarks: Vec::new(),
+            at: number,
+        }));
+        ChartEntry::Put(Box::new(ChartRow { key: key(number), lsn: number, created: number, seal: None, body }))
+    };
+    index.apply(&(1..=500).map(message).collect::<Vec<_>>(), 500).expect("apply");
+    index.apply(&(1..=400).map(|number| ChartEntry::Gone(key(number))).collect::<Vec<_>>(), 501).expect("apply");
+    let notes = || index.reader().prefix(Table::Meta, b"Z").expect("notes").collect(10_000, |key, _| Ok(key.to_vec()));
+    assert_eq!(notes().expect("notes"), [b"Zj\x07", b"Zk\x07"]);
+    index.purge().expect("purge");
+    assert_eq!((notes().expect("notes").len(), index.rows(None, 1_000).expect("rows").len()), (0, 100));
 }
