@@ -9,6 +9,7 @@ mod journal;
 mod matching;
 mod opening;
 mod orders;
+mod parked;
 mod patients;
 mod performed;
 mod receive;
@@ -34,11 +35,11 @@ use crate::seal::OpenKeys;
 use index::charts::Charts as ChartView;
 use model::chart::{Handled, Order, Patient, Step};
 use model::{AeTitle, FacilityCode, Lsn, PackId, Uid};
+use parked::Parked;
 use parking_lot::Mutex;
-use receive::Parked;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 use store::Journal;
 use worklist::Worklist;
@@ -54,6 +55,8 @@ const RESERVE_BYTES: u64 = 64 << 20;
 const OPEN_MAX: u64 = 16_384;
 /// Most rows of one page of an answer.
 pub const PAGE_MAX: usize = 1_000;
+/// Most rows of kinds that may be long: messages, results, performed steps.
+pub const LONG_PAGE_MAX: usize = 100;
 
 /// How charts are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,14 +168,18 @@ pub struct Charts {
     settling: Mutex<()>,
     /// The newest record of which everything is in the view.
     settled: AtomicU64,
+    /// Set while records go into the view; still set when nobody does so, somebody died over it.
+    applying: AtomicBool,
+    /// Keys made for numbers of patients about whom nothing is recorded yet.
+    fresh: Mutex<HashMap<(FacilityCode, String), PackId>>,
     /// Why nothing is taken until restart.
     broken: Mutex<Option<String>>,
     /// Day and key of rows about nobody in particular.
     daily: Mutex<HashMap<FacilityCode, (u64, PackId)>>,
     /// Messages that wait.
     parked: Mutex<BTreeMap<(FacilityCode, String), Parked>>,
-    /// Facilities in which something was done since parked messages were last looked at.
-    stirred: Mutex<BTreeSet<FacilityCode>>,
+    /// How often something was done in a facility while messages waited there.
+    stirred: Mutex<BTreeMap<FacilityCode, u64>>,
     /// The record up to which the view was last flushed.
     flushed: AtomicU64,
 }

@@ -2,12 +2,15 @@
 
 use super::journal::unavailable;
 use super::opening::CHAIN_MAX;
-use super::{ChartError, Charts, PAGE_MAX};
+use super::{ChartError, Charts, LONG_PAGE_MAX, PAGE_MAX};
 use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery};
 use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Message, Patient, Term, term};
 use model::{Caller, FacilityCode};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// A word that so many patients have names nobody.
+const COMMON: u64 = 10;
 
 /// Which messages are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,16 +57,24 @@ impl Charts {
             return Ok(ChartPage { rows: Vec::new(), cursor: None });
         }
         let query = ChartQuery { facilities, ..query.clone() };
-        self.view.find(&query, after, limit.clamp(1, PAGE_MAX)).map_err(unavailable)
+        let most = match query.kind {
+            ChartKind::Message | ChartKind::Report | ChartKind::Performed => LONG_PAGE_MAX,
+            _ => PAGE_MAX,
+        };
+        self.view.find(&query, after, limit.clamp(1, most)).map_err(unavailable)
     }
 
-    /// Words of patients' names that begin with `prefix`, the most frequent first. Of all facilities: what is answered
-    /// names nobody.
+    /// Words of patients' names that begin with `prefix`, the most frequent first. They are of all facilities: whoever may
+    /// not see all is shown those that many have, since a rare one may name somebody.
     ///
     /// # Errors
     /// [`ChartError::Unavailable`] when the index does not answer.
-    pub fn words(&self, prefix: &str, limit: usize) -> Result<Vec<(String, u64)>, ChartError> {
-        self.view.words(prefix, limit.clamp(1, PAGE_MAX)).map_err(unavailable)
+    pub fn words(&self, caller: &Caller, prefix: &str, limit: usize) -> Result<Vec<(String, u64)>, ChartError> {
+        let mut words = self.view.words(prefix, limit.clamp(1, PAGE_MAX)).map_err(unavailable)?;
+        if caller.facilities.is_some() {
+            words.retain(|(_, count)| *count >= COMMON);
+        }
+        Ok(words)
     }
 
     /// Messages, the newest first.
@@ -97,8 +108,7 @@ impl Charts {
         Ok(page)
     }
 
-    /// A stored message, to be handed to the edge that understands it: received again, one that was refused or waits is
-    /// handled anew under the same id, one that was done has no second effect.
+    /// A stored message, to be handed to the edge that understands it, and from there to [`Charts::receive_again`].
     ///
     /// # Errors
     /// [`ChartError::Unknown`] where there is none or not for the caller.

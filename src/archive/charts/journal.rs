@@ -5,6 +5,7 @@
 //! number of a row may be a patient's. Each part of the body is a JSON list of rows, compressed, then sealed by one key.
 //! Deliberately not here: what a change means, and when a record is made.
 
+use super::writing::Whose;
 use super::{BODY_MAX, ChartError, Charts};
 use crate::error::OpenError;
 use crate::seal::OpenKeys;
@@ -17,8 +18,10 @@ use store::{Body, Journal, Record, Replayed, StoreError};
 
 /// zstd level of a part.
 const LEVEL: i32 = 1;
-/// Most bytes of a part before it was compressed that are read again.
-const PLAIN_MAX: u64 = 256 << 20;
+/// Most bytes of a part before it is compressed.
+const PLAIN_MAX: u64 = 32 << 20;
+/// The same that are read again: more, so that what is recorded can be read in any case.
+const READ_MAX: u64 = 256 << 20;
 
 /// The head of a record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -71,11 +74,11 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> ChartError {
 
 impl Charts {
     /// Appends one record; it is not durable yet. The caller holds `change`.
-    pub(super) fn append(&self, facility: FacilityCode, parts: &Parts) -> Result<Lsn, ChartError> {
+    pub(super) fn append(&self, facility: FacilityCode, parts: &Parts, whose: Whose) -> Result<Lsn, ChartError> {
         let mut head = Head { charts: 1, at: self.now_ms(), facility, parts: Vec::with_capacity(parts.len()) };
         let mut body = Vec::new();
         for (seal, rows) in parts {
-            let text = serde_json::to_vec(rows).map_err(unavailable)?;
+            let text = text(rows)?;
             let packed = zstd::bulk::compress(&text, LEVEL).map_err(unavailable)?;
             let sealed = self.keys.get(*seal).and_then(|key| key.seal_bytes(&about(*seal, facility), &packed));
             let sealed = sealed.map_err(unavailable)?;
@@ -89,10 +92,27 @@ impl Charts {
         }
         let head = serde_json::to_vec(&head).map_err(unavailable)?;
         let record = Record { head, body: Body::Inline(vec![body.into()]) };
-        let placed = self.journal.append(&[record]).map_err(unavailable)?;
+        let placed = match whose {
+            Whose::Senders => self.journal.append(&[record]),
+            Whose::Own => self.journal.append_own(&[record]),
+        };
+        let placed = placed.map_err(unavailable)?;
         let (lsn, _) = placed.first().ok_or_else(|| unavailable("the journal gave no place"))?;
         Ok(*lsn)
     }
+}
+
+/// Rows as they are recorded, only if they can be read again.
+fn text(rows: &[Row]) -> Result<Vec<u8>, ChartError> {
+    let text = serde_json::to_vec(rows).map_err(unavailable)?;
+    if length(text.len()) > PLAIN_MAX {
+        return Err(ChartError::Limit(format!("the rows of one patient in a change have at most {PLAIN_MAX} bytes")));
+    }
+    // Data sets may nest deeper than what is read.
+    if rows.iter().any(|row| row.kind == ChartKind::Performed) && serde_json::from_slice::<Vec<Row>>(&text).is_err() {
+        return Err(ChartError::Invalid("the data set nests too deeply".into()));
+    }
+    Ok(text)
 }
 
 fn length(bytes: usize) -> u64 {
@@ -118,6 +138,8 @@ fn entry(facility: FacilityCode, lsn: Lsn, seal: PackId, row: Row) -> ChartEntry
 
 /// What a record says, as far as its keys are there.
 pub(super) struct Read {
+    /// Whether something of it is left out.
+    pub(super) is_partial: bool,
     pub(super) facility: FacilityCode,
     pub(super) entries: Vec<ChartEntry>,
 }
@@ -141,7 +163,7 @@ pub(super) fn read(journal: &Journal, keys: &OpenKeys, replayed: &Replayed<'_>) 
         lsn,
         what: format!("charts: it is sealed and does not open: {error}; are the key store and the epoch keys there?"),
     };
-    let (mut entries, mut from) = (Vec::new(), 0usize);
+    let (mut entries, mut from, mut is_partial) = (Vec::new(), 0usize, false);
     for part in parts {
         let len = usize::try_from(part.len).map_err(|error| unread(&error))?;
         let until = from.saturating_add(len);
@@ -149,11 +171,14 @@ pub(super) fn read(journal: &Journal, keys: &OpenKeys, replayed: &Replayed<'_>) 
         from = until;
         let key = match keys.get(part.seal) {
             Ok(key) => key,
-            Err(StoreError::KeyDestroyed { .. }) => continue,
+            Err(StoreError::KeyDestroyed { .. }) => {
+                is_partial = true;
+                continue;
+            }
             Err(error) => return Err(unread(&error)),
         };
         let packed = key.open_bytes(&about(part.seal, facility), sealed).map_err(|error| unread(&error))?;
-        let most = usize::try_from(part.plain.min(PLAIN_MAX)).map_err(|error| unread(&error))?;
+        let most = usize::try_from(part.plain.min(READ_MAX)).map_err(|error| unread(&error))?;
         let text = zstd::bulk::decompress(&packed, most).map_err(|error| unread(&error))?;
         let rows: Vec<Row> = serde_json::from_slice(&text).map_err(|error| OpenError::Fact {
             lsn,
@@ -162,5 +187,5 @@ pub(super) fn read(journal: &Journal, keys: &OpenKeys, replayed: &Replayed<'_>) 
         })?;
         entries.extend(rows.into_iter().map(|row| entry(facility, lsn, part.seal, row)));
     }
-    Ok(Read { facility, entries })
+    Ok(Read { is_partial, facility, entries })
 }

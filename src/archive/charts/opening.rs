@@ -1,6 +1,5 @@
 //! Opening and closing charts: journal, view, what is kept in memory; and the view built anew.
 
-use super::receive::Parked;
 use super::worklist::Worklist;
 use super::writing::Unsettled;
 use super::{Charts, OPEN_MAX, RESERVE_BYTES, SEGMENT_BYTES, journal};
@@ -9,15 +8,15 @@ use crate::options::Options;
 use crate::rebuild;
 use crate::seal::OpenKeys;
 use crate::tier::KeyRing;
-use index::RocksOptions;
 use index::charts::{ChartCursor, ChartDriver, ChartEntry, ChartPage, ChartQuery, Charts as ChartView, RocksCharts};
-use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Handled, OrderState, Term};
+use index::{IndexError, RocksOptions};
+use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, OrderState, Term};
 use model::{Digest, Lsn};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use store::journal::Image;
 use store::{Alarm, Journal, JournalOptions, RealDisk, Replayed};
 
@@ -75,26 +74,49 @@ fn replay(journal: &Journal, keys: &OpenKeys, view: &dyn ChartView) -> Result<u6
     Ok(records)
 }
 
-/// The view, level with the journal; built anew when the journal no longer holds what it has not seen.
+/// The view, level with the journal; built anew when the journal no longer holds what it has not seen, or when it does not
+/// open or take what it has not seen.
 fn level(options: &Options, journal: &Journal, keys: &OpenKeys) -> Result<Arc<dyn ChartView>, OpenError> {
-    let path = view_path(&options.data);
-    let mut view = open_view(options, &path)?;
+    let view = match open_view(options, &view_path(&options.data)) {
+        Err(error) if is_amiss(&error) => anew(options, &error)?,
+        view => view?,
+    };
     rebuild::refuse_when_ahead(view.applied(), journal)?;
-    if rebuild::is_out_of_reach(view.applied(), journal) {
-        // A journal that released its first segments has no record 1: an empty view is no reason to speak of.
-        if view.applied() > 0 {
-            tracing::warn!("the index of charts is too old: it is built anew from the journal of charts");
-        }
+    let view = if rebuild::is_out_of_reach(view.applied(), journal) {
         drop(view);
-        let aside = options.data.join("charts.old");
-        rebuild::remove(&aside)?;
-        rebuild::rename(&path, &aside)?;
-        rebuild::remove(&aside)?;
-        view = open_view(options, &path)?;
-    }
-    let records = replay(journal, keys, view.as_ref())?;
+        anew(options, &"it is missing or too old")?
+    } else {
+        view
+    };
+    let (view, records) = match replay(journal, keys, view.as_ref()) {
+        Ok(records) => (view, records),
+        Err(error) if is_amiss(&error) => {
+            drop(view);
+            let view = anew(options, &error)?;
+            let records = replay(journal, keys, view.as_ref())?;
+            (view, records)
+        }
+        Err(error) => return Err(error),
+    };
     tracing::info!(records, "the index of charts is level with its journal");
     Ok(view)
+}
+
+/// Whether the view is to blame, and not a newer program that wrote it.
+fn is_amiss(error: &OpenError) -> bool {
+    matches!(error, OpenError::Index(error) if !matches!(error, IndexError::Newer { .. }))
+}
+
+/// An empty view in the place of the one that is there.
+fn anew(options: &Options, why: &dyn std::fmt::Display) -> Result<Arc<dyn ChartView>, OpenError> {
+    tracing::warn!(%why, "the index of charts is built anew from the journal of charts");
+    let (path, aside) = (view_path(&options.data), options.data.join("charts.old"));
+    rebuild::remove(&aside)?;
+    if path.exists() {
+        rebuild::rename(&path, &aside)?;
+    }
+    rebuild::remove(&aside)?;
+    open_view(options, &path)
 }
 
 impl Charts {
@@ -124,6 +146,8 @@ impl Charts {
             unsettled: Mutex::new(Unsettled::after(last)),
             settling: Mutex::new(()),
             settled: AtomicU64::new(last),
+            applying: AtomicBool::new(false),
+            fresh: Mutex::default(),
             broken: Mutex::default(),
             daily: Mutex::default(),
             parked: Mutex::default(),
@@ -145,7 +169,7 @@ impl Charts {
             })?;
         }
         self.each(ChartKind::Message, Term::Handled, "parked", &mut |row| {
-            self.note_parked(&row);
+            self.note_parked(&row, false);
             Ok(())
         })
     }
@@ -193,31 +217,15 @@ impl Charts {
                 metrics::counter!("khoanh_charts_rows_total", "kind" => kind_name(row.key.kind)).increment(1);
                 self.worklist.put(row);
                 self.due.row(row);
-                self.note_parked(row);
+                self.note_parked(row, true);
             }
             ChartEntry::Gone(key) => {
                 self.worklist.gone(key);
                 if key.kind == ChartKind::Message {
-                    self.parked.lock().remove(&(key.facility, key.id.clone()));
+                    self.forget_parked(key.facility, key.id.clone());
                 }
             }
         }
-    }
-
-    /// Keeps the list of messages that wait.
-    fn note_parked(&self, row: &ChartRow) {
-        let ChartBody::Message(message) = &row.body else { return };
-        let name = (row.key.facility, row.key.id.clone());
-        let mut parked = self.parked.lock();
-        match message.handled {
-            Handled::Parked { until, .. } => {
-                parked.insert(name, Parked { at: message.at, until });
-            }
-            _ => {
-                parked.remove(&name);
-            }
-        }
-        metrics::gauge!("khoanh_charts_parked").set(f64::from(u32::try_from(parked.len()).unwrap_or(u32::MAX)));
     }
 
     /// Directories that failed while the other one goes on.

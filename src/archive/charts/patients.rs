@@ -113,16 +113,30 @@ pub(super) fn merge(writing: &mut Writing<'_>, survivor: &str, former: &str, by:
         writing.remark("the two numbers were merged before");
         return Ok(());
     }
+    if goes_from != former {
+        writing.remark("the number to be given up was merged before: the one it stands for is given up");
+    }
+    // The ways to the two, without their ends.
+    let through = [stays.as_slice(), goes.as_slice()].into_iter().flat_map(|way| way.iter().rev().skip(1)).cloned();
+    let through: Vec<String> = through.collect();
     if find(writing, stays_at)?.is_none() {
         let patient = Patient { mrn: stays_at.clone(), changed: writing.now(), ..Patient::default() };
         writing.put(stays_at, ChartBody::Patient(Box::new(patient)))?;
     }
-    give_up(writing, goes_from, stays_at, by)
+    give_up(writing, (goes_from, stays_at), through, by)
 }
 
 /// Points a number to another and records the merge.
-fn give_up(writing: &mut Writing<'_>, former: &str, survivor: &str, by: &str) -> Result<(), ChartError> {
+fn give_up(
+    writing: &mut Writing<'_>,
+    (former, survivor): (&str, &str),
+    through: Vec<String>,
+    by: &str,
+) -> Result<(), ChartError> {
     let before = match find(writing, former)? {
+        Some(patient) if patient.merged_into.is_some() => {
+            return Err(ChartError::Conflict("the number to be given up was merged into another".into()));
+        }
         Some(patient) => patient,
         None => {
             writing.remark("the number to be given up is not known yet: it is merged when it comes");
@@ -133,7 +147,7 @@ fn give_up(writing: &mut Writing<'_>, former: &str, survivor: &str, by: &str) ->
     writing.put(former, ChartBody::Patient(Box::new(pointed)))?;
     orders::moved(writing, former, survivor)?;
     let (survivor, former, by, at) = (survivor.to_owned(), former.to_owned(), by.to_owned(), writing.now());
-    let merge = Merge { survivor, former, before, at, by, undone: None };
+    let merge = Merge { survivor, former, before, at, by, through, undone: None };
     writing.put(&fresh_id(at)?, ChartBody::Merge(Box::new(merge)))
 }
 
@@ -150,7 +164,7 @@ pub(super) fn renumber(writing: &mut Writing<'_>, former: &str, number: &str, by
             let why = "the new number is another patient's: merge the two instead of writing the number otherwise";
             return Err(ChartError::Conflict(why.into()));
         }
-        return if joined { Ok(()) } else { give_up(writing, former, number, by) };
+        return if joined { Ok(()) } else { give_up(writing, (former, number), Vec::new(), by) };
     }
     let Some(patient) = find(writing, former)? else { return Err(ChartError::Waits("the former number".into())) };
     if patient.merged_into.is_some() {
@@ -158,7 +172,22 @@ pub(super) fn renumber(writing: &mut Writing<'_>, former: &str, number: &str, by
     }
     let renumbered = Patient { mrn: number.to_owned(), changed: writing.now(), ..patient };
     writing.put(number, ChartBody::Patient(Box::new(renumbered)))?;
-    give_up(writing, former, number, by)
+    give_up(writing, (former, number), Vec::new(), by)
+}
+
+/// A merge that holds and was made over another one: its numbers were reached through the one given up there.
+fn built_on(writing: &Writing<'_>, merge: &Merge) -> Result<Option<String>, ChartError> {
+    for number in chain(writing, &merge.former)? {
+        for term in [Term::Former, Term::Mrn] {
+            for row in writing.find(ChartKind::Merge, term, &number, CHAIN_MAX)? {
+                let ChartBody::Merge(later) = &row.body else { continue };
+                if later.undone.is_none() && later.through.contains(&merge.former) {
+                    return Ok(Some(row.key.id));
+                }
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Whether anything but patients and merges is about a number.
@@ -182,6 +211,9 @@ fn undo(writing: &mut Writing<'_>, id: &str, by: &str) -> Result<(), ChartError>
     if merge.undone.is_some() {
         return Err(ChartError::Conflict("the merge was undone before".into()));
     }
+    if let Some(later) = built_on(writing, &merge)? {
+        return Err(ChartError::Conflict(format!("the merge {later} was made over this one: undo that one first")));
+    }
     let made_with = |writing: &Writing<'_>, number: &str| -> Result<bool, ChartError> {
         let (merge, patient) = (writing.created(ChartKind::Merge, id)?, writing.created(ChartKind::Patient, number)?);
         Ok(merge.is_some() && merge == patient)
@@ -190,8 +222,12 @@ fn undo(writing: &mut Writing<'_>, id: &str, by: &str) -> Result<(), ChartError>
     merge.undone = Some((writing.now(), by.to_owned()));
     let (former, survivor, at) = (merge.former.clone(), merge.survivor.clone(), merge.at);
     let mut patient = find(writing, &former)?.unwrap_or_else(|| merge.before.clone());
+    // It is their own row's business from now on.
+    merge.before = Patient { mrn: former.clone(), ..Patient::default() };
     writing.put(id, ChartBody::Merge(merge))?;
-    patient.merged_into = None;
+    if patient.merged_into.as_ref() == Some(&survivor) {
+        patient.merged_into = None;
+    }
     // A number that never came is not known afterwards either.
     if former_made && patient.changed == 0 {
         writing.remove(ChartKind::Patient, &former)?;
@@ -212,7 +248,8 @@ impl Charts {
     /// the former number itself.
     ///
     /// # Errors
-    /// [`ChartError::Unknown`] without such a merge, [`ChartError::Conflict`] when it was undone before.
+    /// [`ChartError::Unknown`] without such a merge, [`ChartError::Conflict`] when it was undone before, or while a later
+    /// merge holds that was made over it.
     pub fn unmerge(&self, facility: FacilityCode, merge: &str, by: &str) -> Result<(), ChartError> {
         self.write(facility, |writing| undo(writing, merge, by))
     }

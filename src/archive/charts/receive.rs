@@ -1,25 +1,19 @@
-//! Messages: known again, handled whole or not at all, parked while they wait for what they refer to.
+//! Messages: known again, handled whole or not at all.
 //!
 //! What a message does and the message itself are one record, so that whoever repeats it after a kill gets the answer of
-//! the first time. Deliberately not here: how a message is parsed and answered.
+//! the first time. Deliberately not here: how a message is parsed and answered, and those that wait ([`super::parked`]).
 
-use super::writing::Writing;
+use super::journal::unavailable;
+use super::writing::{Whose, Writing};
 use super::{ChartError, Charts, Receipt, orders, patients, visits};
 use model::FacilityCode;
 use model::chart::{Change, ChartBody, ChartKind, Handled, Inbound, Message, Origin, Term, term};
 use std::time::Duration;
 
-/// Messages under one control id that are looked at to know one again.
-const SAME_CONTROL_MAX: usize = 64;
-/// Parked messages tried in one round.
-const ROUND: usize = 1_000;
-
-/// A message that waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Parked {
-    pub(super) at: u64,
-    pub(super) until: u64,
-}
+/// Rows under one message's identity that are looked at.
+const SAME_MAX: usize = 4;
+/// So much is kept of the text of a message that is too long.
+const CUT_AT: usize = 64 << 10;
 
 /// What is known of a message before it is handled.
 enum Known {
@@ -31,7 +25,7 @@ enum Known {
     New { reused: bool },
 }
 
-fn millis(span: Duration) -> u64 {
+pub(super) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -41,92 +35,125 @@ impl Charts {
     /// another message, with a remark.
     ///
     /// # Errors
-    /// [`ChartError::Unavailable`] and [`ChartError::Limit`]: nothing was recorded, the sender has to send it again. All
-    /// else is in the receipt.
+    /// [`ChartError::Unavailable`]: nothing was recorded, the sender has to send it again. All else is in the receipt.
     pub fn receive(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError> {
-        let receipt = self.write(facility, |writing| self.take(writing, message))?;
+        self.receive_as(facility, None, &message)
+    }
+
+    /// Takes a stored message again ([`Charts::again`]) under its id: one that was refused or waits is handled anew, one
+    /// that was done has no second effect, however long ago that was.
+    ///
+    /// # Errors
+    /// As [`Charts::receive`]; [`ChartError::Unknown`] where there is no such message.
+    pub fn receive_again(&self, facility: FacilityCode, id: &str, message: Inbound) -> Result<Receipt, ChartError> {
+        self.receive_as(facility, Some(id), &message)
+    }
+
+    fn receive_as(&self, facility: FacilityCode, id: Option<&str>, message: &Inbound) -> Result<Receipt, ChartError> {
+        self.refuse_when_closed(Whose::Senders)?;
+        self.make_ready(facility, patients_of(message));
+        let receipt = match self.write(facility, |writing| self.take(writing, id, message, None)) {
+            // Sent again it would not become shorter: that it came is kept.
+            Err(ChartError::Limit(why)) => {
+                self.write(facility, |writing| self.take(writing, id, message, Some(why)))?
+            }
+            answer => answer?,
+        };
         if receipt.repeated {
             count("repeated");
         } else {
             count(name(&receipt.handled));
-            self.stir(facility, &receipt.handled);
+            if receipt.handled == Handled::Done {
+                self.stir(facility, message.mrn.as_deref());
+            }
         }
         Ok(receipt)
     }
 
-    /// Something was done: what waits may go on.
-    fn stir(&self, facility: FacilityCode, handled: &Handled) {
-        if *handled == Handled::Done && !self.parked.lock().is_empty() {
-            self.stirred.lock().insert(facility);
-        }
-    }
-
-    fn take(&self, writing: &mut Writing<'_>, inbound: Inbound) -> Result<Receipt, ChartError> {
-        let Inbound { origin, kind, mrn, text, changes, remarks } = inbound;
-        let (earlier, reused) = match self.known(writing, &origin)? {
+    /// Handles a message and keeps it; with a reason why it is too long, it is only kept.
+    fn take(
+        &self,
+        writing: &mut Writing<'_>,
+        id: Option<&str>,
+        inbound: &Inbound,
+        too_long: Option<String>,
+    ) -> Result<Receipt, ChartError> {
+        let (earlier, reused) = match self.known(writing, id, &inbound.origin)? {
             Known::Done(message) => {
                 return Ok(Receipt { handled: message.handled, repeated: true, remarks: message.remarks });
             }
             Known::Open(id, message) => (Some((id, message)), false),
             Known::New { reused } => (None, reused),
         };
-        let (handled, found) = match &changes {
-            Ok(changes) => self.handle(writing, changes, &origin.source)?,
-            Err(why) => (Handled::Refused { why: why.clone() }, Vec::new()),
+        let mut remarks = inbound.remarks.clone();
+        let is_cut = too_long.is_some() && inbound.text.len() > CUT_AT;
+        let handled = match (too_long, &inbound.changes) {
+            (Some(why), _) => Handled::Refused { why },
+            (None, Ok(changes)) => {
+                let (handled, found) = self.handle(writing, changes, &inbound.origin.source)?;
+                remarks.extend(found);
+                handled
+            }
+            (None, Err(why)) => Handled::Refused { why: why.clone() },
         };
-        let mut said = remarks;
-        said.extend(found);
+        if is_cut {
+            remarks.push("the message is too long: only its beginning is kept".into());
+        }
         if reused {
-            said.push("the message control id was used before for another message".into());
+            remarks.push("the message control id was used before for another message".into());
         }
         let now = writing.now();
         let (id, at, handled) = match earlier {
             Some((id, before)) => {
                 let handled = since(&before.handled, handled);
-                if before.handled == handled && before.remarks == said {
-                    return Ok(Receipt { handled, repeated: true, remarks: said });
+                if before.handled == handled && before.remarks == remarks {
+                    return Ok(Receipt { handled, repeated: true, remarks });
                 }
                 (id, before.at, handled)
             }
             None => (fresh_id(now)?, now, handled),
         };
-        let waiting = match &handled {
-            Handled::Parked { .. } => changes.unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        let acknowledged = if matches!(handled, Handled::Refused { .. }) { "AE" } else { "AA" }.to_owned();
-        let (receipt, remarks) = (Receipt { handled: handled.clone(), repeated: false, remarks: said.clone() }, said);
-        let message = Message { origin, kind, mrn, text, handled, acknowledged, remarks, at, waiting };
+        let receipt = Receipt { handled, repeated: false, remarks };
+        let message = kept(inbound, &receipt, is_cut, (at, now));
         writing.put(&id, ChartBody::Message(Box::new(message)))?;
         Ok(receipt)
     }
 
     /// Whether a message came before, within the time in which messages are known again.
-    fn known(&self, writing: &Writing<'_>, origin: &Origin) -> Result<Known, ChartError> {
-        let since = writing.now().saturating_sub(millis(self.options.repeat));
-        let value = term::control(&origin.source, &origin.control);
-        let mut reused = false;
-        for row in writing.find(ChartKind::Message, Term::Control, &value, SAME_CONTROL_MAX)? {
-            let ChartBody::Message(message) = row.body else { continue };
-            let of = &message.origin;
-            let same = (&of.source, &of.sender, &of.control) == (&origin.source, &origin.sender, &origin.control);
-            if !same || message.at < since {
-                continue;
-            }
-            if of.digest != origin.digest {
-                reused = true;
-                continue;
-            }
-            return Ok(match message.handled {
-                Handled::Done => Known::Done(message),
-                _ => Known::Open(row.key.id, message),
-            });
+    fn known(&self, writing: &Writing<'_>, id: Option<&str>, origin: &Origin) -> Result<Known, ChartError> {
+        if let Some(id) = id {
+            return match writing.row(ChartKind::Message, id)? {
+                Some(ChartBody::Message(message)) if message.handled == Handled::Done => Ok(Known::Done(message)),
+                Some(ChartBody::Message(message)) => Ok(Known::Open(id.to_owned(), message)),
+                _ => Err(ChartError::Unknown("message")),
+            };
         }
+        let since = writing.now().saturating_sub(millis(self.options.repeat));
+        for row in writing.find(ChartKind::Message, Term::Control, &term::same(origin), SAME_MAX)? {
+            let ChartBody::Message(message) = row.body else { continue };
+            if message.origin != *origin {
+                continue;
+            }
+            match message.handled {
+                Handled::Done if message.at.max(message.handled_at) < since => {}
+                Handled::Done => return Ok(Known::Done(message)),
+                _ => return Ok(Known::Open(row.key.id, message)),
+            }
+        }
+        let value = term::control(&origin.source, &origin.control);
+        let newest = writing.find(ChartKind::Message, Term::Control, &value, 1)?;
+        let reused = newest.iter().any(|row| match &row.body {
+            ChartBody::Message(message) => {
+                let Origin { source, sender, control, .. } = &message.origin;
+                message.at >= since && (source, sender, control) == (&origin.source, &origin.sender, &origin.control)
+            }
+            _ => false,
+        });
         Ok(Known::New { reused })
     }
 
     /// Does what a message asks for, or nothing of it; says what became of it and what was remarked.
-    fn handle(
+    pub(super) fn handle(
         &self,
         writing: &mut Writing<'_>,
         changes: &[Change],
@@ -145,55 +172,54 @@ impl Charts {
         writing.start_over();
         Ok((handled, Vec::new()))
     }
+}
 
-    /// Tries what waits: in facilities where something was done, and where its time is over. Gives how many were tried.
-    pub(super) fn try_parked(&self) -> usize {
-        let stirred = std::mem::take(&mut *self.stirred.lock());
-        let now = self.now_ms();
-        let mut due: Vec<(u64, FacilityCode, String)> = {
-            let parked = self.parked.lock();
-            let is_due = |facility: &FacilityCode, one: &Parked| stirred.contains(facility) || one.until <= now;
-            let due = parked.iter().filter(|((facility, _), one)| is_due(facility, one));
-            due.map(|((facility, id), one)| (one.at, *facility, id.clone())).collect()
-        };
-        // In the order they came in.
-        due.sort_unstable();
-        if due.len() > ROUND {
-            self.stirred.lock().extend(stirred);
-        }
-        due.truncate(ROUND);
-        for (_, facility, id) in &due {
-            match self.write(*facility, |writing| self.retry(writing, id)) {
-                Ok(Some(handled)) => {
-                    count(if handled == Handled::Done { "released" } else { "expired" });
-                    self.stir(*facility, &handled);
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(%facility, message = %id, %error, "messages that wait cannot be tried now");
-                    self.stirred.lock().insert(*facility);
-                    break;
-                }
-            }
-        }
-        due.len()
+/// A message as it is kept: when it came first, and when it was handled.
+fn kept(inbound: &Inbound, receipt: &Receipt, is_cut: bool, (at, handled_at): (u64, u64)) -> Message {
+    let text = match is_cut {
+        true => cut(&inbound.text).to_owned(),
+        false => inbound.text.clone(),
+    };
+    let waiting = match (&receipt.handled, &inbound.changes) {
+        (Handled::Parked { .. }, Ok(changes)) => changes.clone(),
+        _ => Vec::new(),
+    };
+    let acknowledged = if matches!(receipt.handled, Handled::Refused { .. }) { "AE" } else { "AA" };
+    Message {
+        origin: inbound.origin.clone(),
+        kind: inbound.kind.clone(),
+        mrn: inbound.mrn.clone(),
+        text,
+        handled: receipt.handled.clone(),
+        acknowledged: acknowledged.into(),
+        remarks: receipt.remarks.clone(),
+        at,
+        handled_at,
+        waiting,
     }
+}
 
-    /// Tries a message that waits; says what became of it if it waits no longer.
-    fn retry(&self, writing: &mut Writing<'_>, id: &str) -> Result<Option<Handled>, ChartError> {
-        let Some(ChartBody::Message(mut message)) = writing.row(ChartKind::Message, id)? else { return Ok(None) };
-        let Handled::Parked { why, until } = &message.handled else { return Ok(None) };
-        let (handled, said) = self.handle(writing, &message.waiting, &message.origin.source)?;
-        message.handled = match handled {
-            Handled::Parked { .. } if writing.now() < *until => return Ok(None),
-            Handled::Parked { .. } => Handled::Refused { why: format!("waited in vain for {why}") },
-            handled => handled,
-        };
-        message.remarks.extend(said);
-        message.waiting.clear();
-        let handled = message.handled.clone();
-        writing.put(id, ChartBody::Message(message))?;
-        Ok(Some(handled))
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(CUT_AT);
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// The numbers of patients that a message is about and may make known.
+fn patients_of(message: &Inbound) -> impl Iterator<Item = &str> {
+    // What is refused as it stands makes nobody known.
+    let changes = message.changes.as_ref().ok();
+    let own = changes.and(message.mrn.as_deref());
+    own.into_iter().chain(changes.into_iter().flatten().filter_map(patient_of))
+}
+
+fn patient_of(change: &Change) -> Option<&str> {
+    match change {
+        Change::Patient(update) => Some(update.mrn.as_str()),
+        Change::Merge { former, .. } | Change::Renumber { former, .. } => Some(former.as_str()),
+        _ => None,
     }
 }
 
@@ -219,7 +245,7 @@ fn apply(writing: &mut Writing<'_>, change: &Change, source: &str) -> Result<(),
 
 /// A number of ours for a message or a merge; later ones are greater.
 pub(super) fn fresh_id(now: u64) -> Result<String, ChartError> {
-    store::draw_pack_id(now).map(|id| id.to_string()).map_err(super::journal::unavailable)
+    store::draw_pack_id(now).map(|id| id.to_string()).map_err(unavailable)
 }
 
 const fn name(handled: &Handled) -> &'static str {
@@ -230,6 +256,6 @@ const fn name(handled: &Handled) -> &'static str {
     }
 }
 
-fn count(result: &'static str) {
+pub(super) fn count(result: &'static str) {
     metrics::counter!("khoanh_charts_messages_total", "result" => result).increment(1);
 }

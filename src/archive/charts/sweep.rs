@@ -4,6 +4,7 @@
 //! recorded again first. So no message, and no earlier state of a row, lies in the journal much longer than that.
 
 use super::journal::{self, Parts, Row, unavailable};
+use super::writing::Whose;
 use super::{ChartError, Charts};
 use crate::error::OpenError;
 use crate::open::Archive;
@@ -23,8 +24,12 @@ const PACE: Duration = Duration::from_secs(30);
 const FLUSH: Duration = Duration::from_secs(300);
 /// The files of the view are rewritten at most so often.
 const PURGE: Duration = Duration::from_secs(24 * 3600);
-/// Rows that go, or are recorded again, in one record.
-const ROUND: usize = 256;
+/// Rows that go, or are recorded again, in one record: others wait meanwhile.
+const ROUND: usize = 32;
+/// A clock that is so far from where it should be ...
+const JUMP_MS: u64 = 24 * 3600 * 1000;
+/// ... decides nothing until it has stood by it for so long.
+const TRUSTED_AFTER: Duration = Duration::from_secs(3600);
 
 /// What a sweep came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,7 +43,7 @@ pub(super) struct Swept {
 /// Starts the thread of charts: parked messages, old messages, old segments, the flush of the view.
 pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
     let (mut due, mut flush, mut purge) = (Instant::now(), Instant::now(), Instant::now());
-    let mut gone = false;
+    let (mut gone, mut trust) = (false, Trust::new(archive.charts.newest_at().unwrap_or(0)));
     worker::every(archive, "charts", move |archive| {
         if archive.charts.broken().is_some() {
             return;
@@ -50,9 +55,11 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
             return;
         }
         due = Instant::now() + PACE;
-        match archive.charts.sweep() {
-            Ok(swept) => gone |= swept.messages > 0,
-            Err(error) => tracing::warn!(%error, "charts cannot be swept, again later"),
+        if trust.holds(Instant::now(), archive.now_ms()) {
+            match archive.charts.sweep() {
+                Ok(swept) => gone |= swept.messages > 0,
+                Err(error) => tracing::warn!(%error, "charts cannot be swept, again later"),
+            }
         }
         if gone && Instant::now() >= purge {
             (gone, purge) = (false, Instant::now() + PURGE);
@@ -70,7 +77,44 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
     })
 }
 
+/// Whether the clock may decide what is old: one that jumps, or differs from the newest record at the start, is watched
+/// first. An archive that was off for days sweeps an hour later.
+#[derive(Debug)]
+pub(super) struct Trust {
+    /// What the clock showed, and when.
+    before: (Option<Instant>, u64),
+    watched: Option<Instant>,
+}
+
+impl Trust {
+    pub(super) const fn new(newest: u64) -> Self {
+        Self { before: (None, newest), watched: None }
+    }
+
+    pub(super) fn holds(&mut self, at: Instant, clock: u64) -> bool {
+        let (then, showed) = self.before;
+        let gone = then.map_or(0, |then| u64::try_from(at.duration_since(then).as_millis()).unwrap_or(u64::MAX));
+        if clock.abs_diff(showed.saturating_add(gone)) > JUMP_MS {
+            tracing::warn!(
+                "the clock is not where it should be: old messages stay until it has stood by it for an hour"
+            );
+            self.watched = Some(at);
+        }
+        self.before = (Some(at), clock);
+        if self.watched.is_some_and(|since| at.duration_since(since) < TRUSTED_AFTER) {
+            return false;
+        }
+        self.watched = None;
+        true
+    }
+}
+
 impl Charts {
+    /// When the newest record was made; none where there is none.
+    fn newest_at(&self) -> Option<u64> {
+        self.recorded_at(self.journal.last()).ok().flatten()
+    }
+
     /// One round.
     pub(super) fn sweep(&self) -> Result<Swept, ChartError> {
         let kept = u64::try_from(self.options.messages.as_millis()).unwrap_or(u64::MAX);
@@ -102,7 +146,9 @@ impl Charts {
             }
             for (facility, keys) in old {
                 count = count.saturating_add(u64::try_from(keys.len()).unwrap_or(u64::MAX));
-                self.write(facility, |writing| keys.iter().try_for_each(|key| writing.remove(key.kind, &key.id)))?;
+                self.write_as(Whose::Own, facility, |writing| {
+                    keys.iter().try_for_each(|key| writing.remove(key.kind, &key.id))
+                })?;
             }
             after = page.cursor;
             if after.is_none() {
@@ -122,21 +168,18 @@ impl Charts {
         Ok(())
     }
 
-    /// Releases the oldest segments of which every record was made before a moment.
+    /// Releases the oldest segment, if every record of it was made before a moment. One at a time: a backup waits meanwhile.
     fn release(&self, bound: u64) -> Result<u64, ChartError> {
-        let mut count = 0u64;
-        loop {
-            let segments = self.journal.segments();
-            let (Some(oldest), Some(next)) = (segments.first(), segments.get(1)) else { return Ok(count) };
-            if oldest.active || self.recorded_at(next.first_lsn)?.is_none_or(|at| at >= bound) {
-                return Ok(count);
-            }
-            self.move_out(oldest, next.first_lsn)?;
-            // What the view has not seen of it durably could not be told to it again.
-            self.flush().map_err(unavailable)?;
-            self.journal.release_cleanly(oldest.number).map_err(unavailable)?;
-            count = count.saturating_add(1);
+        let segments = self.journal.segments();
+        let (Some(oldest), Some(next)) = (segments.first(), segments.get(1)) else { return Ok(0) };
+        if oldest.active || self.recorded_at(next.first_lsn)?.is_none_or(|at| at >= bound) {
+            return Ok(0);
         }
+        self.move_out(oldest, next.first_lsn)?;
+        // What the view has not seen of it durably could not be told to it again.
+        self.flush().map_err(unavailable)?;
+        self.journal.release_cleanly(oldest.number).map_err(unavailable)?;
+        Ok(1)
     }
 
     /// When a record was made; none where there is none yet.
@@ -186,6 +229,12 @@ impl Charts {
 
     /// Records rows again as they are, if they are still those of these records.
     fn record_again(&self, facility: FacilityCode, keys: &[(ChartKey, Lsn)]) -> Result<(), ChartError> {
+        // Their keys are at hand before others have to wait.
+        for (key, _) in keys {
+            if let Some(seal) = self.newest(key)?.and_then(|row| row.seal) {
+                self.keys.get(seal).map_err(unavailable)?;
+            }
+        }
         let through = {
             let _change = self.change.lock();
             let mut parts = Parts::new();
@@ -196,7 +245,7 @@ impl Charts {
                 let row = Row { kind: key.kind, id: key.id, created: Some(created), body: Some(body) };
                 parts.entry(seal).or_default().push(row);
             }
-            self.record(facility, parts)?
+            self.record(facility, parts, Whose::Own)?
         };
         self.settle(through)
     }

@@ -5,7 +5,7 @@
 use super::ChartError;
 use super::patients::{self, set};
 use super::writing::Writing;
-use model::chart::{ChartBody, ChartKind, Term, Visit, VisitState, VisitUpdate};
+use model::chart::{ChartBody, ChartKind, ChartRow, Term, Visit, VisitState, VisitUpdate};
 
 /// Most orders, and most results, that go with a visit from one patient to another.
 const HANDED_MAX: usize = 10_000;
@@ -58,7 +58,8 @@ fn take(visit: &mut Visit, update: &VisitUpdate) {
     }
 }
 
-/// A visit is another patient's, and with it the orders and results that name it.
+/// A visit is another patient's, and with it what names it: orders with their performed steps, and results. Those under
+/// any number of the patient it was go along.
 pub(super) fn hand_over(writing: &mut Writing<'_>, number: &str, mrn: &str) -> Result<(), ChartError> {
     let mrn = mrn.trim();
     if mrn.is_empty() {
@@ -71,27 +72,52 @@ pub(super) fn hand_over(writing: &mut Writing<'_>, number: &str, mrn: &str) -> R
     if former == mrn {
         return Ok(());
     }
-    let number = visit.number.clone();
+    let (number, former) = (visit.number.clone(), patients::root(writing, &former)?);
     writing.put(&number, ChartBody::Visit(Box::new(visit)))?;
     for kind in [ChartKind::Order, ChartKind::Report] {
-        let rows = writing.find(kind, Term::Visit, &number, HANDED_MAX.saturating_add(1))?;
-        if rows.len() > HANDED_MAX {
-            return Err(ChartError::Limit(format!("more than {HANDED_MAX} rows go with the visit")));
-        }
-        for row in rows {
-            let body = match row.body {
-                ChartBody::Order(mut order) if order.mrn == former && order.visit == number => {
-                    mrn.clone_into(&mut order.mrn);
-                    ChartBody::Order(order)
-                }
-                ChartBody::Report(mut report) if report.mrn == former && report.visit == number => {
-                    mrn.clone_into(&mut report.mrn);
-                    ChartBody::Report(report)
-                }
+        for row in all(writing, kind, Term::Visit, &number)? {
+            let (of, placer) = match &row.body {
+                ChartBody::Order(order) => (order.visit.as_str(), Some(order.placer.clone())),
+                ChartBody::Report(report) => (report.visit.as_str(), None),
                 _ => continue,
             };
-            writing.put(&row.key.id, body)?;
+            if of == number && hand(writing, row, &former, mrn)? {
+                let steps =
+                    placer.map(|placer| all(writing, ChartKind::Performed, Term::Placer, &placer)).transpose()?;
+                for step in steps.into_iter().flatten() {
+                    hand(writing, step, &former, mrn)?;
+                }
+            }
         }
     }
     Ok(())
+}
+
+fn all(writing: &Writing<'_>, kind: ChartKind, term: Term, value: &str) -> Result<Vec<ChartRow>, ChartError> {
+    let rows = writing.find(kind, term, value, HANDED_MAX.saturating_add(1))?;
+    if rows.len() > HANDED_MAX {
+        return Err(ChartError::Limit(format!("more than {HANDED_MAX} rows go with the visit")));
+    }
+    Ok(rows)
+}
+
+/// Gives a row to another patient, if it was that of the former one; whether it did.
+fn hand(writing: &mut Writing<'_>, row: ChartRow, former: &str, mrn: &str) -> Result<bool, ChartError> {
+    let ChartRow { key, mut body, .. } = row;
+    match body.mrn() {
+        Some(of) if of == mrn => return Ok(true),
+        Some(of) if patients::root(writing, of)? == former => {}
+        _ => {
+            writing.remark("some of what names the visit is another patient's and stays so");
+            return Ok(false);
+        }
+    }
+    match &mut body {
+        ChartBody::Order(order) => mrn.clone_into(&mut order.mrn),
+        ChartBody::Report(report) => mrn.clone_into(&mut report.mrn),
+        ChartBody::Performed(step) => step.mrn = Some(mrn.to_owned()),
+        _ => return Ok(false),
+    }
+    writing.put(&key.id, body)?;
+    Ok(true)
 }

@@ -8,7 +8,7 @@
 use super::journal::{self, Parts, Row, unavailable};
 use super::{ChartError, Charts};
 use index::charts::{ChartDriver, ChartEntry, ChartQuery};
-use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, ROW_MAX, Term, term};
+use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Handled, ROW_MAX, Term, term};
 use model::{FacilityCode, Lsn, PackId};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,6 +17,19 @@ use std::sync::atomic::Ordering;
 /// Rows asked of the view at once.
 const PAGE: usize = 200;
 const DAY_MS: u64 = 86_400_000;
+/// Rows of a kind looked at for the key of a patient: another's may be among them where numbers are cut or merged.
+const THEIRS: usize = 4;
+/// Most keys made ahead.
+const FRESH_MAX: usize = 10_000;
+
+/// Whose space in the journal a change takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// That of whoever sends.
+    Senders,
+    /// The reserve: by such changes space becomes free.
+    Own,
+}
 
 /// What is appended and not yet in the view.
 #[derive(Default)]
@@ -85,7 +98,7 @@ impl Writing<'_> {
     }
 
     fn key(&self, kind: ChartKind, id: &str) -> Result<ChartKey, ChartError> {
-        ChartKey::new(kind, self.facility, id).map_err(|error| ChartError::Invalid(error.to_string()))
+        ChartKey::new(kind, self.facility(), id).map_err(|error| ChartError::Invalid(error.to_string()))
     }
 
     /// A row; what this change has put counts.
@@ -194,24 +207,36 @@ impl Writing<'_> {
             let seal = match &body {
                 // Of a row that never was nothing is said.
                 None if created.is_none() => continue,
-                None => before,
-                Some(body) => match body.mrn().map(str::trim).filter(|mrn| !mrn.is_empty()) {
-                    None => None,
-                    Some(mrn) => match seals.get(mrn) {
-                        Some(seal) => Some(*seal),
-                        None => {
-                            let seal = charts.seal_of(facility, mrn, now)?;
+                None => before.map_or_else(|| charts.seal_of_the_day(facility, now), Ok)?,
+                Some(body) => match keeper_of(body).and_then(|mrn| seals.get(mrn)) {
+                    Some(seal) => *seal,
+                    None => {
+                        let seal = charts.seal_for(facility, body, now)?;
+                        // Of a refused message that names nobody known the key is another one.
+                        if let Some(mrn) = keeper_of(body).filter(|_| !is_refused(body)) {
                             seals.insert(mrn.to_owned(), seal);
-                            Some(seal)
                         }
-                    },
+                        seal
+                    }
                 },
             };
-            let seal = seal.map_or_else(|| charts.seal_of_the_day(facility, now), Ok)?;
             parts.entry(seal).or_default().push(Row { kind: key.kind, id: key.id, created, body });
         }
         Ok(parts)
     }
+}
+
+/// Under whose key a row lies. A merge holds what was known of the number that is given up.
+fn keeper_of(body: &ChartBody) -> Option<&str> {
+    let mrn = match body {
+        ChartBody::Merge(merge) => Some(merge.former.as_str()),
+        body => body.mrn(),
+    };
+    mrn.map(str::trim).filter(|mrn| !mrn.is_empty())
+}
+
+fn is_refused(body: &ChartBody) -> bool {
+    matches!(body, ChartBody::Message(message) if matches!(message.handled, Handled::Refused { .. }))
 }
 
 impl Charts {
@@ -221,25 +246,39 @@ impl Charts {
         facility: FacilityCode,
         change: impl FnOnce(&mut Writing<'_>) -> Result<T, ChartError>,
     ) -> Result<T, ChartError> {
+        self.write_as(Whose::Senders, facility, change)
+    }
+
+    /// The same, and whose space it takes.
+    pub(super) fn write_as<T>(
+        &self,
+        whose: Whose,
+        facility: FacilityCode,
+        change: impl FnOnce(&mut Writing<'_>) -> Result<T, ChartError>,
+    ) -> Result<T, ChartError> {
         let (answer, through) = {
             let _change = self.change.lock();
-            self.refuse_when_broken()?;
-            let rows = BTreeMap::new();
-            let mut writing = Writing { charts: self, facility, now: self.now_ms(), rows, remarks: Vec::new() };
-            let answer = change(&mut writing)?;
-            (answer, self.record(facility, writing.parts()?)?)
+            self.refuse_when_closed(whose)?;
+            let (now, rows) = (self.now_ms(), BTreeMap::new());
+            let mut writing = Writing { charts: self, facility, now, rows, remarks: Vec::new() };
+            match change(&mut writing) {
+                Ok(answer) => (Ok(answer), self.record(facility, writing.parts()?, whose)?),
+                Err(error @ ChartError::Unavailable(_)) => return Err(error),
+                // It may be said of what is not durable yet.
+                Err(error) => (Err(error), self.unsettled.lock().last),
+            }
         };
         self.settle(through)?;
-        Ok(answer)
+        answer
     }
 
     /// Appends rows; gives the record that must be durable before anything is said of them. The caller holds `change`.
-    pub(super) fn record(&self, facility: FacilityCode, parts: Parts) -> Result<Lsn, ChartError> {
+    pub(super) fn record(&self, facility: FacilityCode, parts: Parts, whose: Whose) -> Result<Lsn, ChartError> {
         if parts.is_empty() {
             // What was read may not be durable yet.
             return Ok(self.unsettled.lock().last);
         }
-        let lsn = self.append(facility, &parts)?;
+        let lsn = self.append(facility, &parts, whose)?;
         self.unsettled.lock().add(lsn, journal::entries(facility, lsn, parts));
         Ok(lsn)
     }
@@ -251,9 +290,16 @@ impl Charts {
             return Ok(());
         }
         self.refuse_when_broken()?;
+        if self.applying.load(Ordering::Relaxed) {
+            return Err(self.break_off(&"somebody died over it"));
+        }
         let synced = self.journal.sync().map_err(unavailable)?;
+        // From here to the end what was taken is in nobody's hands but these.
+        self.applying.store(true, Ordering::Relaxed);
         let records = self.unsettled.lock().take(synced);
-        let Some(last) = records.last().map(|(lsn, _)| *lsn) else { return Ok(()) };
+        let Some(last) = records.last().map(|(lsn, _)| *lsn) else {
+            return Err(self.break_off(&"a record that was made is not there"));
+        };
         let entries: Vec<ChartEntry> = records.into_iter().flat_map(|(_, entries)| entries).collect();
         metrics::histogram!("khoanh_charts_sync_rows")
             .record(f64::from(u32::try_from(entries.len()).unwrap_or(u32::MAX)));
@@ -263,11 +309,12 @@ impl Charts {
         entries.iter().for_each(|entry| self.applied_row(entry));
         self.unsettled.lock().forget(last);
         self.settled.store(last, Ordering::Release);
+        self.applying.store(false, Ordering::Relaxed);
         Ok(())
     }
 
     /// The view takes nothing more: nothing is answered until a restart brings it level with the journal.
-    fn break_off(&self, error: &index::IndexError) -> ChartError {
+    fn break_off(&self, error: &dyn std::fmt::Display) -> ChartError {
         let what = format!("the index of charts could not take a change: {error}; restart to bring it level");
         tracing::error!(%error, "the index of charts takes nothing: charts are closed until restart");
         *self.broken.lock() = Some(what.clone());
@@ -278,6 +325,15 @@ impl Charts {
         match self.broken.lock().as_ref() {
             Some(what) => Err(ChartError::Unavailable(what.clone())),
             None => Ok(()),
+        }
+    }
+
+    /// Refuses before anything is worked out, or a key is made, for what would not be recorded.
+    pub(super) fn refuse_when_closed(&self, whose: Whose) -> Result<(), ChartError> {
+        self.refuse_when_broken()?;
+        match whose {
+            Whose::Senders => self.journal.admit(0).map_err(unavailable),
+            Whose::Own => Ok(()),
         }
     }
 
@@ -316,31 +372,70 @@ impl Charts {
         }
     }
 
-    /// The key of a patient: that of any row about them, else a new one.
-    fn seal_of(&self, facility: FacilityCode, mrn: &str, now: u64) -> Result<PackId, ChartError> {
-        let key = ChartKey::new(ChartKind::Patient, facility, mrn);
-        if let Ok(key) = key
+    /// The key of a row.
+    fn seal_for(&self, facility: FacilityCode, body: &ChartBody, now: u64) -> Result<PackId, ChartError> {
+        let Some(mrn) = keeper_of(body) else { return self.seal_of_the_day(facility, now) };
+        match self.known_seal(facility, mrn)? {
+            Some(seal) => {
+                self.fresh.lock().remove(&(facility, mrn.to_owned()));
+                Ok(seal)
+            }
+            // Nothing that holds says that there is such a patient.
+            None if is_refused(body) => self.seal_of_the_day(facility, now),
+            None => self.fresh_seal(facility, mrn, now),
+        }
+    }
+
+    /// The key of a patient: that of any row of theirs.
+    pub(super) fn known_seal(&self, facility: FacilityCode, mrn: &str) -> Result<Option<PackId>, ChartError> {
+        let is_theirs = |row: &ChartRow| keeper_of(&row.body) == Some(mrn) && !is_refused(&row.body);
+        if let Ok(key) = ChartKey::new(ChartKind::Patient, facility, mrn)
             && let Some(seal) = self.newest(&key)?.and_then(|row| row.seal)
         {
-            return Ok(seal);
+            return Ok(Some(seal));
         }
-        let is_theirs = |row: &ChartRow| row.body.mrn().is_some_and(|of| of.trim() == mrn);
         let unsettled = {
             let unsettled = self.unsettled.lock();
             let rows = unsettled.rows.iter().filter(|(key, _)| key.facility == facility);
             let mut theirs = rows.filter_map(|(_, (_, row))| row.as_ref().filter(|row| is_theirs(row)));
             theirs.find_map(|row| row.seal)
         };
-        if let Some(seal) = unsettled {
-            return Ok(seal);
+        if unsettled.is_some() {
+            return Ok(unsettled);
         }
         for kind in ChartKind::ALL {
-            let rows = self.settled(facility, kind, (Term::Mrn, &term::value(mrn)), 1)?;
+            let rows = self.settled(facility, kind, (Term::Mrn, &term::value(mrn)), THEIRS)?;
             if let Some(seal) = rows.iter().filter(|row| is_theirs(row)).find_map(|row| row.seal) {
-                return Ok(seal);
+                return Ok(Some(seal));
             }
         }
-        self.keys.create(facility, now).map_err(unavailable)
+        Ok(None)
+    }
+
+    /// A key for a patient of whom nothing is known, the same until something is.
+    pub(super) fn fresh_seal(&self, facility: FacilityCode, mrn: &str, now: u64) -> Result<PackId, ChartError> {
+        let name = (facility, mrn.to_owned());
+        if let Some(seal) = self.fresh.lock().get(&name) {
+            return Ok(*seal);
+        }
+        // Not under the lock: it takes syncs of both copies of the key store.
+        let seal = self.keys.create(facility, now).map_err(unavailable)?;
+        let mut fresh = self.fresh.lock();
+        if fresh.len() >= FRESH_MAX {
+            fresh.clear();
+        }
+        Ok(*fresh.entry(name).or_insert(seal))
+    }
+
+    /// Opens, or makes, the keys of patients whom a change is about, before its turn. What fails is met again in it.
+    pub(super) fn make_ready<'a>(&self, facility: FacilityCode, mrns: impl Iterator<Item = &'a str>) {
+        for mrn in mrns.map(str::trim).filter(|mrn| !mrn.is_empty()) {
+            match self.known_seal(facility, mrn) {
+                Ok(Some(seal)) => drop(self.keys.get(seal)),
+                Ok(None) => drop(self.fresh_seal(facility, mrn, self.now_ms())),
+                Err(_) => return,
+            }
+        }
     }
 
     /// The key of rows about nobody in particular: one for each facility and day.

@@ -1,6 +1,8 @@
 //! What a message asks to be changed: the edges translate their wire format into these, the archive decides and records.
 //!
 //! A field that is `None` was not said and stays as it is; an empty one was said to be empty.
+//! The JSON form lies in messages that wait, so it is one on the disk: variants and fields are only ever added, and a new
+//! field has a default.
 //! Deliberately not here: who may change what, and what a change means for the rest.
 
 use super::birth::BirthDate;

@@ -133,12 +133,16 @@ pub struct Merge {
     pub survivor: String,
     /// The number that was given up.
     pub former: String,
-    /// The patient of the given-up number as it was before.
+    /// The patient of the given-up number as it was before; only the number once it was undone.
     pub before: Patient,
     /// When, milliseconds since 1970 UTC.
     pub at: u64,
     /// Who: a source's name or a person.
     pub by: String,
+    /// Numbers given up before over which the two were reached: those that were sent, where they are not the two. While
+    /// it holds, the merges of these numbers are not undone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub through: Vec<String>,
     /// When it was undone, and by whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undone: Option<(u64, String)>,

@@ -3,7 +3,7 @@
 //! Deliberately not here: how an engine keeps them, and which of them a question is driven by.
 
 use super::identifier::{NumberKind, insurance_tail, kind_of, plain};
-use super::{ChartBody, Handled, Match, Order, OrderState, Patient, Report};
+use super::{ChartBody, Handled, Match, Order, OrderState, Origin, Patient, Report};
 use crate::name;
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,7 @@ pub enum Term {
     /// State of an order, visit or performed step; of a study beside its order, the verdict. An order also has
     /// [`WITHOUT_IMAGES`], a study [`INCOMPLETE`], while that holds.
     State,
-    /// Source and control id of a message, by which its repetition is known.
+    /// Source and control id of a message; also [`same`], by which its repetition is known.
     Control,
     /// What became of a message: `done`, `parked`, `refused`.
     Handled,
@@ -129,6 +129,7 @@ pub fn terms(body: &ChartBody) -> Vec<Found> {
         ChartBody::Merge(merge) => found.push(Found::new(Term::Former, &merge.former)),
         ChartBody::Message(message) => {
             found.push(Found::new(Term::Control, &control(&message.origin.source, &message.origin.control)));
+            found.push(Found::new(Term::Control, &same(&message.origin)));
             let handled = match message.handled {
                 Handled::Done => "done",
                 Handled::Parked { .. } => "parked",
@@ -147,6 +148,15 @@ pub fn terms(body: &ChartBody) -> Vec<Found> {
 /// The value of [`Term::Control`].
 pub fn control(source: &str, control: &str) -> String {
     value(&format!("{control} {source}"))
+}
+
+/// The value of [`Term::Control`] that one message and its repetitions have, and no other.
+pub fn same(origin: &Origin) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for text in [&origin.source, &origin.sender, &origin.control] {
+        hasher.update(text.as_bytes()).update(&[0]);
+    }
+    format!("={}", hasher.update(&origin.digest.0).finalize().to_hex())
 }
 
 fn of_patient(patient: &Patient, found: &mut Vec<Found>) {

@@ -61,6 +61,9 @@ pub struct Message {
     pub remarks: Vec<String>,
     /// When it came, milliseconds since 1970 UTC.
     pub at: u64,
+    /// When it was last handled, milliseconds since 1970 UTC; 0: when it came.
+    #[serde(default)]
+    pub handled_at: u64,
     /// What it asks for, as long as it is parked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<Change>,

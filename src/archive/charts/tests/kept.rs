@@ -129,6 +129,12 @@ fn a_damaged_index_is_told_and_rebuilt_equal() {
     let verified = bench.charts().verify(&std::sync::atomic::AtomicBool::new(false)).expect("verified");
     let [damage] = verified.damage.as_slice() else { panic!("{verified:?}") };
     assert!(damage.contains("otherwise in the index") && !damage.contains("Lê An"), "{damage}");
+    // A row that is in no table any more.
+    let gone = ChartKey::new(ChartKind::Visit, HOME, "V").expect("a key");
+    let last = bench.charts().applied();
+    bench.charts().view.apply(&[ChartEntry::Gone(gone)], last).expect("applied");
+    let verified = bench.charts().verify(&std::sync::atomic::AtomicBool::new(false)).expect("verified");
+    assert!(verified.damage.iter().any(|what| what.contains("does not know it")), "{verified:?}");
     bench.charts = None;
     let options = bench.options();
     let rebuilt = crate::charts::rebuild(&options, Arc::new(KeyRing::new(&options))).expect("rebuilt");
@@ -139,4 +145,30 @@ fn a_damaged_index_is_told_and_rebuilt_equal() {
     let again = crate::charts::rebuild(&options, Arc::new(KeyRing::new(&options))).expect("rebuilt");
     assert_eq!(again.before, Some(rebuilt.after), "not equal");
     assert_eq!(again.after, rebuilt.after);
+}
+
+#[test]
+fn an_index_that_does_not_open_is_built_anew() {
+    let mut bench = Bench::new();
+    bench.done("1", vec![patient("1", "Lê An")]);
+    let before = bench.dump();
+    bench.charts = None;
+    std::fs::write(bench.folder.path().join("charts/CURRENT"), "nonsense").expect("damaged");
+    bench.restart();
+    assert_eq!(bench.dump(), before);
+}
+
+#[test]
+fn a_clock_that_jumps_decides_nothing_before_it_is_trusted() {
+    use std::time::{Duration, Instant};
+    let (start, clock) = (Instant::now(), 1_800_000_000_000);
+    let mut trust = crate::charts::sweep::Trust::new(clock - MINUTE);
+    assert!(trust.holds(start, clock));
+    let later = |minutes: u64| start + Duration::from_secs(60 * minutes);
+    assert!(trust.holds(later(1), clock + MINUTE));
+    assert!(!trust.holds(later(2), clock + 91 * DAY), "a jump ahead");
+    assert!(!trust.holds(later(3), clock + 3 * MINUTE), "and back");
+    assert!(!trust.holds(later(60), clock + 60 * MINUTE));
+    assert!(trust.holds(later(64), clock + 64 * MINUTE));
+    assert!(!crate::charts::sweep::Trust::new(clock).holds(start, clock + 91 * DAY), "after a start");
 }

@@ -172,6 +172,7 @@ fn messages_that_go_in_masses_leave_one_note_a_table() {
             acknowledged: "AA".into(),
             remarks: Vec::new(),
             at: number,
+            handled_at: 0,
             waiting: Vec::new(),
         }));
         ChartEntry::Put(Box::new(ChartRow { key: key(number), lsn: number, created: number, seal: None, body }))

@@ -196,6 +196,7 @@ impl World {
                 before: self.patient("7"),
                 at: self.moment(),
                 by: "lan".into(),
+                through: Vec::new(),
                 undone: None,
             })),
             ChartKind::Message => ChartBody::Message(Box::new(self.message(mrn))),
@@ -263,6 +264,7 @@ impl World {
             acknowledged: "AA".into(),
             remarks: Vec::new(),
             at: self.moment(),
+            handled_at: 0,
             waiting: Vec::new(),
         }
     }
