@@ -60,6 +60,12 @@ fn message(changes: Vec<Change>) -> Inbound {
     }
 }
 
+/// The epoch keys are in no backup: they come from the safe, before anything else.
+fn bring_epoch_keys(bench: &Bench, data: &Path) {
+    std::fs::create_dir(data).expect("folder");
+    std::fs::copy(bench.options.data.join("epoch.keys"), data.join("epoch.keys")).expect("the epoch keys");
+}
+
 /// Opens what was restored.
 fn reopened(bench: &Bench, data: &Path) -> Bench {
     let options = Options { data: data.to_owned(), ..bench.options.clone() };
@@ -96,6 +102,7 @@ fn a_backup_restored_on_an_empty_machine_is_the_same_archive() {
     let (second, index) = settled(&bench, &to, None);
     assert!(second.copied < second.files, "everything is copied again: {second:?}");
     let data = bench.folder.path().join("restored");
+    bring_epoch_keys(&bench, &data);
     let restored = restore(&to, None, &data).expect("restored");
     assert_eq!((restored.set.as_str(), restored.files), (second.set.as_str(), second.files));
     assert_eq!(std::fs::read(data.join(question)).expect("it came along"), b"a question");
@@ -121,6 +128,7 @@ fn a_backup_restored_on_an_empty_machine_is_the_same_archive() {
     });
     // The older one is still there, too.
     let data = bench.folder.path().join("older");
+    bring_epoch_keys(&bench, &data);
     restore(&to, Some(&first.set), &data).expect("restored");
     assert_eq!(rows(&reopened(&bench, &data)).len(), 40);
 }

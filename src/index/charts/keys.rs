@@ -30,7 +30,7 @@
 //! | 12 | Study Instance UID | no |
 //! | 13 | visit number | yes |
 //! | 14 | state | yes |
-//! | 15 | source and control id of a message; `=` and a BLAKE3 digest of source, sender, control id and digest, each of the texts with a zero behind it | yes |
+//! | 15 | source and control id of a message | yes |
 //! | 16 | what became of a message | yes |
 //! | 17 | number that was merged away | yes |
 //!

@@ -148,8 +148,9 @@ fn what_comes_too_early_waits_and_is_done_in_order() {
     // The message that brings the patient brings an order along.
     bench.done("p", vec![patient("1", "Lê An"), Change::Order(Box::new(new("P2")))]);
     assert!(bench.order("P2").is_some());
-    // Rounds: the order first, then what waited for it.
+    // Rounds: the order first, then what waited for it, when it has rested.
     for _ in 0..3 {
+        bench.turn(10_000);
         bench.charts().try_parked();
     }
     assert_eq!(bench.order("P1").expect("an order").state, OrderState::Canceled);
