@@ -16,6 +16,7 @@ mod corrections;
 mod cors;
 pub mod dicomweb;
 mod forward;
+mod html;
 mod judgement;
 mod launch;
 mod observe;

@@ -4,6 +4,7 @@
 
 use crate::app::Call;
 use crate::charts::studies::{value, viewer_path};
+use crate::html::escaped;
 use crate::problem::{Kind, Problem};
 use crate::start_page::POLICY;
 use archive::FoundRow;
@@ -91,22 +92,6 @@ fn page(call: &Call, status: StatusCode, body: String, waits: bool) -> Response 
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
-}
-
-/// A text that a page may hold, between tags and in an attribute.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 /// A date as it is written in Viet Nam.

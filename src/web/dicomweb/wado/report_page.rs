@@ -3,6 +3,7 @@
 //! Every text comes from a peer and is escaped; the page loads nothing and runs nothing. Layout of templates is not
 //! known here: content items are shown in their order, containers as sections.
 
+use crate::html::escaped;
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -177,21 +178,6 @@ fn code(item: &Value, sequence: &str, tag: &str) -> Option<String> {
 
 fn meaning(item: &Value, sequence: &str) -> Option<String> {
     code(item, sequence, "00080104").or_else(|| code(item, sequence, "00080100"))
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
