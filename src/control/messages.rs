@@ -200,7 +200,7 @@ fn resend(
             break;
         }
         let row = row(archive, key.facility, &key.id)?;
-        let (state, why) = match his::again(archive, sources, key.facility, message(&row)?) {
+        let (state, why) = match his::again(archive, sources, (key.facility, &key.id), message(&row)?) {
             Ok(receipt) => match receipt.handled {
                 Handled::Done => ("done", None),
                 Handled::Parked { why, .. } => ("parked", Some(why)),

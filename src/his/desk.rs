@@ -212,15 +212,19 @@ fn origin_of(name: &str) -> String {
 
 /// Hands a message to the archive, with the numbers that only the archive knows.
 fn take(keeper: &dyn Keeper, mut understood: Understood) -> (Result<Receipt, ChartError>, Option<Fault>) {
-    match placers(keeper, &mut understood) {
-        Err(error) => return (Err(error), None),
-        Ok(Some(fault)) => {
-            understood.inbound.changes = Err(fault.to_string());
-            understood.fault = Some(fault);
-        }
-        Ok(None) => {}
+    if let Err(error) = complete(keeper, &mut understood) {
+        return (Err(error), None);
     }
     (keeper.receive(understood.facility, understood.inbound), understood.fault)
+}
+
+/// Adds what only the archive knows; without it the message is one that asks for nothing, and says why.
+fn complete(keeper: &dyn Keeper, understood: &mut Understood) -> Result<(), ChartError> {
+    if let Some(fault) = placers(keeper, understood)? {
+        understood.inbound.changes = Err(fault.to_string());
+        understood.fault = Some(fault);
+    }
+    Ok(())
 }
 
 /// Gives the placer's number to orders that are told by the filler's alone; says which is not known.
@@ -299,16 +303,7 @@ pub enum AgainError {
 pub fn again(
     archive: &Arc<Archive>,
     sources: &Sources,
-    facility: FacilityCode,
-    message: &model::chart::Message,
-) -> Result<Receipt, AgainError> {
-    again_by(archive, sources, facility, message)
-}
-
-fn again_by(
-    keeper: &dyn Keeper,
-    sources: &Sources,
-    facility: FacilityCode,
+    (facility, id): (FacilityCode, &str),
     message: &model::chart::Message,
 ) -> Result<Receipt, AgainError> {
     let name = message.origin.source.strip_prefix("hl7:").ok_or(AgainError::Other)?;
@@ -316,13 +311,15 @@ fn again_by(
     let sender = sender.ok_or_else(|| AgainError::Source(name.to_owned()))?;
     let mut understood = understand(&sender, message.text.clone(), message.origin.digest);
     understood.inbound.origin = message.origin.clone();
-    if message.handled == Handled::Done {
-        let control = message.origin.control.split(AGAIN).next().unwrap_or_default();
-        understood.inbound.origin.control = format!("{control}{AGAIN}{:x}", now_ms());
-    }
     understood.inbound.remarks.push("given in again by an operator".to_owned());
-    let (receipt, _) = take(keeper, understood);
-    Ok(receipt?)
+    complete(archive, &mut understood)?;
+    let mut inbound = understood.inbound;
+    if message.handled != Handled::Done {
+        return Ok(archive.charts().receive_again(facility, id, inbound)?);
+    }
+    let control = message.origin.control.split(AGAIN).next().unwrap_or_default();
+    inbound.origin.control = format!("{control}{AGAIN}{:x}", now_ms());
+    Ok(archive.charts().receive(facility, inbound)?)
 }
 
 #[cfg(test)]

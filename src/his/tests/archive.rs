@@ -128,7 +128,7 @@ fn a_refused_message_is_given_in_again_by_the_map_of_today() {
     let text = "[[source]]\nname = \"his\"\nfacility = \"DEMO0\"\naddresses = [\"127.0.0.1\"]\nmap = \"map.toml\"\n";
     std::fs::write(folder.path().join("hl7-sources.toml"), text).expect("written");
     let sources = his::Sources::load(&folder.path().join("hl7-sources.toml")).expect("sources");
-    let receipt = his::again(&running.archive, &sources, FacilityCode::DEMO, message).expect("given in");
+    let receipt = his::again(&running.archive, &sources, (FacilityCode::DEMO, &row.key.id), message).expect("given in");
     assert_eq!((receipt.handled, receipt.repeated), (Handled::Done, false));
     assert!(matches!(running.row(ChartKind::Patient, "22"), Some(ChartBody::Patient(_))));
     let page = running.archive.charts().find(&Caller::operator(), &query, None, 10).expect("charts");
