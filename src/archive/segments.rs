@@ -5,6 +5,9 @@
 //! files of large bodies go, and the segment (DESIGN section 4, write order).
 //! Deliberately not here: packing, and who may destroy anything.
 
+#[cfg(test)]
+mod tests;
+
 use crate::commit::Ticket;
 use crate::error::{IngestError, OpenError, RetrieveError};
 use crate::facts::parse;
@@ -26,8 +29,8 @@ use store::{Body, Replayed, SegmentInfo, StoreError};
 const WAITING_MAX: usize = 16;
 /// Bytes of bodies copied forward between two syncs.
 const MOVE_BYTES: u64 = 8 << 20;
-/// Pause after a look at a segment of which too much waits.
-const REST: Duration = Duration::from_secs(5);
+/// Pauses after looks at a segment of which too much waits: the first, each twice the one before, and the longest.
+const RESTS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// Shortest time without a record after which the only segment is released, too.
 const IDLE_MIN: Duration = Duration::from_secs(1);
 /// Bytes read of a body at once.
@@ -48,6 +51,8 @@ struct Oldest {
     blocker: Option<Blocker>,
     /// Too much of it waits: no look before this.
     rests_until: Option<Instant>,
+    /// The segment that rests, and how long it did the last time.
+    rested: Option<(SegmentInfo, Duration)>,
     /// The newest record, and since when it is that.
     idle: Option<(Lsn, Instant)>,
     /// The newest record when the only segment was last looked at.
@@ -84,7 +89,8 @@ struct Contents {
     facts: Vec<(Lsn, Fact)>,
     /// Instances that will not be packed.
     leftovers: Vec<Recorded>,
-    /// Instances that are waiting to be packed, and their bytes.
+    /// Instances that are waiting to be packed, and the bytes of their records, heads included: many small objects cost
+    /// as much to copy as few large ones.
     waiting: Vec<Recorded>,
     waiting_bytes: u64,
     /// Files of bodies that nothing is read from.
@@ -137,9 +143,12 @@ fn release_oldest(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, Op
     if known.rests_until.is_some_and(|until| until > Instant::now()) {
         return Ok(false);
     }
+    let rested = known.rested.filter(|(segment, _)| segment == oldest).map(|(_, rest)| rest);
     *known = Oldest { rotated: known.rotated, ..Oldest::default() };
     let Some(contents) = look(archive, oldest, behind, crowded)? else {
-        known.rests_until = Some(Instant::now() + REST);
+        let rest = rested.map_or(RESTS.0, |rest| rest.saturating_mul(2).min(RESTS.1));
+        known.rested = Some((*oldest, rest));
+        known.rests_until = Some(Instant::now() + rest);
         return Ok(false);
     };
     if let Some((_, head, place)) = contents.waiting.first().filter(|_| !crowded) {
@@ -188,7 +197,9 @@ pub(crate) fn release_destroyed(archive: &Arc<Archive>) -> Result<(), OpenError>
         let mut contents = Contents::default();
         archive.journal().replay_until(segment.first_lsn, behind, &mut |replayed: Replayed<'_>| {
             match parse(replayed.lsn, replayed.head)?.own(replayed.lsn) {
-                (lsn, Fact::Instance(head)) => contents.instance(archive, (lsn, head, replayed.place))?,
+                (lsn, Fact::Instance(head)) => {
+                    contents.instance(archive, (lsn, head, replayed.place), replayed.head.len())?
+                }
                 (lsn, fact) => contents.facts.extend(archive.current(lsn, fact)?),
             }
             Ok::<_, OpenError>(())
@@ -258,7 +269,8 @@ fn look(
         }
         match parse(replayed.lsn, replayed.head).map_err(Walk::Failed)?.own(replayed.lsn) {
             (lsn, Fact::Instance(head)) => {
-                contents.instance(archive, (lsn, head, replayed.place)).map_err(Walk::Failed)?
+                let bytes = replayed.head.len();
+                contents.instance(archive, (lsn, head, replayed.place), bytes).map_err(Walk::Failed)?
             }
             (lsn, fact) => contents.facts.extend(archive.current(lsn, fact).map_err(Walk::Failed)?),
         }
@@ -286,7 +298,12 @@ impl From<StoreError> for Walk {
 }
 
 impl Contents {
-    fn instance(&mut self, archive: &Archive, (lsn, head, place): Recorded) -> Result<(), OpenError> {
+    fn instance(
+        &mut self,
+        archive: &Archive,
+        (lsn, head, place): Recorded,
+        head_bytes: usize,
+    ) -> Result<(), OpenError> {
         let Some(row) = archive.lives_at(&head, &place)? else {
             self.blobs.extend(place.blob);
             self.dead += 1;
@@ -295,7 +312,8 @@ impl Contents {
         if row.outcome.copy > 0 || archive.failing().is_failing(&row.key) {
             self.leftovers.push((lsn, head, place));
         } else {
-            self.waiting_bytes = self.waiting_bytes.saturating_add(place.body_len.max(1));
+            let bytes = place.body_len.saturating_add(u64::try_from(head_bytes).unwrap_or(u64::MAX));
+            self.waiting_bytes = self.waiting_bytes.saturating_add(bytes.max(1));
             self.waiting.push((lsn, head, place));
         }
         Ok(())

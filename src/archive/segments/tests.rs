@@ -1,0 +1,26 @@
+use super::*;
+use crate::tests::{Bench, Object};
+
+/// What waits is weighed with its heads: a segment of objects without much of a body is not the little that still lives.
+#[test]
+fn what_waits_is_weighed_with_its_heads() {
+    let bench = Bench::with(|options| options.packs.enabled = false);
+    for number in 1..=20 {
+        let sop = format!("1.2.1.1.{number}");
+        bench.store(&Object { number, pixels: 2, ..Object::new(&sop) }).expect("stored");
+    }
+    let (mut contents, mut heads, mut bodies) = (Contents::default(), 0, 0);
+    let first = bench.archive.journal().segments().first().expect("a segment").first_lsn;
+    let walked = bench.archive.journal().replay_until(first, Lsn::MAX, &mut |replayed: Replayed<'_>| {
+        if let (lsn, Fact::Instance(head)) = parse(replayed.lsn, replayed.head)?.own(replayed.lsn) {
+            heads += u64::try_from(replayed.head.len()).expect("short");
+            bodies += replayed.place.body_len;
+            contents.instance(&bench.archive, (lsn, head, replayed.place), replayed.head.len())?;
+        }
+        Ok::<_, OpenError>(())
+    });
+    walked.expect("a walk");
+    assert_eq!(contents.waiting.len(), 20);
+    assert!(heads > 20 * 32, "{heads}");
+    assert_eq!(contents.waiting_bytes, heads + bodies);
+}
