@@ -418,13 +418,20 @@ impl Charts {
         if let Some(seal) = self.fresh.lock().get(&name) {
             return Ok(*seal);
         }
-        // Not under the lock: it takes syncs of both copies of the key store.
-        let seal = self.keys.create(facility, now).map_err(unavailable)?;
-        let mut fresh = self.fresh.lock();
-        if fresh.len() >= FRESH_MAX {
-            fresh.clear();
+        // Not under the lock: it may take syncs of both copies of the key store.
+        let drawn = self.keys.draw(facility, now).map_err(unavailable)?;
+        let seal = {
+            let mut fresh = self.fresh.lock();
+            if fresh.len() >= FRESH_MAX {
+                fresh.clear();
+            }
+            *fresh.entry(name).or_insert(drawn)
+        };
+        if seal != drawn {
+            // Somebody else was first with the same number.
+            self.keys.give_back(facility, drawn);
         }
-        Ok(*fresh.entry(name).or_insert(seal))
+        Ok(seal)
     }
 
     /// Opens, or makes, the keys of patients whom a change is about, before its turn. What fails is met again in it.
