@@ -121,11 +121,20 @@ impl Charts {
         }
     }
 
-    /// The patient a number stands for now: through merges, to the one that stays.
+    /// The patient a number stands for now: through merges, to the one that stays; none where the caller may not see the
+    /// facility.
     ///
     /// # Errors
     /// [`ChartError::Unavailable`] when the index does not answer.
-    pub fn patient(&self, facility: FacilityCode, mrn: &str) -> Result<Option<Arc<Patient>>, ChartError> {
+    pub fn patient(
+        &self,
+        caller: &Caller,
+        facility: FacilityCode,
+        mrn: &str,
+    ) -> Result<Option<Arc<Patient>>, ChartError> {
+        if !caller.may_see(facility) {
+            return Ok(None);
+        }
         let (mut mrn, mut found) = (mrn.to_owned(), None);
         for _ in 0..CHAIN_MAX {
             let Ok(key) = ChartKey::new(ChartKind::Patient, facility, &mrn) else { break };
@@ -144,12 +153,16 @@ impl Charts {
     }
 
     /// Every number of the patient a number stands for now, the one that stays first: what was said under any of them is
-    /// theirs.
+    /// theirs. Only the number itself where the caller may not see the facility.
     ///
     /// # Errors
     /// [`ChartError::Unavailable`] when the index does not answer.
-    pub fn numbers(&self, facility: FacilityCode, mrn: &str) -> Result<Vec<String>, ChartError> {
-        let first = self.patient(facility, mrn)?.map_or_else(|| mrn.trim().to_owned(), |patient| patient.mrn.clone());
+    pub fn numbers(&self, caller: &Caller, facility: FacilityCode, mrn: &str) -> Result<Vec<String>, ChartError> {
+        if !caller.may_see(facility) {
+            return Ok(vec![mrn.trim().to_owned()]);
+        }
+        let first =
+            self.patient(caller, facility, mrn)?.map_or_else(|| mrn.trim().to_owned(), |patient| patient.mrn.clone());
         let (mut numbers, mut next) = (vec![first], 0);
         while let Some(number) = numbers.get(next).cloned() {
             next = next.saturating_add(1);

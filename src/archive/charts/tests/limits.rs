@@ -138,7 +138,7 @@ fn what_a_merge_keeps_lies_under_the_key_of_whom_it_is_about_and_goes_when_it_is
     };
     assert_eq!(seal(ChartKind::Merge, &id), seal(ChartKind::Patient, "A"));
     assert_ne!(seal(ChartKind::Merge, &id), seal(ChartKind::Patient, "B"));
-    bench.charts().unmerge(HOME, &id, "Lân").expect("undone");
+    bench.charts().unmerge(&Caller::operator(), HOME, &id, "Lân").expect("undone");
     let Some(ChartBody::Merge(merge)) = bench.body(HOME, ChartKind::Merge, &id) else { panic!("no merge") };
     assert_eq!((merge.before.mrn.as_str(), merge.before.name.as_str()), ("A", ""));
 }
