@@ -13,6 +13,7 @@ mod parked;
 mod patients;
 mod performed;
 mod receive;
+mod sequence;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -35,7 +36,7 @@ use crate::seal::OpenKeys;
 use index::charts::Charts as ChartView;
 use model::chart::{Handled, Order, Patient, Step};
 use model::{AeTitle, FacilityCode, Lsn, PackId, Uid};
-use parked::Parked;
+use parked::Waiting;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -177,7 +178,7 @@ pub struct Charts {
     /// Day and key of rows about nobody in particular.
     daily: Mutex<HashMap<FacilityCode, (u64, PackId)>>,
     /// Messages that wait.
-    parked: Mutex<BTreeMap<(FacilityCode, String), Parked>>,
+    parked: Mutex<Waiting>,
     /// How often something was done in a facility while messages waited there.
     stirred: Mutex<BTreeMap<FacilityCode, u64>>,
     /// The record up to which the view was last flushed.

@@ -4,6 +4,7 @@
 //! the first time. Deliberately not here: how a message is parsed and answered, and those that wait ([`super::parked`]).
 
 use super::journal::unavailable;
+use super::sequence::Asked;
 use super::writing::{Whose, Writing};
 use super::{ChartError, Charts, Receipt, orders, patients, visits};
 use model::FacilityCode;
@@ -90,7 +91,12 @@ impl Charts {
         let handled = match (too_long, &inbound.changes) {
             (Some(why), _) => Handled::Refused { why },
             (None, Ok(changes)) => {
-                let (handled, found) = self.handle(writing, changes, &inbound.origin.source)?;
+                // One that waits and is sent again keeps its place.
+                let before = earlier.as_ref().filter(|(_, one)| matches!(one.handled, Handled::Parked { .. }));
+                let came = before.map(|(id, _)| writing.created(ChartKind::Message, id)).transpose()?.flatten();
+                let place = before.map(|(id, message)| (message.at, id.clone()));
+                let asked = Asked { changes, source: &inbound.origin.source, place, came };
+                let (handled, found) = self.handle(writing, &asked)?;
                 remarks.extend(found);
                 handled
             }
@@ -156,11 +162,9 @@ impl Charts {
     pub(super) fn handle(
         &self,
         writing: &mut Writing<'_>,
-        changes: &[Change],
-        source: &str,
+        asked: &Asked<'_>,
     ) -> Result<(Handled, Vec<String>), ChartError> {
-        let done = changes.iter().try_for_each(|change| apply(writing, change, source));
-        let handled = match done {
+        let handled = match self.in_turn(writing, asked) {
             Ok(()) => return Ok((Handled::Done, writing.take_remarks())),
             Err(ChartError::Unavailable(what)) => return Err(ChartError::Unavailable(what)),
             Err(ChartError::Waits(why)) => {
@@ -231,7 +235,8 @@ fn since(before: &Handled, now: Handled) -> Handled {
     }
 }
 
-fn apply(writing: &mut Writing<'_>, change: &Change, source: &str) -> Result<(), ChartError> {
+/// Does one change.
+pub(super) fn apply(writing: &mut Writing<'_>, change: &Change, source: &str) -> Result<(), ChartError> {
     match change {
         Change::Patient(update) => patients::apply(writing, update),
         Change::Merge { survivor, former } => patients::merge(writing, survivor, former, source),

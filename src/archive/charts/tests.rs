@@ -7,6 +7,7 @@ mod orders;
 mod performed;
 mod random;
 mod results;
+mod sequence;
 
 use super::{ChartError, Charts, Receipt};
 use crate::Options;
