@@ -58,6 +58,8 @@ const OPEN_MAX: u64 = 16_384;
 pub const PAGE_MAX: usize = 1_000;
 /// Most rows of kinds that may be long: messages, results, performed steps.
 pub const LONG_PAGE_MAX: usize = 100;
+/// A page of such rows ends with the one that makes it this long, in bytes.
+pub const PAGE_BYTES: usize = 16 << 20;
 
 /// How charts are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! it durable, and only then is it answered.
 
 use crate::hl7::ack::{self, Verdict};
-use crate::hl7::{Fault, Head, Message};
+use crate::hl7::{Fault, Head, Kind, Message};
 use crate::keeper::Keeper;
 use crate::meter;
 use crate::mllp::Frame;
@@ -98,6 +98,42 @@ impl Desk {
         self.answer(head.as_ref(), &verdict, OFFSET)
     }
 
+    /// The same of a message of which only the start was read; it is kept in the list of what was refused.
+    pub(crate) async fn cut(self: &Arc<Self>, peer: &Peer, start: &[u8], fault: Fault) -> Option<Vec<u8>> {
+        if let Some(begun) = self.begun(peer, start, &fault) {
+            let desk = Arc::clone(self);
+            let kept = tokio::task::spawn_blocking(move || take(desk.keeper.as_ref(), begun).0).await;
+            match kept {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "a message that is too long cannot be listed"),
+                Err(_) => tracing::error!("the archive failed while it listed a message that is too long"),
+            }
+        }
+        self.refuse(start, fault)
+    }
+
+    /// What is kept of a message of a known sender of which there is the start alone.
+    fn begun(&self, peer: &Peer, start: &[u8], fault: &Fault) -> Option<Understood> {
+        let head = Head::read(start)?;
+        let sender = self.sender(peer, &head).ok()?;
+        let (text, mut remarks) = decode(&head, start, &sender);
+        remarks.push("the message is too long: only its beginning is kept".to_owned());
+        let digest = Digest(Sha256::digest(start).into());
+        let component = char::from(head.encoding(0));
+        let first = |field: usize| head.ascii(field).split(component).next().unwrap_or_default().to_owned();
+        let kind: Vec<&str> = head.ascii(9).split(component).take(2).collect();
+        let control = match first(10) {
+            control if control.is_empty() => digest.to_string().chars().take(16).collect(),
+            control => control,
+        };
+        let names = format!("{}|{}", first(3), first(4));
+        let origin = Origin { source: origin_of(&sender.name), sender: names, control, digest };
+        let kind = brief(&kind.join("^"));
+        let inbound = Inbound { origin, kind, mrn: None, text, changes: Err(fault.to_string()), remarks };
+        let (facility, patients) = (sender.facility, BTreeSet::new());
+        Some(Understood { facility, patients, inbound, fault: Some(fault.clone()) })
+    }
+
     fn answer(&self, head: Option<&Head>, verdict: &Verdict, offset: i64) -> Option<Vec<u8>> {
         let (at, number) = (now_ms(), self.answers.fetch_add(1, Ordering::Relaxed));
         ack::answer(head, verdict, at, offset, &format!("K{at:x}{:x}", number & 0xffff))
@@ -107,6 +143,17 @@ impl Desk {
     fn read(&self, peer: &Peer, bytes: &[u8]) -> Result<(i64, Understood), Fault> {
         let head =
             Head::read(bytes).ok_or_else(|| Fault::no_message("MSH", 0, "a message begins with the segment MSH"))?;
+        let sender = self.sender(peer, &head)?;
+        let (text, mut remarks) = decode(&head, bytes, &sender);
+        let digest = Digest(Sha256::digest(bytes).into());
+        let mut understood = understand(&sender, text, digest);
+        remarks.append(&mut understood.inbound.remarks);
+        understood.inbound.remarks = remarks;
+        Ok((sender.offset, understood))
+    }
+
+    /// Who sends a message.
+    fn sender(&self, peer: &Peer, head: &Head) -> Result<Sender, Fault> {
         // Who sends is told by codes, which are ASCII wherever anybody has seen them.
         let named = |field: usize| {
             let text = String::from_utf8_lossy(head.field(field)).into_owned();
@@ -123,12 +170,7 @@ impl Desk {
         if !self.keeper.takes_for(sender.facility) {
             return Err(Fault::sender("the facility of this source is not registered, or not active"));
         }
-        let (text, mut remarks) = decode(&head, bytes, &sender);
-        let digest = Digest(Sha256::digest(bytes).into());
-        let mut understood = understand(&sender, text, digest);
-        remarks.append(&mut understood.inbound.remarks);
-        understood.inbound.remarks = remarks;
-        Ok((sender.offset, understood))
+        Ok(sender)
     }
 
     /// Hands a message to the archive. May block.
@@ -215,7 +257,12 @@ fn take(keeper: &dyn Keeper, mut understood: Understood) -> (Result<Receipt, Cha
     if let Err(error) = complete(keeper, &mut understood) {
         return (Err(error), None);
     }
-    (keeper.receive(understood.facility, understood.inbound), understood.fault)
+    let Understood { facility, inbound, fault, .. } = understood;
+    let receipt = match &fault {
+        Some(fault) if fault.kind == Kind::Reject => keeper.reject(facility, inbound),
+        _ => keeper.receive(facility, inbound),
+    };
+    (receipt, fault)
 }
 
 /// Adds what only the archive knows; without it the message is one that asks for nothing, and says why.

@@ -17,6 +17,9 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     /// Takes a message: durable on return.
     fn receive(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError>;
 
+    /// The same of a message that is rejected as it stands.
+    fn reject(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError>;
+
     /// The placer's number of the order with a filler's number.
     fn placer(&self, facility: FacilityCode, filler: &str) -> Result<Option<String>, ChartError>;
 }
@@ -28,6 +31,10 @@ impl Keeper for Arc<Archive> {
 
     fn receive(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError> {
         self.charts().receive(facility, message)
+    }
+
+    fn reject(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError> {
+        self.charts().receive_rejected(facility, message)
     }
 
     fn placer(&self, facility: FacilityCode, filler: &str) -> Result<Option<String>, ChartError> {

@@ -25,6 +25,8 @@ struct Memory {
     gates: Mutex<HashMap<String, Receiver<()>>>,
     fillers: HashMap<String, String>,
     closed: bool,
+    /// Control ids of what was rejected.
+    rejected: Mutex<Vec<String>>,
 }
 
 impl Memory {
@@ -52,6 +54,11 @@ impl Keeper for Memory {
         };
         self.taken.lock().push(message);
         Ok(Receipt { handled, repeated: false, remarks: Vec::new() })
+    }
+
+    fn reject(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError> {
+        self.rejected.lock().push(message.origin.control.clone());
+        self.receive(facility, message)
     }
 
     fn placer(&self, _: FacilityCode, filler: &str) -> Result<Option<String>, ChartError> {
@@ -196,6 +203,7 @@ fn what_is_refused_is_answered_and_the_connection_goes_on() {
     }
     // Of refused messages those of known senders are kept.
     assert_eq!(service.memory.controls(), ["1", "2", "6", "7"]);
+    assert_eq!(*service.memory.rejected.lock(), ["2"], "what is answered AR is kept as such");
     // Nobody asked for an answer to this one: the next answer is of the one behind it.
     wire.send(&message("8", "22").replace("2.5\r", "2.5|||NE|NE\r"));
     wire.send(&message("9", "22"));
@@ -228,7 +236,7 @@ fn garbage_and_broken_frames_end_the_connection() {
 }
 
 #[test]
-fn a_message_that_is_too_long_is_refused_before_it_is_read() {
+fn a_message_that_is_too_long_is_refused_before_it_is_read_and_listed() {
     let service = Service::start(Memory::default(), |options| options.message_bytes_max = 100_000);
     let mut wire = service.connect();
     let start = message("1", "22");
@@ -244,7 +252,13 @@ fn a_message_that_is_too_long_is_refused_before_it_is_read() {
     assert!(answer.contains("MSA|AR|1|") && answer.contains("longer than 100000 bytes"), "{answer}");
     assert_eq!(wire.code(), None);
     sender.join().expect("no panic");
-    assert!(service.memory.controls().is_empty());
+    // Its beginning is in the list, as rejected.
+    assert_eq!(*service.memory.rejected.lock(), ["1"]);
+    let taken = service.memory.taken.lock();
+    let [listed] = taken.as_slice() else { panic!("{}", taken.len()) };
+    assert_eq!((listed.kind.as_str(), listed.origin.source.as_str()), ("ADT^A28", "hl7:his"));
+    assert!(listed.text.starts_with("MSH|") && listed.text.len() < 10_000);
+    assert!(listed.changes.as_ref().is_err_and(|why| why.contains("longer than 100000 bytes")));
 }
 
 #[test]
