@@ -13,6 +13,7 @@ mod parked;
 mod patients;
 mod performed;
 mod receive;
+mod sequence;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -35,7 +36,7 @@ use crate::seal::OpenKeys;
 use index::charts::Charts as ChartView;
 use model::chart::{Handled, Order, Patient, Step};
 use model::{AeTitle, FacilityCode, Lsn, PackId, Uid};
-use parked::Parked;
+use parked::Waiting;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -57,6 +58,8 @@ const OPEN_MAX: u64 = 16_384;
 pub const PAGE_MAX: usize = 1_000;
 /// Most rows of kinds that may be long: messages, results, performed steps.
 pub const LONG_PAGE_MAX: usize = 100;
+/// A page of such rows ends with the one that makes it this long, in bytes.
+pub const PAGE_BYTES: usize = 16 << 20;
 
 /// How charts are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,7 +180,7 @@ pub struct Charts {
     /// Day and key of rows about nobody in particular.
     daily: Mutex<HashMap<FacilityCode, (u64, PackId)>>,
     /// Messages that wait.
-    parked: Mutex<BTreeMap<(FacilityCode, String), Parked>>,
+    parked: Mutex<Waiting>,
     /// How often something was done in a facility while messages waited there.
     stirred: Mutex<BTreeMap<FacilityCode, u64>>,
     /// The record up to which the view was last flushed.

@@ -9,9 +9,14 @@ use crate::tier::{KeyRing, Ring};
 use model::retention::RetentionFact;
 use model::{FacilityCode, Fact, Lsn, PackId, SealedFact};
 use moka::sync::Cache;
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::Arc;
 use store::StoreError;
 use store::keys::DataKey;
+
+/// Most keys of a facility made by the same syncs.
+const AHEAD_MAX: usize = 256;
 
 /// What a key comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +31,21 @@ pub(crate) enum Lock {
 pub(crate) struct OpenKeys {
     ring: Arc<KeyRing>,
     open: Cache<PackId, DataKey>,
+    ahead: Mutex<HashMap<FacilityCode, Arc<Mutex<Ahead>>>>,
+}
+
+/// Keys of a facility that are durable and that nobody has used.
+#[derive(Default)]
+struct Ahead {
+    ready: Vec<PackId>,
+    /// So many were made the last time.
+    made: usize,
 }
 
 impl OpenKeys {
     /// So many stay open.
     pub(crate) fn new(ring: Arc<KeyRing>, most: u64) -> Self {
-        Self { ring, open: Cache::new(most) }
+        Self { ring, open: Cache::new(most), ahead: Mutex::default() }
     }
 
     /// What holds them.
@@ -46,6 +60,36 @@ impl OpenKeys {
         let seal = store::draw_pack_id(now)?;
         self.open.insert(seal, ring.keys.create(facility, seal)?);
         Ok(seal)
+    }
+
+    /// A key that nobody has used, durable on return. Whoever wants one when none is left makes twice as many as were made
+    /// the last time, by the same syncs; those who come meanwhile wait for them. So a storm of new names costs few syncs,
+    /// and no more keys are left over than were used.
+    pub(crate) fn draw(&self, facility: FacilityCode, now: u64) -> Result<PackId, StoreError> {
+        let ahead = Arc::clone(self.ahead.lock().entry(facility).or_default());
+        let mut ahead = ahead.lock();
+        if let Some(seal) = ahead.ready.pop() {
+            return Ok(seal);
+        }
+        let ring = self.open()?;
+        ring.epochs.begin_first(facility, now)?;
+        let count = ahead.made.saturating_mul(2).clamp(1, AHEAD_MAX);
+        let made = ring.keys.create_some(facility, count, now)?;
+        ahead.made = count;
+        for (seal, key) in made {
+            self.open.insert(seal, key);
+            ahead.ready.push(seal);
+        }
+        match ahead.ready.pop() {
+            Some(seal) => Ok(seal),
+            None => self.create(facility, now),
+        }
+    }
+
+    /// A drawn key was not used after all.
+    pub(crate) fn give_back(&self, facility: FacilityCode, seal: PackId) {
+        let ahead = Arc::clone(self.ahead.lock().entry(facility).or_default());
+        ahead.lock().ready.push(seal);
     }
 
     /// A key.

@@ -3,6 +3,7 @@
 use super::options::{named, refuse};
 use super::tls::{Port, Tls};
 use super::{Config, ConfigError, Size, Span};
+use model::chart::MESSAGE_MAX;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -48,6 +49,9 @@ impl Config {
         }
         if hl7.message_max.0 == 0 || hl7.memory.0 < hl7.message_max.0 {
             return refuse("hl7.memory", "at least hl7.message_max, which is more than nothing");
+        }
+        if hl7.message_max.in_memory() > MESSAGE_MAX {
+            return refuse("hl7.message_max", "at most 8MiB: charts keep no longer message");
         }
         if hl7.frame_limit.0.is_zero() || hl7.idle_limit.0.is_zero() || hl7.write_limit.0.is_zero() {
             return refuse("hl7.frame_limit", "limits of time are longer than nothing, for example \"60s\"");

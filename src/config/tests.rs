@@ -81,6 +81,7 @@ fn contradictions_are_refused_by_the_name_of_their_key() {
         ("[dicom.tls]\nlisten = \"127.0.0.1:0\"\ncertificate = \"c.pem\"\nkey = \"k.pem\"", "dicom.tls.authorities"),
         ("[hl7]\nlisten = \"127.0.0.1:0\"", "hl7.sources"),
         ("[hl7]\nmessage_max = \"1GiB\"", "hl7.memory"),
+        ("[hl7]\nmessage_max = \"9MiB\"", "hl7.message_max"),
         ("[hl7]\nidle_limit = \"0s\"", "hl7.frame_limit"),
         ("[hl7]\nsources = \"s.toml\"\n[hl7.tls]\nlisten = \"127.0.0.1:0\"", "hl7.tls.certificate"),
         ("[packs]\npart_max = \"1MiB\"", "packs.part_max"),

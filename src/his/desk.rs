@@ -4,7 +4,7 @@
 //! it durable, and only then is it answered.
 
 use crate::hl7::ack::{self, Verdict};
-use crate::hl7::{Fault, Head, Message};
+use crate::hl7::{Fault, Form, Head, Kind, Message, Response};
 use crate::keeper::Keeper;
 use crate::meter;
 use crate::mllp::Frame;
@@ -14,7 +14,7 @@ use crate::turns::Turns;
 use archive::Archive;
 use archive::charts::{ChartError, Receipt};
 use archive::letters::{self, Label};
-use model::chart::{Change, Handled, Inbound, Origin};
+use model::chart::{Change, Handled, Inbound, OrderAction, Origin};
 use model::{Digest, FacilityCode};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
@@ -54,6 +54,15 @@ struct Understood {
     inbound: Inbound,
     /// Why it is refused.
     fault: Option<Fault>,
+    /// What its sender is told of its orders.
+    expected: Option<Expected>,
+}
+
+/// A sender that is told the numbers of orders: of which, and how.
+struct Expected {
+    form: Form,
+    /// What is asked, and the placer's number.
+    orders: Vec<(OrderAction, String)>,
 }
 
 impl Desk {
@@ -71,42 +80,96 @@ impl Desk {
         let (desk, peer) = (Arc::clone(self), peer.clone());
         let reading = move || desk.read(&peer, &bytes);
         let read = if long { tokio::task::spawn_blocking(reading).await } else { Ok(reading()) };
-        let (offset, verdict) = match read.unwrap_or_else(|_| Err(panicked())) {
+        let (offset, (verdict, response)) = match read.unwrap_or_else(|_| Err(panicked())) {
             Ok((offset, understood)) => {
                 let turn = self.turns.take(understood.facility, &understood.patients).await;
                 let desk = Arc::clone(self);
                 let taking = move || {
-                    let verdict = desk.take(understood);
+                    let taken = desk.take(understood);
                     // The next message of these patients may go on.
                     drop(turn);
-                    verdict
+                    taken
                 };
-                (offset, tokio::task::spawn_blocking(taking).await.unwrap_or_else(|_| Verdict::Refused(panicked())))
+                let taken = tokio::task::spawn_blocking(taking).await;
+                (offset, taken.unwrap_or_else(|_| (Verdict::Refused(panicked()), None)))
             }
-            Err(fault) => (OFFSET, Verdict::Refused(fault)),
+            Err(fault) => (OFFSET, (Verdict::Refused(fault), None)),
         };
         // So may whoever waits for memory.
         drop(claim);
         tell(head.as_ref(), &verdict, begun);
-        self.answer(head.as_ref(), &verdict, offset)
+        self.answer(head.as_ref(), &verdict, response.as_ref(), offset)
     }
 
     /// The answer to what is no message, or too long, by what there is of it.
     pub(crate) fn refuse(&self, start: &[u8], fault: Fault) -> Option<Vec<u8>> {
         let (head, verdict) = (Head::read(start), Verdict::Refused(fault));
         tell(head.as_ref(), &verdict, Instant::now());
-        self.answer(head.as_ref(), &verdict, OFFSET)
+        self.answer(head.as_ref(), &verdict, None, OFFSET)
     }
 
-    fn answer(&self, head: Option<&Head>, verdict: &Verdict, offset: i64) -> Option<Vec<u8>> {
+    /// The same of a message of which only the start was read; it is kept in the list of what was refused.
+    pub(crate) async fn cut(self: &Arc<Self>, peer: &Peer, start: &[u8], fault: Fault) -> Option<Vec<u8>> {
+        if let Some(begun) = self.begun(peer, start, &fault) {
+            let desk = Arc::clone(self);
+            let kept = tokio::task::spawn_blocking(move || take(desk.keeper.as_ref(), begun).0).await;
+            match kept {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "a message that is too long cannot be listed"),
+                Err(_) => tracing::error!("the archive failed while it listed a message that is too long"),
+            }
+        }
+        self.refuse(start, fault)
+    }
+
+    /// What is kept of a message of a known sender of which there is the start alone.
+    fn begun(&self, peer: &Peer, start: &[u8], fault: &Fault) -> Option<Understood> {
+        let head = Head::read(start)?;
+        let sender = self.sender(peer, &head).ok()?;
+        let (text, mut remarks) = decode(&head, start, &sender);
+        remarks.push("the message is too long: only its beginning is kept".to_owned());
+        let digest = Digest(Sha256::digest(start).into());
+        let component = char::from(head.encoding(0));
+        let first = |field: usize| head.ascii(field).split(component).next().unwrap_or_default().to_owned();
+        let kind: Vec<&str> = head.ascii(9).split(component).take(2).collect();
+        let control = match first(10) {
+            control if control.is_empty() => digest.to_string().chars().take(16).collect(),
+            control => control,
+        };
+        let names = format!("{}|{}", first(3), first(4));
+        let origin = Origin { source: origin_of(&sender.name), sender: names, control, digest };
+        let kind = brief(&kind.join("^"));
+        let inbound = Inbound { origin, kind, mrn: None, text, changes: Err(fault.to_string()), remarks };
+        let (facility, patients) = (sender.facility, BTreeSet::new());
+        Some(Understood { facility, patients, inbound, fault: Some(fault.clone()), expected: None })
+    }
+
+    fn answer(
+        &self,
+        head: Option<&Head>,
+        verdict: &Verdict,
+        response: Option<&Response>,
+        offset: i64,
+    ) -> Option<Vec<u8>> {
         let (at, number) = (now_ms(), self.answers.fetch_add(1, Ordering::Relaxed));
-        ack::answer(head, verdict, at, offset, &format!("K{at:x}{:x}", number & 0xffff))
+        ack::answer_with(head, verdict, response, at, offset, &format!("K{at:x}{:x}", number & 0xffff))
     }
 
     /// Reads a message and what it asks for; gives the offset of the sender's clock with it.
     fn read(&self, peer: &Peer, bytes: &[u8]) -> Result<(i64, Understood), Fault> {
         let head =
             Head::read(bytes).ok_or_else(|| Fault::no_message("MSH", 0, "a message begins with the segment MSH"))?;
+        let sender = self.sender(peer, &head)?;
+        let (text, mut remarks) = decode(&head, bytes, &sender);
+        let digest = Digest(Sha256::digest(bytes).into());
+        let mut understood = understand(&sender, text, digest);
+        remarks.append(&mut understood.inbound.remarks);
+        understood.inbound.remarks = remarks;
+        Ok((sender.offset, understood))
+    }
+
+    /// Who sends a message.
+    fn sender(&self, peer: &Peer, head: &Head) -> Result<Sender, Fault> {
         // Who sends is told by codes, which are ASCII wherever anybody has seen them.
         let named = |field: usize| {
             let text = String::from_utf8_lossy(head.field(field)).into_owned();
@@ -123,17 +186,31 @@ impl Desk {
         if !self.keeper.takes_for(sender.facility) {
             return Err(Fault::sender("the facility of this source is not registered, or not active"));
         }
-        let (text, mut remarks) = decode(&head, bytes, &sender);
-        let digest = Digest(Sha256::digest(bytes).into());
-        let mut understood = understand(&sender, text, digest);
-        remarks.append(&mut understood.inbound.remarks);
-        understood.inbound.remarks = remarks;
-        Ok((sender.offset, understood))
+        Ok(sender)
     }
 
     /// Hands a message to the archive. May block.
-    fn take(&self, understood: Understood) -> Verdict {
-        verdict(take(self.keeper.as_ref(), understood))
+    fn take(&self, mut understood: Understood) -> (Verdict, Option<Response>) {
+        let (facility, expected) = (understood.facility, understood.expected.take());
+        let taken = take(self.keeper.as_ref(), understood);
+        let done = matches!(&taken.0, Ok(Receipt { handled: Handled::Done, .. }));
+        let response = expected.map(|expected| self.told(facility, expected, done));
+        (verdict(taken), response)
+    }
+
+    /// What a sender is told of its orders.
+    fn told(&self, facility: FacilityCode, expected: Expected, done: bool) -> Response {
+        let Expected { form, orders } = expected;
+        let stands = |(action, placer): (OrderAction, String)| match self.keeper.order(facility, &placer) {
+            Ok(order) => order.map(|order| (action, order)),
+            Err(error) => {
+                // What was taken is taken: the answer says so without its numbers.
+                tracing::warn!(%error, "the numbers of an order cannot be answered");
+                None
+            }
+        };
+        let orders = orders.into_iter().filter(|_| done).filter_map(stands).collect();
+        Response { form, orders }
     }
 
     /// Counts a message of somebody unknown, and says so once in a while.
@@ -199,10 +276,21 @@ fn understand(sender: &Sender, text: String, digest: Digest) -> Understood {
     };
     let asked: &[Change] = changes.as_deref().unwrap_or_default();
     let (patients, mrn) = (translate::patients(asked), translate::patient_of(asked));
+    let form = Form::of(kind.split('^').next().unwrap_or_default()).filter(|_| sender.order_response);
+    let expected = form.map(|form| Expected { form, orders: orders(asked) });
     let origin = Origin { source: origin_of(&sender.name), sender: names, control, digest };
     let kind: String = kind.chars().filter(|letter| !letter.is_control()).take(32).collect();
     let inbound = Inbound { origin, kind, mrn, text, changes, remarks };
-    Understood { facility: sender.facility, patients, inbound, fault }
+    Understood { facility: sender.facility, patients, inbound, fault, expected }
+}
+
+/// The orders that are asked for, each once.
+fn orders(asked: &[Change]) -> Vec<(OrderAction, String)> {
+    let order = |change: &Change| match change {
+        Change::Order(order) => Some((order.action, order.placer.clone())),
+        _ => None,
+    };
+    asked.iter().filter_map(order).collect()
 }
 
 /// The source of a message in its origin.
@@ -215,7 +303,12 @@ fn take(keeper: &dyn Keeper, mut understood: Understood) -> (Result<Receipt, Cha
     if let Err(error) = complete(keeper, &mut understood) {
         return (Err(error), None);
     }
-    (keeper.receive(understood.facility, understood.inbound), understood.fault)
+    let Understood { facility, inbound, fault, .. } = understood;
+    let receipt = match &fault {
+        Some(fault) if fault.kind == Kind::Reject => keeper.reject(facility, inbound),
+        _ => keeper.receive(facility, inbound),
+    };
+    (receipt, fault)
 }
 
 /// Adds what only the archive knows; without it the message is one that asks for nothing, and says why.
@@ -334,7 +427,7 @@ mod tests {
     #[test]
     fn a_message_keeps_where_it_came_from() {
         let text = "MSH|^~\\&|HIS^1.2|BV|||||ADT^A28^ADT_A05|17|P|2.5\rPID|1||22^^^BV^MR||Nguyễn^An^Văn";
-        let Understood { facility, patients, inbound, fault } = asked(text);
+        let Understood { facility, patients, inbound, fault, .. } = asked(text);
         assert_eq!((facility, fault), (FacilityCode::DEMO, None));
         assert_eq!(patients, BTreeSet::from(["22".to_owned()]));
         assert_eq!((inbound.origin.source.as_str(), inbound.origin.sender.as_str()), ("hl7:his", "HIS|BV"));

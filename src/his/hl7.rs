@@ -8,9 +8,11 @@ pub mod fault;
 pub mod head;
 pub mod message;
 pub mod place;
+pub mod response;
 pub mod values;
 
 pub use fault::{Fault, Kind};
 pub use head::Head;
 pub use message::{Message, Piece, Segment, Separators};
 pub use place::Place;
+pub use response::{Form, Response};

@@ -4,7 +4,7 @@
 
 use archive::Archive;
 use archive::charts::{ChartDriver, ChartError, ChartQuery, Receipt};
-use model::chart::{ChartBody, ChartKind, Inbound, Term, term};
+use model::chart::{ChartBody, ChartKey, ChartKind, Inbound, Order, Term, term};
 use model::{Caller, FacilityCode};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,6 +17,12 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     /// Takes a message: durable on return.
     fn receive(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError>;
 
+    /// The same of a message that is rejected as it stands.
+    fn reject(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError>;
+
+    /// An order by its placer's number.
+    fn order(&self, facility: FacilityCode, placer: &str) -> Result<Option<Order>, ChartError>;
+
     /// The placer's number of the order with a filler's number.
     fn placer(&self, facility: FacilityCode, filler: &str) -> Result<Option<String>, ChartError>;
 }
@@ -28,6 +34,19 @@ impl Keeper for Arc<Archive> {
 
     fn receive(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError> {
         self.charts().receive(facility, message)
+    }
+
+    fn reject(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError> {
+        self.charts().receive_rejected(facility, message)
+    }
+
+    fn order(&self, facility: FacilityCode, placer: &str) -> Result<Option<Order>, ChartError> {
+        let key = ChartKey::new(ChartKind::Order, facility, placer);
+        let key = key.map_err(|error| ChartError::Invalid(error.to_string()))?;
+        Ok(match self.charts().get(&Caller::operator(), &key)?.map(|row| row.body) {
+            Some(ChartBody::Order(order)) => Some(*order),
+            _ => None,
+        })
     }
 
     fn placer(&self, facility: FacilityCode, filler: &str) -> Result<Option<String>, ChartError> {

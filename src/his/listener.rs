@@ -257,7 +257,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(shared: &Arc<Shared>, strea
 }
 
 /// Ends a connection: what is too long is answered, everything but a peer that hung up in order is told.
-async fn end<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, frames: Frames<S>, peer: Peer, broken: Broken) {
+async fn end<S: AsyncRead + AsyncWrite + Unpin>(shared: &Arc<Shared>, frames: Frames<S>, peer: Peer, broken: Broken) {
     if matches!(broken, Broken::Closed | Broken::Idle) {
         return;
     }
@@ -265,7 +265,8 @@ async fn end<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, frames: Frames<
     let limit = shared.options.message_bytes_max;
     let last_word = match &broken {
         Broken::TooLong(start) => {
-            shared.desk.refuse(start, Fault::no_message("", 0, format!("the message is longer than {limit} bytes")))
+            let fault = Fault::no_message("", 0, format!("the message is longer than {limit} bytes"));
+            shared.desk.cut(&peer, start, fault).await
         }
         Broken::NoMemory(start) => {
             shared.desk.refuse(start, Fault::not_now("too many long messages at one time; send it again later"))

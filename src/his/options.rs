@@ -48,7 +48,7 @@ impl Default for Options {
             sources: PathBuf::new(),
             connections_max: 256,
             connections_per_address_max: 16,
-            message_bytes_max: 16 << 20,
+            message_bytes_max: model::chart::MESSAGE_MAX,
             memory_max: 256 << 20,
             frame_limit: Duration::from_secs(60),
             idle_limit: Duration::from_secs(3_600),

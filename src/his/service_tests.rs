@@ -5,7 +5,7 @@ use crate::listener::Listener;
 use crate::options::Options;
 use archive::charts::{ChartError, Receipt};
 use model::FacilityCode;
-use model::chart::{Change, Handled, Inbound};
+use model::chart::{Change, Handled, Inbound, Order};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -25,6 +25,9 @@ struct Memory {
     gates: Mutex<HashMap<String, Receiver<()>>>,
     fillers: HashMap<String, String>,
     closed: bool,
+    orders: HashMap<String, Order>,
+    /// Control ids of what was rejected.
+    rejected: Mutex<Vec<String>>,
 }
 
 impl Memory {
@@ -54,6 +57,15 @@ impl Keeper for Memory {
         Ok(Receipt { handled, repeated: false, remarks: Vec::new() })
     }
 
+    fn reject(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError> {
+        self.rejected.lock().push(message.origin.control.clone());
+        self.receive(facility, message)
+    }
+
+    fn order(&self, _: FacilityCode, placer: &str) -> Result<Option<Order>, ChartError> {
+        Ok(self.orders.get(placer).cloned())
+    }
+
     fn placer(&self, _: FacilityCode, filler: &str) -> Result<Option<String>, ChartError> {
         Ok(self.fillers.get(filler).cloned())
     }
@@ -70,6 +82,7 @@ struct Service {
 fn sources(folder: &Path) -> std::path::PathBuf {
     let path = folder.join("hl7-sources.toml");
     let text = "[[source]]\nname = \"his\"\nfacility = \"DEMO0\"\naddresses = [\"127.0.0.1\"]\napplication = \"HIS\"\n\
+                [[source]]\nname = \"asks\"\nfacility = \"DEMO0\"\napplication = \"ASKS\"\norder_response = true\n\
                 [[source]]\nname = \"shown\"\nfacility = \"DEMO0\"\ncertificate = \"CN=his\"\n\
                 [[source]]\nname = \"gone\"\nfacility = \"56001\"\napplication = \"GONE\"\n";
     std::fs::write(&path, text).expect("written");
@@ -196,6 +209,7 @@ fn what_is_refused_is_answered_and_the_connection_goes_on() {
     }
     // Of refused messages those of known senders are kept.
     assert_eq!(service.memory.controls(), ["1", "2", "6", "7"]);
+    assert_eq!(*service.memory.rejected.lock(), ["2"], "what is answered AR is kept as such");
     // Nobody asked for an answer to this one: the next answer is of the one behind it.
     wire.send(&message("8", "22").replace("2.5\r", "2.5|||NE|NE\r"));
     wire.send(&message("9", "22"));
@@ -228,7 +242,7 @@ fn garbage_and_broken_frames_end_the_connection() {
 }
 
 #[test]
-fn a_message_that_is_too_long_is_refused_before_it_is_read() {
+fn a_message_that_is_too_long_is_refused_before_it_is_read_and_listed() {
     let service = Service::start(Memory::default(), |options| options.message_bytes_max = 100_000);
     let mut wire = service.connect();
     let start = message("1", "22");
@@ -244,7 +258,13 @@ fn a_message_that_is_too_long_is_refused_before_it_is_read() {
     assert!(answer.contains("MSA|AR|1|") && answer.contains("longer than 100000 bytes"), "{answer}");
     assert_eq!(wire.code(), None);
     sender.join().expect("no panic");
-    assert!(service.memory.controls().is_empty());
+    // Its beginning is in the list, as rejected.
+    assert_eq!(*service.memory.rejected.lock(), ["1"]);
+    let taken = service.memory.taken.lock();
+    let [listed] = taken.as_slice() else { panic!("{}", taken.len()) };
+    assert_eq!((listed.kind.as_str(), listed.origin.source.as_str()), ("ADT^A28", "hl7:his"));
+    assert!(listed.text.starts_with("MSH|") && listed.text.len() < 10_000);
+    assert!(listed.changes.as_ref().is_err_and(|why| why.contains("longer than 100000 bytes")));
 }
 
 #[test]
@@ -314,6 +334,33 @@ fn an_appointment_finds_its_order_by_the_fillers_number() {
     let [Ok(found), Err(why)] = asked.as_slice() else { panic!("{asked:?}") };
     assert!(matches!(found.as_slice(), [Change::Order(order)] if order.placer == "DC1"));
     assert!(why.starts_with("SCH-27:"), "{why}");
+}
+
+#[test]
+fn a_sender_that_asks_for_it_is_told_the_numbers_of_its_orders_and_others_are_not() {
+    let order = "placer = \"DC1\"\nmrn = \"22\"\naccession = \"K1\"\nstudy = \"2.25.7\"\nplaced = 1\n";
+    let orders = HashMap::from([("DC1".to_owned(), toml::from_str(order).expect("an order"))]);
+    let service = Service::start(Memory { orders, ..Memory::default() }, |_| {});
+    let orm = |application: &str, control: &str| {
+        format!(
+            "MSH|^~\\&|{application}|BV|||20261128||ORM^O01|{control}|P|2.5\rPID|1||22\rORC|{}|DC1\rOBR|1|DC1\r",
+            if control == "3" { "" } else { "NW" }
+        )
+    };
+    let mut wire = service.connect();
+    wire.send(&orm("HIS", "1"));
+    let plain = wire.answer().expect("an answer");
+    assert!(plain.contains("|ACK^O01^ACK|") && !plain.contains("ORC|"), "{plain}");
+    wire.send(&orm("ASKS", "2"));
+    let told = wire.answer().expect("an answer");
+    assert!(told.contains("|ORR^O02^ORR_O02|") && told.contains("MSA|AA|2\rORC|OK|DC1|||SC\r"), "{told}");
+    assert!(told.contains("|K1|") && told.contains("\rZDS|2.25.7^^Application^DICOM\r"), "{told}");
+    // A refusal names no order, and messages about others are answered as ever.
+    wire.send(&orm("ASKS", "3").replace("ORC||", "ORC|QQ|"));
+    let refused = wire.answer().expect("an answer");
+    assert!(refused.contains("MSA|AE|3|") && !refused.contains("ORC|"), "{refused}");
+    wire.send(&message("4", "22").replace("|HIS|", "|ASKS|"));
+    assert!(wire.answer().expect("an answer").contains("|ACK^A28^ACK|"));
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub(crate) struct Sender {
     pub(crate) map: Arc<Map>,
     /// Minutes its clock is east of UTC.
     pub(crate) offset: i64,
+    /// Whether orders are answered with the numbers they have here.
+    pub(crate) order_response: bool,
     disabled: bool,
 }
 
@@ -79,6 +81,8 @@ struct Entry {
     map: Option<PathBuf>,
     #[serde(default = "usual_offset")]
     utc_offset: i64,
+    #[serde(default)]
+    order_response: bool,
     #[serde(default)]
     disabled: bool,
 }
@@ -292,6 +296,7 @@ fn sender(entry: Entry, map: Arc<Map>) -> Result<Sender, String> {
         charset: entry.charset,
         map,
         offset: entry.utc_offset * 60,
+        order_response: entry.order_response,
         disabled: entry.disabled,
     };
     if sender.matches_anybody() {
@@ -320,6 +325,7 @@ impl Sender {
             charset: CharsetHint::Auto,
             map: Arc::new(map),
             offset: OFFSET * 60,
+            order_response: false,
             disabled: false,
         }
     }

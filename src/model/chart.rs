@@ -99,8 +99,10 @@ pub struct ChartKey {
 
 /// Longest id of a row in bytes.
 pub const ID_MAX: usize = 128;
-/// Longest row as JSON in bytes.
-pub const ROW_MAX: usize = 8 << 20;
+/// Longest message, and longest result with all its documents, in bytes: whatever else holds a message holds one so long.
+pub const MESSAGE_MAX: usize = 8 << 20;
+/// Longest row as JSON in bytes: a message that waits, with what it asks for.
+pub const ROW_MAX: usize = 2 * MESSAGE_MAX + (1 << 20);
 
 impl ChartKey {
     /// A key; surrounding spaces of the id are not significant.

@@ -58,6 +58,8 @@ use zeroize::Zeroizing;
 
 /// Shards of a store: small enough to read whole, many enough for a hundred million packs.
 const SHARDS: u32 = 1 << 12;
+/// Bits of a drawn name that are tried for one in a wanted shard: more than shards have, so that one is found.
+const TRIED_BITS: u32 = 16;
 
 /// The key of one pack: 32 bytes that are wiped when dropped and never printed.
 #[derive(Clone)]
@@ -209,11 +211,41 @@ impl KeyStore {
             Some(State::Destroyed) => return Err(StoreError::KeyDestroyed { pack }),
             None => {}
         }
-        let key = DataKey::new(random()?);
-        let epoch = self.epochs.current(facility)?;
-        let wrapped = self.epochs.wrap(facility, epoch, pack, &key)?;
-        self.write(&mut turn, &shard, &[(shard.free_slot(), Record::live(facility, pack, epoch, wrapped))])?;
-        Ok(key)
+        let mut made = self.add(&mut turn, &shard, facility, &[pack])?;
+        made.pop().map(|(_, key)| key).ok_or(StoreError::KeyMissing { pack })
+    }
+
+    /// Draws and keeps several new keys with names of their own, all in one shard: durable in both copies by the syncs
+    /// that one key costs. `now` in milliseconds since 1970 UTC.
+    ///
+    /// # Errors
+    /// As [`KeyStore::create`]; then there is none of them.
+    pub fn create_some(
+        &self,
+        facility: FacilityCode,
+        count: usize,
+        now: u64,
+    ) -> Result<Vec<(PackId, DataKey)>, StoreError> {
+        let first = crate::draw_pack_id(now)?;
+        let mut names = vec![first];
+        while names.len() < count {
+            let name = draw_into(shard_of(first), now)?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let mut turn = self.turn.lock();
+        let shard = self.levelled(&mut turn, first)?;
+        if let Some(pack) = names.iter().find(|name| shard.find(**name).is_some()) {
+            return Err(StoreError::KeyExists { pack: *pack });
+        }
+        self.add(&mut turn, &shard, facility, &names)
+    }
+
+    /// How often records were made durable since the store was opened: each time a sync of a file and of its directory
+    /// in either copy.
+    pub fn written(&self) -> u64 {
+        self.copies.written()
     }
 
     /// The key of a pack.
@@ -307,6 +339,26 @@ impl KeyStore {
         Ok(report)
     }
 
+    /// Draws keys for names that a shard does not have.
+    fn add(
+        &self,
+        turn: &mut Known,
+        shard: &Shard,
+        facility: FacilityCode,
+        names: &[PackId],
+    ) -> Result<Vec<(PackId, DataKey)>, StoreError> {
+        let epoch = self.epochs.current(facility)?;
+        let (mut made, mut records) = (Vec::with_capacity(names.len()), Vec::with_capacity(names.len()));
+        for (slot, pack) in shard.free_slots().zip(names) {
+            let key = DataKey::new(random()?);
+            let wrapped = self.epochs.wrap(facility, epoch, *pack, &key)?;
+            records.push((slot, Record::live(facility, *pack, epoch, wrapped)));
+            made.push((*pack, key));
+        }
+        self.write(turn, shard, &records)?;
+        Ok(made)
+    }
+
     fn unwrap(&self, record: &Record) -> Result<DataKey, StoreError> {
         match (record.state, &record.wrapped) {
             (State::Live, Some(wrapped)) => self.epochs.unwrap(record.facility, record.epoch, record.pack, wrapped),
@@ -357,6 +409,17 @@ impl Known {
 
 fn place(number: u32) -> Option<usize> {
     usize::try_from(number).ok()
+}
+
+/// Draws a name that lies in a shard: of a name the last bits are tried until it does.
+fn draw_into(shard: u32, now: u64) -> Result<PackId, StoreError> {
+    loop {
+        let drawn = u128::from_be_bytes(*crate::draw_pack_id(now)?.as_bytes());
+        let mut names = (0..1u128 << TRIED_BITS).map(|bits| PackId::new((drawn ^ bits).to_be_bytes()));
+        if let Some(name) = names.find(|name| shard_of(*name) == shard) {
+            return Ok(name);
+        }
+    }
 }
 
 fn shard_of(pack: PackId) -> u32 {

@@ -2,7 +2,7 @@
 
 use super::journal::unavailable;
 use super::opening::CHAIN_MAX;
-use super::{ChartError, Charts, LONG_PAGE_MAX, PAGE_MAX};
+use super::{ChartError, Charts, LONG_PAGE_MAX, PAGE_BYTES, PAGE_MAX};
 use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery};
 use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Message, Patient, Term, term};
 use model::{Caller, FacilityCode};
@@ -11,6 +11,33 @@ use std::sync::Arc;
 
 /// A word that so many patients have names nobody.
 const COMMON: u64 = 10;
+
+/// Long rows that are read at a time at first.
+const SOME: usize = 4;
+/// Where so many bytes were read, twice as many rows may be read the next time.
+const SHORT: usize = PAGE_BYTES / 16;
+
+/// What a row takes as JSON.
+fn length(row: &ChartRow) -> usize {
+    let mut count = Count(0);
+    // Nothing that is a row fails to be written, and a count never does.
+    let _ = serde_json::to_writer(&mut count, &row.body);
+    count.0
+}
+
+/// Counts what is written.
+struct Count(usize);
+
+impl std::io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Which messages are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -57,11 +84,37 @@ impl Charts {
             return Ok(ChartPage { rows: Vec::new(), cursor: None });
         }
         let query = ChartQuery { facilities, ..query.clone() };
-        let most = match query.kind {
-            ChartKind::Message | ChartKind::Report | ChartKind::Performed => LONG_PAGE_MAX,
-            _ => PAGE_MAX,
-        };
-        self.view.find(&query, after, limit.clamp(1, most)).map_err(unavailable)
+        match query.kind {
+            ChartKind::Message | ChartKind::Report | ChartKind::Performed => {
+                self.long_page(&query, after, limit.clamp(1, LONG_PAGE_MAX))
+            }
+            _ => self.view.find(&query, after, limit.clamp(1, PAGE_MAX)).map_err(unavailable),
+        }
+    }
+
+    /// A page of rows that may be long, bounded by bytes, too: some rows are read at a time, more where they are short.
+    pub(super) fn long_page(
+        &self,
+        query: &ChartQuery,
+        mut after: Option<ChartCursor>,
+        limit: usize,
+    ) -> Result<ChartPage, ChartError> {
+        let (mut rows, mut bytes, mut some) = (Vec::new(), 0usize, SOME);
+        loop {
+            let wanted = some.min(limit.saturating_sub(rows.len()));
+            let page = self.view.find(query, after, wanted).map_err(unavailable)?;
+            let (read, long) = (page.rows.len(), page.rows.iter().map(length).sum::<usize>());
+            rows.extend(page.rows);
+            bytes = bytes.saturating_add(long);
+            // A page that is short by itself says so: the bound on what is looked at was met.
+            if page.cursor.is_none() || read < wanted || rows.len() >= limit || bytes >= PAGE_BYTES {
+                return Ok(ChartPage { rows, cursor: page.cursor });
+            }
+            after = page.cursor;
+            if long < SHORT {
+                some = some.saturating_mul(2);
+            }
+        }
     }
 
     /// Words of patients' names that begin with `prefix`, the most frequent first. They are of all facilities: whoever may
@@ -121,11 +174,20 @@ impl Charts {
         }
     }
 
-    /// The patient a number stands for now: through merges, to the one that stays.
+    /// The patient a number stands for now: through merges, to the one that stays; none where the caller may not see the
+    /// facility.
     ///
     /// # Errors
     /// [`ChartError::Unavailable`] when the index does not answer.
-    pub fn patient(&self, facility: FacilityCode, mrn: &str) -> Result<Option<Arc<Patient>>, ChartError> {
+    pub fn patient(
+        &self,
+        caller: &Caller,
+        facility: FacilityCode,
+        mrn: &str,
+    ) -> Result<Option<Arc<Patient>>, ChartError> {
+        if !caller.may_see(facility) {
+            return Ok(None);
+        }
         let (mut mrn, mut found) = (mrn.to_owned(), None);
         for _ in 0..CHAIN_MAX {
             let Ok(key) = ChartKey::new(ChartKind::Patient, facility, &mrn) else { break };
@@ -144,12 +206,16 @@ impl Charts {
     }
 
     /// Every number of the patient a number stands for now, the one that stays first: what was said under any of them is
-    /// theirs.
+    /// theirs. Only the number itself where the caller may not see the facility.
     ///
     /// # Errors
     /// [`ChartError::Unavailable`] when the index does not answer.
-    pub fn numbers(&self, facility: FacilityCode, mrn: &str) -> Result<Vec<String>, ChartError> {
-        let first = self.patient(facility, mrn)?.map_or_else(|| mrn.trim().to_owned(), |patient| patient.mrn.clone());
+    pub fn numbers(&self, caller: &Caller, facility: FacilityCode, mrn: &str) -> Result<Vec<String>, ChartError> {
+        if !caller.may_see(facility) {
+            return Ok(vec![mrn.trim().to_owned()]);
+        }
+        let first =
+            self.patient(caller, facility, mrn)?.map_or_else(|| mrn.trim().to_owned(), |patient| patient.mrn.clone());
         let (mut numbers, mut next) = (vec![first], 0);
         while let Some(number) = numbers.get(next).cloned() {
             next = next.saturating_add(1);

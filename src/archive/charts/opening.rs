@@ -28,6 +28,8 @@ const CACHE_PART: usize = 8;
 const WRITE_BUFFER: usize = 32 << 20;
 /// Rows asked of the view at once.
 const PAGE: usize = 500;
+/// The same of messages, which may be long.
+const MESSAGES: usize = 8;
 /// Most merges followed from a number.
 pub(super) const CHAIN_MAX: usize = 4_096;
 
@@ -200,8 +202,9 @@ impl Charts {
         let driver = ChartDriver::Equal(term, value.to_owned());
         let query = ChartQuery { kind, facilities: None, driver, moments: None, years: None };
         let mut after: Option<ChartCursor> = None;
+        let limit = if kind == ChartKind::Message { MESSAGES } else { PAGE };
         loop {
-            let ChartPage { rows, cursor } = self.view.find(&query, after, PAGE)?;
+            let ChartPage { rows, cursor } = self.view.find(&query, after, limit)?;
             rows.into_iter().try_for_each(&mut *with)?;
             if cursor.is_none() {
                 return Ok(());

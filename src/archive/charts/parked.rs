@@ -4,10 +4,12 @@
 //! A message that cannot be tried costs itself, not those behind it; one that is tried in vain rests for a while.
 
 use super::receive::{count, millis};
+use super::sequence::{Asked, Place, Subject, subjects};
 use super::writing::{Whose, Writing};
 use super::{ChartError, Charts};
 use model::FacilityCode;
 use model::chart::{ChartBody, ChartKind, ChartRow, Handled};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 /// Messages tried in one round.
@@ -30,6 +32,55 @@ pub(super) struct Parked {
     tries: u32,
     /// It rests until then.
     rests: u64,
+    /// What it is about.
+    about: BTreeSet<Subject>,
+}
+
+/// The messages that wait.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    rows: BTreeMap<(FacilityCode, String), Parked>,
+    about: HashMap<(FacilityCode, Subject), BTreeSet<Place>>,
+}
+
+impl Waiting {
+    /// Messages about something.
+    pub(super) fn about(&self, facility: FacilityCode, subject: &Subject) -> BTreeSet<Place> {
+        // Most of the time nothing waits, and no key has to be made to see it.
+        if self.about.is_empty() {
+            return BTreeSet::new();
+        }
+        self.about.get(&(facility, subject.clone())).cloned().unwrap_or_default()
+    }
+
+    fn put(&mut self, facility: FacilityCode, id: &str, parked: Parked) {
+        let before = self.remove(facility, id);
+        for subject in &parked.about {
+            let places = self.about.entry((facility, subject.clone())).or_default();
+            places.insert((parked.at, id.to_owned()));
+        }
+        // What it was tried for stays known.
+        let parked = match before {
+            Some(before) => Parked { seen: before.seen, tries: before.tries, rests: before.rests, ..parked },
+            None => parked,
+        };
+        self.rows.insert((facility, id.to_owned()), parked);
+    }
+
+    fn remove(&mut self, facility: FacilityCode, id: &str) -> Option<Parked> {
+        let parked = self.rows.remove(&(facility, id.to_owned()))?;
+        for subject in &parked.about {
+            let key = (facility, subject.clone());
+            let is_empty = self.about.get_mut(&key).is_some_and(|places| {
+                places.remove(&(parked.at, id.to_owned()));
+                places.is_empty()
+            });
+            if is_empty {
+                self.about.remove(&key);
+            }
+        }
+        Some(parked)
+    }
 }
 
 /// A message to be tried.
@@ -48,19 +99,20 @@ impl Charts {
         let (facility, id) = (row.key.facility, row.key.id.clone());
         let Handled::Parked { until, .. } = message.handled else { return self.forget_parked(facility, id) };
         let seen = if seen { self.stirs(facility) } else { 0 };
-        let new = || Parked { at: message.at, until, mrn: message.mrn.clone(), seen, tries: 0, rests: 0 };
-        self.parked.lock().entry((facility, id)).or_insert_with(new).until = until;
+        let (mrn, about) = (message.mrn.clone(), subjects(&message.waiting));
+        let parked = Parked { at: message.at, until, mrn, seen, tries: 0, rests: 0, about };
+        self.parked.lock().put(facility, &id, parked);
         self.say_parked();
     }
 
     /// A message waits no longer.
     pub(super) fn forget_parked(&self, facility: FacilityCode, id: String) {
-        self.parked.lock().remove(&(facility, id));
+        self.parked.lock().remove(facility, &id);
         self.say_parked();
     }
 
     fn say_parked(&self) {
-        let count = u32::try_from(self.parked.lock().len()).unwrap_or(u32::MAX);
+        let count = u32::try_from(self.parked.lock().rows.len()).unwrap_or(u32::MAX);
         metrics::gauge!("khoanh_charts_parked").set(f64::from(count));
     }
 
@@ -72,7 +124,7 @@ impl Charts {
     /// Something was done: what waits may go on, and what waits for the same patient does so before the sender goes on,
     /// so that it overtakes nothing that comes later.
     pub(super) fn stir(&self, facility: FacilityCode, mrn: Option<&str>) {
-        if self.parked.lock().is_empty() {
+        if self.parked.lock().rows.is_empty() {
             return;
         }
         let stirs = self.stirs(facility).saturating_add(1);
@@ -99,7 +151,7 @@ impl Charts {
     fn due(&self, most: usize, is_due: &dyn Fn(FacilityCode, &Parked) -> bool) -> Vec<Due> {
         let now = self.now_ms();
         let mut parked = self.parked.lock();
-        let due = parked.iter().filter(|((facility, _), one)| is_due(*facility, one));
+        let due = parked.rows.iter().filter(|((facility, _), one)| is_due(*facility, one));
         let of = |((facility, id), one): (&(FacilityCode, String), &Parked)| Due {
             at: one.at,
             facility: *facility,
@@ -111,7 +163,7 @@ impl Charts {
         due.truncate(most);
         for one in &due {
             let seen = self.stirs(one.facility);
-            if let Some(parked) = parked.get_mut(&(one.facility, one.id.clone())) {
+            if let Some(parked) = parked.rows.get_mut(&(one.facility, one.id.clone())) {
                 let rest = millis(REST).saturating_mul(1 << parked.tries.min(10)).min(millis(REST_MAX));
                 (parked.seen, parked.rests) = (seen, now.saturating_add(rest));
                 parked.tries = parked.tries.saturating_add(1);
@@ -124,12 +176,12 @@ impl Charts {
         for one in due {
             match self.try_one(one) {
                 Ok(None) => {}
-                Ok(Some(Handled::Done)) => {
-                    count("released");
+                Ok(Some(handled)) => {
+                    count(if handled == Handled::Done { "released" } else { "expired" });
+                    // Others may have waited for it.
                     let stirs = self.stirs(one.facility).saturating_add(1);
                     self.stirred.lock().insert(one.facility, stirs);
                 }
-                Ok(Some(_)) => count("expired"),
                 Err(error) => {
                     tracing::warn!(facility = %one.facility, message = %one.id, %error, "a message waits and cannot be tried");
                     // Whatever stands in the way of all is said once.
@@ -157,7 +209,10 @@ impl Charts {
     fn retry(&self, writing: &mut Writing<'_>, id: &str) -> Result<Option<Handled>, ChartError> {
         let Some(ChartBody::Message(message)) = writing.row(ChartKind::Message, id)? else { return Ok(None) };
         let Handled::Parked { why, until } = &message.handled else { return Ok(None) };
-        let (handled, said) = self.handle(writing, &message.waiting, &message.origin.source)?;
+        let place = Some((message.at, id.to_owned()));
+        let came = writing.created(ChartKind::Message, id)?;
+        let asked = Asked { changes: &message.waiting, source: &message.origin.source, place, came };
+        let (handled, said) = self.handle(writing, &asked)?;
         let handled = match handled {
             Handled::Parked { .. } if writing.now() < *until => return Ok(None),
             Handled::Parked { .. } => Handled::Refused { why: format!("waited in vain for {why}") },
@@ -168,7 +223,7 @@ impl Charts {
 }
 
 /// A message waits no longer.
-fn end(
+pub(super) fn end(
     writing: &mut Writing<'_>,
     id: &str,
     handled: Handled,

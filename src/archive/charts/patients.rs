@@ -8,8 +8,8 @@ use super::opening::CHAIN_MAX;
 use super::receive::fresh_id;
 use super::writing::Writing;
 use super::{ChartError, Charts, orders};
-use model::FacilityCode;
 use model::chart::{ChartBody, ChartKind, Merge, Patient, PatientUpdate, Term, identifier};
+use model::{Caller, FacilityCode};
 
 /// Somebody says something of a patient. What is not said stays.
 pub(super) fn apply(writing: &mut Writing<'_>, update: &PatientUpdate) -> Result<(), ChartError> {
@@ -248,9 +248,12 @@ impl Charts {
     /// the former number itself.
     ///
     /// # Errors
-    /// [`ChartError::Unknown`] without such a merge, [`ChartError::Conflict`] when it was undone before, or while a later
+    /// [`ChartError::Unknown`] without such a merge for the caller, [`ChartError::Conflict`] when it was undone before, or while a later
     /// merge holds that was made over it.
-    pub fn unmerge(&self, facility: FacilityCode, merge: &str, by: &str) -> Result<(), ChartError> {
+    pub fn unmerge(&self, caller: &Caller, facility: FacilityCode, merge: &str, by: &str) -> Result<(), ChartError> {
+        if !caller.may_see(facility) {
+            return Err(ChartError::Unknown("merge"));
+        }
         self.write(facility, |writing| undo(writing, merge, by))
     }
 }

@@ -14,8 +14,9 @@ use model::chart::{ChartBody, ChartKey, ChartKind, Order, OrderState, Performed,
 use model::{AeTitle, Caller, FacilityCode, Uid};
 use serde_json::{Map, Value};
 
-/// Longest data set of a step as JSON, in bytes.
-const DOCUMENT_MAX: usize = 1 << 20;
+/// Longest data set of a step as JSON, in bytes: tens of thousands of images, each named by class and instance. With the
+/// list of series beside it, it fits into a row.
+const DOCUMENT_MAX: usize = 8 << 20;
 /// Discontinuation reason "Incorrect worklist entry selected" (PS3.16 CID 9300): the scheduled step was not begun at all.
 const WRONG_ENTRY: &str = "110514";
 

@@ -4,16 +4,28 @@
 //! the first time. Deliberately not here: how a message is parsed and answered, and those that wait ([`super::parked`]).
 
 use super::journal::unavailable;
+use super::sequence::Asked;
 use super::writing::{Whose, Writing};
 use super::{ChartError, Charts, Receipt, orders, patients, visits};
 use model::FacilityCode;
-use model::chart::{Change, ChartBody, ChartKind, Handled, Inbound, Message, Origin, Term, term};
+use model::chart::{Change, ChartBody, ChartKind, Handled, Inbound, MESSAGE_MAX, Message, Origin, Term, term};
 use std::time::Duration;
 
 /// Rows under one message's identity that are looked at.
 const SAME_MAX: usize = 4;
 /// So much is kept of the text of a message that is too long.
 const CUT_AT: usize = 64 << 10;
+
+/// A message on its way in.
+struct Taking<'a> {
+    inbound: &'a Inbound,
+    /// The row it is handled under again.
+    id: Option<&'a str>,
+    /// What its sender is answered when it is refused; none: nobody is answered.
+    refusal: Option<&'static str>,
+    /// Why it is only kept.
+    too_long: Option<String>,
+}
 
 /// What is known of a message before it is handled.
 enum Known {
@@ -37,7 +49,15 @@ impl Charts {
     /// # Errors
     /// [`ChartError::Unavailable`]: nothing was recorded, the sender has to send it again. All else is in the receipt.
     pub fn receive(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError> {
-        self.receive_as(facility, None, &message)
+        self.receive_as(facility, Taking { inbound: &message, id: None, refusal: Some("AE"), too_long: None })
+    }
+
+    /// The same of a message that the edge rejects: its sender is answered AR.
+    ///
+    /// # Errors
+    /// As [`Charts::receive`].
+    pub fn receive_rejected(&self, facility: FacilityCode, message: Inbound) -> Result<Receipt, ChartError> {
+        self.receive_as(facility, Taking { inbound: &message, id: None, refusal: Some("AR"), too_long: None })
     }
 
     /// Takes a stored message again ([`Charts::again`]) under its id: one that was refused or waits is handled anew, one
@@ -46,16 +66,21 @@ impl Charts {
     /// # Errors
     /// As [`Charts::receive`]; [`ChartError::Unknown`] where there is no such message.
     pub fn receive_again(&self, facility: FacilityCode, id: &str, message: Inbound) -> Result<Receipt, ChartError> {
-        self.receive_as(facility, Some(id), &message)
+        self.receive_as(facility, Taking { inbound: &message, id: Some(id), refusal: None, too_long: None })
     }
 
-    fn receive_as(&self, facility: FacilityCode, id: Option<&str>, message: &Inbound) -> Result<Receipt, ChartError> {
+    fn receive_as(&self, facility: FacilityCode, mut taking: Taking<'_>) -> Result<Receipt, ChartError> {
         self.refuse_when_closed(Whose::Senders)?;
+        let message = taking.inbound;
+        if message.text.len() > MESSAGE_MAX {
+            taking.too_long = Some(format!("a message has at most {MESSAGE_MAX} bytes"));
+        }
         self.make_ready(facility, patients_of(message));
-        let receipt = match self.write(facility, |writing| self.take(writing, id, message, None)) {
+        let receipt = match self.write(facility, |writing| self.take(writing, &taking)) {
             // Sent again it would not become shorter: that it came is kept.
             Err(ChartError::Limit(why)) => {
-                self.write(facility, |writing| self.take(writing, id, message, Some(why)))?
+                taking.too_long = Some(why);
+                self.write(facility, |writing| self.take(writing, &taking))?
             }
             answer => answer?,
         };
@@ -71,14 +96,9 @@ impl Charts {
     }
 
     /// Handles a message and keeps it; with a reason why it is too long, it is only kept.
-    fn take(
-        &self,
-        writing: &mut Writing<'_>,
-        id: Option<&str>,
-        inbound: &Inbound,
-        too_long: Option<String>,
-    ) -> Result<Receipt, ChartError> {
-        let (earlier, reused) = match self.known(writing, id, &inbound.origin)? {
+    fn take(&self, writing: &mut Writing<'_>, taking: &Taking<'_>) -> Result<Receipt, ChartError> {
+        let Taking { inbound, id, refusal, too_long } = taking;
+        let (earlier, reused) = match self.known(writing, *id, &inbound.origin)? {
             Known::Done(message) => {
                 return Ok(Receipt { handled: message.handled, repeated: true, remarks: message.remarks });
             }
@@ -88,9 +108,14 @@ impl Charts {
         let mut remarks = inbound.remarks.clone();
         let is_cut = too_long.is_some() && inbound.text.len() > CUT_AT;
         let handled = match (too_long, &inbound.changes) {
-            (Some(why), _) => Handled::Refused { why },
+            (Some(why), _) => Handled::Refused { why: why.clone() },
             (None, Ok(changes)) => {
-                let (handled, found) = self.handle(writing, changes, &inbound.origin.source)?;
+                // One that waits and is sent again keeps its place.
+                let before = earlier.as_ref().filter(|(_, one)| matches!(one.handled, Handled::Parked { .. }));
+                let came = before.map(|(id, _)| writing.created(ChartKind::Message, id)).transpose()?.flatten();
+                let place = before.map(|(id, message)| (message.at, id.clone()));
+                let asked = Asked { changes, source: &inbound.origin.source, place, came };
+                let (handled, found) = self.handle(writing, &asked)?;
                 remarks.extend(found);
                 handled
             }
@@ -103,18 +128,22 @@ impl Charts {
             remarks.push("the message control id was used before for another message".into());
         }
         let now = writing.now();
-        let (id, at, handled) = match earlier {
+        let (id, at, handled, answered) = match earlier {
             Some((id, before)) => {
                 let handled = since(&before.handled, handled);
                 if before.handled == handled && before.remarks == remarks {
                     return Ok(Receipt { handled, repeated: true, remarks });
                 }
-                (id, before.at, handled)
+                let answered = matches!(before.handled, Handled::Refused { .. }).then_some(before.acknowledged);
+                (id, before.at, handled, answered)
             }
-            None => (fresh_id(now)?, now, handled),
+            None => (fresh_id(now)?, now, handled, None),
         };
+        let refused = matches!(handled, Handled::Refused { .. });
+        let answered = refusal.map(str::to_owned).or(answered).unwrap_or_else(|| "AE".to_owned());
         let receipt = Receipt { handled, repeated: false, remarks };
-        let message = kept(inbound, &receipt, is_cut, (at, now));
+        let mut message = kept(inbound, &receipt, is_cut, (at, now));
+        message.acknowledged = if refused { answered } else { "AA".to_owned() };
         writing.put(&id, ChartBody::Message(Box::new(message)))?;
         Ok(receipt)
     }
@@ -156,11 +185,9 @@ impl Charts {
     pub(super) fn handle(
         &self,
         writing: &mut Writing<'_>,
-        changes: &[Change],
-        source: &str,
+        asked: &Asked<'_>,
     ) -> Result<(Handled, Vec<String>), ChartError> {
-        let done = changes.iter().try_for_each(|change| apply(writing, change, source));
-        let handled = match done {
+        let handled = match self.in_turn(writing, asked) {
             Ok(()) => return Ok((Handled::Done, writing.take_remarks())),
             Err(ChartError::Unavailable(what)) => return Err(ChartError::Unavailable(what)),
             Err(ChartError::Waits(why)) => {
@@ -184,14 +211,13 @@ fn kept(inbound: &Inbound, receipt: &Receipt, is_cut: bool, (at, handled_at): (u
         (Handled::Parked { .. }, Ok(changes)) => changes.clone(),
         _ => Vec::new(),
     };
-    let acknowledged = if matches!(receipt.handled, Handled::Refused { .. }) { "AE" } else { "AA" };
     Message {
         origin: inbound.origin.clone(),
         kind: inbound.kind.clone(),
         mrn: inbound.mrn.clone(),
         text,
         handled: receipt.handled.clone(),
-        acknowledged: acknowledged.into(),
+        acknowledged: String::new(),
         remarks: receipt.remarks.clone(),
         at,
         handled_at,
@@ -231,7 +257,8 @@ fn since(before: &Handled, now: Handled) -> Handled {
     }
 }
 
-fn apply(writing: &mut Writing<'_>, change: &Change, source: &str) -> Result<(), ChartError> {
+/// Does one change.
+pub(super) fn apply(writing: &mut Writing<'_>, change: &Change, source: &str) -> Result<(), ChartError> {
     match change {
         Change::Patient(update) => patients::apply(writing, update),
         Change::Merge { survivor, former } => patients::merge(writing, survivor, former, source),

@@ -139,7 +139,7 @@ impl Charts {
         };
         let (mut count, mut after) = (0u64, None);
         loop {
-            let page = self.view.find(&query, after, ROUND).map_err(unavailable)?;
+            let page = self.long_page(&query, after, ROUND)?;
             let mut old = BTreeMap::<FacilityCode, Vec<ChartKey>>::new();
             for row in page.rows {
                 old.entry(row.key.facility).or_default().push(row.key);

@@ -7,6 +7,7 @@ mod orders;
 mod performed;
 mod random;
 mod results;
+mod sequence;
 
 use super::{ChartError, Charts, Receipt};
 use crate::Options;
@@ -141,7 +142,7 @@ impl Bench {
 
     /// The number a number stands for.
     fn stands_for(&self, mrn: &str) -> Option<String> {
-        self.charts().patient(HOME, mrn).expect("answers").map(|patient| patient.mrn.clone())
+        self.charts().patient(&Caller::operator(), HOME, mrn).expect("answers").map(|patient| patient.mrn.clone())
     }
 
     fn visit(&self, number: &str) -> Option<Visit> {
@@ -288,10 +289,22 @@ fn two_facilities_with_one_number_have_two_patients() {
     bench.charts().receive(other(), asks("2", vec![merge("2", "1")])).expect("merged there");
     assert_eq!(bench.own("1").expect("here").name, "Lê An");
     assert_eq!(bench.stands_for("1").as_deref(), Some("1"));
-    assert_eq!(bench.charts().patient(other(), "1").expect("answers").expect("there").name, "Trần Chi");
+    assert_eq!(
+        bench.charts().patient(&Caller::operator(), other(), "1").expect("answers").expect("there").name,
+        "Trần Chi"
+    );
     assert!(bench.body(other(), ChartKind::Visit, "V").is_none());
     let key = ChartKey::new(ChartKind::Patient, other(), "1").expect("a key");
     assert_eq!(bench.charts().get(&Caller::demo(), &key), Ok(None), "a caller sees another facility");
+    let charts = bench.charts();
+    assert_eq!(charts.patient(&Caller::demo(), other(), "1"), Ok(None), "a caller sees another facility");
+    assert_eq!(charts.numbers(&Caller::demo(), other(), "1"), Ok(vec!["1".to_owned()]));
+    assert_eq!(charts.numbers(&Caller::operator(), other(), "1").expect("answers").len(), 2);
+    let merges = charts.view.rows(None, 100).expect("answers").into_iter().map(|row| row.key);
+    let merge = merges.into_iter().find(|key| key.kind == ChartKind::Merge).expect("a merge");
+    let undone = charts.unmerge(&Caller::demo(), other(), &merge.id, "demo");
+    assert_eq!(undone, Err(ChartError::Unknown("merge")), "a caller changes another facility");
+    charts.unmerge(&Caller::operator(), other(), &merge.id, "operator").expect("undone");
     let seals = |facility| {
         let key = ChartKey::new(ChartKind::Patient, facility, "1").expect("a key");
         bench.charts().view.row(&key).expect("answers").expect("a row").seal
@@ -309,7 +322,7 @@ fn merges_are_followed_and_undone_exactly() {
     // A is B by now: whoever says that A is C says so of B.
     bench.done("4", vec![merge("C", "A")]);
     assert_eq!(["A", "B", "C"].map(|mrn| bench.stands_for(mrn)), [(); 3].map(|()| Some("C".to_owned())));
-    assert_eq!(bench.charts().numbers(HOME, "A").expect("answers"), ["C", "B", "A"]);
+    assert_eq!(bench.charts().numbers(&Caller::operator(), HOME, "A").expect("answers"), ["C", "B", "A"]);
     let circle = bench.receive(asks("5", vec![merge("A", "C")]));
     let Handled::Refused { why } = &circle.handled else { panic!("{circle:?}") };
     assert!(why.contains("undo that merge"), "{why}");
@@ -321,13 +334,13 @@ fn merges_are_followed_and_undone_exactly() {
     let of =
         |former: &str| merges.iter().find(|(_, _, of)| of == former).map(|(id, _, _)| id.clone()).expect("a merge");
     // What was said of A was done to B: without the first merge nobody would have asked for the second.
-    let built_on = bench.charts().unmerge(HOME, &of("A"), "Lân");
+    let built_on = bench.charts().unmerge(&Caller::operator(), HOME, &of("A"), "Lân");
     assert!(matches!(&built_on, Err(ChartError::Conflict(why)) if why.contains(&of("B"))), "{built_on:?}");
-    bench.charts().unmerge(HOME, &of("B"), "Lân").expect("undone");
+    bench.charts().unmerge(&Caller::operator(), HOME, &of("B"), "Lân").expect("undone");
     assert_eq!((bench.stands_for("A").as_deref(), bench.stands_for("C").as_deref()), (Some("B"), Some("C")));
-    bench.charts().unmerge(HOME, &of("A"), "Lân").expect("undone");
+    bench.charts().unmerge(&Caller::operator(), HOME, &of("A"), "Lân").expect("undone");
     assert_eq!(["A", "B", "C"].map(|mrn| bench.own(mrn)), before, "not as before");
-    assert!(bench.charts().unmerge(HOME, &of("B"), "Lân").is_err(), "undone twice");
+    assert!(bench.charts().unmerge(&Caller::operator(), HOME, &of("B"), "Lân").is_err(), "undone twice");
 }
 
 #[test]
@@ -339,7 +352,7 @@ fn a_number_that_comes_after_its_merge_is_merged_at_once() {
     assert!(receipt.remarks.iter().any(|remark| remark.contains("merged")), "{receipt:?}");
     assert_eq!(bench.stands_for("OLD").as_deref(), Some("NEW"));
     let (id, _, _) = bench.merges().remove(0);
-    bench.charts().unmerge(HOME, &id, "Lân").expect("undone");
+    bench.charts().unmerge(&Caller::operator(), HOME, &id, "Lân").expect("undone");
     // What came under the number itself stays; what was made for the merge alone does not.
     assert_eq!(bench.own("OLD").map(|patient| (patient.name, patient.merged_into)), Some(("Lê An".into(), None)));
     assert_eq!(bench.own("NEW"), None);
@@ -359,7 +372,7 @@ fn a_number_is_written_otherwise_and_back() {
     bench.done("4", vec![renumber("OLD", "NEW")]);
     let merges = bench.merges();
     assert_eq!(merges.len(), 1, "twice: {merges:?}");
-    bench.charts().unmerge(HOME, &merges[0].0, "Lân").expect("undone");
+    bench.charts().unmerge(&Caller::operator(), HOME, &merges[0].0, "Lân").expect("undone");
     assert_eq!((bench.own("OLD"), bench.own("NEW")), (before, None));
     assert!(matches!(bench.receive(asks("5", vec![renumber("NONE", "X")])).handled, Handled::Parked { .. }));
 }

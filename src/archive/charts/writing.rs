@@ -59,6 +59,11 @@ impl Unsettled {
         self.last = lsn;
     }
 
+    /// Rows that are recorded and not in the view, each as it stands.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &ChartRow> {
+        self.rows.values().filter_map(|(_, row)| row.as_deref())
+    }
+
     /// Everything up to a record, in order.
     fn take(&mut self, through: Lsn) -> Vec<(Lsn, Vec<ChartEntry>)> {
         let count = self.records.partition_point(|(lsn, _)| *lsn <= through);
@@ -69,6 +74,12 @@ impl Unsettled {
     fn forget(&mut self, through: Lsn) {
         self.rows.retain(|_, (lsn, _)| *lsn > through);
     }
+}
+
+/// What a change had put and remarked at a moment.
+pub(super) struct Mark {
+    rows: BTreeMap<ChartKey, Option<ChartBody>>,
+    remarks: Vec<String>,
 }
 
 /// One change under way: its rows are recorded together or not at all.
@@ -189,6 +200,30 @@ impl Writing<'_> {
     /// What was remarked since the last time.
     pub(super) fn take_remarks(&mut self) -> Vec<String> {
         std::mem::take(&mut self.remarks)
+    }
+
+    /// What is put and remarked so far.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { rows: self.rows.clone(), remarks: self.remarks.clone() }
+    }
+
+    /// Forgets what was put and remarked since.
+    pub(super) fn back_to(&mut self, mark: Mark) {
+        (self.rows, self.remarks) = (mark.rows, mark.remarks);
+    }
+
+    /// Whether something was put since.
+    pub(super) fn differs(&self, mark: &Mark) -> bool {
+        self.rows != mark.rows
+    }
+
+    /// Whether a row became what it is after a record, or in this change.
+    pub(super) fn is_newer(&self, kind: ChartKind, id: &str, than: Lsn) -> Result<bool, ChartError> {
+        let key = self.key(kind, id)?;
+        if let Some(body) = self.rows.get(&key) {
+            return Ok(body.is_some());
+        }
+        Ok(self.charts.newest(&key)?.is_some_and(|row| row.lsn > than))
     }
 
     /// Forgets everything put and remarked.
@@ -418,13 +453,20 @@ impl Charts {
         if let Some(seal) = self.fresh.lock().get(&name) {
             return Ok(*seal);
         }
-        // Not under the lock: it takes syncs of both copies of the key store.
-        let seal = self.keys.create(facility, now).map_err(unavailable)?;
-        let mut fresh = self.fresh.lock();
-        if fresh.len() >= FRESH_MAX {
-            fresh.clear();
+        // Not under the lock: it may take syncs of both copies of the key store.
+        let drawn = self.keys.draw(facility, now).map_err(unavailable)?;
+        let seal = {
+            let mut fresh = self.fresh.lock();
+            if fresh.len() >= FRESH_MAX {
+                fresh.clear();
+            }
+            *fresh.entry(name).or_insert(drawn)
+        };
+        if seal != drawn {
+            // Somebody else was first with the same number.
+            self.keys.give_back(facility, drawn);
         }
-        Ok(*fresh.entry(name).or_insert(seal))
+        Ok(seal)
     }
 
     /// Opens, or makes, the keys of patients whom a change is about, before its turn. What fails is met again in it.

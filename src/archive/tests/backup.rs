@@ -111,7 +111,12 @@ fn a_backup_restored_on_an_empty_machine_is_the_same_archive() {
     assert_eq!(index, report.after, "{second:?} {report:?}");
     assert_eq!(second.charts, Some(report.charts.after), "{second:?} {report:?}");
     let again = reopened(&bench, &data);
-    let patient = again.archive.charts().patient(FacilityCode::DEMO, "1").expect("answers").expect("it came along");
+    let patient = again
+        .archive
+        .charts()
+        .patient(&model::Caller::operator(), FacilityCode::DEMO, "1")
+        .expect("answers")
+        .expect("it came along");
     assert_eq!(patient.mrn, "22015985");
     assert_eq!(rows(&again).len(), 42);
     for row in rows(&again) {

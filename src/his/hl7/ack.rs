@@ -9,6 +9,7 @@ use super::escape;
 use super::fault::{Fault, Kind};
 use super::head::Head;
 use super::message::Separators;
+use super::response::Response;
 use super::values::Moment;
 
 /// Name of the application in MSH-3 where the message names none.
@@ -45,9 +46,23 @@ impl Verdict {
 /// `at` is now in milliseconds since 1970 UTC, `offset` that of the sender's clock in minutes, `number` the control id of
 /// the answer.
 pub fn answer(head: Option<&Head>, verdict: &Verdict, at: u64, offset: i64, number: &str) -> Option<Vec<u8>> {
+    answer_with(head, verdict, None, at, offset, number)
+}
+
+/// The same with what is answered about orders; an accept acknowledgement has none of it.
+pub fn answer_with(
+    head: Option<&Head>,
+    verdict: &Verdict,
+    response: Option<&Response>,
+    at: u64,
+    offset: i64,
+    number: &str,
+) -> Option<Vec<u8>> {
     let code = head.map_or(Some(verdict.code()), |head| mode(head, verdict))?;
-    let mut lines = vec![msh(head, at, offset, number), msa(head, code, verdict)];
+    let response = response.filter(|_| code.starts_with('A'));
+    let mut lines = vec![msh(head, kind(head, response), at, offset, number), msa(head, code, verdict)];
     lines.extend(errors(head, verdict));
+    lines.extend(response.map(|response| response.segments(&separators(head))).unwrap_or_default());
     let mut bytes = lines.join(&b'\r');
     bytes.push(b'\r');
     Some(bytes)
@@ -95,7 +110,7 @@ fn at_least(head: Option<&Head>, minor: u32) -> bool {
     version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or(5) >= minor
 }
 
-fn msh(head: Option<&Head>, at: u64, offset: i64, number: &str) -> Vec<u8> {
+fn msh(head: Option<&Head>, kind: Vec<u8>, at: u64, offset: i64, number: &str) -> Vec<u8> {
     let separator = head.map_or(b'|', Head::separator);
     let sent = |field: usize| head.map_or(&b""[..], |head| head.field(field));
     let or = |value: &[u8], usual: &[u8]| if value.is_empty() { usual.to_vec() } else { value.to_vec() };
@@ -107,7 +122,7 @@ fn msh(head: Option<&Head>, at: u64, offset: i64, number: &str) -> Vec<u8> {
     fields.extend([sent(3).to_vec(), sent(4).to_vec()]);
     fields.push(Moment::stamp(at, offset).into_bytes());
     fields.push(Vec::new());
-    fields.push(kind(head));
+    fields.push(kind);
     fields.push(number.as_bytes().to_vec());
     fields.push(or(sent(11), b"P"));
     fields.push(or(sent(12), VERSION.as_bytes()));
@@ -117,10 +132,15 @@ fn msh(head: Option<&Head>, at: u64, offset: i64, number: &str) -> Vec<u8> {
     [b"MSH".to_vec(), fields.join(&separator)].join(&separator)
 }
 
-/// MSH-9: `ACK`, with trigger and structure where the version has them.
-fn kind(head: Option<&Head>) -> Vec<u8> {
+/// MSH-9: `ACK`, with trigger and structure where the version has them; of orders their own types.
+fn kind(head: Option<&Head>, response: Option<&Response>) -> Vec<u8> {
     let Some(head) = head else { return b"ACK".to_vec() };
     let component = head.encoding(0);
+    if let Some(response) = response {
+        let named = response.form.kind();
+        let count = if at_least(Some(head), 4) { 3 } else { 2 };
+        return named.into_iter().take(count).map(str::as_bytes).collect::<Vec<_>>().join(&component);
+    }
     let trigger = head.field(9).split(|byte| *byte == component).nth(1).unwrap_or_default();
     if trigger.is_empty() || !at_least(Some(head), 4) {
         return b"ACK".to_vec();

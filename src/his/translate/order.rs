@@ -92,6 +92,11 @@ fn order(
     if !matches!(update.action, OrderAction::Cancel | OrderAction::Discontinue | OrderAction::Status(_)) {
         update.steps = steps(context, scope, sequence)?;
     }
+    if update.action == OrderAction::New {
+        let described = described(obr).or_else(|| update.procedure.clone());
+        let nameless = |step: &&mut StepUpdate| step.description.as_deref().unwrap_or_default().is_empty();
+        update.steps.iter_mut().filter(nameless).for_each(|step| step.description.clone_from(&described));
+    }
     Ok(update)
 }
 
@@ -166,6 +171,13 @@ fn procedure(obr: Option<Segment<'_>>) -> (Option<String>, Option<Code>) {
     let Some(obr) = obr else { return (None, None) };
     let field = if obr.field(44).is_empty() { obr.field(4) } else { obr.field(44) };
     (words(field), code(field, 1))
+}
+
+/// What a new step is called where its protocol has no words: OBR-4.2, else OBR-44.2 or 44.5.
+fn described(obr: Option<Segment<'_>>) -> Option<String> {
+    let obr = obr?;
+    let places = [(4, 2), (44, 2), (44, 5)];
+    places.into_iter().map(|(field, part)| obr.field(field).component(part).text()).find(|text| !text.is_empty())
 }
 
 /// Danger code and relevant clinical information, joined.

@@ -220,6 +220,32 @@ fn an_omi_of_2_7_fills_every_row_of_the_worklist_by_the_map_of_its_site() {
 }
 
 #[test]
+fn a_new_step_is_never_without_a_description() {
+    let described = |obr_4: &str, obr_44: &str, control: &str| {
+        let text = ORM
+            .replace("CT.NGUC^Chụp CT ngực^99BV^P5-09^Ngực không cản quang^99BV", obr_4)
+            .replace("1.04.05^CT lồng ngực^QD1227", obr_44)
+            .replace("ORC|NW|", &format!("ORC|{control}|"));
+        three(changes(&text)).2.steps.first().and_then(|step| step.description.clone())
+    };
+    assert_eq!(described("A^một^99BV^B^hai^99BV", "C^ba^Q^D^bốn", "NW"), some("hai"));
+    assert_eq!(described("A^một^99BV^B", "C^ba^Q^D^bốn", "NW"), some("một"));
+    assert_eq!(described("A", "C^ba^Q^D^bốn", "NW"), some("ba"));
+    assert_eq!(described("A", "C^^Q^D^bốn", "NW"), some("bốn"));
+    assert_eq!(described("A", "", "NW"), some("A"), "the procedure by its code");
+    // A change that says nothing of it takes no description away.
+    assert_eq!(described("A^một^99BV^B", "C^ba", "XO"), None);
+    let omi = OMI.replace("^Sọ não thường quy", "^");
+    assert!(
+        three(changes(&omi))
+            .2
+            .steps
+            .iter()
+            .all(|step| step.description.as_deref().is_some_and(|text| !text.is_empty()))
+    );
+}
+
+#[test]
 fn study_uids_agree_or_the_order_is_refused() {
     let other = ORM.replace(
         "ZDS|1.2.826.0.1.3680043.10.1.1^",

@@ -17,6 +17,7 @@ pub(super) struct Copies {
     disk: Arc<dyn Disk>,
     dirs: [PathBuf; 2],
     levelled: AtomicU64,
+    written: AtomicU64,
 }
 
 /// What is known of the copies of a shard.
@@ -50,9 +51,10 @@ impl Shard {
         })
     }
 
-    pub(super) fn free_slot(&self) -> usize {
-        let free = self.slots.iter().position(|slot| *slot == Slot::Free);
-        free.unwrap_or(self.slots.len())
+    /// Slots that are free, then those behind the last.
+    pub(super) fn free_slots(&self) -> impl Iterator<Item = usize> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter(|(_, slot)| **slot == Slot::Free).map(|(number, _)| number).chain(self.slots.len()..)
     }
 }
 
@@ -83,12 +85,17 @@ impl Copies {
             [None, Some(note)] => begun(&*disk, two, one, &note)?,
             [Some(note), None] => begun(&*disk, one, two, &note)?,
         }
-        Ok(Self { disk, dirs, levelled: AtomicU64::new(0) })
+        Ok(Self { disk, dirs, levelled: AtomicU64::new(0), written: AtomicU64::new(0) })
     }
 
     /// Shards brought level since the store was opened.
     pub(super) fn levelled(&self) -> u64 {
         self.levelled.load(Ordering::Relaxed)
+    }
+
+    /// How often records were written since the store was opened.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Reads a shard, and says whether both copies are known to hold it: from one copy where that is known already
@@ -177,6 +184,7 @@ impl Copies {
 
     /// Writes records into their slots, in the first copy and then in the second, each durable.
     pub(super) fn write(&self, shard: &Path, changes: &[(usize, Record)]) -> Result<(), StoreError> {
+        self.written.fetch_add(1, Ordering::Relaxed);
         for dir in &self.dirs {
             let path = dir.join(shard);
             let slots = changes.iter().map(|(number, record)| (*number, record.encode()));

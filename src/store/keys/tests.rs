@@ -93,6 +93,31 @@ fn a_key_is_given_once_kept_in_two_copies_and_found_after_a_restart() {
 }
 
 #[test]
+fn several_keys_are_made_by_one_write_and_are_as_good_as_any() {
+    let yard = Yard::new();
+    let store = yard.open();
+    let here = facility("56001");
+    store.create(here, pack(1)).expect("made");
+    let before = store.written();
+    let keys = store.create_some(here, 100, 1_700_000_000_000).expect("made");
+    assert_eq!((keys.len(), store.written() - before), (100, 1));
+    let distinct: std::collections::BTreeSet<_> = keys.iter().map(|(_, key)| *key.bytes()).collect();
+    assert_eq!(distinct.len(), 100);
+    assert!(matches!(store.create_some(facility("99999"), 2, 1), Err(StoreError::KeyFile { .. })), "no epoch key");
+    // Into the slots behind those that are taken, and into none twice.
+    let more = store.create_some(here, 3, 1_700_000_000_000).expect("made");
+    drop(store);
+    let store = yard.open();
+    for (name, key) in keys.iter().chain(&more) {
+        assert_eq!(store.get(*name).expect("there").bytes(), key.bytes());
+    }
+    assert!(store.destroy(keys[50].0).expect("destroyed"));
+    store.get(keys[51].0).expect("the others stay");
+    let report = store.check().expect("whole");
+    assert_eq!((report.live, report.destroyed, report.levelled), (103, 1, 0));
+}
+
+#[test]
 fn a_destroyed_key_lies_in_neither_copy_and_never_comes_back() {
     let yard = Yard::new();
     let store = yard.open();

@@ -44,13 +44,18 @@ impl About {
     }
 
     /// The values it is found by; a patient has all its numbers.
-    fn terms(&self, charts: &Charts, facility: FacilityCode) -> Result<Vec<(Term, String)>, ChartError> {
+    fn terms(
+        &self,
+        charts: &Charts,
+        caller: &Caller,
+        facility: FacilityCode,
+    ) -> Result<Vec<(Term, String)>, ChartError> {
         Ok(match self {
             Self::Accession(number) => vec![(Term::Accession, number.clone())],
             Self::Visit(number) => vec![(Term::Visit, number.clone())],
             Self::Study(uid) => vec![(Term::Study, uid.as_str().to_owned())],
             Self::Patient(mrn) => {
-                let numbers = find::numbers(charts, facility, mrn)?;
+                let numbers = find::numbers(charts, caller, facility, mrn)?;
                 numbers.into_iter().map(|number| (Term::Mrn, number)).collect()
             }
         })
@@ -87,7 +92,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Problem> {
 
 fn gather(archive: &Archive, caller: &Caller, facility: FacilityCode, about: &About) -> Result<There, Problem> {
     let charts = archive.charts();
-    let terms = about.terms(charts, facility)?;
+    let terms = about.terms(charts, caller, facility)?;
     let mut more = false;
     let mut rows = |kind: ChartKind, by: Term, text: &str| -> Result<Vec<ChartRow>, ChartError> {
         let page = charts.find(caller, &find::equal(kind, facility, by, text), None, ROWS_MAX)?;

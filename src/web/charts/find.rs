@@ -134,8 +134,13 @@ fn merged(
 }
 
 /// Every number a patient has: the one that stays first, then those merged into it and the one asked.
-pub(crate) fn numbers(charts: &Charts, facility: FacilityCode, mrn: &str) -> Result<Vec<String>, ChartError> {
-    let mut all = charts.numbers(facility, mrn)?;
+pub(crate) fn numbers(
+    charts: &Charts,
+    caller: &Caller,
+    facility: FacilityCode,
+    mrn: &str,
+) -> Result<Vec<String>, ChartError> {
+    let mut all = charts.numbers(caller, facility, mrn)?;
     if !all.iter().any(|one| one == mrn.trim()) {
         all.push(mrn.trim().to_owned());
     }

@@ -243,7 +243,7 @@ pub(super) async fn find(call: Call) -> Result<Response, Problem> {
             let charts = archive.charts();
             let numbers = match &mrn {
                 None => Vec::new(),
-                Some(mrn) => find::numbers(charts, facility, mrn)?,
+                Some(mrn) => find::numbers(charts, &caller, facility, mrn)?,
             };
             let one = |by: Term, value: &str| find::equal(ChartKind::Order, facility, by, value);
             let mut queries: Vec<ChartQuery> = match (&accession, &study, &visit, wanted) {

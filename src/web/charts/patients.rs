@@ -83,7 +83,7 @@ async fn standing(call: &Call, facility: FacilityCode, mrn: String) -> Result<Va
 }
 
 fn held(charts: &Charts, caller: &Caller, facility: FacilityCode, mrn: &str) -> Result<Option<ChartRow>, ChartError> {
-    let Some(patient) = charts.patient(facility, mrn)? else { return Ok(None) };
+    let Some(patient) = charts.patient(caller, facility, mrn)? else { return Ok(None) };
     let wanted = find::equal(ChartKind::Patient, facility, Term::Mrn, &patient.mrn);
     let rows = charts.find(caller, &wanted, None, 1)?.rows;
     Ok(rows.into_iter().next())
@@ -151,7 +151,7 @@ pub(super) async fn unmerge(call: Call) -> Result<Response, Problem> {
     let row = call
         .blocking(move |archive| {
             let charts = archive.charts();
-            charts.unmerge(facility, &key.id, &by)?;
+            charts.unmerge(&caller, facility, &key.id, &by)?;
             Ok(charts.get(&caller, &key)?)
         })
         .await?;

@@ -12,12 +12,12 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
-use model::chart::{Change, ChartBody, ChartKind, ChartRow, Content, Report, ReportStatus, Term};
+use model::chart::{Change, ChartBody, ChartKind, ChartRow, Content, MESSAGE_MAX, Report, ReportStatus, Term};
 use model::{FacilityCode, Uid};
 use serde_json::{Value, json};
 
-/// Longest body of a result: it and what lies beside it make one row (`model::chart::ROW_MAX`).
-const REPORT_BYTES_MAX: usize = 6 << 20;
+/// Longest body of a result: with the line that is kept before it, one message.
+const REPORT_BYTES_MAX: usize = MESSAGE_MAX - (4 << 10);
 /// Most pieces of one result.
 const CONTENTS_MAX: usize = 64;
 
@@ -139,7 +139,7 @@ pub(super) async fn find(call: Call) -> Result<Response, Problem> {
             let charts = archive.charts();
             let numbers = match &mrn {
                 None => Vec::new(),
-                Some(mrn) => find::numbers(charts, facility, mrn)?,
+                Some(mrn) => find::numbers(charts, &caller, facility, mrn)?,
             };
             let one = |by: Term, value: &str| find::equal(ChartKind::Report, facility, by, value);
             let queries: Vec<ChartQuery> = match &asked {

@@ -190,7 +190,7 @@ pub(super) fn studies(archive: &Arc<Archive>, session: &Session) -> Result<Vec<F
     let numbers = asked
         .patient
         .as_ref()
-        .map(|mrn| crate::charts::numbers(charts, facility, mrn).unwrap_or_else(|_| vec![mrn.clone()]));
+        .map(|mrn| crate::charts::numbers(charts, caller, facility, mrn).unwrap_or_else(|_| vec![mrn.clone()]));
     let mut questions: Vec<Condition> = by_uids(asked.studies.iter().cloned()).into_iter().collect();
     for number in &asked.accessions {
         questions.extend(by_text(key::ACCESSION_NUMBER, number));

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 /// A data set.
 pub(super) type Document = Map<String, Value>;
 
-/// Most series of a step, and items of any sequence that is read.
-const ITEMS_MAX: usize = 10_000;
+/// Most series of a step, and items of any sequence that is read: more than a data set has room for.
+const ITEMS_MAX: usize = 100_000;
 
 /// Tags become eight upper case hexadecimal digits; what is no data set is refused.
 ///

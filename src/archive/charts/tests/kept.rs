@@ -63,6 +63,45 @@ fn what_lies_under_a_key_that_is_gone_is_gone_when_it_is_read_again() {
 }
 
 #[test]
+fn keys_of_many_new_patients_cost_few_syncs_and_each_has_one_of_their_own() {
+    const THREADS: usize = 16;
+    const EACH: usize = 7;
+    let mut bench = Bench::new();
+    bench.done("first", vec![patient("first", "Lê An")]);
+    let written = |bench: &Bench| bench.charts().keys.open().expect("keys").keys.written();
+    let before = written(&bench);
+    let charts = Arc::clone(bench.charts());
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let charts = &charts;
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let mrn = format!("{thread} {number}");
+                    let receipt = charts.receive(HOME, asks(&mrn, vec![patient(&mrn, "Lê An")])).expect("received");
+                    assert_eq!(receipt.handled, Handled::Done);
+                }
+            });
+        }
+    });
+    drop(charts);
+    // Each takes four syncs: of a file and its directory in two copies.
+    let made = written(&bench) - before;
+    assert!(made <= 8, "{made} times keys were made for {} patients", THREADS * EACH);
+    let seals = |bench: &Bench| -> std::collections::BTreeSet<_> {
+        let seal = |mrn: String| {
+            let key = ChartKey::new(ChartKind::Patient, HOME, &mrn).expect("a key");
+            bench.charts().view.row(&key).expect("answers").expect("a row").seal.expect("sealed")
+        };
+        (0..THREADS).flat_map(|thread| (0..EACH).map(move |number| format!("{thread} {number}"))).map(seal).collect()
+    };
+    let found = seals(&bench);
+    assert_eq!(found.len(), THREADS * EACH, "a key of two patients");
+    // What was sealed opens after a kill.
+    bench.lose_index();
+    assert_eq!(seals(&bench), found);
+}
+
+#[test]
 fn without_the_keys_nothing_opens() {
     let mut bench = Bench::new();
     bench.done("1", vec![patient("1", "Lê An")]);

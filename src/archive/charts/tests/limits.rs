@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::charts::writing::Whose;
-use model::chart::{Content, Order, OrderState, Priority, Report, ReportStatus};
+use model::chart::{Content, MESSAGE_MAX, Order, OrderState, Priority, Report, ReportStatus};
 use model::{Lsn, Uid};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -93,6 +93,109 @@ fn a_message_too_long_to_be_kept_is_refused_and_listed_and_stands_in_nobodys_way
     bench.done("2", vec![patient("1", "Lê An")]);
 }
 
+/// Base64 of what cannot be compressed.
+fn noise(bytes: usize) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut random = fastrand::Rng::with_seed(5);
+    (0..bytes).map(|_| char::from(LETTERS[random.usize(..64)])).collect()
+}
+
+/// A message with a result that is nearly all of it.
+fn with_document(control: &str, first: Option<Change>, data: String) -> Inbound {
+    let contents = vec![Content::Document { media_type: "application/pdf".into(), base64: data.clone() }];
+    let result = Report { contents, ..report("R", "1", "", String::new()) };
+    let changes = first.into_iter().chain([Change::Report(Box::new(result))]).collect();
+    Inbound {
+        text: format!("MSH|^~\\&|RIS\r{data}"),
+        changes: Ok(changes),
+        mrn: Some("1".into()),
+        ..asks(control, Vec::new())
+    }
+}
+
+#[test]
+fn a_result_as_long_as_a_message_may_be_is_kept_also_when_it_waits_and_a_longer_one_is_listed() {
+    let mut bench = Bench::new();
+    let data = noise(MESSAGE_MAX - 100);
+    let waits = bench.receive(with_document("1", None, data.clone()));
+    assert!(matches!(waits.handled, Handled::Parked { .. }), "{waits:?}");
+    // What it waits for comes, and it is a result.
+    bench.done("2", vec![patient("1", "Lê An")]);
+    let kept = |bench: &Bench| match bench.body(HOME, ChartKind::Report, "R") {
+        Some(ChartBody::Report(report)) => match report.contents.as_slice() {
+            [Content::Document { base64, .. }] => *base64 == data,
+            _ => false,
+        },
+        _ => false,
+    };
+    assert!(kept(&bench));
+    let again = bench.receive(with_document("3", Some(patient("1", "Lê An")), data.clone()));
+    assert_eq!(again.handled, Handled::Done, "at once");
+    bench.lose_index();
+    assert!(kept(&bench));
+    let longer = bench.receive(with_document("4", None, noise(MESSAGE_MAX)));
+    let Handled::Refused { why } = &longer.handled else { panic!("{:?}", longer.handled) };
+    assert!(why.contains("at most 8388608 bytes"), "{why}");
+    assert_eq!(bench.messages(Some("refused")).len(), 1);
+}
+
+#[test]
+fn what_was_answered_is_kept() {
+    let bench = Bench::new();
+    let refused = |control: &str| Inbound { changes: Err("ADT with trigger A99".into()), ..asks(control, Vec::new()) };
+    let answered = || {
+        let messages = bench.messages(None).into_iter();
+        let mut codes: Vec<_> = messages.map(|(_, one)| (one.origin.control, one.acknowledged)).collect();
+        codes.sort();
+        codes.into_iter().map(|(_, code)| code).collect::<Vec<_>>()
+    };
+    bench.receive(refused("1"));
+    bench.charts().receive_rejected(HOME, refused("2")).expect("received");
+    bench.done("3", vec![patient("1", "Lê An")]);
+    assert_eq!(answered(), ["AE", "AR", "AA"]);
+    // Given in again by an operator, nobody is answered: refused for another reason, it is still that one.
+    let messages = bench.messages(Some("refused"));
+    let (id, _) = messages.iter().find(|(_, one)| one.acknowledged == "AR").expect("the rejected one");
+    let otherwise = Inbound { changes: Err("PID-3 is empty".into()), ..refused("2") };
+    bench.charts().receive_again(HOME, id, otherwise).expect("received");
+    assert_eq!(answered(), ["AE", "AR", "AA"]);
+    let mended = Inbound { changes: Ok(vec![patient("2", "Lê Bình")]), ..refused("2") };
+    assert_eq!(bench.charts().receive_again(HOME, id, mended).map(|one| one.handled), Ok(Handled::Done));
+    assert_eq!(answered(), ["AE", "AA", "AA"]);
+}
+
+#[test]
+fn a_page_of_long_rows_is_bounded_by_their_bytes() {
+    let bench = Bench::new();
+    bench.done("1", vec![patient("1", "Lê An")]);
+    let short = report("short", "1", "", "x".into());
+    put(&bench, "short", ChartBody::Report(Box::new(short)));
+    for number in 0..7 {
+        let report = report(&format!("R{number}"), "1", "", "x".repeat(4 << 20));
+        put(&bench, &format!("R{number}"), ChartBody::Report(Box::new(report)));
+    }
+    let query = crate::charts::ChartQuery {
+        kind: ChartKind::Report,
+        facilities: None,
+        driver: crate::charts::ChartDriver::Equal(model::chart::Term::Mrn, "1".into()),
+        moments: None,
+        years: None,
+    };
+    let (mut pages, mut after) = (Vec::new(), None);
+    loop {
+        let page = bench.charts().find(&Caller::operator(), &query, after, 100).expect("answers");
+        pages.push(page.rows.len());
+        after = page.cursor;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((pages.iter().sum::<usize>(), pages.iter().max()), (8, Some(&4)), "{pages:?}");
+    // Short rows fill a page as before.
+    let page = bench.charts().messages(&Caller::operator(), &Default::default(), None, 100).expect("answers");
+    assert_eq!((page.rows.len(), page.cursor), (1, None));
+}
+
 #[test]
 fn a_patient_whose_key_is_gone_costs_their_own_parked_message_only() {
     let bench = Bench::new();
@@ -138,7 +241,7 @@ fn what_a_merge_keeps_lies_under_the_key_of_whom_it_is_about_and_goes_when_it_is
     };
     assert_eq!(seal(ChartKind::Merge, &id), seal(ChartKind::Patient, "A"));
     assert_ne!(seal(ChartKind::Merge, &id), seal(ChartKind::Patient, "B"));
-    bench.charts().unmerge(HOME, &id, "Lân").expect("undone");
+    bench.charts().unmerge(&Caller::operator(), HOME, &id, "Lân").expect("undone");
     let Some(ChartBody::Merge(merge)) = bench.body(HOME, ChartKind::Merge, &id) else { panic!("no merge") };
     assert_eq!((merge.before.mrn.as_str(), merge.before.name.as_str()), ("A", ""));
 }

@@ -283,7 +283,7 @@ fn the_worklist_outlives_restarts_and_shows_the_patient_that_stays() {
     bench.lose_index();
     assert_eq!(bench.listed(&query), ["P1 A1 2"]);
     let (id, ..) = bench.merges().first().cloned().expect("a merge");
-    bench.charts().unmerge(HOME, &id, "a steward").expect("undone");
+    bench.charts().unmerge(&Caller::operator(), HOME, &id, "a steward").expect("undone");
     assert!(bench.listed(&query).is_empty());
     assert_eq!(bench.listed(&WorklistQuery::default()), ["P1 A1 1"]);
     bench.says(update(OrderAction::Cancel, "P1"));

@@ -216,3 +216,34 @@ fn a_wrong_line_of_the_worklist_gives_the_step_back() {
     bench.sets("1.9.2", completed()).expect("completed");
     assert_eq!(bench.states("P1").0, OrderState::Completed);
 }
+
+#[test]
+fn a_step_of_more_than_ten_thousand_images_is_kept_whole_and_one_without_end_is_refused() {
+    let mut bench = Bench::with_order();
+    bench.begins("1.9.1", begin("1.2.3", "A1", "A1")).expect("begun");
+    // As long as UIDs are.
+    let instance = |number: u32| format!("1.2.840.113619.2.55.3.604688119.971.1800000000.123.1{number:09}");
+    let images = |count: u32| {
+        let image = |number: u32| {
+            json!({
+                "00081150": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.2.1"]},
+                "00081155": {"vr": "UI", "Value": [instance(number)]},
+            })
+        };
+        let images: Vec<Value> = (0..count).map(image).collect();
+        let mut said = completed();
+        said.extend(document(json!({"00400340": {"vr": "SQ", "Value": [{
+            "0020000E": {"vr": "UI", "Value": ["1.2.3.1"]},
+            "00081140": {"vr": "SQ", "Value": images},
+        }]}})));
+        said
+    };
+    let endless = bench.sets("1.9.1", images(80_000));
+    assert!(matches!(endless, Err(ChartError::Limit(_))), "{endless:?}");
+    assert_eq!(bench.performed("1.9.1").state, PerformedState::InProgress);
+    bench.sets("1.9.1", images(12_000)).expect("set");
+    bench.lose_index();
+    let step = bench.performed("1.9.1");
+    assert_eq!((step.state, step.series[0].instances.len()), (PerformedState::Completed, 12_000));
+    assert_eq!(step.series[0].instances[11_999], uid(&instance(11_999)));
+}

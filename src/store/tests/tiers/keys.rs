@@ -16,6 +16,8 @@ struct Told {
     /// Asked for, but not confirmed: either outcome is right.
     asked_to_destroy: Vec<u8>,
     rewrapped: bool,
+    /// Made together.
+    together: Vec<(PackId, String)>,
 }
 
 fn facility() -> FacilityCode {
@@ -40,8 +42,12 @@ fn open(disk: &SimDisk, epochs: &Arc<KeyFile>) -> Result<KeyStore, StoreError> {
 
 /// A key as text: keys are not shown otherwise, so the envelope of nothing stands for it.
 fn fingerprint(store: &KeyStore, number: u8) -> Result<String, StoreError> {
-    let key = store.get(pack(number))?;
-    Ok(format!("{:?}", store::envelope::Header::of_plain(pack(number), &key, &[0; 32])))
+    fingerprint_of(store, pack(number))
+}
+
+fn fingerprint_of(store: &KeyStore, pack: PackId) -> Result<String, StoreError> {
+    let key = store.get(pack)?;
+    Ok(format!("{:?}", store::envelope::Header::of_plain(pack, &key, &[0; 32])))
 }
 
 fn scenario(disk: &SimDisk, epochs: &Arc<KeyFile>, told: &mut Told) -> Result<(), StoreError> {
@@ -60,6 +66,9 @@ fn scenario(disk: &SimDisk, epochs: &Arc<KeyFile>, told: &mut Told) -> Result<()
     told.rewrapped = true;
     store.create(facility(), pack(4))?;
     told.created.insert(4, fingerprint(&store, 4)?);
+    for (pack, _) in store.create_some(facility(), 3, 1_700_000_000_000)? {
+        told.together.push((pack, fingerprint_of(&store, pack)?));
+    }
     Ok(())
 }
 
@@ -77,6 +86,9 @@ fn judge(disk: &SimDisk, epochs: &Arc<KeyFile>, told: &Told, case: &str) {
         } else if !(told.asked_to_destroy.contains(number) && matches!(found, Err(StoreError::KeyDestroyed { .. }))) {
             assert_eq!(found.as_ref().ok(), Some(key), "{case}: {number}: {found:?}");
         }
+    }
+    for (pack, key) in &told.together {
+        assert_eq!(fingerprint_of(&store, *pack).ok().as_ref(), Some(key), "{case}: {pack}");
     }
     let report = store.check().unwrap_or_else(|e| panic!("{case}: {e}"));
     assert_eq!(report.closed, [], "{case}");
