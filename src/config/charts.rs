@@ -40,6 +40,7 @@ impl Charts {
             messages: days(self.messages_days),
             park: self.park.0,
             worklist_days: self.worklist_days,
+            ..ChartOptions::default()
         }
     }
 }

@@ -34,7 +34,7 @@ const TRUSTED_AFTER: Duration = Duration::from_secs(3600);
 /// What a sweep came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Swept {
-    /// Messages that are gone.
+    /// Messages and deliveries that are gone.
     pub(super) messages: u64,
     /// Segments that are released.
     pub(super) segments: u64,
@@ -119,7 +119,7 @@ impl Charts {
     pub(super) fn sweep(&self) -> Result<Swept, ChartError> {
         let kept = u64::try_from(self.options.messages.as_millis()).unwrap_or(u64::MAX);
         let bound = self.now_ms().saturating_sub(kept);
-        let messages = self.forget_messages(bound)?;
+        let messages = self.forget_messages(bound)?.saturating_add(self.forget_deliveries(bound)?);
         self.begin_segment(self.now_ms().saturating_sub(kept / 4))?;
         let segments = self.release(bound)?;
         if messages > 0 || segments > 0 {
