@@ -27,6 +27,8 @@ use std::time::Duration;
 pub struct OutboxOptions {
     /// Deliveries at one time, each to another receiver.
     pub deliveries: usize,
+    /// Tries of one delivery that the receiver has a fault over, before it goes to the dead ones.
+    pub attempts: u32,
     /// First pause after a receiver could not be reached; it doubles.
     pub pause: Duration,
     /// Longest pause.
@@ -39,6 +41,7 @@ impl Default for OutboxOptions {
     fn default() -> Self {
         Self {
             deliveries: 32,
+            attempts: 20,
             pause: Duration::from_secs(2),
             pause_max: Duration::from_secs(300),
             waiting_max: 200_000,
@@ -70,7 +73,10 @@ impl Charts {
             match outcome {
                 Outcome::Done => (one.state, one.ended, one.error) = (DeliveryState::Delivered, now, String::new()),
                 Outcome::Refused(why) => (one.state, one.ended, one.error) = (DeliveryState::Dead, now, why.clone()),
-                Outcome::Down(why) => {
+                Outcome::Failed(why) if one.tries >= self.options.outbox.attempts => {
+                    (one.state, one.ended, one.error) = (DeliveryState::Dead, now, why.clone());
+                }
+                Outcome::Failed(why) | Outcome::Down(why) => {
                     one.next = now.saturating_add(self.options.outbox.pause_ms(one.tries));
                     one.error.clone_from(why);
                 }

@@ -111,6 +111,9 @@ impl EventKind {
     }
 }
 
+/// State of a study that is no longer the order's it is told with.
+pub const WITHDRAWN: &str = "withdrawn";
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -122,9 +125,12 @@ pub struct Event {
     /// Study Instance UID, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub study: Option<Uid>,
-    /// State it came to: of the order, of the result, whether an order was found.
+    /// State it came to: of the order, of the result, whether an order was found, or [`WITHDRAWN`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub state: String,
+    /// Placer order number, where it has one; of a study that was taken from an order, that order.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub order: String,
     /// Version of the result; 0 where there is none.
     #[serde(default)]
     pub version: u32,

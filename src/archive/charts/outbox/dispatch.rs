@@ -4,12 +4,14 @@
 //! other; one that does not answer rests, and keeps no other waiting.
 
 use super::lanes::Name;
-use crate::charts::ChartError;
+use crate::charts::journal::unavailable;
+use crate::charts::opening::CHAIN_MAX;
+use crate::charts::{ChartError, Charts};
 use crate::error::OpenError;
 use crate::open::{Archive, spawn};
 use metrics::{counter, describe_counter};
 use model::FacilityCode;
-use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Delivery, Subscription, Target};
+use model::chart::{ChartBody, ChartKey, ChartKind, Delivery, Event, Match, Order, Patient, Subscription, Target};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -31,6 +33,8 @@ pub enum Outcome {
     Done,
     /// The receiver will never take it, or it cannot be sent at all.
     Refused(String),
+    /// The receiver has a fault over it: it is tried some times again, and then dead.
+    Failed(String),
     /// The receiver cannot be reached, or takes nothing now.
     Down(String),
     /// The archive ends.
@@ -57,7 +61,13 @@ pub struct Parcel {
     /// Who is told.
     pub subscription: Arc<Subscription>,
     /// The row it is about, as it stands now.
-    pub row: ChartRow,
+    pub body: ChartBody,
+    /// The patient it is about: the one that stays of merged ones; of a merge the one named first in what is told.
+    pub patient: Option<Patient>,
+    /// The order it is about.
+    pub order: Option<Order>,
+    /// Series and instances of the study it is about.
+    pub counts: Option<(u64, u64)>,
 }
 
 /// The edges' couriers.
@@ -199,7 +209,7 @@ fn serve(turn: &Turn<'_>) {
         if let Err(error) = charts.settle_delivery(facility, seq, &outcome) {
             return rest(turn, &error);
         }
-        if matches!(outcome, Outcome::Down(_) | Outcome::Interrupted) {
+        if !matches!(outcome, Outcome::Done | Outcome::Refused(_)) {
             return;
         }
     }
@@ -217,20 +227,16 @@ fn told(
     seq: u64,
     subscription: Arc<Subscription>,
 ) -> Result<Outcome, ChartError> {
-    let charts = shared.archive.charts();
-    let read = |kind: ChartKind, id: &str| -> Result<Option<ChartRow>, ChartError> {
-        let Ok(key) = ChartKey::new(kind, facility, id) else { return Ok(None) };
-        charts.view.row(&key).map_err(crate::charts::journal::unavailable)
-    };
-    let Some(ChartBody::Delivery(delivery)) = read(ChartKind::Delivery, &Delivery::id(seq))?.map(|row| row.body) else {
+    let archive = &shared.archive;
+    let charts = archive.charts();
+    let Some(ChartBody::Delivery(delivery)) = charts.body(facility, ChartKind::Delivery, &Delivery::id(seq))? else {
         return Err(ChartError::Unavailable("a delivery that waits is not there".into()));
     };
-    let Some(row) = read(delivery.event.kind.row(), &delivery.event.id)? else {
+    let event = &delivery.event;
+    let Some(body) = charts.body(facility, event.kind.row(), &event.id)? else {
         return Ok(Outcome::Refused("what it is about is not there any more".into()));
     };
-    if let ChartBody::Report(report) = &row.body
-        && report.version > delivery.event.version
-    {
+    if matches!(&body, ChartBody::Report(report) if report.version > event.version) {
         // A later version waits behind this one and says everything.
         return Ok(Outcome::Done);
     }
@@ -239,14 +245,68 @@ fn told(
         Target::Webhook { .. } | Target::RestHook { .. } => Some(&shared.couriers.http),
     };
     let Some(courier) = courier else { return Ok(Outcome::Down("hl7.receivers is not configured".into())) };
-    let archive = Arc::clone(&shared.archive);
-    Ok(courier.bring(&Parcel { archive, facility, delivery: *delivery, subscription, row }))
+    let order = match charts.body(facility, ChartKind::Order, &event.order)? {
+        Some(ChartBody::Order(order)) => Some(*order),
+        _ => None,
+    };
+    let patient = patient(charts, facility, &body, order.as_ref())?;
+    let counts = archive.counts(facility, event)?;
+    let (archive, delivery) = (Arc::clone(archive), *delivery);
+    Ok(courier.bring(&Parcel { archive, facility, delivery, subscription, body, patient, order, counts }))
+}
+
+/// The patient of something that is told.
+fn patient(
+    charts: &Charts,
+    facility: FacilityCode,
+    body: &ChartBody,
+    order: Option<&Order>,
+) -> Result<Option<Patient>, ChartError> {
+    let (mut mrn, follow) = match body {
+        ChartBody::Merge(merge) if merge.undone.is_some() => (merge.former.clone(), false),
+        ChartBody::Merge(merge) => (merge.survivor.clone(), false),
+        body => (order.map(|order| order.mrn.as_str()).or(body.mrn()).unwrap_or_default().to_owned(), true),
+    };
+    let mut found = None;
+    for _ in 0..CHAIN_MAX {
+        let Some(ChartBody::Patient(patient)) = charts.body(facility, ChartKind::Patient, &mrn)? else { break };
+        let next = patient.merged_into.clone().filter(|_| follow);
+        found = Some(*patient);
+        match next {
+            Some(next) => mrn = next,
+            None => break,
+        }
+    }
+    Ok(found)
+}
+
+impl Charts {
+    /// What a row says; none where there is none.
+    fn body(&self, facility: FacilityCode, kind: ChartKind, id: &str) -> Result<Option<ChartBody>, ChartError> {
+        let Ok(key) = ChartKey::new(kind, facility, id) else { return Ok(None) };
+        Ok(self.view.row(&key).map_err(unavailable)?.map(|row| row.body))
+    }
+}
+
+impl Archive {
+    /// Series and instances of the study something is about.
+    fn counts(&self, facility: FacilityCode, event: &Event) -> Result<Option<(u64, u64)>, ChartError> {
+        let Some(study) = event.study.as_ref().filter(|_| event.kind.row() == ChartKind::Match) else {
+            return Ok(None);
+        };
+        let rows = self.index().studies(study).map_err(unavailable)?;
+        let row = rows.into_iter().find(|row| {
+            row.key.facility == facility && row.hidden_by.is_none() && Match::id(study, row.key.patient) == event.id
+        });
+        Ok(row.map(|row| (row.series, row.instances)))
+    }
 }
 
 fn tell((facility, subscription): &Name, seq: u64, by: &'static str, outcome: &Outcome) {
     let label = match outcome {
         Outcome::Done => "delivered",
         Outcome::Refused(_) => "dead",
+        Outcome::Failed(_) => "failed",
         Outcome::Down(_) => "down",
         Outcome::Interrupted => "interrupted",
     };
@@ -254,6 +314,9 @@ fn tell((facility, subscription): &Name, seq: u64, by: &'static str, outcome: &O
     match outcome {
         Outcome::Done => tracing::debug!(%facility, subscription, seq, "delivered"),
         Outcome::Refused(why) => tracing::warn!(%facility, subscription, seq, why, "a delivery is dead"),
+        Outcome::Failed(why) => {
+            tracing::warn!(%facility, subscription, seq, why, "a receiver has a fault over a delivery")
+        }
         Outcome::Down(why) => tracing::warn!(%facility, subscription, seq, why, "a receiver takes nothing now"),
         Outcome::Interrupted => {}
     }

@@ -26,7 +26,8 @@ pub(super) type Name = (FacilityCode, String);
 pub(in crate::charts) struct Outbox {
     /// Number of the newest delivery.
     last: AtomicU64,
-    /// Number of the newest line of the feed that can be found.
+    /// Number of the newest line of the feed that can be found, of those that were made since the opening: a place in the
+    /// feed never lies before one that exists.
     told: AtomicU64,
     lanes: Mutex<BTreeMap<Name, Lane>>,
     /// Most that wait for one subscription; 0: not said yet.
@@ -283,7 +284,6 @@ impl Charts {
             }
         }
         self.outbox.last.fetch_max(last, Ordering::Relaxed);
-        self.outbox.told.fetch_max(last, Ordering::Release);
         Ok(())
     }
 }

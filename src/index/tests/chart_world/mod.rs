@@ -224,6 +224,7 @@ impl World {
                 id: self.number(),
                 study: None,
                 state: "scheduled".into(),
+                order: String::new(),
                 version: 0,
             },
             at: self.moment(),
