@@ -20,7 +20,7 @@ pub(in crate::charts) fn follow(writing: &mut Writing<'_>) -> Result<(), ChartEr
         for (subscription, full) in wanted {
             let state = match full {
                 false => (DeliveryState::Waiting, ""),
-                true => (DeliveryState::Dead, "too many wait for this receiver (outbox.waiting_max)"),
+                true => (DeliveryState::Dead, "too many wait for this receiver (charts.outbox.waiting_max)"),
             };
             put(writing, subscription, event.clone(), state)?;
         }

@@ -1,6 +1,6 @@
 //! What waits, in memory: for each subscription the numbers of its deliveries and when the next one may be tried.
 //!
-//! It follows from the rows alone, so that it is the same after a restart; at most `outbox.waiting_max` numbers a
+//! It follows from the rows alone, so that it is the same after a restart; at most `charts.outbox.waiting_max` numbers a
 //! subscription.
 
 use crate::charts::Charts;

@@ -105,6 +105,8 @@ fn a_change_that_is_refused_or_waits_tells_nobody() {
         "an order of a patient that has not come"
     );
     bench.done("p", vec![patient("1", "Lê An")]);
+    bench.turn(super::MINUTE);
+    assert_eq!(bench.charts().try_parked(), 1);
     assert_eq!(feed(bench.charts(), &Caller::operator(), None).events.len(), 1, "what waited was done");
 }
 
