@@ -61,7 +61,7 @@ fn patient(mrn: &str, name: &str) -> Change {
 fn order(placer: &str) -> Change {
     let update = OrderUpdate {
         mrn: Some("1".into()),
-        accession: Some("A1".into()),
+        accession: Some(format!("A{placer}")),
         visit: Some("LK-7".into()),
         procedure: Some("CT ngực".into()),
         ..OrderUpdate::new(OrderAction::New, placer)
@@ -224,7 +224,7 @@ fn orders_results_and_merges_are_told_in_order_in_the_receivers_version_and_lett
     assert_eq!((field(&took[0], "ORC", 2), field(&took[0], "ORC", 5)), ("P1".into(), "SC".into()));
     assert_eq!(field(&took[0], "PID", 5), "Nguyễn^An^Văn");
     assert_eq!((field(&took[1], "OBR", 2), field(&took[1], "OBR", 25)), ("P1".into(), "F".into()));
-    assert_eq!((field(&took[1], "OBR", 18), field(&took[1], "OBR", 32)), ("A1".into(), "&Lê&Bình&Thị".into()));
+    assert_eq!((field(&took[1], "OBR", 18), field(&took[1], "OBR", 32)), ("AP1".into(), "&Lê&Bình&Thị".into()));
     assert!(took[1].contains(r"|FT|^Kết luận||Bình thường \F\ rõ\.br\hai dòng||||||F"), "{}", took[1]);
     assert_eq!((field(&took[2], "PID", 3), field(&took[2], "MRG", 1)), ("1^^^DEMO0^MR".into(), "2^^^DEMO0^MR".into()));
     let old = old.took();
