@@ -201,16 +201,20 @@ impl World {
             })),
             ChartKind::Message => ChartBody::Message(Box::new(self.message(mrn))),
             ChartKind::Match => ChartBody::Match(Box::new(self.judged(mrn))),
-            ChartKind::Subscription => ChartBody::Subscription(Box::new(Subscription {
-                name: self.name(),
-                target: Target::Hl7 { receiver: "his".into() },
-                events: [EventKind::Order].into(),
-                paused: self.rng.bool(),
-                criteria: String::new(),
-                by: "lan".into(),
-                at: self.moment(),
-            })),
+            ChartKind::Subscription => ChartBody::Subscription(Box::new(self.subscription())),
             ChartKind::Delivery => ChartBody::Delivery(Box::new(self.delivery())),
+        }
+    }
+
+    fn subscription(&mut self) -> Subscription {
+        Subscription {
+            name: self.name(),
+            target: Target::Hl7 { receiver: "his".into() },
+            events: [EventKind::Order].into(),
+            paused: self.rng.bool(),
+            criteria: String::new(),
+            by: "lan".into(),
+            at: self.moment(),
         }
     }
 
