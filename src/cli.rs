@@ -16,6 +16,7 @@ mod keys;
 mod ledger;
 mod messages;
 mod migrate;
+mod outbox;
 mod progress;
 mod rebuild;
 mod retention;
@@ -96,6 +97,9 @@ enum Command {
     /// What goes on to other systems by itself, and how far it is (chuyển tiếp ảnh).
     #[command(subcommand, after_help = forward::HELP)]
     Forward(forward::Forward),
+    /// What other systems are told by HL7 and webhooks, and how far it is (hộp thư đi).
+    #[command(subcommand, after_help = outbox::HELP)]
+    Outbox(outbox::Outbox),
     /// Copies another archive by C-FIND and C-GET, and reconciles (chuyển kho ảnh cũ qua DICOM).
     #[command(after_help = migrate::HELP)]
     Migrate(migrate::Migrate),
@@ -237,6 +241,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Sources(wanted) => sources::run(&wanted),
         Command::Destinations(wanted) => destinations::run(&wanted),
         Command::Forward(wanted) => forward::run(&wanted),
+        Command::Outbox(wanted) => outbox::run(&wanted),
         Command::Migrate(wanted) => migrate::run(&wanted),
         Command::Echo(wanted) => dicom::echo(&wanted),
         Command::Send(wanted) => dicom::send(&wanted),

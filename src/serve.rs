@@ -8,6 +8,7 @@ mod metrics;
 use crate::cli::{Exit, Failure, remarks};
 use crate::config::Config;
 use crate::control::{self, Opened, socket_path};
+use archive::charts::outbox::dispatch::{Courier, Couriers, PostOffice};
 use archive::forward::dispatch::{Carriers, Dispatcher};
 use archive::{Archive, Readiness};
 use dimse::Listener;
@@ -37,6 +38,7 @@ struct Running {
     http: Http,
     hl7: Option<his::Listener>,
     forwarding: Dispatcher,
+    outbox: PostOffice,
     // Dropped last of the edges: `khoanh status` works while the others drain.
     control: control::Server,
 }
@@ -93,6 +95,7 @@ fn serve(
     if let Err(error) = ended {
         // A delivery ends before what it runs on.
         running.forwarding.shutdown(THREADS_END);
+        running.outbox.shutdown(THREADS_END);
         return Err(error);
     }
     let (begun, within) = (Instant::now(), config.stop.within.0);
@@ -145,11 +148,19 @@ async fn listen(config: &Config, archive: &Arc<Archive>, render: metrics::Render
     };
     let http = serve_http(server, config.stop.within.0);
     let forwarding = forward(config, archive)?;
-    let socket = socket_path(&config.data);
-    match control::Server::start(&socket, archive) {
-        Ok(control) => Ok(Running { dicom, http, hl7, forwarding, control }),
+    let outbox = match tell(config, archive) {
+        Ok(outbox) => outbox,
         Err(error) => {
             forwarding.shutdown(THREADS_END);
+            return Err(error);
+        }
+    };
+    let socket = socket_path(&config.data);
+    match control::Server::start(&socket, archive) {
+        Ok(control) => Ok(Running { dicom, http, hl7, forwarding, outbox, control }),
+        Err(error) => {
+            forwarding.shutdown(THREADS_END);
+            outbox.shutdown(THREADS_END);
             Err(failed("control socket", &error))
         }
     }
@@ -167,6 +178,21 @@ fn forward(config: &Config, archive: &Arc<Archive>) -> Result<Dispatcher, Failur
         stow: Box::new(web::StowForwarder::new(Handle::current(), limits)),
     };
     Dispatcher::start(archive, carriers).map_err(|error| failed("forwarding", &error))
+}
+
+/// Begins to tell others what waits in the outbox.
+fn tell(config: &Config, archive: &Arc<Archive>) -> Result<PostOffice, Failure> {
+    let keys = &config.charts.outbox;
+    let hl7 = match config.receivers() {
+        Some(path) => {
+            let receivers = his::Receivers::load(&path).map_err(|error| failed("hl7.receivers", &error))?;
+            let sender: Box<dyn Courier> = Box::new(his::Sender::new(receivers, keys.sending()));
+            Some(sender)
+        }
+        None => None,
+    };
+    let http = Box::new(web::Hooks::new(Handle::current(), keys.hooks()));
+    PostOffice::start(archive, Couriers { hl7, http }).map_err(|error| failed("outbox", &error))
 }
 
 fn serve_http(server: Server, limit: Duration) -> Http {
@@ -233,9 +259,10 @@ pub(crate) async fn stop_signal() -> io::Result<()> {
 /// be cut.
 async fn stop(running: Running, archive: &Archive, within: Duration) -> usize {
     tracing::info!(within_secs = within.as_secs(), "stopping: open objects finish, new ones are refused");
-    let Running { dicom, http, hl7, forwarding, control } = running;
+    let Running { dicom, http, hl7, forwarding, outbox, control } = running;
     archive.begin_drain();
     let sending = within.saturating_sub(CLOSE_AT_LEAST.min(within / 2));
+    let telling = tokio::task::spawn_blocking(move || outbox.shutdown(sending));
     let sending = tokio::task::spawn_blocking(move || forwarding.shutdown(sending));
     let edges = Instant::now() + within.saturating_sub(CLOSE_AT_LEAST.min(within / 2));
     let cut = tokio::select! {
@@ -246,6 +273,9 @@ async fn stop(running: Running, archive: &Archive, within: Duration) -> usize {
         }
     };
     drop(control);
+    if !telling.await.unwrap_or(false) {
+        tracing::warn!("a delivery of the outbox does not end; it is tried again after the next start");
+    }
     if !sending.await.unwrap_or(false) {
         tracing::warn!("a delivery to another system does not end; it is made again after the next start");
     }

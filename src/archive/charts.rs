@@ -9,6 +9,7 @@ mod journal;
 mod matching;
 mod opening;
 mod orders;
+pub mod outbox;
 mod parked;
 mod patients;
 mod performed;
@@ -72,12 +73,20 @@ pub struct ChartOptions {
     pub park: Duration,
     /// An open step is in the worklist until so many days after its day.
     pub worklist_days: u16,
+    /// How what waits to be told is tried.
+    pub outbox: outbox::OutboxOptions,
 }
 
 impl Default for ChartOptions {
     fn default() -> Self {
         let days = |days: u64| Duration::from_secs(days * 24 * 3600);
-        Self { repeat: days(7), messages: days(90), park: Duration::from_secs(600), worklist_days: 30 }
+        Self {
+            repeat: days(7),
+            messages: days(90),
+            park: Duration::from_secs(600),
+            worklist_days: 30,
+            outbox: outbox::OutboxOptions::default(),
+        }
     }
 }
 
@@ -163,6 +172,8 @@ pub struct Charts {
     worklist: Worklist,
     /// Studies and orders that are to be looked at.
     due: matching::Due,
+    /// Who is told of what, and what waits to be told.
+    outbox: outbox::Outbox,
     /// Held from the look at rows to the record of their new state: changes come one after the other.
     change: Mutex<()>,
     /// What is recorded and not yet in the view.

@@ -1,9 +1,11 @@
 //! The keys of charts, and their checks.
 
-use super::options::refuse;
+use super::options::{named, refuse};
 use super::{Config, ConfigError, Span};
 use archive::charts::ChartOptions;
+use archive::charts::outbox::OutboxOptions;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -16,6 +18,50 @@ pub(crate) struct Charts {
     pub(crate) messages_days: u16,
     pub(crate) park: Span,
     pub(crate) worklist_days: u16,
+    pub(crate) outbox: Outbox,
+}
+
+/// `[charts.outbox]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Outbox {
+    pub(crate) deliveries: usize,
+    pub(crate) attempts: u32,
+    pub(crate) pause: Span,
+    pub(crate) pause_max: Span,
+    pub(crate) waiting_max: usize,
+    pub(crate) connect: Span,
+    pub(crate) answer: Span,
+    pub(crate) authorities: PathBuf,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        let (options, limits) = (OutboxOptions::default(), his::SendLimits::default());
+        Self {
+            deliveries: options.deliveries,
+            attempts: options.attempts,
+            pause: Span(options.pause),
+            pause_max: Span(options.pause_max),
+            waiting_max: options.waiting_max,
+            connect: Span(limits.connect),
+            answer: Span(limits.answer),
+            authorities: PathBuf::new(),
+        }
+    }
+}
+
+impl Outbox {
+    /// Limits of messages that are sent over MLLP.
+    pub(crate) fn sending(&self) -> his::SendLimits {
+        his::SendLimits { connect: self.connect.0, answer: self.answer.0, write: self.answer.0 }
+    }
+
+    /// Limits of webhooks.
+    pub(crate) fn hooks(&self) -> web::HookLimits {
+        let authorities = named(&self.authorities);
+        web::HookLimits { connect: self.connect.0, answer: self.answer.0, authorities }
+    }
 }
 
 impl Default for Charts {
@@ -27,6 +73,7 @@ impl Default for Charts {
             messages_days: days(options.messages),
             park: Span(options.park),
             worklist_days: options.worklist_days,
+            outbox: Outbox::default(),
         }
     }
 }
@@ -40,6 +87,13 @@ impl Charts {
             messages: days(self.messages_days),
             park: self.park.0,
             worklist_days: self.worklist_days,
+            outbox: OutboxOptions {
+                deliveries: self.outbox.deliveries,
+                attempts: self.outbox.attempts,
+                pause: self.outbox.pause.0,
+                pause_max: self.outbox.pause_max.0,
+                waiting_max: self.outbox.waiting_max,
+            },
         }
     }
 }
@@ -55,6 +109,16 @@ impl Config {
         }
         if charts.park.0 >= DAY.saturating_mul(u32::from(charts.repeat_days)) {
             return refuse("charts.park", "shorter than charts.repeat_days");
+        }
+        let outbox = &charts.outbox;
+        if outbox.deliveries == 0 || outbox.attempts == 0 || outbox.waiting_max == 0 {
+            return refuse("charts.outbox.deliveries", "limits of the outbox are at least 1");
+        }
+        if outbox.pause.0.is_zero() || outbox.pause_max.0 < outbox.pause.0 {
+            return refuse("charts.outbox.pause", "longer than nothing and at most charts.outbox.pause_max");
+        }
+        if outbox.connect.0.is_zero() || outbox.answer.0.is_zero() {
+            return refuse("charts.outbox.answer", "limits of time are longer than nothing, for example \"30s\"");
         }
         Ok(())
     }

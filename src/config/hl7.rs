@@ -13,6 +13,7 @@ use std::path::PathBuf;
 pub(crate) struct Hl7 {
     pub(crate) listen: Port,
     pub(crate) sources: PathBuf,
+    pub(crate) receivers: PathBuf,
     pub(crate) connections_max: usize,
     pub(crate) connections_per_address_max: usize,
     pub(crate) message_max: Size,
@@ -29,6 +30,7 @@ impl Default for Hl7 {
         Self {
             listen: Port(None),
             sources: PathBuf::new(),
+            receivers: PathBuf::new(),
             connections_max: his.connections_max,
             connections_per_address_max: his.connections_per_address_max,
             message_max: Size::of(his.message_bytes_max),
@@ -57,6 +59,11 @@ impl Config {
             return refuse("hl7.frame_limit", "limits of time are longer than nothing, for example \"60s\"");
         }
         Ok(())
+    }
+
+    /// File of receivers; none when nothing is sent.
+    pub(crate) fn receivers(&self) -> Option<PathBuf> {
+        named(&self.hl7.receivers)
     }
 
     /// Options of the HL7 port; none when messages are not taken.

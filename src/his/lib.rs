@@ -14,6 +14,7 @@ mod map;
 mod meter;
 mod mllp;
 mod options;
+mod out;
 mod places;
 #[cfg(test)]
 mod service_tests;
@@ -26,5 +27,6 @@ pub use desk::{AgainError, again};
 pub use listener::{ListenError, Listener};
 pub use map::{Map, MapError};
 pub use options::{Options, TlsPort};
+pub use out::{Receivers, SendLimits, Sender};
 pub use sources::{Sources, SourcesError};
 pub use translate::SERVED;

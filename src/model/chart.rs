@@ -9,6 +9,7 @@ pub mod change;
 pub mod identifier;
 pub mod matched;
 pub mod order;
+pub mod outbox;
 pub mod patient;
 pub mod performed;
 pub mod report;
@@ -20,6 +21,7 @@ pub use birth::BirthDate;
 pub use change::{Change, Inbound, OrderAction, OrderUpdate, PatientUpdate, StepUpdate, VisitUpdate};
 pub use matched::{Match, Side, Verdict};
 pub use order::{Code, Order, OrderState, Priority, Step};
+pub use outbox::{Delivery, DeliveryState, Event, EventKind, Secret, Subscription, Target};
 pub use patient::{Identifiers, Merge, OtherId, Patient, Sex};
 pub use performed::{Performed, PerformedSeries, PerformedState};
 pub use report::{Content, Report, ReportStatus};
@@ -51,11 +53,15 @@ pub enum ChartKind {
     Message = 7,
     /// Whether a study and an order are one; the id is the Study Instance UID, see [`Match::id`].
     Match = 8,
+    /// Who is told of what happens; the id is a number of ours.
+    Subscription = 11,
+    /// Something that is told to somebody; the id is its number, see [`Delivery::id`].
+    Delivery = 12,
 }
 
 impl ChartKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Patient,
         Self::Visit,
         Self::Order,
@@ -64,6 +70,8 @@ impl ChartKind {
         Self::Merge,
         Self::Message,
         Self::Match,
+        Self::Subscription,
+        Self::Delivery,
     ];
 
     /// The code in keys.
@@ -77,6 +85,8 @@ impl ChartKind {
             Self::Merge => 6,
             Self::Message => 7,
             Self::Match => 8,
+            Self::Subscription => 11,
+            Self::Delivery => 12,
         }
     }
 
@@ -148,6 +158,10 @@ pub enum ChartBody {
     Message(Box<Message>),
     /// A study beside its order.
     Match(Box<Match>),
+    /// Who is told of what happens.
+    Subscription(Box<Subscription>),
+    /// Something that is told to somebody.
+    Delivery(Box<Delivery>),
 }
 
 impl ChartBody {
@@ -162,6 +176,8 @@ impl ChartBody {
             Self::Merge(_) => ChartKind::Merge,
             Self::Message(_) => ChartKind::Message,
             Self::Match(_) => ChartKind::Match,
+            Self::Subscription(_) => ChartKind::Subscription,
+            Self::Delivery(_) => ChartKind::Delivery,
         }
     }
 
@@ -176,11 +192,12 @@ impl ChartBody {
             Self::Merge(merge) => Some(&merge.survivor),
             Self::Message(message) => message.mrn.as_deref(),
             Self::Match(found) => found.mrn.as_deref(),
+            Self::Subscription(_) | Self::Delivery(_) => None,
         }
     }
 
     /// Milliseconds since 1970 UTC by which rows of its kind are in order, the newest first: an order's first step, a
-    /// visit's begin, else when it came.
+    /// visit's begin, else when it came; deliveries have the oldest first.
     pub fn moment(&self) -> u64 {
         match self {
             Self::Patient(patient) => patient.changed,
@@ -191,6 +208,8 @@ impl ChartBody {
             Self::Merge(merge) => merge.at,
             Self::Message(message) => message.at,
             Self::Match(found) => found.at,
+            Self::Subscription(subscription) => subscription.at,
+            Self::Delivery(delivery) => delivery.moment(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The process's metrics: one recorder for every crate, rendered by `/metrics` in the Prometheus text format.
 
 use archive::Archive;
+use archive::charts::outbox::LaneState;
 use archive::forward::task::LaneStatus;
 use metrics::gauge;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -88,6 +89,7 @@ fn observe(archive: &Archive) {
     }
     tiers(&archive.tier_status());
     forwarding(&archive.forward_status());
+    outbox(&archive.charts().outbox(&model::Caller::operator()));
     for (source, row) in &stats.index.sources {
         gauge!("khoanh_source_last_received_seconds", "source" => source.clone())
             .set(number(row.last_received) / 1_000.0);
@@ -156,6 +158,18 @@ fn forwarding(lanes: &[LaneStatus]) {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let age = lane.oldest.map_or(0.0, |made| now.as_secs_f64() - number(made) / 1_000.0);
         gauge!("khoanh_forward_oldest_seconds", "to" => to).set(age.max(0.0));
+    }
+}
+
+/// What waits for each subscription of the outbox.
+fn outbox(lanes: &[LaneState]) {
+    for lane in lanes {
+        let labels =
+            [("facility", lane.facility.to_string()), ("subscription", lane.id.clone()), ("name", lane.name.clone())];
+        gauge!("khoanh_outbox_waiting", &labels).set(number(lane.waiting));
+        gauge!("khoanh_outbox_dead", &labels).set(number(lane.dead));
+        gauge!("khoanh_outbox_oldest_seconds", &labels).set(number(lane.oldest_ms) / 1_000.0);
+        gauge!("khoanh_outbox_paused", &labels).set(if lane.paused { 1.0 } else { 0.0 });
     }
 }
 

@@ -9,8 +9,8 @@ use crate::routes::{Access, Endpoint, ROUTES, Route, Verb};
 use crate::server::Peer;
 use crate::viewer::Viewer;
 use crate::{
-    admin, base_url, body, capabilities, charts, corrections, cors, dicomweb, judgement, observe, openapi, session,
-    start_page, viewer,
+    admin, base_url, body, capabilities, charts, corrections, cors, dicomweb, judgement, observe, openapi, outbox,
+    session, start_page, viewer,
 };
 use archive::Archive;
 use archive::memory::Memory;
@@ -288,6 +288,7 @@ async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         Endpoint::Launch | Endpoint::LaunchForm | Endpoint::LaunchPage | Endpoint::LaunchState => {
             Ok(launch::answer(endpoint, call).await)
         }
+        _ if outbox::is_of_outbox(endpoint) => outbox::answer(endpoint, call).await,
         _ if charts::is_of_charts(endpoint) => charts::answer(endpoint, call).await,
         Endpoint::PutFacility | Endpoint::PutSource | Endpoint::PutDestination | Endpoint::DisableSource => {
             admin::change(endpoint, call).await

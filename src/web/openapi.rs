@@ -136,6 +136,8 @@ fn takes_json(endpoint: Endpoint) -> bool {
             | Endpoint::MergePatients
             | Endpoint::CreateOrder
             | Endpoint::SendReport
+            | Endpoint::Subscribe
+            | Endpoint::RetryDeliveries
     )
 }
 

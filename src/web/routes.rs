@@ -98,6 +98,14 @@ pub enum Endpoint {
     Reports,
     SendReport,
     Messages,
+    Changes,
+    Subscriptions,
+    Subscribe,
+    Unsubscribe,
+    PauseSubscription,
+    ResumeSubscription,
+    Deliveries,
+    RetryDeliveries,
     Launch,
     LaunchForm,
     LaunchPage,
@@ -290,6 +298,14 @@ table! {
     Get Plain "/api/reports" Reports READER, JSON, CHART, "Results of a facility, the newest first.";
     Post Plain "/api/reports" SendReport SENDER, JSON, CHANGE, "A result, or its next version; durable when answered.";
     Get Plain "/api/messages" Messages ADMIN, JSON, CHART, "What other systems sent about charts, and what became of it, the newest first.";
+    Get Plain "/api/changes" Changes READER, JSON, &[200, 400, 409, 503], "What changed in the caller's facilities, the oldest first; parameters: after, limit, wait.";
+    Get Plain "/api/subscriptions" Subscriptions ADMIN, JSON, CHART, "Who is told of what, and how much waits there; parameters: limit, cursor.";
+    Post Plain "/api/subscriptions" Subscribe ADMIN, JSON, &[200, 400, 413, 422, 503], "Somebody is told from now on, by HL7 or by a webhook; durable when answered.";
+    Delete Plain "/api/subscriptions/{id}" Unsubscribe ADMIN, JSON, CHART, "Nobody is told any more; what waits goes to the dead deliveries. Parameter: facility.";
+    Post Plain "/api/subscriptions/{id}/pause" PauseSubscription ADMIN, JSON, CHART, "Sends nothing for now; what happens meanwhile waits. Parameter: facility.";
+    Post Plain "/api/subscriptions/{id}/resume" ResumeSubscription ADMIN, JSON, CHART, "Sends again, beginning with the oldest. Parameter: facility.";
+    Get Plain "/api/deliveries" Deliveries ADMIN, JSON, CHART, "What is, was or could not be told, the oldest first; parameters: facility, subscription, state, limit, cursor.";
+    Post Plain "/api/deliveries/retry" RetryDeliveries ADMIN, JSON, &[200, 400, 413, 503], "Tries deliveries again in their turn, dead ones too; `facility`, `subscription`, `state` and `id` choose.";
     Get Plain "/viewer/iid" Launch Access::Public, &["text/html"], LAUNCH, "IHE Invoke Image Display: a signed link that opens once, and leads to the study, a list, or a page that waits.";
     Post Plain "/viewer/iid" LaunchForm Access::Public, &["text/html"], LAUNCH, "The same as a form, so that nothing of it is in an address.";
     Get Plain "/viewer/iid/studies" LaunchPage Access::Public, &["text/html"], &[200, 403, 503], "The studies that a link opened, or the word that they are still to come.";

@@ -6,6 +6,7 @@ mod charts;
 mod corpus;
 mod launching;
 mod lossy;
+mod outbox;
 mod pictures;
 mod ready;
 mod resources;

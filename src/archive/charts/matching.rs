@@ -269,8 +269,11 @@ impl Archive {
             by_facility.entry(row.key.facility).or_default().push(row);
         }
         for (facility, rows) in by_facility {
+            let mut rows = rows;
             if !self.charts().has_orders(facility)? {
-                continue;
+                // Without orders only whoever is told of studies needs them, and only those from then on.
+                let Some(since) = self.charts().outbox.studies_since(facility) else { continue };
+                rows.retain(|row| row.last_received >= since);
             }
             let mut looked = Vec::with_capacity(rows.len());
             for row in rows {

@@ -144,6 +144,7 @@ impl Charts {
                 options.forward.utc_offset,
             ),
             due: super::matching::Due::default(),
+            outbox: super::outbox::Outbox::default(),
             change: Mutex::new(()),
             unsettled: Mutex::new(Unsettled::after(last)),
             settling: Mutex::new(()),
@@ -170,6 +171,7 @@ impl Charts {
                 self.remember_patients(&row)
             })?;
         }
+        self.remember_outbox()?;
         self.each(ChartKind::Message, Term::Handled, "parked", &mut |row| {
             self.note_parked(&row, false);
             Ok(())
@@ -192,7 +194,7 @@ impl Charts {
         Ok(())
     }
 
-    fn each(
+    pub(super) fn each(
         &self,
         kind: ChartKind,
         term: Term,
@@ -221,9 +223,11 @@ impl Charts {
                 self.worklist.put(row);
                 self.due.row(row);
                 self.note_parked(row, true);
+                self.outbox.row(row);
             }
             ChartEntry::Gone(key) => {
                 self.worklist.gone(key);
+                self.outbox.gone(key);
                 if key.kind == ChartKind::Message {
                     self.forget_parked(key.facility, key.id.clone());
                 }
@@ -297,6 +301,8 @@ const fn kind_name(kind: ChartKind) -> &'static str {
         ChartKind::Merge => "merge",
         ChartKind::Message => "message",
         ChartKind::Match => "match",
+        ChartKind::Subscription => "subscription",
+        ChartKind::Delivery => "delivery",
     }
 }
 

@@ -36,6 +36,8 @@ const TRUSTED_AFTER: Duration = Duration::from_secs(3600);
 pub(super) struct Swept {
     /// Messages that are gone.
     pub(super) messages: u64,
+    /// Deliveries, and lines of the feed, that are gone.
+    pub(super) deliveries: u64,
     /// Segments that are released.
     pub(super) segments: u64,
 }
@@ -57,7 +59,7 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
         due = Instant::now() + PACE;
         if trust.holds(Instant::now(), archive.now_ms()) {
             match archive.charts.sweep() {
-                Ok(swept) => gone |= swept.messages > 0,
+                Ok(swept) => gone |= swept.messages > 0 || swept.deliveries > 0,
                 Err(error) => tracing::warn!(%error, "charts cannot be swept, again later"),
             }
         }
@@ -120,12 +122,13 @@ impl Charts {
         let kept = u64::try_from(self.options.messages.as_millis()).unwrap_or(u64::MAX);
         let bound = self.now_ms().saturating_sub(kept);
         let messages = self.forget_messages(bound)?;
+        let deliveries = self.forget_deliveries(bound)?;
         self.begin_segment(self.now_ms().saturating_sub(kept / 4))?;
         let segments = self.release(bound)?;
         if messages > 0 || segments > 0 {
             tracing::info!(messages, segments, "old messages and segments of charts are released");
         }
-        Ok(Swept { messages, segments })
+        Ok(Swept { messages, deliveries, segments })
     }
 
     /// Removes messages that came before a moment.

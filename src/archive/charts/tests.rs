@@ -4,6 +4,7 @@ mod kept;
 mod limits;
 mod matching;
 mod orders;
+mod outbox;
 mod performed;
 mod random;
 mod results;

@@ -82,6 +82,13 @@ pub(super) struct Mark {
     remarks: Vec<String>,
 }
 
+/// A row that a change has put.
+pub(super) struct Changed {
+    pub(super) id: String,
+    pub(super) before: Option<ChartBody>,
+    pub(super) now: ChartBody,
+}
+
 /// One change under way: its rows are recorded together or not at all.
 pub(super) struct Writing<'a> {
     charts: &'a Charts,
@@ -180,6 +187,22 @@ impl Writing<'_> {
         }
         self.rows.insert(key, Some(body));
         Ok(())
+    }
+
+    /// Rows of some kinds that this change has put, each with the state it had before.
+    pub(super) fn changed(&self, kinds: &[ChartKind]) -> Result<Vec<Changed>, ChartError> {
+        let mut changed = Vec::new();
+        for (key, body) in self.rows.iter().filter(|(key, _)| kinds.contains(&key.kind)) {
+            let Some(now) = body.clone() else { continue };
+            let before = self.charts.newest(key)?.map(|row| row.body.clone());
+            changed.push(Changed { id: key.id.clone(), before, now });
+        }
+        Ok(changed)
+    }
+
+    /// Charts that it changes.
+    pub(super) fn charts(&self) -> &Charts {
+        self.charts
     }
 
     /// Removes a row.
@@ -297,7 +320,11 @@ impl Charts {
             let (now, rows) = (self.now_ms(), BTreeMap::new());
             let mut writing = Writing { charts: self, facility, now, rows, remarks: Vec::new() };
             match change(&mut writing) {
-                Ok(answer) => (Ok(answer), self.record(facility, writing.parts()?, whose)?),
+                Ok(answer) => {
+                    // Whoever is to be told of it is told by the same record.
+                    super::outbox::follow(&mut writing)?;
+                    (Ok(answer), self.record(facility, writing.parts()?, whose)?)
+                }
                 Err(error @ ChartError::Unavailable(_)) => return Err(error),
                 // It may be said of what is not durable yet.
                 Err(error) => (Err(error), self.unsettled.lock().last),

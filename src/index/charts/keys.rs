@@ -33,6 +33,7 @@
 //! | 15 | source and control id of a message | yes |
 //! | 16 | what became of a message | yes |
 //! | 17 | number that was merged away | yes |
+//! | 22 | subscription of a delivery, with and without its state; `feed` | yes |
 //!
 //! Keys are derived from the row anew when it is replaced: other values of [`model::chart::term`] need another format.
 

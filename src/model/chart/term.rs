@@ -3,7 +3,7 @@
 //! Deliberately not here: how an engine keeps them, and which of them a question is driven by.
 
 use super::identifier::{NumberKind, insurance_tail, kind_of, plain};
-use super::{ChartBody, Handled, Match, Order, OrderState, Origin, Patient, Report};
+use super::{ChartBody, Delivery, Handled, Match, Order, OrderState, Origin, Patient, Report};
 use crate::name;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ pub enum Term {
     Study,
     /// Visit number, of orders and results.
     Visit,
-    /// State of an order, visit or performed step; of a study beside its order, the verdict. An order also has
+    /// State of an order, visit, performed step, subscription or delivery to one; of a study beside its order, the verdict. An order also has
     /// [`WITHOUT_IMAGES`], a study [`INCOMPLETE`], while that holds.
     State,
     /// Source and control id of a message; also [`same`], by which its repetition is known.
@@ -46,6 +46,8 @@ pub enum Term {
     Handled,
     /// The number a merged patient had: of merges.
     Former,
+    /// Subscription and state of a delivery, see [`super::Delivery::lane`]; of those to a subscription its id as well.
+    Subscription,
 }
 
 impl Term {
@@ -69,6 +71,7 @@ impl Term {
             Self::Control => 15,
             Self::Handled => 16,
             Self::Former => 17,
+            Self::Subscription => 22,
         }
     }
 }
@@ -138,6 +141,10 @@ pub fn terms(body: &ChartBody) -> Vec<Found> {
             found.push(Found::new(Term::Handled, handled));
         }
         ChartBody::Match(one) => of_match(one, &mut found),
+        ChartBody::Subscription(one) => {
+            found.push(Found::new(Term::State, if one.paused { "paused" } else { "active" }));
+        }
+        ChartBody::Delivery(one) => of_delivery(one, &mut found),
     }
     found.retain(|one| one.term == Term::Any || !one.value.is_empty());
     found.sort_unstable();
@@ -201,6 +208,14 @@ fn of_match(one: &Match, found: &mut Vec<Found>) {
     found.push(Found::new(Term::State, one.verdict.name()));
     if !one.complete {
         found.push(Found::new(Term::State, INCOMPLETE));
+    }
+}
+
+fn of_delivery(one: &Delivery, found: &mut Vec<Found>) {
+    found.push(Found::new(Term::Subscription, &Delivery::lane(&one.subscription, one.state)));
+    if !one.subscription.is_empty() {
+        found.push(Found::new(Term::Subscription, &one.subscription));
+        found.push(Found::new(Term::State, one.state.name()));
     }
 }
 

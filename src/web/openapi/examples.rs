@@ -40,6 +40,11 @@ pub(super) fn body(endpoint: Endpoint) -> Option<Value> {
             "title": "CT lồng ngực", "author": "Lê An", "status": "final",
             "contents": [{"as": "text", "heading": "Kết luận", "text": "Bình thường."}],
         }),
+        Endpoint::Subscribe => json!({
+            "facility": "56001", "name": "HIS", "events": ["study-available", "result"],
+            "url": "https://his.example/khoanh", "secret": "a-text-of-at-least-16-bytes",
+        }),
+        Endpoint::RetryDeliveries => json!({"state": "dead"}),
         _ => return None,
     };
     Some(example)

@@ -117,6 +117,15 @@ const MESSAGES: &[Parameter] = &[
     ("state", "string", false, "done, parked or refused."),
     ("text", "boolean", false, "With the messages themselves, which hold patients' data."),
 ];
+const CHANGES: &[Parameter] = &[
+    ("after", "string", false, "The `cursor` of the answer before; without it from the oldest that is kept."),
+    ("limit", "integer", false, "Most lines of the answer, up to 1000."),
+    ("wait", "integer", false, "Seconds to wait for something to happen, up to 60."),
+];
+const DELIVERIES: &[Parameter] = &[
+    ("subscription", "string", false, "Id of a subscription."),
+    ("state", "string", false, "waiting, delivered or dead."),
+];
 const LAUNCH: &[Parameter] = &[
     ("requestType", "string", false, "STUDY or PATIENT."),
     ("studyUID", "string", false, "Study Instance UIDs, separated by commas."),
@@ -209,6 +218,10 @@ fn lists_of_charts(endpoint: Endpoint) -> Vec<&'static [Parameter]> {
         E::Available => vec![FACILITY, AVAILABLE],
         E::Reports => vec![FACILITY, REPORTS, AVAILABLE, CHART_PAGE],
         E::Messages => vec![FACILITY, MESSAGES, CHART_PAGE],
+        E::Changes => vec![CHANGES],
+        E::Subscriptions => vec![CHART_PAGE],
+        E::Unsubscribe | E::PauseSubscription | E::ResumeSubscription => vec![FACILITY],
+        E::Deliveries => vec![FACILITY, DELIVERIES, CHART_PAGE],
         E::Launch => vec![LAUNCH],
         _ => Vec::new(),
     }

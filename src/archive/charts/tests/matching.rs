@@ -17,15 +17,15 @@ use std::time::Duration;
 
 /// What a modality writes into an image.
 #[derive(Clone)]
-struct Image {
-    study: &'static str,
-    sop: &'static str,
-    accession: &'static str,
-    mrn: &'static str,
-    birth: &'static str,
-    sex: &'static str,
+pub(super) struct Image {
+    pub(super) study: &'static str,
+    pub(super) sop: &'static str,
+    pub(super) accession: &'static str,
+    pub(super) mrn: &'static str,
+    pub(super) birth: &'static str,
+    pub(super) sex: &'static str,
     /// Accession Number of its Request Attributes Sequence.
-    requested: &'static str,
+    pub(super) requested: &'static str,
 }
 
 impl Default for Image {
@@ -71,7 +71,7 @@ impl Image {
 }
 
 /// What a hospital's system and its modalities do to an archive.
-trait Hospital {
+pub(super) trait Hospital {
     fn send(&self, image: &Image) -> Result<(), IngestError>;
     fn says(&self, control: &str, changes: Vec<Change>);
     fn order(&self, placer: &str) -> Order;
@@ -122,7 +122,7 @@ impl Hospital for Bench {
 }
 
 /// An archive with a patient who has an order, and another patient.
-fn hospital(order: OrderUpdate) -> Bench {
+pub(super) fn hospital(order: OrderUpdate) -> Bench {
     let bench = Bench::new();
     let born = Change::Patient(PatientUpdate {
         mrn: "1".into(),
@@ -135,7 +135,7 @@ fn hospital(order: OrderUpdate) -> Bench {
     bench
 }
 
-fn with_accession(placer: &str, accession: &str) -> OrderUpdate {
+pub(super) fn with_accession(placer: &str, accession: &str) -> OrderUpdate {
     OrderUpdate { accession: Some(accession.into()), ..new(placer) }
 }
 

@@ -4,9 +4,9 @@
 
 use index::charts::{ChartDriver, ChartEntry, ChartQuery, Charts};
 use model::chart::{
-    BirthDate, ChartBody, ChartKey, ChartKind, ChartRow, Handled, Identifiers, Match, Merge, Message, Order,
-    OrderState, Origin, Patient, Performed, PerformedState, Priority, Report, ReportStatus, Side, Step, Term, Verdict,
-    Visit, VisitState, term,
+    BirthDate, ChartBody, ChartKey, ChartKind, ChartRow, Delivery, DeliveryState, Event, EventKind, Handled,
+    Identifiers, Match, Merge, Message, Order, OrderState, Origin, Patient, Performed, PerformedState, Priority,
+    Report, ReportStatus, Side, Step, Subscription, Target, Term, Verdict, Visit, VisitState, term,
 };
 use model::{AeTitle, Digest, FacilityCode, Lsn, PackId, Uid};
 use std::collections::BTreeMap;
@@ -201,6 +201,42 @@ impl World {
             })),
             ChartKind::Message => ChartBody::Message(Box::new(self.message(mrn))),
             ChartKind::Match => ChartBody::Match(Box::new(self.judged(mrn))),
+            ChartKind::Subscription => ChartBody::Subscription(Box::new(self.subscription())),
+            ChartKind::Delivery => ChartBody::Delivery(Box::new(self.delivery())),
+        }
+    }
+
+    fn subscription(&mut self) -> Subscription {
+        Subscription {
+            name: self.name(),
+            target: Target::Hl7 { receiver: "his".into() },
+            events: [EventKind::Order].into(),
+            paused: self.rng.bool(),
+            criteria: String::new(),
+            by: "lan".into(),
+            at: self.moment(),
+        }
+    }
+
+    fn delivery(&mut self) -> Delivery {
+        let states = [DeliveryState::Waiting, DeliveryState::Delivered, DeliveryState::Dead];
+        Delivery {
+            seq: self.moment(),
+            subscription: if self.rng.bool() { String::new() } else { self.number() },
+            event: Event {
+                kind: EventKind::Order,
+                id: self.number(),
+                study: None,
+                state: "scheduled".into(),
+                order: String::new(),
+                version: 0,
+            },
+            at: self.moment(),
+            state: states[self.rng.usize(..states.len())],
+            tries: 0,
+            next: 0,
+            ended: 0,
+            error: String::new(),
         }
     }
 

@@ -1,0 +1,332 @@
+//! Who is told of what happens to charts and studies, and what was, is or will be told to whom.
+//!
+//! A delivery refers to the row it is about and copies nothing of a patient; what is sent is read from the row when it goes
+//! out. The feed of changes is deliveries to nobody in particular.
+//! Deliberately not here: how something is sent, and when it is tried again.
+
+use super::ChartKind;
+use crate::Uid;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Longest name, receiver, URL or value of a header in bytes.
+const TEXT_MAX: usize = 2_048;
+/// Most headers of a rest-hook.
+const HEADERS_MAX: usize = 16;
+/// Shortest secret of a webhook in bytes.
+const SECRET_MIN: usize = 16;
+
+/// A text that is shown to nobody.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Where something is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Target {
+    /// HL7 over MLLP to a receiver of the file `hl7.receivers`.
+    Hl7 {
+        /// Its name there.
+        receiver: String,
+    },
+    /// A POST of a small JSON document, signed by HMAC-SHA256.
+    Webhook {
+        /// Where to.
+        url: String,
+        /// Key of the signature.
+        secret: Secret,
+    },
+    /// A FHIR R4 subscription of channel rest-hook.
+    RestHook {
+        /// Where to.
+        url: String,
+        /// Headers that are sent, with their values.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        headers: Vec<(String, Secret)>,
+    },
+}
+
+impl Target {
+    /// Its name in lists.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Hl7 { .. } => "hl7",
+            Self::Webhook { .. } => "webhook",
+            Self::RestHook { .. } => "rest-hook",
+        }
+    }
+}
+
+/// What somebody is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventKind {
+    /// A study is complete, whether an order was found for it or not.
+    StudyAvailable,
+    /// A complete study was corrected, or belongs to another order or patient than before, or to none.
+    StudyChanged,
+    /// An order is new or in another state.
+    Order,
+    /// A result, or a further version of it, came.
+    Result,
+    /// Two numbers are one patient.
+    Merged,
+    /// A merge was undone.
+    Unmerged,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::StudyAvailable, Self::StudyChanged, Self::Order, Self::Result, Self::Merged, Self::Unmerged];
+
+    /// Its name in lists and files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::StudyAvailable => "study-available",
+            Self::StudyChanged => "study-changed",
+            Self::Order => "order",
+            Self::Result => "result",
+            Self::Merged => "merged",
+            Self::Unmerged => "unmerged",
+        }
+    }
+
+    /// The kind of the row it is about.
+    pub const fn row(self) -> ChartKind {
+        match self {
+            Self::StudyAvailable | Self::StudyChanged => ChartKind::Match,
+            Self::Order => ChartKind::Order,
+            Self::Result => ChartKind::Report,
+            Self::Merged | Self::Unmerged => ChartKind::Merge,
+        }
+    }
+}
+
+/// State of a study that is no longer the order's it is told with.
+pub const WITHDRAWN: &str = "withdrawn";
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// What.
+    pub kind: EventKind,
+    /// Id of the row it is about, of the kind [`EventKind::row`]: placer order number, number of the result, number of the
+    /// merge, or [`super::Match::id`].
+    pub id: String,
+    /// Study Instance UID, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub study: Option<Uid>,
+    /// State it came to: of the order, of the result, whether an order was found, or [`WITHDRAWN`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub state: String,
+    /// Placer order number, where it has one; of a study that was taken from an order, that order.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub order: String,
+    /// Version of the result; 0 where there is none.
+    #[serde(default)]
+    pub version: u32,
+}
+
+/// Who is told, and of what. Its row has a number of ours for an id; it is of one facility and told of that alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// Name for people.
+    pub name: String,
+    /// Where to.
+    pub target: Target,
+    /// Of what; empty: of everything.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub events: BTreeSet<EventKind>,
+    /// Whether nothing is sent for now; what happens meanwhile waits.
+    #[serde(default)]
+    pub paused: bool,
+    /// Criteria as a FHIR client wrote them; the archive itself does not read them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub criteria: String,
+    /// Who asked for it.
+    #[serde(default)]
+    pub by: String,
+    /// When, milliseconds since 1970 UTC: studies that came before are not told of.
+    #[serde(default)]
+    pub at: u64,
+}
+
+impl Subscription {
+    /// Whether it is told of something.
+    pub fn wants(&self, kind: EventKind) -> bool {
+        self.events.is_empty() || self.events.contains(&kind)
+    }
+
+    /// Whether it can be served.
+    ///
+    /// # Errors
+    /// What is wrong and what is expected.
+    pub fn check(&self) -> Result<(), String> {
+        let fits = |text: &str| text.len() <= TEXT_MAX && !text.chars().any(char::is_control);
+        if self.name.trim().is_empty() || ![&self.name, &self.by, &self.criteria].iter().all(|text| fits(text)) {
+            return Err(format!("a subscription has a name; its texts have at most {TEXT_MAX} bytes"));
+        }
+        match &self.target {
+            Target::Hl7 { receiver } if receiver.trim().is_empty() || !fits(receiver) => {
+                Err("name a receiver of the file hl7.receivers".into())
+            }
+            Target::Hl7 { .. } => Ok(()),
+            Target::Webhook { url, secret } if is_url(url) && fits(url) => {
+                if secret.0.len() < SECRET_MIN || !fits(&secret.0) {
+                    return Err(format!("the secret of a webhook has {SECRET_MIN} to {TEXT_MAX} bytes"));
+                }
+                Ok(())
+            }
+            Target::RestHook { url, headers } if is_url(url) && fits(url) => {
+                let good = |(name, value): &(String, Secret)| is_token(name) && fits(&value.0);
+                if headers.len() > HEADERS_MAX || !headers.iter().all(good) {
+                    return Err(format!("at most {HEADERS_MAX} headers, each a name and a value"));
+                }
+                Ok(())
+            }
+            Target::Webhook { .. } | Target::RestHook { .. } => {
+                Err("a URL begins with https:// or http:// and a host, and holds no user name".into())
+            }
+        }
+    }
+}
+
+fn is_url(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    !host.is_empty() && !host.contains('@') && !url.chars().any(char::is_whitespace)
+}
+
+fn is_token(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// How far a delivery is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeliveryState {
+    /// It is tried in its turn.
+    Waiting,
+    /// The receiver has taken it.
+    Delivered,
+    /// The receiver refuses it for good, or it cannot be sent: somebody has to look.
+    Dead,
+}
+
+impl DeliveryState {
+    /// Its name in lists.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// The state of a name.
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::Waiting, Self::Delivered, Self::Dead].into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// Something that is told to somebody, or that stands in the feed of changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Its number: later ones are greater, of all facilities together. Its row's id is [`Delivery::id`].
+    pub seq: u64,
+    /// Id of the subscription; empty: a line of the feed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subscription: String,
+    /// What happened.
+    pub event: Event,
+    /// When, milliseconds since 1970 UTC.
+    pub at: u64,
+    /// How far it is; a line of the feed counts as delivered.
+    pub state: DeliveryState,
+    /// How often it was tried.
+    #[serde(default)]
+    pub tries: u32,
+    /// Not before, milliseconds since 1970 UTC.
+    #[serde(default)]
+    pub next: u64,
+    /// When it was delivered or given up, milliseconds since 1970 UTC; 0: not yet.
+    #[serde(default)]
+    pub ended: u64,
+    /// Why it was not taken the last time, without a patient's data.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub error: String,
+}
+
+impl Delivery {
+    /// The id of its row, and what tells its repetition: the message control id, the id in a webhook. 16 digits.
+    pub fn id(seq: u64) -> String {
+        format!("{seq:016}")
+    }
+
+    /// The order of rows is the newest first; of deliveries the oldest comes first.
+    pub const fn moment(&self) -> u64 {
+        Self::moment_of(self.seq)
+    }
+
+    /// The moment of the delivery of a number.
+    pub const fn moment_of(seq: u64) -> u64 {
+        u64::MAX - seq
+    }
+
+    /// Value by which the deliveries of a subscription in a state are found; an empty subscription: the feed.
+    pub fn lane(subscription: &str, state: DeliveryState) -> String {
+        match subscription {
+            "" => "feed".to_owned(),
+            subscription => format!("{subscription} {}", state.name()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subscription(target: Target) -> Subscription {
+        Subscription {
+            name: "HIS".into(),
+            target,
+            events: BTreeSet::new(),
+            paused: false,
+            criteria: String::new(),
+            by: "test".into(),
+            at: 0,
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_refused_and_a_secret_is_not_shown() {
+        let hook = |url: &str, secret: &str| {
+            subscription(Target::Webhook { url: url.into(), secret: Secret(secret.into()) }).check().is_ok()
+        };
+        let key = "0123456789abcdef";
+        assert!(hook("https://his.example/hook", key) && hook("http://10.0.0.1:8080/hook?x=1", key));
+        for url in ["", "his.example", "ftp://his", "https://", "https://a:b@his", "https://his/a b", "https://h\n"] {
+            assert!(!hook(url, key), "{url}");
+        }
+        assert!(!hook("https://his.example/hook", "short"));
+        assert!(subscription(Target::Hl7 { receiver: " ".into() }).check().is_err());
+        let headers = vec![("Authorization".to_owned(), Secret("Bearer hidden-token".into()))];
+        let one = subscription(Target::RestHook { url: "https://emr.example/fhir".into(), headers });
+        assert!(one.check().is_ok() && !format!("{one:?}").contains("hidden-token"));
+    }
+
+    #[test]
+    fn the_oldest_delivery_comes_first() {
+        assert!(Delivery::moment_of(1) > Delivery::moment_of(2));
+        assert_eq!(Delivery::id(1_795_842_000_000_000).len(), 16, "a control id has at most 20 characters");
+    }
+}

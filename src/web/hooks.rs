@@ -1,0 +1,234 @@
+//! Webhooks and FHIR rest-hooks: a POST to a subscriber for each delivery of the archive's outbox.
+//!
+//! What waits, and what is tried again, is the archive's matter ([`archive::charts::outbox`]). A webhook is a small JSON
+//! document with numbers and links, signed; a rest-hook of FHIR R4 has no body: it says that something is there to fetch.
+
+use crate::outgoing;
+use archive::charts::outbox::dispatch::{Courier, Outcome, Parcel};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use model::chart::{Delivery, EventKind, Target};
+use parking_lot::Mutex;
+use ring::hmac;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+/// The header of the signature.
+const SIGNATURE: &str = "khoanh-signature";
+/// The header of the delivery's id.
+const DELIVERY: &str = "khoanh-delivery";
+
+/// Limits of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookLimits {
+    /// Longest wait for the connection.
+    pub connect: Duration,
+    /// Longest wait for the answer.
+    pub answer: Duration,
+    /// Authorities whose certificates are good, PEM; none: those of the system.
+    pub authorities: Option<PathBuf>,
+}
+
+/// Calls subscribers.
+pub struct Hooks {
+    runtime: Handle,
+    limits: HookLimits,
+    client: Mutex<Option<reqwest::Client>>,
+    next: AtomicU64,
+    under_way: Mutex<HashMap<u64, AbortHandle>>,
+    stopped: AtomicBool,
+}
+
+impl Hooks {
+    /// Calls from within a tokio runtime.
+    pub fn new(runtime: Handle, limits: HookLimits) -> Self {
+        let (next, under_way, stopped) = (AtomicU64::new(0), Mutex::default(), AtomicBool::new(false));
+        Self { runtime, limits, client: Mutex::new(None), next, under_way, stopped }
+    }
+
+    fn client(&self) -> Result<reqwest::Client, String> {
+        let mut client = self.client.lock();
+        if let Some(client) = client.as_ref() {
+            return Ok(client.clone());
+        }
+        let made = outgoing::client(self.limits.authorities.as_deref(), self.limits.connect)?;
+        Ok(client.insert(made).clone())
+    }
+
+    fn request(&self, parcel: &Parcel) -> Result<reqwest::RequestBuilder, Outcome> {
+        let client = self.client().map_err(Outcome::Down)?;
+        let refused = |what: &str| Outcome::Refused(what.to_owned());
+        match &parcel.subscription.target {
+            Target::Hl7 { .. } => Err(refused("this is no subscriber of HTTP")),
+            Target::Webhook { url, secret } => {
+                let body = document(parcel).to_string();
+                let signature = signature(&secret.0, seconds(), &body);
+                let signature = HeaderValue::try_from(signature).map_err(|_| refused("it cannot be signed"))?;
+                let id = Delivery::id(parcel.delivery.seq);
+                let request = client.post(url).header(CONTENT_TYPE, "application/json").header(DELIVERY, id);
+                Ok(request.header(SIGNATURE, signature).body(body))
+            }
+            Target::RestHook { url, headers } => {
+                let mut request = client.post(url).header(DELIVERY, Delivery::id(parcel.delivery.seq));
+                for (name, value) in headers {
+                    let value = HeaderValue::try_from(&value.0);
+                    let mut value = value.map_err(|_| refused("a header of the subscription cannot be sent"))?;
+                    value.set_sensitive(true);
+                    request = request.header(name.as_str(), value);
+                }
+                Ok(request)
+            }
+        }
+    }
+}
+
+/// What a webhook says: numbers and links, nothing of the patient.
+fn document(parcel: &Parcel) -> Value {
+    let (one, facility) = (&parcel.delivery, parcel.facility.to_string());
+    let event = &one.event;
+    let mut links = serde_json::Map::new();
+    let mut link = |name: &str, path: String| drop(links.insert(name.to_owned(), Value::String(path)));
+    if let Some(study) = &event.study {
+        link("study", format!("/facilities/{facility}/dicom-web/studies/{study}"));
+        link("available", format!("/api/available?facility={facility}&study={study}"));
+    }
+    if !event.order.is_empty() {
+        link("order", format!("/api/orders/{}?facility={facility}", escaped(&event.order)));
+    }
+    let about = match event.kind {
+        EventKind::StudyAvailable | EventKind::StudyChanged => "study",
+        EventKind::Order => "order",
+        EventKind::Result => "result",
+        EventKind::Merged | EventKind::Unmerged => "merge",
+    };
+    let mut document = json!({
+        "id": Delivery::id(one.seq),
+        "event": event.kind.name(),
+        "at": one.at,
+        "facility": facility,
+        "about": { "kind": about, "id": event.id },
+        "links": links,
+    });
+    if let Some(object) = document.as_object_mut() {
+        let mut add = |name: &str, value: Value| drop(object.insert(name.to_owned(), value));
+        if let Some(study) = &event.study {
+            add("study", study.as_str().into());
+        }
+        if !event.order.is_empty() {
+            add("order", event.order.clone().into());
+        }
+        if !event.state.is_empty() {
+            add("state", event.state.clone().into());
+        }
+        if event.version > 0 {
+            add("version", event.version.into());
+        }
+        if let Some((series, instances)) = parcel.counts {
+            add("counts", json!({ "series": series, "instances": instances }));
+        }
+    }
+    document
+}
+
+/// A number as a segment of a path.
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// Seconds since 1970 UTC.
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// `t=` seconds since 1970 UTC, `v1=` HMAC-SHA256 in hexadecimal digits of these seconds, a full stop and the body.
+fn signature(secret: &str, at: u64, body: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = hmac::sign(&key, format!("{at}.{body}").as_bytes());
+    let digits: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("t={at},v1={digits}")
+}
+
+/// What a status says.
+fn verdict(status: u16) -> Outcome {
+    match status {
+        200..=299 => Outcome::Done,
+        408 | 429 | 500..=599 => Outcome::Down(format!("the subscriber answers {status}")),
+        _ => Outcome::Refused(format!("the subscriber answers {status}")),
+    }
+}
+
+impl Courier for Hooks {
+    fn bring(&self, parcel: &Parcel) -> Outcome {
+        let request = match self.request(parcel) {
+            Ok(request) => request,
+            Err(outcome) => return outcome,
+        };
+        // The body of the answer is of no use, and is not read.
+        let asking = self.runtime.spawn(async move { request.send().await.map(|answer| answer.status().as_u16()) });
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.under_way.lock().insert(id, asking.abort_handle());
+        if self.stopped.load(Ordering::SeqCst) {
+            asking.abort();
+        }
+        let abort = asking.abort_handle();
+        let answered = self.runtime.block_on(async { timeout(self.limits.answer, asking).await });
+        self.under_way.lock().remove(&id);
+        match answered {
+            Ok(Ok(Ok(status))) => verdict(status),
+            Ok(Ok(Err(error))) => Outcome::Down(outgoing::said(&error)),
+            Ok(Err(_)) => Outcome::Interrupted,
+            Err(_) => {
+                abort.abort();
+                Outcome::Down("the subscriber does not answer in time".into())
+            }
+        }
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.under_way.lock().values().for_each(AbortHandle::abort);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_can_be_checked_by_anybody_who_has_the_secret() {
+        // printf '1800000000.{}' | openssl dgst -sha256 -hmac 0123456789abcdef
+        let signed = signature("0123456789abcdef", 1_800_000_000, "{}");
+        let (time, digits) = signed.split_once(",v1=").expect("two parts");
+        assert_eq!((time, digits.len()), ("t=1800000000", 64));
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"0123456789abcdef");
+        let digit = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hex");
+        let tag: Vec<u8> = digits.as_bytes().chunks(2).map(digit).collect();
+        assert!(hmac::verify(&key, b"1800000000.{}", &tag).is_ok());
+        assert!(hmac::verify(&key, b"1800000001.{}", &tag).is_err());
+    }
+
+    #[test]
+    fn what_is_refused_for_good_differs_from_what_is_refused_now() {
+        assert_eq!(verdict(204), Outcome::Done);
+        for status in [408, 429, 500, 503] {
+            assert!(matches!(verdict(status), Outcome::Down(_)), "{status}");
+        }
+        for status in [301, 400, 401, 404, 410, 422] {
+            assert!(matches!(verdict(status), Outcome::Refused(_)), "{status}");
+        }
+        assert_eq!(escaped("A/1 ộ"), "A%2F1%20%E1%BB%99");
+    }
+}
