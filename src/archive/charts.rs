@@ -13,6 +13,7 @@ mod parked;
 mod patients;
 mod performed;
 mod receive;
+mod records;
 mod sweep;
 #[cfg(test)]
 mod tests;
