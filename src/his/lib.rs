@@ -18,6 +18,7 @@ mod places;
 #[cfg(test)]
 mod service_tests;
 mod sources;
+mod table;
 mod translate;
 mod turns;
 mod watched;
@@ -27,4 +28,5 @@ pub use listener::{ListenError, Listener};
 pub use map::{Map, MapError};
 pub use options::{Options, TlsPort};
 pub use sources::{Sources, SourcesError};
+pub use table::{Asked, ORDER_COLUMNS, PATIENT_COLUMNS, Table, TableKind};
 pub use translate::SERVED;
