@@ -2,6 +2,7 @@
 
 mod advice;
 mod backup;
+mod charts;
 mod check_config;
 mod correct;
 mod destinations;
@@ -69,6 +70,9 @@ enum Command {
     /// Adopts folders of DICOM files; files are read, never moved or changed.
     #[command(after_help = import::HELP)]
     Import(import::Import),
+    /// What information systems know, loaded from tables (danh sách bệnh nhân và chỉ định).
+    #[command(subcommand, after_help = charts::HELP)]
+    Charts(charts::Charts),
     /// Re-reads everything stored and compares every digest.
     Verify(Place),
     /// Shows what reading all packs again has found, and repairs from other copies (kiểm tra định kỳ).
@@ -230,6 +234,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
             serve::run(&config, wanted.hints)
         }
         Command::Import(wanted) => import::run(&wanted),
+        Command::Charts(wanted) => charts::run(&wanted),
         Command::Verify(place) => verify::run(&place),
         Command::Scrub(wanted) => scrub::run(&wanted),
         Command::Usage(wanted) => usage::run(&wanted),

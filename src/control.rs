@@ -3,6 +3,7 @@
 //! The protocol is one JSON request on one line, answered by any number of progress lines and one last line.
 //! It serves the operator of this machine only: the socket lies in the data directory and belongs to its owner.
 
+mod charts;
 mod client;
 mod correct;
 mod export;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+pub(crate) use charts::{LoadReport, LoadRequest};
 pub(crate) use correct::CorrectRequest;
 pub(crate) use forward::ForwardRequest;
 pub(crate) use keys::KeyRequest;
@@ -74,6 +76,8 @@ pub(crate) enum Request {
     Forward(Box<ForwardRequest>),
     /// Adopts folders of DICOM files.
     Import(ImportRequest),
+    /// A table of patients or orders.
+    Load(LoadRequest),
     /// Copies another archive.
     Migrate(Box<MigrateRequest>),
     /// Re-reads everything stored.

@@ -15,6 +15,7 @@ mod patients;
 mod performed;
 mod receive;
 mod sequence;
+mod records;
 mod sweep;
 #[cfg(test)]
 mod tests;

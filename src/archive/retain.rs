@@ -104,6 +104,12 @@ impl From<crate::ups::UpsError> for RetainError {
     }
 }
 
+impl From<crate::charts::ChartError> for RetainError {
+    fn from(error: crate::charts::ChartError) -> Self {
+        Self::Unavailable { what: error.to_string() }
+    }
+}
+
 impl From<RetrieveError> for RetainError {
     fn from(error: RetrieveError) -> Self {
         Self::Unavailable { what: error.to_string() }

@@ -2,7 +2,7 @@
 //! data directory itself.
 
 use super::{
-    LedgerRequest, Progress, Request, correct, export, forward, import, keys, messages, migrate, outbox, retention,
+    LedgerRequest, Progress, Request, charts, correct, export, forward, import, keys, messages, migrate, outbox, retention,
     tiers,
 };
 use crate::cli::{Exit, Failure};
@@ -24,6 +24,7 @@ impl Request {
             Self::Destinations | Self::PutDestination(_) => "destinations",
             Self::Forward(_) => "forward",
             Self::Import(_) => "import",
+            Self::Load(_) => "charts import",
             Self::Migrate(_) => "migrate",
             Self::Verify => "verify",
             Self::Scrub { .. } => "scrub",
@@ -44,7 +45,7 @@ impl Request {
     /// journal's space given back; packs move.
     pub(super) const fn makes_work(&self) -> bool {
         match self {
-            Self::Import(_) | Self::Migrate(_) => true,
+            Self::Import(_) | Self::Load(_) | Self::Migrate(_) => true,
             Self::Tiers(tiers::TierRequest::Run { act } | tiers::TierRequest::Recall { act, .. }) => *act,
             _ => false,
         }
@@ -76,6 +77,7 @@ pub(super) fn answer(
         }
         Request::Forward(asked) => forward::answer(archive, asked),
         Request::Import(wanted) => import::run(archive, wanted, stop, progress),
+        Request::Load(wanted) => charts::run(archive, wanted, stop, progress),
         Request::Migrate(wanted) => migrate::run(archive, wanted, stop, progress),
         Request::Verify => verify(archive, stop, progress),
         Request::Usage => usage(archive, stop, progress),

@@ -19,6 +19,7 @@ mod places;
 #[cfg(test)]
 mod service_tests;
 mod sources;
+mod table;
 mod translate;
 mod turns;
 mod watched;
@@ -29,4 +30,5 @@ pub use map::{Map, MapError};
 pub use options::{Options, TlsPort};
 pub use out::{Receivers, SendLimits, Sender};
 pub use sources::{Sources, SourcesError};
+pub use table::{Asked, ORDER_COLUMNS, PATIENT_COLUMNS, Table, TableKind};
 pub use translate::SERVED;

@@ -5,6 +5,7 @@
 
 use crate::hl7::Place;
 use model::AeTitle;
+use model::retention::ClassId;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -21,6 +22,8 @@ pub struct Map {
     pub patient: PatientMap,
     /// The visit.
     pub visit: VisitMap,
+    /// The class of the visit's record, for retention.
+    pub record: RecordMap,
     /// The order.
     pub order: OrderMap,
     /// The result.
@@ -63,6 +66,24 @@ pub struct VisitMap {
     pub number: Vec<Place>,
     /// Patient class.
     pub class: Vec<Place>,
+}
+
+/// `[record]`: what tells the class of retention of a visit's record. All that fit count.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecordMap {
+    /// Patient class (PV1-2) → class.
+    pub class: BTreeMap<String, ClassId>,
+    /// Discharge disposition (PV1-36) → class.
+    pub disposition: BTreeMap<String, ClassId>,
+    /// Beginning of a diagnosis code (DG1-3) → class; dots do not count.
+    pub diagnosis: BTreeMap<String, ClassId>,
+    /// Classes of all records of a patient who died (PID-29, PID-30).
+    pub died: Vec<ClassId>,
+    /// Where the sender itself says what kind of record it is.
+    pub place: Vec<Place>,
+    /// What stands there → class; what is not named here says nothing.
+    pub codes: BTreeMap<String, ClassId>,
 }
 
 /// `[order]`
@@ -245,6 +266,27 @@ impl Default for ResultMap {
     }
 }
 
+impl Default for RecordMap {
+    fn default() -> Self {
+        let died = [("20", "DEATH"), ("40", "DEATH"), ("41", "DEATH"), ("42", "DEATH")];
+        let kinds = [("V", "PSY_ACC"), ("Y96", "PSY_ACC"), ("Z52", "TRANSPLANT"), ("Z94", "TRANSPLANT")];
+        Self {
+            class: BTreeMap::new(),
+            disposition: classes(&died),
+            diagnosis: classes(&kinds),
+            died: ClassId::parse("DEATH").into_iter().collect(),
+            place: Vec::new(),
+            codes: BTreeMap::new(),
+        }
+    }
+}
+
+/// Names of classes that are written here are known to be well formed.
+fn classes(pairs: &[(&str, &str)]) -> BTreeMap<String, ClassId> {
+    let class = |(code, class): &(&str, &str)| Some(((*code).to_owned(), ClassId::parse(class).ok()?));
+    pairs.iter().filter_map(class).collect()
+}
+
 impl Map {
     /// Reads a map file.
     ///
@@ -290,8 +332,8 @@ mod tests {
         assert_eq!(Map::parse(STANDARD).expect("the standard map"), Map::default());
         let document: toml::Table = STANDARD.parse().expect("TOML");
         let keys: usize = document.values().filter_map(toml::Value::as_table).map(toml::Table::len).sum();
-        assert_eq!(keys, 8 + 2 + 17 + 2, "a key of the code is missing in config/hl7-maps/standard.toml");
-        assert_eq!(document.len(), 7);
+        assert_eq!(keys, 8 + 2 + 6 + 17 + 2, "a key of the code is missing in config/hl7-maps/standard.toml");
+        assert_eq!(document.len(), 8);
         // A place that were misspelt in the code would be missing from its list.
         for (count, named) in [(2, &Map::default().patient.number), (4, &Map::default().patient.national)] {
             assert_eq!(named.len(), count);

@@ -7,6 +7,7 @@ mod adt;
 mod groups;
 mod order;
 mod patient;
+mod record;
 mod result;
 mod schedule;
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod judge;
 mod steward;
 
 use super::orders::preferred;
+use super::records;
 use super::writing::Writing;
 use super::{ChartError, Charts};
 use crate::error::OpenError;
@@ -49,6 +50,8 @@ pub(super) struct Due {
     orders: Mutex<BTreeSet<(FacilityCode, String)>>,
     /// Numbers of patients who were merged, or are no longer.
     patients: Mutex<BTreeSet<(FacilityCode, String)>>,
+    /// Studies whose records are to be looked for.
+    pub(super) recorded: Mutex<BTreeSet<StudyKey>>,
 }
 
 fn note<T: Ord>(due: &Mutex<BTreeSet<T>>, one: T) {
@@ -58,7 +61,7 @@ fn note<T: Ord>(due: &Mutex<BTreeSet<T>>, one: T) {
     }
 }
 
-fn take<T: Ord>(due: &Mutex<BTreeSet<T>>) -> Vec<T> {
+pub(super) fn take<T: Ord>(due: &Mutex<BTreeSet<T>>) -> Vec<T> {
     let mut due = due.lock();
     std::iter::from_fn(|| due.pop_first()).take(ROUND).collect()
 }
@@ -84,6 +87,7 @@ impl Charts {
     /// A study is complete, or is said otherwise than before: it is looked at soon.
     pub(crate) fn note_study(&self, study: &StudyKey) {
         note(&self.due.studies, study.clone());
+        note(&self.due.recorded, study.clone());
     }
 
     /// A study was destroyed: what it said of its patient goes, too.
@@ -139,11 +143,11 @@ impl Charts {
     }
 }
 
-fn unavailable(error: impl std::fmt::Display) -> ChartError {
+pub(super) fn unavailable(error: impl std::fmt::Display) -> ChartError {
     ChartError::Unavailable(error.to_string())
 }
 
-fn query_of(kind: ChartKind, facility: Option<FacilityCode>, by: Term, value: &str) -> ChartQuery {
+pub(super) fn query_of(kind: ChartKind, facility: Option<FacilityCode>, by: Term, value: &str) -> ChartQuery {
     ChartQuery {
         kind,
         facilities: facility.map(|facility| BTreeSet::from([facility])),
@@ -190,13 +194,16 @@ impl Walk {
 
 /// Starts the thread that matches studies with orders.
 pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
-    let mut walk = Walk::open(archive);
+    let (mut walk, mut records) = (Walk::open(archive), records::Walk::open(archive));
     every(archive, "matching", move |archive| {
-        if archive.health().reason().is_none()
-            && archive.charts().broken().is_none()
-            && let Err(error) = archive.match_round(&mut walk)
-        {
+        if archive.health().reason().is_some() || archive.charts().broken().is_some() {
+            return;
+        }
+        if let Err(error) = archive.match_round(&mut walk) {
             tracing::warn!(%error, "studies could not be matched with orders; trying again");
+        }
+        if let Err(error) = archive.record_round(&mut records) {
+            tracing::warn!(%error, "studies could not be linked to the records of their visits; trying again");
         }
     })
 }
@@ -352,6 +359,6 @@ fn passing(writing: &mut Writing<'_>, row: &StudyRow, candidate: Option<&Candida
 }
 
 /// The first of several values, trimmed.
-fn value(text: Option<&str>) -> String {
+pub(super) fn value(text: Option<&str>) -> String {
     first(text.unwrap_or_default()).trim().to_owned()
 }

@@ -10,6 +10,7 @@ use super::writing::Writing;
 use super::{ChartError, Charts, orders};
 use model::chart::{ChartBody, ChartKind, Merge, Patient, PatientUpdate, Term, identifier};
 use model::{Caller, FacilityCode};
+use model::retention::ClassId;
 
 /// Somebody says something of a patient. What is not said stays.
 pub(super) fn apply(writing: &mut Writing<'_>, update: &PatientUpdate) -> Result<(), ChartError> {
@@ -39,6 +40,13 @@ pub(super) fn set<T: Clone>(into: &mut T, said: Option<&T>) {
     }
 }
 
+/// A class of retention that was given stays.
+pub(super) fn add(classes: &mut Vec<ClassId>, more: &[ClassId]) {
+    classes.extend_from_slice(more);
+    classes.sort();
+    classes.dedup();
+}
+
 fn take(patient: &mut Patient, update: &PatientUpdate) {
     fn number(into: &mut Option<String>, said: Option<&str>) {
         if let Some(said) = said.map(str::trim) {
@@ -57,6 +65,10 @@ fn take(patient: &mut Patient, update: &PatientUpdate) {
     set(&mut patient.address, update.address.as_ref());
     set(&mut patient.allergies, update.allergies.as_ref());
     set(&mut patient.died, update.died.as_ref());
+    if update.died == Some(None) {
+        patient.records.clear();
+    }
+    add(&mut patient.records, &update.records);
 }
 
 /// What the checks of a patient's numbers find odd; never a reason to refuse.

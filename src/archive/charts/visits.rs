@@ -1,9 +1,9 @@
 //! Visits: admissions and outpatients' calls of a facility.
 //!
-//! Deliberately not here: what a visit's class means for how long images are kept.
+//! Deliberately not here: what the class of its record means for its images ([`super::records`]).
 
 use super::ChartError;
-use super::patients::{self, set};
+use super::patients::{self, add, set};
 use super::writing::Writing;
 use model::chart::{ChartBody, ChartKind, ChartRow, Term, Visit, VisitState, VisitUpdate};
 
@@ -48,6 +48,7 @@ fn take(visit: &mut Visit, update: &VisitUpdate) {
     set(&mut visit.referring, update.referring.as_ref());
     set(&mut visit.disposition, update.disposition.as_ref());
     set(&mut visit.diagnoses, update.diagnoses.as_ref());
+    add(&mut visit.records, &update.records);
     set(&mut visit.pregnant, update.pregnant.as_ref());
     set(&mut visit.begin, update.begin.as_ref());
     set(&mut visit.end, update.end.as_ref());

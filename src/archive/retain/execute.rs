@@ -179,6 +179,8 @@ impl Archive {
         if self.stopping().load(Ordering::Relaxed) {
             return Err(RetainError::Interrupted);
         }
+        // What information systems said a moment ago counts, too.
+        self.take_records_of(&entry.study)?;
         let turn = self.retention().change.lock();
         let state = state_of(self.index().as_ref(), &known.record.head.plan, entry)?;
         match state {

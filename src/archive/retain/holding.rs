@@ -14,6 +14,8 @@ use model::retention::{
 
 /// Studies asked of the index at once.
 const PAGE: usize = 500;
+/// Who links studies to records by what information systems say.
+const CHARTS: &str = "charts";
 /// Most studies one hold names.
 const STUDIES_MAX: usize = 100_000;
 
@@ -93,6 +95,38 @@ impl Archive {
         self.study_named(study)?;
         let at = self.now_ms();
         self.retain(RetentionFact::RecordLinked { study: study.clone(), record, by, reason, at, seal: None })?;
+        self.keep_decision(study)
+    }
+
+    /// Links a study to the records that charts say it belongs to, with why, and keeps the decision. Each class once:
+    /// what a person took back is not linked again, unless the record turns out to have been closed later.
+    pub(crate) fn link_of_charts(
+        &self,
+        study: &StudyRef,
+        records: Vec<(LinkedRecord, &'static str)>,
+    ) -> Result<(), RetainError> {
+        let _turn = self.retention().change.lock();
+        let mut known: Vec<LinkedRecord> = Vec::new();
+        for (_, fact) in self.index().retention_of(&StudyKey::from(study))? {
+            match fact {
+                RetentionFact::StudyDestroyed(_) => known.clear(),
+                RetentionFact::RecordLinked { record, .. } => known.push(record),
+                _ => {}
+            }
+        }
+        let is_known = |record: &LinkedRecord| {
+            known.iter().any(|known| known.class == record.class && known.ended >= record.ended)
+        };
+        let news: Vec<_> = records.into_iter().filter(|(record, _)| !is_known(record)).collect();
+        if news.is_empty() {
+            return Ok(());
+        }
+        self.study_named(study)?;
+        for (record, why) in news {
+            let (study, reason, at) = (study.clone(), why.to_owned(), self.now_ms());
+            let by = Person::parse(CHARTS).map_err(|error| invalid(error.to_string()))?;
+            self.retain(RetentionFact::RecordLinked { study, record, by, reason, at, seal: None })?;
+        }
         self.keep_decision(study)
     }
 

@@ -17,6 +17,7 @@ mod order;
 mod packs;
 mod patients;
 mod pictures;
+mod records;
 mod recover;
 mod rejecting;
 pub(crate) mod retain;

@@ -1,6 +1,6 @@
 //! PID, PV1 and what belongs to them: what is said of a patient and a visit.
 
-use super::{Context, Scope};
+use super::{Context, Scope, record};
 use crate::hl7::values::{address, location, name, phone, physician, words};
 use crate::hl7::{Fault, Piece, Place, Segment};
 use model::chart::identifier::{NumberKind, kind_of, plain};
@@ -52,6 +52,7 @@ pub(super) fn patient(
         sex: pid.field(8).component(1).said().map(|code| Sex::of(&code)),
         address: pid.field(11).repetitions().next().and_then(address),
         died: died(context, pid),
+        records: record::of_patient(context, pid),
         mrn,
         ..PatientUpdate::default()
     };
@@ -114,7 +115,7 @@ fn phones(scope: Scope<'_, '_>, pid: &Segment<'_>, place: &Place) -> Vec<String>
 }
 
 /// A segment about the patient, wherever in the message it stands.
-fn find<'a>(scope: Scope<'_, 'a>, name: &str) -> Option<Segment<'a>> {
+pub(super) fn find<'a>(scope: Scope<'_, 'a>, name: &str) -> Option<Segment<'a>> {
     scope.head.iter().chain(scope.own).find(|segment| segment.name() == name).copied()
 }
 
@@ -186,15 +187,22 @@ pub(super) fn visit(context: &Context<'_>, mrn: &str, scope: Scope<'_, '_>) -> O
         .find_map(|place| find(scope, &place.segment).and_then(|one| place.values(&one).into_iter().next()));
     let diagnoses = scope.head.iter().chain(scope.own).filter(|segment| segment.name() == "DG1");
     let diagnoses = diagnoses.map(|segment| segment.field(3).component(1).text()).filter(|code| !code.is_empty());
+    let (diagnoses, disposition) = (all(diagnoses), field(36).and_then(|piece| piece.component(1).said()));
+    let told = record::Told {
+        class: class.as_deref().unwrap_or_default(),
+        disposition: disposition.as_deref().unwrap_or_default(),
+        diagnoses: diagnoses.as_deref().unwrap_or_default(),
+    };
     Some(VisitUpdate {
+        records: record::of_visit(context, scope, &told),
         number,
         mrn: mrn.to_owned(),
         state: None,
         class,
         location: field(3).and_then(location),
         referring: referring(scope),
-        disposition: field(36).and_then(|piece| piece.component(1).said()),
-        diagnoses: all(diagnoses),
+        disposition,
+        diagnoses,
         pregnant: pregnant(scope),
         begin: field(44).and_then(|piece| context.ms(piece.component(1), "PV1-44")),
         end: field(45).and_then(|piece| context.ms(piece.component(1), "PV1-45")).map(Some),

@@ -1,5 +1,6 @@
 //! What messages ask for: the three samples field by field, every event, and what is refused where.
 
+mod records;
 mod results;
 
 use super::*;

@@ -10,6 +10,7 @@ use super::order::{Code, OrderState, Priority};
 use super::patient::{OtherId, Sex};
 use super::report::Report;
 use super::visit::VisitState;
+use crate::retention::ClassId;
 use crate::{AeTitle, Uid};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -80,6 +81,10 @@ pub struct PatientUpdate {
     /// Day of death; the inner none: said to live.
     #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
     pub died: Option<Option<BirthDate>>,
+    /// Classes of retention that all records of the patient have; those given before stay, unless the patient is said to
+    /// live.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<ClassId>,
 }
 
 /// What is said of a visit.
@@ -102,6 +107,9 @@ pub struct VisitUpdate {
     pub disposition: Option<String>,
     /// Diagnosis codes, all of them.
     pub diagnoses: Option<Vec<String>>,
+    /// Classes of retention that its record has; those given before stay.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<ClassId>,
     /// Pregnancy.
     pub pregnant: Option<bool>,
     /// Begin, milliseconds since 1970 UTC.

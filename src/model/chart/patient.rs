@@ -3,6 +3,7 @@
 //! Deliberately not here: persons across facilities, and what a modality wrote into an image.
 
 use super::birth::BirthDate;
+use crate::retention::ClassId;
 use serde::{Deserialize, Serialize};
 
 /// Administrative sex (HL7 table 0001).
@@ -102,6 +103,9 @@ pub struct Patient {
     /// Died on this day, where told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub died: Option<BirthDate>,
+    /// Classes of retention that all records of the patient have: that of the dead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<ClassId>,
     /// The number of the patient this one was merged into; orders and images of this one are shown under it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merged_into: Option<String>,

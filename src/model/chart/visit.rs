@@ -1,7 +1,8 @@
 //! A visit: an admission or an outpatient's call at a facility.
 //!
-//! Deliberately not here: what a visit's class means for how long images are kept.
+//! Deliberately not here: how long images of a class of records are kept (see [`crate::retention`]).
 
+use crate::retention::ClassId;
 use serde::{Deserialize, Serialize};
 
 /// Where a visit stands.
@@ -40,6 +41,9 @@ pub struct Visit {
     /// Diagnosis codes (DG1-3).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub diagnoses: Vec<String>,
+    /// Classes of retention that its record has; once given, a class stays.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<ClassId>,
     /// Whether the patient is pregnant (PV1-15 = B6).
     pub pregnant: bool,
     /// Begin, milliseconds since 1970 UTC.

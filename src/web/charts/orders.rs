@@ -210,6 +210,7 @@ fn visit(mut said: Said, mrn: Option<&str>) -> Result<VisitUpdate, Problem> {
         referring: said.text("referring")?,
         disposition: said.text("disposition")?,
         diagnoses: said.texts("diagnoses")?,
+        records: said.classes("records")?,
         pregnant: said.flag("pregnant")?,
         begin: said.number("begin")?,
         end: said.number("end")?.map(Some),

@@ -59,6 +59,7 @@ pub(super) fn update(mut said: Said, mrn: Option<&str>) -> Result<PatientUpdate,
         address: said.text("address")?,
         allergies: said.texts("allergies")?,
         died: said.birth("died")?,
+        records: said.classes("records")?,
     };
     said.end()?;
     Ok(update)

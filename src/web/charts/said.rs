@@ -5,6 +5,7 @@
 use crate::problem::{Kind, Problem};
 use model::Uid;
 use model::chart::{BirthDate, Code, Sex};
+use model::retention::ClassId;
 use serde_json::{Map, Value};
 
 /// What a body says, field by field; what is left at the end is unknown and refused.
@@ -79,6 +80,13 @@ impl Said {
         };
         let texts = list.iter().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         Ok(Some(texts.collect()))
+    }
+
+    /// Classes of retention; none where nothing is said.
+    pub(super) fn classes(&mut self, name: &str) -> Result<Vec<ClassId>, Problem> {
+        let texts = self.texts(name)?.unwrap_or_default();
+        let class = |text: &String| ClassId::parse(text).map_err(|_| self.bad(name, "names of classes of retention"));
+        texts.iter().map(class).collect()
     }
 
     /// Whether, where it is said; null is no.

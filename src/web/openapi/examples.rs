@@ -31,7 +31,7 @@ pub(super) fn body(endpoint: Endpoint) -> Option<Value> {
         Endpoint::CreateOrder | Endpoint::PutOrder => json!({
             "placer": "CD-1001",
             "patient": {"mrn": "22015985", "name": "Nguyễn Văn An", "birth": "1978", "sex": "male"},
-            "visit": {"number": "LK-77", "class": "O"},
+            "visit": {"number": "LK-77", "class": "O", "records": ["PSY_ACC"]},
             "accession": "A26-0001", "procedure": "Chụp CT lồng ngực", "priority": "routine",
             "steps": [{"modality": "CT", "start": "2026-11-28T08:30"}],
         }),
