@@ -16,6 +16,7 @@ mod receive;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod times;
 mod verify;
 mod visits;
@@ -28,6 +29,7 @@ pub(crate) use matching::start as start_matching;
 pub use opening::Rebuilt;
 pub(crate) use opening::rebuild;
 pub(crate) use sweep::start as start_sweep;
+pub use tickets::{IssuedShare, SHARED_MAX, ShareAnswer, ShareOptions, SharedStudies, WantedShare};
 
 use crate::clock::Clock;
 use crate::open::Archive;

@@ -13,6 +13,7 @@ pub mod patient;
 pub mod performed;
 pub mod report;
 pub mod term;
+pub mod ticket;
 pub mod trace;
 pub mod visit;
 
@@ -24,6 +25,7 @@ pub use patient::{Identifiers, Merge, OtherId, Patient, Sex};
 pub use performed::{Performed, PerformedSeries, PerformedState};
 pub use report::{Content, Report, ReportStatus};
 pub use term::Term;
+pub use ticket::{Ticket, TicketState};
 pub use trace::{Handled, Message, Origin};
 pub use visit::{Visit, VisitState};
 
@@ -51,11 +53,13 @@ pub enum ChartKind {
     Message = 7,
     /// Whether a study and an order are one; the id is the Study Instance UID, see [`Match::id`].
     Match = 8,
+    /// A link for a patient; the id is a number of ours.
+    Ticket = 13,
 }
 
 impl ChartKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Patient,
         Self::Visit,
         Self::Order,
@@ -64,6 +68,7 @@ impl ChartKind {
         Self::Merge,
         Self::Message,
         Self::Match,
+        Self::Ticket,
     ];
 
     /// The code in keys.
@@ -77,6 +82,7 @@ impl ChartKind {
             Self::Merge => 6,
             Self::Message => 7,
             Self::Match => 8,
+            Self::Ticket => 13,
         }
     }
 
@@ -146,6 +152,8 @@ pub enum ChartBody {
     Message(Box<Message>),
     /// A study beside its order.
     Match(Box<Match>),
+    /// A link for a patient.
+    Ticket(Box<Ticket>),
 }
 
 impl ChartBody {
@@ -160,6 +168,7 @@ impl ChartBody {
             Self::Merge(_) => ChartKind::Merge,
             Self::Message(_) => ChartKind::Message,
             Self::Match(_) => ChartKind::Match,
+            Self::Ticket(_) => ChartKind::Ticket,
         }
     }
 
@@ -174,6 +183,7 @@ impl ChartBody {
             Self::Merge(merge) => Some(&merge.survivor),
             Self::Message(message) => message.mrn.as_deref(),
             Self::Match(found) => found.mrn.as_deref(),
+            Self::Ticket(ticket) => Some(&ticket.mrn),
         }
     }
 
@@ -189,6 +199,7 @@ impl ChartBody {
             Self::Merge(merge) => merge.at,
             Self::Message(message) => message.at,
             Self::Match(found) => found.at,
+            Self::Ticket(ticket) => ticket.issued,
         }
     }
 }

@@ -294,6 +294,7 @@ const fn kind_name(kind: ChartKind) -> &'static str {
         ChartKind::Merge => "merge",
         ChartKind::Message => "message",
         ChartKind::Match => "match",
+        ChartKind::Ticket => "ticket",
     }
 }
 

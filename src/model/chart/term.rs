@@ -46,6 +46,8 @@ pub enum Term {
     Handled,
     /// The number a merged patient had: of merges.
     Former,
+    /// Digest of a link's secret: of tickets.
+    Secret,
 }
 
 impl Term {
@@ -69,6 +71,7 @@ impl Term {
             Self::Control => 15,
             Self::Handled => 16,
             Self::Former => 17,
+            Self::Secret => 26,
         }
     }
 }
@@ -138,6 +141,10 @@ pub fn terms(body: &ChartBody) -> Vec<Found> {
             found.push(Found::new(Term::Handled, handled));
         }
         ChartBody::Match(one) => of_match(one, &mut found),
+        ChartBody::Ticket(ticket) => {
+            found.push(Found::new(Term::Secret, &ticket.secret.to_string()));
+            found.extend(ticket.studies.iter().map(|study| Found::new(Term::Study, study.as_str())));
+        }
     }
     found.retain(|one| one.term == Term::Any || !one.value.is_empty());
     found.sort_unstable();
