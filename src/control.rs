@@ -14,6 +14,7 @@ mod migrate;
 mod opened;
 mod retention;
 mod server;
+mod share;
 mod tiers;
 mod work;
 
@@ -37,6 +38,7 @@ pub(crate) use migrate::{
 pub(crate) use opened::Opened;
 pub(crate) use retention::{RetentionRequest, Target};
 pub(crate) use server::Server;
+pub(crate) use share::ShareRequest;
 pub(crate) use tiers::TierRequest;
 
 /// Longest request or answer line in bytes.
@@ -102,6 +104,8 @@ pub(crate) enum Request {
     Correct(Box<CorrectRequest>),
     /// Messages of information systems.
     Messages(Box<MessagesRequest>),
+    /// Patients' links.
+    Share(Box<ShareRequest>),
     /// Hot and cold.
     Tiers(TierRequest),
     /// Keys of sealed packs.

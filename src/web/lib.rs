@@ -31,12 +31,14 @@ mod server;
 #[cfg(test)]
 mod service_tests;
 mod session;
+mod share;
 mod start_page;
 mod viewer;
 
 pub use app::{App, router};
 pub use auth::{TokenFileError, Tokens};
 pub use forward::{StowForwarder, StowLimits};
-pub use options::{LaunchOptions, Now, Options, RenderMetrics, TlsFiles};
+pub use options::{LaunchOptions, Now, Options, RenderMetrics, SharePages, TlsFiles};
 pub use problem::{Kind, Problem};
 pub use server::{BindError, Peer, Server, TlsError};
+pub use share::sheet::{Sheet, html as share_sheets};

@@ -11,6 +11,7 @@ mod ready;
 mod resources;
 mod retrieving;
 mod searching;
+mod sharing;
 mod sockets;
 mod storing;
 

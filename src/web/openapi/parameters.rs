@@ -117,6 +117,11 @@ const MESSAGES: &[Parameter] = &[
     ("state", "string", false, "done, parked or refused."),
     ("text", "boolean", false, "With the messages themselves, which hold patients' data."),
 ];
+const SHARES: &[Parameter] = &[
+    ("mrn", "string", false, "The patient's number; former ones count."),
+    ("study", "string", false, "Study Instance UID."),
+    ("state", "string", false, "open, expired, revoked or locked."),
+];
 const LAUNCH: &[Parameter] = &[
     ("requestType", "string", false, "STUDY or PATIENT."),
     ("studyUID", "string", false, "Study Instance UIDs, separated by commas."),
@@ -203,7 +208,10 @@ fn lists_of_charts(endpoint: Endpoint) -> Vec<&'static [Parameter]> {
         | E::CreateOrder
         | E::PutOrder
         | E::CancelOrder
-        | E::SendReport => vec![FACILITY],
+        | E::SendReport
+        | E::IssueShare
+        | E::RevokeShare => vec![FACILITY],
+        E::Shares => vec![FACILITY, SHARES, CHART_PAGE],
         E::Orders => vec![FACILITY, ORDERS, CHART_PAGE],
         E::Worklist => vec![FACILITY, WORKLIST],
         E::Available => vec![FACILITY, AVAILABLE],
