@@ -60,7 +60,7 @@ async fn open(call: &Call) -> Result<Response, Problem> {
     let (secret, birth, code) = (call.parameter("secret").to_owned(), value("birth"), value("code"));
     let answer = call.blocking(move |archive| Ok(archive.open_share(&secret, &birth, &code)?)).await?;
     match answer {
-        ShareAnswer::Opened(row, ticket) => begin(call, row, &ticket),
+        ShareAnswer::Opened(row, ticket) => begin(call, row, &ticket).await,
         ShareAnswer::Expired => {
             count("expired");
             Ok(page::over(call, false))
@@ -78,7 +78,7 @@ async fn open(call: &Call) -> Result<Response, Problem> {
 }
 
 /// The session of an opened link.
-fn begin(call: &Call, row: ChartKey, ticket: &Ticket) -> Result<Response, Problem> {
+async fn begin(call: &Call, row: ChartKey, ticket: &Ticket) -> Result<Response, Problem> {
     let (launch, lasts) = (&call.app.launch, call.app.options.share.session);
     let millis = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
     let until = launch.now().saturating_add(millis);
@@ -94,6 +94,8 @@ fn begin(call: &Call, row: ChartKey, ticket: &Ticket) -> Result<Response, Proble
     tracing::info!(%facility, share = row.id, opened = ticket.opened, "a patient's link was opened");
     let rights = Rights { download: ticket.download, ..VIEW };
     let session = Arc::new(Session::new(caller, facility, Purpose::Shared(row), rights, until));
+    // The viewer may be asked before the page.
+    look(call, &session).await?;
     let cookie = launch.begin(call, session, Duration::from_millis(millis))?;
     let to = HeaderValue::from_str(&format!("{}/share", call.base_path()));
     let to = to.map_err(|_| Problem::new(Kind::Internal, "the path of the page cannot be written"))?;
