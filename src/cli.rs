@@ -22,6 +22,7 @@ mod progress;
 mod rebuild;
 mod retention;
 mod scrub;
+mod share;
 mod sources;
 mod status;
 mod tiers;
@@ -138,6 +139,9 @@ enum Command {
     /// Messages of information systems: what became of them, and giving them in again (thông điệp HL7).
     #[command(subcommand, after_help = messages::HELP)]
     Messages(messages::Messages),
+    /// Links that patients open themselves, with a QR code to print (liên kết xem ảnh cho người bệnh).
+    #[command(subcommand, after_help = share::HELP)]
+    Share(share::Share),
     /// Writes the conformance statement of this build (docs/CONFORMANCE.md) to standard output.
     #[command(hide = true)]
     Conformance,
@@ -259,6 +263,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Retention(wanted) => retention::run(&wanted),
         Command::Correct(wanted) => correct::run(&wanted),
         Command::Messages(wanted) => messages::run(&wanted),
+        Command::Share(wanted) => share::run(&wanted),
         Command::Conformance => show(&conformance::statement()),
         Command::DecodeWorker { memory } => decode_worker(memory),
     }

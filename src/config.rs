@@ -25,7 +25,7 @@ pub(crate) use charts::Charts;
 pub(crate) use decode::Decode;
 pub(crate) use forward::Forward;
 pub(crate) use hl7::Hl7;
-pub(crate) use launch::Launch;
+pub(crate) use launch::{Launch, Share};
 pub(crate) use pictures::Pictures;
 pub(crate) use tiers::{Cold, Keys, Packs, Scrub, Tier};
 pub(crate) use tls::Tls;
@@ -78,6 +78,8 @@ pub(crate) struct Config {
     pub(crate) hl7: Hl7,
     /// Launch links.
     pub(crate) launch: Launch,
+    /// Patients' links.
+    pub(crate) share: Share,
     /// Log lines.
     pub(crate) log: Log,
     /// Stopping.
@@ -326,6 +328,7 @@ impl Default for Config {
             http: Http::default(),
             hl7: Hl7::default(),
             launch: Launch::default(),
+            share: Share::default(),
             log: Log::default(),
             stop: Stop::default(),
         }

@@ -16,6 +16,7 @@ mod opened;
 mod outbox;
 mod retention;
 mod server;
+mod share;
 mod tiers;
 mod work;
 
@@ -41,6 +42,7 @@ pub(crate) use opened::Opened;
 pub(crate) use outbox::OutboxRequest;
 pub(crate) use retention::{RetentionRequest, Target};
 pub(crate) use server::Server;
+pub(crate) use share::ShareRequest;
 pub(crate) use tiers::TierRequest;
 
 /// Longest request or answer line in bytes.
@@ -110,6 +112,8 @@ pub(crate) enum Request {
     Messages(Box<MessagesRequest>),
     /// What others are told.
     Outbox(Box<OutboxRequest>),
+    /// Patients' links.
+    Share(Box<ShareRequest>),
     /// Hot and cold.
     Tiers(TierRequest),
     /// Keys of sealed packs.

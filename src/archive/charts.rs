@@ -19,6 +19,7 @@ mod records;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod times;
 mod verify;
 mod visits;
@@ -31,6 +32,7 @@ pub(crate) use matching::start as start_matching;
 pub use opening::Rebuilt;
 pub(crate) use opening::rebuild;
 pub(crate) use sweep::start as start_sweep;
+pub use tickets::{IssuedShare, SHARED_MAX, ShareAnswer, ShareOptions, SharedStudies, WantedShare};
 
 use crate::clock::Clock;
 use crate::open::Archive;

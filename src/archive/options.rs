@@ -1,6 +1,6 @@
 //! What the archive is started with; every limit has a name and a default here.
 
-use crate::charts::ChartOptions;
+use crate::charts::{ChartOptions, ShareOptions};
 use crate::clock::{Clock, SystemClock};
 use crate::codestreams::Compression;
 use crate::commitment::CommitmentOptions;
@@ -82,6 +82,8 @@ pub struct Options {
     pub forward: ForwardOptions,
     /// How charts are kept.
     pub charts: ChartOptions,
+    /// How links for patients are given.
+    pub shares: ShareOptions,
     /// AE titles the archive answers to besides those of its sources.
     pub ae_titles: Vec<AeTitle>,
     /// Seeds one demo facility that accepts any AE title from loopback when the registry is empty.
@@ -235,6 +237,7 @@ impl Options {
             commitment: CommitmentOptions::default(),
             forward: ForwardOptions::default(),
             charts: ChartOptions::default(),
+            shares: ShareOptions::default(),
             ae_titles: AeTitle::parse("KHOANH").into_iter().collect(),
             seed_demo: true,
             ledger: Some(LedgerKeeping::default()),

@@ -1,10 +1,14 @@
 //! The keys of launch links, and their checks.
 
+mod share;
+
 use super::options::{named, refuse};
 use super::{Config, ConfigError, Span};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub(crate) use share::Share;
 
 /// `[launch]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -32,6 +32,7 @@ impl Config {
         self.check_charts()?;
         self.check_edges()?;
         self.check_launch()?;
+        self.check_share()?;
         self.check_tls()?;
         self.check_hl7()?;
         let level = self.log.level.as_str();
@@ -204,6 +205,7 @@ impl Config {
             },
             forward: self.forward.options(),
             charts: self.charts.options(),
+            shares: self.share.options(),
             ae_titles: self.dicom.ae_titles.clone(),
             seed_demo: self.dicom.demo_facility,
             ledger: self.keeping(),
@@ -263,6 +265,7 @@ impl Config {
             trust_forwarded: http.trust_forwarded,
             viewer: named(&http.viewer),
             launch: self.launch.options(),
+            share: self.share.pages(),
             cors_origins: http.cors_origins.clone(),
             stow_extensions: http.stow_extensions,
             connections_max: http.connections_max,

@@ -98,6 +98,9 @@ fn contradictions_are_refused_by_the_name_of_their_key() {
         ("[[tier.policy]]\nname = \"x\"\nmin_size = \"2B\"\nmax_size = \"1B\"", "tier.policy"),
         ("[launch]\nsession = \"0s\"", "launch.session"),
         ("[launch]\nskew = \"5min\"", "launch.skew"),
+        ("[share]\nyears_max = 0", "share.years_max"),
+        ("[share]\ntries = 1000", "share.tries"),
+        ("[share]\nsession = \"0s\"", "share.session"),
         ("[log]\nlevel = \"loud\"", "log.level"),
     ];
     for (text, wanted) in refused {

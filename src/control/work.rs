@@ -2,7 +2,8 @@
 //! data directory itself.
 
 use super::{
-    LedgerRequest, Progress, Request, charts, correct, export, forward, import, keys, messages, migrate, outbox, retention,
+    LedgerRequest, Progress, Request, charts, correct, export, forward, import, keys, messages, migrate, outbox,
+    retention, share,
     tiers,
 };
 use crate::cli::{Exit, Failure};
@@ -38,6 +39,7 @@ impl Request {
             Self::Correct(_) => "correct",
             Self::Messages(_) => "messages",
             Self::Outbox(_) => "outbox",
+            Self::Share(_) => "share",
         }
     }
 
@@ -100,6 +102,7 @@ pub(super) fn answer(
         Request::Correct(wanted) => correct::answer(archive, wanted),
         Request::Outbox(asked) => outbox::answer(archive, asked),
         Request::Messages(wanted) => messages::answer(archive, wanted, stop, progress),
+        Request::Share(wanted) => share::answer(archive, wanted),
     }
 }
 

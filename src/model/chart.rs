@@ -14,6 +14,7 @@ pub mod patient;
 pub mod performed;
 pub mod report;
 pub mod term;
+pub mod ticket;
 pub mod trace;
 pub mod visit;
 
@@ -26,6 +27,7 @@ pub use patient::{Identifiers, Merge, OtherId, Patient, Sex};
 pub use performed::{Performed, PerformedSeries, PerformedState};
 pub use report::{Content, Report, ReportStatus};
 pub use term::Term;
+pub use ticket::{Ticket, TicketState};
 pub use trace::{Handled, Message, Origin};
 pub use visit::{Visit, VisitState};
 
@@ -57,11 +59,13 @@ pub enum ChartKind {
     Subscription = 11,
     /// Something that is told to somebody; the id is its number, see [`Delivery::id`].
     Delivery = 12,
+    /// A link for a patient; the id is a number of ours.
+    Ticket = 13,
 }
 
 impl ChartKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Patient,
         Self::Visit,
         Self::Order,
@@ -72,6 +76,7 @@ impl ChartKind {
         Self::Match,
         Self::Subscription,
         Self::Delivery,
+        Self::Ticket,
     ];
 
     /// The code in keys.
@@ -87,6 +92,7 @@ impl ChartKind {
             Self::Match => 8,
             Self::Subscription => 11,
             Self::Delivery => 12,
+            Self::Ticket => 13,
         }
     }
 
@@ -162,6 +168,8 @@ pub enum ChartBody {
     Subscription(Box<Subscription>),
     /// Something that is told to somebody.
     Delivery(Box<Delivery>),
+    /// A link for a patient.
+    Ticket(Box<Ticket>),
 }
 
 impl ChartBody {
@@ -178,6 +186,7 @@ impl ChartBody {
             Self::Match(_) => ChartKind::Match,
             Self::Subscription(_) => ChartKind::Subscription,
             Self::Delivery(_) => ChartKind::Delivery,
+            Self::Ticket(_) => ChartKind::Ticket,
         }
     }
 
@@ -193,6 +202,7 @@ impl ChartBody {
             Self::Message(message) => message.mrn.as_deref(),
             Self::Match(found) => found.mrn.as_deref(),
             Self::Subscription(_) | Self::Delivery(_) => None,
+            Self::Ticket(ticket) => Some(&ticket.mrn),
         }
     }
 
@@ -210,6 +220,7 @@ impl ChartBody {
             Self::Match(found) => found.at,
             Self::Subscription(subscription) => subscription.at,
             Self::Delivery(delivery) => delivery.moment(),
+            Self::Ticket(ticket) => ticket.issued,
         }
     }
 }

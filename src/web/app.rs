@@ -10,7 +10,7 @@ use crate::server::Peer;
 use crate::viewer::Viewer;
 use crate::{
     admin, base_url, body, capabilities, charts, corrections, cors, dicomweb, judgement, observe, openapi, outbox,
-    session, start_page, viewer,
+    session, share, start_page, viewer,
 };
 use archive::Archive;
 use archive::memory::Memory;
@@ -206,7 +206,10 @@ async fn wrong_method(request: Request) -> Response {
 async fn answer(app: Arc<App>, route: &'static Route, parameters: RawPathParams, request: Request) -> Response {
     let started = std::time::Instant::now();
     let mut response = match prepare(app, route, &parameters, request) {
-        Ok(call) => dispatch(route.endpoint, call).await.unwrap_or_else(IntoResponse::into_response),
+        Ok(call) => match still(route, &call).await {
+            Ok(()) => dispatch(route.endpoint, call).await.unwrap_or_else(IntoResponse::into_response),
+            Err(problem) => problem.into_response(),
+        },
         Err(problem) => problem.into_response(),
     };
     observe::record(route, response.status(), started.elapsed());
@@ -241,6 +244,14 @@ fn prepare(app: Arc<App>, route: &Route, parameters: &RawPathParams, request: Re
     }
     let query = dicomweb::qido::split_query(parts.uri.query().unwrap_or_default())?;
     Ok(Call { app, caller, session, scope, parts, body: Mutex::new(body), parameters, query })
+}
+
+/// Whether the session of a patient's link still holds, and still reads what is asked: links are revoked, studies corrected.
+async fn still(route: &Route, call: &Call) -> Result<(), Problem> {
+    match &call.session {
+        Some(session) if share::renewed(call, session).await? => session.permit(route.endpoint, &call.parameters),
+        _ => Ok(()),
+    }
 }
 
 fn facility(code: &str, caller: &Caller) -> Result<FacilityCode, Problem> {
@@ -289,6 +300,9 @@ async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
             Ok(launch::answer(endpoint, call).await)
         }
         _ if outbox::is_of_outbox(endpoint) => outbox::answer(endpoint, call).await,
+        Endpoint::SharedPage | Endpoint::ShareForm | Endpoint::OpenShare | Endpoint::EndShare => {
+            Ok(share::answer(endpoint, call).await)
+        }
         _ if charts::is_of_charts(endpoint) => charts::answer(endpoint, call).await,
         Endpoint::PutFacility | Endpoint::PutSource | Endpoint::PutDestination | Endpoint::DisableSource => {
             admin::change(endpoint, call).await

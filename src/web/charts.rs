@@ -10,6 +10,7 @@ mod orders;
 mod patients;
 mod reports;
 mod said;
+mod shares;
 pub(crate) mod studies;
 mod worklist;
 mod writing;
@@ -44,6 +45,9 @@ pub(crate) fn is_of_charts(endpoint: Endpoint) -> bool {
             | E::Reports
             | E::SendReport
             | E::Messages
+            | E::IssueShare
+            | E::Shares
+            | E::RevokeShare
     )
 }
 
@@ -63,6 +67,9 @@ pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Result<Response, P
         Endpoint::Available => available::show(call).await,
         Endpoint::SendReport => reports::send(call).await,
         Endpoint::Reports => reports::find(call).await,
+        Endpoint::IssueShare => shares::issue(call).await,
+        Endpoint::Shares => shares::list(call).await,
+        Endpoint::RevokeShare => shares::revoke(call).await,
         _ => reports::messages(call).await,
     }
 }
@@ -79,6 +86,11 @@ fn facility(call: &Call) -> Result<FacilityCode, Problem> {
         None => own(&call.caller)
             .ok_or_else(|| bad("facility", "the token has no facility of its own, so the request must name one"))?,
     };
+    known(call, code)
+}
+
+/// A facility that the caller may see and the registry has.
+fn known(call: &Call, code: FacilityCode) -> Result<FacilityCode, Problem> {
     if !call.caller.may_see(code) {
         let detail = format!("the token is not for facility {code}");
         return Err(Problem::new(Kind::Forbidden, detail).at("query parameter facility"));

@@ -2,13 +2,15 @@
 //!
 //! A link is signed with a key of the facility ([`token`], [`signed`]), opens once ([`used`]), and starts a session that
 //! reads the studies it names and nothing else ([`sessions`]). What it names stands in its token; what its address asks
-//! beside that can only narrow it. After the first answer neither token nor patient is in an address any more.
-//! Deliberately not here: links for patients, which need a second factor, and the viewer itself.
+//! beside that can only narrow it; what its person may reach of that follows from the role ([`roles`]). After the first
+//! answer neither token nor patient is in an address any more.
+//! Deliberately not here: links for patients ([`crate::share`]), which need a second factor, and the viewer itself.
 
 mod claim;
 mod find;
 mod keys;
 mod page;
+mod roles;
 mod sessions;
 mod signed;
 mod token;
@@ -23,19 +25,24 @@ use crate::options::LaunchOptions;
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
 use crate::{app, session};
+use archive::{Archive, FoundRow};
 use axum::response::{IntoResponse, Response};
 use claim::{Claim, Refusal};
 use find::Asked;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use keys::Keys;
+use model::chart::Order;
 use model::{Caller, Role, Uid};
 use serde_json::json;
 use sessions::Sessions;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 use used::Used;
 
-pub(crate) use sessions::Session;
+pub(crate) use page::{day, person};
+pub(crate) use roles::{Rights, VIEW};
+pub(crate) use sessions::{Purpose, Session};
 
 /// Name of the cookie that names a session.
 const COOKIE: &str = "khoanh-launch";
@@ -64,8 +71,15 @@ impl Launch {
         Self { keys, used: Used::default(), sessions: Sessions::default(), options, began }
     }
 
-    fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         (self.options.clock)()
+    }
+
+    /// Begins a session; its cookie, and how long it lasts.
+    pub(crate) fn begin(&self, call: &Call, session: Arc<Session>, lasts: Duration) -> Result<HeaderValue, Problem> {
+        let secret = self.sessions.begin(session, self.now()).map_err(|refusal| counted(&refusal))?;
+        let cookie = session::cookie(call, COOKIE, &secret, "Lax", &format!("; Max-Age={}", lasts.as_secs()));
+        cookie.ok_or_else(|| Problem::new(Kind::Internal, "the cookie of the session cannot be written"))
     }
 
     /// The session of a browser that opened a link: for reading, and only without a token of its own.
@@ -123,9 +137,17 @@ pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Response {
 }
 
 fn refused(endpoint: Endpoint, call: &Call, problem: Problem) -> Response {
-    let accepts = call.parts.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let page = endpoint != Endpoint::LaunchState && accepts.into_iter().any(|text| text.contains("text/html"));
-    if page { page::refused(call, &problem) } else { problem.into_response() }
+    if endpoint != Endpoint::LaunchState && takes_pages(call) {
+        page::refused(call, &problem)
+    } else {
+        problem.into_response()
+    }
+}
+
+/// Whether a person asks, by a browser.
+fn takes_pages(call: &Call) -> bool {
+    let mut accepts = call.parts.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepts.any(|text| text.contains("text/html"))
 }
 
 async fn launch(endpoint: Endpoint, call: &Call) -> Result<Response, Problem> {
@@ -134,6 +156,9 @@ async fn launch(endpoint: Endpoint, call: &Call) -> Result<Response, Problem> {
     }
     if call.app.viewer.is_none() {
         return Err(Problem::new(Kind::NotFound, "no viewer is set up here").at("path"));
+    }
+    if endpoint == Endpoint::Launch && call.query.is_empty() && takes_pages(call) {
+        return Ok(page::fragment(call));
     }
     let query = match endpoint {
         Endpoint::LaunchForm => {
@@ -145,22 +170,28 @@ async fn launch(endpoint: Endpoint, call: &Call) -> Result<Response, Problem> {
     let (session, claim) = granted(call, &query)?;
     let launch = &call.app.launch;
     let found = look(call, &session).await?;
-    let secret = launch.sessions.begin(session, launch.now()).map_err(|refusal| counted(&refusal))?;
-    metrics::counter!("khoanh_launch_total", "outcome" => "opened").increment(1);
-    let Claim { facility, user, role, purpose, .. } = claim;
-    tracing::info!(%facility, user, role, purpose, "a launch link was opened");
+    let images = session.rights.images;
+    let cookie = launch.begin(call, session, launch.options.session)?;
+    opened(&claim);
     let path = match found.as_slice() {
-        [study] => viewer_path(study),
+        [study] if images => viewer_path(study),
         _ => "/viewer/iid/studies".to_owned(),
     };
-    let age = format!("; Max-Age={}", launch.options.session.as_secs());
     let to = HeaderValue::from_str(&format!("{}{path}", call.base_path()));
     let to = to.map_err(|_| Problem::new(Kind::Internal, "the path of the viewer cannot be written"))?;
-    let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response();
-    if let Some(cookie) = session::cookie(call, COOKIE, &secret, "Lax", &age) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
+    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to), (header::SET_COOKIE, cookie)]).into_response())
+}
+
+/// Counts and logs a link that opened; what was opened past what its person may usually see is marked.
+fn opened(claim: &Claim) {
+    let Claim { facility, user, role, purpose, .. } = claim;
+    metrics::counter!("khoanh_launch_total", "outcome" => "opened").increment(1);
+    if roles::breaks_glass(purpose) {
+        metrics::counter!("khoanh_launch_break_glass_total").increment(1);
+        tracing::warn!(%facility, user, role, purpose, break_glass = true, "a launch link was opened in an emergency");
+    } else {
+        tracing::info!(%facility, user, role, purpose, "a launch link was opened");
     }
-    Ok(response)
 }
 
 /// The session that a link asks for, where it opens; it has been opened from then on.
@@ -169,6 +200,7 @@ fn granted(call: &Call, query: &[(String, String)]) -> Result<(Arc<Session>, Cla
     let skew = u64::try_from(launch.options.skew.as_millis()).unwrap_or(0);
     let (now, refuse) = (launch.now(), |refusal: Refusal| counted(&refusal));
     let claim = launch.claim(query).map_err(refuse)?;
+    let rights = roles::of(&claim).map_err(refuse)?;
     claim.check_times(now, launch.began, skew).map_err(refuse)?;
     let asked = Asked::of(query, &claim)?;
     let facility = claim.facility;
@@ -187,7 +219,8 @@ fn granted(call: &Call, query: &[(String, String)]) -> Result<(Arc<Session>, Cla
         sees_rejected: false,
     };
     let lasts = u64::try_from(launch.options.session.as_millis()).unwrap_or(0);
-    Ok((Arc::new(Session::new(caller, facility, asked, now.saturating_add(lasts))), claim))
+    let session = Session::new(caller, facility, Purpose::Launch(Box::new(asked)), rights, now.saturating_add(lasts));
+    Ok((Arc::new(session), claim))
 }
 
 fn counted(refusal: &Refusal) -> Problem {
@@ -201,11 +234,18 @@ fn bad(what: &str, place: &str) -> Problem {
 
 /// Looks for the studies of a session, which may read them from then on.
 async fn look(call: &Call, session: &Arc<Session>) -> Result<Vec<Uid>, Problem> {
+    Ok(rows(call, session).await?.into_iter().map(|row| row.study).collect())
+}
+
+async fn rows(call: &Call, session: &Arc<Session>) -> Result<Vec<FoundRow>, Problem> {
     let looking = Arc::clone(session);
-    let rows = call.blocking(move |archive| find::studies(archive, &looking)).await?;
-    let found: Vec<Uid> = rows.into_iter().map(|row| row.study).collect();
-    session.add(&found);
-    Ok(found)
+    let looked = move |archive: &Arc<Archive>| match &looking.purpose {
+        Purpose::Launch(asked) => find::studies(archive, &looking, asked),
+        Purpose::Shared(_) => Err(Refusal::Ended.problem()),
+    };
+    let rows = call.blocking(looked).await?;
+    session.add(&rows.iter().map(|row| row.study.clone()).collect::<Vec<_>>());
+    Ok(rows)
 }
 
 fn own(call: &Call) -> Result<Arc<Session>, Problem> {
@@ -216,17 +256,21 @@ fn own(call: &Call) -> Result<Arc<Session>, Problem> {
 /// The page of a session: its studies, or that they are still to come.
 async fn list(call: &Call) -> Result<Response, Problem> {
     let session = own(call)?;
-    let looking = Arc::clone(&session);
-    let rows = call.blocking(move |archive| find::studies(archive, &looking)).await?;
-    session.add(&rows.iter().map(|row| row.study.clone()).collect::<Vec<_>>());
-    Ok(page::studies(call, &rows))
+    let rows = rows(call, &session).await?;
+    let mut listed: Vec<(FoundRow, Vec<Order>)> = rows.into_iter().map(|row| (row, Vec::new())).collect();
+    if session.rights.orders {
+        let looking = Arc::clone(&session);
+        listed = call.blocking(move |archive| Ok(find::with_orders(archive, &looking, listed))).await?;
+    }
+    Ok(page::studies(call, &listed, session.rights))
 }
 
 /// How many studies there are by now, and where to go when it is one.
 async fn state(call: &Call) -> Result<Response, Problem> {
-    let found = look(call, &own(call)?).await?;
+    let session = own(call)?;
+    let found = look(call, &session).await?;
     let open = match found.as_slice() {
-        [study] => Some(format!("{}{}", call.base_path(), viewer_path(study))),
+        [study] if session.rights.images => Some(format!("{}{}", call.base_path(), viewer_path(study))),
         _ => None,
     };
     Ok(app::json(StatusCode::OK, json!({"studies": found.len(), "open": open}).to_string()))

@@ -33,6 +33,7 @@ mod server;
 #[cfg(test)]
 mod service_tests;
 mod session;
+mod share;
 mod start_page;
 mod viewer;
 
@@ -40,6 +41,7 @@ pub use app::{App, router};
 pub use auth::{TokenFileError, Tokens};
 pub use forward::{StowForwarder, StowLimits};
 pub use hooks::{HookLimits, Hooks};
-pub use options::{LaunchOptions, Now, Options, RenderMetrics, TlsFiles};
+pub use options::{LaunchOptions, Now, Options, RenderMetrics, SharePages, TlsFiles};
 pub use problem::{Kind, Problem};
 pub use server::{BindError, Peer, Server, TlsError};
+pub use share::sheet::{Sheet, html as share_sheets};

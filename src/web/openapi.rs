@@ -110,7 +110,9 @@ fn request_body(route: &Route) -> Option<Value> {
         _ if of_steps => "application/dicom+json",
         _ if matches!(route.endpoint, Endpoint::SubscribeWorkitem | Endpoint::SuspendWorkitems) => return None,
         (Verb::Post, Mount::Dicomweb) => "multipart/related; type=\"application/dicom\"",
-        _ if route.endpoint == Endpoint::LaunchForm => "application/x-www-form-urlencoded",
+        _ if matches!(route.endpoint, Endpoint::LaunchForm | Endpoint::OpenShare) => {
+            "application/x-www-form-urlencoded"
+        }
         (Verb::Put, _) => "application/json",
         (Verb::Post, Mount::Plain) if takes_json(route.endpoint) => "application/json",
         _ => return None,
@@ -138,6 +140,7 @@ fn takes_json(endpoint: Endpoint) -> bool {
             | Endpoint::SendReport
             | Endpoint::Subscribe
             | Endpoint::RetryDeliveries
+            | Endpoint::IssueShare
     )
 }
 

@@ -37,6 +37,19 @@ impl Default for LaunchOptions {
     }
 }
 
+/// How patients' links are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharePages {
+    /// How long an opened link is shown before birth date and code are asked again.
+    pub session: Duration,
+}
+
+impl Default for SharePages {
+    fn default() -> Self {
+        Self { session: Duration::from_secs(30 * 60) }
+    }
+}
+
 /// Start-up options of the HTTP service.
 #[derive(Clone)]
 pub struct Options {
@@ -89,6 +102,8 @@ pub struct Options {
     pub viewer: Option<PathBuf>,
     /// Launch links.
     pub launch: LaunchOptions,
+    /// Patients' links.
+    pub share: SharePages,
     /// Origins whose pages may call the service (CORS), `*` for any; empty means only pages of the service itself.
     pub cors_origins: Vec<String>,
     /// Whether STOW-RS also takes a bare `application/dicom` body, which the standard does not name.
@@ -124,6 +139,7 @@ impl Default for Options {
             transcodes_max: 64,
             viewer: None,
             launch: LaunchOptions::default(),
+            share: SharePages::default(),
             cors_origins: Vec::new(),
             stow_extensions: false,
             metrics: Arc::new(String::new),

@@ -110,6 +110,13 @@ pub enum Endpoint {
     LaunchForm,
     LaunchPage,
     LaunchState,
+    IssueShare,
+    Shares,
+    RevokeShare,
+    SharedPage,
+    EndShare,
+    ShareForm,
+    OpenShare,
     FindStudies,
     FindSeries,
     FindInstances,
@@ -310,6 +317,13 @@ table! {
     Post Plain "/viewer/iid" LaunchForm Access::Public, &["text/html"], LAUNCH, "The same as a form, so that nothing of it is in an address.";
     Get Plain "/viewer/iid/studies" LaunchPage Access::Public, &["text/html"], &[200, 403, 503], "The studies that a link opened, or the word that they are still to come.";
     Get Plain "/viewer/iid/state" LaunchState Access::Public, JSON, &[200, 403, 503], "How many studies a link opens by now; the page above asks it.";
+    Post Plain "/api/shares" IssueShare SENDER, &["application/json", "text/html"], &[200, 400, 409, 413, 422, 503], "Issues a link for a patient, for studies, an accession number or a visit: with its QR code, or as sheets to print; durable when answered.";
+    Get Plain "/api/shares" Shares SENDER, JSON, CHART, "Links for patients of a facility, the newest first, with how often each was opened.";
+    Delete Plain "/api/shares/{id}" RevokeShare SENDER, JSON, &[200, 400, 503], "Takes a link for a patient back, and ends what it opened; durable when answered.";
+    Get Plain "/share" SharedPage Access::Public, &["text/html"], &[200, 503], "What a patient's link opened.";
+    Post Plain "/share" EndShare Access::Public, &["text/html"], &[200], "Ends it.";
+    Get Plain "/share/{secret}" ShareForm Access::Public, &["text/html"], &[200], "A patient's link: asks for birth date and code.";
+    Post Plain "/share/{secret}" OpenShare Access::Public, &["text/html"], &[303, 400, 403, 410, 413, 503], "Opens it, as a form with birth and code.";
     Get Plain "/api/stats" Stats ADMIN, JSON, &[200, 503], "Totals of the archive.";
     Get Dicomweb "/studies" FindStudies READER, FOUND, FIND, "QIDO-RS: searches for studies.";
     Get Dicomweb "/series" FindSeries READER, FOUND, FIND, "QIDO-RS: searches for series of all studies.";

@@ -12,6 +12,7 @@ mod ready;
 mod resources;
 mod retrieving;
 mod searching;
+mod sharing;
 mod sockets;
 mod storing;
 

@@ -13,6 +13,7 @@ const PAGE: &str = include_str!("start_page/index.html");
 const STYLE: &str = include_str!("start_page/style.css");
 const SCRIPT: &str = include_str!("start_page/page.js");
 const LAUNCH_STYLE: &str = include_str!("launch/page.css");
+const SHARE_STYLE: &str = include_str!("share/page.css");
 const LAUNCH_SCRIPT: &str = include_str!("launch/page.js");
 const WORDS: &str = include_str!("start_page/words.js");
 /// The page's own files and nothing else.
@@ -33,6 +34,7 @@ pub(crate) fn file(call: &Call) -> Result<Response, Problem> {
         "page.js" => Ok(answer(call, SCRIPT, "text/javascript; charset=utf-8")),
         "words.js" => Ok(answer(call, WORDS, "text/javascript; charset=utf-8")),
         "launch.css" => Ok(answer(call, LAUNCH_STYLE, "text/css; charset=utf-8")),
+        "share.css" => Ok(answer(call, SHARE_STYLE, "text/css; charset=utf-8")),
         "launch.js" => Ok(answer(call, LAUNCH_SCRIPT, "text/javascript; charset=utf-8")),
         _ => Err(Problem::new(Kind::NotFound, "the page has no such file").at("path")),
     }

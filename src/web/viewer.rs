@@ -29,6 +29,8 @@ const POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-inline' 'uns
                       frame-src 'self' blob:; object-src 'self' blob:; frame-ancestors 'none'; base-uri 'self'";
 /// The configuration of the viewer; `{{base}}` is the path in front of the service.
 const APP_CONFIG: &str = include_str!("viewer/app-config.js");
+/// What stands behind it where a patient looks at images of their own.
+const FOR_PATIENT: &str = include_str!("viewer/patient.js");
 
 /// One file and the forms it lies in.
 #[derive(Debug, Clone)]
@@ -111,7 +113,7 @@ pub(crate) fn answer(endpoint: Endpoint, call: &Call) -> Result<Response, Proble
     }
     let name = call.parameter("file");
     let mut response = match viewer.files.get(name) {
-        _ if name == "app-config.js" => text("text/javascript", APP_CONFIG.replace("{{base}}", &call.base_path())),
+        _ if name == "app-config.js" => config(call),
         Some(entry) if name != "index.html" => file(name, entry, &call.parts.headers)?,
         // A page of the viewer's own routes; a missing file is no page.
         None if name.rsplit('/').next().is_some_and(is_file_name) => {
@@ -129,6 +131,13 @@ pub(crate) fn answer(endpoint: Endpoint, call: &Call) -> Result<Response, Proble
         headers.insert(name, HeaderValue::from_static(value));
     }
     Ok(response)
+}
+
+/// The configuration; under a patient's link it also marks every page.
+fn config(call: &Call) -> Response {
+    let session = call.app.launch.session_of(&call.parts.method, &call.parts.headers);
+    let mark = if session.is_some_and(|session| session.shared().is_some()) { FOR_PATIENT } else { "" };
+    text("text/javascript", APP_CONFIG.replace("{{base}}", &call.base_path()) + mark)
 }
 
 fn is_file_name(name: &str) -> bool {

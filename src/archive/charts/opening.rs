@@ -303,6 +303,7 @@ const fn kind_name(kind: ChartKind) -> &'static str {
         ChartKind::Match => "match",
         ChartKind::Subscription => "subscription",
         ChartKind::Delivery => "delivery",
+        ChartKind::Ticket => "ticket",
     }
 }
 

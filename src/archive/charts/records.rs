@@ -18,7 +18,7 @@ use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Match, Term, Verdic
 use model::date::Date;
 use model::query::{Condition, Query, Test};
 use model::retention::{ClassId, LinkedRecord, StudyRef};
-use model::{FacilityCode, Level, Lsn};
+use model::{Caller, FacilityCode, Level, Lsn};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -299,7 +299,7 @@ impl Archive {
         if known.always.is_empty() && known.visits.is_empty() {
             return Ok(());
         }
-        for number in charts.numbers(facility, mrn)? {
+        for number in charts.numbers(&Caller::operator(), facility, mrn)? {
             let mut matched = BTreeSet::new();
             let query = query_of(ChartKind::Match, Some(facility), Term::Mrn, &term::value(&number));
             self.matched_with(&query, &mut matched)?;

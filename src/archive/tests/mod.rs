@@ -24,6 +24,7 @@ pub(crate) mod retain;
 mod scrub;
 mod sealed;
 mod see;
+mod sharing;
 mod transcode;
 mod usage;
 

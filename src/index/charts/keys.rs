@@ -34,6 +34,7 @@
 //! | 16 | what became of a message | yes |
 //! | 17 | number that was merged away | yes |
 //! | 22 | subscription of a delivery, with and without its state; `feed` | yes |
+//! | 26 | SHA-256 of the secret of a patient's link | no |
 //!
 //! Keys are derived from the row anew when it is replaced: other values of [`model::chart::term`] need another format.
 
@@ -46,8 +47,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Stands for all facilities.
 pub(super) const ALL: [u8; 5] = [0; 5];
 /// Numbers that mean the same in every facility: there are few rows of each, so they have no keys under facilities.
-const EVERYWHERE: [Term; 6] =
-    [Term::National, Term::NationalTail, Term::Card, Term::Insurance, Term::Phone, Term::Study];
+const EVERYWHERE: [Term; 7] =
+    [Term::National, Term::NationalTail, Term::Card, Term::Insurance, Term::Phone, Term::Study, Term::Secret];
 
 /// The place of a row in the order of answers, the first one least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

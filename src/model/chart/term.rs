@@ -48,6 +48,8 @@ pub enum Term {
     Former,
     /// Subscription and state of a delivery, see [`super::Delivery::lane`]; of those to a subscription its id as well.
     Subscription,
+    /// Digest of a link's secret: of tickets.
+    Secret,
 }
 
 impl Term {
@@ -72,6 +74,7 @@ impl Term {
             Self::Handled => 16,
             Self::Former => 17,
             Self::Subscription => 22,
+            Self::Secret => 26,
         }
     }
 }
@@ -145,6 +148,10 @@ pub fn terms(body: &ChartBody) -> Vec<Found> {
             found.push(Found::new(Term::State, if one.paused { "paused" } else { "active" }));
         }
         ChartBody::Delivery(one) => of_delivery(one, &mut found),
+        ChartBody::Ticket(ticket) => {
+            found.push(Found::new(Term::Secret, &ticket.secret.to_string()));
+            found.extend(ticket.studies.iter().map(|study| Found::new(Term::Study, study.as_str())));
+        }
     }
     found.retain(|one| one.term == Term::Any || !one.value.is_empty());
     found.sort_unstable();

@@ -32,7 +32,7 @@ pub(super) struct Claim {
 
 /// Why a link does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     #[error("this archive opens no links: it has no keys of facilities")]
     NoKeys,
     #[error("{0}")]
@@ -57,6 +57,8 @@ pub(super) enum Refusal {
     Other,
     #[error("the facility of the link is not known here")]
     Facility,
+    #[error("a link is for people of the hospital; patients have links of their own")]
+    Role,
     #[error("the session has ended")]
     Ended,
 }
@@ -77,6 +79,7 @@ impl Refusal {
             Self::Unbound => "unbound",
             Self::Other => "other",
             Self::Facility => "facility",
+            Self::Role => "role",
             Self::Ended => "ended",
         }
     }

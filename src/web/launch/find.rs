@@ -7,7 +7,7 @@ use crate::charts::studies::{self, by_text, by_uids, moment, value};
 use crate::problem::{Kind, Problem};
 use archive::{Archive, FoundRow};
 use model::attribute::key;
-use model::chart::Term;
+use model::chart::{Order, Term};
 use model::query::Condition;
 use model::{Date, FacilityCode, Uid};
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ const MINUTES_OF_DAY: i64 = 1_440;
 
 /// What a link asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// Studies by UID or accession number; without any, the patient's.
     studies: Vec<Uid>,
     accessions: Vec<String>,
@@ -179,8 +179,8 @@ fn local((moment, zone): &Bound, utc_offset: i8) -> String {
 }
 
 /// The studies of a session as of now, newest first.
-pub(super) fn studies(archive: &Arc<Archive>, session: &Session) -> Result<Vec<FoundRow>, Problem> {
-    let (asked, caller, facility) = (&session.asked, &session.caller, session.facility);
+pub(super) fn studies(archive: &Arc<Archive>, session: &Session, asked: &Asked) -> Result<Vec<FoundRow>, Problem> {
+    let (caller, facility) = (&session.caller, session.facility);
     let charts = archive.charts();
     // Images are shown also while charts answer nothing: what an order would add is missing then.
     let ordered = |number: &String| -> Vec<Uid> {
@@ -224,6 +224,21 @@ pub(super) fn studies(archive: &Arc<Archive>, session: &Session) -> Result<Vec<F
     });
     rows.truncate(asked.most_recent.unwrap_or(usize::MAX));
     Ok(rows)
+}
+
+/// The same with the orders of each study, as far as charts answer.
+pub(super) fn with_orders(
+    archive: &Arc<Archive>,
+    session: &Session,
+    mut listed: Vec<(FoundRow, Vec<Order>)>,
+) -> Vec<(FoundRow, Vec<Order>)> {
+    for (row, orders) in &mut listed {
+        let found =
+            studies::orders(archive.charts(), &session.caller, session.facility, Term::Study, row.study.as_str());
+        *orders = found.unwrap_or_default();
+        orders.retain(|order| order.study == row.study);
+    }
+    listed
 }
 
 #[cfg(test)]

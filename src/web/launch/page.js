@@ -1,4 +1,5 @@
-// The page that waits: asks every few seconds how many studies there are, and goes on when there are some.
+// The page that waits: asks every few seconds how many studies there are, and goes on when there are some; and the page
+// of a link whose parameters stand behind a '#', which it posts, so that no address that is sent holds them.
 'use strict';
 
 const wait = document.getElementById('wait');
@@ -18,3 +19,17 @@ async function ask() {
 }
 
 if (wait) setTimeout(ask, EVERY);
+
+const posted = document.getElementById('posted');
+
+async function post() {
+  const body = location.hash.slice(1);
+  history.replaceState(null, '', location.pathname);
+  const headers = { 'Content-Type': 'application/x-www-form-urlencoded', Accept: 'text/html' };
+  const answer = await fetch(location.pathname, { method: 'POST', body, headers, cache: 'no-store' });
+  if (answer.redirected && answer.ok) return location.replace(answer.url);
+  const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+  posted.replaceChildren(...page.querySelector('main').childNodes);
+}
+
+if (posted) post();

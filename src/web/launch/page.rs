@@ -2,6 +2,7 @@
 //!
 //! Made here from what was found, every value escaped; Vietnamese first, English beside it.
 
+use super::roles::Rights;
 use crate::app::Call;
 use crate::charts::studies::{value, viewer_path};
 use crate::html::escaped;
@@ -11,32 +12,56 @@ use archive::FoundRow;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use model::attribute::key;
+use model::chart::{Order, OrderState};
 use std::fmt::Write as _;
 
 /// The studies of a session, or that none has come yet.
-pub(super) fn studies(call: &Call, rows: &[FoundRow]) -> Response {
+pub(super) fn studies(call: &Call, rows: &[(FoundRow, Vec<Order>)], rights: Rights) -> Response {
     let base = call.base_path();
     if rows.is_empty() {
         return page(call, StatusCode::OK, waiting(&base), true);
     }
-    let mut list = String::new();
-    for row in rows {
-        let text = |key| escaped(value(row, key));
-        let _ = write!(
-            list,
-            "<li><a href=\"{}{}\"><span class=\"what\"><strong>{}</strong> {}</span><span class=\"when\">{}</span>\
-             <span class=\"who\">{} · {}</span></a></li>",
-            escaped(&base),
-            escaped(&viewer_path(&row.study)),
-            text(key::MODALITIES_IN_STUDY).replace('\\', " "),
-            text(key::STUDY_DESCRIPTION),
-            escaped(&day(value(row, key::STUDY_DATE))),
-            escaped(&person(value(row, key::PATIENT_NAME))),
-            text(key::PATIENT_ID),
-        );
-    }
+    let list: String = rows.iter().map(|(row, orders)| line(&base, row, orders, rights)).collect();
     let head = "<h1>Ca chụp</h1><p class=\"soft\" lang=\"en\">Studies</p>";
     page(call, StatusCode::OK, format!("{head}<ol class=\"found\">{list}</ol>"), false)
+}
+
+/// A study of the list: a link where its images may be seen, with its orders where those may be.
+fn line(base: &str, row: &FoundRow, orders: &[Order], rights: Rights) -> String {
+    let text = |key| escaped(value(row, key));
+    let mut inside = format!(
+        "<span class=\"what\"><strong>{}</strong> {}</span><span class=\"when\">{}</span><span class=\"who\">{} · {}</span>",
+        text(key::MODALITIES_IN_STUDY).replace('\\', " "),
+        text(key::STUDY_DESCRIPTION),
+        escaped(&day(value(row, key::STUDY_DATE))),
+        escaped(&person(value(row, key::PATIENT_NAME))),
+        text(key::PATIENT_ID),
+    );
+    for order in orders {
+        let (state, english) = state(order.state);
+        let _ = write!(
+            inside,
+            "<span class=\"order\">Chỉ định {}: {} · {state} <span lang=\"en\">({english})</span></span>",
+            escaped(&order.placer),
+            escaped(&order.procedure),
+        );
+    }
+    if rights.images {
+        let (base, path) = (escaped(base), escaped(&viewer_path(&row.study)));
+        return format!("<li><a href=\"{base}{path}\">{inside}</a></li>");
+    }
+    format!("<li><div>{inside}</div></li>")
+}
+
+/// The state of an order, for people.
+fn state(state: OrderState) -> (&'static str, &'static str) {
+    match state {
+        OrderState::Scheduled => ("chờ thực hiện", "scheduled"),
+        OrderState::InProgress => ("đang thực hiện", "in progress"),
+        OrderState::Completed => ("đã thực hiện", "completed"),
+        OrderState::Canceled => ("đã hủy", "canceled"),
+        OrderState::Discontinued => ("đã dừng", "discontinued"),
+    }
 }
 
 fn waiting(base: &str) -> String {
@@ -48,6 +73,14 @@ fn waiting(base: &str) -> String {
          This page updates itself and opens the images when they come.</p></div>",
         escaped(base)
     )
+}
+
+/// The page of a link whose parameters stand behind a `#`, which no browser sends: it posts them.
+pub(super) fn fragment(call: &Call) -> Response {
+    let body = "<div id=\"posted\" role=\"status\"><p class=\"dots\" aria-hidden=\"true\"><span></span><span></span><span></span></p>\
+                <h1>Đang mở ảnh</h1><p class=\"soft\" lang=\"en\">Opening the images.</p>\
+                <noscript><p>Trình duyệt cần JavaScript. <span lang=\"en\">JavaScript is needed.</span></p></noscript></div>";
+    page(call, StatusCode::OK, body.to_owned(), false)
 }
 
 /// Why a link does not open, for people.
@@ -95,7 +128,7 @@ fn page(call: &Call, status: StatusCode, body: String, waits: bool) -> Response 
 }
 
 /// A date as it is written in Viet Nam.
-fn day(text: &str) -> String {
+pub(crate) fn day(text: &str) -> String {
     match (text.get(..4), text.get(4..6), text.get(6..8)) {
         (Some(year), Some(month), Some(day)) => format!("{day}/{month}/{year}"),
         _ => text.to_owned(),
@@ -103,7 +136,7 @@ fn day(text: &str) -> String {
 }
 
 /// A name in one piece.
-fn person(text: &str) -> String {
+pub(crate) fn person(text: &str) -> String {
     let first = text.split('=').next().unwrap_or_default();
     first.split('^').filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }

@@ -4,9 +4,11 @@
 
 use super::claim::Refusal;
 use super::find::Asked;
+use super::roles::Rights;
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
 use model::attribute::key;
+use model::chart::ChartKey;
 use model::query::{Condition, Test};
 use model::{Caller, FacilityCode, Uid};
 use parking_lot::{Mutex, RwLock};
@@ -15,27 +17,50 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Most sessions at one time.
 const SESSIONS_MAX: usize = 20_000;
+/// A session of a patient's link is looked at again after this long, in milliseconds: the link may be revoked, a study
+/// corrected.
+const LOOK_AGAIN: u64 = 10_000;
+
+/// What a session is for.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    /// A person of the hospital: what the link asks for, more of it may come.
+    Launch(Box<Asked>),
+    /// A patient: the link of theirs that is open.
+    Shared(ChartKey),
+}
 
 /// A session of a link.
 #[derive(Debug)]
 pub(crate) struct Session {
     /// A reader of the facility; [`Session::permit`] narrows it.
     pub(crate) caller: Caller,
-    pub(super) facility: FacilityCode,
-    /// What the link asks for: more of it may come.
-    pub(super) asked: Asked,
+    pub(crate) facility: FacilityCode,
+    pub(crate) purpose: Purpose,
+    pub(crate) rights: Rights,
     /// The studies found so far, which may be read.
     studies: RwLock<BTreeSet<Uid>>,
     /// When it ends, milliseconds since 1970 UTC.
     until: u64,
+    /// When it was last looked whether it still holds.
+    looked: AtomicU64,
 }
 
 impl Session {
-    pub(super) fn new(caller: Caller, facility: FacilityCode, asked: Asked, until: u64) -> Self {
-        Self { caller, facility, asked, studies: RwLock::default(), until }
+    pub(crate) fn new(caller: Caller, facility: FacilityCode, purpose: Purpose, rights: Rights, until: u64) -> Self {
+        Self { caller, facility, purpose, rights, studies: RwLock::default(), until, looked: AtomicU64::new(0) }
+    }
+
+    /// The patient's link that it is of.
+    pub(crate) fn shared(&self) -> Option<&ChartKey> {
+        match &self.purpose {
+            Purpose::Shared(row) => Some(row),
+            Purpose::Launch(_) => None,
+        }
     }
 
     /// Lets studies be read.
@@ -45,45 +70,35 @@ impl Session {
         }
     }
 
-    /// Whether a request is one that a viewer reads a study of this session by.
+    /// Lets these studies be read, and no others.
+    pub(crate) fn set(&self, studies: impl Iterator<Item = Uid>, now: u64) {
+        *self.studies.write() = studies.collect();
+        self.looked.store(now, Ordering::Relaxed);
+    }
+
+    /// Whether it is time to look again.
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        now >= self.looked.load(Ordering::Relaxed).saturating_add(LOOK_AGAIN)
+    }
+
+    /// Whether a request is one that this session's rights allow, of one of its studies.
     pub(crate) fn permit(&self, endpoint: Endpoint, path: &[(String, String)]) -> Result<(), Problem> {
         use Endpoint as E;
-        let of_a_study = matches!(
-            endpoint,
-            E::FindSeriesOfStudy
-                | E::FindInstancesOfStudy
-                | E::FindInstancesOfSeries
-                | E::RetrieveStudy
-                | E::RetrieveSeries
-                | E::RetrieveInstance
-                | E::StudyMetadata
-                | E::SeriesMetadata
-                | E::InstanceMetadata
-                | E::Frames
-                | E::BulkData
-                | E::StudyPixels
-                | E::SeriesPixels
-                | E::InstancePixels
-                | E::StudyBulkData
-                | E::SeriesBulkData
-                | E::InstanceBulkData
-                | E::RenderedStudy
-                | E::RenderedSeries
-                | E::RenderedInstance
-                | E::RenderedFrames
-                | E::ThumbnailOfStudy
-                | E::ThumbnailOfSeries
-                | E::ThumbnailOfInstance
-                | E::ThumbnailOfFrames
-        );
-        // A search is narrowed by `condition`.
-        let narrowed = matches!(endpoint, E::Session | E::FindStudies | E::FindSeries | E::FindInstances);
-        if narrowed {
+        if endpoint == E::Session {
             return Ok(());
         }
-        if !of_a_study {
+        // A search is narrowed by `condition`.
+        let narrowed = matches!(endpoint, E::FindStudies | E::FindSeries | E::FindInstances);
+        if !narrowed && !shows(endpoint) && !takes_along(endpoint) {
             let detail = "the session of a launch link reads the studies of its link and nothing else";
             return Err(Problem::new(Kind::Forbidden, detail));
+        }
+        if !self.rights.images || takes_along(endpoint) && !self.rights.download {
+            let detail = "what the link was made for does not include this";
+            return Err(Problem::new(Kind::Forbidden, detail));
+        }
+        if narrowed {
+            return Ok(());
         }
         let named = path.iter().find(|(name, _)| name == "study").and_then(|(_, uid)| Uid::parse(uid).ok());
         if named.is_some_and(|study| self.studies.read().contains(&study)) {
@@ -103,9 +118,50 @@ impl Session {
     }
 }
 
+/// What a viewer shows a study by.
+fn shows(endpoint: Endpoint) -> bool {
+    use Endpoint as E;
+    matches!(
+        endpoint,
+        E::FindSeriesOfStudy
+            | E::FindInstancesOfStudy
+            | E::FindInstancesOfSeries
+            | E::StudyMetadata
+            | E::SeriesMetadata
+            | E::InstanceMetadata
+            | E::Frames
+            | E::BulkData
+            | E::RenderedStudy
+            | E::RenderedSeries
+            | E::RenderedInstance
+            | E::RenderedFrames
+            | E::ThumbnailOfStudy
+            | E::ThumbnailOfSeries
+            | E::ThumbnailOfInstance
+            | E::ThumbnailOfFrames
+    )
+}
+
+/// What gives objects whole, or all that is in them at once.
+fn takes_along(endpoint: Endpoint) -> bool {
+    use Endpoint as E;
+    matches!(
+        endpoint,
+        E::RetrieveStudy
+            | E::RetrieveSeries
+            | E::RetrieveInstance
+            | E::StudyPixels
+            | E::SeriesPixels
+            | E::InstancePixels
+            | E::StudyBulkData
+            | E::SeriesBulkData
+            | E::InstanceBulkData
+    )
+}
+
 /// The sessions at this time, by the digest of their secret.
 #[derive(Debug, Default)]
-pub(super) struct Sessions(Mutex<HashMap<[u8; 32], Arc<Session>>>);
+pub(crate) struct Sessions(Mutex<HashMap<[u8; 32], Arc<Session>>>);
 
 fn digest(secret: &str) -> [u8; 32] {
     Sha256::digest(secret).into()
@@ -113,7 +169,7 @@ fn digest(secret: &str) -> [u8; 32] {
 
 impl Sessions {
     /// Begins a session and gives its secret.
-    pub(super) fn begin(&self, session: Arc<Session>, now: u64) -> Result<String, Refusal> {
+    pub(crate) fn begin(&self, session: Arc<Session>, now: u64) -> Result<String, Refusal> {
         let mut bytes = [0; 32];
         SystemRandom::new().fill(&mut bytes).map_err(|_| Refusal::Full)?;
         let mut secret = String::with_capacity(64);
@@ -142,7 +198,7 @@ impl Sessions {
         None
     }
 
-    pub(super) fn end(&self, secret: &str) {
+    pub(crate) fn end(&self, secret: &str) {
         self.0.lock().remove(&digest(secret));
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn body(endpoint: Endpoint) -> Option<Value> {
             "url": "https://his.example/khoanh", "secret": "a-text-of-at-least-16-bytes",
         }),
         Endpoint::RetryDeliveries => json!({"state": "dead"}),
+        Endpoint::IssueShare => json!({"facility": "56001", "accession": "A26-0001", "until": "2036-12-31"}),
         _ => return None,
     };
     Some(example)
@@ -82,6 +83,11 @@ pub(super) fn call(endpoint: Endpoint) -> Option<&'static str> {
         Endpoint::SendReport => "curl -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/reports -d @report.json",
         Endpoint::Reports => "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/reports?accession=A26-0001\"",
         Endpoint::Messages => "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/messages?state=parked\"",
+        Endpoint::IssueShare => {
+            "curl -H \"Authorization: Bearer $TOKEN\" -H 'Accept: text/html' $ARCHIVE/api/shares -d '{\"accession\": \"A26-0001\"}' -o sheets.html"
+        }
+        Endpoint::Shares => "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/shares?mrn=22015985\"",
+        Endpoint::RevokeShare => "curl -X DELETE -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/shares/ID",
         _ => return None,
     };
     Some(call)

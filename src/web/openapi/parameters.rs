@@ -126,6 +126,11 @@ const DELIVERIES: &[Parameter] = &[
     ("subscription", "string", false, "Id of a subscription."),
     ("state", "string", false, "waiting, delivered or dead."),
 ];
+const SHARES: &[Parameter] = &[
+    ("mrn", "string", false, "The patient's number; former ones count."),
+    ("study", "string", false, "Study Instance UID."),
+    ("state", "string", false, "open, expired, revoked or locked."),
+];
 const LAUNCH: &[Parameter] = &[
     ("requestType", "string", false, "STUDY or PATIENT."),
     ("studyUID", "string", false, "Study Instance UIDs, separated by commas."),
@@ -212,7 +217,10 @@ fn lists_of_charts(endpoint: Endpoint) -> Vec<&'static [Parameter]> {
         | E::CreateOrder
         | E::PutOrder
         | E::CancelOrder
-        | E::SendReport => vec![FACILITY],
+        | E::SendReport
+        | E::IssueShare
+        | E::RevokeShare => vec![FACILITY],
+        E::Shares => vec![FACILITY, SHARES, CHART_PAGE],
         E::Orders => vec![FACILITY, ORDERS, CHART_PAGE],
         E::Worklist => vec![FACILITY, WORKLIST],
         E::Available => vec![FACILITY, AVAILABLE],

@@ -1,5 +1,7 @@
 //! Launch links: what opens, what does not, and what a session may read.
 
+mod roles;
+
 use super::*;
 use crate::options::LaunchOptions;
 use base64::Engine as _;

@@ -6,7 +6,7 @@ use index::charts::{ChartDriver, ChartEntry, ChartQuery, Charts};
 use model::chart::{
     BirthDate, ChartBody, ChartKey, ChartKind, ChartRow, Delivery, DeliveryState, Event, EventKind, Handled,
     Identifiers, Match, Merge, Message, Order, OrderState, Origin, Patient, Performed, PerformedState, Priority,
-    Report, ReportStatus, Side, Step, Subscription, Target, Term, Verdict, Visit, VisitState, term,
+    Report, ReportStatus, Side, Step, Subscription, Target, Term, Ticket, Verdict, Visit, VisitState, term,
 };
 use model::{AeTitle, Digest, FacilityCode, Lsn, PackId, Uid};
 use std::collections::BTreeMap;
@@ -203,6 +203,7 @@ impl World {
             ChartKind::Match => ChartBody::Match(Box::new(self.judged(mrn))),
             ChartKind::Subscription => ChartBody::Subscription(Box::new(self.subscription())),
             ChartKind::Delivery => ChartBody::Delivery(Box::new(self.delivery())),
+            ChartKind::Ticket => ChartBody::Ticket(Box::new(self.ticket(mrn))),
         }
     }
 
@@ -237,6 +238,27 @@ impl World {
             next: 0,
             ended: 0,
             error: String::new(),
+        }
+    }
+
+    fn ticket(&mut self, mrn: String) -> Ticket {
+        Ticket {
+            secret: Digest([self.rng.u8(..4); 32]),
+            salt: Digest([1; 32]),
+            rounds: 1,
+            check: Digest([2; 32]),
+            mrn,
+            birth: BirthDate::parse("1978").expect("a year"),
+            studies: vec![uid(&format!("1.2.3.{}", self.number()))],
+            download: self.rng.bool(),
+            issued: self.moment(),
+            until: self.moment(),
+            by: "lan".into(),
+            revoked: None,
+            opened: self.rng.u32(..3),
+            opened_at: 0,
+            wrong: 0,
+            wrong_at: 0,
         }
     }
 
