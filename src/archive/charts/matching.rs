@@ -9,6 +9,8 @@
 mod judge;
 mod steward;
 
+pub use steward::ToDecide;
+
 use super::orders::preferred;
 use super::writing::Writing;
 use super::{ChartError, Charts};

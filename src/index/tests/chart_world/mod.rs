@@ -217,6 +217,7 @@ impl World {
             complete: self.rng.bool(),
             by: None,
             before: None,
+            acts: Vec::new(),
             at: self.moment(),
         }
     }
