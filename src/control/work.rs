@@ -2,7 +2,8 @@
 //! data directory itself.
 
 use super::{
-    LedgerRequest, Progress, Request, correct, export, forward, import, keys, messages, migrate, retention, tiers,
+    LedgerRequest, Progress, Request, correct, export, forward, import, keys, matches, messages, migrate, retention,
+    tiers,
 };
 use crate::cli::{Exit, Failure};
 use archive::backup::{BackupPlace, Wanted as WantedBackup};
@@ -34,6 +35,7 @@ impl Request {
             Self::Keys(_) => "keys",
             Self::Retention(_) => "retention",
             Self::Correct(_) => "correct",
+            Self::Matches(_) => "matches",
             Self::Messages(_) => "messages",
         }
     }
@@ -94,6 +96,7 @@ pub(super) fn answer(
         Request::Keys(request) => keys::answer(archive, request, progress),
         Request::Retention(wanted) => retention::answer(archive, wanted, stop, progress),
         Request::Correct(wanted) => correct::answer(archive, wanted),
+        Request::Matches(wanted) => matches::answer(archive, wanted),
         Request::Messages(wanted) => messages::answer(archive, wanted, stop, progress),
     }
 }
