@@ -5,12 +5,13 @@
 //! Deliberately not here: what a change means, persons across facilities, and how images and orders find each other.
 
 mod available;
-mod find;
+pub(crate) mod find;
 mod orders;
 mod patients;
 mod reports;
 mod said;
 pub(crate) mod studies;
+mod timeline;
 mod worklist;
 mod writing;
 
@@ -44,6 +45,8 @@ pub(crate) fn is_of_charts(endpoint: Endpoint) -> bool {
             | E::Reports
             | E::SendReport
             | E::Messages
+            | E::Timeline
+            | E::ReportDocument
     )
 }
 
@@ -63,17 +66,19 @@ pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Result<Response, P
         Endpoint::Available => available::show(call).await,
         Endpoint::SendReport => reports::send(call).await,
         Endpoint::Reports => reports::find(call).await,
+        Endpoint::Timeline => timeline::show(call).await,
+        Endpoint::ReportDocument => timeline::document(call).await,
         _ => reports::messages(call).await,
     }
 }
 
 /// A refusal of a query parameter.
-fn bad(name: &str, what: impl Into<String>) -> Problem {
+pub(crate) fn bad(name: &str, what: impl Into<String>) -> Problem {
     Problem::new(Kind::BadRequest, what).at(format!("query parameter {name}"))
 }
 
 /// The facility a request is about: the one it names, else the caller's own.
-fn facility(call: &Call) -> Result<FacilityCode, Problem> {
+pub(crate) fn facility(call: &Call) -> Result<FacilityCode, Problem> {
     let code = match call.query_value("facility") {
         Some(text) => FacilityCode::parse(text).map_err(|error| bad("facility", error.to_string()))?,
         None => own(&call.caller)

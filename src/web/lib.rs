@@ -19,6 +19,7 @@ mod forward;
 mod html;
 mod judgement;
 mod launch;
+mod matches;
 mod observe;
 pub mod openapi;
 mod options;

@@ -136,6 +136,9 @@ fn takes_json(endpoint: Endpoint) -> bool {
             | Endpoint::MergePatients
             | Endpoint::CreateOrder
             | Endpoint::SendReport
+            | Endpoint::MatchStudy
+            | Endpoint::AssignPatient
+            | Endpoint::UndoAssign
     )
 }
 

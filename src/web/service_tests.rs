@@ -12,6 +12,7 @@ mod resources;
 mod retrieving;
 mod searching;
 mod sockets;
+mod steward;
 mod storing;
 
 use crate::accept;

@@ -40,6 +40,9 @@ pub(super) fn body(endpoint: Endpoint) -> Option<Value> {
             "title": "CT lồng ngực", "author": "Lê An", "status": "final",
             "contents": [{"as": "text", "heading": "Kết luận", "text": "Bình thường."}],
         }),
+        Endpoint::MatchStudy => json!({"placer": "CD-1001"}),
+        Endpoint::AssignPatient => json!({"mrn": "22015985", "reason": "wrong patient chosen at the console"}),
+        Endpoint::UndoAssign => json!({"reason": "it was right"}),
         _ => return None,
     };
     Some(example)
@@ -77,6 +80,15 @@ pub(super) fn call(endpoint: Endpoint) -> Option<&'static str> {
         Endpoint::SendReport => "curl -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/reports -d @report.json",
         Endpoint::Reports => "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/reports?accession=A26-0001\"",
         Endpoint::Messages => "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/messages?state=parked\"",
+        Endpoint::Timeline => "curl -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/patients/22015985/timeline",
+        Endpoint::Matches => "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/matches?list=mismatch\"",
+        Endpoint::MatchStudy => {
+            "curl -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/matches/1.2.3/match -d '{\"placer\": \"CD-1001\"}'"
+        }
+        Endpoint::UndoMatch => "curl -X POST -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/matches/1.2.3/undo",
+        Endpoint::AssignPatient => {
+            "curl -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/matches/1.2.3/patient -d '{\"mrn\": \"22015985\", \"reason\": \"wrong patient chosen\"}'"
+        }
         _ => return None,
     };
     Some(call)
