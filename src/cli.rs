@@ -15,6 +15,7 @@ mod get;
 mod import;
 mod keys;
 mod ledger;
+mod matches;
 mod messages;
 mod migrate;
 mod outbox;
@@ -136,6 +137,9 @@ enum Command {
     /// Corrects patient and order of a study; nothing stored changes (hiệu chỉnh thông tin hành chính).
     #[command(after_help = correct::HELP)]
     Correct(Box<correct::Correct>),
+    /// Studies and orders that did not find each other, and what a person decides (ghép ca chụp với chỉ định).
+    #[command(subcommand, after_help = matches::HELP)]
+    Matches(matches::Matches),
     /// Messages of information systems: what became of them, and giving them in again (thông điệp HL7).
     #[command(subcommand, after_help = messages::HELP)]
     Messages(messages::Messages),
@@ -262,6 +266,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Tiers(wanted) => tiers::run(&wanted),
         Command::Retention(wanted) => retention::run(&wanted),
         Command::Correct(wanted) => correct::run(&wanted),
+        Command::Matches(wanted) => matches::run(&wanted),
         Command::Messages(wanted) => messages::run(&wanted),
         Command::Share(wanted) => share::run(&wanted),
         Command::Conformance => show(&conformance::statement()),

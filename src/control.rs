@@ -10,6 +10,7 @@ mod export;
 mod forward;
 mod import;
 mod keys;
+mod matches;
 mod messages;
 mod migrate;
 mod opened;
@@ -34,6 +35,7 @@ pub(crate) use charts::{LoadReport, LoadRequest};
 pub(crate) use correct::CorrectRequest;
 pub(crate) use forward::ForwardRequest;
 pub(crate) use keys::KeyRequest;
+pub(crate) use matches::{MatchDecision, MatchesRequest};
 pub(crate) use messages::{Chosen as MessageChoice, MessageState, MessagesRequest};
 pub(crate) use migrate::{
     DicomOther, MigrateRequest, Other as MigrateFrom, Report as MigrateReport, Tls as MigrateTls, WebOther,
@@ -108,6 +110,8 @@ pub(crate) enum Request {
     Retention(Box<RetentionRequest>),
     /// Corrected facts of a patient and an order.
     Correct(Box<CorrectRequest>),
+    /// Studies and orders that a person decides of.
+    Matches(Box<MatchesRequest>),
     /// Messages of information systems.
     Messages(Box<MessagesRequest>),
     /// What others are told.

@@ -28,6 +28,7 @@ mod writing;
 
 pub use asking::MessageFilter;
 pub use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery};
+pub use matching::ToDecide;
 pub(crate) use matching::start as start_matching;
 pub use opening::Rebuilt;
 pub(crate) use opening::rebuild;

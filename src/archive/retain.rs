@@ -6,6 +6,7 @@
 //! neither overtakes the other; arrivals are held off by the sequencer.
 //! Deliberately not here: the rules themselves, and who may call this.
 
+mod assigning;
 mod candidate;
 mod correcting;
 mod dates;

@@ -2,9 +2,8 @@
 //! data directory itself.
 
 use super::{
-    LedgerRequest, Progress, Request, charts, correct, export, forward, import, keys, messages, migrate, outbox,
-    retention, share,
-    tiers,
+    LedgerRequest, Progress, Request, charts, correct, export, forward, import, keys, matches, messages, migrate, outbox,
+    retention, share, tiers,
 };
 use crate::cli::{Exit, Failure};
 use archive::backup::{BackupPlace, Wanted as WantedBackup};
@@ -37,6 +36,7 @@ impl Request {
             Self::Keys(_) => "keys",
             Self::Retention(_) => "retention",
             Self::Correct(_) => "correct",
+            Self::Matches(_) => "matches",
             Self::Messages(_) => "messages",
             Self::Outbox(_) => "outbox",
             Self::Share(_) => "share",
@@ -101,6 +101,7 @@ pub(super) fn answer(
         Request::Retention(wanted) => retention::answer(archive, wanted, stop, progress),
         Request::Correct(wanted) => correct::answer(archive, wanted),
         Request::Outbox(asked) => outbox::answer(archive, asked),
+        Request::Matches(wanted) => matches::answer(archive, wanted),
         Request::Messages(wanted) => messages::answer(archive, wanted, stop, progress),
         Request::Share(wanted) => share::answer(archive, wanted),
     }

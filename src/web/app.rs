@@ -9,8 +9,8 @@ use crate::routes::{Access, Endpoint, ROUTES, Route, Verb};
 use crate::server::Peer;
 use crate::viewer::Viewer;
 use crate::{
-    admin, base_url, body, capabilities, charts, corrections, cors, dicomweb, judgement, observe, openapi, outbox,
-    session, share, start_page, viewer,
+    admin, base_url, body, capabilities, charts, corrections, cors, dicomweb, judgement, matches, observe, openapi,
+    outbox, session, share, start_page, viewer,
 };
 use archive::Archive;
 use archive::memory::Memory;
@@ -267,6 +267,7 @@ fn facility(code: &str, caller: &Caller) -> Result<FacilityCode, Problem> {
 async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
     match endpoint {
         Endpoint::StartPage => Ok(start_page::page(&call)),
+        Endpoint::StewardPage => Ok(start_page::steward(&call)),
         Endpoint::PageFile => start_page::file(&call),
         Endpoint::Viewer | Endpoint::ViewerPage | Endpoint::ViewerFile => viewer::answer(endpoint, &call),
         Endpoint::Session => session::show(&call).await,
@@ -304,6 +305,7 @@ async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
             Ok(share::answer(endpoint, call).await)
         }
         _ if charts::is_of_charts(endpoint) => charts::answer(endpoint, call).await,
+        _ if matches::is_of_matches(endpoint) => matches::answer(endpoint, call).await,
         Endpoint::PutFacility | Endpoint::PutSource | Endpoint::PutDestination | Endpoint::DisableSource => {
             admin::change(endpoint, call).await
         }

@@ -5,13 +5,14 @@
 //! Deliberately not here: what a change means, persons across facilities, and how images and orders find each other.
 
 mod available;
-mod find;
+pub(crate) mod find;
 mod orders;
 mod patients;
 mod reports;
 mod said;
 mod shares;
 pub(crate) mod studies;
+mod timeline;
 mod worklist;
 mod writing;
 
@@ -48,6 +49,8 @@ pub(crate) fn is_of_charts(endpoint: Endpoint) -> bool {
             | E::IssueShare
             | E::Shares
             | E::RevokeShare
+            | E::Timeline
+            | E::ReportDocument
     )
 }
 
@@ -70,17 +73,19 @@ pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Result<Response, P
         Endpoint::IssueShare => shares::issue(call).await,
         Endpoint::Shares => shares::list(call).await,
         Endpoint::RevokeShare => shares::revoke(call).await,
+        Endpoint::Timeline => timeline::show(call).await,
+        Endpoint::ReportDocument => timeline::document(call).await,
         _ => reports::messages(call).await,
     }
 }
 
 /// A refusal of a query parameter.
-fn bad(name: &str, what: impl Into<String>) -> Problem {
+pub(crate) fn bad(name: &str, what: impl Into<String>) -> Problem {
     Problem::new(Kind::BadRequest, what).at(format!("query parameter {name}"))
 }
 
 /// The facility a request is about: the one it names, else the caller's own.
-fn facility(call: &Call) -> Result<FacilityCode, Problem> {
+pub(crate) fn facility(call: &Call) -> Result<FacilityCode, Problem> {
     let code = match call.query_value("facility") {
         Some(text) => FacilityCode::parse(text).map_err(|error| bad("facility", error.to_string()))?,
         None => own(&call.caller)

@@ -20,6 +20,7 @@ mod hooks;
 mod html;
 mod judgement;
 mod launch;
+mod matches;
 mod observe;
 pub mod openapi;
 mod options;

@@ -141,6 +141,9 @@ fn takes_json(endpoint: Endpoint) -> bool {
             | Endpoint::Subscribe
             | Endpoint::RetryDeliveries
             | Endpoint::IssueShare
+            | Endpoint::MatchStudy
+            | Endpoint::AssignPatient
+            | Endpoint::UndoAssign
     )
 }
 

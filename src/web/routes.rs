@@ -51,6 +51,7 @@ pub enum Mount {
 pub enum Endpoint {
     StartPage,
     PageFile,
+    StewardPage,
     Viewer,
     ViewerPage,
     ViewerFile,
@@ -106,6 +107,15 @@ pub enum Endpoint {
     ResumeSubscription,
     Deliveries,
     RetryDeliveries,
+    Timeline,
+    ReportDocument,
+    Matches,
+    MatchStudy,
+    UnmatchStudy,
+    LeaveMatch,
+    UndoMatch,
+    AssignPatient,
+    UndoAssign,
     Launch,
     LaunchForm,
     LaunchPage,
@@ -237,6 +247,7 @@ const STORE: &[u16] = &[200, 202, 400, 406, 408, 409, 413, 415, 503, 507];
 const WORKITEM: &[u16] = &[200, 400, 409, 413, 415, 503];
 const CHART: &[u16] = &[200, 400, 503];
 const CHANGE: &[u16] = &[200, 202, 400, 409, 413, 422, 503];
+const DECIDE: &[u16] = &[200, 400, 409, 413, 422, 503];
 const LAUNCH: &[u16] = &[303, 400, 403, 404, 503];
 const READER: Access = Access::Role(Role::Reader);
 const SENDER: Access = Access::Role(Role::Sender);
@@ -255,6 +266,7 @@ macro_rules! table {
 table! {
     Get Plain "/" StartPage Access::Public, &["text/html"], &[200], "What is where, for people.";
     Get Plain "/page/{*file}" PageFile Access::Public, &["text/css", "text/javascript"], &[200, 304], "Files of the start page.";
+    Get Plain "/steward" StewardPage Access::Public, &["text/html"], &[200, 304], "For stewards: studies and orders beside each other, and what is decided of them.";
     Get Plain "/viewer" Viewer Access::Public, &["text/html"], &[308], "Leads to the viewer.";
     Get Plain "/viewer/" ViewerPage Access::Public, &["text/html"], &[200], "The viewer, where it is set up.";
     Get Plain "/viewer/{*file}" ViewerFile Access::Public, &["text/html", "text/javascript", "application/wasm"], &[200, 304], "Files of the viewer; every other path below answers its page.";
@@ -292,6 +304,7 @@ table! {
     Post Plain "/api/prefetch" Prefetch SENDER, JSON, &[200, 400, 413, 503], "Begins to bring a patient's studies back to the hot volumes, newest first, within a budget of bytes.";
     Get Plain "/api/patients" FindPatients READER, JSON, CHART, "Finds patients of a facility by name and year of birth, by a number, or by the text of a scanned identity card.";
     Get Plain "/api/patients/{mrn}" Patient READER, JSON, CHART, "A patient of a facility under the number that holds now, and merges with it.";
+    Get Plain "/api/patients/{mrn}/timeline" Timeline READER, JSON, CHART, "Orders, visits, results and studies of a patient under every number, the newest first.";
     Put Plain "/api/patients/{mrn}" PutPatient SENDER, JSON, CHANGE, "Says something of a patient: what is absent stays, null or an empty text is cleared; durable when answered.";
     Post Plain "/api/patients/{mrn}/merge" MergePatients SENDER, JSON, CHANGE, "Merges another number, `former`, of the same facility into this patient; durable when answered.";
     Delete Plain "/api/merges/{id}" Unmerge ADMIN, JSON, &[200, 400, 409, 503], "Undoes a merge of two patients; durable when answered.";
@@ -303,6 +316,7 @@ table! {
     Get Plain "/api/worklist" Worklist READER, JSON, CHART, "Open steps of a facility as a modality would be told them.";
     Get Plain "/api/available" Available READER, JSON, CHART, "What is there for an accession number, patient, visit or study: orders, studies with links, results.";
     Get Plain "/api/reports" Reports READER, JSON, CHART, "Results of a facility, the newest first.";
+    Get Plain "/api/reports/{number}/contents/{index}" ReportDocument READER, &["application/pdf", "image/jpeg", "image/png", "text/plain", "application/octet-stream"], &[200, 400, 503], "A document of a result, by its place among the contents from 0.";
     Post Plain "/api/reports" SendReport SENDER, JSON, CHANGE, "A result, or its next version; durable when answered.";
     Get Plain "/api/messages" Messages ADMIN, JSON, CHART, "What other systems sent about charts, and what became of it, the newest first.";
     Get Plain "/api/changes" Changes READER, JSON, &[200, 400, 409, 503], "What changed in the caller's facilities, the oldest first; parameters: after, limit, wait.";
@@ -313,6 +327,13 @@ table! {
     Post Plain "/api/subscriptions/{id}/resume" ResumeSubscription ADMIN, JSON, CHART, "Sends again, beginning with the oldest. Parameter: facility.";
     Get Plain "/api/deliveries" Deliveries ADMIN, JSON, CHART, "What is, was or could not be told, the oldest first; parameters: facility, subscription, state, limit, cursor.";
     Post Plain "/api/deliveries/retry" RetryDeliveries ADMIN, JSON, &[200, 400, 413, 503], "Tries deliveries again in their turn, dead ones too; `facility`, `subscription`, `state` and `id` choose.";
+    Get Plain "/api/matches" Matches ADMIN, JSON, CHART, "Studies and orders that a steward looks at, both sides of each, the newest first.";
+    Post Plain "/api/matches/{study}/match" MatchStudy ADMIN, JSON, DECIDE, "A person says that a study is an order's, `placer`, whatever contradicts; durable when answered.";
+    Post Plain "/api/matches/{study}/unmatch" UnmatchStudy ADMIN, JSON, DECIDE, "A person says that a study is not its order's; it has none until somebody matches or leaves it; durable when answered.";
+    Post Plain "/api/matches/{study}/leave" LeaveMatch ADMIN, JSON, DECIDE, "Leaves a study to the archive, which looks for its order again; durable when answered.";
+    Post Plain "/api/matches/{study}/undo" UndoMatch ADMIN, JSON, DECIDE, "Takes the newest decision of a study back: it and its order are what they were; durable when answered.";
+    Post Plain "/api/matches/{study}/patient" AssignPatient ADMIN, JSON, DECIDE, "The study is the patient's of number `mrn`: corrects number, name, date of birth and sex from the charts; with `dry_run` it only tells what would change; durable when answered.";
+    Post Plain "/api/matches/{study}/patient/undo" UndoAssign ADMIN, JSON, DECIDE, "Takes the newest correction of a study back: exactly what held before it holds again; durable when answered.";
     Get Plain "/viewer/iid" Launch Access::Public, &["text/html"], LAUNCH, "IHE Invoke Image Display: a signed link that opens once, and leads to the study, a list, or a page that waits.";
     Post Plain "/viewer/iid" LaunchForm Access::Public, &["text/html"], LAUNCH, "The same as a form, so that nothing of it is in an address.";
     Get Plain "/viewer/iid/studies" LaunchPage Access::Public, &["text/html"], &[200, 403, 503], "The studies that a link opened, or the word that they are still to come.";

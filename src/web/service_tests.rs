@@ -14,6 +14,7 @@ mod retrieving;
 mod searching;
 mod sharing;
 mod sockets;
+mod steward;
 mod storing;
 
 use crate::accept;

@@ -9,6 +9,8 @@
 mod judge;
 mod steward;
 
+pub use steward::ToDecide;
+
 use super::orders::preferred;
 use super::records;
 use super::writing::Writing;

@@ -81,6 +81,62 @@ pub struct Before {
     pub complete: Option<u64>,
 }
 
+/// What a person decided of a study and its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// The study is the order's.
+    Match,
+    /// It is not.
+    Unmatch,
+    /// The archive looks again.
+    Leave,
+}
+
+/// A decision, and what was there before it: undoing brings that back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Act {
+    /// What was decided.
+    pub act: Decision,
+    /// Who.
+    pub by: String,
+    /// When, milliseconds since 1970 UTC.
+    pub at: u64,
+    /// What held before; none: nothing was known of the study.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<Former>,
+}
+
+/// What held of a study before a decision. What both sides say of the patient is not in it: it is told anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// As [`Match::mrn`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mrn: Option<String>,
+    /// As [`Match::placer`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub placer: String,
+    /// As [`Match::verdict`].
+    pub verdict: Verdict,
+    /// As [`Match::why`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub why: Vec<String>,
+    /// As [`Match::by`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// As [`Match::before`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
+    /// What its order was while the study was the order's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Before>,
+    /// As [`Match::at`].
+    pub at: u64,
+}
+
+/// Most decisions kept of a study; the oldest goes first.
+pub const ACTS_MAX: usize = 16;
+
 /// A study of a facility beside the order it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Match {
@@ -115,6 +171,9 @@ pub struct Match {
     /// What the order was before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Before>,
+    /// What people decided and have not taken back, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acts: Vec<Act>,
     /// When, milliseconds since 1970 UTC.
     pub at: u64,
 }

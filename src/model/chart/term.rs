@@ -37,8 +37,8 @@ pub enum Term {
     Study,
     /// Visit number, of orders and results.
     Visit,
-    /// State of an order, visit, performed step, subscription or delivery to one; of a study beside its order, the verdict. An order also has
-    /// [`WITHOUT_IMAGES`], a study [`INCOMPLETE`], while that holds.
+    /// State of an order, visit, performed step, subscription or delivery to one; of a study beside its order, the
+    /// verdict. An order also has [`WITHOUT_IMAGES`], a study [`INCOMPLETE`] and [`DECIDED`], while that holds.
     State,
     /// Source and control id of a message; also [`same`], by which its repetition is known.
     Control,
@@ -83,6 +83,9 @@ impl Term {
 pub const WITHOUT_IMAGES: &str = "without-images";
 /// Value of [`Term::State`] of a study that was not complete when its order was looked for.
 pub const INCOMPLETE: &str = "incomplete";
+
+/// Value of [`Term::State`] of a study of whose order a person decided, until all of it is taken back.
+pub const DECIDED: &str = "decided";
 
 /// Longest value in bytes; longer ones are cut at a character, and whoever asks cuts as well.
 pub const VALUE_MAX: usize = 96;
@@ -215,6 +218,9 @@ fn of_match(one: &Match, found: &mut Vec<Found>) {
     found.push(Found::new(Term::State, one.verdict.name()));
     if !one.complete {
         found.push(Found::new(Term::State, INCOMPLETE));
+    }
+    if !one.acts.is_empty() {
+        found.push(Found::new(Term::State, DECIDED));
     }
 }
 

@@ -20,21 +20,21 @@ const PAGES_MAX: usize = 20;
 
 /// Which page is asked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Paging {
-    pub(super) limit: usize,
-    pub(super) after: Option<ChartCursor>,
+pub(crate) struct Paging {
+    pub(crate) limit: usize,
+    pub(crate) after: Option<ChartCursor>,
 }
 
 impl Paging {
     /// Of the parameters `limit` and `cursor`.
-    pub(super) fn of(call: &Call) -> Result<Self, Problem> {
+    pub(crate) fn of(call: &Call) -> Result<Self, Problem> {
         let after = call.query_value("cursor").map(cursor).transpose()?;
         Ok(Self { limit: limit(call)?, after })
     }
 }
 
 /// The parameter `limit`.
-pub(super) fn limit(call: &Call) -> Result<usize, Problem> {
+pub(crate) fn limit(call: &Call) -> Result<usize, Problem> {
     match call.query_value("limit").map(str::parse::<usize>) {
         None => Ok(LIMIT_DEFAULT),
         Some(Ok(limit)) if limit > 0 => Ok(limit.min(LIMIT_MAX)),
@@ -43,20 +43,20 @@ pub(super) fn limit(call: &Call) -> Result<usize, Problem> {
 }
 
 /// The text of an earlier answer's `next`.
-pub(super) fn cursor(text: &str) -> Result<ChartCursor, Problem> {
+pub(crate) fn cursor(text: &str) -> Result<ChartCursor, Problem> {
     ChartCursor::parse(text).map_err(|_| bad("cursor", "cursor takes the text of a previous answer's next"))
 }
 
 /// A page as it was found.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) rows: Vec<ChartRow>,
-    pub(super) next: Option<ChartCursor>,
+pub(crate) struct Found {
+    pub(crate) rows: Vec<ChartRow>,
+    pub(crate) next: Option<ChartCursor>,
 }
 
 impl Found {
     /// As it is answered: the rows under a name, and `next` where there are more.
-    pub(super) fn shown(&self, name: &str, show: impl Fn(&ChartRow) -> Value) -> Value {
+    pub(crate) fn shown(&self, name: &str, show: impl Fn(&ChartRow) -> Value) -> Value {
         let mut view = json!({ name: self.rows.iter().map(show).collect::<Vec<_>>() });
         if let (Some(object), Some(next)) = (view.as_object_mut(), self.next) {
             object.insert("next".into(), next.to_string().into());
@@ -66,7 +66,7 @@ impl Found {
 }
 
 /// A question about one facility by one value.
-pub(super) fn equal(kind: ChartKind, facility: FacilityCode, by: Term, value: &str) -> ChartQuery {
+pub(crate) fn equal(kind: ChartKind, facility: FacilityCode, by: Term, value: &str) -> ChartQuery {
     ChartQuery {
         kind,
         facilities: Some(BTreeSet::from([facility])),
@@ -77,7 +77,7 @@ pub(super) fn equal(kind: ChartKind, facility: FacilityCode, by: Term, value: &s
 }
 
 /// One page of the rows that any of the questions finds and that fit.
-pub(super) fn rows(
+pub(crate) fn rows(
     charts: &Charts,
     caller: &Caller,
     queries: &[ChartQuery],

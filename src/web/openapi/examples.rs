@@ -46,6 +46,9 @@ pub(super) fn body(endpoint: Endpoint) -> Option<Value> {
         }),
         Endpoint::RetryDeliveries => json!({"state": "dead"}),
         Endpoint::IssueShare => json!({"facility": "56001", "accession": "A26-0001", "until": "2036-12-31"}),
+        Endpoint::MatchStudy => json!({"placer": "CD-1001"}),
+        Endpoint::AssignPatient => json!({"mrn": "22015985", "reason": "wrong patient chosen at the console"}),
+        Endpoint::UndoAssign => json!({"reason": "it was right"}),
         _ => return None,
     };
     Some(example)
@@ -88,6 +91,15 @@ pub(super) fn call(endpoint: Endpoint) -> Option<&'static str> {
         }
         Endpoint::Shares => "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/shares?mrn=22015985\"",
         Endpoint::RevokeShare => "curl -X DELETE -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/shares/ID",
+        Endpoint::Timeline => "curl -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/patients/22015985/timeline",
+        Endpoint::Matches => "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/matches?list=mismatch\"",
+        Endpoint::MatchStudy => {
+            "curl -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/matches/1.2.3/match -d '{\"placer\": \"CD-1001\"}'"
+        }
+        Endpoint::UndoMatch => "curl -X POST -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/matches/1.2.3/undo",
+        Endpoint::AssignPatient => {
+            "curl -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/matches/1.2.3/patient -d '{\"mrn\": \"22015985\", \"reason\": \"wrong patient chosen\"}'"
+        }
         _ => return None,
     };
     Some(call)

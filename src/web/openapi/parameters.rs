@@ -113,6 +113,15 @@ const REPORTS: &[Parameter] = &[
     ("placer", "string", false, "Placer order number."),
     ("documents", "boolean", false, "With the bytes of documents, at most 10 results."),
 ];
+const MATCHES: &[Parameter] = &[
+    (
+        "list",
+        "string",
+        false,
+        "mismatch (studies that contradict their order), unmatched, matched, decided, or orders (orders whose images should be there).",
+    ),
+    ("facility", "string", false, "Code of the facility; without it all that the token is for."),
+];
 const MESSAGES: &[Parameter] = &[
     ("state", "string", false, "done, parked or refused."),
     ("text", "boolean", false, "With the messages themselves, which hold patients' data."),
@@ -219,8 +228,17 @@ fn lists_of_charts(endpoint: Endpoint) -> Vec<&'static [Parameter]> {
         | E::CancelOrder
         | E::SendReport
         | E::IssueShare
-        | E::RevokeShare => vec![FACILITY],
+        | E::RevokeShare
+        | E::ReportDocument
+        | E::MatchStudy
+        | E::UnmatchStudy
+        | E::LeaveMatch
+        | E::UndoMatch
+        | E::AssignPatient
+        | E::UndoAssign => vec![FACILITY],
         E::Shares => vec![FACILITY, SHARES, CHART_PAGE],
+        E::Timeline => vec![FACILITY, CHART_PAGE],
+        E::Matches => vec![MATCHES, CHART_PAGE],
         E::Orders => vec![FACILITY, ORDERS, CHART_PAGE],
         E::Worklist => vec![FACILITY, WORKLIST],
         E::Available => vec![FACILITY, AVAILABLE],

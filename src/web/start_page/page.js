@@ -218,6 +218,13 @@ async function timeline(row, root) {
   if (!opening || place.childElementCount > 0) return;
   if (!row.dataset.patient) { place.textContent = word('noId'); return; }
   place.textContent = word('looking');
+  const facility = ownFacility();
+  if (facility) {
+    try {
+      place.replaceChildren(...await charts(row.dataset.patient, facility, row.dataset.study));
+      return;
+    } catch { /* without charts the studies alone are shown */ }
+  }
   const query = new URLSearchParams({ PatientID: row.dataset.patient.replace(/[*?\\]/g, '?'), limit: '100', includefield: '00081030' });
   try {
     const found = (await get(`${root}/studies?${query}`)).filter(one => value(one, '00100020') === row.dataset.patient);
@@ -225,6 +232,77 @@ async function timeline(row, root) {
   } catch {
     place.textContent = word('failed');
   }
+}
+
+/** The one facility that rows are of: a patient's number means nothing without it. */
+function ownFacility() {
+  const { facilities } = state.session || { facilities: [] };
+  return by('facility').value || (facilities.length === 1 ? facilities[0].code : '');
+}
+
+/** Orders, visits, results and studies under every number of a patient, the newest first, page by page. */
+async function charts(mrn, facility, current) {
+  const address = `api/patients/${encodeURIComponent(mrn)}/timeline`;
+  const list = document.createElement('ol');
+  list.className = 'line-list';
+  const more = document.createElement('button');
+  more.type = 'button';
+  more.className = 'plain';
+  more.textContent = word('more');
+  let next = null;
+  let year = '';
+  const load = async () => {
+    const query = new URLSearchParams({ facility, limit: '50' });
+    if (next) query.set('cursor', next);
+    const page = await get(`${address}?${query}`);
+    for (const one of page.timeline) {
+      const item = event(one, current);
+      const its = one.at ? String(new Date(one.at).getFullYear()) : '–';
+      if (its !== year) { item.dataset.year = its; year = its; }
+      list.append(item);
+    }
+    next = page.next || null;
+    more.hidden = !next;
+  };
+  more.addEventListener('click', () => { load().catch(() => { more.textContent = word('failed'); }); });
+  await load();
+  return [list, more];
+}
+
+function event(one, current) {
+  const item = document.createElement('li');
+  const strong = document.createElement('strong');
+  const date = one.at ? new Date(one.at).toLocaleDateString(state.language === 'vi' ? 'vi-VN' : 'en-GB', { day: '2-digit', month: '2-digit', year: 'numeric' }) : word('noDate');
+  if (one.kind === 'study') {
+    strong.textContent = (one.modalities || []).join(' ') || '–';
+    const link = document.createElement('a');
+    link.href = one.viewer || `${one.retrieve}/metadata?accept=application/dicom%2Bjson`;
+    link.append(strong, ` ${date} `, one.description || '');
+    if (one.study === current) { link.setAttribute('aria-current', 'true'); link.append(` (${word('thisOne')})`); }
+    item.append(link);
+    return item;
+  }
+  strong.textContent = word(`of_${one.kind}`);
+  const about = { order: [one.procedure, one.accession], visit: [one.number, one.location], report: [one.title, one.author] }[one.kind];
+  item.append(strong, ` ${date} `, about.filter(Boolean).join(' · '));
+  for (const content of one.contents || []) item.append(result(content));
+  return item;
+}
+
+function result(content) {
+  if (content.as === 'text') {
+    const words = document.createElement('p');
+    words.className = 'result';
+    words.textContent = [content.heading, content.text].filter(Boolean).join(': ');
+    return words;
+  }
+  const link = document.createElement('a');
+  const pointed = /^https?:\/\//.test(content.url || '');
+  if (pointed) link.href = content.url;
+  link.target = '_blank';
+  link.rel = 'noopener noreferrer';
+  link.textContent = content.media_type === 'application/pdf' ? 'PDF' : content.media_type || content.url || '';
+  return link;
 }
 
 function drawn(found, current, root) {

@@ -16,6 +16,7 @@ const WORDS = {
     ONLINE: 'Sẵn sàng', NEARLINE: 'Kho gần', OFFLINE: 'Kho xa', UNAVAILABLE: 'Không có sẵn',
     nearHelp: 'Mở được sau ít giây', farHelp: 'Cần thời gian lấy về', thisOne: 'ca này', only: 'Chưa có lần chụp nào khác.',
     noId: 'Ca này không có mã người bệnh nên không xem được các lần chụp khác.', other: 'English', otherCode: 'EN',
+    of_order: 'Chỉ định', of_visit: 'Lượt khám', of_report: 'Kết quả',
     openStudy: 'Mở', timelineOf: n => `${n} lần chụp của người bệnh này`,
   },
   en: {
@@ -33,6 +34,7 @@ const WORDS = {
     UNAVAILABLE: 'Not available', nearHelp: 'Opens after some seconds', farHelp: 'Takes time to bring back',
     thisOne: 'this study', only: 'There is no other study yet.',
     noId: 'This study has no patient ID, so other studies cannot be told.', other: 'Tiếng Việt', otherCode: 'VI',
+    of_order: 'Order', of_visit: 'Visit', of_report: 'Result',
     openStudy: 'Open', timelineOf: n => `${n} studies of this patient`,
   },
 };

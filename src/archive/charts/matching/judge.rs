@@ -7,7 +7,7 @@ use crate::charts::orders::{self, states};
 use crate::charts::writing::Writing;
 use index::StudyRow;
 use model::attribute::key;
-use model::chart::matched::Before;
+use model::chart::matched::{ACTS_MAX, Act, Before, Decision, Former};
 use model::chart::{BirthDate, ChartBody, ChartKind, Match, Order, OrderState, Patient, Sex, Side, Term, Verdict};
 
 /// Matches of one order that are looked at.
@@ -72,7 +72,8 @@ pub(super) fn judge(
         None => None,
     };
     let of_study = side_of_study(writing, row)?;
-    let mut one = Match { of_study, ..unmatched(row, writing.now()) };
+    let acts = known.as_ref().map_or_else(Vec::new, |known| known.acts.clone());
+    let mut one = Match { of_study, acts, ..unmatched(row, writing.now()) };
     if let Some(order) = order {
         let of_order = side_of_order(writing, &order)?;
         let mut why = one.of_study.contradictions(&of_order);
@@ -121,6 +122,87 @@ fn go_on(writing: &mut Writing<'_>, row: &StudyRow, decided: &Match) -> Result<(
     put(writing, Some(decided), Match { complete, ..decided.clone() })
 }
 
+/// What people decided of a study, with one more decision at the end.
+pub(super) fn decided(
+    writing: &Writing<'_>,
+    known: Option<&Match>,
+    act: Decision,
+    by: &str,
+) -> Result<Vec<Act>, ChartError> {
+    let former = match known {
+        Some(known) => Some(former(writing, known)?),
+        None => None,
+    };
+    let mut acts = known.map_or_else(Vec::new, |known| known.acts.clone());
+    if acts.len() >= ACTS_MAX {
+        acts.remove(0);
+    }
+    acts.push(Act { act, by: by.to_owned(), at: writing.now(), former });
+    Ok(acts)
+}
+
+fn former(writing: &Writing<'_>, known: &Match) -> Result<Former, ChartError> {
+    let held = match known.verdict {
+        Verdict::Matched => orders::order(writing, &known.placer)?.as_ref().map(before),
+        _ => None,
+    };
+    let Match { mrn, placer, verdict, why, by, before, at, .. } = known.clone();
+    Ok(Former { mrn, placer, verdict, why, by, before, held, at })
+}
+
+/// Brings back what held before the newest decision: the judgement, and the orders of both as they were, as far as
+/// nothing else has happened to them since.
+pub(super) fn restore(
+    writing: &mut Writing<'_>,
+    row: &StudyRow,
+    known: &Match,
+    acts: Vec<Act>,
+    former: Option<Former>,
+) -> Result<(), ChartError> {
+    let holds = known.verdict == Verdict::Matched;
+    let Some(former) = former else {
+        if holds {
+            release(writing, known)?;
+        }
+        return writing.remove(ChartKind::Match, &Match::id(&known.study, known.patient));
+    };
+    let Former { mrn, placer, verdict, why, by, before: was, held, at } = former;
+    let (of_study, order) = (side_of_study(writing, row)?, earlier_order(writing, &placer)?);
+    let of_order = order.as_ref().map(|order| side_of_order(writing, order)).transpose()?;
+    let same = holds && verdict == Verdict::Matched && known.placer == placer;
+    if holds && !same {
+        release(writing, known)?;
+    }
+    let mut one = Match { mrn, placer, verdict, why, of_study, of_order, by, before: was, acts, ..unmatched(row, at) };
+    if verdict == Verdict::Matched
+        && !same
+        && let Some(mut order) = earlier_order(writing, &one.placer)?
+    {
+        let now = before(&order);
+        match held.filter(|_| one.before.as_ref() == Some(&now)) {
+            Some(held) => {
+                bring_back(&mut order, &held);
+                orders::put(writing, order.clone())?;
+            }
+            None if one.before.is_none() => one.before = Some(now),
+            None => {}
+        }
+        stamp(writing, row, order)?;
+    }
+    put(writing, Some(known), one)
+}
+
+fn earlier_order(writing: &Writing<'_>, placer: &str) -> Result<Option<Order>, ChartError> {
+    if placer.is_empty() { Ok(None) } else { orders::order(writing, placer) }
+}
+
+fn bring_back(order: &mut Order, held: &Before) {
+    (order.state, order.images, order.complete) = (held.state, held.images, held.complete);
+    for (step, state) in order.steps.iter_mut().zip(&held.steps) {
+        step.state = *state;
+    }
+}
+
 /// A study that has no order.
 pub(super) fn unmatched(row: &StudyRow, at: u64) -> Match {
     let mrn = super::value(row.value(key::PATIENT_ID).as_deref());
@@ -136,6 +218,7 @@ pub(super) fn unmatched(row: &StudyRow, at: u64) -> Match {
         complete: is_complete(row),
         by: None,
         before: None,
+        acts: Vec::new(),
         at,
     }
 }

@@ -5,10 +5,66 @@ use super::query_of;
 use crate::charts::{ChartError, Charts, orders};
 use crate::open::Archive;
 use index::charts::{ChartCursor, ChartPage, ChartQuery};
+use model::chart::matched::{Act, Decision};
 use model::chart::{ChartKind, Match, Term, Verdict, term};
 use model::{Caller, FacilityCode, Uid};
 
+/// A list that a steward works through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToDecide {
+    /// Studies that contradict their order: quarantined.
+    Mismatch,
+    /// Studies without an order.
+    Unmatched,
+    /// Studies that have one.
+    Matched,
+    /// Studies of which a person decided.
+    Decided,
+    /// Orders of which no image came, though they were to begin by now.
+    Orders,
+}
+
+impl ToDecide {
+    /// Every list.
+    pub const ALL: [Self; 5] = [Self::Mismatch, Self::Unmatched, Self::Matched, Self::Decided, Self::Orders];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mismatch => "mismatch",
+            Self::Unmatched => "unmatched",
+            Self::Matched => "matched",
+            Self::Decided => "decided",
+            Self::Orders => "orders",
+        }
+    }
+}
+
 impl Charts {
+    /// A page of a steward's list, of one facility or of all that the caller may see; the newest first.
+    ///
+    /// # Errors
+    /// As [`Charts::find`].
+    pub fn to_decide(
+        &self,
+        caller: &Caller,
+        list: ToDecide,
+        facility: Option<FacilityCode>,
+        after: Option<ChartCursor>,
+        limit: usize,
+    ) -> Result<ChartPage, ChartError> {
+        let (kind, state, moments) = match list {
+            ToDecide::Mismatch => (ChartKind::Match, Verdict::Mismatch.name(), None),
+            ToDecide::Unmatched => (ChartKind::Match, Verdict::Unmatched.name(), None),
+            ToDecide::Matched => (ChartKind::Match, Verdict::Matched.name(), None),
+            ToDecide::Decided => (ChartKind::Match, term::DECIDED, None),
+            ToDecide::Orders => (ChartKind::Order, term::WITHOUT_IMAGES, Some((0, self.now_ms()))),
+        };
+        let query = query_of(kind, facility, Term::State, state);
+        self.find(caller, &ChartQuery { moments, ..query }, after, limit)
+    }
+
     /// Studies by what came of looking for their order: those without one, those that contradict one, those that have
     /// one; the newest first.
     ///
@@ -74,7 +130,9 @@ impl Archive {
             let order = orders::order(writing, placer)?.ok_or(ChartError::Unknown("order"))?;
             let (of_study, of_order) = (side_of_study(writing, &row)?, side_of_order(writing, &order)?);
             let known = judge::known(writing, &row)?;
+            let acts = judge::decided(writing, known.as_ref(), Decision::Match, &by)?;
             let one = Match {
+                acts,
                 mrn: Some(order.mrn.clone()),
                 placer: order.placer,
                 verdict: Verdict::Matched,
@@ -98,22 +156,47 @@ impl Archive {
         self.charts().write(facility, |writing| {
             let known = judge::known(writing, &row)?.ok_or(ChartError::Unknown("match"))?;
             let of_study = side_of_study(writing, &row)?;
-            let one = Match { of_study, by: Some(by), ..unmatched(&row, writing.now()) };
+            let acts = judge::decided(writing, Some(&known), Decision::Unmatch, &by)?;
+            let one = Match { of_study, acts, by: Some(by), ..unmatched(&row, writing.now()) };
             conclude(writing, &row, Some(known), one)
         })
     }
 
-    /// What a person decided of a study is forgotten: the archive looks for its order again.
+    /// A person leaves a study to the archive, which looks for its order again.
     ///
     /// # Errors
     /// As [`Archive::unmatch_study`].
-    pub fn leave_match(&self, facility: FacilityCode, study: &Uid) -> Result<(), ChartError> {
-        let row = self.study_of(facility, study)?;
+    pub fn leave_match(&self, facility: FacilityCode, study: &Uid, by: &str) -> Result<(), ChartError> {
+        let (row, by) = (self.study_of(facility, study)?, person(by)?);
         self.charts().write(facility, |writing| {
             let known = judge::known(writing, &row)?.ok_or(ChartError::Unknown("match"))?;
-            judge::put(writing, Some(&known), Match { by: None, at: writing.now(), ..known.clone() })
+            let acts = judge::decided(writing, Some(&known), Decision::Leave, &by)?;
+            judge::put(writing, Some(&known), Match { by: None, acts, at: writing.now(), ..known.clone() })
         })?;
         self.charts().note_study(&row.key);
         Ok(())
+    }
+
+    /// Takes the newest decision of a study back: study and orders are what they were before it, as far as nothing else
+    /// has happened to them. Gives the decision that was taken back.
+    ///
+    /// # Errors
+    /// As [`Archive::unmatch_study`]; [`ChartError::Conflict`] where nobody decided anything that still holds.
+    pub fn undo_match(&self, facility: FacilityCode, study: &Uid, by: &str) -> Result<Act, ChartError> {
+        let (row, by) = (self.study_of(facility, study)?, person(by)?);
+        let act = self.charts().write(facility, |writing| {
+            let known = judge::known(writing, &row)?.ok_or(ChartError::Unknown("match"))?;
+            let mut acts = known.acts.clone();
+            let none = || ChartError::Conflict("nobody decided anything of this study that could be taken back".into());
+            let act = acts.pop().ok_or_else(none)?;
+            judge::restore(writing, &row, &known, acts, act.former.clone())?;
+            Ok(act)
+        })?;
+        tracing::info!(%facility, %study, by, of = act.by, "a decision of a study and its order was taken back");
+        if act.former.as_ref().is_none_or(|former| former.by.is_none()) {
+            // What came since may have told the archive more.
+            self.charts().note_study(&row.key);
+        }
+        Ok(act)
     }
 }

@@ -2,10 +2,12 @@
 
 use super::orders::{asks_for, new, update};
 use super::{HOME, asks, merge, patient};
+use crate::charts::{ChartError, ToDecide};
 use crate::retain::Correcting;
 use crate::tests::{Bench, CT, EXPLICIT_LE, short, uid, until};
 use crate::{Form, IngestError};
 use model::attribute::key;
+use model::chart::matched::Decision;
 use model::chart::{
     BirthDate, Change, ChartBody, ChartKey, ChartKind, Handled, Match, Order, OrderAction, OrderState, OrderUpdate,
     PatientUpdate, Sex, Verdict,
@@ -214,7 +216,7 @@ fn another_patient_is_set_aside_with_both_sides_until_somebody_decides() {
     assert_eq!(bench.order("P1"), before, "as it was");
     assert_eq!(bench.listed(Verdict::Unmatched), ["1.2.3"]);
     // Left to the archive it is as before; the two numbers become one, and it fits.
-    bench.archive.leave_match(HOME, &study).expect("left");
+    bench.archive.leave_match(HOME, &study, "lan").expect("left");
     bench.until_judged("1.2.3", Verdict::Mismatch);
     bench.says("m", vec![merge("1", "2")]);
     bench.until_judged("1.2.3", Verdict::Matched);
@@ -272,4 +274,90 @@ fn orders_without_images_are_a_list() {
     let nobody = Caller { facilities: Some([super::other()].into()), ..Caller::operator() };
     let page = bench.archive.charts().orders_without_study(&nobody, u64::MAX, None, 100).expect("answers");
     assert!(page.rows.is_empty(), "another hospital's");
+}
+
+#[test]
+fn decisions_are_taken_back_one_after_the_other_exactly() {
+    let bench = hospital(with_accession("P1", "A1"));
+    bench.says("2", asks_for(with_accession("P2", "A2")));
+    let fresh = bench.order("P2");
+    bench.send(&Image { accession: "A1", birth: "19780305", sex: "M", ..Image::default() }).expect("stored");
+    let by_archive = bench.until_judged("1.2.3", Verdict::Matched);
+    let (study, held) = (uid("1.2.3"), bench.order("P1"));
+    let conflict = bench.archive.undo_match(HOME, &study, "hoa").expect_err("nobody decided anything");
+    assert!(matches!(conflict, ChartError::Conflict(_)), "{conflict}");
+    // Time passes: a stamp that is made anew would be another.
+    bench.archive.match_study(HOME, &study, "P2", "lan").expect("matched");
+    assert!(bench.order("P1").images.is_none() && bench.order("P2").images.is_some());
+    let theirs = (bench.judged("1.2.3").expect("judged"), bench.order("P2"));
+    bench.archive.unmatch_study(HOME, &study, "mai").expect("unmatched");
+    assert_eq!((bench.order("P2"), bench.listed(Verdict::Unmatched)), (fresh.clone(), vec!["1.2.3".to_owned()]));
+    let decided = |facility| {
+        let page = bench.archive.charts().to_decide(&Caller::operator(), ToDecide::Decided, facility, None, 10);
+        page.expect("answers").rows.len()
+    };
+    assert_eq!((decided(None), decided(Some(HOME)), decided(Some(super::other()))), (1, 1, 0));
+    let act = bench.archive.undo_match(HOME, &study, "hoa").expect("taken back");
+    assert_eq!((act.act, act.by.as_str()), (Decision::Unmatch, "mai"));
+    assert_eq!((bench.judged("1.2.3").expect("judged"), bench.order("P2")), theirs);
+    let act = bench.archive.undo_match(HOME, &study, "hoa").expect("taken back");
+    assert_eq!((act.act, act.by.as_str()), (Decision::Match, "lan"));
+    assert_eq!((bench.judged("1.2.3").expect("judged"), bench.order("P1")), (by_archive, held));
+    assert_eq!((bench.order("P2"), decided(None)), (fresh, 0));
+}
+
+#[test]
+fn a_study_left_to_the_archive_comes_back_to_who_decided() {
+    let bench = hospital(with_accession("P1", "A1"));
+    bench.send(&Image { accession: "A1", mrn: "2", ..Image::default() }).expect("stored");
+    bench.until_judged("1.2.3", Verdict::Mismatch);
+    let study = uid("1.2.3");
+    bench.archive.unmatch_study(HOME, &study, "lan").expect("unmatched");
+    let decided = bench.judged("1.2.3").expect("judged");
+    bench.archive.leave_match(HOME, &study, "mai").expect("left");
+    let again = bench.until_judged("1.2.3", Verdict::Mismatch);
+    assert_eq!((again.by, again.acts.len()), (None, 2), "what people decided is not forgotten");
+    bench.archive.undo_match(HOME, &study, "hoa").expect("taken back");
+    assert_eq!(bench.judged("1.2.3").expect("judged"), decided);
+}
+
+#[test]
+fn a_study_of_another_patient_becomes_the_right_ones_and_comes_back() {
+    let bench = hospital(with_accession("P1", "A1"));
+    bench.send(&Image { accession: "A1", mrn: "2", birth: "19990101", sex: "F", ..Image::default() }).expect("stored");
+    bench.until_judged("1.2.3", Verdict::Mismatch);
+    let (study, by) =
+        (StudyRef { facility: HOME, study: uid("1.2.3"), patient: 0 }, Person::parse("lan").expect("one"));
+    let values = || {
+        let row = bench.archive.index().studies(&study.study).expect("answers").pop().expect("there");
+        (row.attributes.clone(), row.corrected.values.clone())
+    };
+    let received = values();
+    assert!(bench.archive.assigning(&study, "9", by.clone(), "x".into()).is_err(), "charts know no such patient");
+    assert!(bench.archive.taking_back(&study, by.clone(), "x".into()).is_err(), "nothing was corrected");
+    let said = Attributes::from([(key::PATIENT_SEX, "O".into())]);
+    let earlier = Correcting {
+        study: study.clone(),
+        set: said,
+        clear: Vec::new(),
+        why: Why::Correct,
+        by: by.clone(),
+        reason: "typed wrongly".into(),
+    };
+    bench.archive.correct_study(&earlier).expect("corrected");
+    let before = values();
+    let wanted = bench.archive.assigning(&study, "1", by.clone(), "wrong patient chosen".into()).expect("a correction");
+    bench.archive.correct_study(&wanted).expect("corrected");
+    let (now, _) = values();
+    let of = |key| now.get(&key).map(String::as_str);
+    assert_eq!(
+        (of(key::PATIENT_ID), of(key::PATIENT_NAME), of(key::PATIENT_SEX)),
+        (Some("1"), Some("Lê^An"), Some("M"))
+    );
+    bench.until_judged("1.2.3", Verdict::Matched);
+    let back = bench.archive.taking_back(&study, by, "it was right".into()).expect("a correction");
+    bench.archive.correct_study(&back).expect("taken back");
+    assert_eq!(values(), before);
+    assert_ne!(before, received);
+    bench.until_judged("1.2.3", Verdict::Mismatch);
 }

@@ -60,7 +60,7 @@ fn what_happens_is_recorded_once_with_its_cause_in_order_and_outlives_kill_and_l
     bench.done("m", vec![merge("1", "2")]);
     bench.says(update(OrderAction::Cancel, "P1"));
     let (merged, ..) = bench.merges().remove(0);
-    bench.charts().unmerge(HOME, &merged, "Lân").expect("undone");
+    bench.charts().unmerge(&Caller::operator(), HOME, &merged, "Lân").expect("undone");
     let expected = [
         "order P1 scheduled".to_owned(),
         format!("merged {merged} "),

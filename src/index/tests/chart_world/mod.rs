@@ -275,6 +275,7 @@ impl World {
             complete: self.rng.bool(),
             by: None,
             before: None,
+            acts: Vec::new(),
             at: self.moment(),
         }
     }

@@ -1,0 +1,48 @@
+// What the steward's page says, in Vietnamese and English.
+'use strict';
+const WORDS = {
+  vi: {
+    skip: 'Đến danh sách', enter: 'Đăng nhập', token: 'Mã truy cập', enterNow: 'Vào',
+    enterHelp: 'Nhập mã truy cập của người quản lý. Mã chỉ được giữ đến khi đóng trang này.',
+    enterWrong: 'Mã truy cập không đúng, đã hết hạn, hoặc không phải của người quản lý.',
+    title: 'Ghép ca chụp với chỉ định', mismatch: 'Cách ly', unmatched: 'Ca không có chỉ định',
+    orders: 'Chỉ định chưa có ảnh', decided: 'Đã quyết định', facility: 'Cơ sở', anyFacility: 'Tất cả cơ sở', more: 'Xem thêm',
+    help: {
+      mismatch: 'Ca chụp nói khác với chỉ định của nó. Chỗ khác nhau có dấu ≠.',
+      unmatched: 'Không tìm thấy chỉ định nào cho các ca này.',
+      orders: 'Đã đến giờ thực hiện mà chưa có ảnh.',
+      decided: 'Mỗi quyết định đều hoàn tác được, lần mới nhất trước.',
+    },
+    keys: 'Phím tắt: ↑ ↓ chọn dòng · M ghép · U không phải · L để kho tự tìm · Z hoàn tác',
+    ofStudy: 'Ca chụp', ofOrder: 'Chỉ định', match: 'Ghép', unmatch: 'Không phải', leaveIt: 'Để kho tự tìm', undo: 'Hoàn tác',
+    open: 'Mở ảnh', more2: 'Sai người bệnh, loại bỏ…', whose: 'Ca này là của người bệnh số', why: 'Lý do', assign: 'Sửa thông tin',
+    unassign: 'Hoàn tác lần sửa cuối', rejectWhy: 'Loại bỏ vì', wrongEntry: 'chọn sai chỉ định trên máy', safety: 'an toàn người bệnh',
+    quality: 'chất lượng ảnh', reject: 'Loại bỏ ca chụp', restore: 'Khôi phục', order: 'Số chỉ định', study: 'UID ca chụp',
+    mrn: 'Mã người bệnh', name: 'Họ tên', sex: 'Giới', birth: 'Ngày sinh', accession: 'Số phiếu', date: 'Ngày', about: 'Mô tả', modalities: 'Loại chụp',
+    male: 'nam', female: 'nữ', other: 'khác', unknown: '–', otherLanguage: 'English', otherCode: 'EN',
+    looking: 'Đang tải…', none: 'Không có gì cần xử lý.', failed: 'Không thực hiện được.', done: 'Đã ghi.', found: n => `${n} dòng`,
+    surely: 'Mọi người sẽ không còn thấy ca chụp này. Tiếp tục?', by: (act, who) => `${act}: ${who}`,
+  },
+  en: {
+    skip: 'To the list', enter: 'Sign in', token: 'Access token', enterNow: 'Enter',
+    enterHelp: 'Enter a steward’s access token. It is kept only until this page is closed.',
+    enterWrong: 'The token is wrong, has expired, or is not a steward’s.',
+    title: 'Match studies with orders', mismatch: 'Quarantined', unmatched: 'Studies without order',
+    orders: 'Orders without images', decided: 'Decided', facility: 'Facility', anyFacility: 'All facilities', more: 'Show more',
+    help: {
+      mismatch: 'These studies contradict their orders. What differs is marked ≠.',
+      unmatched: 'No order was found for these studies.',
+      orders: 'They were to begin by now and no image came.',
+      decided: 'Every decision can be taken back, the newest first.',
+    },
+    keys: 'Keys: ↑ ↓ choose a row · M match · U not this · L leave to the archive · Z undo',
+    ofStudy: 'Study', ofOrder: 'Order', match: 'Match', unmatch: 'Not this', leaveIt: 'Leave to the archive', undo: 'Undo',
+    open: 'Open images', more2: 'Wrong patient, reject…', whose: 'This study is of the patient', why: 'Reason', assign: 'Correct',
+    unassign: 'Undo the last correction', rejectWhy: 'Reject for', wrongEntry: 'wrong worklist entry', safety: 'patient safety',
+    quality: 'quality', reject: 'Reject the study', restore: 'Restore', order: 'Order number', study: 'Study UID',
+    mrn: 'Patient ID', name: 'Name', sex: 'Sex', birth: 'Born', accession: 'Accession', date: 'Date', about: 'Description', modalities: 'Modality',
+    male: 'male', female: 'female', other: 'other', unknown: '–', otherLanguage: 'Tiếng Việt', otherCode: 'VI',
+    looking: 'Loading…', none: 'Nothing to decide.', failed: 'That could not be done.', done: 'Recorded.', found: n => `${n} rows`,
+    surely: 'Nobody will be shown this study any more. Go on?', by: (act, who) => `${act}: ${who}`,
+  },
+};
