@@ -20,7 +20,7 @@ NATIONAL = "056078000001"
 SOURCES = '[[source]]\nname = "his"\nfacility = "DEMO0"\naddresses = ["127.0.0.1"]\napplication = "HIS"\n'
 CONFIG = """[hl7]
 sources = "{dir}/sources.toml"
-[launch]
+{receivers}[launch]
 keys = "{dir}/keys.toml"
 skew = "0s"
 [http]
@@ -70,7 +70,8 @@ class Archive:
         self.program, self.dir = program, dir
         (dir / "sources.toml").write_text(SOURCES)
         (dir / "keys.toml").write_text(f'[[key]]\nfacility = "{FACILITY}"\nid = "a"\nhs256 = "{SECRET}"\n')
-        (dir / "khoanh.toml").write_text(CONFIG.format(dir=dir, viewer=viewer))
+        self.viewer = viewer
+        self.configure("")
         self.common = ["--config", dir / "khoanh.toml", "--data", dir / "data"]
         self.start()
 
@@ -83,6 +84,10 @@ class Archive:
         told = json.loads(ready.read_text().splitlines()[0])
         self.http = told["http"]
         self.dicom, self.hl7 = (int(told[name].rsplit(":", 1)[1]) for name in ("dicom", "hl7"))
+
+    def configure(self, receivers):
+        text = CONFIG.format(dir=self.dir, viewer=self.viewer, receivers=receivers)
+        (self.dir / "khoanh.toml").write_text(text)
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
@@ -132,6 +137,11 @@ class Story:
         self.records = Records(archive.http, SECRET, FACILITY)
         self.routes = self.records.routes()
 
+    def start_again(self):
+        self.archive.kill()
+        self.archive.start()
+        self.records.address, self.his.port, self.modality.port = self.archive.http, self.archive.hl7, self.archive.dicom
+
     def there(self, *routes):
         """Whether the service has all of the routes; says so when it has not."""
         missing = [route for route in routes if route not in self.routes]
@@ -166,6 +176,20 @@ class Story:
             studies = self.available(accession=accession)["studies"]
             return studies[0] if len(studies) == 1 else {}
         return until(f"the study of {accession}", ask, lambda study: study and holds(study))
+
+    def subscribe(self):
+        say("The hospital's system asks to be told (a subscription)")
+        if not self.there("POST /api/subscriptions"):
+            return
+        address = f"127.0.0.1:{self.inbox.port}"
+        text = f'[[receiver]]\nname = "his"\naddress = "{address}"\nviewer = "http://archive.example"\n'
+        (self.dir / "receivers.toml").write_text(text)
+        self.archive.configure(f'receivers = "{self.dir}/receivers.toml"\n')
+        self.start_again()
+        body = {"name": "his", "target": {"by": "hl7", "receiver": "his"}}
+        status, answer = self.records.ask("POST", "/api/subscriptions", body)
+        need(status in (200, 201), f"the subscription: {status} {answer}")
+        tell(f"HL7 to {address}")
 
     def admit(self):
         say("The hospital's system admits a patient (ADT^A01)")
@@ -237,10 +261,9 @@ class Story:
         if not self.there("POST /api/subscriptions"):
             return
         uid = self.order("CD1001")["study"]
-        messages = until("the availability message", lambda: [str(one) for one in self.inbox.messages if uid in str(one)],
-                         lambda messages: messages)
+        messages = until("the availability message", lambda: [str(one) for one in self.inbox.of("ORU", uid)], bool)
         need(any("A26-0001" in one for one in messages), "it names the accession number")
-        need(any("/viewer" in one for one in messages), "it has a link")
+        need(any("/viewer/iid" in one for one in messages), "it has a link")
         tell(messages[0].split("\r")[0])
 
     def launch(self):
@@ -281,8 +304,11 @@ class Story:
         same("by the visit", len(visit["studies"]), 1)
         tell(f"{len(all_of['orders'])} orders, {len(all_of['studies'])} study, {len(all_of['reports'])} result")
         say("And in the patient's timeline")
-        if self.there("GET /api/patients/{mrn}/timeline"):
-            line = json.dumps(self.get(f"/api/patients/{MRN}/timeline"), ensure_ascii=False)
+        named = [route for route in self.routes if route.startswith("GET /api/") and "timeline" in route]
+        path = named[0].split()[1] if named else "/api/patients/{mrn}/timeline"
+        if self.there(f"GET {path}"):
+            query = {} if "{mrn}" in path else {"mrn": MRN}
+            line = json.dumps(self.get(path.replace("{mrn}", MRN), **query), ensure_ascii=False)
             for what in ("CD1001", "KQ1", "LK1", self.order("CD1001")["study"]):
                 need(what in line, f"{what} is in the timeline")
             tell("visit, orders, study and result are in it")
@@ -321,6 +347,9 @@ class Story:
         same("the worklist tells the number that stays", line.PatientID, MRN)
         merge = next(one for one in stays()["merges"] if one["former"] == OTHER)
         tell(f"{OTHER} is {former()['mrn']}, with {len(orders)} orders; the worklist says {line.PatientID}")
+        if "POST /api/subscriptions" in self.routes:
+            told = until("the merge, told to others", lambda: [str(one) for one in self.inbox.of("ADT", OTHER)], bool)
+            tell(told[-1].split("\r")[0])
         status, answer = self.records.ask("DELETE", f"/api/merges/{merge['id']}")
         same(f"undoing: {answer}", status, 200)
         after = former(), self.available(mrn=OTHER), self.available(mrn=MRN)
@@ -358,6 +387,17 @@ class Story:
         same("the order", self.order("CD1003")["state"], "scheduled")
         tell(f"undone: {again['mrn']}, {again['match']['verdict']}, the order is {self.order('CD1003')['state']}")
 
+        say("A steward makes it the right patient's by one decision, and takes it back")
+        base = f"/api/matches/{aside['study']}"
+        if self.there("GET /api/matches", "POST /api/matches/{study}/patient", "POST /api/matches/{study}/patient/undo"):
+            rows = self.get("/api/matches", list="mismatch")["rows"]
+            need(aside["study"] in json.dumps(rows), "the study is in the steward's list")
+            for path, body, wanted in ((base + "/patient", {"mrn": OTHER}, "matched"), (base + "/patient/undo", {}, "mismatch")):
+                status, answer = self.records.ask("POST", path, {"reason": "chọn nhầm người bệnh", **body})
+                same(f"{path}: {answer}", status, 200)
+                now = self.study("A26-0003", lambda one: verdict(one) == wanted)
+                tell(f"{path.split('/', 4)[4]}: {now['mrn']}, {wanted}")
+
     def correct(self, study, **what):
         body = {"study": study, "why": "correct", **what}
         status, answer = self.records.ask("POST", "/api/corrections", body)
@@ -374,9 +414,7 @@ class Story:
         ask = lambda: (self.available(mrn=MRN), self.order("CD1002"), self.get("/api/reports", accession="A26-0001"))
         bare = lambda answers: json.dumps(answers).replace(self.archive.http, "ARCHIVE")
         before = bare(ask())
-        self.archive.kill()
-        self.archive.start()
-        self.records.address, self.his.port, self.modality.port = self.archive.http, self.archive.hl7, self.archive.dicom
+        self.start_again()
         same("the answers", bare(ask()), before)
         segments = [pid(MRN, "Nguyễn^An^Văn"), pv1("LK1"), *orm("CD1001", "A26-0001")]
         self.message("ORM^O01", segments, number="O2")
@@ -397,7 +435,7 @@ def main(program, strict):
         archive = Archive(program, dir, viewer)
         try:
             story = Story(dir, archive)
-            for part in (story.admit, story.place, story.ask, story.perform, story.told, story.launch, story.result,
+            for part in (story.subscribe, story.admit, story.place, story.ask, story.perform, story.told, story.launch, story.result,
                          story.seen, story.fhir, story.merge, story.cancel, story.wrong, story.last):
                 part()
         except BaseException:
