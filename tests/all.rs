@@ -40,6 +40,8 @@ mod ledger_service;
 mod messages;
 #[path = "all/migrating.rs"]
 mod migrating;
+#[path = "all/orders.rs"]
+mod orders;
 #[path = "all/packs.rs"]
 mod packs;
 #[path = "all/pictures.rs"]
