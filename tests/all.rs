@@ -24,6 +24,8 @@ mod dimse_tls;
 mod documents;
 #[path = "all/forwarding.rs"]
 mod forwarding;
+#[path = "all/his_days.rs"]
+mod his_days;
 #[path = "all/hostile.rs"]
 mod hostile;
 #[path = "all/hostile_objects.rs"]
