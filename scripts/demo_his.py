@@ -186,7 +186,7 @@ class Story:
         (self.dir / "receivers.toml").write_text(text)
         self.archive.configure(f'receivers = "{self.dir}/receivers.toml"\n')
         self.start_again()
-        body = {"name": "his", "target": {"by": "hl7", "receiver": "his"}}
+        body = {"name": "his", "receiver": "his"}
         status, answer = self.records.ask("POST", "/api/subscriptions", body)
         need(status in (200, 201), f"the subscription: {status} {answer}")
         tell(f"HL7 to {address}")
