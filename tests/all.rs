@@ -24,6 +24,8 @@ mod dimse_tls;
 mod documents;
 #[path = "all/forwarding.rs"]
 mod forwarding;
+#[path = "all/his_days.rs"]
+mod his_days;
 #[path = "all/hostile.rs"]
 mod hostile;
 #[path = "all/hostile_objects.rs"]
@@ -40,6 +42,8 @@ mod ledger_service;
 mod messages;
 #[path = "all/migrating.rs"]
 mod migrating;
+#[path = "all/orders.rs"]
+mod orders;
 #[path = "all/packs.rs"]
 mod packs;
 #[path = "all/pictures.rs"]

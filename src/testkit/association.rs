@@ -259,7 +259,7 @@ pub struct Response {
 }
 
 impl Response {
-    fn read(command: &[u8]) -> Result<Self, WireError> {
+    pub(crate) fn read(command: &[u8]) -> Result<Self, WireError> {
         let mut response = Self { command: 0, status: 0xFFFF, answers: 0, comment: String::new() };
         let mut rest = command;
         while let Some((header, tail)) = rest.split_at_checked(8) {

@@ -13,7 +13,9 @@ use testkit::corpus::{self, Corpus};
 use testkit::crash::{self, Crashing};
 use testkit::http::Client;
 use testkit::load;
+use testkit::mllp::{self, Mix, Offered};
 use testkit::modality::{self, Sending};
+use testkit::worklist::{self, Asked};
 
 const HELP: &str = "khoanh-testkit: development tools
 
@@ -25,6 +27,10 @@ const HELP: &str = "khoanh-testkit: development tools
   stow ADDRESS FOLDER [root=/dicom-web] [per=10]   STOW-RS every file, `per` files a request
   get ADDRESS FILE [connections=1] [requests=1000] [accept=application/dicom+json] [token=]
        GET the targets that FILE lists, one a line, in circles
+  hl7 ADDRESS COUNT [mix=daily] [first=0] [connections=16] [rate=A_SECOND] [patients=2000] [stations=200]
+       [month=202612] [days=25]   HL7 messages over MLLP: patients, orders, or both (daily)
+  worklist ADDRESS COUNT [called=] [calling=] [associations=16] [rate=A_SECOND] [stations=200] [month=202612] [days=25]
+       questions for the steps of a console and day that `hl7 mix=orders` made
   half-open ADDRESS COUNT [seconds=10]   hold connections that never say anything
   crash PROGRAM FOLDER [rounds=200] [seed=1] [streams=32]   kill -9 rounds";
 
@@ -81,6 +87,8 @@ fn run(arguments: &[String]) -> io::Result<Option<Value>> {
         }
         ["stow", address, folder] => stow(parse(address)?, Path::new(folder), &options).map(Some),
         ["get", address, file] => get(parse(address)?, Path::new(file), &options).map(Some),
+        ["hl7", address, count] => messages(parse(address)?, parse(count)?, &options).map(Some),
+        ["worklist", address, count] => questions(parse(address)?, parse(count)?, &options).map(Some),
         ["half-open", address, count] => {
             let seconds = Duration::from_secs(options.number("seconds", 10)?);
             load::half_open(parse(address)?, parse(count)?, seconds).map(Some)
@@ -145,6 +153,37 @@ fn get(address: SocketAddr, file: &Path, options: &Options<'_>) -> io::Result<Va
         headers += &format!("Authorization: Bearer {}\r\n", options.text("token", ""));
     }
     load::get(address, &targets, &headers, options.number("connections", 1)?, options.number("requests", 1_000)?)
+}
+
+fn messages(address: SocketAddr, count: usize, options: &Options<'_>) -> io::Result<Value> {
+    let mix = options.text("mix", "daily");
+    let mix = Mix::named(mix).ok_or_else(|| io::Error::other(format!("there is no mix {mix:?}")))?;
+    let (first, rate): (usize, f64) = (options.number("first", 0)?, options.number("rate", 0.0)?);
+    mllp::load(&Offered {
+        address,
+        mix,
+        numbers: first..first.saturating_add(count),
+        connections: options.number("connections", 16)?,
+        rate: (rate > 0.0).then_some(rate),
+        patients: options.number("patients", 2_000)?,
+        stations: options.number("stations", 200)?,
+        month: options.text("month", "202612").to_owned(),
+        days: options.number("days", 25)?,
+    })
+}
+
+fn questions(address: SocketAddr, questions: usize, options: &Options<'_>) -> io::Result<Value> {
+    let rate: f64 = options.number("rate", 0.0)?;
+    worklist::load(&Asked {
+        address,
+        titles: Titles::new(options.text("called", "KHOANH"), options.text("calling", "TESTKIT")),
+        associations: options.number("associations", 16)?,
+        rate: (rate > 0.0).then_some(rate),
+        questions,
+        stations: options.number("stations", 200)?,
+        month: options.text("month", "202612").to_owned(),
+        days: options.number("days", 25)?,
+    })
 }
 
 fn crash_rounds(program: &str, folder: &str, options: &Options<'_>) -> io::Result<Value> {

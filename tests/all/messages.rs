@@ -1,8 +1,11 @@
-//! The program takes messages of a HIS, says what became of them, and takes a refused one again by a mended map.
+//! The program takes messages of a HIS, says what became of them, and takes a refused one again by a mended map; and the
+//! story of a patient between real systems (`scripts/demo-his`).
 
+use crate::interop::python;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 use testkit::server::Server;
 
@@ -62,4 +65,14 @@ fn messages_are_taken_listed_shown_and_given_in_again() {
     assert!(text.contains("done") && text.contains("1 messages given in again"), "{text}");
     assert!(messages(&server, &config, &["list", "--state", "refused"]).contains("no messages"));
     assert!(server.stop(PATIENCE).expect("it stops").success());
+}
+
+#[test]
+fn a_patient_goes_the_whole_way_between_real_systems() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/demo_his.py");
+    let output = Command::new(python()).args([script, env!("CARGO_BIN_EXE_khoanh")]).output();
+    let output = output.unwrap_or_else(|error| panic!("{}: {error}; run scripts/prepare test", python().display()));
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
 }
