@@ -6,6 +6,7 @@
 
 mod charts;
 mod decode;
+mod fhir;
 mod forward;
 mod hl7;
 mod launch;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 pub(crate) use charts::Charts;
 pub(crate) use decode::Decode;
+pub(crate) use fhir::Fhir;
 pub(crate) use forward::Forward;
 pub(crate) use hl7::Hl7;
 pub(crate) use launch::Launch;
@@ -78,6 +80,8 @@ pub(crate) struct Config {
     pub(crate) hl7: Hl7,
     /// Launch links.
     pub(crate) launch: Launch,
+    /// FHIR.
+    pub(crate) fhir: Fhir,
     /// Log lines.
     pub(crate) log: Log,
     /// Stopping.
@@ -326,6 +330,7 @@ impl Default for Config {
             http: Http::default(),
             hl7: Hl7::default(),
             launch: Launch::default(),
+            fhir: Fhir::default(),
             log: Log::default(),
             stop: Stop::default(),
         }

@@ -5,14 +5,14 @@
 //! Deliberately not here: what a change means, persons across facilities, and how images and orders find each other.
 
 mod available;
-mod find;
+pub(crate) mod find;
 mod orders;
 mod patients;
 mod reports;
 mod said;
 pub(crate) mod studies;
 mod worklist;
-mod writing;
+pub(crate) mod writing;
 
 use crate::app::Call;
 use crate::problem::{Kind, Problem};
@@ -91,7 +91,8 @@ fn facility(call: &Call) -> Result<FacilityCode, Problem> {
     Err(Problem::new(Kind::NotFound, detail).at("query parameter facility"))
 }
 
-fn own(caller: &Caller) -> Option<FacilityCode> {
+/// The facility a caller works for, where it is one.
+pub(crate) fn own(caller: &Caller) -> Option<FacilityCode> {
     let only = caller.facilities.as_ref().filter(|list| list.len() == 1);
     caller.home.or_else(|| only?.first().copied())
 }

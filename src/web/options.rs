@@ -37,6 +37,13 @@ impl Default for LaunchOptions {
     }
 }
 
+/// How FHIR is told.
+#[derive(Debug, Clone, Default)]
+pub struct FhirOptions {
+    /// Map file of identifier systems; none means those that are built in.
+    pub systems: Option<PathBuf>,
+}
+
 /// Start-up options of the HTTP service.
 #[derive(Clone)]
 pub struct Options {
@@ -89,6 +96,8 @@ pub struct Options {
     pub viewer: Option<PathBuf>,
     /// Launch links.
     pub launch: LaunchOptions,
+    /// FHIR.
+    pub fhir: FhirOptions,
     /// Origins whose pages may call the service (CORS), `*` for any; empty means only pages of the service itself.
     pub cors_origins: Vec<String>,
     /// Whether STOW-RS also takes a bare `application/dicom` body, which the standard does not name.
@@ -124,6 +133,7 @@ impl Default for Options {
             transcodes_max: 64,
             viewer: None,
             launch: LaunchOptions::default(),
+            fhir: FhirOptions::default(),
             cors_origins: Vec::new(),
             stow_extensions: false,
             metrics: Arc::new(String::new),

@@ -102,6 +102,10 @@ pub enum Endpoint {
     LaunchForm,
     LaunchPage,
     LaunchState,
+    FhirMetadata,
+    FhirSearch,
+    FhirRead,
+    FhirAct,
     FindStudies,
     FindSeries,
     FindInstances,
@@ -222,6 +226,8 @@ const STORE: &[u16] = &[200, 202, 400, 406, 408, 409, 413, 415, 503, 507];
 const WORKITEM: &[u16] = &[200, 400, 409, 413, 415, 503];
 const CHART: &[u16] = &[200, 400, 503];
 const CHANGE: &[u16] = &[200, 202, 400, 409, 413, 422, 503];
+const FHIR: &[&str] = &["application/fhir+json", "application/json"];
+const ASKED: &[u16] = &[200, 304, 400, 405, 406, 503];
 const LAUNCH: &[u16] = &[303, 400, 403, 404, 503];
 const READER: Access = Access::Role(Role::Reader);
 const SENDER: Access = Access::Role(Role::Sender);
@@ -294,6 +300,10 @@ table! {
     Post Plain "/viewer/iid" LaunchForm Access::Public, &["text/html"], LAUNCH, "The same as a form, so that nothing of it is in an address.";
     Get Plain "/viewer/iid/studies" LaunchPage Access::Public, &["text/html"], &[200, 403, 503], "The studies that a link opened, or the word that they are still to come.";
     Get Plain "/viewer/iid/state" LaunchState Access::Public, JSON, &[200, 403, 503], "How many studies a link opens by now; the page above asks it.";
+    Get Plain "/fhir/metadata" FhirMetadata Access::Public, FHIR, &[200, 406], "FHIR R4: the CapabilityStatement, which tells every resource, search and limit below.";
+    Get Plain "/fhir/{type}" FhirSearch READER, FHIR, ASKED, "FHIR R4: searches for resources of a kind.";
+    Get Plain "/fhir/{type}/{id}" FhirRead READER, FHIR, ASKED, "FHIR R4: a resource by its id.";
+    Post Plain "/fhir/{type}/{id}" FhirAct READER, FHIR, &[200, 400, 405, 406, 408, 413, 415, 422, 503], "FHIR R4: a search whose terms are in the body, for `_search`, or an operation.";
     Get Plain "/api/stats" Stats ADMIN, JSON, &[200, 503], "Totals of the archive.";
     Get Dicomweb "/studies" FindStudies READER, FOUND, FIND, "QIDO-RS: searches for studies.";
     Get Dicomweb "/series" FindSeries READER, FOUND, FIND, "QIDO-RS: searches for series of all studies.";

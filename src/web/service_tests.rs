@@ -4,6 +4,7 @@ mod accepting;
 mod administration;
 mod charts;
 mod corpus;
+mod fhir;
 mod launching;
 mod lossy;
 mod pictures;

@@ -20,9 +20,9 @@ const PAGES_MAX: usize = 20;
 
 /// Which page is asked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Paging {
-    pub(super) limit: usize,
-    pub(super) after: Option<ChartCursor>,
+pub(crate) struct Paging {
+    pub(crate) limit: usize,
+    pub(crate) after: Option<ChartCursor>,
 }
 
 impl Paging {
@@ -49,9 +49,9 @@ pub(super) fn cursor(text: &str) -> Result<ChartCursor, Problem> {
 
 /// A page as it was found.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) rows: Vec<ChartRow>,
-    pub(super) next: Option<ChartCursor>,
+pub(crate) struct Found {
+    pub(crate) rows: Vec<ChartRow>,
+    pub(crate) next: Option<ChartCursor>,
 }
 
 impl Found {
@@ -77,7 +77,7 @@ pub(super) fn equal(kind: ChartKind, facility: FacilityCode, by: Term, value: &s
 }
 
 /// One page of the rows that any of the questions finds and that fit.
-pub(super) fn rows(
+pub(crate) fn rows(
     charts: &Charts,
     caller: &Caller,
     queries: &[ChartQuery],

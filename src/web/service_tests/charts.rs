@@ -35,10 +35,10 @@ role = "sender"
 "#;
 
 /// Two hospitals and their systems.
-struct Hospitals(Service);
+pub(super) struct Hospitals(pub(super) Service);
 
 impl Hospitals {
-    async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("index.html"), "viewer").expect("a viewer");
         let options = Options { viewer: Some(folder.path().to_owned()), stow_extensions: true, ..Options::default() };
@@ -50,7 +50,7 @@ impl Hospitals {
         all
     }
 
-    async fn ask(&self, token: &str, method: Method, path: &str, body: &str, key: &str) -> Answer {
+    pub(super) async fn ask(&self, token: &str, method: Method, path: &str, body: &str, key: &str) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, "archive.test");
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         if !key.is_empty() {
@@ -60,26 +60,26 @@ impl Hospitals {
     }
 
     /// A request that succeeds.
-    async fn does(&self, token: &str, method: Method, path: &str, body: Value) -> Value {
+    pub(super) async fn does(&self, token: &str, method: Method, path: &str, body: Value) -> Value {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let answer = self.ask(token, method.clone(), path, &body, "").await;
         assert_eq!(answer.status, StatusCode::OK, "{method} {path}: {:?}", answer.body);
         answer.json()
     }
 
-    async fn put(&self, path: &str, body: Value) -> Value {
+    pub(super) async fn put(&self, path: &str, body: Value) -> Value {
         self.does("sender", Method::PUT, path, body).await
     }
 
-    async fn post(&self, path: &str, body: Value) -> Value {
+    pub(super) async fn post(&self, path: &str, body: Value) -> Value {
         self.does("sender", Method::POST, path, body).await
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(super) async fn get(&self, path: &str) -> Value {
         self.does("sender", Method::GET, path, Value::Null).await
     }
 
-    async fn store(&self, facility: &str, study: &str, accession: &str, mrn: &str) {
+    pub(super) async fn store(&self, facility: &str, study: &str, accession: &str, mrn: &str) {
         let request = Request::post(format!("/facilities/{facility}/dicom-web/studies"))
             .header(header::AUTHORIZATION, "Bearer sender")
             .header(header::CONTENT_TYPE, "application/dicom");
@@ -110,7 +110,7 @@ fn each<'a>(view: &'a Value, list: &str, field: &str) -> Vec<&'a str> {
     view[list].as_array().expect("a list").iter().filter_map(|row| row[field].as_str()).collect()
 }
 
-fn order(mrn: &str, accession: &str) -> Value {
+pub(super) fn order(mrn: &str, accession: &str) -> Value {
     json!({
         "patient": {"mrn": mrn, "name": "Nguyễn Văn An", "birth": "1978", "sex": "male"},
         "visit": {"number": format!("LK{mrn}"), "class": "O"},
