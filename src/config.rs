@@ -6,7 +6,6 @@
 
 mod charts;
 mod decode;
-mod fhir;
 mod forward;
 mod hl7;
 mod launch;
@@ -24,7 +23,6 @@ use std::time::Duration;
 
 pub(crate) use charts::Charts;
 pub(crate) use decode::Decode;
-pub(crate) use fhir::Fhir;
 pub(crate) use forward::Forward;
 pub(crate) use hl7::Hl7;
 pub(crate) use launch::Launch;
@@ -80,8 +78,6 @@ pub(crate) struct Config {
     pub(crate) hl7: Hl7,
     /// Launch links.
     pub(crate) launch: Launch,
-    /// FHIR.
-    pub(crate) fhir: Fhir,
     /// Log lines.
     pub(crate) log: Log,
     /// Stopping.
@@ -204,6 +200,7 @@ pub(crate) struct Http {
     pub(crate) base_url: String,
     pub(crate) trust_forwarded: bool,
     pub(crate) viewer: PathBuf,
+    pub(crate) fhir_systems: PathBuf,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) stow_extensions: bool,
     pub(crate) connections_max: usize,
@@ -330,7 +327,6 @@ impl Default for Config {
             http: Http::default(),
             hl7: Hl7::default(),
             launch: Launch::default(),
-            fhir: Fhir::default(),
             log: Log::default(),
             stop: Stop::default(),
         }
@@ -462,6 +458,7 @@ impl Default for Http {
             base_url: String::new(),
             trust_forwarded: web.trust_forwarded,
             viewer: PathBuf::new(),
+            fhir_systems: PathBuf::new(),
             cors_origins: Vec::new(),
             stow_extensions: web.stow_extensions,
             connections_max: web.connections_max,

@@ -263,7 +263,7 @@ impl Config {
             trust_forwarded: http.trust_forwarded,
             viewer: named(&http.viewer),
             launch: self.launch.options(),
-            fhir: self.fhir.options(),
+            fhir: web::FhirOptions { systems: named(&self.http.fhir_systems) },
             cors_origins: http.cors_origins.clone(),
             stow_extensions: http.stow_extensions,
             connections_max: http.connections_max,

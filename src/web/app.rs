@@ -300,9 +300,12 @@ async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         Endpoint::Launch | Endpoint::LaunchForm | Endpoint::LaunchPage | Endpoint::LaunchState => {
             Ok(launch::answer(endpoint, call).await)
         }
-        Endpoint::FhirMetadata | Endpoint::FhirSearch | Endpoint::FhirRead | Endpoint::FhirAct => {
-            fhir::answer(endpoint, call).await
-        }
+        Endpoint::FhirMetadata
+        | Endpoint::FhirSearch
+        | Endpoint::FhirRead
+        | Endpoint::FhirAct
+        | Endpoint::FhirCreate
+        | Endpoint::FhirUpdate => fhir::answer(endpoint, call).await,
         _ if charts::is_of_charts(endpoint) => charts::answer(endpoint, call).await,
         Endpoint::PutFacility | Endpoint::PutSource | Endpoint::PutDestination | Endpoint::DisableSource => {
             admin::change(endpoint, call).await

@@ -10,12 +10,19 @@ mod dates;
 mod desk;
 mod endpoints;
 mod ids;
+mod matching;
+mod orders;
+mod orders_in;
 pub(crate) mod outcome;
 mod patients;
 mod question;
+mod reports;
+mod reports_in;
+mod said;
 mod studies;
 mod systems;
 mod tables;
+mod taking;
 
 use crate::accept;
 use crate::admin::bytes;
@@ -29,7 +36,7 @@ use desk::Desk;
 use http::{HeaderValue, StatusCode, header};
 use question::Question;
 use serde_json::Value;
-use tables::Table;
+use tables::{Resource, Table};
 
 pub(crate) use systems::Map;
 
@@ -56,6 +63,8 @@ pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Result<Response, P
         }
         Endpoint::FhirSearch => search(&call, call.query.clone()).await,
         Endpoint::FhirAct => act(&call).await,
+        Endpoint::FhirCreate => taking::take(&call, table(&call)?, None).await,
+        Endpoint::FhirUpdate => taking::take(&call, table(&call)?, Some(call.parameter("id"))).await,
         _ => read(&call).await,
     }
 }
@@ -140,8 +149,11 @@ async fn search(call: &Call, parameters: Vec<(String, String)>) -> Result<Respon
 }
 
 async fn read(call: &Call) -> Result<Response, Problem> {
-    let media = media(call, &[])?;
     let table = table(call)?;
+    if table.resource == Resource::Binary && !wants_resource(call) {
+        return raw(call, table).await;
+    }
+    let media = media(call, &[])?;
     let (desk, id) = (Desk::of(call), call.parameter("id").to_owned());
     let found = call.blocking(move |_| bundle::resource(&desk, table.resource, &id)).await?;
     let resource = found.ok_or_else(|| missing(table))?;
@@ -149,6 +161,21 @@ async fn read(call: &Call) -> Result<Response, Problem> {
         return Ok(conditional::not_modified(&etag));
     }
     respond(StatusCode::OK, media, &resource)
+}
+
+/// Whether bytes are wanted in a resource and not as they are.
+fn wants_resource(call: &Call) -> bool {
+    let mut accepts = call.parts.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepts.any(|text| text.contains("fhir+json")) || call.query_value("_format").is_some()
+}
+
+/// The bytes of a document as they were sent.
+async fn raw(call: &Call, table: &Table) -> Result<Response, Problem> {
+    let (desk, id) = (Desk::of(call), call.parameter("id").to_owned());
+    let found = call.blocking(move |_| reports::bytes(&desk, &id)).await?;
+    let (media, bytes, version) = found.ok_or_else(|| missing(table))?;
+    let whole = conditional::Whole { content_type: media, etag: format!("W/\"{version}\""), length: None };
+    Ok(conditional::respond_ready(&call.parts.headers, whole, &bytes.into()))
 }
 
 fn missing(table: &Table) -> Problem {
@@ -173,10 +200,31 @@ async fn act(call: &Call) -> Result<Response, Problem> {
         parameters.extend(split_query(text.trim())?);
         return search(call, parameters).await;
     }
+    if call.parameter("id") == "$match" && table.resource == Resource::Patient {
+        let media = media(call, &[])?;
+        let (desk, body) = (Desk::of(call), bytes(call, FORM_MAX).await?);
+        let bundle = call.blocking(move |_| matching::answer(&desk, &body)).await?;
+        return respond(StatusCode::OK, media, &bundle);
+    }
     let detail = format!("{} has no such operation", table.name);
     Err(Problem::new(Kind::NotFound, detail).at("path"))
 }
 
 fn content_type(call: &Call) -> &str {
     call.parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// What is served, for the conformance statement: name, interactions, search parameters, includes.
+pub fn resources() -> Vec<[String; 4]> {
+    let told = |table: &Table| {
+        let mut interactions = vec!["read"];
+        interactions.extend(table.searches.then_some("search"));
+        interactions.extend(table.writes.then_some("create, update"));
+        let operations = table.operations.iter().map(|(name, _)| format!("`${name}`"));
+        let interactions: Vec<String> = interactions.into_iter().map(str::to_owned).chain(operations).collect();
+        let parameters: Vec<String> = table.parameters.iter().map(|one| format!("`{}`", one.name)).collect();
+        let includes: Vec<String> = table.includes.iter().map(|one| format!("`{}`", one.name)).collect();
+        [table.name.to_owned(), interactions.join(", "), parameters.join(", "), includes.join(", ")]
+    };
+    tables::TABLES.iter().map(told).collect()
 }

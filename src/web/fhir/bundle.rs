@@ -3,7 +3,7 @@
 use super::desk::Desk;
 use super::question::Question;
 use super::tables::{Include, Resource};
-use super::{endpoints, outcome, patients, studies};
+use super::{endpoints, orders, outcome, patients, reports, studies};
 use crate::problem::{Kind, Problem};
 use archive::FoundRow;
 use model::chart::ChartRow;
@@ -43,6 +43,9 @@ fn find(desk: &Desk, question: &Question, count: usize, after: Option<&str>) -> 
     match question.table.resource {
         Resource::ImagingStudy => studies::find(desk, question, count, after),
         Resource::Patient => patients::find(desk, question, count, after),
+        Resource::ServiceRequest => orders::find(desk, question, count, after),
+        Resource::DiagnosticReport | Resource::DocumentReference => reports::find(desk, question, count, after),
+        Resource::Binary => Ok(Found { rows: Rows::Made(Vec::new()), next: None }),
         Resource::Endpoint => Ok(endpoints::find(desk, question)),
     }
 }
@@ -51,13 +54,21 @@ fn shown(desk: &Desk, resource: Resource, rows: Rows) -> Result<Vec<Value>, Prob
     match rows {
         Rows::Made(values) => Ok(values),
         Rows::Studies(rows) => rows.iter().map(|row| studies::shown(desk, row, true)).collect(),
+        Rows::Charts(rows) if resource == Resource::DocumentReference => {
+            let each = rows.iter().map(|row| reports::documents(desk, row));
+            Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
+        }
         Rows::Charts(rows) => rows.iter().filter_map(|row| chart(desk, resource, row).transpose()).collect(),
     }
 }
 
 /// A row of charts as a resource; none where it has no id.
-fn chart(desk: &Desk, _: Resource, row: &ChartRow) -> Result<Option<Value>, Problem> {
-    Ok(patients::shown(desk, row))
+fn chart(desk: &Desk, resource: Resource, row: &ChartRow) -> Result<Option<Value>, Problem> {
+    match resource {
+        Resource::ServiceRequest => orders::shown(desk, row),
+        Resource::DiagnosticReport => reports::shown(desk, row),
+        _ => Ok(patients::shown(desk, row)),
+    }
 }
 
 /// One resource by its id.
@@ -65,6 +76,10 @@ pub(crate) fn resource(desk: &Desk, resource: Resource, id: &str) -> Result<Opti
     match resource {
         Resource::ImagingStudy => studies::read(desk, id),
         Resource::Patient => patients::read(desk, id),
+        Resource::ServiceRequest => orders::read(desk, id),
+        Resource::DiagnosticReport => reports::read(desk, id),
+        Resource::DocumentReference => reports::document(desk, id),
+        Resource::Binary => reports::binary(desk, id),
         Resource::Endpoint => Ok(endpoints::read(desk, id)),
     }
 }
@@ -76,7 +91,12 @@ pub(crate) fn searchset(desk: &Desk, question: &Question) -> Result<Value, Probl
     }
     let found = find(desk, question, question.count, question.cursor.as_deref())?;
     let (rows, next) = (found.rows.len(), found.next);
-    let matches = shown(desk, question.table.resource, found.rows)?;
+    let mut matches = shown(desk, question.table.resource, found.rows)?;
+    if question.table.resource == Resource::DocumentReference {
+        // A result may have other documents than the one that is named.
+        let id = |one: &Value| one.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        matches.retain(|one| question.accepts_token("_id", "", &[&id(one)]));
+    }
     let mut notes = question.notes.clone();
     if matches.len() < rows {
         notes.push("a match whose number is too long for an id was left out".into());

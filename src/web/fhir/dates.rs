@@ -243,9 +243,9 @@ fn offset(text: &str) -> Option<i64> {
     }
 }
 
-/// The span of a day of birth, as far as it is known; days have no zone.
-pub(crate) fn of_birth(birth: BirthDate) -> Option<(i64, i64)> {
-    span(&birth.to_string(), 0)
+/// The span of a day of birth, as far as it is known, by the same clock as what is asked of it.
+pub(crate) fn of_birth(birth: BirthDate, utc_offset: i8) -> Option<(i64, i64)> {
+    span(&birth.to_string(), utc_offset)
 }
 
 #[cfg(test)]
@@ -331,7 +331,7 @@ mod tests {
             assert!(inside || !found, "{asked}: what is found lies within the bounds");
         }
         // A year of birth is not before one of its days, and not after.
-        let year = of_birth(BirthDate::parse("1978").expect("a year")).expect("a span");
+        let year = of_birth(BirthDate::parse("1978").expect("a year"), 0).expect("a span");
         assert!(!Span::parse("1978-03-05", 0).expect("a day").accepts(year));
         assert!(Span::parse("1978", 0).expect("a year").accepts(year));
     }

@@ -207,7 +207,7 @@ fn fits(desk: &Desk, question: &Question, row: &ChartRow) -> bool {
         && every("family", &named(family))
         && every("given", &named(&given.join(" ")))
         && question.accepts_token("gender", "http://hl7.org/fhir/administrative-gender", &[gender(patient.sex)])
-        && question.accepts_date("birthdate", patient.birth.and_then(dates::of_birth))
+        && question.accepts_date("birthdate", patient.birth.and_then(|birth| dates::of_birth(birth, desk.utc_offset)))
         && question.accepts_date("_lastUpdated", Some(dates::at(patient.changed)))
 }
 

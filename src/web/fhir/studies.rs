@@ -58,6 +58,7 @@ impl Plan {
                 "identifier" => plan.by_studies(identified(desk, wanted)?),
                 "patient" => plan.by_numbers(patients::numbers(desk, wanted)?),
                 "patient.identifier" => plan.by_numbers(patients::numbers_by_identifier(desk, wanted)?),
+                "basedon" => plan.by_studies(ordered(desk, wanted)?),
                 "modality" => plan.by_modality(wanted),
                 "endpoint" => {
                     let facilities = wanted.references().filter_map(|id| endpoints::facility(desk, id));
@@ -178,6 +179,29 @@ fn identified(desk: &Desk, wanted: &Wanted) -> Result<Studies, Problem> {
     Ok(studies)
 }
 
+/// The studies of orders: those that were found to be theirs, and the UIDs they were given.
+fn ordered(desk: &Desk, wanted: &Wanted) -> Result<Studies, Problem> {
+    let mut studies = Studies::new();
+    for (facility, placer) in wanted.references().filter_map(ids::read) {
+        if let Some(row) = desk.row(ChartKind::Order, facility, &placer)?
+            && let ChartBody::Order(order) = row.body
+        {
+            studies.insert((Some(facility), order.study));
+        }
+        let matches = patients::equal(ChartKind::Match, Term::Placer, &placer);
+        let matches = ChartQuery { facilities: Some(BTreeSet::from([facility])), ..matches };
+        for row in desk.charts().find(&desk.caller, &matches, None, ROWS_MAX)?.rows {
+            match row.body {
+                ChartBody::Match(one) if one.verdict == Verdict::Matched => {
+                    studies.insert((Some(facility), one.study));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(studies)
+}
+
 /// Finds studies, the newest first.
 pub(crate) fn find(desk: &Desk, question: &Question, count: usize, after: Option<&str>) -> Result<Found, Problem> {
     let wrong = |_| Problem::new(Kind::BadRequest, "this is no place in an answer").at("query parameter _cursor");
@@ -277,6 +301,9 @@ pub(crate) fn shown(desk: &Desk, row: &FoundRow, searched: bool) -> Result<Value
     add(&mut study, "modality", codes(text(key::MODALITIES_IN_STUDY)));
     add(&mut study, "subject", desk.patient(row.facility, number, &name(text(key::PATIENT_NAME)))?);
     add(&mut study, "started", started(desk, row).map(|(shown, _)| shown));
+    let order = matched.as_ref().and_then(|found| ids::of(row.facility, &found.placer));
+    let order = desk.reference(Resource::ServiceRequest, order);
+    add(&mut study, "basedOn", order.map(|one| vec![Value::Object(Map::from_iter([one]))]));
     add(&mut study, "referrer", person(text(key::REFERRING_PHYSICIAN_NAME)));
     let readers = text(key::NAME_OF_PHYSICIANS_READING_STUDY).split('\\');
     add(&mut study, "interpreter", readers.filter_map(person).collect::<Vec<_>>());

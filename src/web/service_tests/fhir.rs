@@ -10,7 +10,14 @@ const CARD: &str = "http://fhir.ehealth.gov.vn/core/sid/citizen_id";
 const MRN: &str = "http://fhir.ehealth.gov.vn/core/sid/patient-internal-id";
 
 /// A request with headers, as a reader of facility 56001.
-async fn ask(all: &Hospitals, token: &str, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(super) async fn ask(
+    all: &Hospitals,
+    token: &str,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let mut request = Request::builder().method(method).uri(path).header(header::HOST, "archive.test");
     request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     for (name, value) in headers {
@@ -19,7 +26,7 @@ async fn ask(all: &Hospitals, token: &str, method: Method, path: &str, headers: 
     all.0.send(request.body(Body::from(body.to_owned())).expect("a request")).await
 }
 
-async fn read(all: &Hospitals, path: &str) -> Value {
+pub(super) async fn read(all: &Hospitals, path: &str) -> Value {
     let answer = ask(all, "reader", Method::GET, path, &[], "").await;
     assert_eq!(answer.status, StatusCode::OK, "{path}: {:?}", answer.body);
     assert_eq!(answer.content_type(), "application/fhir+json", "{path}");
@@ -27,7 +34,7 @@ async fn read(all: &Hospitals, path: &str) -> Value {
 }
 
 /// The ids of what a search found, in order.
-fn ids(bundle: &Value) -> Vec<String> {
+pub(super) fn ids(bundle: &Value) -> Vec<String> {
     let entries = bundle["entry"].as_array().cloned().unwrap_or_default();
     let matches = entries.iter().filter(|entry| entry["search"]["mode"] == "match");
     matches.map(|entry| entry["resource"]["id"].as_str().expect("an id").to_owned()).collect()
@@ -258,7 +265,7 @@ async fn a_patient_is_told_by_the_systems_and_found_by_each_parameter() {
         assert_eq!(ids(&read(&all, &format!("/fhir/Patient?{query}")).await), found, "{query}");
     }
     // Two hospitals with equal numbers never meet.
-    let other = ask(&all, "other", Method::GET, "/fhir/Patient?identifier=22015985", &[], "").await.json();
+    let other = ask(&all, "local", Method::GET, "/fhir/Patient?identifier=22015985", &[], "").await.json();
     assert_eq!(ids(&other), ["56002.22015985"]);
     // A merged one says who stays, and its studies are found by either.
     all.post("/api/patients/22015985/merge", json!({"former": "P2"})).await;
