@@ -9,6 +9,9 @@ const NATIONAL: &str = "http://fhir.ehealth.gov.vn/core/sid/national_id";
 const CARD: &str = "http://fhir.ehealth.gov.vn/core/sid/citizen_id";
 const MRN: &str = "http://fhir.ehealth.gov.vn/core/sid/patient-internal-id";
 
+/// Who asks how for what, with which headers, and the status and code of the refusal.
+type Case<'a> = (&'a str, Method, &'a str, &'a [(&'a str, &'a str)], u16, &'a str);
+
 /// A request with headers, as a reader of facility 56001.
 pub(super) async fn ask(
     all: &Hospitals,
@@ -86,7 +89,7 @@ async fn every_refusal_is_an_operation_outcome() {
     let all = filled().await;
     let strict = [("prefer", "handling=strict")];
     let xml = [("accept", "application/fhir+xml")];
-    let cases: &[(&str, Method, &str, &[(&str, &str)], u16, &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("nobody", Method::GET, "/fhir/Patient", &[], 401, "login"),
         ("reader", Method::GET, "/fhir/Group", &[], 404, "not-found"),
         ("reader", Method::GET, "/fhir/Patient/56001.none", &[], 404, "not-found"),
