@@ -125,12 +125,8 @@ async fn what_cannot_be_taken_is_refused_and_what_is_early_waits() {
     assert_eq!((minimal.status, minimal.body.len()), (StatusCode::CREATED, 0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_result_with_a_document_is_told_and_its_bytes_are_read() {
-    let all = Hospitals::open().await;
-    send(&all, Method::POST, "/fhir/ServiceRequest", &[], &request()).await;
-    all.store("56001", "1.2.3.1", "A1", "22015985").await;
-    let report = json!({
+fn result() -> Value {
+    json!({
         "resourceType": "DiagnosticReport",
         "identifier": [{"value": "KQ-1"}],
         "basedOn": [{"reference": "ServiceRequest/56001.CD-1"}],
@@ -141,7 +137,15 @@ async fn a_result_with_a_document_is_told_and_its_bytes_are_read() {
         "resultsInterpreter": [{"display": "Lê Cường"}],
         "conclusion": "Bình thường",
         "presentedForm": [{"contentType": "application/pdf", "data": "JVBERg=="}],
-    });
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_with_a_document_is_told_and_its_bytes_are_read() {
+    let all = Hospitals::open().await;
+    send(&all, Method::POST, "/fhir/ServiceRequest", &[], &request()).await;
+    all.store("56001", "1.2.3.1", "A1", "22015985").await;
+    let report = result();
     let made = send(&all, Method::POST, "/fhir/DiagnosticReport", &[], &report).await;
     assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
     let told = made.json();
