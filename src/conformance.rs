@@ -27,9 +27,19 @@ pub(crate) fn statement() -> String {
     out.push_str(include_str!("conformance/hl7.md"));
     messages(&mut out);
     out.push_str(include_str!("conformance/hl7_rules.md"));
+    out.push_str(include_str!("conformance/fhir.md"));
+    resources(&mut out);
     out.push_str(include_str!("conformance/limits.md"));
     limits(&mut out);
     out
+}
+
+fn resources(out: &mut String) {
+    let _ = writeln!(out, "| resource | interactions | searched by | `_include` |\n|---|---|---|---|");
+    for [name, interactions, parameters, includes] in web::fhir::resources() {
+        let _ = writeln!(out, "| {name} | {interactions} | {parameters} | {includes} |");
+    }
+    out.push('\n');
 }
 
 fn messages(out: &mut String) {

@@ -22,6 +22,8 @@ mod dimse;
 mod dimse_tls;
 #[path = "all/documents.rs"]
 mod documents;
+#[path = "all/fhir.rs"]
+mod fhir;
 #[path = "all/forwarding.rs"]
 mod forwarding;
 #[path = "all/his_days.rs"]

@@ -74,6 +74,19 @@ pub struct SearchPage {
     pub ended: bool,
 }
 
+impl Archive {
+    /// When the newest instance of a study that was found came in, milliseconds since 1970 UTC, and a number that changes
+    /// whenever what is told of the study does.
+    ///
+    /// # Errors
+    /// When the index does not answer.
+    pub fn changed(&self, found: &FoundRow) -> Result<(u64, u64), FindError> {
+        let rows = self.index().studies(&found.study)?;
+        let row = rows.into_iter().filter(|row| row.key.facility == found.facility).min_by_key(|row| row.key.patient);
+        Ok(row.map_or((0, 0), |row| (row.last_received, row.last_seq ^ row.version_fact.rotate_left(32))))
+    }
+}
+
 /// An answer being read.
 pub struct Search {
     caller: Caller,
@@ -86,6 +99,8 @@ pub struct Search {
     /// Patients that were answered; every one of them while there are fewer than may be.
     patients: HashSet<Patient>,
     patients_max: usize,
+    /// Whether a study that several facilities hold is answered for each of them.
+    every_copy: bool,
     /// How often the index was asked whether a study is its patient's first.
     #[cfg(test)]
     pub(crate) looks: u64,
@@ -106,9 +121,27 @@ impl Search {
             chosen: Chosen::new(),
             patients: HashSet::new(),
             patients_max: PATIENTS_MAX,
+            every_copy: false,
             #[cfg(test)]
             looks: 0,
         }
+    }
+
+    /// The same with every facility's copy of a study, also on the shared root.
+    #[must_use]
+    pub fn every_copy(self) -> Self {
+        Self { every_copy: true, ..self }
+    }
+
+    /// The same from where an earlier answer ended.
+    #[must_use]
+    pub fn after(self, cursor: Option<Cursor>) -> Self {
+        Self { cursor, ..self }
+    }
+
+    /// Where the last page ended; none behind the last one.
+    pub fn cursor(&self) -> Option<&Cursor> {
+        self.cursor.as_ref()
     }
 
     /// The same with another bound on the patients that are remembered.
@@ -131,7 +164,10 @@ impl Search {
         }
         let (mut rows, mut counted) = (Vec::with_capacity(page.rows.len()), Counted::default());
         for row in &page.rows {
-            if !self.lies_in(archive, row) || !archive.answers(&self.caller, self.scope, row, &mut self.chosen)? {
+            if !self.lies_in(archive, row) {
+                continue;
+            }
+            if !self.every_copy && !archive.answers(&self.caller, self.scope, row, &mut self.chosen)? {
                 continue;
             }
             if self.wanted.patients && !self.is_first_of_patient(archive, row)? {

@@ -266,6 +266,7 @@ impl Config {
             viewer: named(&http.viewer),
             launch: self.launch.options(),
             share: self.share.pages(),
+            fhir: web::FhirOptions { systems: named(&self.http.fhir_systems) },
             cors_origins: http.cors_origins.clone(),
             stow_extensions: http.stow_extensions,
             connections_max: http.connections_max,

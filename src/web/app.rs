@@ -2,6 +2,7 @@
 
 use crate::accept::{self, MediaRange};
 use crate::auth::{self, Tokens};
+use crate::fhir::{self, outcome};
 use crate::launch::{self, Launch};
 use crate::options::Options;
 use crate::problem::{Kind, Problem};
@@ -49,6 +50,8 @@ pub struct App {
     pub(crate) openapi: Bytes,
     pub(crate) viewer: Option<Viewer>,
     pub(crate) launch: Launch,
+    /// Identifier systems of FHIR.
+    pub(crate) fhir: fhir::Map,
 }
 
 impl App {
@@ -68,6 +71,7 @@ impl App {
         let openapi = Bytes::from(openapi::document().to_string());
         let viewer = options.viewer.as_deref().and_then(Viewer::open);
         let launch = Launch::new(options.launch.clone());
+        let fhir = fhir::Map::open(options.fhir.systems.as_deref());
         Arc::new(Self {
             archive,
             options,
@@ -80,6 +84,7 @@ impl App {
             openapi,
             viewer,
             launch,
+            fhir,
         })
     }
 }
@@ -187,7 +192,9 @@ pub fn router(app: Arc<App>) -> Router {
     }
     let (described, allowed) = (Arc::clone(&app), Arc::new(cors::Allowed::new(&app.options.cors_origins)));
     router
-        .fallback(|| async { Problem::new(Kind::NotFound, "no service at this path").at("path").into_response() })
+        .fallback(|request: Request| async move {
+            refused(request.uri().path(), Problem::new(Kind::NotFound, "no service at this path").at("path"))
+        })
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
             capabilities::options(Arc::clone(&described), request, next)
@@ -200,17 +207,22 @@ pub fn router(app: Arc<App>) -> Router {
 
 async fn wrong_method(request: Request) -> Response {
     let detail = format!("{} is not allowed on this path", request.method());
-    Problem::new(Kind::MethodNotAllowed, detail).at("method").into_response()
+    refused(request.uri().path(), Problem::new(Kind::MethodNotAllowed, detail).at("method"))
+}
+
+/// A refusal in the form of the service at a path.
+fn refused(path: &str, problem: Problem) -> Response {
+    if outcome::is_ours(path) { outcome::respond(problem) } else { problem.into_response() }
 }
 
 async fn answer(app: Arc<App>, route: &'static Route, parameters: RawPathParams, request: Request) -> Response {
     let started = std::time::Instant::now();
     let mut response = match prepare(app, route, &parameters, request) {
         Ok(call) => match still(route, &call).await {
-            Ok(()) => dispatch(route.endpoint, call).await.unwrap_or_else(IntoResponse::into_response),
-            Err(problem) => problem.into_response(),
+            Ok(()) => dispatch(route.endpoint, call).await.unwrap_or_else(|problem| refused(route.path, problem)),
+            Err(problem) => refused(route.path, problem),
         },
-        Err(problem) => problem.into_response(),
+        Err(problem) => refused(route.path, problem),
     };
     observe::record(route, response.status(), started.elapsed());
     response.extensions_mut().insert(observe::Answered(route.path));
@@ -304,6 +316,12 @@ async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         Endpoint::SharedPage | Endpoint::ShareForm | Endpoint::OpenShare | Endpoint::EndShare => {
             Ok(share::answer(endpoint, call).await)
         }
+        Endpoint::FhirMetadata
+        | Endpoint::FhirSearch
+        | Endpoint::FhirRead
+        | Endpoint::FhirAct
+        | Endpoint::FhirCreate
+        | Endpoint::FhirUpdate => fhir::answer(endpoint, call).await,
         _ if charts::is_of_charts(endpoint) => charts::answer(endpoint, call).await,
         _ if matches::is_of_matches(endpoint) => matches::answer(endpoint, call).await,
         Endpoint::PutFacility | Endpoint::PutSource | Endpoint::PutDestination | Endpoint::DisableSource => {

@@ -14,7 +14,7 @@ mod shares;
 pub(crate) mod studies;
 mod timeline;
 mod worklist;
-mod writing;
+pub(crate) mod writing;
 
 use crate::app::Call;
 use crate::problem::{Kind, Problem};
@@ -108,7 +108,8 @@ fn known(call: &Call, code: FacilityCode) -> Result<FacilityCode, Problem> {
     Err(Problem::new(Kind::NotFound, detail).at("query parameter facility"))
 }
 
-fn own(caller: &Caller) -> Option<FacilityCode> {
+/// The facility a caller works for, where it is one.
+pub(crate) fn own(caller: &Caller) -> Option<FacilityCode> {
     let only = caller.facilities.as_ref().filter(|list| list.len() == 1);
     caller.home.or_else(|| only?.first().copied())
 }

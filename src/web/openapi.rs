@@ -110,6 +110,7 @@ fn request_body(route: &Route) -> Option<Value> {
         _ if of_steps => "application/dicom+json",
         _ if matches!(route.endpoint, Endpoint::SubscribeWorkitem | Endpoint::SuspendWorkitems) => return None,
         (Verb::Post, Mount::Dicomweb) => "multipart/related; type=\"application/dicom\"",
+        _ if matches!(route.endpoint, Endpoint::FhirCreate | Endpoint::FhirUpdate) => "application/fhir+json",
         _ if matches!(route.endpoint, Endpoint::LaunchForm | Endpoint::OpenShare) => {
             "application/x-www-form-urlencoded"
         }

@@ -50,6 +50,13 @@ impl Default for SharePages {
     }
 }
 
+/// How FHIR is told.
+#[derive(Debug, Clone, Default)]
+pub struct FhirOptions {
+    /// Map file of identifier systems; none means those that are built in.
+    pub systems: Option<PathBuf>,
+}
+
 /// Start-up options of the HTTP service.
 #[derive(Clone)]
 pub struct Options {
@@ -104,6 +111,8 @@ pub struct Options {
     pub launch: LaunchOptions,
     /// Patients' links.
     pub share: SharePages,
+    /// FHIR.
+    pub fhir: FhirOptions,
     /// Origins whose pages may call the service (CORS), `*` for any; empty means only pages of the service itself.
     pub cors_origins: Vec<String>,
     /// Whether STOW-RS also takes a bare `application/dicom` body, which the standard does not name.
@@ -140,6 +149,7 @@ impl Default for Options {
             viewer: None,
             launch: LaunchOptions::default(),
             share: SharePages::default(),
+            fhir: FhirOptions::default(),
             cors_origins: Vec::new(),
             stow_extensions: false,
             metrics: Arc::new(String::new),

@@ -56,6 +56,8 @@ kinds! {
     StepConflict "step-conflict" CONFLICT "The procedure step does not allow this now" "Read its state; who has taken it needs the Transaction UID it was taken with.";
     /// It is there already, or its state does not allow it.
     ChartConflict "chart-conflict" CONFLICT "What is there does not allow this" "Read it as it stands, then decide.";
+    /// Changed meanwhile, so that a condition of the request does not hold.
+    Precondition "precondition" PRECONDITION_FAILED "It was changed meanwhile" "Read it as it stands, then send the change with its new entity tag.";
     /// Understood, and cannot be taken.
     Unprocessable "unprocessable" UNPROCESSABLE_ENTITY "The archive cannot take what was sent" "Correct what the detail names and send it again.";
     /// A launch link that does not open.
@@ -155,11 +157,12 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let mut response = (self.kind.status(), self.body().to_string()).into_response();
+impl Problem {
+    /// The answer, with a body of another form than RFC 9457.
+    pub(crate) fn respond(self, media: &'static str, body: String) -> Response {
+        let mut response = (self.kind.status(), body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
         if matches!(self.kind, Kind::Busy | Kind::Unavailable) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
@@ -167,6 +170,13 @@ impl IntoResponse for Problem {
             headers.insert(name, value);
         }
         response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = self.body().to_string();
+        self.respond("application/problem+json", body)
     }
 }
 

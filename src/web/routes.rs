@@ -127,6 +127,12 @@ pub enum Endpoint {
     EndShare,
     ShareForm,
     OpenShare,
+    FhirMetadata,
+    FhirSearch,
+    FhirRead,
+    FhirAct,
+    FhirCreate,
+    FhirUpdate,
     FindStudies,
     FindSeries,
     FindInstances,
@@ -248,6 +254,9 @@ const WORKITEM: &[u16] = &[200, 400, 409, 413, 415, 503];
 const CHART: &[u16] = &[200, 400, 503];
 const CHANGE: &[u16] = &[200, 202, 400, 409, 413, 422, 503];
 const DECIDE: &[u16] = &[200, 400, 409, 413, 422, 503];
+const FHIR: &[&str] = &["application/fhir+json", "application/json"];
+const ASKED: &[u16] = &[200, 304, 400, 405, 406, 503];
+const WRITTEN: &[u16] = &[200, 201, 202, 400, 405, 406, 408, 409, 412, 413, 415, 422, 503];
 const LAUNCH: &[u16] = &[303, 400, 403, 404, 503];
 const READER: Access = Access::Role(Role::Reader);
 const SENDER: Access = Access::Role(Role::Sender);
@@ -345,6 +354,12 @@ table! {
     Post Plain "/share" EndShare Access::Public, &["text/html"], &[200], "Ends it.";
     Get Plain "/share/{secret}" ShareForm Access::Public, &["text/html"], &[200], "A patient's link: asks for birth date and code.";
     Post Plain "/share/{secret}" OpenShare Access::Public, &["text/html"], &[303, 400, 403, 410, 413, 503], "Opens it, as a form with birth and code.";
+    Get Plain "/fhir/metadata" FhirMetadata Access::Public, FHIR, &[200, 406], "FHIR R4: the CapabilityStatement, which tells every resource, search and limit below.";
+    Get Plain "/fhir/{type}" FhirSearch READER, FHIR, ASKED, "FHIR R4: searches for resources of a kind.";
+    Get Plain "/fhir/{type}/{id}" FhirRead READER, FHIR, ASKED, "FHIR R4: a resource by its id.";
+    Post Plain "/fhir/{type}" FhirCreate SENDER, FHIR, WRITTEN, "FHIR R4: an order or a result, taken as by the other interfaces; durable when answered.";
+    Put Plain "/fhir/{type}/{id}" FhirUpdate SENDER, FHIR, WRITTEN, "FHIR R4: the same under its id; If-Match names the version that is changed.";
+    Post Plain "/fhir/{type}/{id}" FhirAct READER, FHIR, &[200, 400, 405, 406, 408, 413, 415, 422, 503], "FHIR R4: a search whose terms are in the body, for `_search`, or an operation.";
     Get Plain "/api/stats" Stats ADMIN, JSON, &[200, 503], "Totals of the archive.";
     Get Dicomweb "/studies" FindStudies READER, FOUND, FIND, "QIDO-RS: searches for studies.";
     Get Dicomweb "/series" FindSeries READER, FOUND, FIND, "QIDO-RS: searches for series of all studies.";

@@ -4,6 +4,8 @@ mod accepting;
 mod administration;
 mod charts;
 mod corpus;
+mod fhir;
+mod fhir_writing;
 mod launching;
 mod lossy;
 mod outbox;

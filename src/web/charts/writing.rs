@@ -15,21 +15,21 @@ use sha2::{Digest as _, Sha256};
 const KEY_MAX: usize = 64;
 
 /// What a request asks for.
-pub(super) struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// What it is: `REST order`.
-    pub(super) kind: &'static str,
-    pub(super) facility: FacilityCode,
+    pub(crate) kind: &'static str,
+    pub(crate) facility: FacilityCode,
     /// The patient's number, where it says one.
-    pub(super) mrn: Option<String>,
+    pub(crate) mrn: Option<String>,
     /// The body as it came.
-    pub(super) bytes: &'a [u8],
-    pub(super) changes: Vec<Change>,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) changes: Vec<Change>,
     /// Whether the same body again is the same message, without a key too: it is for what is sent, not for what is set.
-    pub(super) sent: bool,
+    pub(crate) sent: bool,
 }
 
 /// Hands a message to the archive; it is durable on return.
-pub(super) async fn receive(call: &Call, wanted: Wanted<'_>) -> Result<Receipt, Problem> {
+pub(crate) async fn receive(call: &Call, wanted: Wanted<'_>) -> Result<Receipt, Problem> {
     let head = format!("{} {}\n\n", call.parts.method, call.parts.uri.path());
     let digest: [u8; 32] = Sha256::new().chain_update(&head).chain_update(wanted.bytes).finalize().into();
     let digest = Digest(digest);
