@@ -14,8 +14,8 @@ mod parked;
 mod patients;
 mod performed;
 mod receive;
-mod sequence;
 mod records;
+mod sequence;
 mod sweep;
 #[cfg(test)]
 mod tests;

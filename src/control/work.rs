@@ -2,8 +2,8 @@
 //! data directory itself.
 
 use super::{
-    LedgerRequest, Progress, Request, charts, correct, export, forward, import, keys, matches, messages, migrate, outbox,
-    retention, share, tiers,
+    LedgerRequest, Progress, Request, charts, correct, export, forward, import, keys, matches, messages, migrate,
+    outbox, retention, share, tiers,
 };
 use crate::cli::{Exit, Failure};
 use archive::backup::{BackupPlace, Wanted as WantedBackup};

@@ -9,8 +9,8 @@ use super::receive::fresh_id;
 use super::writing::Writing;
 use super::{ChartError, Charts, orders};
 use model::chart::{ChartBody, ChartKind, Merge, Patient, PatientUpdate, Term, identifier};
-use model::{Caller, FacilityCode};
 use model::retention::ClassId;
+use model::{Caller, FacilityCode};
 
 /// Somebody says something of a patient. What is not said stays.
 pub(super) fn apply(writing: &mut Writing<'_>, update: &PatientUpdate) -> Result<(), ChartError> {

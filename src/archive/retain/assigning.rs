@@ -9,7 +9,7 @@ use model::attribute::key;
 use model::chart::{BirthDate, Patient};
 use model::correction::{CORRECTABLE, Why};
 use model::retention::{Person, StudyRef};
-use model::{AttrKey, Attributes};
+use model::{AttrKey, Attributes, Caller};
 
 impl Archive {
     /// The correction by which a study is a patient's of its facility's charts: number, name, date of birth and sex, the
@@ -27,7 +27,7 @@ impl Archive {
     ) -> Result<Correcting, RetainError> {
         let row = self.study_named(study)?;
         let unavailable = |error: crate::charts::ChartError| RetainError::Unavailable { what: error.to_string() };
-        let patient = self.charts().patient(study.facility, mrn).map_err(unavailable)?;
+        let patient = self.charts().patient(&Caller::operator(), study.facility, mrn).map_err(unavailable)?;
         let patient = patient.ok_or_else(|| invalid("the charts of the facility have no patient of this number"))?;
         let mut set = of_patient(&patient, row.value(key::PATIENT_BIRTH_DATE).as_deref().unwrap_or_default());
         // What the study does not say needs no blank.

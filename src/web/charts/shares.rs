@@ -135,7 +135,7 @@ pub(super) async fn list(call: Call) -> Result<Response, Problem> {
     let found = call
         .blocking(move |archive| {
             let (charts, now) = (archive.charts(), archive.charts().share_clock());
-            let numbers = mrn.as_ref().map(|mrn| find::numbers(charts, facility, mrn)).transpose()?;
+            let numbers = mrn.as_ref().map(|mrn| find::numbers(charts, &caller, facility, mrn)).transpose()?;
             let one = |by: Term, value: &str| find::equal(ChartKind::Ticket, facility, by, value);
             let queries = match (&study, &numbers) {
                 (Some(study), _) => vec![one(Term::Study, study.as_str())],

@@ -46,7 +46,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Problem> {
     let caller = call.caller.clone();
     let (numbers, lines, more) = call
         .blocking(move |archive| {
-            let numbers = find::numbers(archive.charts(), facility, &mrn)?;
+            let numbers = find::numbers(archive.charts(), &caller, facility, &mrn)?;
             let (mut lines, cut) = gather(archive, &caller, facility, &numbers)?;
             lines.sort_by(|(one, _), (two, _)| one.cmp(two));
             Ok((numbers, lines, cut))

@@ -86,7 +86,7 @@ pub(crate) fn numbers(desk: &Desk, wanted: &Wanted) -> Result<Numbers, Problem> 
     let mut all = Numbers::new();
     let named = wanted.references().filter_map(ids::read);
     for (facility, mrn) in named.filter(|(facility, _)| desk.caller.may_see(*facility)) {
-        let numbers = find::numbers(desk.charts(), facility, &mrn)?;
+        let numbers = find::numbers(desk.charts(), &desk.caller, facility, &mrn)?;
         all.extend(numbers.into_iter().map(|number| (Some(facility), number)));
     }
     Ok(all)
@@ -97,7 +97,7 @@ pub(crate) fn numbers_by_identifier(desk: &Desk, wanted: &Wanted) -> Result<Numb
     let mut all = Numbers::new();
     for (system, code) in wanted.tokens() {
         for row in by_identifier(desk, system, code)? {
-            let numbers = find::numbers(desk.charts(), row.key.facility, &row.key.id)?;
+            let numbers = find::numbers(desk.charts(), &desk.caller, row.key.facility, &row.key.id)?;
             all.extend(numbers.into_iter().map(|number| (Some(row.key.facility), number)));
         }
         let number = code.trim();

@@ -53,7 +53,7 @@ impl Sides {
                     }
                 }
                 ChartBody::Order(order) => {
-                    if let Some(patient) = charts.patient(facility, &order.mrn)? {
+                    if let Some(patient) = charts.patient(caller, facility, &order.mrn)? {
                         all.patients.insert((facility, order.mrn.clone()), patient);
                     }
                 }
@@ -73,7 +73,7 @@ impl Sides {
     ) -> Result<(), ChartError> {
         let mut orders = Vec::<Order>::new();
         let mrn = one.of_study.mrn.trim();
-        let numbers = if mrn.is_empty() { Vec::new() } else { find::numbers(charts, facility, mrn)? };
+        let numbers = if mrn.is_empty() { Vec::new() } else { find::numbers(charts, caller, facility, mrn)? };
         for number in numbers {
             let query = find::equal(ChartKind::Order, facility, Term::Mrn, &number);
             for row in charts.find(caller, &query, None, LOOKED_MAX)?.rows {
