@@ -16,6 +16,7 @@ mod keys;
 mod ledger;
 mod messages;
 mod migrate;
+mod persons;
 mod progress;
 mod rebuild;
 mod retention;
@@ -130,6 +131,9 @@ enum Command {
     /// Messages of information systems: what became of them, and giving them in again (thông điệp HL7).
     #[command(subcommand, after_help = messages::HELP)]
     Messages(messages::Messages),
+    /// Persons: which patients of all facilities are one (người bệnh giữa các cơ sở).
+    #[command(subcommand, after_help = persons::HELP)]
+    Persons(persons::Persons),
     /// Writes the conformance statement of this build (docs/CONFORMANCE.md) to standard output.
     #[command(hide = true)]
     Conformance,
@@ -249,6 +253,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Retention(wanted) => retention::run(&wanted),
         Command::Correct(wanted) => correct::run(&wanted),
         Command::Messages(wanted) => messages::run(&wanted),
+        Command::Persons(wanted) => persons::run(&wanted),
         Command::Conformance => show(&conformance::statement()),
         Command::DecodeWorker { memory } => decode_worker(memory),
     }

@@ -12,6 +12,7 @@ mod keys;
 mod messages;
 mod migrate;
 mod opened;
+mod persons;
 mod retention;
 mod server;
 mod tiers;
@@ -35,6 +36,7 @@ pub(crate) use migrate::{
     DicomOther, MigrateRequest, Other as MigrateFrom, Report as MigrateReport, Tls as MigrateTls, WebOther,
 };
 pub(crate) use opened::Opened;
+pub(crate) use persons::{Judged as PersonJudged, PersonsRequest};
 pub(crate) use retention::{RetentionRequest, Target};
 pub(crate) use server::Server;
 pub(crate) use tiers::TierRequest;
@@ -102,6 +104,8 @@ pub(crate) enum Request {
     Correct(Box<CorrectRequest>),
     /// Messages of information systems.
     Messages(Box<MessagesRequest>),
+    /// Persons across facilities.
+    Persons(Box<PersonsRequest>),
     /// Hot and cold.
     Tiers(TierRequest),
     /// Keys of sealed packs.

@@ -12,7 +12,9 @@ mod orders;
 mod parked;
 mod patients;
 mod performed;
+mod persons;
 mod receive;
+mod search;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -23,10 +25,11 @@ mod worklist;
 mod writing;
 
 pub use asking::MessageFilter;
-pub use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery};
+pub use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery, Hit, Why};
 pub(crate) use matching::start as start_matching;
 pub use opening::Rebuilt;
 pub(crate) use opening::rebuild;
+pub use persons::{Member, Person};
 pub(crate) use sweep::start as start_sweep;
 
 use crate::clock::Clock;
@@ -160,6 +163,8 @@ pub struct Charts {
     worklist: Worklist,
     /// Studies and orders that are to be looked at.
     due: matching::Due,
+    /// Patients whose person is to be looked at.
+    persons: persons::Due,
     /// Held from the look at rows to the record of their new state: changes come one after the other.
     change: Mutex<()>,
     /// What is recorded and not yet in the view.

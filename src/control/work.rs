@@ -2,7 +2,8 @@
 //! data directory itself.
 
 use super::{
-    LedgerRequest, Progress, Request, correct, export, forward, import, keys, messages, migrate, retention, tiers,
+    LedgerRequest, Progress, Request, correct, export, forward, import, keys, messages, migrate, persons, retention,
+    tiers,
 };
 use crate::cli::{Exit, Failure};
 use archive::backup::{BackupPlace, Wanted as WantedBackup};
@@ -35,6 +36,7 @@ impl Request {
             Self::Retention(_) => "retention",
             Self::Correct(_) => "correct",
             Self::Messages(_) => "messages",
+            Self::Persons(_) => "persons",
         }
     }
 
@@ -95,6 +97,7 @@ pub(super) fn answer(
         Request::Retention(wanted) => retention::answer(archive, wanted, stop, progress),
         Request::Correct(wanted) => correct::answer(archive, wanted),
         Request::Messages(wanted) => messages::answer(archive, wanted, stop, progress),
+        Request::Persons(wanted) => persons::answer(archive, wanted),
     }
 }
 

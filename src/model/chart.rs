@@ -4,24 +4,31 @@
 //! row is found by follows from the row alone ([`term`]).
 //! Deliberately not here: wire formats of the messages that bring them, where rows lie, and who may see them.
 
+pub mod asked;
 pub mod birth;
 pub mod change;
 pub mod identifier;
+pub mod link;
 pub mod matched;
 pub mod order;
 pub mod patient;
 pub mod performed;
+pub mod person;
+pub mod proposal;
 pub mod report;
 pub mod term;
 pub mod trace;
 pub mod visit;
 
+pub use asked::Asked;
 pub use birth::BirthDate;
 pub use change::{Change, Inbound, OrderAction, OrderUpdate, PatientUpdate, StepUpdate, VisitUpdate};
+pub use link::{Decision, How, Link};
 pub use matched::{Match, Side, Verdict};
 pub use order::{Code, Order, OrderState, Priority, Step};
 pub use patient::{Identifiers, Merge, OtherId, Patient, Sex};
 pub use performed::{Performed, PerformedSeries, PerformedState};
+pub use proposal::{Finding, Judgement, Local, Proposal};
 pub use report::{Content, Report, ReportStatus};
 pub use term::Term;
 pub use trace::{Handled, Message, Origin};
@@ -51,11 +58,16 @@ pub enum ChartKind {
     Message = 7,
     /// Whether a study and an order are one; the id is the Study Instance UID, see [`Match::id`].
     Match = 8,
+    /// A patient's part in a person; the id is the facility's number of the patient.
+    Link = 9,
+    /// Two patients of whom somebody has to say whether they are one; the id is made of their numbers, see
+    /// [`Proposal::id`].
+    Proposal = 10,
 }
 
 impl ChartKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Patient,
         Self::Visit,
         Self::Order,
@@ -64,6 +76,8 @@ impl ChartKind {
         Self::Merge,
         Self::Message,
         Self::Match,
+        Self::Link,
+        Self::Proposal,
     ];
 
     /// The code in keys.
@@ -77,6 +91,8 @@ impl ChartKind {
             Self::Merge => 6,
             Self::Message => 7,
             Self::Match => 8,
+            Self::Link => 9,
+            Self::Proposal => 10,
         }
     }
 
@@ -146,6 +162,10 @@ pub enum ChartBody {
     Message(Box<Message>),
     /// A study beside its order.
     Match(Box<Match>),
+    /// A patient's part in a person.
+    Link(Box<Link>),
+    /// Two patients that may be one.
+    Proposal(Box<Proposal>),
 }
 
 impl ChartBody {
@@ -160,6 +180,8 @@ impl ChartBody {
             Self::Merge(_) => ChartKind::Merge,
             Self::Message(_) => ChartKind::Message,
             Self::Match(_) => ChartKind::Match,
+            Self::Link(_) => ChartKind::Link,
+            Self::Proposal(_) => ChartKind::Proposal,
         }
     }
 
@@ -174,6 +196,8 @@ impl ChartBody {
             Self::Merge(merge) => Some(&merge.survivor),
             Self::Message(message) => message.mrn.as_deref(),
             Self::Match(found) => found.mrn.as_deref(),
+            Self::Link(link) => Some(&link.mrn),
+            Self::Proposal(proposal) => Some(&proposal.mrn),
         }
     }
 
@@ -189,6 +213,8 @@ impl ChartBody {
             Self::Merge(merge) => merge.at,
             Self::Message(message) => message.at,
             Self::Match(found) => found.at,
+            Self::Link(link) => link.at,
+            Self::Proposal(proposal) => proposal.at,
         }
     }
 }

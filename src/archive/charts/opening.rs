@@ -10,7 +10,7 @@ use crate::seal::OpenKeys;
 use crate::tier::KeyRing;
 use index::charts::{ChartCursor, ChartDriver, ChartEntry, ChartPage, ChartQuery, Charts as ChartView, RocksCharts};
 use index::{IndexError, RocksOptions};
-use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, OrderState, Term};
+use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, OrderState, Term, link};
 use model::{Digest, Lsn};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
@@ -142,6 +142,7 @@ impl Charts {
                 options.forward.utc_offset,
             ),
             due: super::matching::Due::default(),
+            persons: super::persons::Due::default(),
             change: Mutex::new(()),
             unsettled: Mutex::new(Unsettled::after(last)),
             settling: Mutex::new(()),
@@ -168,6 +169,10 @@ impl Charts {
                 self.remember_patients(&row)
             })?;
         }
+        self.each(ChartKind::Link, Term::State, link::DUE, &mut |row| {
+            self.persons.row(&row);
+            Ok(())
+        })?;
         self.each(ChartKind::Message, Term::Handled, "parked", &mut |row| {
             self.note_parked(&row, false);
             Ok(())
@@ -217,6 +222,7 @@ impl Charts {
                 metrics::counter!("khoanh_charts_rows_total", "kind" => kind_name(row.key.kind)).increment(1);
                 self.worklist.put(row);
                 self.due.row(row);
+                self.persons.row(row);
                 self.note_parked(row, true);
             }
             ChartEntry::Gone(key) => {
@@ -294,6 +300,8 @@ const fn kind_name(kind: ChartKind) -> &'static str {
         ChartKind::Merge => "merge",
         ChartKind::Message => "message",
         ChartKind::Match => "match",
+        ChartKind::Link => "link",
+        ChartKind::Proposal => "proposal",
     }
 }
 

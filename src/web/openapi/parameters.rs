@@ -117,6 +117,10 @@ const MESSAGES: &[Parameter] = &[
     ("state", "string", false, "done, parked or refused."),
     ("text", "boolean", false, "With the messages themselves, which hold patients' data."),
 ];
+const SEARCH: &[Parameter] =
+    &[("q", "string", true, "A name, a number of any kind, or the text of a scanned identity card.")];
+const PROPOSALS: &[Parameter] =
+    &[("state", "string", false, "open, conflict, accepted, refused or withdrawn; open when absent.")];
 const LAUNCH: &[Parameter] = &[
     ("requestType", "string", false, "STUDY or PATIENT."),
     ("studyUID", "string", false, "Study Instance UIDs, separated by commas."),
@@ -209,6 +213,15 @@ fn lists_of_charts(endpoint: Endpoint) -> Vec<&'static [Parameter]> {
         E::Available => vec![FACILITY, AVAILABLE],
         E::Reports => vec![FACILITY, REPORTS, AVAILABLE, CHART_PAGE],
         E::Messages => vec![FACILITY, MESSAGES, CHART_PAGE],
+        E::SearchPatients => vec![SEARCH, LIMIT],
+        E::Proposals => vec![PROPOSALS, CHART_PAGE],
+        E::Person
+        | E::LinkPerson
+        | E::UnlinkPerson
+        | E::RejoinPerson
+        | E::AcceptProposal
+        | E::RefuseProposal
+        | E::UndoProposal => vec![FACILITY],
         E::Launch => vec![LAUNCH],
         _ => Vec::new(),
     }
