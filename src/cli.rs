@@ -19,6 +19,7 @@ mod matches;
 mod messages;
 mod migrate;
 mod outbox;
+mod persons;
 mod progress;
 mod rebuild;
 mod retention;
@@ -146,6 +147,9 @@ enum Command {
     /// Links that patients open themselves, with a QR code to print (liên kết xem ảnh cho người bệnh).
     #[command(subcommand, after_help = share::HELP)]
     Share(share::Share),
+    /// Persons: which patients of all facilities are one (người bệnh giữa các cơ sở).
+    #[command(subcommand, after_help = persons::HELP)]
+    Persons(persons::Persons),
     /// Writes the conformance statement of this build (docs/CONFORMANCE.md) to standard output.
     #[command(hide = true)]
     Conformance,
@@ -269,6 +273,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Matches(wanted) => matches::run(&wanted),
         Command::Messages(wanted) => messages::run(&wanted),
         Command::Share(wanted) => share::run(&wanted),
+        Command::Persons(wanted) => persons::run(&wanted),
         Command::Conformance => show(&conformance::statement()),
         Command::DecodeWorker { memory } => decode_worker(memory),
     }

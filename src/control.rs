@@ -15,6 +15,7 @@ mod messages;
 mod migrate;
 mod opened;
 mod outbox;
+mod persons;
 mod retention;
 mod server;
 mod share;
@@ -42,6 +43,7 @@ pub(crate) use migrate::{
 };
 pub(crate) use opened::Opened;
 pub(crate) use outbox::OutboxRequest;
+pub(crate) use persons::{Judged as PersonJudged, PersonsRequest};
 pub(crate) use retention::{RetentionRequest, Target};
 pub(crate) use server::Server;
 pub(crate) use share::ShareRequest;
@@ -118,6 +120,8 @@ pub(crate) enum Request {
     Outbox(Box<OutboxRequest>),
     /// Patients' links.
     Share(Box<ShareRequest>),
+    /// Persons across facilities.
+    Persons(Box<PersonsRequest>),
     /// Hot and cold.
     Tiers(TierRequest),
     /// Keys of sealed packs.

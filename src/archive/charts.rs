@@ -13,8 +13,10 @@ pub mod outbox;
 mod parked;
 mod patients;
 mod performed;
+mod persons;
 mod receive;
 mod records;
+mod search;
 mod sequence;
 mod sweep;
 #[cfg(test)]
@@ -27,11 +29,12 @@ mod worklist;
 mod writing;
 
 pub use asking::MessageFilter;
-pub use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery};
+pub use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery, Hit, Why};
 pub use matching::ToDecide;
 pub(crate) use matching::start as start_matching;
 pub use opening::Rebuilt;
 pub(crate) use opening::rebuild;
+pub use persons::{Member, Person};
 pub(crate) use sweep::start as start_sweep;
 pub use tickets::{IssuedShare, SHARED_MAX, ShareAnswer, ShareOptions, SharedStudies, WantedShare};
 
@@ -178,6 +181,8 @@ pub struct Charts {
     due: matching::Due,
     /// Who is told of what, and what waits to be told.
     outbox: outbox::Outbox,
+    /// Patients whose person is to be looked at.
+    persons: persons::Due,
     /// Held from the look at rows to the record of their new state: changes come one after the other.
     change: Mutex<()>,
     /// What is recorded and not yet in the view.

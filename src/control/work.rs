@@ -3,7 +3,7 @@
 
 use super::{
     LedgerRequest, Progress, Request, charts, correct, export, forward, import, keys, matches, messages, migrate,
-    outbox, retention, share, tiers,
+    outbox, persons, retention, share, tiers,
 };
 use crate::cli::{Exit, Failure};
 use archive::backup::{BackupPlace, Wanted as WantedBackup};
@@ -40,6 +40,7 @@ impl Request {
             Self::Messages(_) => "messages",
             Self::Outbox(_) => "outbox",
             Self::Share(_) => "share",
+            Self::Persons(_) => "persons",
         }
     }
 
@@ -104,6 +105,7 @@ pub(super) fn answer(
         Request::Matches(wanted) => matches::answer(archive, wanted),
         Request::Messages(wanted) => messages::answer(archive, wanted, stop, progress),
         Request::Share(wanted) => share::answer(archive, wanted),
+        Request::Persons(wanted) => persons::answer(archive, wanted),
     }
 }
 

@@ -8,9 +8,11 @@
 mod keys;
 mod oracle;
 mod rocks;
+mod search;
 
 pub use oracle::ChartsOracle;
 pub use rocks::RocksCharts;
+pub use search::{Hit, Search, Why};
 
 use crate::IndexError;
 use model::chart::{ChartKey, ChartKind, ChartRow, Term};

@@ -4,27 +4,34 @@
 //! row is found by follows from the row alone ([`term`]).
 //! Deliberately not here: wire formats of the messages that bring them, where rows lie, and who may see them.
 
+pub mod asked;
 pub mod birth;
 pub mod change;
 pub mod identifier;
+pub mod link;
 pub mod matched;
 pub mod order;
 pub mod outbox;
 pub mod patient;
 pub mod performed;
+pub mod person;
+pub mod proposal;
 pub mod report;
 pub mod term;
 pub mod ticket;
 pub mod trace;
 pub mod visit;
 
+pub use asked::Asked;
 pub use birth::BirthDate;
 pub use change::{Change, Inbound, OrderAction, OrderUpdate, PatientUpdate, StepUpdate, VisitUpdate};
+pub use link::{Decision, How, Link};
 pub use matched::{Match, Side, Verdict};
 pub use order::{Code, Order, OrderState, Priority, Step};
 pub use outbox::{Delivery, DeliveryState, Event, EventKind, Secret, Subscription, Target};
 pub use patient::{Identifiers, Merge, OtherId, Patient, Sex};
 pub use performed::{Performed, PerformedSeries, PerformedState};
+pub use proposal::{Finding, Judgement, Local, Proposal};
 pub use report::{Content, Report, ReportStatus};
 pub use term::Term;
 pub use ticket::{Ticket, TicketState};
@@ -55,6 +62,11 @@ pub enum ChartKind {
     Message = 7,
     /// Whether a study and an order are one; the id is the Study Instance UID, see [`Match::id`].
     Match = 8,
+    /// A patient's part in a person; the id is the facility's number of the patient.
+    Link = 9,
+    /// Two patients of whom somebody has to say whether they are one; the id is made of their numbers, see
+    /// [`Proposal::id`].
+    Proposal = 10,
     /// Who is told of what happens; the id is a number of ours.
     Subscription = 11,
     /// Something that is told to somebody; the id is its number, see [`Delivery::id`].
@@ -65,7 +77,7 @@ pub enum ChartKind {
 
 impl ChartKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Patient,
         Self::Visit,
         Self::Order,
@@ -74,6 +86,8 @@ impl ChartKind {
         Self::Merge,
         Self::Message,
         Self::Match,
+        Self::Link,
+        Self::Proposal,
         Self::Subscription,
         Self::Delivery,
         Self::Ticket,
@@ -90,6 +104,8 @@ impl ChartKind {
             Self::Merge => 6,
             Self::Message => 7,
             Self::Match => 8,
+            Self::Link => 9,
+            Self::Proposal => 10,
             Self::Subscription => 11,
             Self::Delivery => 12,
             Self::Ticket => 13,
@@ -164,6 +180,10 @@ pub enum ChartBody {
     Message(Box<Message>),
     /// A study beside its order.
     Match(Box<Match>),
+    /// A patient's part in a person.
+    Link(Box<Link>),
+    /// Two patients that may be one.
+    Proposal(Box<Proposal>),
     /// Who is told of what happens.
     Subscription(Box<Subscription>),
     /// Something that is told to somebody.
@@ -184,6 +204,8 @@ impl ChartBody {
             Self::Merge(_) => ChartKind::Merge,
             Self::Message(_) => ChartKind::Message,
             Self::Match(_) => ChartKind::Match,
+            Self::Link(_) => ChartKind::Link,
+            Self::Proposal(_) => ChartKind::Proposal,
             Self::Subscription(_) => ChartKind::Subscription,
             Self::Delivery(_) => ChartKind::Delivery,
             Self::Ticket(_) => ChartKind::Ticket,
@@ -201,6 +223,8 @@ impl ChartBody {
             Self::Merge(merge) => Some(&merge.survivor),
             Self::Message(message) => message.mrn.as_deref(),
             Self::Match(found) => found.mrn.as_deref(),
+            Self::Link(link) => Some(&link.mrn),
+            Self::Proposal(proposal) => Some(&proposal.mrn),
             Self::Subscription(_) | Self::Delivery(_) => None,
             Self::Ticket(ticket) => Some(&ticket.mrn),
         }
@@ -218,6 +242,8 @@ impl ChartBody {
             Self::Merge(merge) => merge.at,
             Self::Message(message) => message.at,
             Self::Match(found) => found.at,
+            Self::Link(link) => link.at,
+            Self::Proposal(proposal) => proposal.at,
             Self::Subscription(subscription) => subscription.at,
             Self::Delivery(delivery) => delivery.moment(),
             Self::Ticket(ticket) => ticket.issued,

@@ -8,6 +8,7 @@ mod available;
 pub(crate) mod find;
 mod orders;
 mod patients;
+mod persons;
 mod reports;
 mod said;
 mod shares;
@@ -51,11 +52,30 @@ pub(crate) fn is_of_charts(endpoint: Endpoint) -> bool {
             | E::RevokeShare
             | E::Timeline
             | E::ReportDocument
+    ) || is_of_persons(endpoint)
+}
+
+fn is_of_persons(endpoint: Endpoint) -> bool {
+    use Endpoint as E;
+    matches!(
+        endpoint,
+        E::SearchPatients
+            | E::Person
+            | E::Proposals
+            | E::AcceptProposal
+            | E::RefuseProposal
+            | E::UndoProposal
+            | E::LinkPerson
+            | E::UnlinkPerson
+            | E::RejoinPerson
     )
 }
 
 /// Answers a request about charts.
 pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
+    if is_of_persons(endpoint) {
+        return persons::answer(endpoint, call).await;
+    }
     match endpoint {
         Endpoint::FindPatients => patients::find(call).await,
         Endpoint::Patient => patients::show(call).await,

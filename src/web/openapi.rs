@@ -137,6 +137,7 @@ fn takes_json(endpoint: Endpoint) -> bool {
             | Endpoint::PauseForward
             | Endpoint::ResumeForward
             | Endpoint::MergePatients
+            | Endpoint::LinkPerson
             | Endpoint::CreateOrder
             | Endpoint::SendReport
             | Endpoint::Subscribe

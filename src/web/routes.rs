@@ -116,6 +116,15 @@ pub enum Endpoint {
     UndoMatch,
     AssignPatient,
     UndoAssign,
+    SearchPatients,
+    Person,
+    Proposals,
+    AcceptProposal,
+    RefuseProposal,
+    UndoProposal,
+    LinkPerson,
+    UnlinkPerson,
+    RejoinPerson,
     Launch,
     LaunchForm,
     LaunchPage,
@@ -257,6 +266,7 @@ const DECIDE: &[u16] = &[200, 400, 409, 413, 422, 503];
 const FHIR: &[&str] = &["application/fhir+json", "application/json"];
 const ASKED: &[u16] = &[200, 304, 400, 405, 406, 503];
 const WRITTEN: &[u16] = &[200, 201, 202, 400, 405, 406, 408, 409, 412, 413, 415, 422, 503];
+const STEWARD: &[u16] = &[200, 400, 409, 413, 503];
 const LAUNCH: &[u16] = &[303, 400, 403, 404, 503];
 const READER: Access = Access::Role(Role::Reader);
 const SENDER: Access = Access::Role(Role::Sender);
@@ -343,6 +353,15 @@ table! {
     Post Plain "/api/matches/{study}/undo" UndoMatch ADMIN, JSON, DECIDE, "Takes the newest decision of a study back: it and its order are what they were; durable when answered.";
     Post Plain "/api/matches/{study}/patient" AssignPatient ADMIN, JSON, DECIDE, "The study is the patient's of number `mrn`: corrects number, name, date of birth and sex from the charts; with `dry_run` it only tells what would change; durable when answered.";
     Post Plain "/api/matches/{study}/patient/undo" UndoAssign ADMIN, JSON, DECIDE, "Takes the newest correction of a study back: exactly what held before it holds again; durable when answered.";
+    Get Plain "/api/search" SearchPatients READER, JSON, CHART, "Finds patients of every facility of the caller by whatever is at hand: a name as it is written somewhere, with a year of birth and a typing error, any number, or the text of a scanned identity card; the likeliest first, with why.";
+    Get Plain "/api/persons/patients/{mrn}" Person READER, JSON, CHART, "The person of a patient: the patients of the caller's facilities that are one with it.";
+    Post Plain "/api/persons/patients/{mrn}/link" LinkPerson ADMIN, JSON, STEWARD, "A steward says that another patient, `facility` and `mrn`, is the same person; taken back by the proposal in the answer; durable when answered.";
+    Post Plain "/api/persons/patients/{mrn}/unlink" UnlinkPerson ADMIN, JSON, STEWARD, "A steward takes the patient out of its person, against whatever links it by itself; durable when answered.";
+    Post Plain "/api/persons/patients/{mrn}/rejoin" RejoinPerson ADMIN, JSON, STEWARD, "Takes back that the patient was taken out; durable when answered.";
+    Get Plain "/api/persons/proposals" Proposals ADMIN, JSON, CHART, "Pairs of patients that may be one person, the newest first: open ones, those in conflict over a number, and those that were decided.";
+    Post Plain "/api/persons/proposals/{id}/accept" AcceptProposal ADMIN, JSON, STEWARD, "A steward says that the two are one person; durable when answered.";
+    Post Plain "/api/persons/proposals/{id}/refuse" RefuseProposal ADMIN, JSON, STEWARD, "A steward says that they are not; durable when answered.";
+    Post Plain "/api/persons/proposals/{id}/undo" UndoProposal ADMIN, JSON, STEWARD, "Takes back what was last said of the two; durable when answered.";
     Get Plain "/viewer/iid" Launch Access::Public, &["text/html"], LAUNCH, "IHE Invoke Image Display: a signed link that opens once, and leads to the study, a list, or a page that waits.";
     Post Plain "/viewer/iid" LaunchForm Access::Public, &["text/html"], LAUNCH, "The same as a form, so that nothing of it is in an address.";
     Get Plain "/viewer/iid/studies" LaunchPage Access::Public, &["text/html"], &[200, 403, 503], "The studies that a link opened, or the word that they are still to come.";

@@ -10,7 +10,7 @@ use crate::seal::OpenKeys;
 use crate::tier::KeyRing;
 use index::charts::{ChartCursor, ChartDriver, ChartEntry, ChartPage, ChartQuery, Charts as ChartView, RocksCharts};
 use index::{IndexError, RocksOptions};
-use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, OrderState, Term};
+use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, OrderState, Term, link};
 use model::{Digest, Lsn};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
@@ -144,6 +144,7 @@ impl Charts {
                 options.forward.utc_offset,
             ),
             due: super::matching::Due::default(),
+            persons: super::persons::Due::default(),
             outbox: super::outbox::Outbox::default(),
             change: Mutex::new(()),
             unsettled: Mutex::new(Unsettled::after(last)),
@@ -171,6 +172,10 @@ impl Charts {
                 self.remember_patients(&row)
             })?;
         }
+        self.each(ChartKind::Link, Term::State, link::DUE, &mut |row| {
+            self.persons.row(&row);
+            Ok(())
+        })?;
         self.remember_outbox()?;
         self.each(ChartKind::Message, Term::Handled, "parked", &mut |row| {
             self.note_parked(&row, false);
@@ -222,6 +227,7 @@ impl Charts {
                 metrics::counter!("khoanh_charts_rows_total", "kind" => kind_name(row.key.kind)).increment(1);
                 self.worklist.put(row);
                 self.due.row(row);
+                self.persons.row(row);
                 self.note_parked(row, true);
                 self.outbox.row(row);
             }
@@ -301,6 +307,8 @@ const fn kind_name(kind: ChartKind) -> &'static str {
         ChartKind::Merge => "merge",
         ChartKind::Message => "message",
         ChartKind::Match => "match",
+        ChartKind::Link => "link",
+        ChartKind::Proposal => "proposal",
         ChartKind::Subscription => "subscription",
         ChartKind::Delivery => "delivery",
         ChartKind::Ticket => "ticket",

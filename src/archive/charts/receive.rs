@@ -90,6 +90,7 @@ impl Charts {
             count(name(&receipt.handled));
             if receipt.handled == Handled::Done {
                 self.stir(facility, message.mrn.as_deref());
+                self.follow_persons();
             }
         }
         Ok(receipt)

@@ -51,6 +51,7 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
             return;
         }
         archive.charts.try_parked();
+        archive.charts.follow_persons();
         // A backup copies segments: they stay meanwhile.
         let Some(_still) = archive.rewriting().try_read() else { return };
         if Instant::now() < due {

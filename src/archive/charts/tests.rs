@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 
-const HOME: FacilityCode = FacilityCode::DEMO;
+pub(super) const HOME: FacilityCode = FacilityCode::DEMO;
 const MINUTE: u64 = 60_000;
 const DAY: u64 = 24 * 60 * MINUTE;
 
@@ -37,7 +37,7 @@ impl Clock for Hands {
     }
 }
 
-struct Bench {
+pub(super) struct Bench {
     folder: TempDir,
     clock: Arc<Hands>,
     charts: Option<Arc<Charts>>,
@@ -48,7 +48,7 @@ fn other() -> FacilityCode {
 }
 
 /// A message that asks for changes.
-fn asks(control: &str, changes: Vec<Change>) -> Inbound {
+pub(super) fn asks(control: &str, changes: Vec<Change>) -> Inbound {
     let text = format!("MSH|^~\\&|HIS|BV|||||ADT^A08|{control}\r{changes:?}");
     let mrn = changes.iter().find_map(|change| match change {
         Change::Patient(update) => Some(update.mrn.clone()),
@@ -74,7 +74,7 @@ fn patient(mrn: &str, name: &str) -> Change {
     Change::Patient(PatientUpdate { mrn: mrn.into(), name: Some(name.into()), ..PatientUpdate::default() })
 }
 
-fn merge(survivor: &str, former: &str) -> Change {
+pub(super) fn merge(survivor: &str, former: &str) -> Change {
     Change::Merge { survivor: survivor.into(), former: former.into() }
 }
 
@@ -83,20 +83,20 @@ fn visit(number: &str, mrn: &str, state: Option<VisitState>) -> Change {
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut bench = Self { folder, clock: Arc::new(Hands(AtomicU64::new(1_800_000_000_000))), charts: None };
         bench.restart();
         bench
     }
 
-    fn options(&self) -> Options {
+    pub(super) fn options(&self) -> Options {
         let clock = Arc::<Hands>::clone(&self.clock);
         Options { clock, reserve_bytes: 0, ..Options::new(self.folder.path()) }
     }
 
     /// As after a kill: nothing is closed.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.charts = None;
         let options = self.options();
         let keys = Arc::new(KeyRing::new(&options));
@@ -104,17 +104,17 @@ impl Bench {
     }
 
     /// A restart without the index.
-    fn lose_index(&mut self) {
+    pub(super) fn lose_index(&mut self) {
         self.charts = None;
         std::fs::remove_dir_all(self.folder.path().join("charts")).expect("removed");
         self.restart();
     }
 
-    fn charts(&self) -> &Arc<Charts> {
+    pub(super) fn charts(&self) -> &Arc<Charts> {
         self.charts.as_ref().expect("open")
     }
 
-    fn turn(&self, by: u64) {
+    pub(super) fn turn(&self, by: u64) {
         self.clock.0.fetch_add(by, Ordering::SeqCst);
     }
 
@@ -173,7 +173,7 @@ impl Bench {
     }
 
     /// The merges that hold: id, survivor and former number.
-    fn merges(&self) -> Vec<(String, String, String)> {
+    pub(super) fn merges(&self) -> Vec<(String, String, String)> {
         let rows = self.charts().view.rows(None, 10_000).expect("answers");
         let merge = |row: model::chart::ChartRow| match row.body {
             ChartBody::Merge(merge) if merge.undone.is_none() => Some((row.key.id, merge.survivor, merge.former)),
@@ -182,7 +182,7 @@ impl Bench {
         rows.into_iter().filter_map(merge).collect()
     }
 
-    fn dump(&self) -> Vec<String> {
+    pub(super) fn dump(&self) -> Vec<String> {
         let mut lines = Vec::new();
         self.charts().dump(&mut |line| lines.push(String::from_utf8_lossy(line).into_owned())).expect("dumps");
         lines

@@ -6,7 +6,7 @@
 //! Deliberately not here: what a change means.
 
 use super::journal::{self, Parts, Row, unavailable};
-use super::{ChartError, Charts};
+use super::{ChartError, Charts, persons};
 use index::charts::{ChartDriver, ChartEntry, ChartQuery};
 use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Handled, ROW_MAX, Term, term};
 use model::{FacilityCode, Lsn, PackId};
@@ -99,7 +99,24 @@ pub(super) struct Writing<'a> {
     remarks: Vec<String>,
 }
 
-impl Writing<'_> {
+impl<'a> Writing<'a> {
+    /// One that has put nothing. The caller holds `change`.
+    pub(super) fn begin(charts: &'a Charts, facility: FacilityCode) -> Self {
+        let (now, rows, remarks) = (charts.now_ms(), BTreeMap::new(), Vec::new());
+        Self { charts, facility, now, rows, remarks }
+    }
+
+    /// Patients that it has put or removed.
+    pub(super) fn patients(&self) -> Vec<(ChartKey, Option<ChartBody>)> {
+        let patients = self.rows.iter().filter(|(key, _)| key.kind == ChartKind::Patient);
+        patients.map(|(key, body)| (key.clone(), body.clone())).collect()
+    }
+
+    /// The charts it changes.
+    pub(super) fn charts(&self) -> &'a Charts {
+        self.charts
+    }
+
     /// The facility whose rows it changes.
     pub(super) fn facility(&self) -> FacilityCode {
         self.facility
@@ -256,7 +273,7 @@ impl Writing<'_> {
     }
 
     /// The rows by the key they lie under.
-    fn parts(self) -> Result<Parts, ChartError> {
+    pub(super) fn parts(self) -> Result<Parts, ChartError> {
         let Self { charts, facility, now, rows, .. } = self;
         let (mut parts, mut seals) = (Parts::new(), HashMap::<String, PackId>::new());
         for (key, body) in rows {
@@ -317,14 +334,15 @@ impl Charts {
         let (answer, through) = {
             let _change = self.change.lock();
             self.refuse_when_closed(whose)?;
-            let (now, rows) = (self.now_ms(), BTreeMap::new());
-            let mut writing = Writing { charts: self, facility, now, rows, remarks: Vec::new() };
-            match change(&mut writing) {
-                Ok(answer) => {
-                    // Whoever is to be told of it is told by the same record.
-                    super::outbox::follow(&mut writing)?;
-                    (Ok(answer), self.record(facility, writing.parts()?, whose)?)
-                }
+            let mut writing = Writing::begin(self, facility);
+            // A patient's person and whoever is to be told of it follow by the same record.
+            let answer = change(&mut writing).and_then(|answer| {
+                persons::mark(&mut writing)?;
+                super::outbox::follow(&mut writing)?;
+                Ok(answer)
+            });
+            match answer {
+                Ok(answer) => (Ok(answer), self.record(facility, writing.parts()?, whose)?),
                 Err(error @ ChartError::Unavailable(_)) => return Err(error),
                 // It may be said of what is not durable yet.
                 Err(error) => (Err(error), self.unsettled.lock().last),
@@ -397,6 +415,18 @@ impl Charts {
             Whose::Senders => self.journal.admit(0).map_err(unavailable),
             Whose::Own => Ok(()),
         }
+    }
+
+    /// Rows of a kind of all facilities that fit and that the view does not have as they stand; none: gone, or they fit no
+    /// longer.
+    pub(super) fn newer_everywhere(
+        &self,
+        kind: ChartKind,
+        fits: &dyn Fn(&ChartRow) -> bool,
+    ) -> BTreeMap<ChartKey, Option<Arc<ChartRow>>> {
+        let unsettled = self.unsettled.lock();
+        let of_kind = unsettled.rows.iter().filter(|(key, _)| key.kind == kind);
+        of_kind.map(|(key, (_, row))| (key.clone(), row.clone().filter(|row| fits(row)))).collect()
     }
 
     /// A row as it stands for the next change.

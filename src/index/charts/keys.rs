@@ -33,6 +33,10 @@
 //! | 15 | source and control id of a message | yes |
 //! | 16 | what became of a message | yes |
 //! | 17 | number that was merged away | yes |
+//! | 18 | person of a patient | no |
+//! | 19 | facility and number of either patient that may be one | no |
+//! | 20 | whole day of birth, sex and folded name of a patient | no |
+//! | 21 | words of the folded name in alphabetical order, alone and behind the year of birth | no |
 //! | 22 | subscription of a delivery, with and without its state; `feed` | yes |
 //! | 26 | SHA-256 of the secret of a patient's link | no |
 //!
@@ -47,8 +51,19 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Stands for all facilities.
 pub(super) const ALL: [u8; 5] = [0; 5];
 /// Numbers that mean the same in every facility: there are few rows of each, so they have no keys under facilities.
-const EVERYWHERE: [Term; 7] =
-    [Term::National, Term::NationalTail, Term::Card, Term::Insurance, Term::Phone, Term::Study, Term::Secret];
+const EVERYWHERE: [Term; 11] = [
+    Term::National,
+    Term::NationalTail,
+    Term::Card,
+    Term::Insurance,
+    Term::Phone,
+    Term::Study,
+    Term::Person,
+    Term::Side,
+    Term::Identity,
+    Term::Whole,
+    Term::Secret,
+];
 
 /// The place of a row in the order of answers, the first one least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -26,7 +26,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Newest format of keys and tables; rows have a version of their own.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The index of charts on RocksDB.
 pub struct RocksCharts {
@@ -51,6 +51,10 @@ impl RocksCharts {
         match of_meta(b"format")? {
             Some(found) if found > u64::from(FORMAT) => {
                 return Err(IndexError::Newer { found: u32::try_from(found).unwrap_or(u32::MAX), known: FORMAT });
+            }
+            // Its keys would be others: it is built anew.
+            Some(found) if found < u64::from(FORMAT) => {
+                return Err(IndexError::Damaged { table: Table::Meta.name(), what: "its keys are of an older format" });
             }
             Some(_) => {}
             None => {

@@ -27,6 +27,20 @@ pub fn plain(number: &str) -> String {
     kept.flat_map(char::to_uppercase).collect()
 }
 
+/// Codes of the provinces that a birth is registered in, as they are issued and stay in numbers after mergers; codes above
+/// the last one are of births abroad.
+const PROVINCES: [u16; 63] = [
+    1, 2, 4, 6, 8, 10, 11, 12, 14, 15, 17, 19, 20, 22, 24, 25, 26, 27, 30, 31, 33, 34, 35, 36, 37, 38, 40, 42, 44, 45,
+    46, 48, 49, 51, 52, 54, 56, 58, 60, 62, 64, 66, 67, 68, 70, 72, 74, 75, 77, 79, 80, 82, 83, 84, 86, 87, 89, 91, 92,
+    93, 94, 95, 96,
+];
+/// Groups of insured people that stand first on a card.
+const GROUPS: [&str; 51] = [
+    "BA", "BT", "CA", "CB", "CC", "CH", "CK", "CN", "CS", "CT", "CY", "DK", "DN", "DT", "GB", "GD", "HC", "HG", "HK",
+    "HN", "HS", "HT", "HX", "KC", "LS", "MS", "ND", "NN", "NO", "PV", "QN", "SH", "SV", "TA", "TB", "TC", "TD", "TE",
+    "TH", "TK", "TN", "TQ", "TS", "TU", "TV", "TY", "XB", "XD", "XK", "XN", "XV",
+];
+
 /// What kind a number is.
 pub fn kind_of(number: &str) -> NumberKind {
     let number = plain(number);
@@ -64,7 +78,8 @@ pub fn remarks_on_national(number: &str, birth: Option<BirthDate>, sex: Sex) -> 
     }
     let mut remarks = Vec::new();
     let part = |from: usize, to: usize| number.get(from..to).and_then(|digits| digits.parse::<u16>().ok()).unwrap_or(0);
-    if part(0, 3) == 0 {
+    let place = part(0, 3);
+    if place <= 96 && !PROVINCES.contains(&place) {
         remarks.push("the personal identification number names no place of registration");
     }
     let (century, male) = (part(3, 4) / 2, part(3, 4) % 2 == 0);
@@ -86,12 +101,16 @@ pub fn remarks_on_national(number: &str, birth: Option<BirthDate>, sex: Sex) -> 
 pub fn remarks_on_insurance(number: &str) -> Vec<&'static str> {
     match kind_of(number) {
         NumberKind::InsuranceCard => {
-            let level = plain(number).as_bytes().get(2).copied().unwrap_or_default();
-            if (b'1'..=b'5').contains(&level) {
-                Vec::new()
-            } else {
-                vec!["the insurance card names no benefit level 1 to 5"]
+            let number = plain(number);
+            let level = number.as_bytes().get(2).copied().unwrap_or_default();
+            let mut remarks = Vec::new();
+            if !number.get(..2).is_some_and(|group| GROUPS.contains(&group)) {
+                remarks.push("the insurance card names no group that is known");
             }
+            if !(b'1'..=b'5').contains(&level) {
+                remarks.push("the insurance card names no benefit level 1 to 5");
+            }
+            remarks
         }
         NumberKind::SocialInsurance | NumberKind::National => Vec::new(),
         NumberKind::OldCard | NumberKind::Unknown => vec!["the insurance number has neither 10, 12 nor 15 characters"],
@@ -129,7 +148,11 @@ mod tests {
         assert!(remarks_on_national("056078000001", None, Sex::Unknown).is_empty());
         assert_eq!(remarks_on_national("123", None, Sex::Unknown).len(), 1);
         assert_eq!(remarks_on_national("000078000001", None, Sex::Unknown).len(), 1);
+        // 003 is no province's; a code above the list is of a birth abroad.
+        assert_eq!(remarks_on_national("003078000001", None, Sex::Unknown).len(), 1);
+        assert!(remarks_on_national("101078000001", None, Sex::Unknown).is_empty());
         assert_eq!(remarks_on_insurance("DN9560123456789").len(), 1);
+        assert_eq!(remarks_on_insurance("ZZ4560123456789").len(), 1);
         assert!(remarks_on_insurance("DN4560123456789").is_empty());
     }
 }

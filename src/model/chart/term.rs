@@ -3,7 +3,9 @@
 //! Deliberately not here: how an engine keeps them, and which of them a question is driven by.
 
 use super::identifier::{NumberKind, insurance_tail, kind_of, plain};
-use super::{ChartBody, Delivery, Handled, Match, Order, OrderState, Origin, Patient, Report};
+use super::{
+    ChartBody, Delivery, Handled, Link, Match, Order, OrderState, Origin, Patient, Proposal, Report, link, person,
+};
 use crate::name;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,14 @@ pub enum Term {
     Handled,
     /// The number a merged patient had: of merges.
     Former,
+    /// The person a patient belongs to: of links.
+    Person,
+    /// Facility and number of either patient: of proposals.
+    Side,
+    /// Name, whole day of birth and sex of a patient in one value, see [`person::identity`].
+    Identity,
+    /// All words of a patient's folded name in alphabetical order, alone and behind the year of birth, see [`whole`].
+    Whole,
     /// Subscription and state of a delivery, see [`super::Delivery::lane`]; of those to a subscription its id as well.
     Subscription,
     /// Digest of a link's secret: of tickets.
@@ -73,6 +83,10 @@ impl Term {
             Self::Control => 15,
             Self::Handled => 16,
             Self::Former => 17,
+            Self::Person => 18,
+            Self::Side => 19,
+            Self::Identity => 20,
+            Self::Whole => 21,
             Self::Subscription => 22,
             Self::Secret => 26,
         }
@@ -147,6 +161,8 @@ pub fn terms(body: &ChartBody) -> Vec<Found> {
             found.push(Found::new(Term::Handled, handled));
         }
         ChartBody::Match(one) => of_match(one, &mut found),
+        ChartBody::Link(link) => of_link(link, &mut found),
+        ChartBody::Proposal(proposal) => of_proposal(proposal, &mut found),
         ChartBody::Subscription(one) => {
             found.push(Found::new(Term::State, if one.paused { "paused" } else { "active" }));
         }
@@ -178,7 +194,10 @@ pub fn same(origin: &Origin) -> String {
 
 fn of_patient(patient: &Patient, found: &mut Vec<Found>) {
     let ids = &patient.ids;
-    if let Some(number) = ids.national.as_deref().map(plain) {
+    // Twelve digits in place of an insurance number are the person's own number, too.
+    let insured = ids.insurance.iter().map(|number| plain(number));
+    let own = insured.filter(|number| kind_of(number) == NumberKind::National);
+    for number in ids.national.as_deref().map(plain).into_iter().chain(own) {
         found.push(Found::new(Term::National, &number));
         if kind_of(&number) == NumberKind::National {
             found.push(Found::new(Term::NationalTail, number.get(8..).unwrap_or_default()));
@@ -191,11 +210,27 @@ fn of_patient(patient: &Patient, found: &mut Vec<Found>) {
     found.extend(patient.phones.iter().map(|phone| Found::new(Term::Phone, phone)));
     // A patient who was merged away is found by its numbers, not by its name: the survivor answers for both.
     if patient.merged_into.is_none() {
+        found.extend(person::identity(patient).map(|value| Found::new(Term::Identity, &value)));
         let folded = name::fold_names(&patient.name);
         let year = patient.birth.map_or(0, super::BirthDate::year);
+        let words = name::words(&folded);
+        found.extend([None, Some(year)].map(|year| Found::new(Term::Whole, &whole(&words, year))));
         let payload = [year.to_be_bytes().as_slice(), folded.as_bytes()].concat();
         let word = |word: String| Found { payload: payload.clone(), ..Found::new(Term::NameWord, &word) };
-        found.extend(name::words(&folded).into_iter().map(word));
+        found.extend(words.into_iter().map(word));
+    }
+}
+
+/// The value of [`Term::Whole`] of a name's words, in any order; with the year of birth, 0 for one that is not known. Empty
+/// without words.
+pub fn whole(words: &[String], year: Option<u16>) -> String {
+    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+    words.sort_unstable();
+    words.dedup();
+    let name = words.join(" ");
+    match year {
+        Some(year) if !name.is_empty() => value(&format!("{year:04} {name}")),
+        _ => value(&name),
     }
 }
 
@@ -230,6 +265,21 @@ fn of_delivery(one: &Delivery, found: &mut Vec<Found>) {
         found.push(Found::new(Term::Subscription, &one.subscription));
         found.push(Found::new(Term::State, one.state.name()));
     }
+}
+
+fn of_link(link: &Link, found: &mut Vec<Found>) {
+    found.extend(link.person.iter().map(|person| Found::new(Term::Person, person)));
+    if link.due {
+        found.push(Found::new(Term::State, link::DUE));
+    }
+    if link.apart.is_some() {
+        found.push(Found::new(Term::State, link::APART));
+    }
+}
+
+fn of_proposal(proposal: &Proposal, found: &mut Vec<Found>) {
+    found.extend(proposal.sides().iter().map(|side| Found::new(Term::Side, &side.side())));
+    found.push(Found::new(Term::State, proposal.state()));
 }
 
 fn of_report(report: &Report, found: &mut Vec<Found>) {

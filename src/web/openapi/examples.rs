@@ -28,6 +28,7 @@ pub(super) fn body(endpoint: Endpoint) -> Option<Value> {
             "national": "056078000001", "insurance": ["DN4560123456789"], "phones": ["0905000001"],
         }),
         Endpoint::MergePatients => json!({"former": "22000017"}),
+        Endpoint::LinkPerson => json!({"facility": "56002", "mrn": "26000017"}),
         Endpoint::CreateOrder | Endpoint::PutOrder => json!({
             "placer": "CD-1001",
             "patient": {"mrn": "22015985", "name": "Nguyễn Văn An", "birth": "1978", "sex": "male"},
@@ -85,6 +86,12 @@ pub(super) fn call(endpoint: Endpoint) -> Option<&'static str> {
         Endpoint::Available => "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/available?accession=A26-0001\"",
         Endpoint::SendReport => "curl -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/reports -d @report.json",
         Endpoint::Reports => "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/reports?accession=A26-0001\"",
+        Endpoint::SearchPatients => {
+            "curl -G -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/search --data-urlencode 'q=NGUYEN VAN AN 1978'"
+        }
+        Endpoint::LinkPerson => {
+            "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/persons/patients/22015985/link?facility=56001\" -d '{\"facility\": \"56002\", \"mrn\": \"26000017\"}'"
+        }
         Endpoint::Messages => "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/messages?state=parked\"",
         Endpoint::IssueShare => {
             "curl -H \"Authorization: Bearer $TOKEN\" -H 'Accept: text/html' $ARCHIVE/api/shares -d '{\"accession\": \"A26-0001\"}' -o sheets.html"

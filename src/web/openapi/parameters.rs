@@ -140,6 +140,10 @@ const SHARES: &[Parameter] = &[
     ("study", "string", false, "Study Instance UID."),
     ("state", "string", false, "open, expired, revoked or locked."),
 ];
+const SEARCH: &[Parameter] =
+    &[("q", "string", true, "A name, a number of any kind, or the text of a scanned identity card.")];
+const PROPOSALS: &[Parameter] =
+    &[("state", "string", false, "open, conflict, accepted, refused or withdrawn; open when absent.")];
 const LAUNCH: &[Parameter] = &[
     ("requestType", "string", false, "STUDY or PATIENT."),
     ("studyUID", "string", false, "Study Instance UIDs, separated by commas."),
@@ -248,6 +252,15 @@ fn lists_of_charts(endpoint: Endpoint) -> Vec<&'static [Parameter]> {
         E::Subscriptions => vec![CHART_PAGE],
         E::Unsubscribe | E::PauseSubscription | E::ResumeSubscription => vec![FACILITY],
         E::Deliveries => vec![FACILITY, DELIVERIES, CHART_PAGE],
+        E::SearchPatients => vec![SEARCH, LIMIT],
+        E::Proposals => vec![PROPOSALS, CHART_PAGE],
+        E::Person
+        | E::LinkPerson
+        | E::UnlinkPerson
+        | E::RejoinPerson
+        | E::AcceptProposal
+        | E::RefuseProposal
+        | E::UndoProposal => vec![FACILITY],
         E::Launch => vec![LAUNCH],
         _ => Vec::new(),
     }

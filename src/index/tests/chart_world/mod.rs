@@ -4,9 +4,10 @@
 
 use index::charts::{ChartDriver, ChartEntry, ChartQuery, Charts};
 use model::chart::{
-    BirthDate, ChartBody, ChartKey, ChartKind, ChartRow, Delivery, DeliveryState, Event, EventKind, Handled,
-    Identifiers, Match, Merge, Message, Order, OrderState, Origin, Patient, Performed, PerformedState, Priority,
-    Report, ReportStatus, Side, Step, Subscription, Target, Term, Ticket, Verdict, Visit, VisitState, term,
+    BirthDate, ChartBody, ChartKey, ChartKind, ChartRow, Delivery, DeliveryState, Event, EventKind, Finding, Handled,
+    Identifiers, Link, Local, Match, Merge, Message, Order, OrderState, Origin, Patient, Performed, PerformedState,
+    Priority, Proposal, Report, ReportStatus, Side, Step, Subscription, Target, Term, Ticket, Verdict, Visit,
+    VisitState, term,
 };
 use model::{AeTitle, Digest, FacilityCode, Lsn, PackId, Uid};
 use std::collections::BTreeMap;
@@ -201,6 +202,8 @@ impl World {
             })),
             ChartKind::Message => ChartBody::Message(Box::new(self.message(mrn))),
             ChartKind::Match => ChartBody::Match(Box::new(self.judged(mrn))),
+            ChartKind::Link => ChartBody::Link(Box::new(self.link(&key.id))),
+            ChartKind::Proposal => ChartBody::Proposal(Box::new(self.proposal(mrn))),
             ChartKind::Subscription => ChartBody::Subscription(Box::new(self.subscription())),
             ChartKind::Delivery => ChartBody::Delivery(Box::new(self.delivery())),
             ChartKind::Ticket => ChartBody::Ticket(Box::new(self.ticket(mrn))),
@@ -260,6 +263,18 @@ impl World {
             wrong: 0,
             wrong_at: 0,
         }
+    }
+
+    fn link(&mut self, mrn: &str) -> Link {
+        let person = self.rng.bool().then(|| self.number());
+        let (due, at) = (self.one_in(3), self.moment());
+        Link { mrn: mrn.into(), person, at, due, ..Link::default() }
+    }
+
+    fn proposal(&mut self, mrn: String) -> Proposal {
+        let local = |facility, mrn| Local { facility, mrn };
+        let (one, two) = (local(self.facility(), mrn), local(self.facility(), self.number()));
+        Proposal { finding: Finding::Open, ..Proposal::of(&one, &two, self.moment()) }
     }
 
     fn judged(&mut self, mrn: String) -> Match {
