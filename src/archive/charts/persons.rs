@@ -99,7 +99,7 @@ impl Charts {
     pub(super) fn follow_persons(&self) -> usize {
         let due: Vec<Local> = self.persons.0.lock().iter().take(ROUND).cloned().collect();
         for (done, local) in due.iter().enumerate() {
-            if let Err(error) = self.follow(local) {
+            if let Err(error) = self.follow_person(local) {
                 tracing::warn!(facility = %local.facility, %error, "a patient's person cannot be looked at, again later");
                 return done;
             }
@@ -108,7 +108,7 @@ impl Charts {
     }
 
     /// Looks at one patient, and at all whom it touches.
-    fn follow(&self, local: &Local) -> Result<(), ChartError> {
+    fn follow_person(&self, local: &Local) -> Result<(), ChartError> {
         let through = {
             let _change = self.change.lock();
             self.refuse_when_closed(Whose::Senders)?;

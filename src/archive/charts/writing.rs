@@ -217,11 +217,6 @@ impl<'a> Writing<'a> {
         Ok(changed)
     }
 
-    /// Charts that it changes.
-    pub(super) fn charts(&self) -> &Charts {
-        self.charts
-    }
-
     /// Removes a row.
     pub(super) fn remove(&mut self, kind: ChartKind, id: &str) -> Result<(), ChartError> {
         let key = self.key(kind, id)?;

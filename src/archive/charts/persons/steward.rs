@@ -88,7 +88,7 @@ impl Charts {
         if !caller.may_see(local.facility) {
             return Err(unknown);
         }
-        let patient = self.patient(local.facility, local.mrn.trim())?.ok_or(unknown)?;
+        let patient = self.patient(caller, local.facility, local.mrn.trim())?.ok_or(unknown)?;
         Ok(Local { facility: local.facility, mrn: patient.mrn.clone() })
     }
 

@@ -142,7 +142,7 @@ fn a_merged_number_stands_in_its_survivors_person_and_comes_back() {
     assert_eq!(members(&bench, &one), std::slice::from_ref(&two));
     assert_eq!(members(&bench, &other), std::slice::from_ref(&other));
     let (id, ..) = bench.merges().pop().expect("a merge");
-    bench.charts().unmerge(HOME, &id, "lan").expect("undone");
+    bench.charts().unmerge(&Caller::operator(), HOME, &id, "lan").expect("undone");
     bench.charts().follow_persons();
     assert_eq!(members(&bench, &one).len(), 2);
     bench.charts().link(&Caller::operator(), &one, &two, "lan").expect("linked");
