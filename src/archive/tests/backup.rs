@@ -4,8 +4,8 @@ use super::packs::{all_packed, object, packing, read, rows};
 use super::*;
 use crate::backup::{self, BackupError, BackupPlace, Wanted};
 use crate::rebuild;
-use model::Digest;
 use model::chart::{Change, Inbound, Origin};
+use model::{Caller, Digest};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -111,12 +111,8 @@ fn a_backup_restored_on_an_empty_machine_is_the_same_archive() {
     assert_eq!(index, report.after, "{second:?} {report:?}");
     assert_eq!(second.charts, Some(report.charts.after), "{second:?} {report:?}");
     let again = reopened(&bench, &data);
-    let patient = again
-        .archive
-        .charts()
-        .patient(&model::Caller::operator(), FacilityCode::DEMO, "1")
-        .expect("answers")
-        .expect("it came along");
+    let found = again.archive.charts().patient(&Caller::operator(), FacilityCode::DEMO, "1");
+    let patient = found.expect("answers").expect("it came along");
     assert_eq!(patient.mrn, "22015985");
     assert_eq!(rows(&again).len(), 42);
     for row in rows(&again) {
