@@ -9,6 +9,7 @@ mod decode;
 mod forward;
 mod hl7;
 mod launch;
+mod log;
 mod options;
 mod pictures;
 mod tiers;
@@ -26,6 +27,7 @@ pub(crate) use decode::Decode;
 pub(crate) use forward::Forward;
 pub(crate) use hl7::Hl7;
 pub(crate) use launch::{Launch, Share};
+pub(crate) use log::{Log, LogFormat};
 pub(crate) use pictures::Pictures;
 pub(crate) use tiers::{Cold, Keys, Packs, Scrub, Tier};
 pub(crate) use tls::Tls;
@@ -223,24 +225,6 @@ pub(crate) struct Http {
     pub(crate) transcodes_max: usize,
     pub(crate) metadata_cache: Size,
     pub(crate) answer_memory: Size,
-}
-
-/// `[log]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Log {
-    pub(crate) level: String,
-    pub(crate) format: LogFormat,
-}
-
-/// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// `[stop]`
@@ -483,12 +467,6 @@ impl Default for Http {
             metadata_cache: Size(web.metadata_cache),
             answer_memory: Size::of(web.answer_memory),
         }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { level: "info".into(), format: LogFormat::Text }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod asking;
 mod journal;
+mod keys;
 mod matching;
 mod opening;
 mod orders;

@@ -69,6 +69,7 @@ pub(crate) fn recover(shared: &Shared, pair: &Pair) -> Result<(Writer, Recovery)
         highest: survey.highest,
         free: survey.free.clone(),
         marked: survey.last,
+        left_cache: false,
     };
     let recovery = Recovery {
         torn: survey.torn.clone(),
