@@ -51,8 +51,7 @@ impl Charts {
         }
         let unsettled = {
             let unsettled = self.unsettled.lock();
-            let rows = unsettled.rows.iter().filter(|(key, _)| key.facility == facility);
-            let mut theirs = rows.filter_map(|(_, (_, row))| row.as_ref().filter(|row| is_theirs(row)));
+            let mut theirs = unsettled.rows().filter(|row| row.key.facility == facility && is_theirs(row));
             theirs.find_map(|row| row.seal)
         };
         if unsettled.is_some() {
@@ -101,7 +100,7 @@ impl Charts {
     }
 
     /// The key of rows about nobody in particular: one for each facility and day.
-    fn seal_of_the_day(&self, facility: FacilityCode, now: u64) -> Result<PackId, ChartError> {
+    pub(super) fn seal_of_the_day(&self, facility: FacilityCode, now: u64) -> Result<PackId, ChartError> {
         let day = now / DAY_MS;
         let mut daily = self.daily.lock();
         if let Some((of, seal)) = daily.get(&facility)
