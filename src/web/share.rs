@@ -49,6 +49,9 @@ pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Response {
     response
 }
 
+/// Trying a code is dear by intention; strangers get one processor for it, whoever else is served.
+static TRIES: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(1);
+
 fn count(outcome: &'static str) {
     metrics::counter!("khoanh_share_total", "outcome" => outcome).increment(1);
 }
@@ -58,7 +61,9 @@ async fn open(call: &Call) -> Result<Response, Problem> {
     let form = split_query(std::str::from_utf8(&form).unwrap_or_default())?;
     let value = |name: &str| form.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.trim()).to_owned();
     let (secret, birth, code) = (call.parameter("secret").to_owned(), value("birth"), value("code"));
+    let turn = TRIES.acquire().await;
     let answer = call.blocking(move |archive| Ok(archive.open_share(&secret, &birth, &code)?)).await?;
+    drop(turn);
     match answer {
         ShareAnswer::Opened(row, ticket) => begin(call, row, &ticket).await,
         ShareAnswer::Expired => {

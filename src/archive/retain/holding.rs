@@ -8,6 +8,7 @@ use index::{Cursor, StudyKey, plan};
 use model::Level;
 use model::date::Date;
 use model::query::Query;
+use model::retention::decision::AHEAD_DAYS_MAX;
 use model::retention::{
     ClassId, Hold, HoldId, HoldRelease, HoldTarget, LinkedRecord, PatientRef, Person, RetentionFact, StudyRef,
 };
@@ -114,8 +115,13 @@ impl Archive {
                 _ => {}
             }
         }
+        // An end that lies ahead is a mistake and counts for nothing: the right one, which is earlier, is still news.
+        let today = Date::of_ms(self.now_ms());
+        let is_ahead =
+            |record: &LinkedRecord| record.ended.is_some_and(|ended| ended > today.plus_days(AHEAD_DAYS_MAX));
         let is_known = |record: &LinkedRecord| {
-            known.iter().any(|known| known.class == record.class && known.ended >= record.ended)
+            let is_same = |known: &LinkedRecord| known.ended >= record.ended && !is_ahead(known);
+            known.iter().any(|known| known == record || (known.class == record.class && is_same(known)))
         };
         let news: Vec<_> = records.into_iter().filter(|(record, _)| !is_known(record)).collect();
         if news.is_empty() {

@@ -32,7 +32,7 @@ pub(crate) fn read(
     let patient = request.get("subject").and_then(|subject| said::contained(request, subject));
     let mrn = match patient {
         Some(patient) => {
-            let update = patient_update(desk, patient)?;
+            let update = patient_update(desk, patient, facility)?;
             let mrn = update.mrn.clone();
             changes.push(Change::Patient(update));
             Some(mrn)
@@ -107,11 +107,16 @@ fn begun(desk: &Desk, begin: &str) -> Result<(String, String), Problem> {
 }
 
 /// What a contained Patient says.
-fn patient_update(desk: &Desk, patient: &Value) -> Result<PatientUpdate, Problem> {
+fn patient_update(desk: &Desk, patient: &Value, facility: FacilityCode) -> Result<PatientUpdate, Problem> {
     if text(patient, "/resourceType") != Some(Resource::Patient.name()) {
         return Err(bad("subject", "the contained resource is no Patient"));
     }
     let mrn = said::number(patient, &desk.systems.mrn, "MR").or_else(|| said::bare_number(patient));
+    // Equal numbers of two hospitals are two patients.
+    let of_another = |one: &Value| text(one, "/value") == mrn && said::assigner(one).is_some_and(|by| by != facility);
+    if list(patient, "identifier").any(of_another) {
+        return Err(bad("Patient.identifier", "the number is another facility's"));
+    }
     let missing = || bad("Patient.identifier", "the facility's number of the patient is needed");
     described(desk, patient, Some(mrn.ok_or_else(missing)?))
 }

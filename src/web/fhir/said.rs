@@ -52,6 +52,11 @@ pub(crate) fn number<'a>(value: &'a Value, system: &str, kind: &str) -> Option<&
     found.and_then(|one| text(one, "/value"))
 }
 
+/// The facility that an identifier says assigned it.
+pub(crate) fn assigner(identifier: &Value) -> Option<FacilityCode> {
+    FacilityCode::parse(text(identifier, "/assigner/identifier/value")?).ok()
+}
+
 /// The first identifier that says neither system nor type.
 pub(crate) fn bare_number(value: &Value) -> Option<&str> {
     let bare = |one: &&Value| one.get("system").is_none() && one.get("type").is_none();

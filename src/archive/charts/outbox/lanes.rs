@@ -284,6 +284,8 @@ impl Charts {
             }
         }
         self.outbox.last.fetch_max(last, Ordering::Relaxed);
+        // Where nothing of the feed is kept, whoever asks is given a place that holds.
+        self.outbox.told.fetch_max(last, Ordering::Release);
         Ok(())
     }
 }

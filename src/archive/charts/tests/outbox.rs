@@ -342,3 +342,16 @@ fn what_was_delivered_goes_when_messages_go_and_a_place_before_that_is_said_to_b
     // What was not delivered stays.
     assert_eq!(what(&all(bench.charts(), &DeliveryFilter::default())).len(), 2);
 }
+
+#[test]
+fn a_place_given_before_anything_happened_holds() {
+    let bench = Bench::new();
+    let nothing = feed(bench.charts(), &Caller::operator(), None);
+    assert!(nothing.events.is_empty() && !nothing.more);
+    let again = bench.charts().changes(&Caller::operator(), Some(nothing.cursor), 10).expect("the place holds");
+    assert!(again.events.is_empty());
+    bench.done("p", vec![patient("1", "Lê An")]);
+    bench.says(new("P1"));
+    let then = feed(bench.charts(), &Caller::operator(), Some(again.cursor)).events;
+    assert_eq!(then.first().map(|(_, one)| one.event.id.as_str()), Some("P1"));
+}
