@@ -1,3 +1,7 @@
+//! What releasing a segment weighs.
+//!
+//! Deliberately not here: whole releases, which the tests of packs have.
+
 use super::*;
 use crate::tests::{Bench, Object};
 
