@@ -27,6 +27,8 @@ use store::{Body, Replayed, SegmentInfo, StoreError};
 
 /// Segments that may wait for their series to be packed before the little that still lives is copied forward.
 const WAITING_MAX: usize = 16;
+/// Most instances that are copied forward for that: more of them are not little, and looking each up costs what it costs.
+const WAITING_INSTANCES_MAX: usize = 10_000;
 /// Bytes of bodies copied forward between two syncs.
 const MOVE_BYTES: u64 = 8 << 20;
 /// Pauses after looks at a segment of which too much waits: the first, each twice the one before, and the longest.
@@ -275,7 +277,8 @@ fn look(
             (lsn, fact) => contents.facts.extend(archive.current(lsn, fact).map_err(Walk::Failed)?),
         }
         // Not crowded, the first one that waits is all that must be known.
-        if contents.waiting_bytes > bytes_max { Err(Walk::Enough) } else { Ok(()) }
+        let much = contents.waiting_bytes > bytes_max || contents.waiting.len() > WAITING_INSTANCES_MAX;
+        if much { Err(Walk::Enough) } else { Ok(()) }
     });
     match walked {
         Ok(()) => Ok(Some(contents)),
