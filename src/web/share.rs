@@ -62,8 +62,12 @@ async fn open(call: &Call) -> Result<Response, Problem> {
     let value = |name: &str| form.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.trim()).to_owned();
     let (secret, birth, code) = (call.parameter("secret").to_owned(), value("birth"), value("code"));
     let turn = TRIES.acquire().await;
-    let answer = call.blocking(move |archive| Ok(archive.open_share(&secret, &birth, &code)?)).await?;
-    drop(turn);
+    let tried = call.blocking(move |archive| {
+        // Held until the work ends, not until its asker has gone.
+        let _turn = turn;
+        Ok(archive.open_share(&secret, &birth, &code)?)
+    });
+    let answer = tried.await?;
     match answer {
         ShareAnswer::Opened(row, ticket) => begin(call, row, &ticket).await,
         ShareAnswer::Expired => {

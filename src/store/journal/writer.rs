@@ -212,7 +212,7 @@ impl Writer {
 
     /// Lets the system forget the pages of the active segment. Reading ahead, at start-up or of records that lay in the
     /// file before, it makes folios of up to 2 MiB, and every small record written into one counts, and is prepared and
-    /// looked through at the sync, as the whole folio: a third of the rate of small objects.
+    /// looked through at the sync, as the whole folio.
     fn leave_cache(&mut self, shared: &Shared) {
         let Some(active) = &self.active else { return };
         shared.mirror.start_writeback(&active.files, 0, active.capacity);
