@@ -63,8 +63,12 @@ struct Oldest {
 
 /// Starts the thread that releases segments.
 pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
-    let mut oldest = Oldest::default();
+    let (mut oldest, mut behind) = (Oldest::default(), false);
     worker::every(archive, "segments", move |archive| {
+        // A look at a segment of small objects asks the index for each of them; nobody waits for its end.
+        if !std::mem::replace(&mut behind, true) {
+            worker::give_way();
+        }
         if archive.health().reason().is_some() {
             return;
         }
@@ -280,6 +284,9 @@ fn look(
         let much = contents.waiting_bytes > bytes_max || contents.waiting.len() > WAITING_INSTANCES_MAX;
         if much { Err(Walk::Enough) } else { Ok(()) }
     });
+    let Contents { facts, leftovers, waiting, dead, .. } = &contents;
+    let (facts, leftovers, waiting) = (facts.len(), leftovers.len(), waiting.len());
+    tracing::debug!(segment = segment.number, facts, leftovers, waiting, dead, "a segment was looked at");
     match walked {
         Ok(()) => Ok(Some(contents)),
         Err(Walk::Enough) if crowded || contents.waiting.is_empty() => Ok(None),

@@ -17,6 +17,20 @@ const PACE: Duration = Duration::from_millis(250);
 /// Series or studies taken per round.
 const ROUND: usize = 256;
 
+/// How far a thread that nobody waits for stands back, on the system's scale of -20 to 19: about a tenth of a
+/// processor where others want all of it, and a whole one where nobody does.
+const BEHIND: i32 = 10;
+
+/// From now on the calling thread takes what processor time the others leave it. Without the right to say so it stays
+/// as it is.
+pub(crate) fn give_way() {
+    // Without a number the system takes the calling thread, not its process.
+    let own = rustix::process::getpriority_process(None);
+    if let Err(error) = own.and_then(|own| rustix::process::setpriority_process(None, own.max(BEHIND))) {
+        tracing::debug!(%error, "a thread keeps its priority");
+    }
+}
+
 /// Calls `work` at the pace until the archive stops or is dropped.
 pub(crate) fn every(
     archive: &Arc<Archive>,
@@ -111,4 +125,21 @@ pub(crate) fn start_flusher(archive: &Arc<Archive>) -> Result<JoinHandle<()>, Op
             Err(error) => archive.health().fail(format!("the index could not be flushed: {error}")),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_gives_way_leaves_the_others_as_they_are() {
+        let nice = || rustix::process::getpriority_process(None).expect("priority");
+        let before = nice();
+        let behind = std::thread::spawn(move || {
+            give_way();
+            nice()
+        });
+        assert_eq!(behind.join().expect("thread"), before.max(BEHIND));
+        assert_eq!(nice(), before);
+    }
 }
