@@ -5,6 +5,7 @@
 //! Deliberately not here: HL7, FHIR, DICOM attributes; how images and orders find each other.
 
 mod asking;
+mod completeness;
 mod journal;
 mod keys;
 mod matching;
@@ -30,6 +31,7 @@ mod worklist;
 mod writing;
 
 pub use asking::MessageFilter;
+pub use completeness::{Completeness, CompletenessPlace, Lack};
 pub use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery, Hit, Why};
 pub use matching::ToDecide;
 pub(crate) use matching::start as start_matching;
@@ -184,6 +186,10 @@ pub struct Charts {
     outbox: outbox::Outbox,
     /// Patients whose person is to be looked at.
     persons: persons::Due,
+    /// Performed steps whose instances are to be looked for.
+    ended: completeness::Due,
+    /// Held by whoever makes a report.
+    reporting: Mutex<()>,
     /// Held from the look at rows to the record of their new state: changes come one after the other.
     change: Mutex<()>,
     /// What is recorded and not yet in the view.

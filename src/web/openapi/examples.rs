@@ -107,6 +107,9 @@ pub(super) fn call(endpoint: Endpoint) -> Option<&'static str> {
         Endpoint::AssignPatient => {
             "curl -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/matches/1.2.3/patient -d '{\"mrn\": \"22015985\", \"reason\": \"wrong patient chosen\"}'"
         }
+        Endpoint::Completeness => {
+            "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/completeness?day=2026-11-28\""
+        }
         _ => return None,
     };
     Some(call)
