@@ -10,6 +10,7 @@ mod journal;
 mod keys;
 mod matching;
 mod opening;
+mod openings;
 mod orders;
 pub mod outbox;
 mod parked;
@@ -188,6 +189,8 @@ pub struct Charts {
     persons: persons::Due,
     /// Performed steps whose instances are to be looked for.
     ended: completeness::Due,
+    /// Studies that were looked at.
+    openings: openings::Openings,
     /// Held by whoever makes a report.
     reporting: Mutex<()>,
     /// Held from the look at rows to the record of their new state: changes come one after the other.

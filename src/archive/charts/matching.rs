@@ -208,6 +208,9 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
         if let Err(error) = archive.record_round(&mut records) {
             tracing::warn!(%error, "studies could not be linked to the records of their visits; trying again");
         }
+        if let Err(error) = archive.opening_round() {
+            tracing::warn!(%error, "that studies were opened could not be recorded; trying again");
+        }
         if let Err(error) = archive.watch_round(&mut watch) {
             tracing::warn!(%error, "what modalities say they made could not be looked for; trying again");
         }

@@ -147,6 +147,7 @@ impl Charts {
             persons: super::persons::Due::default(),
             outbox: super::outbox::Outbox::default(),
             ended: super::completeness::Due::default(),
+            openings: super::openings::Openings::default(),
             reporting: Mutex::new(()),
             change: Mutex::new(()),
             unsettled: Mutex::new(Unsettled::after(last)),
