@@ -26,6 +26,7 @@ mod sweep;
 mod tests;
 mod tickets;
 mod times;
+mod turnaround;
 mod verify;
 mod visits;
 mod worklist;
@@ -41,6 +42,9 @@ pub(crate) use opening::rebuild;
 pub use persons::{Member, Person};
 pub(crate) use sweep::start as start_sweep;
 pub use tickets::{IssuedShare, SHARED_MAX, ShareAnswer, ShareOptions, SharedStudies, WantedShare};
+pub use turnaround::{
+    Change, Days, DaysError, Measured, Stage, StageLine, Turnaround, TurnaroundLine, TurnaroundQuery,
+};
 
 use crate::clock::Clock;
 use crate::open::Archive;

@@ -1,9 +1,9 @@
-//! Reports for operators: what was expected of a day, and what is there.
+//! Reports for operators: what was expected of a day and what is there, and how long orders took.
 
 use super::work::registered;
 use crate::cli::{Exit, Failure};
 use archive::Archive;
-use archive::charts::{Completeness, CompletenessPlace};
+use archive::charts::{Completeness, CompletenessPlace, Days, TurnaroundQuery};
 use model::{Caller, Date, FacilityCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -28,6 +28,19 @@ pub(crate) enum ReportRequest {
         /// At most so many names.
         limit: usize,
     },
+    /// How long orders took, by facility and modality.
+    Turnaround {
+        /// Only this facility.
+        facility: Option<FacilityCode>,
+        /// The days.
+        days: Days,
+        /// Days to compare them with.
+        baseline: Option<Days>,
+        /// Behind this facility.
+        after: Option<String>,
+        /// At most so many lines, or those of one facility.
+        limit: usize,
+    },
 }
 
 /// Does what is asked.
@@ -36,6 +49,15 @@ pub(super) fn answer(archive: &Arc<Archive>, request: &ReportRequest, stop: &Ato
         ReportRequest::Completeness { facility, day, after, limit } => {
             let codes = codes(archive, *facility)?;
             completeness(archive, &codes, *day, after.as_deref(), (*limit).clamp(1, NAMED_MAX), stop)
+        }
+        ReportRequest::Turnaround { facility, days, baseline, after, limit } => {
+            facility.map_or(Ok(()), |code| registered(archive, code))?;
+            let after = after.as_deref().map(FacilityCode::parse).transpose();
+            let after = after.map_err(|error| Failure::new(Exit::Usage, format!("--after: {error}")))?;
+            let query = TurnaroundQuery { facility: *facility, days: *days, baseline: *baseline, after, limit: *limit };
+            let found = archive.turnaround(&Caller::operator(), &query);
+            let found = found.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+            Ok(json!({ "lines": found.lines, "after": found.next }))
         }
     }
 }

@@ -15,6 +15,7 @@ mod said;
 mod shares;
 pub(crate) mod studies;
 mod timeline;
+mod turnaround;
 mod worklist;
 pub(crate) mod writing;
 
@@ -54,6 +55,7 @@ pub(crate) fn is_of_charts(endpoint: Endpoint) -> bool {
             | E::Timeline
             | E::ReportDocument
             | E::Completeness
+            | E::Turnaround
     ) || is_of_persons(endpoint)
 }
 
@@ -98,6 +100,7 @@ pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Result<Response, P
         Endpoint::Timeline => timeline::show(call).await,
         Endpoint::ReportDocument => timeline::document(call).await,
         Endpoint::Completeness => completeness::show(call).await,
+        Endpoint::Turnaround => turnaround::show(call).await,
         _ => reports::messages(call).await,
     }
 }

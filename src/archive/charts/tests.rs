@@ -10,6 +10,7 @@ mod performed;
 mod random;
 mod results;
 mod sequence;
+mod turnaround;
 
 use super::{ChartError, Charts, Receipt};
 use crate::Options;

@@ -80,7 +80,7 @@ fn three() -> Vec<(String, Vec<String>)> {
     vec![("1.2.1.1".into(), (1..=3).map(|number| format!("1.2.1.1.{number}")).collect())]
 }
 
-fn begins(charts: &Charts, number: &str, time: &str) {
+pub(super) fn begins(charts: &Charts, number: &str, time: &str) {
     let station = AeTitle::parse("ANY").expect("a title");
     charts.begin_performed(HOME, &station, &uid(number), begin(time)).expect("begun");
 }
