@@ -151,7 +151,7 @@ enum Command {
     /// Persons: which patients of all facilities are one (người bệnh giữa các cơ sở).
     #[command(subcommand, after_help = persons::HELP)]
     Persons(persons::Persons),
-    /// What was expected of a day and is not there (báo cáo).
+    /// What was expected of a day and is not there, and how long orders take (báo cáo).
     #[command(subcommand, after_help = report::HELP)]
     Report(report::Report),
     /// Writes the conformance statement of this build (docs/CONFORMANCE.md) to standard output.
