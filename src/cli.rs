@@ -22,6 +22,7 @@ mod outbox;
 mod persons;
 mod progress;
 mod rebuild;
+mod report;
 mod retention;
 mod scrub;
 mod share;
@@ -150,6 +151,9 @@ enum Command {
     /// Persons: which patients of all facilities are one (người bệnh giữa các cơ sở).
     #[command(subcommand, after_help = persons::HELP)]
     Persons(persons::Persons),
+    /// What was expected of a day and is not there, and how long orders take (báo cáo).
+    #[command(subcommand, after_help = report::HELP)]
+    Report(report::Report),
     /// Writes the conformance statement of this build (docs/CONFORMANCE.md) to standard output.
     #[command(hide = true)]
     Conformance,
@@ -247,6 +251,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         }
         Command::Import(wanted) => import::run(&wanted),
         Command::Charts(wanted) => charts::run(&wanted),
+        Command::Report(wanted) => report::run(&wanted),
         Command::Verify(place) => verify::run(&place),
         Command::Scrub(wanted) => scrub::run(&wanted),
         Command::Usage(wanted) => usage::run(&wanted),

@@ -16,6 +16,7 @@ mod migrate;
 mod opened;
 mod outbox;
 mod persons;
+mod report;
 mod retention;
 mod server;
 mod share;
@@ -44,6 +45,7 @@ pub(crate) use migrate::{
 pub(crate) use opened::Opened;
 pub(crate) use outbox::OutboxRequest;
 pub(crate) use persons::{Judged as PersonJudged, PersonsRequest};
+pub(crate) use report::ReportRequest;
 pub(crate) use retention::{RetentionRequest, Target};
 pub(crate) use server::Server;
 pub(crate) use share::ShareRequest;
@@ -122,6 +124,8 @@ pub(crate) enum Request {
     Share(Box<ShareRequest>),
     /// Persons across facilities.
     Persons(Box<PersonsRequest>),
+    /// Reports for operators.
+    Report(ReportRequest),
     /// Hot and cold.
     Tiers(TierRequest),
     /// Keys of sealed packs.

@@ -5,10 +5,12 @@
 //! Deliberately not here: HL7, FHIR, DICOM attributes; how images and orders find each other.
 
 mod asking;
+mod completeness;
 mod journal;
 mod keys;
 mod matching;
 mod opening;
+mod openings;
 mod orders;
 pub mod outbox;
 mod parked;
@@ -24,12 +26,14 @@ mod sweep;
 mod tests;
 mod tickets;
 mod times;
+mod turnaround;
 mod verify;
 mod visits;
 mod worklist;
 mod writing;
 
 pub use asking::MessageFilter;
+pub use completeness::{Completeness, CompletenessPlace, Lack};
 pub use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery, Hit, Why};
 pub use matching::ToDecide;
 pub(crate) use matching::start as start_matching;
@@ -38,6 +42,9 @@ pub(crate) use opening::rebuild;
 pub use persons::{Member, Person};
 pub(crate) use sweep::start as start_sweep;
 pub use tickets::{IssuedShare, SHARED_MAX, ShareAnswer, ShareOptions, SharedStudies, WantedShare};
+pub use turnaround::{
+    Change, Days, DaysError, Measured, Stage, StageLine, Turnaround, TurnaroundLine, TurnaroundQuery,
+};
 
 use crate::clock::Clock;
 use crate::open::Archive;
@@ -184,6 +191,12 @@ pub struct Charts {
     outbox: outbox::Outbox,
     /// Patients whose person is to be looked at.
     persons: persons::Due,
+    /// Performed steps whose instances are to be looked for.
+    ended: completeness::Due,
+    /// Studies that were looked at.
+    openings: openings::Openings,
+    /// Held by whoever makes a report.
+    reporting: Mutex<()>,
     /// Held from the look at rows to the record of their new state: changes come one after the other.
     change: Mutex<()>,
     /// What is recorded and not yet in the view.

@@ -3,7 +3,7 @@
 
 use super::{
     LedgerRequest, Progress, Request, charts, correct, export, forward, import, keys, matches, messages, migrate,
-    outbox, persons, retention, share, tiers,
+    outbox, persons, report, retention, share, tiers,
 };
 use crate::cli::{Exit, Failure};
 use archive::backup::{BackupPlace, Wanted as WantedBackup};
@@ -41,6 +41,7 @@ impl Request {
             Self::Outbox(_) => "outbox",
             Self::Share(_) => "share",
             Self::Persons(_) => "persons",
+            Self::Report(_) => "report",
         }
     }
 
@@ -103,6 +104,7 @@ pub(super) fn answer(
         Request::Correct(wanted) => correct::answer(archive, wanted),
         Request::Outbox(asked) => outbox::answer(archive, asked),
         Request::Matches(wanted) => matches::answer(archive, wanted),
+        Request::Report(wanted) => report::answer(archive, wanted, stop),
         Request::Messages(wanted) => messages::answer(archive, wanted, stop, progress),
         Request::Share(wanted) => share::answer(archive, wanted),
         Request::Persons(wanted) => persons::answer(archive, wanted),

@@ -5,6 +5,7 @@
 //! Deliberately not here: what a change means, persons across facilities, and how images and orders find each other.
 
 mod available;
+mod completeness;
 pub(crate) mod find;
 mod orders;
 mod patients;
@@ -14,6 +15,7 @@ mod said;
 mod shares;
 pub(crate) mod studies;
 mod timeline;
+mod turnaround;
 mod worklist;
 pub(crate) mod writing;
 
@@ -52,6 +54,8 @@ pub(crate) fn is_of_charts(endpoint: Endpoint) -> bool {
             | E::RevokeShare
             | E::Timeline
             | E::ReportDocument
+            | E::Completeness
+            | E::Turnaround
     ) || is_of_persons(endpoint)
 }
 
@@ -95,6 +99,8 @@ pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Result<Response, P
         Endpoint::RevokeShare => shares::revoke(call).await,
         Endpoint::Timeline => timeline::show(call).await,
         Endpoint::ReportDocument => timeline::document(call).await,
+        Endpoint::Completeness => completeness::show(call).await,
+        Endpoint::Turnaround => turnaround::show(call).await,
         _ => reports::messages(call).await,
     }
 }

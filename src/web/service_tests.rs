@@ -11,6 +11,7 @@ mod lossy;
 mod outbox;
 mod pictures;
 mod ready;
+mod reports;
 mod resources;
 mod retrieving;
 mod searching;

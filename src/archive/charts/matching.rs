@@ -11,6 +11,7 @@ mod steward;
 
 pub use steward::ToDecide;
 
+use super::completeness::Watch;
 use super::orders::preferred;
 use super::records;
 use super::writing::Writing;
@@ -196,7 +197,7 @@ impl Walk {
 
 /// Starts the thread that matches studies with orders.
 pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
-    let (mut walk, mut records) = (Walk::open(archive), records::Walk::open(archive));
+    let (mut walk, mut records, mut watch) = (Walk::open(archive), records::Walk::open(archive), Watch::new());
     every(archive, "matching", move |archive| {
         if archive.health().reason().is_some() || archive.charts().broken().is_some() {
             return;
@@ -206,6 +207,12 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
         }
         if let Err(error) = archive.record_round(&mut records) {
             tracing::warn!(%error, "studies could not be linked to the records of their visits; trying again");
+        }
+        if let Err(error) = archive.opening_round() {
+            tracing::warn!(%error, "that studies were opened could not be recorded; trying again");
+        }
+        if let Err(error) = archive.watch_round(&mut watch) {
+            tracing::warn!(%error, "what modalities say they made could not be looked for; trying again");
         }
     })
 }

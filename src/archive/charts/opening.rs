@@ -146,6 +146,9 @@ impl Charts {
             due: super::matching::Due::default(),
             persons: super::persons::Due::default(),
             outbox: super::outbox::Outbox::default(),
+            ended: super::completeness::Due::default(),
+            openings: super::openings::Openings::default(),
+            reporting: Mutex::new(()),
             change: Mutex::new(()),
             unsettled: Mutex::new(Unsettled::after(last)),
             settling: Mutex::new(()),
@@ -230,6 +233,7 @@ impl Charts {
                 self.persons.row(row);
                 self.note_parked(row, true);
                 self.outbox.row(row);
+                self.ended.row(row, self.now_ms());
             }
             ChartEntry::Gone(key) => {
                 self.worklist.gone(key);

@@ -135,6 +135,7 @@ fn create(writing: &mut Writing<'_>, placer: &str, update: &OrderUpdate) -> Resu
         placed: writing.now(),
         images: None,
         complete: None,
+        course: model::chart::Course::default(),
     };
     details::fill(&mut order, update);
     let remarks = details::steps(&mut order, update, writing.now(), writing.utc_offset())?;

@@ -15,11 +15,11 @@ pub(super) use events::follow;
 pub use lanes::LaneState;
 pub(super) use lanes::Outbox;
 
-use super::writing::Whose;
-use super::{ChartError, Charts};
+use super::writing::{Whose, Writing};
+use super::{ChartError, Charts, orders};
 use dispatch::Outcome;
 use model::FacilityCode;
-use model::chart::{ChartBody, ChartKind, Delivery, DeliveryState};
+use model::chart::{ChartBody, ChartKind, Delivery, DeliveryState, EventKind, ReportStatus};
 use std::time::Duration;
 
 /// How what waits to be told is tried.
@@ -82,7 +82,38 @@ impl Charts {
                 }
                 Outcome::Interrupted => return Ok(()),
             }
+            if one.state == DeliveryState::Delivered {
+                told(writing, &one)?;
+            }
             writing.put(&id, ChartBody::Delivery(one))
         })
     }
+}
+
+/// The order of images or of a result says when somebody was first told of them.
+fn told(writing: &mut Writing<'_>, one: &Delivery) -> Result<(), ChartError> {
+    let event = &one.event;
+    let is_final = [ReportStatus::Final, ReportStatus::Amended];
+    let counts = match event.kind {
+        EventKind::StudyAvailable => true,
+        // An earlier version counts as delivered when the later one waits behind it.
+        EventKind::Result => matches!(
+            writing.row(ChartKind::Report, &event.id)?,
+            Some(ChartBody::Report(report)) if report.version == event.version && is_final.contains(&report.status)
+        ),
+        _ => false,
+    };
+    if !counts || event.order.is_empty() {
+        return Ok(());
+    }
+    let Some(mut order) = orders::order(writing, &event.order)? else { return Ok(()) };
+    let first = match event.kind {
+        EventKind::Result => &mut order.course.delivered,
+        _ => &mut order.course.announced,
+    };
+    if first.is_some() {
+        return Ok(());
+    }
+    *first = Some(one.ended);
+    orders::put(writing, order)
 }

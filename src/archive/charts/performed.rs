@@ -10,6 +10,7 @@ use super::orders::{self, states};
 use super::writing::Writing;
 use super::{ChartError, Charts, times};
 use document::{Document, Planned, has_items, items, text};
+use model::chart::course;
 use model::chart::{ChartBody, ChartKey, ChartKind, Order, OrderState, Performed, PerformedState, Term};
 use model::{AeTitle, Caller, FacilityCode, Uid};
 use serde_json::{Map, Value};
@@ -63,6 +64,7 @@ impl Charts {
             for mut target in self.targets(writing, &step)? {
                 step.order.get_or_insert_with(|| target.name());
                 target.advance(&modality, OrderState::InProgress);
+                target.started(step.start.min(writing.now()));
                 target.put(writing)?;
             }
             put(writing, step)
@@ -209,6 +211,13 @@ impl Target {
         self.changed |= self.order != before;
     }
 
+    /// A modality began, whether or not others did before.
+    fn started(&mut self, at: u64) {
+        let before = self.order.course;
+        course::first(&mut self.order.course.started, at);
+        self.changed |= self.order.course != before;
+    }
+
     /// The wrong line of the worklist was taken: the step waits again, if nothing else was done for it.
     fn give_back(&mut self, writing: &Writing<'_>, performed: &Performed, modality: &str) -> Result<(), ChartError> {
         let others = writing.find(ChartKind::Performed, Term::Placer, &self.order.placer, 2)?;
@@ -224,6 +233,7 @@ impl Target {
         }
         if self.order.steps.iter().all(|step| step.state == OrderState::Scheduled) {
             self.order.state = OrderState::Scheduled;
+            self.order.course.started = None;
         }
         self.changed |= self.order != before;
         Ok(())

@@ -1,5 +1,6 @@
 //! Charts over a real journal and index: messages, merges, restarts, lost indexes, keys that are gone.
 
+mod completeness;
 mod kept;
 mod limits;
 mod matching;
@@ -9,6 +10,7 @@ mod performed;
 mod random;
 mod results;
 mod sequence;
+mod turnaround;
 
 use super::{ChartError, Charts, Receipt};
 use crate::Options;

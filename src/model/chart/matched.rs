@@ -79,6 +79,12 @@ pub struct Before {
     /// When it was complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complete: Option<u64>,
+    /// When somebody was told of its images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub announced: Option<u64>,
+    /// When somebody first looked at them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened: Option<u64>,
 }
 
 /// What a person decided of a study and its order.
@@ -174,6 +180,9 @@ pub struct Match {
     /// What people decided and have not taken back, the newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acts: Vec<Act>,
+    /// When somebody first looked at the study, milliseconds since 1970 UTC; it stays whatever is judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened: Option<u64>,
     /// When, milliseconds since 1970 UTC.
     pub at: u64,
 }

@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: HL7 fields and DICOM attributes, and which console is shown what.
 
+use super::course::Course;
 use crate::{AeTitle, Uid};
 use serde::{Deserialize, Serialize};
 
@@ -164,6 +165,9 @@ pub struct Order {
     /// When its study was complete, where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complete: Option<u64>,
+    /// When what else happened to it.
+    #[serde(default, skip_serializing_if = "Course::is_empty")]
+    pub course: Course,
 }
 
 /// A scheduled procedure step (0040,0100).

@@ -60,6 +60,18 @@ pub(super) async fn select(call: &Call, target: Target) -> Result<Selection, Pro
     call.blocking(move |archive| Ok(archive.select(&caller, scope, &target)?)).await
 }
 
+/// Whether whoever asks counts among those who look at images: a patient with a link does not.
+fn looks(call: &Call) -> bool {
+    call.session.as_ref().is_none_or(|session| session.shared().is_none())
+}
+
+/// Notes that somebody looks at the study of an instance.
+pub(super) fn look(call: &Call, row: Option<&InstanceRow>) {
+    if let Some(row) = row.filter(|_| looks(call)) {
+        call.app.archive.charts().note_opened(&row.key.study);
+    }
+}
+
 /// Whether objects are asked for as they were received, without corrections: query parameter `asreceived`.
 fn as_received(call: &Call) -> Result<bool, Problem> {
     match call.query_value("asreceived") {

@@ -1,6 +1,6 @@
 //! WADO-URI (PS3.18 section 9): one object named by query parameters.
 
-use super::wado::{instances, parameters, pictures, rendered, select};
+use super::wado::{instances, look, parameters, pictures, rendered, select};
 use crate::accept::{self, MediaRange};
 use crate::app::Call;
 use crate::problem::{Kind, Problem};
@@ -23,6 +23,7 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
     let selection = select(&call, target.clone()).await?;
     let row = selection.instances.into_iter().next();
     let row = row.ok_or_else(|| Problem::new(Kind::NotFound, "the archive has no such instance"))?;
+    look(&call, Some(&row));
     let mut ranges = ranges(&call, &row)?;
     let object = ranges.iter().any(|range| range.main == "application" && range.sub == "dicom");
     if !object && Archive::has_pictures(&row) {

@@ -107,7 +107,20 @@ pub(super) fn call(endpoint: Endpoint) -> Option<&'static str> {
         Endpoint::AssignPatient => {
             "curl -H \"Authorization: Bearer $TOKEN\" $ARCHIVE/api/matches/1.2.3/patient -d '{\"mrn\": \"22015985\", \"reason\": \"wrong patient chosen\"}'"
         }
-        _ => return None,
+        _ => return of_reports(endpoint),
     };
     Some(call)
+}
+
+/// A call of a report.
+fn of_reports(endpoint: Endpoint) -> Option<&'static str> {
+    match endpoint {
+        Endpoint::Completeness => {
+            Some("curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/completeness?day=2026-11-28\"")
+        }
+        Endpoint::Turnaround => Some(
+            "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/turnaround?from=2026-11-01&to=2026-11-28&baseline=2026-10\"",
+        ),
+        _ => None,
+    }
 }

@@ -144,6 +144,13 @@ const SEARCH: &[Parameter] =
     &[("q", "string", true, "A name, a number of any kind, or the text of a scanned identity card.")];
 const PROPOSALS: &[Parameter] =
     &[("state", "string", false, "open, conflict, accepted, refused or withdrawn; open when absent.")];
+const DAY: &[Parameter] = &[("day", "string", true, "The day by the facility's clock, as 2026-11-28.")];
+const TURNAROUND: &[Parameter] = &[
+    ("facility", "string", false, "Code of the facility; without it all that the token is for."),
+    ("from", "string", true, "First day on which orders were to begin, by the facilities' clock, as 2026-11-01."),
+    ("to", "string", true, "Last day, at most 92 days from the first."),
+    ("baseline", "string", false, "A month to compare with, as 2026-10."),
+];
 const LAUNCH: &[Parameter] = &[
     ("requestType", "string", false, "STUDY or PATIENT."),
     ("studyUID", "string", false, "Study Instance UIDs, separated by commas."),
@@ -261,6 +268,8 @@ fn lists_of_charts(endpoint: Endpoint) -> Vec<&'static [Parameter]> {
         | E::AcceptProposal
         | E::RefuseProposal
         | E::UndoProposal => vec![FACILITY],
+        E::Completeness => vec![FACILITY, DAY, CHART_PAGE],
+        E::Turnaround => vec![TURNAROUND, CHART_PAGE],
         E::Launch => vec![LAUNCH],
         _ => Vec::new(),
     }

@@ -7,6 +7,7 @@ use crate::charts::orders::{self, states};
 use crate::charts::writing::Writing;
 use index::StudyRow;
 use model::attribute::key;
+use model::chart::course;
 use model::chart::matched::{ACTS_MAX, Act, Before, Decision, Former};
 use model::chart::{BirthDate, ChartBody, ChartKind, Match, Order, OrderState, Patient, Sex, Side, Term, Verdict};
 
@@ -38,6 +39,10 @@ pub(super) fn is_complete(row: &StudyRow) -> bool {
     row.complete_through.is_some_and(|through| through >= row.last_seq)
 }
 
+fn opened(known: Option<&Match>) -> Option<u64> {
+    known.and_then(|known| known.opened)
+}
+
 /// What is known of a study beside its order.
 pub(super) fn known(writing: &Writing<'_>, row: &StudyRow) -> Result<Option<Match>, ChartError> {
     Ok(match writing.row(ChartKind::Match, &Match::id(&row.key.study, row.key.patient))? {
@@ -46,8 +51,9 @@ pub(super) fn known(writing: &Writing<'_>, row: &StudyRow) -> Result<Option<Matc
     })
 }
 
-/// Records what is so, unless it was recorded before.
+/// Records what is so, unless it was recorded before. That somebody looked at the study stays so.
 pub(super) fn put(writing: &mut Writing<'_>, known: Option<&Match>, one: Match) -> Result<(), ChartError> {
+    let one = Match { opened: one.opened.or_else(|| opened(known)), ..one };
     if known.is_some_and(|known| *known == (Match { at: known.at, ..one.clone() })) {
         return Ok(());
     }
@@ -106,7 +112,7 @@ pub(super) fn conclude(
         && let Some(order) = orders::order(writing, &one.placer)?
     {
         one.before = held.filter(|_| same).and_then(|held| held.before.clone()).or_else(|| Some(before(&order)));
-        stamp(writing, row, order)?;
+        stamp(writing, row, order, opened(known.as_ref()))?;
     }
     put(writing, known.as_ref(), one)
 }
@@ -116,7 +122,7 @@ fn go_on(writing: &mut Writing<'_>, row: &StudyRow, decided: &Match) -> Result<(
     if decided.verdict == Verdict::Matched
         && let Some(order) = orders::order(writing, &decided.placer)?
     {
-        stamp(writing, row, order)?;
+        stamp(writing, row, order, decided.opened)?;
     }
     let complete = is_complete(row);
     put(writing, Some(decided), Match { complete, ..decided.clone() })
@@ -187,7 +193,7 @@ pub(super) fn restore(
             None if one.before.is_none() => one.before = Some(now),
             None => {}
         }
-        stamp(writing, row, order)?;
+        stamp(writing, row, order, known.opened)?;
     }
     put(writing, Some(known), one)
 }
@@ -198,6 +204,7 @@ fn earlier_order(writing: &Writing<'_>, placer: &str) -> Result<Option<Order>, C
 
 fn bring_back(order: &mut Order, held: &Before) {
     (order.state, order.images, order.complete) = (held.state, held.images, held.complete);
+    (order.course.announced, order.course.opened) = (held.announced, held.opened);
     for (step, state) in order.steps.iter_mut().zip(&held.steps) {
         step.state = *state;
     }
@@ -219,6 +226,7 @@ pub(super) fn unmatched(row: &StudyRow, at: u64) -> Match {
         by: None,
         before: None,
         acts: Vec::new(),
+        opened: None,
         at,
     }
 }
@@ -248,6 +256,8 @@ fn before(order: &Order) -> Before {
         steps: order.steps.iter().map(|step| step.state).collect(),
         images: order.images,
         complete: order.complete,
+        announced: order.course.announced,
+        opened: order.course.opened,
     }
 }
 
@@ -255,10 +265,13 @@ fn has_performed(writing: &Writing<'_>, placer: &str) -> Result<bool, ChartError
     Ok(!writing.find(ChartKind::Performed, Term::Placer, placer, 1)?.is_empty())
 }
 
-/// Images of an order came: it says so, and goes on by them where no modality says how far it is.
-fn stamp(writing: &mut Writing<'_>, row: &StudyRow, mut order: Order) -> Result<(), ChartError> {
+/// Images of an order came, and were opened or not: it says so, and goes on by them where no modality says how far it is.
+fn stamp(writing: &mut Writing<'_>, row: &StudyRow, mut order: Order, opened: Option<u64>) -> Result<(), ChartError> {
     let (was, now, complete) = (order.clone(), writing.now(), is_complete(row));
     order.images.get_or_insert(now);
+    if let Some(opened) = opened {
+        course::first(&mut order.course.opened, opened);
+    }
     if complete {
         order.complete.get_or_insert(now);
     }
@@ -288,6 +301,7 @@ pub(super) fn release(writing: &mut Writing<'_>, held: &Match) -> Result<(), Cha
         return Ok(());
     }
     (order.images, order.complete) = (before.images, before.complete);
+    (order.course.announced, order.course.opened) = (before.announced, before.opened);
     let taken_back = matches!(order.state, OrderState::Canceled | OrderState::Discontinued);
     if !taken_back && !has_performed(writing, &order.placer)? {
         order.state = before.state;

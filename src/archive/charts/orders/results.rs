@@ -1,6 +1,6 @@
 //! Results that come in: their versions, and the order and study they belong to.
 
-use super::{holder, is_same, order};
+use super::{holder, is_same, order, put};
 use crate::charts::ChartError;
 use crate::charts::writing::Writing;
 use model::chart::{ChartBody, ChartKind, ChartRow, Order, OrderState, Report, ReportStatus, Term};
@@ -33,7 +33,22 @@ pub(in crate::charts) fn report(writing: &mut Writing<'_>, report: &Report) -> R
             return Ok(());
         }
     }
+    answered(writing, &report)?;
     writing.put(number, ChartBody::Report(Box::new(report)))
+}
+
+/// The order of a final result says when its first one was made. A sender that does not know, or whose clock is ahead, made
+/// it now at the latest.
+fn answered(writing: &mut Writing<'_>, report: &Report) -> Result<(), ChartError> {
+    if report.placer.trim().is_empty() || !matches!(report.status, ReportStatus::Final | ReportStatus::Amended) {
+        return Ok(());
+    }
+    let Some(mut found) = order(writing, &report.placer)?.filter(|order| order.course.result.is_none()) else {
+        return Ok(());
+    };
+    let now = writing.now();
+    found.course.result = Some(if report.at == 0 { now } else { report.at.min(now) });
+    put(writing, found)
 }
 
 /// Whether a result takes the place of a former one; makes it the version behind it.

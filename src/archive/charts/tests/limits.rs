@@ -51,6 +51,7 @@ fn order(placer: &str, mrn: &str, visit: &str) -> Order {
         placed: 1,
         images: None,
         complete: None,
+        course: model::chart::Course::default(),
     }
 }
 

@@ -291,6 +291,7 @@ impl World {
             by: None,
             before: None,
             acts: Vec::new(),
+            opened: None,
             at: self.moment(),
         }
     }
@@ -323,6 +324,7 @@ impl World {
             placed: self.moment(),
             images: None,
             complete: None,
+            course: model::chart::Course::default(),
         }
     }
 

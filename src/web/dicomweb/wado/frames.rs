@@ -2,7 +2,7 @@
 
 use super::encoding::{self, Exactly, Source, Swapped, skip};
 use super::spans::{self, Spans};
-use super::{LOSSY, etag, instance_url, made, multipart, not_acceptable, target};
+use super::{LOSSY, etag, instance_url, looks, made, multipart, not_acceptable, target};
 use crate::accept::MediaRange;
 use crate::app::{App, Call};
 use crate::conditional::{self, Whole};
@@ -39,10 +39,14 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
     let (caller, scope, desk) = (call.caller.clone(), call.scope, Desk::of(&call));
     // A client that may have them already is asked for nothing yet.
     let eager = !call.parts.headers.contains_key(header::IF_NONE_MATCH);
+    let looks = looks(&call);
     let find = move |archive: &Arc<Archive>| {
         let selection = archive.select(&caller, scope, &target)?;
         let row = selection.instances.into_iter().next();
         let row = row.ok_or_else(|| Problem::new(Kind::NotFound, "the archive has no such instance"))?;
+        if looks {
+            archive.charts().note_opened(&row.key.study);
+        }
         let rendition = chosen(&row, &ranges, numbers.len())?;
         let found = if rendition.made {
             Found::Made { row, numbers }

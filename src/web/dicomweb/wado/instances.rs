@@ -97,8 +97,12 @@ async fn find(call: &Call, ranges: &[MediaRange], target: Target, one: bool) -> 
     let (asked, desk) = (ranges.to_vec(), Desk::of(call));
     // A client that may have it already is asked for nothing yet.
     let eager = !call.parts.headers.contains_key(header::IF_NONE_MATCH);
+    let looks = super::looks(call);
     let select = move |archive: &Arc<Archive>| {
         let selection = archive.select(&caller, scope, &target)?;
+        if let Some(row) = selection.instances.first().filter(|_| looks) {
+            archive.charts().note_opened(&row.key.study);
+        }
         let selection = if as_received { selection.as_received() } else { selection };
         archive.reach_files(&selection.instances)?;
         let takes: Vec<Takes<'_>> = asked.iter().filter_map(|range| wanted(range, one)).collect();

@@ -3,7 +3,7 @@
 //! Which form answers is decided here, from the ranges of a request and how many pictures there are;
 //! how a picture comes about is the archive's matter.
 
-use super::{etag, frames, instance, instance_url, multipart, not_acceptable, parameters, select, target};
+use super::{etag, frames, instance, instance_url, look, multipart, not_acceptable, parameters, select, target};
 use crate::accept::MediaRange;
 use crate::app::{App, Call};
 use crate::conditional::{self, Whole};
@@ -66,12 +66,14 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     if endpoint == Endpoint::RenderedFrames {
         let numbers = frames::numbers(call.parameter("frames"), call.app.options.frames_max)?;
         let (row, notes) = instance(&call).await?;
+        look(&call, Some(&row));
         let row = Arc::new(row);
         let pictures = numbers.into_iter().map(|number| (Arc::clone(&row), number)).collect();
         return answer(&call, pictures, Asked::Frames, &ranges, wanted, notes).await;
     }
     let target = target(endpoint, &call)?;
     let selection = select(&call, target.clone()).await?;
+    look(&call, selection.instances.first());
     let mut pictures = Vec::new();
     let mut notes = selection.notes;
     let images = selection.instances.iter().filter(|row| row.frames.count() > 0).count();

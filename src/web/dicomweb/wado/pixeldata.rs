@@ -21,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
     let ranges = call.accepts()?;
     let selection = select(&call, target(endpoint, &call)?).await?;
+    super::look(&call, selection.instances.first());
     let root = call.service_root();
     let deflated = |row: &InstanceRow| row.transfer_syntax.as_str() == media::DEFLATED_LE;
     let permit_if = async |needed: bool| match needed {

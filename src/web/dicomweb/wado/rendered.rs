@@ -19,6 +19,7 @@ use std::sync::Arc;
 pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
     let ranges = call.accepts()?;
     let (row, notes) = instance(&call).await?;
+    super::look(&call, Some(&row));
     let mut response = answer(&call, row, &ranges).await?;
     warn(&mut response, &notes);
     Ok(response)
