@@ -444,6 +444,7 @@ fn no_message_makes_it_panic() {
         }
         crate::fuzz::message(&bytes);
         crate::fuzz::value(&bytes);
+        crate::fuzz::frames(&[b"\x0b", bytes.as_slice(), b"\x1c\r\n\x0b", bytes.as_slice(), b"\x1c\r"].concat());
     }
     let long = results::ORU.replace("Hai phổi sáng", &"x|y~z^".repeat(200_000));
     crate::fuzz::message(long.as_bytes());
