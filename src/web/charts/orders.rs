@@ -271,7 +271,7 @@ pub(super) async fn find(call: Call) -> Result<Response, Problem> {
 }
 
 /// The moments of days as the facility's clock has them, both included.
-fn moments(from: Option<String>, to: Option<String>, utc_offset: i8) -> Result<Option<(u64, u64)>, Problem> {
+pub(super) fn moments(from: Option<String>, to: Option<String>, utc_offset: i8) -> Result<Option<(u64, u64)>, Problem> {
     let day = |text: &str, name: &str| {
         let day = Date::parse_da(&text.replace('-', ""));
         day.ok_or_else(|| bad(name, format!("{name} takes a day, as 2026-11-28")))
