@@ -5,7 +5,7 @@
 use super::{Exit, Failure, Place, show};
 use crate::control::{Door, MessageChoice, MessageState, MessagesRequest, Request};
 use clap::{Args, Subcommand, ValueEnum};
-use model::FacilityCode;
+use model::{Date, FacilityCode};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ Messages are kept with what became of them: done; parked, waiting for the order 
 refused, which a person has to look at (thông điệp bị từ chối). After the map of a source or the source itself was
 mended, a message is given in again as it was sent, and read by the map of today.
   khoanh messages list --state refused
+  khoanh messages list --kind ORM --source his --from 2026-11-27
   khoanh messages show 56001/NUMBER
   khoanh messages resend 56001/NUMBER --yes
   khoanh messages resend --all --facility 56001 --state refused --yes";
@@ -76,6 +77,24 @@ pub(super) struct Of {
     /// Only those in this state.
     #[arg(long, value_enum)]
     state: Option<State>,
+    /// Only those of this type, such as ADT, or type and trigger, such as ADT^A08.
+    #[arg(long, value_name = "TYPE")]
+    kind: Option<String>,
+    /// Only those of the source of this name.
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Only those of this control id (MSH-10).
+    #[arg(long, value_name = "ID")]
+    control: Option<String>,
+    /// Only those about the patient of this number.
+    #[arg(long, value_name = "NUMBER")]
+    mrn: Option<String>,
+    /// Only those from this day on, by the facilities' clock.
+    #[arg(long, value_name = "DAY", value_parser = Date::parse)]
+    from: Option<Date>,
+    /// Only those until this day.
+    #[arg(long, value_name = "DAY", value_parser = Date::parse)]
+    to: Option<Date>,
 }
 
 /// What became of a message.
@@ -93,7 +112,10 @@ impl Of {
             State::Parked => MessageState::Parked,
             State::Refused => MessageState::Refused,
         });
-        MessageChoice { facility: self.facility, state }
+        let Self { facility, kind, source, control, mrn, from, to, .. } = self;
+        let (facility, from, to) = (*facility, *from, *to);
+        let (kind, source, control, mrn) = (kind.clone(), source.clone(), control.clone(), mrn.clone());
+        MessageChoice { facility, state, kind, source, control, mrn, from, to }
     }
 }
 

@@ -6,7 +6,8 @@ use archive::Archive;
 use archive::charts::{ChartCursor, ChartError, ChartPage, MessageFilter};
 use his::Sources;
 use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Handled, Message};
-use model::{Caller, FacilityCode};
+use model::date::DAY_MS;
+use model::{Caller, Date, FacilityCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -17,6 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const AGAIN_MAX: usize = 100_000;
 /// Rows read at one time.
 const PAGE: usize = 500;
+/// Pages looked through for one list.
+const PAGES_MAX: usize = 200;
+const HOUR_MS: i64 = 3_600_000;
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,12 +46,42 @@ impl MessageState {
 }
 
 /// Which messages.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Chosen {
     /// Of this facility; of all.
     pub(crate) facility: Option<FacilityCode>,
     /// In this state; in any.
     pub(crate) state: Option<MessageState>,
+    /// Of this type, or type and trigger.
+    pub(crate) kind: Option<String>,
+    /// Of the source of this name.
+    pub(crate) source: Option<String>,
+    /// Of this control id.
+    pub(crate) control: Option<String>,
+    /// About the patient of this number.
+    pub(crate) mrn: Option<String>,
+    /// From this day on, by the facilities' clock.
+    pub(crate) from: Option<Date>,
+    /// Until this day.
+    pub(crate) to: Option<Date>,
+}
+
+impl Chosen {
+    fn filter(&self, utc_offset: i8) -> MessageFilter {
+        let local = |ms: u64| ms.saturating_add_signed(-i64::from(utc_offset).saturating_mul(HOUR_MS));
+        let begin = self.from.map_or(0, |day| local(day.start_ms()));
+        let end = self.to.map_or(u64::MAX, |day| local(day.start_ms().saturating_add(DAY_MS)).saturating_sub(1));
+        MessageFilter {
+            facility: self.facility,
+            handled: self.state.map(|state| state.name().to_owned()),
+            mrn: self.mrn.clone(),
+            moments: (self.from.is_some() || self.to.is_some()).then_some((begin, end)),
+            kind: self.kind.clone(),
+            source: self.source.clone(),
+            control: self.control.clone(),
+        }
+    }
 }
 
 /// What is asked.
@@ -94,7 +128,7 @@ pub(super) fn answer(
         MessagesRequest::List { chosen, after, limit } => {
             let wrong = |error: archive::CursorError| Failure::new(Exit::Usage, format!("--after: {error}"));
             let after = after.as_deref().map(ChartCursor::parse).transpose().map_err(wrong)?;
-            let page = page(archive, chosen, after, (*limit).clamp(1, PAGE))?;
+            let page = list(archive, chosen, after, (*limit).clamp(1, PAGE))?;
             let messages: Vec<Value> = page.rows.iter().filter_map(brief).collect();
             Ok(json!({ "messages": messages, "after": page.cursor.map(|cursor| cursor.to_string()) }))
         }
@@ -118,9 +152,22 @@ fn failed(error: &dyn std::error::Error) -> Failure {
 }
 
 fn page(archive: &Archive, chosen: &Chosen, after: Option<ChartCursor>, limit: usize) -> Result<ChartPage, Failure> {
-    let handled = chosen.state.map(|state| state.name().to_owned());
-    let filter = MessageFilter { facility: chosen.facility, handled, ..MessageFilter::default() };
+    let filter = chosen.filter(archive.options().forward.utc_offset);
     archive.charts().messages(&Caller::operator(), &filter, after, limit).map_err(|error| failed(&error))
+}
+
+/// A page that is short only where there are no more, or where many were passed over.
+fn list(archive: &Archive, chosen: &Chosen, after: Option<ChartCursor>, limit: usize) -> Result<ChartPage, Failure> {
+    let (mut rows, mut cursor) = (Vec::new(), after);
+    for _ in 0..PAGES_MAX {
+        let more = page(archive, chosen, cursor, limit.saturating_sub(rows.len()))?;
+        rows.extend(more.rows);
+        cursor = more.cursor;
+        if cursor.is_none() || rows.len() >= limit {
+            break;
+        }
+    }
+    Ok(ChartPage { rows, cursor })
 }
 
 fn row(archive: &Archive, facility: FacilityCode, id: &str) -> Result<ChartRow, Failure> {

@@ -230,7 +230,7 @@ impl Desk {
 }
 
 /// The text of a message in its sender's character set, and what is remarked of it.
-fn decode(head: &Head, bytes: &[u8], sender: &Sender) -> (String, Vec<String>) {
+pub(crate) fn decode(head: &Head, bytes: &[u8], sender: &Sender) -> (String, Vec<String>) {
     let mut remarks = Vec::new();
     let label = match head.charset().to_ascii_uppercase().as_str() {
         "UNICODE UTF-8" | "UTF-8" | "UTF8" | "UNICODE" => Label::Utf8,

@@ -138,6 +138,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         loop {
             let unread = self.buffer.get(looked..).unwrap_or_default();
             if let Some(at) = memchr::memchr(END, unread).map(|at| looked + at) {
+                // However the network cut it: the byte that begins the frame is no part of the message.
+                if at > self.message_max.saturating_add(1) {
+                    return Err(Broken::TooLong(self.start()));
+                }
                 match self.buffer.get(at + 1) {
                     Some(&RETURN) => return Ok(Frame { bytes: self.taken(at), claim }),
                     Some(_) => return Err(Broken::Garbage),

@@ -127,7 +127,7 @@ impl Sender {
 }
 
 /// What an acknowledgement says; none when it is about another message.
-fn verdict(answer: &[u8], control: &str) -> Option<Outcome> {
+pub(crate) fn verdict(answer: &[u8], control: &str) -> Option<Outcome> {
     let text = letters::decode(answer, Label::None, CharsetHint::Auto).text;
     let Ok(message) = Message::parse(&text) else {
         return Some(Outcome::Failed("the acknowledgement is no HL7 message".into()));

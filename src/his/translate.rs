@@ -39,12 +39,18 @@ pub(crate) struct Asked {
 
 /// Message types with triggers that are served.
 pub const SERVED: &[(&str, &[&str])] = &[
-    ("ADT", &["A01", "A02", "A03", "A04", "A05", "A08", "A11", "A12", "A13", "A28", "A31", "A40", "A43", "A45", "A47"]),
+    (
+        "ADT",
+        &[
+            "A01", "A02", "A03", "A04", "A05", "A06", "A07", "A08", "A11", "A12", "A13", "A28", "A31", "A38", "A40",
+            "A43", "A45", "A47",
+        ],
+    ),
     ("ORM", &["O01"]),
     ("OMI", &["O23"]),
     ("OMG", &["O19"]),
     ("ORU", &["R01"]),
-    ("OUL", &["R22"]),
+    ("OUL", &["R21", "R22", "R23", "R24"]),
     ("SIU", &["S12", "S13", "S14", "S15"]),
 ];
 
@@ -74,7 +80,7 @@ fn changes(context: &Context<'_>) -> Result<Vec<Change>, Fault> {
         "ADT" => adt::changes(context, &trigger),
         "ORM" | "OMI" | "OMG" => order::changes(context),
         "SIU" => schedule::changes(context, &trigger),
-        _ => result::changes(context, &code),
+        _ => result::changes(context, &code, &trigger),
     }
 }
 

@@ -9,6 +9,7 @@ mod capability;
 mod dates;
 mod desk;
 mod endpoints;
+pub mod fuzz;
 mod ids;
 mod matching;
 mod orders;
@@ -42,17 +43,6 @@ pub(crate) use systems::Map;
 
 /// Longest body of a search.
 const FORM_MAX: usize = 64 << 10;
-
-/// Parses the parameters of a search, by the name of its resource: what a fuzzer feeds.
-///
-/// # Errors
-/// The refusal the client would get.
-pub fn parse_search(resource: &str, query: &str) -> Result<(), Problem> {
-    let Some(table) = Table::of(resource) else { return Ok(()) };
-    let parameters = split_query(query)?;
-    Question::of(table, &parameters, false, 7)?;
-    Question::of(table, &parameters, true, 7).map(|_| ())
-}
 
 /// Answers a request.
 pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {

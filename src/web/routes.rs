@@ -331,7 +331,7 @@ table! {
     Delete Plain "/api/merges/{id}" Unmerge ADMIN, JSON, &[200, 400, 409, 503], "Undoes a merge of two patients; durable when answered.";
     Get Plain "/api/orders" Orders READER, JSON, CHART, "Orders of a facility, the newest first.";
     Post Plain "/api/orders" CreateOrder SENDER, JSON, CHANGE, "A new order or what happens to one, with its patient and visit where they are told, too; durable when answered.";
-    Get Plain "/api/orders/{placer}" Order READER, JSON, CHART, "An order by the number its system gave it.";
+    Get Plain "/api/orders/{placer}" Order READER, JSON, CHART, "An order by the number its system gave it, with what was performed of it.";
     Put Plain "/api/orders/{placer}" PutOrder SENDER, JSON, CHANGE, "The same under the order's number: what is absent stays; durable when answered.";
     Post Plain "/api/orders/{placer}/cancel" CancelOrder SENDER, JSON, CHANGE, "Takes an order back; durable when answered.";
     Get Plain "/api/worklist" Worklist READER, JSON, CHART, "Open steps of a facility as a modality would be told them.";

@@ -164,3 +164,50 @@ fn every_fuzz_target_is_run_has_seeds_and_is_described() {
         assert!(described.contains(&format!("\n| `{target}`")), "docs/TESTING.md does not describe {target}");
     }
 }
+
+/// What stands between backticks in the tables of a section.
+fn named_in_tables<'a>(text: &'a str, from: &str, to: &str) -> Vec<&'a str> {
+    let section = text.split_once(from).and_then(|(_, rest)| rest.split_once(to)).map_or("", |(section, _)| section);
+    let rows = section.lines().filter(|line| line.starts_with('|'));
+    rows.flat_map(|row| row.split('`').skip(1).step_by(2)).collect()
+}
+
+/// `a/{b,c}.rs` as its two paths.
+fn paths(text: &str) -> Vec<String> {
+    match text.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?))) {
+        Some((before, (names, after))) => names.split(',').map(|name| format!("{before}{name}{after}")).collect(),
+        None => vec![text.to_owned()],
+    }
+}
+
+#[test]
+fn every_test_that_the_tables_of_bad_days_name_is_there() {
+    let page = fs::read_to_string(repository().join("docs/TESTING.md")).expect("docs/TESTING.md");
+    let files: Vec<PathBuf> =
+        files().into_iter().filter(|path| path.extension().is_some_and(|end| end == "rs")).collect();
+    let sources: Vec<String> =
+        files.iter().map(|path| fs::read_to_string(repository().join(path)).expect("text")).collect();
+    let names: BTreeSet<&str> = sources
+        .iter()
+        .flat_map(|text| text.split("fn ").skip(1))
+        .filter_map(|rest| rest.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').next())
+        .collect();
+    let (mut missing, mut tests) = (Vec::new(), 0);
+    for named in named_in_tables(&page, "## Bad days", "## Longer runs") {
+        let is_test = named.contains('_')
+            && named.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_…".contains(c));
+        if named.ends_with(".rs") {
+            let is_there = |path: &String| files.iter().any(|file| file.ends_with(path));
+            missing.extend(paths(named).into_iter().filter(|path| !is_there(path)));
+        } else if is_test {
+            tests += 1;
+            let is_there = match named.strip_suffix('…') {
+                Some(begins) => names.iter().any(|name| name.starts_with(begins)),
+                None => names.contains(named),
+            };
+            missing.extend((!is_there).then(|| named.to_owned()));
+        }
+    }
+    assert!(tests > 15, "the tables name {tests} tests");
+    assert!(missing.is_empty(), "docs/TESTING.md names what is not there:\n  {}", missing.join("\n  "));
+}

@@ -16,6 +16,7 @@ const MEMORY_MAX: u64 = 256 << 20;
 const SOURCES: &str = "[[source]]\nname = \"his\"\nfacility = \"DEMO0\"\naddresses = [\"127.0.0.1\"]\napplication = \"HIS\"\n\
                        [[source]]\nname = \"other\"\nfacility = \"56001\"\naddresses = [\"127.0.0.1\"]\napplication = \"BV2\"\n\
                        [[source]]\nname = \"gone\"\nfacility = \"99999\"\naddresses = [\"127.0.0.1\"]\napplication = \"GONE\"\n\
+                       [[source]]\nname = \"strict\"\nfacility = \"DEMO0\"\napplication = \"STRICT\"\nsending_facility = \"BV1\"\n\
                        [[source]]\nname = \"old\"\nfacility = \"DEMO0\"\naddresses = [\"127.0.0.1\"]\napplication = \"OLD\"\n\
                        charset = \"tcvn3\"\n\
                        [[source]]\nname = \"windows\"\nfacility = \"DEMO0\"\naddresses = [\"127.0.0.1\"]\napplication = \"WIN\"\n\
@@ -130,6 +131,9 @@ fn what_is_broken_costs_its_sender_an_answer_and_nobody_a_message() {
         (head("HIS", "ADT^A99", "2") + &pid("23", "Lê^Bình"), "AR"),
         (head("NOBODY", "ADT^A28", "3") + &pid("23", "Lê^Bình"), "AR"),
         (head("GONE", "ADT^A28", "4") + &pid("23", "Lê^Bình"), "AR"),
+        // The right application, and another hospital's name in MSH-4.
+        (head("STRICT", "ADT^A28", "7") + &pid("23", "Lê^Bình"), "AR"),
+        (head("STRICT", "ADT^A28", "7").replace("|BV|", "|BV1|") + &pid("24", "Lê^Bình"), "AA"),
         (head("HIS", "ADT^A28", "5") + &pid("", "Lê^Bình"), "AE"),
         (head("HIS", "ADT^A28", "6") + "PID|1||23^^^BV^MR||Lê^Bình||1978-99|M\r", "AE"),
         (good.clone(), "AA"),
@@ -142,6 +146,10 @@ fn what_is_broken_costs_its_sender_an_answer_and_nobody_a_message() {
     // Of refused messages those of known senders are listed, with the place of the mistake.
     let why = day.listed("/api/messages?state=refused", "messages", "kind");
     assert_eq!(why, ["ADT^A28", "ADT^A28", "ADT^A99"]);
+    let unknown = "/api/messages?state=refused&kind=ADT%5EA99&source=his&from=2000-01-01";
+    assert_eq!(day.listed(unknown, "messages", "acknowledged"), ["AR"]);
+    assert!(day.listed("/api/messages?kind=ORM", "messages", "kind").is_empty());
+    assert_eq!(day.listed("/api/messages?mrn=22", "messages", "kind"), ["ADT^A28"]);
     day.end();
 }
 

@@ -54,6 +54,25 @@ fn messages_are_taken_listed_shown_and_given_in_again() {
     let row = list.pointer("/messages/0").expect("a refused message");
     assert!(row["why"].as_str().is_some_and(|why| why.starts_with("PID-3:")), "{row}");
     assert!(!row.to_string().contains("Bình"), "a list shows no name");
+    let listed = |arguments: &[&str]| {
+        let text = messages(&server, &config, &[&["list"][..], arguments, &["--json"]].concat());
+        let list: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let rows = list["messages"].as_array().expect("messages").clone();
+        rows.iter().map(|row| row["control"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let cases: [(&[&str], &[&str]); 8] = [
+        (&["--kind", "ADT", "--source", "his"], &["2", "1"]),
+        (&["--kind", "ADT^A28", "--from", "2000-01-01"], &["2", "1"]),
+        (&["--mrn", "22"], &["1"]),
+        (&["--control", "2", "--state", "refused"], &["2"]),
+        (&["--control", "2", "--state", "done"], &[]),
+        (&["--kind", "ORM"], &[]),
+        (&["--source", "another"], &[]),
+        (&["--to", "2000-01-01"], &[]),
+    ];
+    for (arguments, controls) in cases {
+        assert_eq!(listed(arguments), controls, "{arguments:?}");
+    }
     let id = format!("DEMO0/{}", row["id"].as_str().expect("a number"));
     assert!(messages(&server, &config, &["show", &id]).contains("ZPI|23"));
     assert!(messages(&server, &config, &["list", "--facility", "DEMO0"]).contains("ADT^A28"));

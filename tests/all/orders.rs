@@ -39,7 +39,9 @@ const TABLE: &[Row] = &[
     ("Patient ID", &[0x0010_0020], "LO", ["22017001", "22017002", "22017003"]),
     ("its issuer", &[0x0010_0021], "LO", ["DEMO0", "DEMO0", "DEMO0"]),
     ("the personal number", &[0x0010_1002, 0x0010_0020], "LO", ["056190000001", "056190000002", "056178000003"]),
-    ("its type", &[0x0010_1002, 0x0010_0022], "CS", ["TEXT", "TEXT", "TEXT"]),
+    ("its issuer", &[0x0010_1002, 0x0010_0021], "LO", ["VNM"; 3]),
+    ("its type", &[0x0010_1002, 0x0010_0022], "CS", ["TEXT"; 3]),
+    ("its type in HL7", &[0x0010_1002, 0x0010_0024, 0x0040_0035], "CS", ["NI"; 3]),
     ("Birth date", &[0x0010_0030], "DA", [NO_DAY, "19900214", NO_DAY]),
     ("Age", &[0x0010_1010], "AS", ["036Y", "036Y", "048Y"]),
     ("Sex", &[0x0010_0040], "CS", ["F", "F", "F"]),
@@ -81,6 +83,7 @@ const TABLE: &[Row] = &[
     ("Requested Procedure Description", &[0x0032_1060], "LO", [MRI, MRI, "X-quang ngực thẳng"]),
     ("Requested Procedure Code", &[0x0032_1064, 0x0008_0100], "SH", ["1.05.01", "1.05.01", "1.01.02"]),
     ("its scheme", &[0x0032_1064, 0x0008_0102], "SH", ["QD1227"; 3]),
+    ("its meaning", &[0x0032_1064, 0x0008_0104], "LO", [MRI, MRI, "X-quang ngực thẳng"]),
     ("Requesting physician", &[0x0032_1032], "PN", ["Trần^Bình^Văn", "Trần^Bình^Văn", "Đỗ^Hà^Thu"]),
     ("Requesting service", SERVICE, "LO", ["Khoa Nội", "Khoa Nội", "Cấp cứu"]),
     ("Referring physician", &[0x0008_0090], "PN", ["Lê^Hoa^Thị", "Lê^Hoa^Thị", "Ngô^Tuấn"]),
@@ -223,5 +226,33 @@ fn every_key_that_consoles_ask_by_finds_its_line_and_an_old_console_reads_it() {
     assert_eq!(told(&line.members, &[STEP, 0x0040_0007]), "SO NAO KHONG TIE", "16 letters");
     assert_eq!((told(&line.members, SERVICE), told(&line.members, &[0x0010_1002, 0x0010_0020])), ("KHOA NOI", ""));
     assert_eq!(told(&line.members, &[0x0010_0020]), "22017001", "numbers are never cut");
+    assert!(server.stop(PATIENCE).expect("it stops").success());
+}
+
+/// An order that says no more than it must: the last column of the table, where a value is made or has a default.
+const BARE: &str = "MSH|^~\\&|HIS251|BV56001|KHOANH|TINH|20261128073000||ORM^O01|T44-9|P|2.3||||||UNICODE UTF-8\r\
+                    PID|1||22017009^^^BV56001^MR||Phạm^Giang\rORC|NW|DC7009\rOBR|1|DC7009||XQ.NGUC^X-quang ngực^99BV\r";
+
+#[test]
+fn what_an_order_leaves_out_is_made_or_has_its_default_and_no_description_is_empty() {
+    let folder = tempfile::tempdir().expect("folder");
+    let server = start(folder.path());
+    let mut sender = Sender::connect(server.hl7.expect("an address for HL7"), PATIENCE).expect("connected");
+    assert_eq!(sender.send(BARE).expect("answered"), "AA");
+    let found = ask(&server, "FULL", &[(&[0x0010_0020], "22017009")]);
+    let [line] = found.as_slice() else { panic!("{} lines", found.len()) };
+    let of = |path: &[u32]| told(&line.members, path);
+    let accession = of(&[0x0008_0050]);
+    assert!((1..=16).contains(&accession.len()), "{accession}");
+    assert!(of(&[0x0020_000D]).starts_with("2.25."), "{}", of(&[0x0020_000D]));
+    // A console that gives back any of the three numbers names the order.
+    assert_eq!((of(&[0x0040_1001]), of(&[STEP, 0x0040_0009])), (accession, accession));
+    assert_eq!((of(&[0x0040_1003]), of(&[0x0040_2016])), ("ROUTINE", "DC7009"));
+    let arrived = (of(&[STEP, 0x0040_0002]).len(), of(&[STEP, 0x0040_0003]).len());
+    assert_eq!(arrived, (8, 6), "a step begins when its order came");
+    // OBR-4.5 is empty, and so is OBR-44.
+    assert_eq!((of(&[STEP, 0x0040_0007]), of(&[0x0032_1060])), ("X-quang ngực", "X-quang ngực"));
+    // A room that no table knows: whoever asks may do it.
+    assert_eq!(of(&[STEP, 0x0040_0001]), "FULL");
     assert!(server.stop(PATIENCE).expect("it stops").success());
 }

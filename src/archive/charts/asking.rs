@@ -4,7 +4,7 @@ use super::journal::unavailable;
 use super::opening::CHAIN_MAX;
 use super::{ChartError, Charts, LONG_PAGE_MAX, PAGE_BYTES, PAGE_MAX};
 use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery};
-use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Message, Patient, Term, term};
+use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Handled, Message, Patient, Term, term};
 use model::{Caller, FacilityCode};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -50,6 +50,49 @@ pub struct MessageFilter {
     pub mrn: Option<String>,
     /// Moments from and to, both included, milliseconds since 1970 UTC.
     pub moments: Option<(u64, u64)>,
+    /// Of this type (`ADT`), or type and trigger (`ADT^A08`).
+    pub kind: Option<String>,
+    /// Of this source, by its name, with or without the way it sends (`hl7:his`).
+    pub source: Option<String>,
+    /// Of this control id.
+    pub control: Option<String>,
+}
+
+impl MessageFilter {
+    /// What is looked for: the rows it finds are those that [`MessageFilter::fits`] is asked of.
+    ///
+    /// # Errors
+    /// [`ChartError::Invalid`] for an unknown outcome.
+    pub fn query(&self) -> Result<ChartQuery, ChartError> {
+        let handled = self.handled.as_deref();
+        if handled.is_some_and(|handled| !["done", "parked", "refused"].contains(&handled)) {
+            return Err(ChartError::Invalid("a message is done, parked or refused".into()));
+        }
+        let driver = match (handled, &self.mrn) {
+            (_, Some(mrn)) => ChartDriver::Equal(Term::Mrn, term::value(mrn)),
+            (Some(handled), None) => ChartDriver::Equal(Term::Handled, handled.to_owned()),
+            (None, None) => ChartDriver::Equal(Term::Any, String::new()),
+        };
+        let facilities = self.facility.map(|facility| BTreeSet::from([facility]));
+        Ok(ChartQuery { kind: ChartKind::Message, facilities, driver, moments: self.moments, years: None })
+    }
+
+    /// Whether a row that was found is wanted.
+    pub fn fits(&self, row: &ChartRow) -> bool {
+        let ChartBody::Message(message) = &row.body else { return false };
+        let is = |wanted: &Option<String>, told: &str| wanted.as_deref().is_none_or(|wanted| wanted == told);
+        let (kind, source) = (message.kind.as_str(), message.origin.source.as_str());
+        let name = source.split_once(':').map_or(source, |(_, name)| name);
+        let handled = match message.handled {
+            Handled::Done => "done",
+            Handled::Parked { .. } => "parked",
+            Handled::Refused { .. } => "refused",
+        };
+        is(&self.handled, handled)
+            && (is(&self.kind, kind) || is(&self.kind, kind.split('^').next().unwrap_or_default()))
+            && (is(&self.source, source) || is(&self.source, name))
+            && is(&self.control, &message.origin.control)
+    }
 }
 
 impl Charts {
@@ -130,7 +173,7 @@ impl Charts {
         Ok(words)
     }
 
-    /// Messages, the newest first.
+    /// Messages, the newest first. A page may be short and still have a cursor.
     ///
     /// # Errors
     /// [`ChartError::Unavailable`] when the index does not answer; [`ChartError::Invalid`] for an unknown outcome.
@@ -141,23 +184,8 @@ impl Charts {
         after: Option<ChartCursor>,
         limit: usize,
     ) -> Result<ChartPage, ChartError> {
-        let handled = filter.handled.as_deref();
-        if handled.is_some_and(|handled| !["done", "parked", "refused"].contains(&handled)) {
-            return Err(ChartError::Invalid("a message is done, parked or refused".into()));
-        }
-        let driver = match (handled, &filter.mrn) {
-            (_, Some(mrn)) => ChartDriver::Equal(Term::Mrn, term::value(mrn)),
-            (Some(handled), None) => ChartDriver::Equal(Term::Handled, handled.to_owned()),
-            (None, None) => ChartDriver::Equal(Term::Any, String::new()),
-        };
-        let facilities = filter.facility.map(|facility| BTreeSet::from([facility]));
-        let query = ChartQuery { kind: ChartKind::Message, facilities, driver, moments: filter.moments, years: None };
-        let mut page = self.find(caller, &query, after, limit)?;
-        let is_wanted = |row: &ChartRow| {
-            let terms = term::terms(&row.body);
-            handled.is_none_or(|handled| terms.iter().any(|one| one.term == Term::Handled && one.value == handled))
-        };
-        page.rows.retain(is_wanted);
+        let mut page = self.find(caller, &filter.query()?, after, limit)?;
+        page.rows.retain(|row| filter.fits(row));
         Ok(page)
     }
 

@@ -12,8 +12,14 @@ use model::chart::{ChartBody, ChartKind, Merge, Patient, PatientUpdate, Term, id
 use model::retention::ClassId;
 use model::{Caller, FacilityCode};
 
+/// Longest text about a patient in bytes: each is looked for by its words.
+const TEXT_MAX: usize = 1_024;
+/// Most numbers of a kind, telephones or allergies of a patient.
+const LIST_MAX: usize = 100;
+
 /// Somebody says something of a patient. What is not said stays.
 pub(super) fn apply(writing: &mut Writing<'_>, update: &PatientUpdate) -> Result<(), ChartError> {
+    within(update)?;
     let mrn = update.mrn.trim();
     let before = find(writing, mrn)?;
     let mut patient = before.clone().unwrap_or_else(|| Patient { mrn: mrn.to_owned(), ..Patient::default() });
@@ -31,6 +37,23 @@ pub(super) fn apply(writing: &mut Writing<'_>, update: &PatientUpdate) -> Result
     }
     patient.changed = writing.now();
     writing.put(mrn, ChartBody::Patient(Box::new(patient)))
+}
+
+/// What is said of a patient has bounds.
+fn within(update: &PatientUpdate) -> Result<(), ChartError> {
+    let texts = [&update.name, &update.national, &update.old_card, &update.passport, &update.address];
+    let lists = [&update.insurance, &update.phones, &update.allergies];
+    let others = update.others.as_deref().unwrap_or_default();
+    if others.len() > LIST_MAX || lists.into_iter().flatten().any(|list| list.len() > LIST_MAX) {
+        let what = format!("a patient has at most {LIST_MAX} numbers of a kind, telephones and allergies");
+        return Err(ChartError::Limit(what));
+    }
+    let named = others.iter().flat_map(|one| [&one.value, &one.assigner, &one.kind]);
+    let mut all = texts.into_iter().flatten().chain(lists.into_iter().flatten().flatten()).chain(named);
+    match all.any(|text| text.len() > TEXT_MAX) {
+        true => Err(ChartError::Limit(format!("a text about a patient has at most {TEXT_MAX} bytes"))),
+        false => Ok(()),
+    }
 }
 
 /// What was said takes the place of what was known.

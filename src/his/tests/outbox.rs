@@ -1,8 +1,9 @@
 //! What waits in the archive's outbox and receivers over MLLP: in order, known again, refused, silent, away.
 
 use archive::Archive;
-use archive::charts::outbox::DeliveryFilter;
 use archive::charts::outbox::dispatch::{Courier, Couriers, Outcome, Parcel, PostOffice};
+use archive::charts::outbox::{DeliveryFilter, LaneState, OutboxOptions};
+use archive::clock::Clock;
 use his::{Receivers, SendLimits, Sender};
 use model::chart::{
     Change, ChartBody, ChartKey, ChartKind, Content, Delivery, DeliveryState, EventKind, Inbound, Merge, OrderAction,
@@ -12,6 +13,7 @@ use model::{Caller, Digest, FacilityCode};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -29,12 +31,21 @@ impl Courier for Nobody {
     fn stop(&self) {}
 }
 
+/// A clock that stands until it is turned.
+struct Hands(AtomicU64);
+
+impl Clock for Hands {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+fn options(folder: &Path) -> archive::Options {
+    archive::Options { segment_bytes: 32 << 20, reserve_bytes: 16 << 20, ..archive::Options::new(folder.join("data")) }
+}
+
 fn open(folder: &Path) -> Arc<Archive> {
-    let mut options = archive::Options {
-        segment_bytes: 32 << 20,
-        reserve_bytes: 16 << 20,
-        ..archive::Options::new(folder.join("data"))
-    };
+    let mut options = options(folder);
     options.charts.outbox.pause = Duration::from_millis(1);
     options.charts.outbox.pause_max = Duration::from_millis(20);
     options.charts.outbox.attempts = 2;
@@ -105,6 +116,14 @@ fn field(message: &str, segment: &str, number: usize) -> String {
 
 /// Answers with what `code` says of a message; none: never.
 fn his(code: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static) -> His {
+    his_while(|| true, code)
+}
+
+/// The same while it is up; else it hangs up on whoever calls.
+fn his_while(
+    is_up: impl Fn() -> bool + Send + 'static,
+    code: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static,
+) -> His {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = listener.local_addr().expect("an address");
     let took = Arc::new(Mutex::new(Vec::new()));
@@ -112,6 +131,9 @@ fn his(code: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static) -> H
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
+            if !is_up() {
+                continue;
+            }
             let (taken, code) = (Arc::clone(&taken), Arc::clone(&code));
             std::thread::spawn(move || {
                 while let Some(message) = read(&mut stream) {
@@ -292,4 +314,70 @@ fn what_was_not_acknowledged_before_a_kill_is_sent_again_as_the_same_message() {
     let ids: Vec<String> = page.rows.into_iter().map(|row| row.key.id).collect();
     assert_eq!(ids, [field(&his.took()[0], "MSH", 10)]);
     assert!(ids[0].parse::<u64>().is_ok_and(|seq| Delivery::id(seq) == ids[0]));
+}
+
+#[test]
+fn a_his_that_is_down_for_three_days_is_told_everything_once_and_in_order_when_it_is_back() {
+    const HOUR: u64 = 3_600_000;
+    const ORDERS: usize = 36;
+    let folder = tempfile::tempdir().expect("folder");
+    let clock = Arc::new(Hands(AtomicU64::new(1_795_842_000_000)));
+    let begin = || {
+        // Pauses and attempts as they are where nobody says otherwise.
+        let (mut options, hands) = (options(folder.path()), Arc::<Hands>::clone(&clock));
+        (options.charts.outbox, options.clock) = (OutboxOptions::default(), hands);
+        Archive::open(options).expect("open")
+    };
+    let up = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&up);
+    let his = his_while(move || seen.load(Ordering::SeqCst), |_| Some("AA"));
+    let office = |archive: &Arc<Archive>| {
+        PostOffice::start(archive, sender(folder.path(), &[("his", his.address, "")])).expect("started")
+    };
+    let mut archive = begin();
+    says(&archive, "p", vec![patient("1", "Lê An")]);
+    subscribe(&archive, "his", &[EventKind::Order]);
+    let mut working = office(&archive);
+    let placers: Vec<String> = (0..ORDERS).map(|number| format!("P{number}")).collect();
+    for (number, placer) in placers.iter().enumerate() {
+        says(&archive, placer, vec![order(placer)]);
+        // One more try in vain, recorded; then two hours go by.
+        let tried = || tries_of_the_first(&archive) > u32::try_from(number).expect("few");
+        until("it is tried once more", tried);
+        clock.0.fetch_add(2 * HOUR, Ordering::SeqCst);
+        if number == ORDERS / 2 {
+            assert!(working.shutdown(PATIENCE));
+            archive.close(PATIENCE).expect("closed");
+            drop(archive);
+            archive = begin();
+            working = office(&archive);
+        }
+    }
+    // More tries than an answer of the receiver's own fault may cost, and nothing is given up.
+    let lane = lane(&archive);
+    let days = lane.oldest_ms / (24 * HOUR);
+    assert_eq!((lane.waiting, lane.dead, days), (36, 0, 3));
+    assert!(tries_of_the_first(&archive) > OutboxOptions::default().attempts);
+    assert!(his.took().is_empty());
+    up.store(true, Ordering::SeqCst);
+    clock.0.fetch_add(HOUR, Ordering::SeqCst);
+    until("everything is told", || waiting(&archive) == 0);
+    assert!(working.shutdown(PATIENCE));
+    let told: Vec<String> = his.took().iter().map(|message| field(message, "ORC", 2)).collect();
+    assert_eq!(told, placers);
+}
+
+fn lane(archive: &Archive) -> LaneState {
+    archive.charts().outbox(&Caller::operator()).into_iter().next().expect("a lane")
+}
+
+/// How often the delivery that waits longest was tried.
+fn tries_of_the_first(archive: &Archive) -> u32 {
+    let waiting = DeliveryFilter { state: Some(DeliveryState::Waiting), ..DeliveryFilter::default() };
+    let page = archive.charts().deliveries(&Caller::operator(), &waiting, None, 500).expect("answers");
+    let of = |body: ChartBody| match body {
+        ChartBody::Delivery(one) => (one.seq, one.tries),
+        other => panic!("{other:?}"),
+    };
+    page.rows.into_iter().map(|row| of(row.body)).min().map_or(0, |(_, tries)| tries)
 }

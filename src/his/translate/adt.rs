@@ -22,7 +22,7 @@ fn needed<'a>(segment: Option<Segment<'a>>, name: &str) -> Result<Segment<'a>, F
     segment.ok_or_else(|| Fault::sequence(name, format!("the segment {name} is missing")))
 }
 
-/// A01 to A31: what is said of the patient, then of the visit.
+/// A01 to A38: what is said of the patient, then of the visit.
 fn admission(context: &Context<'_>, trigger: &str) -> Result<Vec<Change>, Fault> {
     let scope = whole(context.message.segments());
     let pid = needed(context.only_pid()?, "PID")?;
@@ -38,7 +38,7 @@ fn admission(context: &Context<'_>, trigger: &str) -> Result<Vec<Change>, Fault>
             changes.push(Change::Visit(visit));
         }
         // They are about a visit and nothing else.
-        None if ["A02", "A03", "A11", "A12", "A13"].contains(&trigger) => {
+        None if ["A02", "A03", "A06", "A07", "A11", "A12", "A13", "A38"].contains(&trigger) => {
             return Err(Fault::missing("PV1", 19, "the event needs the number of the visit"));
         }
         None => context.remark("without a visit number (PV1-19) no visit is kept"),
@@ -66,7 +66,10 @@ fn event(context: &Context<'_>, trigger: &str, visit: &mut VisitUpdate) {
             visit.state = Some(VisitState::Discharged);
             visit.end = visit.end.or_else(|| happened().or_else(|| context.written()).map(Some));
         }
-        "A11" => visit.state = Some(VisitState::Canceled),
+        // From outpatient to inpatient, and back.
+        "A06" => visit.state = Some(VisitState::Admitted),
+        "A07" => visit.state = Some(VisitState::Registered),
+        "A11" | "A38" => visit.state = Some(VisitState::Canceled),
         "A13" => {
             visit.state = Some(VisitState::Admitted);
             visit.end = Some(None);

@@ -5,6 +5,7 @@ use crate::hl7::values::{address, location, name, phone, physician, words};
 use crate::hl7::{Fault, Piece, Place, Segment};
 use model::chart::identifier::{NumberKind, kind_of, plain};
 use model::chart::{BirthDate, OtherId, PatientUpdate, Sex, VisitUpdate};
+use std::collections::HashSet;
 
 /// Fewest digits of an insurance number; a plan's name has none.
 const INSURANCE_DIGITS: usize = 8;
@@ -66,12 +67,9 @@ pub(super) fn patient(
 
 /// The values without repetitions; none when there are none.
 fn all(values: impl Iterator<Item = String>) -> Option<Vec<String>> {
-    let mut kept: Vec<String> = Vec::new();
-    for value in values {
-        if !kept.contains(&value) {
-            kept.push(value);
-        }
-    }
+    // A field may repeat half a million times.
+    let mut seen = HashSet::new();
+    let kept: Vec<String> = values.filter(|value| seen.insert(value.clone())).collect();
     (!kept.is_empty()).then_some(kept)
 }
 
@@ -122,8 +120,8 @@ pub(super) fn find<'a>(scope: Scope<'_, 'a>, name: &str) -> Option<Segment<'a>> 
 /// Numbers beside the facility's own. One in a place that names no type is told by its form.
 fn numbers(context: &Context<'_>, pid: &Segment<'_>, scope: Scope<'_, '_>, update: &mut PatientUpdate) {
     let map = &context.map.patient;
-    let mut insurance: Vec<String> = Vec::new();
-    let mut known: Vec<String> = vec![update.mrn.clone()];
+    let (mut insurance, mut insured): (Vec<String>, HashSet<String>) = (Vec::new(), HashSet::new());
+    let mut known = HashSet::from([update.mrn.clone()]);
     let lists = [(&map.national, NumberKind::National), (&map.old_card, NumberKind::OldCard)];
     let lists =
         lists.into_iter().chain([(&map.passport, NumberKind::Unknown), (&map.insurance, NumberKind::InsuranceCard)]);
@@ -139,9 +137,9 @@ fn numbers(context: &Context<'_>, pid: &Segment<'_>, scope: Scope<'_, '_>, updat
                     NumberKind::Unknown => &mut update.passport,
                     NumberKind::InsuranceCard | NumberKind::SocialInsurance => {
                         let digits = plain(&value).bytes().filter(u8::is_ascii_digit).count();
-                        if digits >= INSURANCE_DIGITS && !insurance.contains(&value) {
+                        if digits >= INSURANCE_DIGITS && insured.insert(value.clone()) {
                             insurance.push(value.clone());
-                            known.push(value);
+                            known.insert(value);
                         }
                         continue;
                     }
@@ -149,7 +147,7 @@ fn numbers(context: &Context<'_>, pid: &Segment<'_>, scope: Scope<'_, '_>, updat
                 if slot.is_none() {
                     *slot = Some(value.clone());
                 }
-                known.push(value);
+                known.insert(value);
             }
         }
     }
@@ -166,7 +164,7 @@ fn values(scope: Scope<'_, '_>, pid: &Segment<'_>, place: &Place) -> Vec<String>
 }
 
 /// What else stands in PID-3.
-fn others(pid: &Segment<'_>, known: &[String]) -> Option<Vec<OtherId>> {
+fn others(pid: &Segment<'_>, known: &HashSet<String>) -> Option<Vec<OtherId>> {
     let other = |one: Piece<'_>| {
         let value = one.component(1).text();
         let (assigner, kind) = (one.component(4).sub(1).text(), one.component(5).text());

@@ -1,4 +1,4 @@
-//! ORU^R01 and OUL^R22: results as text, documents and pointers.
+//! ORU^R01 and OUL^R21 to R24: results as text, documents and pointers.
 
 use super::groups::{Begin, groups};
 use super::order::{about, is_study, study};
@@ -12,8 +12,9 @@ use model::chart::{Change, Content, Report, ReportStatus};
 /// Value types of OBX-2 that are read as words.
 const WORDS: [&str; 14] = ["TX", "FT", "ST", "NM", "SN", "CE", "CWE", "CNE", "CF", "DT", "TM", "TS", "DTM", "IS"];
 
-pub(super) fn changes(context: &Context<'_>, kind: &str) -> Result<Vec<Change>, Fault> {
-    let begin = if kind == "OUL" { Begin::Result } else { Begin::Order };
+pub(super) fn changes(context: &Context<'_>, kind: &str, trigger: &str) -> Result<Vec<Change>, Fault> {
+    // Only in the later ones of OUL does ORC stand behind its OBR.
+    let begin = if kind == "OUL" && trigger != "R21" { Begin::Result } else { Begin::Order };
     let groups = groups(context.message, begin);
     let whole = Scope { own: context.message.segments(), head: &[] };
     let (mut changes, mrn) = about(context, whole)?;

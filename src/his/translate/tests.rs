@@ -332,7 +332,14 @@ fn events_of_visits_are_states() {
     assert_eq!((visit("A03", "").state, visit("A03", "").end), (Some(VisitState::Discharged), Some(eleven)));
     // PV1-45.
     assert_eq!(visit("A03", "|||||||||20261128120000").end, Some(Some(noon)));
-    assert_eq!(visit("A11", "").state, Some(VisitState::Canceled));
+    for (trigger, state) in [
+        ("A06", VisitState::Admitted),
+        ("A07", VisitState::Registered),
+        ("A11", VisitState::Canceled),
+        ("A38", VisitState::Canceled),
+    ] {
+        assert_eq!((visit(trigger, "").state, visit(trigger, "").end), (Some(state), None), "{trigger}");
+    }
     assert_eq!((visit("A13", "").state, visit("A13", "").end), (Some(VisitState::Admitted), Some(None)));
     for trigger in ["A02", "A08", "A12"] {
         assert_eq!((visit(trigger, "").state, visit(trigger, "").end), (None, None), "{trigger}");
@@ -342,7 +349,9 @@ fn events_of_visits_are_states() {
     }
     let without = |trigger: &str| adt(trigger, "").replace("V1", "");
     assert_eq!(asked(&without("A01")).remarks.len(), 1);
-    assert!(fault(&without("A03")).starts_with("PV1-19:"));
+    for trigger in ["A03", "A06", "A38"] {
+        assert!(fault(&without(trigger)).starts_with("PV1-19:"), "{trigger}");
+    }
     let diagnosed = changes(&(adt("A08", "") + "\rDG1|1||J18^Viêm phổi\rDG1|2||E11"));
     assert!(
         matches!(diagnosed.as_slice(), [_, Change::Visit(visit)] if visit.diagnoses == Some(vec!["J18".into(), "E11".into()]))
@@ -435,6 +444,7 @@ fn no_message_makes_it_panic() {
         }
         crate::fuzz::message(&bytes);
         crate::fuzz::value(&bytes);
+        crate::fuzz::frames(&[b"\x0b", bytes.as_slice(), b"\x1c\r\n\x0b", bytes.as_slice(), b"\x1c\r"].concat());
     }
     let long = results::ORU.replace("Hai phổi sáng", &"x|y~z^".repeat(200_000));
     crate::fuzz::message(long.as_bytes());

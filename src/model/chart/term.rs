@@ -104,14 +104,21 @@ pub const DECIDED: &str = "decided";
 /// Longest value in bytes; longer ones are cut at a character, and whoever asks cuts as well.
 pub const VALUE_MAX: usize = 96;
 
+/// So much of a name is looked for, in bytes: each of its words keeps the whole name beside it.
+const NAME_MAX: usize = 1_024;
+
 /// A value as it is kept and asked for: trimmed, at most [`VALUE_MAX`] bytes. Doing it again changes nothing.
 pub fn value(text: &str) -> String {
-    let text = text.trim();
-    let mut end = text.len().min(VALUE_MAX);
+    cut(text.trim(), VALUE_MAX).trim_end().to_owned()
+}
+
+/// The beginning of a text, at most so many bytes, whole letters.
+fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
         end = end.saturating_sub(1);
     }
-    text.get(..end).unwrap_or_default().trim_end().to_owned()
+    text.get(..end).unwrap_or_default()
 }
 
 /// A value by which a row is found, with what an engine keeps beside it.
@@ -211,7 +218,7 @@ fn of_patient(patient: &Patient, found: &mut Vec<Found>) {
     // A patient who was merged away is found by its numbers, not by its name: the survivor answers for both.
     if patient.merged_into.is_none() {
         found.extend(person::identity(patient).map(|value| Found::new(Term::Identity, &value)));
-        let folded = name::fold_names(&patient.name);
+        let folded = name::fold_names(cut(&patient.name, NAME_MAX));
         let year = patient.birth.map_or(0, super::BirthDate::year);
         let words = name::words(&folded);
         found.extend([None, Some(year)].map(|year| Found::new(Term::Whole, &whole(&words, year))));
@@ -317,6 +324,16 @@ mod tests {
         let merged = Patient { merged_into: Some("1".into()), ..patient };
         let found = terms(&ChartBody::Patient(Box::new(merged)));
         assert!(found.iter().all(|one| one.term != Term::NameWord) && found.iter().any(|one| one.term == Term::Mrn));
+    }
+
+    #[test]
+    fn a_name_without_end_is_found_by_its_beginning_and_costs_no_more() {
+        let name: Vec<String> = (0..2_000).map(|number| format!("tên{number}")).collect();
+        let patient = Patient { mrn: "1".into(), name: name.join(" "), ..Patient::default() };
+        let found = terms(&ChartBody::Patient(Box::new(patient)));
+        assert!(found.iter().any(|one| one.term == Term::NameWord && one.value == "TEN1"));
+        let kept: usize = found.iter().map(|one| one.payload.len()).sum();
+        assert!(kept < 1 << 20, "{kept} bytes beside the words of one name");
     }
 
     #[test]

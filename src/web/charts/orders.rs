@@ -17,10 +17,12 @@ use model::chart::{
 };
 use model::date::DAY_MS;
 use model::{AeTitle, Date, FacilityCode, Uid};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Most steps of one order.
 const STEPS_MAX: usize = 64;
+/// Most performed steps shown with an order.
+const PERFORMED_MAX: usize = 20;
 const HOUR_MS: i64 = 3_600_000;
 
 /// A new order or what happens to one; patient and visit stand in it where the system has nothing else to say them by.
@@ -224,7 +226,31 @@ pub(super) async fn show(call: Call) -> Result<Response, Problem> {
     let facility = facility(&call)?;
     let row = standing(&call, facility, call.parameter("placer")).await?;
     let none = || Problem::new(Kind::NotFound, "the facility has no order of this number").at("path segment placer");
-    body(StatusCode::OK, &shown(&row.ok_or_else(none)?))
+    let row = row.ok_or_else(none)?;
+    let steps = find::equal(ChartKind::Performed, facility, Term::Placer, &row.key.id);
+    let caller = call.caller.clone();
+    let steps = call.blocking(move |archive| Ok(archive.charts().find(&caller, &steps, None, PERFORMED_MAX)?)).await?;
+    let performed: Vec<Value> = steps.rows.iter().filter_map(performed).collect();
+    let mut view = shown(&row);
+    if let (Some(object), false) = (view.as_object_mut(), performed.is_empty()) {
+        object.insert("performed".into(), performed.into());
+    }
+    body(StatusCode::OK, &view)
+}
+
+/// What a modality reported of an order: since when, how it ended, and why it was broken off.
+fn performed(row: &ChartRow) -> Option<Value> {
+    let ChartBody::Performed(step) = &row.body else { return None };
+    let instances: usize = step.series.iter().map(|series| series.instances.len()).sum();
+    let mut view = json!({
+        "uid": step.uid, "state": step.state, "station": step.station, "start": step.start,
+        "series": step.series.len(), "instances": instances,
+    });
+    if let Some(object) = view.as_object_mut() {
+        object.extend(step.end.map(|end| ("end".to_owned(), end.into())));
+        object.extend((!step.reason.is_empty()).then(|| ("reason".to_owned(), step.reason.clone().into())));
+    }
+    Some(view)
 }
 
 /// Finds orders.
@@ -271,7 +297,7 @@ pub(super) async fn find(call: Call) -> Result<Response, Problem> {
 }
 
 /// The moments of days as the facility's clock has them, both included.
-fn moments(from: Option<String>, to: Option<String>, utc_offset: i8) -> Result<Option<(u64, u64)>, Problem> {
+pub(super) fn moments(from: Option<String>, to: Option<String>, utc_offset: i8) -> Result<Option<(u64, u64)>, Problem> {
     let day = |text: &str, name: &str| {
         let day = Date::parse_da(&text.replace('-', ""));
         day.ok_or_else(|| bad(name, format!("{name} takes a day, as 2026-11-28")))

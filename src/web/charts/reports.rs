@@ -1,6 +1,7 @@
 //! Results and messages by REST: a result sent, results found, and what became of messages.
 
 use super::find::{self, Paging};
+use super::orders::moments;
 use super::said::Said;
 use super::writing::{self, Wanted};
 use super::{bad, facility, key, shown as row_shown};
@@ -8,6 +9,7 @@ use crate::admin::{body, bytes};
 use crate::app::Call;
 use crate::problem::Problem;
 use archive::ChartQuery;
+use archive::charts::MessageFilter;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -177,15 +179,19 @@ pub(super) async fn messages(call: Call) -> Result<Response, Problem> {
     let facility = facility(&call)?;
     let paging = Paging::of(&call)?;
     let text = flag(&call, "text")?;
-    let query = match call.query_value("state").map(str::trim) {
-        None | Some("") => find::equal(ChartKind::Message, facility, Term::Any, ""),
-        Some(state @ ("done" | "parked" | "refused")) => {
-            find::equal(ChartKind::Message, facility, Term::Handled, state)
-        }
-        Some(_) => return Err(bad("state", "state takes done, parked or refused")),
+    let said = |name: &str| call.query_value(name).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    let filter = MessageFilter {
+        facility: Some(facility),
+        handled: said("state"),
+        mrn: said("mrn"),
+        moments: moments(said("from"), said("to"), call.app.archive.options().forward.utc_offset)?,
+        kind: said("kind"),
+        source: said("source"),
+        control: said("control"),
     };
+    let query = filter.query().map_err(|_| bad("state", "state takes done, parked or refused"))?;
     let caller = call.caller.clone();
-    let fits = |row: &ChartRow| matches!(row.body, ChartBody::Message(_));
+    let fits = move |row: &ChartRow| filter.fits(row);
     let found =
         call.blocking(move |archive| Ok(find::rows(archive.charts(), &caller, &[query], paging, fits)?)).await?;
     let show = |row: &ChartRow| {

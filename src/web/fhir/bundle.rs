@@ -117,8 +117,8 @@ pub(crate) fn searchset(desk: &Desk, question: &Question) -> Result<Value, Probl
 
 /// The bundle around its entries.
 fn bundle(desk: &Desk, question: &Question, entries: Vec<Value>, next: Option<String>, total: Option<usize>) -> Value {
-    let mut links = vec![json!({"relation": "self", "url": link(desk, question, question.cursor.as_deref())})];
-    links.extend(next.map(|next| json!({"relation": "next", "url": link(desk, question, Some(&next))})));
+    let mut links = vec![json!({"relation": "self", "url": link(&desk.base, question, question.cursor.as_deref())})];
+    links.extend(next.map(|next| json!({"relation": "next", "url": link(&desk.base, question, Some(&next))})));
     let mut bundle = json!({"resourceType": "Bundle", "type": "searchset", "link": links});
     if let Some(object) = bundle.as_object_mut() {
         if let Some(total) = total {
@@ -171,8 +171,8 @@ fn references<'a>(matches: &'a [Value], include: &'a Include) -> impl Iterator<I
 }
 
 /// The URL of a page.
-fn link(desk: &Desk, question: &Question, cursor: Option<&str>) -> String {
-    let mut url = format!("{}/fhir/{}", desk.base, question.table.name);
+pub(super) fn link(base: &str, question: &Question, cursor: Option<&str>) -> String {
+    let mut url = format!("{base}/fhir/{}", question.table.name);
     let pairs = question.used.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     for (at, (name, value)) in pairs.chain(cursor.map(|cursor| ("_cursor", cursor))).enumerate() {
         url.push(if at == 0 { '?' } else { '&' });

@@ -124,6 +124,12 @@ const MATCHES: &[Parameter] = &[
 ];
 const MESSAGES: &[Parameter] = &[
     ("state", "string", false, "done, parked or refused."),
+    ("kind", "string", false, "Type, such as ADT, or type and trigger, such as ADT^A08."),
+    ("source", "string", false, "Name of the source."),
+    ("control", "string", false, "Control id (MSH-10)."),
+    ("mrn", "string", false, "The number of the patient it is about."),
+    ("from", "string", false, "First day, by the facility's clock."),
+    ("to", "string", false, "Last day."),
     ("text", "boolean", false, "With the messages themselves, which hold patients' data."),
 ];
 const CHANGES: &[Parameter] = &[

@@ -385,3 +385,32 @@ async fn rights_facilities_and_forms_are_checked_first() {
     let answer = all.ask("sender", Method::PUT, "/api/patients/1", &long, "").await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_shows_what_was_performed_of_it_and_why_it_was_broken_off() {
+    let all = Hospitals::open().await;
+    let placed = all.put("/api/orders/CD1", order("1", "A1")).await;
+    let study = placed["order"]["study"].as_str().expect("a UID");
+    assert_eq!(all.get("/api/orders/CD1").await["performed"], Value::Null);
+    let charts = all.0.archive.charts();
+    let facility = model::FacilityCode::parse("56001").expect("a code");
+    let (step, station) = (model::Uid::parse("1.9.1").expect("a UID"), model::AeTitle::parse("CT01").expect("a title"));
+    let one = |vr: &str, value: Value| json!({"vr": vr, "Value": [value]});
+    let scheduled = json!({"0020000D": one("UI", json!(study)), "00400009": one("SH", json!("S1"))});
+    let begun = json!({
+        "00080060": one("CS", json!("CT")), "00100020": one("LO", json!("1")), "00400244": one("DA", json!("20261128")),
+        "00400245": one("TM", json!("083000")), "00400252": one("CS", json!("IN PROGRESS")),
+        "00400253": one("SH", json!("PPS1")), "00400270": one("SQ", scheduled),
+    });
+    let document = |value: &Value| value.as_object().expect("an object").clone();
+    charts.begin_performed(facility, &station, &step, document(&begun)).expect("begun");
+    assert_eq!(all.get("/api/orders/CD1").await["performed"][0]["state"], "in-progress");
+    let reason = json!({"00080100": one("SH", json!("110501")), "00080104": one("LO", json!("Máy hỏng"))});
+    let ended = json!({"00400252": one("CS", json!("DISCONTINUED")), "00400281": one("SQ", reason)});
+    charts.set_performed(facility, &step, document(&ended)).expect("ended");
+    let shown = all.get("/api/orders/CD1").await;
+    let performed = &shown["performed"][0];
+    let told = ["state", "station", "reason"].map(|name| performed[name].as_str().unwrap_or_default());
+    assert_eq!(told, ["discontinued", "CT01", "Máy hỏng"]);
+    assert_eq!((&shown["state"], &performed["instances"]), (&json!("discontinued"), &json!(0)));
+}

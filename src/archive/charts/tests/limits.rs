@@ -94,6 +94,33 @@ fn a_message_too_long_to_be_kept_is_refused_and_listed_and_stands_in_nobodys_way
     bench.done("2", vec![patient("1", "Lê An")]);
 }
 
+#[test]
+fn a_patient_with_texts_or_lists_without_end_is_refused_and_listed() {
+    let mut bench = Bench::new();
+    let words: Vec<String> = (0..300).map(|number| format!("tên{number}")).collect();
+    let said = |change: &dyn Fn(&mut PatientUpdate)| {
+        let mut update = PatientUpdate { mrn: "1".into(), ..PatientUpdate::default() };
+        change(&mut update);
+        vec![Change::Patient(update)]
+    };
+    let numbers = |count: usize| (0..count).map(|number| format!("{number:010}")).collect::<Vec<String>>();
+    let odd = [
+        said(&|update| update.name = Some(words.join(" "))),
+        said(&|update| update.address = Some("x".repeat(1_025))),
+        said(&|update| update.insurance = Some(numbers(101))),
+        said(&|update| update.phones = Some(numbers(101))),
+    ];
+    for (number, changes) in odd.into_iter().enumerate() {
+        let receipt = bench.receive(asks(&format!("{number}"), changes));
+        assert!(matches!(receipt.handled, Handled::Refused { .. }), "{number}: {receipt:?}");
+    }
+    assert!(bench.own("1").is_none());
+    bench.done("whole", said(&|update| update.insurance = Some(numbers(100))));
+    bench.lose_index();
+    assert_eq!(bench.own("1").expect("a patient").ids.insurance.len(), 100);
+    assert_eq!(bench.messages(Some("refused")).len(), 4);
+}
+
 /// Base64 of what cannot be compressed.
 fn noise(bytes: usize) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -68,6 +68,15 @@ fn laboratory_and_pathology_results_are_told_by_section_and_type() {
     let value = Content::Text { heading: "Glucose".into(), text: "5.6 mmol/L (3.9-6.4) [N]".into() };
     assert_eq!(first.contents, [value]);
     assert_eq!((second.discipline.as_str(), second.placer.as_str()), ("pathology", "D8"));
+    for trigger in ["R23", "R24"] {
+        assert_eq!(reports(&oul.replace("R22", trigger)), told, "{trigger}");
+    }
+    // In the oldest of them an order stands before its result.
+    let older = reports(
+        "MSH|^~\\&|LIS|BV|||20261128120000||OUL^R21|9|P|2.4\rPID|1||22\rORC|SC|D7\rOBR|1||L1|GLU^Đường huyết\r\
+         OBX|1|NM|GLU^Glucose||5.6|mmol/L|3.9-6.4|N|||F\rORC|SC|D8\rOBR|2||L1|SP^Sinh thiết||||||||||||||||||||SP|F",
+    );
+    assert_eq!(older, told);
 }
 
 #[test]
