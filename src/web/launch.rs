@@ -75,9 +75,10 @@ impl Launch {
         (self.options.clock)()
     }
 
-    /// Begins a session; its cookie, and how long it lasts.
+    /// Begins a session; its cookie, and how long it lasts. The one that the browser had is over: its cookie is replaced.
     pub(crate) fn begin(&self, call: &Call, session: Arc<Session>, lasts: Duration) -> Result<HeaderValue, Problem> {
         let secret = self.sessions.begin(session, self.now()).map_err(|refusal| counted(&refusal))?;
+        self.end(&call.parts.headers);
         let cookie = session::cookie(call, COOKIE, &secret, "Lax", &format!("; Max-Age={}", lasts.as_secs()));
         cookie.ok_or_else(|| Problem::new(Kind::Internal, "the cookie of the session cannot be written"))
     }
