@@ -1,6 +1,7 @@
 //! Sessions that links begin: a reader of some studies for a while, named by a cookie.
 //!
-//! In memory: a restart ends them, and the hospital's system opens another.
+//! In memory: a restart ends them, and the hospital's system opens another. Their number is bounded, in all, of patients'
+//! links and of each such link: who has one link and opens it again and again ends sessions of that link alone.
 
 use super::claim::Refusal;
 use super::find::Asked;
@@ -14,13 +15,17 @@ use model::{Caller, FacilityCode, Uid};
 use parking_lot::{Mutex, RwLock};
 use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Most sessions at one time.
 const SESSIONS_MAX: usize = 20_000;
+/// Of these, most of patients' links: the rest is kept for people of the hospitals.
+const SHARED_MAX: usize = 15_000;
+/// Most sessions of one patient's link; one more ends the oldest of them.
+const OF_LINK_MAX: usize = 16;
 /// A session of a patient's link is looked at again after this long, in milliseconds: the link may be revoked, a study
 /// corrected.
 const LOOK_AGAIN: u64 = 10_000;
@@ -159,11 +164,64 @@ fn takes_along(endpoint: Endpoint) -> bool {
     )
 }
 
-/// The sessions at this time, by the digest of their secret.
+/// The sessions at this time.
 #[derive(Debug, Default)]
-pub(crate) struct Sessions(Mutex<HashMap<[u8; 32], Arc<Session>>>);
+pub(crate) struct Sessions(Mutex<Held>);
 
-fn digest(secret: &str) -> [u8; 32] {
+/// Digest of a session's secret.
+type Name = [u8; 32];
+
+#[derive(Debug, Default)]
+struct Held {
+    all: HashMap<Name, Arc<Session>>,
+    /// Those of patients' links by their link, the oldest first.
+    of_links: HashMap<ChartKey, VecDeque<Name>>,
+    /// How many those are.
+    shared: usize,
+}
+
+impl Held {
+    fn remove(&mut self, name: &Name) {
+        let Some(session) = self.all.remove(name) else { return };
+        let Some(link) = session.shared() else { return };
+        self.shared = self.shared.saturating_sub(1);
+        if let Some(names) = self.of_links.get_mut(link) {
+            names.retain(|one| one != name);
+            if names.is_empty() {
+                self.of_links.remove(link);
+            }
+        }
+    }
+
+    fn is_full(&self, is_shared: bool) -> bool {
+        self.all.len() >= SESSIONS_MAX || is_shared && self.shared >= SHARED_MAX
+    }
+
+    /// Makes room for one more: the oldest of the same link goes where it has its number, and what is over where there is
+    /// no place.
+    fn make_room(&mut self, session: &Session, now: u64) -> Result<(), Refusal> {
+        let link = session.shared();
+        let names = link.and_then(|link| self.of_links.get(link)).filter(|names| names.len() >= OF_LINK_MAX);
+        if let Some(oldest) = names.and_then(|names| names.front()).copied() {
+            self.remove(&oldest);
+        }
+        if self.is_full(link.is_some()) {
+            let over = self.all.iter().filter(|(_, session)| session.until <= now).map(|(name, _)| *name);
+            over.collect::<Vec<_>>().iter().for_each(|name| self.remove(name));
+        }
+        if self.is_full(link.is_some()) { Err(Refusal::Full) } else { Ok(()) }
+    }
+
+    fn add(&mut self, name: Name, session: Arc<Session>) {
+        if let Some(link) = session.shared() {
+            self.shared = self.shared.saturating_add(1);
+            self.of_links.entry(link.clone()).or_default().push_back(name);
+        }
+        self.all.insert(name, session);
+    }
+}
+
+fn digest(secret: &str) -> Name {
     Sha256::digest(secret).into()
 }
 
@@ -177,20 +235,15 @@ impl Sessions {
             let _ = write!(secret, "{byte:02x}");
         });
         let mut held = self.0.lock();
-        if held.len() >= SESSIONS_MAX {
-            held.retain(|_, session| session.until > now);
-        }
-        if held.len() >= SESSIONS_MAX {
-            return Err(Refusal::Full);
-        }
-        held.insert(digest(&secret), session);
+        held.make_room(&session, now)?;
+        held.add(digest(&secret), session);
         Ok(secret)
     }
 
     /// The session of a secret, while it lasts.
     pub(super) fn get(&self, secret: &str, now: u64) -> Option<Arc<Session>> {
         let (name, mut held) = (digest(secret), self.0.lock());
-        let session = held.get(&name)?;
+        let session = held.all.get(&name)?;
         if session.until > now {
             return Some(Arc::clone(session));
         }
@@ -200,5 +253,87 @@ impl Sessions {
 
     pub(crate) fn end(&self, secret: &str) {
         self.0.lock().remove(&digest(secret));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::claim::Claim;
+    use super::super::roles::VIEW;
+    use super::*;
+    use model::Role;
+    use model::chart::ChartKind;
+
+    const HOME: FacilityCode = FacilityCode::DEMO;
+
+    fn session(purpose: Purpose, until: u64) -> Arc<Session> {
+        let caller = Caller {
+            name: "somebody".into(),
+            role: Role::Reader,
+            home: Some(HOME),
+            facilities: Some(BTreeSet::from([HOME])),
+            sees_rejected: false,
+        };
+        Arc::new(Session::new(caller, HOME, purpose, VIEW, until))
+    }
+
+    fn of_link(number: usize, until: u64) -> Arc<Session> {
+        let link = ChartKey::new(ChartKind::Ticket, HOME, &number.to_string()).expect("a key");
+        session(Purpose::Shared(link), until)
+    }
+
+    fn of_person(until: u64) -> Arc<Session> {
+        let claim = Claim {
+            facility: HOME,
+            user: "an".into(),
+            role: String::new(),
+            purpose: String::new(),
+            patient: None,
+            studies: vec![Uid::parse("1.2.3").expect("a UID")],
+            accession: None,
+            id: "1".into(),
+            expires: 1,
+            issued: None,
+            not_before: None,
+            lasts: false,
+        };
+        session(Purpose::Launch(Box::new(Asked::of(&[], &claim).expect("a question"))), until)
+    }
+
+    #[test]
+    fn one_link_ends_its_own_oldest_sessions_and_nobody_elses() {
+        let sessions = Sessions::default();
+        let begin = |session: Arc<Session>| sessions.begin(session, 0).expect("room");
+        let (person, other) = (begin(of_person(10)), begin(of_link(1, 10)));
+        let mine: Vec<String> = (0..OF_LINK_MAX + 3).map(|_| begin(of_link(0, 10))).collect();
+        let there: Vec<bool> = mine.iter().map(|secret| sessions.get(secret, 5).is_some()).collect();
+        let expected: Vec<bool> = (0..mine.len()).map(|at| at >= 3).collect();
+        assert_eq!(there, expected);
+        assert!(sessions.get(&person, 5).is_some() && sessions.get(&other, 5).is_some());
+        // What ended by itself, or was ended, has given its place back.
+        sessions.end(&mine[3]);
+        assert!(sessions.get(&mine[4], 10).is_none(), "it is over");
+        begin(of_link(0, 20));
+        begin(of_link(0, 20));
+        assert!(sessions.get(&mine[5], 5).is_some());
+        let held = sessions.0.lock();
+        assert_eq!((held.shared, held.all.len(), held.of_links.len()), (OF_LINK_MAX + 1, OF_LINK_MAX + 2, 2));
+    }
+
+    #[test]
+    fn patients_leave_room_for_the_people_of_the_hospitals() {
+        let sessions = Sessions::default();
+        for number in 0..SHARED_MAX {
+            sessions.begin(of_link(number, 10), 0).expect("room");
+        }
+        assert_eq!(sessions.begin(of_link(SHARED_MAX, 10), 0), Err(Refusal::Full));
+        for _ in SHARED_MAX..SESSIONS_MAX {
+            sessions.begin(of_person(20), 0).expect("room for a person");
+        }
+        assert_eq!(sessions.begin(of_person(20), 0), Err(Refusal::Full));
+        // What is over gives way.
+        sessions.begin(of_person(20), 10).expect("room again");
+        assert_eq!(sessions.0.lock().shared, 0);
+        assert!(sessions.0.lock().of_links.is_empty());
     }
 }
