@@ -53,6 +53,7 @@ mod seal;
 pub mod search;
 mod segments;
 mod sequence;
+mod serving;
 mod spool;
 pub mod tier;
 pub mod transcode;

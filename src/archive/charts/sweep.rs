@@ -52,6 +52,9 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
         }
         archive.charts.try_parked();
         archive.charts.follow_persons();
+        if let Err(error) = archive.charts.bury_orphans() {
+            tracing::warn!(%error, "what waits for a removed subscription cannot be ended, again later");
+        }
         // A backup copies segments: they stay meanwhile.
         let Some(_still) = archive.rewriting().try_read() else { return };
         if Instant::now() < due {

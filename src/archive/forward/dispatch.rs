@@ -7,18 +7,17 @@ use super::task::{Outcome, Task};
 use super::{Recipient, Taken, Unread};
 use crate::error::{OpenError, RetrieveError};
 use crate::open::{Archive, spawn};
+use crate::serving::{Serving, Work};
 use index::InstanceRow;
 use metrics::counter;
 use model::forward::{ForwardTo, Payload};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Pace of looking for what is due.
 const PACE: Duration = Duration::from_millis(100);
-/// Pace of looking whether the threads have ended.
-const ENDING_PACE: Duration = Duration::from_millis(5);
 
 /// A way to bring objects somewhere.
 pub trait Carrier: Send + Sync {
@@ -73,11 +72,7 @@ pub struct Carriers {
 }
 
 /// The running threads.
-pub struct Dispatcher {
-    shared: Arc<Shared>,
-    /// Taken when it is shut down.
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Dispatcher(Serving<Shared>);
 
 struct Shared {
     archive: Arc<Archive>,
@@ -91,45 +86,26 @@ impl Dispatcher {
     /// # Errors
     /// When no thread can be started.
     pub fn start(archive: &Arc<Archive>, carriers: Carriers) -> Result<Self, OpenError> {
-        let shared = Arc::new(Shared { archive: Arc::clone(archive), carriers, stop: AtomicBool::new(false) });
-        let working = Arc::clone(&shared);
-        let thread = spawn("forward", move || run(&working))?;
-        Ok(Self { shared, thread: Some(thread) })
+        let shared = Shared { archive: Arc::clone(archive), carriers, stop: AtomicBool::new(false) };
+        Ok(Self(Serving::start("forward", shared)?))
     }
 
     /// Ends the deliveries under way; what was not taken is brought after the next start. False when a thread still
     /// runs after `limit`.
-    pub fn shutdown(mut self, limit: Duration) -> bool {
-        let until = Instant::now() + limit;
-        let Some(thread) = self.thread.take() else { return true };
-        self.shared.end(&thread);
-        while !thread.is_finished() {
-            if Instant::now() >= until {
-                return false;
-            }
-            std::thread::sleep(ENDING_PACE);
-            // A delivery that was just beginning must hear it too.
-            self.shared.end(&thread);
-        }
-        thread.join().is_ok()
+    pub fn shutdown(self, limit: Duration) -> bool {
+        self.0.shutdown(limit)
     }
 }
 
-impl Drop for Dispatcher {
-    /// Its threads end without being waited for, and let the archive go.
-    fn drop(&mut self) {
-        if let Some(thread) = &self.thread {
-            self.shared.end(thread);
-        }
+impl Work for Shared {
+    fn run(self: &Arc<Self>) {
+        run(self);
     }
-}
 
-impl Shared {
-    fn end(&self, thread: &JoinHandle<()>) {
+    fn end(&self) {
         self.stop.store(true, Ordering::SeqCst);
         self.carriers.dicom.stop();
         self.carriers.stow.stop();
-        thread.thread().unpark();
     }
 }
 

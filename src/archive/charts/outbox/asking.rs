@@ -3,6 +3,7 @@
 use super::{LaneState, Outbox};
 use crate::charts::journal::unavailable;
 use crate::charts::receive::{fresh_id, millis};
+use crate::charts::writing::Whose;
 use crate::charts::{ChartError, Charts, PAGE_MAX};
 use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery};
 use model::chart::{
@@ -113,18 +114,51 @@ impl Charts {
             if numbers.is_empty() {
                 break;
             }
-            self.write(facility, |writing| {
-                for seq in &numbers {
-                    let id = Delivery::id(*seq);
-                    let Some(ChartBody::Delivery(mut one)) = writing.row(ChartKind::Delivery, &id)? else { continue };
-                    (one.state, one.ended) = (DeliveryState::Dead, writing.now());
-                    one.error = "the subscription was removed".to_owned();
-                    writing.put(&id, ChartBody::Delivery(one))?;
-                }
-                Ok(())
-            })?;
+            self.kill(facility, &numbers)?;
         }
-        self.write(facility, |writing| writing.remove(ChartKind::Subscription, id))
+        self.write(facility, |writing| writing.remove(ChartKind::Subscription, id))?;
+        // What happened since the last look waits for nobody; what is not done now the sweep does.
+        if let Err(error) = self.bury_orphans() {
+            tracing::warn!(%error, "what waits for a removed subscription cannot be ended, again later");
+        }
+        Ok(())
+    }
+
+    /// Deliveries of a subscription that goes, or is gone, wait no more.
+    fn kill(&self, facility: FacilityCode, numbers: &[u64]) -> Result<(), ChartError> {
+        self.write_as(Whose::Own, facility, |writing| {
+            for seq in numbers {
+                let id = Delivery::id(*seq);
+                let Some(ChartBody::Delivery(mut one)) = writing.row(ChartKind::Delivery, &id)? else { continue };
+                if one.state != DeliveryState::Waiting {
+                    continue;
+                }
+                (one.state, one.ended) = (DeliveryState::Dead, writing.now());
+                one.error = "the subscription was removed".to_owned();
+                writing.put(&id, ChartBody::Delivery(one))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Ends what waits for subscriptions that are gone: nobody will ever be told. Gives how many were found.
+    pub(in crate::charts) fn bury_orphans(&self) -> Result<usize, ChartError> {
+        let mut found = 0usize;
+        loop {
+            let some = self.outbox.orphans(ROUND);
+            if some.is_empty() {
+                return Ok(found);
+            }
+            found = found.saturating_add(some.len());
+            let mut by_facility = BTreeMap::<FacilityCode, Vec<u64>>::new();
+            for (facility, seq) in some {
+                by_facility.entry(facility).or_default().push(seq);
+            }
+            for (facility, numbers) in by_facility {
+                self.kill(facility, &numbers)?;
+                self.outbox.forget_orphans(facility, &numbers);
+            }
+        }
     }
 
     /// Sends nothing to a subscription for now, or again; what happens meanwhile waits.
@@ -308,7 +342,7 @@ impl Charts {
                 }
                 for (facility, keys) in old {
                     gone = gone.saturating_add(u64::try_from(keys.len()).unwrap_or(u64::MAX));
-                    self.write_as(crate::charts::writing::Whose::Own, facility, |writing| {
+                    self.write_as(Whose::Own, facility, |writing| {
                         keys.iter().try_for_each(|key| writing.remove(key.kind, &key.id))
                     })?;
                 }

@@ -9,18 +9,17 @@ use crate::charts::opening::CHAIN_MAX;
 use crate::charts::{ChartError, Charts};
 use crate::error::OpenError;
 use crate::open::{Archive, spawn};
+use crate::serving::{Serving, Work};
 use metrics::{counter, describe_counter};
 use model::FacilityCode;
 use model::chart::{ChartBody, ChartKey, ChartKind, Delivery, Event, Match, Order, Patient, Subscription, Target};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Pace of looking for what is due.
 const PACE: Duration = Duration::from_millis(50);
-/// Pace of looking whether the threads have ended.
-const ENDING_PACE: Duration = Duration::from_millis(5);
 /// Deliveries of one turn; then others have theirs.
 const TURN: usize = 64;
 /// Rest of a receiver when the archive itself could not record.
@@ -79,11 +78,7 @@ pub struct Couriers {
 }
 
 /// The running threads.
-pub struct PostOffice {
-    shared: Arc<Shared>,
-    /// Taken when it is shut down.
-    thread: Option<JoinHandle<()>>,
-}
+pub struct PostOffice(Serving<Shared>);
 
 struct Shared {
     archive: Arc<Archive>,
@@ -100,51 +95,34 @@ impl PostOffice {
     pub fn start(archive: &Arc<Archive>, couriers: Couriers) -> Result<Self, OpenError> {
         describe_counter!("khoanh_outbox_tries_total", "deliveries tried, by way and outcome");
         let (stop, turns) = (AtomicBool::new(false), AtomicU64::new(1));
-        let shared = Arc::new(Shared { archive: Arc::clone(archive), couriers, stop, turns });
-        let working = Arc::clone(&shared);
-        let thread = spawn("outbox", move || run(&working))?;
-        Ok(Self { shared, thread: Some(thread) })
+        let shared = Shared { archive: Arc::clone(archive), couriers, stop, turns };
+        Ok(Self(Serving::start("outbox", shared)?))
     }
 
     /// Ends the tries under way; what was not taken is tried after the next start. False when a thread still runs after
     /// `limit`.
-    pub fn shutdown(mut self, limit: Duration) -> bool {
-        let until = Instant::now() + limit;
-        let Some(thread) = self.thread.take() else { return true };
-        self.shared.end(&thread);
-        while !thread.is_finished() {
-            if Instant::now() >= until {
-                return false;
-            }
-            std::thread::sleep(ENDING_PACE);
-            // A try that was just beginning must hear it too.
-            self.shared.end(&thread);
-        }
-        thread.join().is_ok()
-    }
-}
-
-impl Drop for PostOffice {
-    /// Its threads end without being waited for, and let the archive go.
-    fn drop(&mut self) {
-        if let Some(thread) = &self.thread {
-            self.shared.end(thread);
-        }
+    pub fn shutdown(self, limit: Duration) -> bool {
+        self.0.shutdown(limit)
     }
 }
 
 impl Shared {
-    fn end(&self, thread: &JoinHandle<()>) {
+    fn stops(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+}
+
+impl Work for Shared {
+    fn run(self: &Arc<Self>) {
+        run(self);
+    }
+
+    fn end(&self) {
         self.stop.store(true, Ordering::SeqCst);
         if let Some(hl7) = &self.couriers.hl7 {
             hl7.stop();
         }
         self.couriers.http.stop();
-        thread.thread().unpark();
-    }
-
-    fn stops(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
     }
 }
 

@@ -30,6 +30,8 @@ pub(in crate::charts) struct Outbox {
     /// feed never lies before one that exists.
     told: AtomicU64,
     lanes: Mutex<BTreeMap<Name, Lane>>,
+    /// What waits for a subscription that is gone; locked alone, or after `lanes`.
+    orphans: Mutex<BTreeSet<(FacilityCode, u64)>>,
     /// Most that wait for one subscription; 0: not said yet.
     waiting_max: AtomicU64,
 }
@@ -129,7 +131,16 @@ impl Outbox {
         }
         let most = usize::try_from(self.waiting_max.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         let mut lanes = self.lanes.lock();
-        let Some(lane) = lanes.get_mut(&(facility, one.subscription.clone())) else { return };
+        let Some(lane) = lanes.get_mut(&(facility, one.subscription.clone())) else {
+            // It was recorded before it was known that the subscription goes.
+            let mut orphans = self.orphans.lock();
+            if one.state == DeliveryState::Waiting {
+                orphans.insert((facility, one.seq));
+            } else {
+                orphans.remove(&(facility, one.seq));
+            }
+            return;
+        };
         match one.state {
             DeliveryState::Waiting => {
                 lane.dead.remove(&one.seq);
@@ -155,9 +166,14 @@ impl Outbox {
     /// A row is gone.
     pub(in crate::charts) fn gone(&self, key: &ChartKey) {
         match key.kind {
-            ChartKind::Subscription => drop(self.lanes.lock().remove(&(key.facility, key.id.clone()))),
+            ChartKind::Subscription => {
+                let mut lanes = self.lanes.lock();
+                let Some(lane) = lanes.remove(&(key.facility, key.id.clone())) else { return };
+                self.orphans.lock().extend(lane.waiting.into_iter().map(|seq| (key.facility, seq)));
+            }
             ChartKind::Delivery => {
                 let Ok(seq) = key.id.parse::<u64>() else { return };
+                self.orphans.lock().remove(&(key.facility, seq));
                 for (_, lane) in self.lanes.lock().iter_mut().filter(|((of, _), _)| *of == key.facility) {
                     lane.waiting.remove(&seq);
                     lane.dead.remove(&seq);
@@ -226,6 +242,19 @@ impl Outbox {
     /// Numbers of what waits for a subscription.
     pub(super) fn waiting(&self, name: &Name, most: usize) -> Vec<u64> {
         self.lanes.lock().get(name).map_or_else(Vec::new, |lane| lane.waiting.iter().take(most).copied().collect())
+    }
+
+    /// Some of what waits for subscriptions that are gone.
+    pub(super) fn orphans(&self, most: usize) -> Vec<(FacilityCode, u64)> {
+        self.orphans.lock().iter().take(most).copied().collect()
+    }
+
+    /// Nothing has to be done about these any more.
+    pub(super) fn forget_orphans(&self, facility: FacilityCode, numbers: &[u64]) {
+        let mut orphans = self.orphans.lock();
+        for seq in numbers {
+            orphans.remove(&(facility, *seq));
+        }
     }
 
     pub(super) fn states(&self, now: u64) -> Vec<LaneState> {

@@ -5,10 +5,13 @@ use super::orders::{asks_for, new, update};
 use super::{Bench, HOME, merge, other, patient};
 use crate::charts::outbox::dispatch::{Courier, Couriers, Outcome, Parcel, PostOffice};
 use crate::charts::outbox::{Changes, DeliveryFilter};
+use crate::charts::writing::{Whose, Writing};
 use crate::charts::{ChartError, Charts};
 use crate::tests::until;
 use model::Caller;
-use model::chart::{ChartBody, Delivery, DeliveryState, EventKind, OrderAction, Secret, Subscription, Target, Verdict};
+use model::chart::{
+    ChartBody, ChartKind, Delivery, DeliveryState, EventKind, OrderAction, Secret, Subscription, Target, Verdict,
+};
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -140,6 +143,39 @@ fn what_waits_for_a_subscription_that_is_removed_is_dead_and_stays_so() {
     let dead = all(charts, &DeliveryFilter { state: Some(DeliveryState::Dead), ..DeliveryFilter::default() });
     assert_eq!(what(&dead), ["order P1 scheduled"]);
     assert_eq!(charts.retry_deliveries(&Caller::operator(), &DeliveryFilter::default()), Ok(0));
+}
+
+#[test]
+fn what_comes_to_wait_while_its_subscription_is_removed_waits_no_more_also_after_a_kill() {
+    let mut bench = Bench::new();
+    bench.done("p", vec![patient("1", "Lê An")]);
+    let subscribed =
+        |bench: &Bench| bench.charts().subscribe(&Caller::operator(), HOME, wants("his", &[])).expect("subscribed");
+    // An order that comes between the last look at what waits and the removal.
+    let id = subscribed(&bench);
+    bench.says(new("P1"));
+    bench.charts().write(HOME, |writing| writing.remove(ChartKind::Subscription, &id)).expect("removed");
+    let (waiting, dead) = (
+        DeliveryFilter { state: Some(DeliveryState::Waiting), ..DeliveryFilter::default() },
+        DeliveryFilter { state: Some(DeliveryState::Dead), ..DeliveryFilter::default() },
+    );
+    assert_eq!(what(&all(bench.charts(), &waiting)), ["order P1 scheduled"], "as it was left before");
+    bench.restart();
+    assert_eq!(bench.charts().bury_orphans(), Ok(1));
+    // One that comes when the removal is recorded, and not in the view yet.
+    let id = subscribed(&bench);
+    {
+        let charts = bench.charts();
+        let _change = charts.change.lock();
+        let mut writing = Writing::begin(charts, HOME);
+        writing.remove(ChartKind::Subscription, &id).expect("removed");
+        charts.record(HOME, writing.parts().expect("parts"), Whose::Senders).expect("recorded");
+    }
+    bench.says(new("P2"));
+    assert_eq!(bench.charts().bury_orphans(), Ok(1));
+    assert_eq!(all(bench.charts(), &waiting), []);
+    assert_eq!(what(&all(bench.charts(), &dead)), ["order P1 scheduled", "order P2 scheduled"]);
+    assert_eq!(bench.charts().bury_orphans(), Ok(0));
 }
 
 /// A receiver as a test has it: what it says to each try, and what it took.
