@@ -14,6 +14,7 @@ mod matching;
 mod orders;
 mod orders_in;
 pub(crate) mod outcome;
+mod pages;
 mod patients;
 mod question;
 mod reports;
@@ -23,6 +24,7 @@ mod studies;
 mod systems;
 mod tables;
 mod taking;
+mod turns;
 
 use crate::accept;
 use crate::admin::bytes;

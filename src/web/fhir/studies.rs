@@ -4,7 +4,7 @@ use super::bundle::{Found, Rows};
 use super::desk::{DCM, Desk, add};
 use super::question::{Question, Wanted};
 use super::tables::Resource;
-use super::{dates, endpoints, ids, patients};
+use super::{dates, endpoints, ids, pages, patients};
 use crate::charts::studies::value;
 use crate::problem::{Kind, Problem};
 use archive::search::{Search, Wanted as Asked};
@@ -175,6 +175,7 @@ fn identified(desk: &Desk, wanted: &Wanted) -> Result<Studies, Problem> {
                 studies.insert((Some(row.key.facility), order.study));
             }
         }
+        pages::bounded(studies.len())?;
     }
     Ok(studies)
 }
@@ -198,6 +199,7 @@ fn ordered(desk: &Desk, wanted: &Wanted) -> Result<Studies, Problem> {
                 _ => {}
             }
         }
+        pages::bounded(studies.len())?;
     }
     Ok(studies)
 }
