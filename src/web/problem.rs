@@ -60,6 +60,8 @@ kinds! {
     Precondition "precondition" PRECONDITION_FAILED "It was changed meanwhile" "Read it as it stands, then send the change with its new entity tag.";
     /// Understood, and cannot be taken.
     Unprocessable "unprocessable" UNPROCESSABLE_ENTITY "The archive cannot take what was sent" "Correct what the detail names and send it again.";
+    /// Understood, and too much at once.
+    TooCostly "too-costly" UNPROCESSABLE_ENTITY "The question asks for too much at once" "Name less in one request, or ask for smaller pages.";
     /// A launch link that does not open.
     LaunchRefused "launch-refused" FORBIDDEN "The link does not open" "Open it again from the hospital's own system.";
     /// A body beyond the limit.

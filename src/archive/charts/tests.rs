@@ -1,6 +1,7 @@
 //! Charts over a real journal and index: messages, merges, restarts, lost indexes, keys that are gone.
 
 mod completeness;
+mod hooks;
 mod kept;
 mod limits;
 mod matching;

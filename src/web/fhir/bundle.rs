@@ -1,12 +1,12 @@
 //! Answers to searches: pages of matches with what they refer to, and links to this page and the next.
 
 use super::desk::Desk;
+use super::pages::{Lean, Page, Told};
 use super::question::Question;
 use super::tables::{Include, Resource};
-use super::{endpoints, orders, outcome, patients, reports, studies};
+use super::{endpoints, orders, outcome, patients, reports, studies, subscriptions};
 use crate::problem::{Kind, Problem};
 use archive::FoundRow;
-use model::chart::ChartRow;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ const COUNTED_PAGE: usize = 500;
 /// Matches as they were found.
 pub(crate) enum Rows {
     Studies(Vec<FoundRow>),
-    Charts(Vec<ChartRow>),
+    Charts(Vec<Lean>),
     Made(Vec<Value>),
 }
 
@@ -39,6 +39,13 @@ pub(crate) struct Found {
     pub(crate) next: Option<String>,
 }
 
+impl Found {
+    /// Rows of charts.
+    pub(crate) fn of(page: Page) -> Self {
+        Self { rows: Rows::Charts(page.rows), next: page.next.map(|next| next.to_string()) }
+    }
+}
+
 fn find(desk: &Desk, question: &Question, count: usize, after: Option<&str>) -> Result<Found, Problem> {
     match question.table.resource {
         Resource::ImagingStudy => studies::find(desk, question, count, after),
@@ -47,28 +54,38 @@ fn find(desk: &Desk, question: &Question, count: usize, after: Option<&str>) -> 
         Resource::DiagnosticReport | Resource::DocumentReference => reports::find(desk, question, count, after),
         Resource::Binary => Ok(Found { rows: Rows::Made(Vec::new()), next: None }),
         Resource::Endpoint => Ok(endpoints::find(desk, question)),
+        Resource::Subscription => subscriptions::find(desk, question, count, after),
     }
 }
 
-fn shown(desk: &Desk, resource: Resource, rows: Rows) -> Result<Vec<Value>, Problem> {
+fn shown(desk: &Desk, resource: Resource, rows: Rows) -> Result<Told, Problem> {
+    let mut told = Told::default();
     match rows {
-        Rows::Made(values) => Ok(values),
-        Rows::Studies(rows) => rows.iter().map(|row| studies::shown(desk, row, true)).collect(),
-        Rows::Charts(rows) if resource == Resource::DocumentReference => {
-            let each = rows.iter().map(|row| reports::documents(desk, row));
-            Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
+        Rows::Made(values) => values.into_iter().try_for_each(|value| told.add(value))?,
+        Rows::Studies(rows) => {
+            for row in &rows {
+                told.add(studies::shown(desk, row, true)?)?;
+            }
         }
-        Rows::Charts(rows) => rows.iter().filter_map(|row| chart(desk, resource, row).transpose()).collect(),
+        Rows::Charts(rows) => {
+            for lean in &rows {
+                let resources = chart(desk, resource, lean)?;
+                resources.into_iter().try_for_each(|value| told.add(value))?;
+            }
+        }
     }
+    Ok(told)
 }
 
-/// A row of charts as a resource; none where it has no id.
-fn chart(desk: &Desk, resource: Resource, row: &ChartRow) -> Result<Option<Value>, Problem> {
-    match resource {
-        Resource::ServiceRequest => orders::shown(desk, row),
-        Resource::DiagnosticReport => reports::shown(desk, row),
-        _ => Ok(patients::shown(desk, row)),
-    }
+/// A row of charts as resources; none where it has no id.
+fn chart(desk: &Desk, resource: Resource, lean: &Lean) -> Result<Vec<Value>, Problem> {
+    Ok(match resource {
+        Resource::DocumentReference => reports::documents(desk, lean)?,
+        Resource::ServiceRequest => orders::shown(desk, &lean.row)?.into_iter().collect(),
+        Resource::DiagnosticReport => reports::shown(desk, lean)?.into_iter().collect(),
+        Resource::Subscription => subscriptions::shown(desk, &lean.row)?.into_iter().collect(),
+        _ => patients::shown(desk, &lean.row).into_iter().collect(),
+    })
 }
 
 /// One resource by its id.
@@ -81,6 +98,7 @@ pub(crate) fn resource(desk: &Desk, resource: Resource, id: &str) -> Result<Opti
         Resource::DocumentReference => reports::document(desk, id),
         Resource::Binary => reports::binary(desk, id),
         Resource::Endpoint => Ok(endpoints::read(desk, id)),
+        Resource::Subscription => subscriptions::read(desk, id),
     }
 }
 
@@ -91,7 +109,8 @@ pub(crate) fn searchset(desk: &Desk, question: &Question) -> Result<Value, Probl
     }
     let found = find(desk, question, question.count, question.cursor.as_deref())?;
     let (rows, next) = (found.rows.len(), found.next);
-    let mut matches = shown(desk, question.table.resource, found.rows)?;
+    let mut told = shown(desk, question.table.resource, found.rows)?;
+    let mut matches = std::mem::take(&mut told.values);
     if question.table.resource == Resource::DocumentReference {
         // A result may have other documents than the one that is named.
         let id = |one: &Value| one.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -101,7 +120,7 @@ pub(crate) fn searchset(desk: &Desk, question: &Question) -> Result<Value, Probl
     if matches.len() < rows {
         notes.push("a match whose number is too long for an id was left out".into());
     }
-    let included = included(desk, question, &matches)?;
+    let included = included(desk, question, &matches, told)?;
     let entry =
         |value: Value, mode: &str| json!({"fullUrl": desk.url(&value), "resource": value, "search": {"mode": mode}});
     let whole = question.cursor.is_none() && next.is_none() && question.notes.len() == notes.len();
@@ -146,19 +165,20 @@ fn counted(desk: &Desk, question: &Question) -> Result<Value, Problem> {
     Err(Problem::new(Kind::Unprocessable, detail).at("query parameter _summary"))
 }
 
-/// What the matches refer to, as far as it was asked for, each once.
-fn included(desk: &Desk, question: &Question, matches: &[Value]) -> Result<Vec<Value>, Problem> {
+/// What the matches refer to, as far as it was asked for, each once; what is told already counts.
+fn included(desk: &Desk, question: &Question, matches: &[Value], mut told: Told) -> Result<Vec<Value>, Problem> {
     let mut seen = BTreeSet::new();
-    let mut found = Vec::new();
     for reference in question.includes.iter().flat_map(|include| references(matches, include)) {
         if !seen.insert(reference.to_owned()) {
             continue;
         }
         let Some((kind, id)) = reference.split_once('/') else { continue };
         let Some(table) = super::tables::Table::of(kind) else { continue };
-        found.extend(resource(desk, table.resource, id)?);
+        if let Some(found) = resource(desk, table.resource, id)? {
+            told.add(found)?;
+        }
     }
-    Ok(found)
+    Ok(told.values)
 }
 
 fn references<'a>(matches: &'a [Value], include: &'a Include) -> impl Iterator<Item = &'a str> {

@@ -1,15 +1,15 @@
 //! ServiceRequest: an order of a facility as it stands.
 
-use super::bundle::{Found, Rows};
+use super::bundle::Found;
 use super::desk::{DCM, Desk, add};
+use super::pages::{self, Gathered, Page};
 use super::question::{Question, Wanted};
 use super::said::SCHEMES;
 use super::tables::Resource;
 use super::{dates, ids, patients, studies};
-use crate::charts::find::{self, Paging};
 use crate::problem::Problem;
 use archive::ChartQuery;
-use model::chart::{ChartBody, ChartKind, ChartRow, Code, Order, OrderState, Priority, Term};
+use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Code, Order, OrderState, Priority, Term};
 use model::{FacilityCode, Uid};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -34,26 +34,21 @@ const STATES_ALL: [OrderState; 5] = [
     OrderState::Discontinued,
 ];
 
-/// Rows of a kind by their ids, where ids name all that is asked for.
-pub(crate) fn named(desk: &Desk, kind: ChartKind, wanted: &Wanted) -> Result<Vec<ChartRow>, Problem> {
-    let ids: BTreeSet<(FacilityCode, String)> = wanted.tokens().filter_map(|(_, id)| ids::read(id)).collect();
-    let rows = ids.iter().map(|(facility, number)| desk.row(kind, *facility, number));
-    Ok(rows.filter_map(Result::transpose).collect::<Result<_, _>>()?)
-}
-
-/// Rows of a kind whose own number is this, at any facility the caller may see.
-pub(crate) fn numbered(desk: &Desk, kind: ChartKind, number: &str) -> Result<Vec<ChartRow>, Problem> {
-    let rows = desk.facilities.keys().map(|facility| desk.row(kind, *facility, number));
-    Ok(rows.filter_map(Result::transpose).collect::<Result<_, _>>()?)
+/// The rows that ids name.
+pub(crate) fn named(wanted: &Wanted) -> BTreeSet<(FacilityCode, String)> {
+    wanted.tokens().filter_map(|(_, id)| ids::read(id)).collect()
 }
 
 /// The orders of identifiers.
-fn identified(desk: &Desk, wanted: &Wanted) -> Result<Vec<ChartRow>, Problem> {
+fn identified(desk: &Desk, wanted: &Wanted) -> Result<Page, Problem> {
     let systems = &desk.systems;
-    let mut rows: Vec<ChartRow> = Vec::new();
+    let mut all = Gathered::default();
+    pages::looked_up(desk, wanted.any.len())?;
     for (system, code) in wanted.tokens() {
         let is = |one: &str| system.is_none_or(|system| system == one);
-        let mut found = if is(&systems.placer) { numbered(desk, ChartKind::Order, code)? } else { Vec::new() };
+        if is(&systems.placer) {
+            all.add_numbered(desk, ChartKind::Order, code, |_| true)?;
+        }
         let uid = Uid::parse(code.trim_start_matches("urn:oid:")).ok();
         let study = uid.filter(|_| is(studies::UIDS) && code.starts_with("urn:oid:"));
         let by = [
@@ -63,37 +58,42 @@ fn identified(desk: &Desk, wanted: &Wanted) -> Result<Vec<ChartRow>, Problem> {
         ];
         for (term, value) in by.into_iter().flatten().filter(|(_, value)| !value.trim().is_empty()) {
             let query = patients::equal(ChartKind::Order, term, &value);
-            found.extend(desk.charts().find(&desk.caller, &query, None, patients::ROWS_MAX)?.rows);
+            let found = desk.charts().find(&desk.caller, &query, None, patients::ROWS_MAX)?;
+            found.rows.into_iter().try_for_each(|row| all.add(row))?;
         }
-        for row in found {
-            if !rows.iter().any(|one| one.key == row.key) {
-                rows.push(row);
+    }
+    Ok(all.page())
+}
+
+/// The orders that a search names by id or identifier; none where it names none so.
+fn direct(desk: &Desk, question: &Question) -> Result<Option<Page>, Problem> {
+    let mut found: Option<Page> = None;
+    if let Some(wanted) = question.all("_id").next() {
+        let mut all = Gathered::default();
+        all.add_named(desk, ChartKind::Order, named(wanted), |_| true)?;
+        found = Some(all.page());
+    }
+    for wanted in question.all("identifier") {
+        let page = identified(desk, wanted)?;
+        match &mut found {
+            None => found = Some(page),
+            Some(found) => {
+                let keys: BTreeSet<&ChartKey> = page.rows.iter().map(|one| &one.row.key).collect();
+                found.rows.retain(|one| keys.contains(&one.row.key));
             }
         }
     }
-    Ok(rows)
-}
-
-/// Rows that were found whole, without pages.
-pub(crate) fn whole(rows: Vec<ChartRow>) -> Found {
-    Found { rows: Rows::Charts(rows), next: None }
+    Ok(found)
 }
 
 /// Finds orders, the newest first.
 pub(crate) fn find(desk: &Desk, question: &Question, count: usize, after: Option<&str>) -> Result<Found, Problem> {
-    let paging = Paging { limit: count, after: patients::cursor(after)? };
+    let after = patients::cursor(after)?;
     let (by_patient, numbers) = patients::asked(desk, question)?;
     let fits = |row: &ChartRow| fits(desk, question, row) && numbers.iter().all(|set| patients::is_of(set, row));
-    let direct = question.all("_id").next().map(|wanted| named(desk, ChartKind::Order, wanted));
-    let direct = direct.or_else(|| question.all("identifier").next().map(|wanted| identified(desk, wanted)));
-    if let Some(rows) = direct {
-        let mut rows = rows?;
-        for wanted in question.all("identifier") {
-            let named = identified(desk, wanted)?;
-            rows.retain(|row| named.iter().any(|one| one.key == row.key));
-        }
-        rows.retain(fits);
-        return Ok(whole(rows));
+    if let Some(mut page) = direct(desk, question)? {
+        page.rows.retain(|one| fits(&one.row));
+        return Ok(Found::of(page));
     }
     let queries: Vec<ChartQuery> = match (by_patient, question.all("status").next()) {
         (Some(numbers), _) => patients::queries_of(ChartKind::Order, &numbers),
@@ -104,11 +104,7 @@ pub(crate) fn find(desk: &Desk, question: &Question, count: usize, after: Option
         }
         (None, None) => vec![patients::equal(ChartKind::Order, Term::Any, "")],
     };
-    if queries.is_empty() {
-        return Ok(whole(Vec::new()));
-    }
-    let found = find::rows(desk.charts(), &desk.caller, &queries, paging, fits)?;
-    Ok(Found { rows: Rows::Charts(found.rows), next: found.next.map(|next| next.to_string()) })
+    Ok(Found::of(pages::find(desk, &queries, count, after, fits)?))
 }
 
 fn fits(desk: &Desk, question: &Question, row: &ChartRow) -> bool {

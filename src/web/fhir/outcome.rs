@@ -46,6 +46,7 @@ fn code(kind: Kind) -> &'static str {
         Kind::Timeout => "timeout",
         Kind::InUse | Kind::Conflict | Kind::StepConflict | Kind::ChartConflict | Kind::Precondition => "conflict",
         Kind::Unprocessable => "processing",
+        Kind::TooCostly => "too-costly",
         Kind::TooLarge | Kind::UriTooLong => "too-long",
         Kind::Unavailable => "transient",
         Kind::Busy => "throttled",

@@ -2,12 +2,13 @@
 //!
 //! Deliberately not here: persons across facilities; a search by every form of a name and with slips in it belongs to them.
 
-use super::bundle::{Found, Rows};
+use super::bundle::Found;
 use super::desk::{Desk, add};
+use super::pages::{self, bounded};
 use super::question::{Ask, Question, Wanted};
 use super::tables::Resource;
 use super::{dates, ids};
-use crate::charts::find::{self, Paging};
+use crate::charts::find;
 use crate::problem::{Kind, Problem};
 use archive::{ChartCursor, ChartDriver, ChartQuery};
 use model::chart::identifier::{insurance_tail, plain};
@@ -88,6 +89,7 @@ pub(crate) fn numbers(desk: &Desk, wanted: &Wanted) -> Result<Numbers, Problem> 
     for (facility, mrn) in named.filter(|(facility, _)| desk.caller.may_see(*facility)) {
         let numbers = find::numbers(desk.charts(), &desk.caller, facility, &mrn)?;
         all.extend(numbers.into_iter().map(|number| (Some(facility), number)));
+        bounded(all.len())?;
     }
     Ok(all)
 }
@@ -99,6 +101,7 @@ pub(crate) fn numbers_by_identifier(desk: &Desk, wanted: &Wanted) -> Result<Numb
         for row in by_identifier(desk, system, code)? {
             let numbers = find::numbers(desk.charts(), &desk.caller, row.key.facility, &row.key.id)?;
             all.extend(numbers.into_iter().map(|number| (Some(row.key.facility), number)));
+            bounded(all.len())?;
         }
         let number = code.trim();
         if !number.is_empty() && system.is_none_or(|system| system == desk.systems.mrn) {
@@ -173,13 +176,8 @@ pub(crate) fn digits(text: &str) -> String {
 
 /// Finds patients.
 pub(crate) fn find(desk: &Desk, question: &Question, count: usize, after: Option<&str>) -> Result<Found, Problem> {
-    let paging = Paging { limit: count, after: cursor(after)? };
-    let queries = queries(desk, question);
-    if queries.is_empty() {
-        return Ok(Found { rows: Rows::Charts(Vec::new()), next: None });
-    }
-    let found = find::rows(desk.charts(), &desk.caller, &queries, paging, |row| fits(desk, question, row))?;
-    Ok(Found { rows: Rows::Charts(found.rows), next: found.next.map(|next| next.to_string()) })
+    let (after, queries) = (cursor(after)?, queries(desk, question));
+    Ok(Found::of(pages::find(desk, &queries, count, after, |row| fits(desk, question, row))?))
 }
 
 fn fits(desk: &Desk, question: &Question, row: &ChartRow) -> bool {

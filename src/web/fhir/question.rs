@@ -5,6 +5,7 @@
 //! name parameters, never their values.
 
 use super::dates::Span;
+use super::pages;
 use super::tables::{Form, Include, Resource, Table};
 use crate::problem::{Kind, Problem};
 
@@ -13,7 +14,9 @@ const COUNT_DEFAULT: usize = 50;
 /// Most rows of a page.
 pub(crate) const COUNT_MAX: usize = 500;
 /// Most values of one parameter.
-const VALUES_MAX: usize = 100;
+pub(crate) const VALUES_MAX: usize = 100;
+/// Most values of all parameters together.
+pub(crate) const VALUES_ALL_MAX: usize = 300;
 /// Most parameters that are asked by.
 const WANTED_MAX: usize = 32;
 
@@ -102,6 +105,9 @@ impl Question {
         if question.wanted.len() > WANTED_MAX {
             return Err(Problem::new(Kind::BadRequest, format!("at most {WANTED_MAX} parameters")).at("query"));
         }
+        if question.wanted.iter().map(|wanted| wanted.any.len()).sum::<usize>() > VALUES_ALL_MAX {
+            return Err(pages::costly(format!("at most {VALUES_ALL_MAX} values of all parameters together")));
+        }
         // The place to go on from and the form are no part of what is asked.
         question.used.retain(|(name, _)| name != "_cursor" && name != "_format" && name != "_pretty");
         Ok(question)
@@ -161,7 +167,8 @@ impl Question {
         };
         let values = split(value, ',');
         if values.len() > VALUES_MAX {
-            return Err(bad(name, format!("at most {VALUES_MAX} values")));
+            let detail = format!("at most {VALUES_MAX} values of one parameter");
+            return Err(Problem::new(Kind::TooCostly, detail).at(format!("query parameter {}", shortened(name))));
         }
         let read = |value: &String| ask(parameter.form, value, utc_offset);
         let any: Option<Vec<Ask>> = values.iter().filter(|value| !value.trim().is_empty()).map(read).collect();
@@ -330,5 +337,15 @@ mod tests {
             assert_eq!(problem.place, format!("query parameter {name}"));
             assert!(!problem.detail.contains(value) || value == "true", "{}", problem.detail);
         }
+    }
+
+    #[test]
+    fn too_many_values_are_too_costly() {
+        let values = |count: usize| vec!["A"; count].join(",");
+        let (most, over) = (values(VALUES_MAX), values(VALUES_MAX + 1));
+        assert!(asked(&[("identifier", &most), ("patient", &most), ("modality", &most)], false).is_ok());
+        assert_eq!(asked(&[("identifier", &over)], false).expect_err("of one").kind, Kind::TooCostly);
+        let all = [("identifier", most.as_str()), ("patient", &most), ("basedon", &most), ("modality", "CT")];
+        assert_eq!(asked(&all, false).expect_err("of all").kind, Kind::TooCostly);
     }
 }

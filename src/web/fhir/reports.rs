@@ -1,12 +1,12 @@
 //! DiagnosticReport, DocumentReference and Binary: results that information systems sent, their documents, and the bytes.
 
-use super::bundle::{Found, Rows};
+use super::bundle::Found;
 use super::desk::{Desk, add};
-use super::orders::{encounter, named, numbered};
-use super::question::Question;
+use super::orders::{encounter, named};
+use super::pages::{self, Gathered, Lean};
+use super::question::{Question, Wanted};
 use super::tables::Resource;
 use super::{dates, ids, patients, studies};
-use crate::charts::find::{self, Paging};
 use crate::problem::Problem;
 use archive::ChartQuery;
 use base64::Engine as _;
@@ -44,45 +44,35 @@ fn section(report: &Report) -> &'static str {
 /// Finds results, or those with documents, the newest first.
 pub(crate) fn find(desk: &Desk, question: &Question, count: usize, after: Option<&str>) -> Result<Found, Problem> {
     let documents = question.table.resource == Resource::DocumentReference;
-    let paging = Paging { limit: count.min(PAGE_MAX), after: patients::cursor(after)? };
+    let (count, after) = (count.min(PAGE_MAX), patients::cursor(after)?);
     let (by_patient, numbers) = patients::asked(desk, question)?;
     let has =
         |row: &ChartRow| !documents || matches!(&row.body, ChartBody::Report(report) if parts(report).count() > 0);
     let fits =
         |row: &ChartRow| has(row) && fits(desk, question, row) && numbers.iter().all(|set| patients::is_of(set, row));
-    if let Some(wanted) = question.all("_id").next().filter(|_| !documents) {
-        let mut rows = named(desk, ChartKind::Report, wanted)?;
-        rows.retain(fits);
-        return Ok(Found { rows: Rows::Charts(rows), next: None });
-    }
-    if documents && let Some(wanted) = question.all("_id").next() {
-        let known = wanted.tokens().filter_map(|(_, id)| ids::read_part(id));
-        let whole: BTreeSet<(FacilityCode, String)> = known.map(|(facility, _, number)| (facility, number)).collect();
-        let rows = whole.iter().map(|(facility, number)| desk.row(ChartKind::Report, *facility, number));
-        let mut rows = rows.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
-        rows.retain(fits);
-        return Ok(Found { rows: Rows::Charts(rows), next: None });
+    let mut all = Gathered::default();
+    if let Some(wanted) = question.all("_id").next() {
+        let wanted = if documents { wholes(wanted) } else { named(wanted) };
+        all.add_named(desk, ChartKind::Report, wanted, fits)?;
+        return Ok(Found::of(all.page()));
     }
     if let Some(wanted) = question.all("identifier").next() {
-        let mut rows: Vec<ChartRow> = Vec::new();
+        pages::looked_up(desk, wanted.any.len())?;
         for (_, code) in wanted.tokens().filter(|(_, code)| !code.trim().is_empty()) {
+            all.add_numbered(desk, ChartKind::Report, code, fits)?;
             let by = patients::equal(ChartKind::Report, Term::Accession, code);
-            let mut found = numbered(desk, ChartKind::Report, code)?;
-            found.extend(desk.charts().find(&desk.caller, &by, None, PAGE_MAX)?.rows);
-            for row in found.into_iter().filter(fits) {
-                if !rows.iter().any(|one| one.key == row.key) {
-                    rows.push(row);
-                }
-            }
+            let found = desk.charts().find(&desk.caller, &by, None, PAGE_MAX)?;
+            found.rows.into_iter().filter(fits).try_for_each(|row| all.add(row))?;
         }
-        return Ok(Found { rows: Rows::Charts(rows), next: None });
+        return Ok(Found::of(all.page()));
     }
-    let queries = queries(question, by_patient);
-    if queries.is_empty() {
-        return Ok(Found { rows: Rows::Charts(Vec::new()), next: None });
-    }
-    let found = find::rows(desk.charts(), &desk.caller, &queries, paging, fits)?;
-    Ok(Found { rows: Rows::Charts(found.rows), next: found.next.map(|next| next.to_string()) })
+    Ok(Found::of(pages::find(desk, &queries(question, by_patient), count, after, fits)?))
+}
+
+/// The results whose documents are named.
+fn wholes(wanted: &Wanted) -> BTreeSet<(FacilityCode, String)> {
+    let known = wanted.tokens().filter_map(|(_, id)| ids::read_part(id));
+    known.map(|(facility, _, number)| (facility, number)).collect()
 }
 
 fn queries(question: &Question, by_patient: Option<patients::Numbers>) -> Vec<ChartQuery> {
@@ -104,7 +94,7 @@ fn fits(desk: &Desk, question: &Question, row: &ChartRow) -> bool {
     let ChartBody::Report(report) = &row.body else { return false };
     let id = ids::of(row.key.facility, &row.key.id).unwrap_or_default();
     let order = ids::of(row.key.facility, &report.placer).unwrap_or_default();
-    let numbers = |wanted: &super::question::Wanted| {
+    let numbers = |wanted: &Wanted| {
         wanted.tokens().any(|(system, code)| {
             let is =
                 |one: &str, number: &str| system.is_none_or(|system| system == one) && number.trim() == code.trim();
@@ -140,17 +130,11 @@ fn part_id(row: &ChartRow, at: usize) -> Option<String> {
     ids::of_part(row.key.facility, at, &row.key.id)
 }
 
-/// Bytes that base64 stands for.
-fn size(base64: &str) -> usize {
-    let padding = base64.bytes().rev().take_while(|byte| *byte == b'=').count();
-    (base64.len() / 4 * 3).saturating_sub(padding)
-}
-
-fn attachment(row: &ChartRow, report: &Report, (at, media, base64): (usize, &str, &str)) -> Option<Value> {
+fn attachment(lean: &Lean, report: &Report, (at, media): (usize, &str)) -> Option<Value> {
     let mut attachment = Map::new();
     add(&mut attachment, "contentType", media);
-    add(&mut attachment, "url", format!("Binary/{}", part_id(row, at)?));
-    add(&mut attachment, "size", size(base64));
+    add(&mut attachment, "url", format!("Binary/{}", part_id(&lean.row, at)?));
+    add(&mut attachment, "size", lean.sizes.get(at).copied().unwrap_or_default());
     add(&mut attachment, "title", report.title.trim());
     Some(Value::Object(attachment))
 }
@@ -162,11 +146,12 @@ fn report_of(desk: &Desk, id: &str) -> Result<Option<ChartRow>, Problem> {
 
 /// A result by its id.
 pub(crate) fn read(desk: &Desk, id: &str) -> Result<Option<Value>, Problem> {
-    report_of(desk, id)?.map(|row| shown(desk, &row)).transpose().map(Option::flatten)
+    report_of(desk, id)?.map(|row| shown(desk, &Lean::of(row))).transpose().map(Option::flatten)
 }
 
 /// A result as a resource; none where its number is too long for an id.
-pub(crate) fn shown(desk: &Desk, row: &ChartRow) -> Result<Option<Value>, Problem> {
+pub(crate) fn shown(desk: &Desk, lean: &Lean) -> Result<Option<Value>, Problem> {
+    let row = &lean.row;
     let (facility, Some(id)) = (row.key.facility, ids::of(row.key.facility, &row.key.id)) else { return Ok(None) };
     let ChartBody::Report(report) = &row.body else { return Ok(None) };
     let mut shown = Map::new();
@@ -199,7 +184,8 @@ pub(crate) fn shown(desk: &Desk, row: &ChartRow) -> Result<Option<Value>, Proble
         add(&mut shown, "imagingStudy", vec![Value::Object(reference)]);
     }
     add(&mut shown, "conclusion", conclusion(report));
-    let mut forms: Vec<Value> = parts(report).filter_map(|part| attachment(row, report, part)).collect();
+    let mut forms: Vec<Value> =
+        parts(report).filter_map(|(at, media, _)| attachment(lean, report, (at, media))).collect();
     forms.extend(report.contents.iter().filter_map(|content| match content {
         Content::Pointer { url } => Some(json!({"url": url})),
         _ => None,
@@ -239,15 +225,16 @@ fn document_status(report: &Report) -> &'static str {
 }
 
 /// The documents of a result, each a resource; those that are asked for where a search names ids.
-pub(crate) fn documents(desk: &Desk, row: &ChartRow) -> Result<Vec<Value>, Problem> {
+pub(crate) fn documents(desk: &Desk, lean: &Lean) -> Result<Vec<Value>, Problem> {
+    let row = &lean.row;
     let ChartBody::Report(report) = &row.body else { return Ok(Vec::new()) };
     let facility = row.key.facility;
     let subject = desk.patient(facility, &report.mrn, "")?;
     let of = desk.reference(Resource::DiagnosticReport, ids::of(facility, &row.key.id));
     let of: Vec<Value> = of.into_iter().map(|one| Value::Object(Map::from_iter([one]))).collect();
     let mut all = Vec::new();
-    for part in parts(report) {
-        let (Some(id), Some(attachment)) = (part_id(row, part.0), attachment(row, report, part)) else { continue };
+    for (at, media, _) in parts(report) {
+        let (Some(id), Some(attachment)) = (part_id(row, at), attachment(lean, report, (at, media))) else { continue };
         let mut shown = Map::new();
         add(&mut shown, "resourceType", Resource::DocumentReference.name());
         add(&mut shown, "id", id);
@@ -273,7 +260,7 @@ pub(crate) fn documents(desk: &Desk, row: &ChartRow) -> Result<Vec<Value>, Probl
 pub(crate) fn document(desk: &Desk, id: &str) -> Result<Option<Value>, Problem> {
     let Some((facility, _, number)) = ids::read_part(id) else { return Ok(None) };
     let Some(row) = desk.row(ChartKind::Report, facility, &number)? else { return Ok(None) };
-    let all = documents(desk, &row)?;
+    let all = documents(desk, &Lean::of(row))?;
     Ok(all.into_iter().find(|one| one.get("id").and_then(Value::as_str) == Some(id)))
 }
 

@@ -7,6 +7,7 @@ use super::bundle;
 use super::desk::Desk;
 use super::said::{self, bad};
 use super::tables::{Resource, Table};
+use super::turns::Turns;
 use super::{ids, media, missing, orders_in, outcome, prefers, reports_in, respond};
 use crate::accept;
 use crate::admin::bytes;
@@ -34,9 +35,8 @@ pub(crate) struct Sent {
     pub(crate) changes: Vec<Change>,
 }
 
-/// Updates under a condition come one after the other, so that of two with one entity tag only the first is done. What
-/// comes in by other ways is not held up by it.
-static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+/// Who writes what now.
+static TURNS: Turns = Turns::new();
 
 /// Creates a resource, or updates the one of the path's id.
 pub(crate) async fn take(call: &Call, table: &'static Table, id: Option<&str>) -> Result<Response, Problem> {
@@ -68,7 +68,7 @@ pub(crate) async fn take(call: &Call, table: &'static Table, id: Option<&str>) -
             reports_in::read(&desk, &resource, facility, number, &made(&bytes), now)?
         }
     };
-    let turn = TURN.lock().await;
+    let turn = TURNS.take(table.resource, sent.facility, &sent.number).await?;
     let before = standing(call, table, &sent).await?;
     check_version(call, before.as_ref())?;
     let (kind, path) = (kind(table.resource), sent.number.clone());
@@ -92,7 +92,7 @@ fn kind(resource: Resource) -> &'static str {
 }
 
 /// The answer: the resource as it stands, what was remarked, or nothing, as the client prefers.
-fn told(
+pub(crate) fn told(
     call: &Call,
     status: StatusCode,
     media: &'static str,
@@ -128,7 +128,7 @@ async fn standing(call: &Call, table: &'static Table, sent: &Sent) -> Result<Opt
 }
 
 /// Refuses a change of something else than the client read.
-fn check_version(call: &Call, standing: Option<&Value>) -> Result<(), Problem> {
+pub(crate) fn check_version(call: &Call, standing: Option<&Value>) -> Result<(), Problem> {
     let Some(wanted) = call.parts.headers.get(header::IF_MATCH) else { return Ok(()) };
     let wanted = wanted.to_str().unwrap_or_default();
     let etag = standing.and_then(super::etag);
@@ -141,7 +141,7 @@ fn check_version(call: &Call, standing: Option<&Value>) -> Result<(), Problem> {
     Err(Problem::new(Kind::Precondition, detail).at("header If-Match"))
 }
 
-fn check_type(call: &Call) -> Result<(), Problem> {
+pub(crate) fn check_type(call: &Call) -> Result<(), Problem> {
     let sent = super::content_type(call);
     let range = accept::content_type(sent).ok();
     let known = ["application/fhir+json", "application/json"];

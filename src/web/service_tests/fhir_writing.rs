@@ -235,6 +235,46 @@ async fn a_result_with_a_document_is_told_and_its_bytes_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_search_holds_no_more_than_it_may() {
+    let all = Hospitals::open().await;
+    send(&all, Method::POST, "/fhir/ServiceRequest", &[], &request()).await;
+    let words = "a".repeat(3_500_000);
+    let document = json!([{"contentType": "application/pdf", "data": "AAAA".repeat(1_000_000)}]);
+    for number in 1..=6 {
+        let mut report = result();
+        report["identifier"] = json!([{"value": format!("KQ-{number}")}]);
+        report["issued"] = json!(format!("2026-11-28T10:00:0{number}+07:00"));
+        if number <= 3 {
+            report["conclusion"] = json!(words);
+        } else {
+            report["presentedForm"] = document.clone();
+        }
+        let made = send(&all, Method::POST, "/fhir/DiagnosticReport", &[], &report).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{number}");
+    }
+    let asked = async |query: &str| ask(&all, "reader", Method::GET, &format!("/fhir/{query}"), &[], "").await;
+    // Documents take nothing: their lengths alone are told.
+    let short = asked("DiagnosticReport?_id=56001.KQ-4,56001.KQ-5,56001.KQ-6").await;
+    assert!(short.body.len() < 20_000, "{}", short.body.len());
+    let short = short.json();
+    assert_eq!(ids(&short).len(), 3);
+    assert_eq!(short["entry"][0]["resource"]["presentedForm"][0]["size"], json!(3_000_000));
+    // Long words do: a page ends before there are too many, and what has no pages is refused.
+    let first = read(&all, "/fhir/DiagnosticReport?patient=56001.22015985&status=final").await;
+    assert_eq!(ids(&first), ["56001.KQ-6", "56001.KQ-5", "56001.KQ-4", "56001.KQ-3", "56001.KQ-2"]);
+    let next = first["link"][1]["url"].as_str().expect("a next page").replace("http://archive.test", "");
+    let rest = read(&all, &next).await;
+    assert_eq!((ids(&rest), rest["link"].as_array().map(Vec::len)), (vec!["56001.KQ-1".to_owned()], Some(1)));
+    assert_eq!(asked("DiagnosticReport?_id=56001.KQ-1,56001.KQ-2").await.status, StatusCode::OK);
+    let many = vec!["56001.X"; 101].join(",");
+    for query in ["DiagnosticReport?_id=56001.KQ-1,56001.KQ-2,56001.KQ-3", &format!("ImagingStudy?patient={many}")] {
+        let refused = asked(query).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+        assert_eq!(refused.json()["issue"][0]["code"], json!("too-costly"), "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn somebody_is_matched_by_numbers_and_only_hinted_at_by_name() {
     let all = Hospitals::open().await;
     let said = json!({"name": "Nguyễn Văn An", "birth": "1978-03-05", "sex": "M", "national": "056078000001"});
