@@ -449,4 +449,8 @@ fn no_message_makes_it_panic() {
     let long = results::ORU.replace("Hai phổi sáng", &"x|y~z^".repeat(200_000));
     crate::fuzz::message(long.as_bytes());
     crate::fuzz::message("MSH|^~\\&|".repeat(1_000).as_bytes());
+    // About as long as a message may be there, whole and in pieces.
+    for length in [1_999, 2_000, 2_001, 2_002] {
+        crate::fuzz::frames(&[b"\x0b", "x".repeat(length).as_bytes(), b"\x1c\r"].concat());
+    }
 }
