@@ -5,6 +5,7 @@
 //! Deliberately not here: HL7, FHIR, DICOM attributes; how images and orders find each other.
 
 mod asking;
+pub mod inquiries;
 mod journal;
 mod keys;
 mod matching;
@@ -35,7 +36,7 @@ pub use matching::ToDecide;
 pub(crate) use matching::start as start_matching;
 pub use opening::Rebuilt;
 pub(crate) use opening::rebuild;
-pub use persons::{Member, Person};
+pub use persons::{Member, Person, Sure};
 pub(crate) use sweep::start as start_sweep;
 pub use tickets::{IssuedShare, SHARED_MAX, ShareAnswer, ShareOptions, SharedStudies, WantedShare};
 
@@ -83,6 +84,8 @@ pub struct ChartOptions {
     pub worklist_days: u16,
     /// How what waits to be told is tried.
     pub outbox: outbox::OutboxOptions,
+    /// Who verifies personal identification numbers; none: nobody is asked.
+    pub verifier: Option<inquiries::VerifierOptions>,
 }
 
 impl Default for ChartOptions {
@@ -94,6 +97,7 @@ impl Default for ChartOptions {
             park: Duration::from_secs(600),
             worklist_days: 30,
             outbox: outbox::OutboxOptions::default(),
+            verifier: None,
         }
     }
 }
@@ -182,6 +186,8 @@ pub struct Charts {
     due: matching::Due,
     /// Who is told of what, and what waits to be told.
     outbox: outbox::Outbox,
+    /// What a verifier is to be asked.
+    inquiries: inquiries::Queue,
     /// Patients whose person is to be looked at.
     persons: persons::Due,
     /// Held from the look at rows to the record of their new state: changes come one after the other.

@@ -62,6 +62,7 @@ fn is_of_persons(endpoint: Endpoint) -> bool {
         E::SearchPatients
             | E::Person
             | E::Proposals
+            | E::Verifications
             | E::AcceptProposal
             | E::RefuseProposal
             | E::UndoProposal

@@ -144,6 +144,7 @@ impl Charts {
                 options.forward.utc_offset,
             ),
             due: super::matching::Due::default(),
+            inquiries: super::inquiries::Queue::default(),
             persons: super::persons::Due::default(),
             outbox: super::outbox::Outbox::default(),
             change: Mutex::new(()),
@@ -177,6 +178,7 @@ impl Charts {
             Ok(())
         })?;
         self.remember_outbox()?;
+        self.remember_inquiries()?;
         self.each(ChartKind::Message, Term::Handled, "parked", &mut |row| {
             self.note_parked(&row, false);
             Ok(())
@@ -230,10 +232,12 @@ impl Charts {
                 self.persons.row(row);
                 self.note_parked(row, true);
                 self.outbox.row(row);
+                self.inquiries.row(row);
             }
             ChartEntry::Gone(key) => {
                 self.worklist.gone(key);
                 self.outbox.gone(key);
+                self.inquiries.gone(key);
                 if key.kind == ChartKind::Message {
                     self.forget_parked(key.facility, key.id.clone());
                 }
@@ -312,6 +316,7 @@ const fn kind_name(kind: ChartKind) -> &'static str {
         ChartKind::Subscription => "subscription",
         ChartKind::Delivery => "delivery",
         ChartKind::Ticket => "ticket",
+        ChartKind::Inquiry => "inquiry",
     }
 }
 

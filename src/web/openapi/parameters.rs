@@ -144,6 +144,8 @@ const SEARCH: &[Parameter] =
     &[("q", "string", true, "A name, a number of any kind, or the text of a scanned identity card.")];
 const PROPOSALS: &[Parameter] =
     &[("state", "string", false, "open, conflict, accepted, refused or withdrawn; open when absent.")];
+const VERIFICATIONS: &[Parameter] =
+    &[("state", "string", false, "waiting, failed, verified, not-found, differs or unknown; all when absent.")];
 const LAUNCH: &[Parameter] = &[
     ("requestType", "string", false, "STUDY or PATIENT."),
     ("studyUID", "string", false, "Study Instance UIDs, separated by commas."),
@@ -254,6 +256,7 @@ fn lists_of_charts(endpoint: Endpoint) -> Vec<&'static [Parameter]> {
         E::Deliveries => vec![FACILITY, DELIVERIES, CHART_PAGE],
         E::SearchPatients => vec![SEARCH, LIMIT],
         E::Proposals => vec![PROPOSALS, CHART_PAGE],
+        E::Verifications => vec![VERIFICATIONS, CHART_PAGE],
         E::Person
         | E::LinkPerson
         | E::UnlinkPerson

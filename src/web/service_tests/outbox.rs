@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const SECRET: &str = "0123456789abcdef";
 
 /// A request as it came: its head in small letters, and its body.
@@ -66,7 +66,7 @@ fn service() -> Service {
 }
 
 impl Service {
-    async fn says(&self, path: &str, body: Value) -> Value {
+    pub(super) async fn says(&self, path: &str, body: Value) -> Value {
         let answer = self.post(path, "application/json", body.to_string()).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {:?}", answer.body);
         answer.json()
@@ -77,14 +77,14 @@ impl Service {
         self.says("/api/orders", json!({"placer": placer, "patient": patient})).await;
     }
 
-    async fn asks(&self, path: &str) -> Value {
+    pub(super) async fn asks(&self, path: &str) -> Value {
         let answer = self.get(path, "").await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {:?}", answer.body);
         answer.json()
     }
 }
 
-async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < end, "never: {what}");
