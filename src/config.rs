@@ -15,6 +15,7 @@ mod pictures;
 mod tiers;
 mod tls;
 mod units;
+mod verifier;
 
 use model::AeTitle;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,7 @@ pub(crate) use pictures::Pictures;
 pub(crate) use tiers::{Cold, Keys, Packs, Scrub, Tier};
 pub(crate) use tls::Tls;
 pub(crate) use units::{Size, Span};
+pub(crate) use verifier::Verifier;
 
 /// The file that describes every key, as shipped.
 pub(crate) const DESCRIBED: &str = include_str!("../config/khoanh.toml");
@@ -82,6 +84,8 @@ pub(crate) struct Config {
     pub(crate) launch: Launch,
     /// Patients' links.
     pub(crate) share: Share,
+    /// Who verifies personal identification numbers.
+    pub(crate) verifier: Verifier,
     /// Log lines.
     pub(crate) log: Log,
     /// Stopping.
@@ -314,6 +318,7 @@ impl Default for Config {
             hl7: Hl7::default(),
             launch: Launch::default(),
             share: Share::default(),
+            verifier: Verifier::default(),
             log: Log::default(),
             stop: Stop::default(),
         }

@@ -29,6 +29,7 @@ pub(crate) fn statement() -> String {
     out.push_str(include_str!("conformance/hl7_rules.md"));
     out.push_str(include_str!("conformance/fhir.md"));
     resources(&mut out);
+    out.push_str(include_str!("conformance/verifier.md"));
     out.push_str(include_str!("conformance/limits.md"));
     limits(&mut out);
     out

@@ -2,15 +2,15 @@
 //!
 //! Nothing is decided here; every step hands a part of the configuration to the crate that knows what to do with it.
 
+mod calling;
 mod log;
 mod metrics;
 
 use crate::cli::{Exit, Failure, remarks};
 use crate::config::Config;
 use crate::control::{self, Opened, socket_path};
-use archive::charts::outbox::dispatch::{Courier, Couriers, PostOffice};
-use archive::forward::dispatch::{Carriers, Dispatcher};
 use archive::{Archive, Readiness};
+use calling::Calling;
 use dimse::Listener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
@@ -19,7 +19,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -37,8 +37,7 @@ struct Running {
     dicom: Listener,
     http: Http,
     hl7: Option<his::Listener>,
-    forwarding: Dispatcher,
-    outbox: PostOffice,
+    calling: Calling,
     // Dropped last of the edges: `khoanh status` works while the others drain.
     control: control::Server,
 }
@@ -93,9 +92,8 @@ fn serve(
     let said = announce(config, &running, &opened.archive().readiness(), hints);
     let ended = said.and_then(|()| runtime.block_on(stop_signal()).map_err(|error| failed("signals", &error)));
     if let Err(error) = ended {
-        // A delivery ends before what it runs on.
-        running.forwarding.shutdown(THREADS_END);
-        running.outbox.shutdown(THREADS_END);
+        // A call ends before what it runs on.
+        running.calling.shutdown(THREADS_END);
         return Err(error);
     }
     let (begun, within) = (Instant::now(), config.stop.within.0);
@@ -147,54 +145,15 @@ async fn listen(config: &Config, archive: &Arc<Archive>, render: metrics::Render
         None => None,
     };
     let http = serve_http(server, config.stop.within.0);
-    let forwarding = forward(config, archive)?;
-    let outbox = match tell(config, archive) {
-        Ok(outbox) => outbox,
-        Err(error) => {
-            forwarding.shutdown(THREADS_END);
-            return Err(error);
-        }
-    };
+    let calling = Calling::start(config, archive)?;
     let socket = socket_path(&config.data);
     match control::Server::start(&socket, archive) {
-        Ok(control) => Ok(Running { dicom, http, hl7, forwarding, outbox, control }),
+        Ok(control) => Ok(Running { dicom, http, hl7, calling, control }),
         Err(error) => {
-            forwarding.shutdown(THREADS_END);
-            outbox.shutdown(THREADS_END);
+            calling.shutdown(THREADS_END);
             Err(failed("control socket", &error))
         }
     }
-}
-
-/// Begins to bring what waits to its destinations.
-fn forward(config: &Config, archive: &Arc<Archive>) -> Result<Dispatcher, Failure> {
-    let dimse::Options { calls, client, .. } = config.dimse();
-    let limits = web::StowLimits { connect: calls.connect, answer: calls.answer, write: calls.write };
-    // At least one is configured.
-    let title = config.dicom.ae_titles.first().cloned().ok_or_else(|| Failure::new(Exit::Failed, "no AE title"))?;
-    let ahead = config.forward.ahead_max.in_memory();
-    let carriers = Carriers {
-        dicom: Box::new(dimse::Forwarder::new(calls, client, title, ahead)),
-        stow: Box::new(web::StowForwarder::new(Handle::current(), limits)),
-    };
-    Dispatcher::start(archive, carriers).map_err(|error| failed("forwarding", &error))
-}
-
-/// Begins to tell others what waits in the outbox.
-fn tell(config: &Config, archive: &Arc<Archive>) -> Result<PostOffice, Failure> {
-    let keys = &config.charts.outbox;
-    let hl7 = match config.receivers() {
-        Some(path) => {
-            let receivers = his::Receivers::load(&path).map_err(|error| failed("hl7.receivers", &error))?;
-            let links = web::MessageLinks::open(&config.launch());
-            let sign: his::SignLink = Arc::new(move |facility, study, ends| links.query(facility, study, ends));
-            let sender: Box<dyn Courier> = Box::new(his::Sender::new(receivers, keys.sending()).signing(sign));
-            Some(sender)
-        }
-        None => None,
-    };
-    let http = Box::new(web::Hooks::new(Handle::current(), keys.hooks()).telling(&config.web()));
-    PostOffice::start(archive, Couriers { hl7, http }).map_err(|error| failed("outbox", &error))
 }
 
 fn serve_http(server: Server, limit: Duration) -> Http {
@@ -261,11 +220,10 @@ pub(crate) async fn stop_signal() -> io::Result<()> {
 /// be cut.
 async fn stop(running: Running, archive: &Archive, within: Duration) -> usize {
     tracing::info!(within_secs = within.as_secs(), "stopping: open objects finish, new ones are refused");
-    let Running { dicom, http, hl7, forwarding, outbox, control } = running;
+    let Running { dicom, http, hl7, calling, control } = running;
     archive.begin_drain();
     let sending = within.saturating_sub(CLOSE_AT_LEAST.min(within / 2));
-    let telling = tokio::task::spawn_blocking(move || outbox.shutdown(sending));
-    let sending = tokio::task::spawn_blocking(move || forwarding.shutdown(sending));
+    let calling = tokio::task::spawn_blocking(move || calling.shutdown(sending));
     let edges = Instant::now() + within.saturating_sub(CLOSE_AT_LEAST.min(within / 2));
     let cut = tokio::select! {
         cut = drain(dicom, hl7, http, edges) => cut,
@@ -275,11 +233,9 @@ async fn stop(running: Running, archive: &Archive, within: Duration) -> usize {
         }
     };
     drop(control);
-    if !telling.await.unwrap_or(false) {
-        tracing::warn!("a delivery of the outbox does not end; it is tried again after the next start");
-    }
-    if !sending.await.unwrap_or(false) {
-        tracing::warn!("a delivery to another system does not end; it is made again after the next start");
+    match calling.await {
+        Ok(late) => late.into_iter().for_each(|what| tracing::warn!("{what}")),
+        Err(error) => tracing::error!(%error, "what calls other systems died"),
     }
     cut
 }

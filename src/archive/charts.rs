@@ -6,6 +6,7 @@
 
 mod asking;
 mod completeness;
+pub mod inquiries;
 mod journal;
 mod keys;
 mod matching;
@@ -39,7 +40,7 @@ pub use matching::ToDecide;
 pub(crate) use matching::start as start_matching;
 pub use opening::Rebuilt;
 pub(crate) use opening::rebuild;
-pub use persons::{Member, Person};
+pub use persons::{Member, Person, Sure};
 pub(crate) use sweep::start as start_sweep;
 pub use tickets::{IssuedShare, SHARED_MAX, ShareAnswer, ShareOptions, SharedStudies, WantedShare};
 pub use turnaround::{
@@ -90,6 +91,8 @@ pub struct ChartOptions {
     pub worklist_days: u16,
     /// How what waits to be told is tried.
     pub outbox: outbox::OutboxOptions,
+    /// Who verifies personal identification numbers; none: nobody is asked.
+    pub verifier: Option<inquiries::VerifierOptions>,
 }
 
 impl Default for ChartOptions {
@@ -101,6 +104,7 @@ impl Default for ChartOptions {
             park: Duration::from_secs(600),
             worklist_days: 30,
             outbox: outbox::OutboxOptions::default(),
+            verifier: None,
         }
     }
 }
@@ -189,6 +193,8 @@ pub struct Charts {
     due: matching::Due,
     /// Who is told of what, and what waits to be told.
     outbox: outbox::Outbox,
+    /// What a verifier is to be asked.
+    inquiries: inquiries::Queue,
     /// Patients whose person is to be looked at.
     persons: persons::Due,
     /// Performed steps whose instances are to be looked for.

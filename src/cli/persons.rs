@@ -2,6 +2,8 @@
 //!
 //! Lists show numbers of patients and no names.
 
+mod verify;
+
 use super::{Exit, Failure, Place, page, show};
 use crate::control::{Door, PersonJudged, PersonsRequest, Request};
 use clap::{Args, Subcommand, ValueEnum};
@@ -21,7 +23,11 @@ Whatever is decided can be taken back, and then everything is as it was.
   khoanh persons accept 56002/NUMBER --by lan
   khoanh persons accept 56002/NUMBER --by lan --undo
   khoanh persons link 56001/22015985 56002/26000017 --by lan
-  khoanh persons unlink 56002/26000017 --by lan";
+  khoanh persons unlink 56002/26000017 --by lan
+Where a verifier is configured ([verifier]), it is asked about every personal identification number that is new:
+  khoanh persons verify
+  khoanh persons verify --state differs
+  khoanh persons verify 56001/22015985";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Persons {
@@ -91,6 +97,8 @@ pub(super) enum Persons {
         #[command(flatten)]
         said: Said,
     },
+    /// Shows how it stands with the verifier of personal identification numbers; with a patient, asks about it anew.
+    Verify(verify::Verify),
 }
 
 #[derive(Debug, Args)]
@@ -157,6 +165,7 @@ pub(super) fn run(wanted: &Persons) -> Result<Exit, Failure> {
         }
         Persons::Accept { proposal, said } => judge(proposal, PersonJudged::Accept, said),
         Persons::Refuse { proposal, said } => judge(proposal, PersonJudged::Refuse, said),
+        Persons::Verify(wanted) => verify::run(wanted),
     }
 }
 
@@ -185,7 +194,11 @@ fn person(answer: &Value) -> String {
     let mut out = String::new();
     for patient in list(answer, "patients") {
         let (facility, mrn, how) = (text(patient, "facility"), text(patient, "mrn"), text(patient, "how"));
-        let _ = writeln!(out, "{facility}/{mrn}  {how}");
+        let _ = write!(out, "{facility}/{mrn}  {how}");
+        if let Some(state) = patient.get("verification").and_then(Value::as_str) {
+            let _ = write!(out, "  number {state}");
+        }
+        out.push('\n');
     }
     if answer.get("apart").is_some_and(|apart| !apart.is_null()) {
         out.push_str("a steward took this patient out of its person; --undo of unlink takes that back\n");

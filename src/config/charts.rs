@@ -94,6 +94,8 @@ impl Charts {
                 pause_max: self.outbox.pause_max.0,
                 waiting_max: self.outbox.waiting_max,
             },
+            // A section of its own says.
+            verifier: None,
         }
     }
 }

@@ -33,6 +33,7 @@ impl Config {
         self.check_edges()?;
         self.check_launch()?;
         self.check_share()?;
+        self.check_verifier()?;
         self.check_tls()?;
         self.check_hl7()?;
         let level = self.log.level.as_str();
@@ -204,7 +205,7 @@ impl Config {
                 within: self.dicom.commitment_within.0,
             },
             forward: self.forward.options(),
-            charts: self.charts.options(),
+            charts: archive::charts::ChartOptions { verifier: self.verifier.options(), ..self.charts.options() },
             shares: self.share.options(),
             ae_titles: self.dicom.ae_titles.clone(),
             seed_demo: self.dicom.demo_facility,

@@ -101,6 +101,15 @@ fn contradictions_are_refused_by_the_name_of_their_key() {
         ("[share]\nyears_max = 0", "share.years_max"),
         ("[share]\ntries = 1000", "share.tries"),
         ("[share]\nsession = \"0s\"", "share.session"),
+        ("[verifier]\nurl = \"http://verifier.example/\"", "verifier.url"),
+        ("[verifier]\nurl = \"https://a:b@verifier.example/\"", "verifier.url"),
+        ("[verifier]\nurl = \"https://verifier.example/\"", "verifier.certificate"),
+        ("[verifier]\nkey = \"k.pem\"", "verifier.certificate"),
+        ("[verifier]\nurl = \"https://verifier.example/\"\ncertificate = \"c.pem\"", "verifier.key"),
+        ("[verifier]\nrate = 0", "verifier.rate"),
+        ("[verifier]\nattempts = 0", "verifier.attempts"),
+        ("[verifier]\nanswer = \"0s\"", "verifier.answer"),
+        ("[verifier]\npause = \"1h\"", "verifier.pause"),
         ("[log]\nlevel = \"loud\"", "log.level"),
     ];
     for (text, wanted) in refused {
@@ -139,6 +148,18 @@ fn memory_on_the_way_out_is_what_the_file_says() {
         Config::parse("[http]\nanswer_memory = \"8MiB\"\n[forward]\nahead_max = \"9MiB\"").expect("well formed");
     assert_eq!(config.web().answer_memory, 8 << 20);
     assert_eq!(config.forward.ahead_max.in_memory(), 9 << 20);
+}
+
+#[test]
+fn nobody_is_asked_about_numbers_until_a_verifier_is_named() {
+    let config = Config::default();
+    assert_eq!((config.archive().charts.verifier, config.verifier.place()), (None, None));
+    let text = "[verifier]\nurl = \"https://v.example:8443/ask\"\ncertificate = \"c.pem\"\nkey = \"k.pem\"\nrate = 9";
+    let config = Config::parse(text).expect("well formed");
+    config.check().expect("in order");
+    let options = config.archive().charts.verifier.expect("a verifier");
+    assert_eq!((options.by.as_str(), options.rate), ("v.example", 9));
+    assert_eq!(config.verifier.place().expect("a place").own, Some(("c.pem".into(), "k.pem".into())));
 }
 
 #[test]

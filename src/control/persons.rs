@@ -67,16 +67,43 @@ pub(crate) enum PersonsRequest {
         /// Who says so.
         by: String,
     },
+    /// How it stands with the verifier, and patients by what it said of their numbers.
+    Verifications {
+        /// One of [`model::chart::inquiry::STATES`]; none: nobody is listed.
+        state: Option<String>,
+        /// Behind this place.
+        after: Option<String>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// The verifier is asked about a patient anew.
+    Verify(Local),
+    /// What was given up, or rests, is asked again.
+    VerifyAgain,
+    /// Patients of whom nothing was asked yet are asked about.
+    VerifyMissing,
+}
+
+fn failed(error: ChartError) -> Failure {
+    Failure::new(Exit::Failed, error.to_string())
+}
+
+fn place(after: Option<&str>) -> Result<Option<ChartCursor>, Failure> {
+    let wrong = |error: archive::CursorError| Failure::new(Exit::Usage, format!("--after: {error}"));
+    after.map(ChartCursor::parse).transpose().map_err(wrong)
 }
 
 /// Does what is asked.
 pub(super) fn answer(archive: &Archive, request: &PersonsRequest) -> Result<Value, Failure> {
     let (charts, operator) = (archive.charts(), Caller::operator());
-    let failed = |error: ChartError| Failure::new(Exit::Failed, error.to_string());
     match request {
         PersonsRequest::List(local) => {
             let person = charts.person(&operator, local).map_err(failed)?;
-            let member = |member: &archive::charts::Member| json!({ "facility": member.local.facility, "mrn": member.local.mrn, "how": member.how });
+            let member = |member: &archive::charts::Member| {
+                let (facility, mrn) = (member.local.facility, &member.local.mrn);
+                let verification = member.check.as_ref().map(|check| check.state);
+                json!({ "facility": facility, "mrn": mrn, "how": member.how, "sure": member.sure, "verification": verification })
+            };
             let members: Vec<Value> = person.members.iter().map(member).collect();
             Ok(json!({ "person": person.id, "apart": person.apart, "patients": members }))
         }
@@ -91,8 +118,7 @@ pub(super) fn answer(archive: &Archive, request: &PersonsRequest) -> Result<Valu
             Ok(Value::Null)
         }
         PersonsRequest::Proposals { state, after, limit } => {
-            let wrong = |error: archive::CursorError| Failure::new(Exit::Usage, format!("--after: {error}"));
-            let after = after.as_deref().map(ChartCursor::parse).transpose().map_err(wrong)?;
+            let after = place(after.as_deref())?;
             let page = charts.proposals(&operator, state, after, (*limit).clamp(1, PAGE)).map_err(failed)?;
             let proposals: Vec<Value> = page.rows.iter().filter_map(brief).collect();
             Ok(json!({ "proposals": proposals, "after": page.cursor.map(|cursor| cursor.to_string()) }))
@@ -108,14 +134,57 @@ pub(super) fn answer(archive: &Archive, request: &PersonsRequest) -> Result<Valu
             done.map_err(failed)?;
             Ok(Value::Null)
         }
+        PersonsRequest::Verifications { .. }
+        | PersonsRequest::Verify(_)
+        | PersonsRequest::VerifyAgain
+        | PersonsRequest::VerifyMissing => verification(archive, request),
     }
+}
+
+/// Does what is asked about the verifier.
+fn verification(archive: &Archive, request: &PersonsRequest) -> Result<Value, Failure> {
+    let (charts, operator) = (archive.charts(), Caller::operator());
+    match request {
+        PersonsRequest::Verify(local) => Ok(json!(charts.inquire(&operator, local).map_err(failed)?)),
+        PersonsRequest::VerifyAgain => Ok(json!({ "asked": charts.inquire_again(&operator).map_err(failed)? })),
+        PersonsRequest::VerifyMissing => {
+            let (mut asked, mut after) = (0usize, None);
+            loop {
+                let (some, next) = charts.inquire_missing(&operator, after).map_err(failed)?;
+                (asked, after) = (asked.saturating_add(some), next);
+                if after.is_none() {
+                    return Ok(json!({ "asked": asked }));
+                }
+            }
+        }
+        PersonsRequest::Verifications { state: Some(state), after, limit } => {
+            let after = place(after.as_deref())?;
+            let page =
+                charts.inquiries(&operator, Some(state.as_str()), after, (*limit).clamp(1, PAGE)).map_err(failed)?;
+            let listed: Vec<Value> = page.rows.iter().filter_map(asked).collect();
+            let after = page.cursor.map(|cursor| cursor.to_string());
+            Ok(json!({ "verifier": charts.verifier(&operator), "verifications": listed, "after": after }))
+        }
+        _ => Ok(json!({ "verifier": charts.verifier(&operator) })),
+    }
+}
+
+/// An inquiry without what is known of its patient but the number.
+fn asked(row: &ChartRow) -> Option<Value> {
+    let ChartBody::Inquiry(inquiry) = &row.body else { return None };
+    let (facility, mrn, state) = (row.key.facility, &row.key.id, inquiry.state());
+    let error = inquiry.waiting.as_ref().map(|waiting| waiting.error.as_str());
+    let differs = inquiry.answer.as_ref().filter(|_| inquiry.waiting.is_none()).map(|answer| &answer.fields);
+    Some(json!({ "facility": facility, "mrn": mrn, "state": state, "error": error, "differs": differs }))
 }
 
 /// A pair without what is known of its patients but their numbers.
 fn brief(row: &ChartRow) -> Option<Value> {
     let ChartBody::Proposal(proposal) = &row.body else { return None };
+    let sides = proposal.sides();
+    let patients: Vec<&Local> = sides.iter().skip(usize::from(proposal.is_alone())).collect();
     Some(json!({
         "id": row.key.id, "facility": row.key.facility, "state": proposal.state(), "why": proposal.why,
-        "patients": proposal.sides(),
+        "patients": patients,
     }))
 }

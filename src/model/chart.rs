@@ -10,6 +10,7 @@ pub mod change;
 pub mod course;
 pub mod hook;
 pub mod identifier;
+pub mod inquiry;
 pub mod link;
 pub mod matched;
 pub mod order;
@@ -29,6 +30,7 @@ pub use birth::BirthDate;
 pub use change::{Change, Inbound, OrderAction, OrderUpdate, PatientUpdate, StepUpdate, VisitUpdate};
 pub use course::Course;
 pub use hook::{Happened, Hook};
+pub use inquiry::{Answer, Inquiry, Question};
 pub use link::{Decision, How, Link};
 pub use matched::{Match, Side, Verdict};
 pub use order::{Code, Order, OrderState, Priority, Step};
@@ -77,11 +79,13 @@ pub enum ChartKind {
     Delivery = 12,
     /// A link for a patient; the id is a number of ours.
     Ticket = 13,
+    /// What a verifier is asked of a patient's number, and said; the id is the facility's number of the patient.
+    Inquiry = 15,
 }
 
 impl ChartKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Patient,
         Self::Visit,
         Self::Order,
@@ -95,6 +99,7 @@ impl ChartKind {
         Self::Subscription,
         Self::Delivery,
         Self::Ticket,
+        Self::Inquiry,
     ];
 
     /// The code in keys.
@@ -113,6 +118,7 @@ impl ChartKind {
             Self::Subscription => 11,
             Self::Delivery => 12,
             Self::Ticket => 13,
+            Self::Inquiry => 15,
         }
     }
 
@@ -194,6 +200,8 @@ pub enum ChartBody {
     Delivery(Box<Delivery>),
     /// A link for a patient.
     Ticket(Box<Ticket>),
+    /// What a verifier is asked and said.
+    Inquiry(Box<Inquiry>),
 }
 
 impl ChartBody {
@@ -213,6 +221,7 @@ impl ChartBody {
             Self::Subscription(_) => ChartKind::Subscription,
             Self::Delivery(_) => ChartKind::Delivery,
             Self::Ticket(_) => ChartKind::Ticket,
+            Self::Inquiry(_) => ChartKind::Inquiry,
         }
     }
 
@@ -231,11 +240,12 @@ impl ChartBody {
             Self::Proposal(proposal) => Some(&proposal.mrn),
             Self::Subscription(_) | Self::Delivery(_) => None,
             Self::Ticket(ticket) => Some(&ticket.mrn),
+            Self::Inquiry(inquiry) => Some(&inquiry.mrn),
         }
     }
 
     /// Milliseconds since 1970 UTC by which rows of its kind are in order, the newest first: an order's first step, a
-    /// visit's begin, else when it came; deliveries have the oldest first.
+    /// visit's begin, else when it came; deliveries and inquiries that wait have the oldest first.
     pub fn moment(&self) -> u64 {
         match self {
             Self::Patient(patient) => patient.changed,
@@ -251,6 +261,7 @@ impl ChartBody {
             Self::Subscription(subscription) => subscription.at,
             Self::Delivery(delivery) => delivery.moment(),
             Self::Ticket(ticket) => ticket.issued,
+            Self::Inquiry(inquiry) => inquiry.moment(),
         }
     }
 }

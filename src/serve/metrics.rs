@@ -1,6 +1,7 @@
 //! The process's metrics: one recorder for every crate, rendered by `/metrics` in the Prometheus text format.
 
 use archive::Archive;
+use archive::charts::inquiries::VerifierState;
 use archive::charts::outbox::LaneState;
 use archive::forward::task::LaneStatus;
 use metrics::gauge;
@@ -90,6 +91,7 @@ fn observe(archive: &Archive) {
     tiers(&archive.tier_status());
     forwarding(&archive.forward_status());
     outbox(&archive.charts().outbox(&model::Caller::operator()));
+    verifier(&archive.charts().verifier(&model::Caller::operator()));
     for (source, row) in &stats.index.sources {
         gauge!("khoanh_source_last_received_seconds", "source" => source.clone())
             .set(number(row.last_received) / 1_000.0);
@@ -171,6 +173,18 @@ fn outbox(lanes: &[LaneState]) {
         gauge!("khoanh_outbox_oldest_seconds", &labels).set(number(lane.oldest_ms) / 1_000.0);
         gauge!("khoanh_outbox_paused", &labels).set(if lane.paused { 1.0 } else { 0.0 });
     }
+}
+
+/// What waits to be asked of the verifier, where there is one.
+fn verifier(state: &VerifierState) {
+    if !state.on {
+        return;
+    }
+    let count = |count: usize| u64::try_from(count).map_or(f64::MAX, number);
+    gauge!("khoanh_verifier_answers").set(if state.answers { 1.0 } else { 0.0 });
+    gauge!("khoanh_verifier_waiting").set(count(state.waiting));
+    gauge!("khoanh_verifier_oldest_seconds").set(number(state.oldest_ms) / 1_000.0);
+    gauge!("khoanh_verifier_failed").set(count(state.failed));
 }
 
 /// Metrics are floating point; counts stay exact up to 2^53.

@@ -66,6 +66,7 @@ fn is_of_persons(endpoint: Endpoint) -> bool {
         E::SearchPatients
             | E::Person
             | E::Proposals
+            | E::Verifications
             | E::AcceptProposal
             | E::RefuseProposal
             | E::UndoProposal

@@ -4,22 +4,19 @@
 //! document with numbers and links, signed; a rest-hook of FHIR R4 is a call without a body, or the resource itself where
 //! the subscriber asked for it.
 
+use crate::fhir;
 use crate::options::Options;
+use crate::outgoing::{self, Called, Calls};
 use crate::problem::Kind;
-use crate::{fhir, outgoing};
 use archive::charts::outbox::dispatch::{Courier, Outcome, Parcel};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use model::chart::{Delivery, EventKind, Target};
 use parking_lot::Mutex;
 use ring::hmac;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
-use tokio::time::timeout;
 
 /// The header of the signature.
 const SIGNATURE: &str = "khoanh-signature";
@@ -39,12 +36,9 @@ pub struct HookLimits {
 
 /// Calls subscribers.
 pub struct Hooks {
-    runtime: Handle,
+    calls: Calls,
     limits: HookLimits,
     client: Mutex<Option<reqwest::Client>>,
-    next: AtomicU64,
-    under_way: Mutex<HashMap<u64, AbortHandle>>,
-    stopped: AtomicBool,
     /// URL of the service, for what is told in resources.
     base: String,
     /// Identifier systems of FHIR.
@@ -54,9 +48,8 @@ pub struct Hooks {
 impl Hooks {
     /// Calls from within a tokio runtime.
     pub fn new(runtime: Handle, limits: HookLimits) -> Self {
-        let (next, under_way, stopped) = (AtomicU64::new(0), Mutex::default(), AtomicBool::new(false));
         let (base, systems) = (String::new(), fhir::Map::default());
-        Self { runtime, limits, client: Mutex::new(None), next, under_way, stopped, base, systems }
+        Self { calls: Calls::new(runtime), limits, client: Mutex::new(None), base, systems }
     }
 
     /// Tells resources as the service does: with its URL and its identifier systems.
@@ -215,29 +208,17 @@ impl Courier for Hooks {
             Err(outcome) => return outcome,
         };
         // The body of the answer is of no use, and is not read.
-        let asking = self.runtime.spawn(async move { request.send().await.map(|answer| answer.status().as_u16()) });
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.under_way.lock().insert(id, asking.abort_handle());
-        if self.stopped.load(Ordering::SeqCst) {
-            asking.abort();
-        }
-        let abort = asking.abort_handle();
-        let answered = self.runtime.block_on(async { timeout(self.limits.answer, asking).await });
-        self.under_way.lock().remove(&id);
-        match answered {
-            Ok(Ok(Ok(status))) => verdict(status),
-            Ok(Ok(Err(error))) => Outcome::Down(outgoing::said(&error)),
-            Ok(Err(_)) => Outcome::Interrupted,
-            Err(_) => {
-                abort.abort();
-                Outcome::Down("the subscriber does not answer in time".into())
-            }
+        let asking = async move { request.send().await.map(|answer| answer.status().as_u16()) };
+        match self.calls.within(self.limits.answer, asking) {
+            Called::Answered(Ok(status)) => verdict(status),
+            Called::Answered(Err(error)) => Outcome::Down(outgoing::said(&error)),
+            Called::Late => Outcome::Down("the subscriber does not answer in time".into()),
+            Called::Interrupted => Outcome::Interrupted,
         }
     }
 
     fn stop(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        self.under_way.lock().values().for_each(AbortHandle::abort);
+        self.calls.stop();
     }
 }
 

@@ -37,6 +37,7 @@ mod service_tests;
 mod session;
 mod share;
 mod start_page;
+mod verifier;
 mod viewer;
 
 pub use app::{App, router};
@@ -48,3 +49,4 @@ pub use options::{FhirOptions, LaunchOptions, Now, Options, RenderMetrics, Share
 pub use problem::{Kind, Problem};
 pub use server::{BindError, Peer, Server, TlsError};
 pub use share::sheet::{Sheet, html as share_sheets};
+pub use verifier::{Verifier, VerifierPlace};

@@ -119,6 +119,7 @@ pub enum Endpoint {
     SearchPatients,
     Person,
     Proposals,
+    Verifications,
     AcceptProposal,
     RefuseProposal,
     UndoProposal,
@@ -361,7 +362,8 @@ table! {
     Post Plain "/api/persons/patients/{mrn}/link" LinkPerson ADMIN, JSON, STEWARD, "A steward says that another patient, `facility` and `mrn`, is the same person; taken back by the proposal in the answer; durable when answered.";
     Post Plain "/api/persons/patients/{mrn}/unlink" UnlinkPerson ADMIN, JSON, STEWARD, "A steward takes the patient out of its person, against whatever links it by itself; durable when answered.";
     Post Plain "/api/persons/patients/{mrn}/rejoin" RejoinPerson ADMIN, JSON, STEWARD, "Takes back that the patient was taken out; durable when answered.";
-    Get Plain "/api/persons/proposals" Proposals ADMIN, JSON, CHART, "Pairs of patients that may be one person, the newest first: open ones, those in conflict over a number, and those that were decided.";
+    Get Plain "/api/persons/proposals" Proposals ADMIN, JSON, CHART, "Pairs of patients that may be one person, the newest first: open ones, those in conflict over a number, and those that were decided; in conflict also single patients whose number the verifier knows otherwise.";
+    Get Plain "/api/persons/verifications" Verifications ADMIN, JSON, CHART, "How it stands with the external verifier of personal identification numbers, and what it said of patients' numbers, the newest first.";
     Post Plain "/api/persons/proposals/{id}/accept" AcceptProposal ADMIN, JSON, STEWARD, "A steward says that the two are one person; durable when answered.";
     Post Plain "/api/persons/proposals/{id}/refuse" RefuseProposal ADMIN, JSON, STEWARD, "A steward says that they are not; durable when answered.";
     Post Plain "/api/persons/proposals/{id}/undo" UndoProposal ADMIN, JSON, STEWARD, "Takes back what was last said of the two; durable when answered.";

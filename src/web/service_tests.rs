@@ -20,6 +20,7 @@ mod sharing;
 mod sockets;
 mod steward;
 mod storing;
+mod verifying;
 
 use crate::accept;
 use crate::app::{App, router};

@@ -144,6 +144,7 @@ impl Charts {
                 options.forward.utc_offset,
             ),
             due: super::matching::Due::default(),
+            inquiries: super::inquiries::Queue::default(),
             persons: super::persons::Due::default(),
             outbox: super::outbox::Outbox::default(),
             ended: super::completeness::Due::default(),
@@ -180,6 +181,7 @@ impl Charts {
             Ok(())
         })?;
         self.remember_outbox()?;
+        self.remember_inquiries()?;
         self.each(ChartKind::Message, Term::Handled, "parked", &mut |row| {
             self.note_parked(&row, false);
             Ok(())
@@ -234,10 +236,12 @@ impl Charts {
                 self.note_parked(row, true);
                 self.outbox.row(row);
                 self.ended.row(row, self.now_ms());
+                self.inquiries.row(row);
             }
             ChartEntry::Gone(key) => {
                 self.worklist.gone(key);
                 self.outbox.gone(key);
+                self.inquiries.gone(key);
                 if key.kind == ChartKind::Message {
                     self.forget_parked(key.facility, key.id.clone());
                 }
@@ -316,6 +320,7 @@ const fn kind_name(kind: ChartKind) -> &'static str {
         ChartKind::Subscription => "subscription",
         ChartKind::Delivery => "delivery",
         ChartKind::Ticket => "ticket",
+        ChartKind::Inquiry => "inquiry",
     }
 }
 

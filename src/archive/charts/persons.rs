@@ -12,7 +12,7 @@ mod steward;
 #[cfg(test)]
 mod tests;
 
-pub use steward::{Member, Person};
+pub use steward::{Member, Person, Sure};
 
 use super::journal::unavailable;
 use super::receive::fresh_id;

@@ -2,6 +2,7 @@
 
 mod completeness;
 mod hooks;
+mod inquiries;
 mod kept;
 mod limits;
 mod matching;
@@ -13,6 +14,7 @@ mod results;
 mod sequence;
 mod turnaround;
 
+use super::inquiries::VerifierOptions;
 use super::{ChartError, Charts, Receipt};
 use crate::Options;
 use crate::clock::Clock;
@@ -44,6 +46,7 @@ pub(super) struct Bench {
     folder: TempDir,
     clock: Arc<Hands>,
     charts: Option<Arc<Charts>>,
+    verifier: Option<VerifierOptions>,
 }
 
 fn other() -> FacilityCode {
@@ -87,15 +90,23 @@ fn visit(number: &str, mrn: &str, state: Option<VisitState>) -> Change {
 
 impl Bench {
     pub(super) fn new() -> Self {
+        Self::with(None)
+    }
+
+    /// With somebody who verifies numbers.
+    fn with(verifier: Option<VerifierOptions>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut bench = Self { folder, clock: Arc::new(Hands(AtomicU64::new(1_800_000_000_000))), charts: None };
+        let clock = Arc::new(Hands(AtomicU64::new(1_800_000_000_000)));
+        let mut bench = Self { folder, clock, charts: None, verifier };
         bench.restart();
         bench
     }
 
     pub(super) fn options(&self) -> Options {
         let clock = Arc::<Hands>::clone(&self.clock);
-        Options { clock, reserve_bytes: 0, ..Options::new(self.folder.path()) }
+        let mut options = Options { clock, reserve_bytes: 0, ..Options::new(self.folder.path()) };
+        options.charts.verifier.clone_from(&self.verifier);
+        options
     }
 
     /// As after a kill: nothing is closed.

@@ -313,9 +313,10 @@ impl Charts {
             let _change = self.change.lock();
             self.refuse_when_closed(whose)?;
             let mut writing = Writing::begin(self, facility);
-            // A patient's person and whoever is to be told of it follow by the same record.
+            // A patient's person, what a verifier is asked and whoever is to be told follow by the same record.
             let answer = change(&mut writing).and_then(|answer| {
                 persons::mark(&mut writing)?;
+                super::inquiries::note(&mut writing)?;
                 super::outbox::follow(&mut writing)?;
                 Ok(answer)
             });

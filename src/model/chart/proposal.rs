@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 pub enum Finding {
     /// They may be one (tier 4): a steward has to look.
     Open,
-    /// They have one number and nothing else in common: a number was typed wrong.
+    /// They have one number and nothing else in common: a number was typed wrong. Of one patient: an external verifier
+    /// knows the number with somebody else's data.
     Conflict,
     /// Nothing, or nothing any more.
     #[default]
@@ -48,7 +49,8 @@ pub struct Judgement {
     pub at: u64,
 }
 
-/// Two patients. The row is that of the second one in the order of facility and number, so a pair has one row.
+/// Two patients. The row is that of the second one in the order of facility and number, so a pair has one row. Where both
+/// are the same, it is about one patient and the verifier of its number: accepted, it is the patient's; refused, it is not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposal {
     /// The number of the patient whose row it is.
@@ -89,6 +91,16 @@ impl Proposal {
             judgement: None,
             former: Vec::new(),
         }
+    }
+
+    /// Of one patient alone, whose number a verifier knows otherwise; nothing is found yet.
+    pub fn alone(local: &Local, at: u64) -> Self {
+        Self::of(local, local, at)
+    }
+
+    /// Whether it is about one patient alone.
+    pub fn is_alone(&self) -> bool {
+        (self.facility, &self.mrn) == (self.other.facility, &self.other.mrn)
     }
 
     /// The id of its row.

@@ -40,7 +40,8 @@ pub enum Term {
     /// Visit number, of orders and results.
     Visit,
     /// State of an order, visit, performed step, subscription or delivery to one; of a study beside its order, the
-    /// verdict. An order also has [`WITHOUT_IMAGES`], a study [`INCOMPLETE`] and [`DECIDED`], while that holds.
+    /// verdict; of an inquiry one of [`super::inquiry::STATES`]. An order also has [`WITHOUT_IMAGES`], a study
+    /// [`INCOMPLETE`] and [`DECIDED`], while that holds.
     State,
     /// Source and control id of a message; also [`same`], by which its repetition is known.
     Control,
@@ -178,6 +179,7 @@ pub fn terms(body: &ChartBody) -> Vec<Found> {
             found.push(Found::new(Term::Secret, &ticket.secret.to_string()));
             found.extend(ticket.studies.iter().map(|study| Found::new(Term::Study, study.as_str())));
         }
+        ChartBody::Inquiry(inquiry) => found.push(Found::new(Term::State, inquiry.state())),
     }
     found.retain(|one| one.term == Term::Any || !one.value.is_empty());
     found.sort_unstable();

@@ -90,7 +90,7 @@ fn held(charts: &Charts, caller: &Caller, facility: FacilityCode, mrn: &str) -> 
     Ok(rows.into_iter().next())
 }
 
-/// A patient, with the merges it is the survivor of.
+/// A patient, with what the verifier says of its number, and the merges it is the survivor of.
 pub(super) async fn show(call: Call) -> Result<Response, Problem> {
     let facility = facility(&call)?;
     let mrn = key(ChartKind::Patient, facility, call.parameter("mrn"), "mrn")?.id;
@@ -102,12 +102,19 @@ pub(super) async fn show(call: Call) -> Result<Response, Problem> {
             let stays = row.body.mrn().unwrap_or_default();
             let merges = find::equal(ChartKind::Merge, facility, Term::Mrn, stays);
             let merges = charts.find(&caller, &merges, None, MERGES_MAX)?.rows;
-            Ok(Some((row, merges)))
+            let check = match &row.body {
+                ChartBody::Patient(patient) => charts.check_of(&caller, facility, patient)?,
+                _ => None,
+            };
+            Ok(Some((row, merges, check)))
         })
         .await?;
     let none = || Problem::new(Kind::NotFound, "the facility has no patient of this number").at("path segment mrn");
-    let (row, merges) = found.ok_or_else(none)?;
+    let (row, merges, check) = found.ok_or_else(none)?;
     let mut view = shown(&row);
+    if let (Some(object), Some(check)) = (view.as_object_mut(), check) {
+        object.insert("verification".into(), json!(check));
+    }
     if let (Some(object), false) = (view.as_object_mut(), merges.is_empty()) {
         object.insert("merges".into(), merges.iter().map(merge_shown).collect());
     }

@@ -10,10 +10,11 @@ use crate::admin::{body, bytes};
 use crate::app::Call;
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
+use archive::charts::inquiries::Check;
 use archive::charts::{Charts, Hit, Person};
 use axum::response::Response;
 use http::StatusCode;
-use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Local, Proposal};
+use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Local, Patient, Proposal};
 use model::{Caller, FacilityCode};
 use serde_json::{Value, json};
 
@@ -26,6 +27,7 @@ pub(super) async fn answer(endpoint: Endpoint, call: Call) -> Result<Response, P
         Endpoint::SearchPatients => search(call).await,
         Endpoint::Person => person(call).await,
         Endpoint::Proposals => proposals(call).await,
+        Endpoint::Verifications => verifications(call).await,
         Endpoint::AcceptProposal | Endpoint::RefuseProposal | Endpoint::UndoProposal => judge(endpoint, call).await,
         Endpoint::LinkPerson => link(call).await,
         _ => take_out(endpoint, call).await,
@@ -71,6 +73,7 @@ fn person_shown(person: &Person) -> Value {
         json!({
             "facility": member.local.facility, "mrn": member.local.mrn, "how": member.how, "since": member.at,
             "name": patient.name, "birth": patient.birth, "sex": patient.sex, "national": patient.ids.national,
+            "verification": member.check, "sure": member.sure,
         })
     };
     let members: Vec<Value> = person.members.iter().map(member).collect();
@@ -96,7 +99,7 @@ async fn proposals(call: Call) -> Result<Response, Problem> {
     body(StatusCode::OK, &view)
 }
 
-/// A pair with both of its patients.
+/// A pair with both of its patients; one that is about a patient alone has that one.
 fn proposal_shown(charts: &Charts, caller: &Caller, row: &ChartRow) -> Value {
     let ChartBody::Proposal(proposal) = &row.body else { return Value::Null };
     let Proposal { why, at, judgement, .. } = proposal.as_ref();
@@ -105,11 +108,47 @@ fn proposal_shown(charts: &Charts, caller: &Caller, row: &ChartRow) -> Value {
         let row = key.and_then(|key| charts.get(caller, &key).ok().flatten());
         row.map_or_else(|| json!({ "facility": local.facility, "mrn": local.mrn }), |row| shown(&row))
     };
-    let patients = proposal.sides().map(|local| side(&local));
+    let sides = proposal.sides();
+    let patients: Vec<Value> = sides.iter().skip(usize::from(proposal.is_alone())).map(side).collect();
     json!({
         "id": row.key.id, "facility": row.key.facility, "state": proposal.state(), "why": why, "at": at,
         "judgement": judgement, "patients": patients,
     })
+}
+
+/// How it stands with the verifier, and with numbers by what it said of them.
+async fn verifications(call: Call) -> Result<Response, Problem> {
+    let paging = Paging::of(&call)?;
+    let state = call.query_value("state").map(str::trim).filter(|state| !state.is_empty()).map(str::to_owned);
+    let caller = call.caller.clone();
+    let (verifier, shown, next) = call
+        .blocking(move |archive| {
+            let charts = archive.charts();
+            let page = charts.inquiries(&caller, state.as_deref(), paging.after, paging.limit)?;
+            let shown: Vec<Value> = page.rows.iter().map(|row| verification_shown(charts, &caller, row)).collect();
+            Ok((charts.verifier(&caller), shown, page.cursor))
+        })
+        .await?;
+    let mut view = json!({ "verifier": verifier, "verifications": shown });
+    if let (Some(object), Some(next)) = (view.as_object_mut(), next) {
+        object.insert("next".into(), next.to_string().into());
+    }
+    body(StatusCode::OK, &view)
+}
+
+fn verification_shown(charts: &Charts, caller: &Caller, row: &ChartRow) -> Value {
+    let ChartBody::Inquiry(inquiry) = &row.body else { return Value::Null };
+    let key = ChartKey { kind: ChartKind::Patient, ..row.key.clone() };
+    let patient = match charts.get(caller, &key) {
+        Ok(Some(ChartRow { body: ChartBody::Patient(patient), .. })) => *patient,
+        _ => Patient::default(),
+    };
+    let mut view = serde_json::to_value(Check::of(inquiry, &patient)).unwrap_or_default();
+    if let Some(object) = view.as_object_mut() {
+        object.insert("facility".into(), row.key.facility.to_string().into());
+        object.insert("mrn".into(), row.key.id.clone().into());
+    }
+    view
 }
 
 async fn judge(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {

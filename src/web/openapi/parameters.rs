@@ -157,6 +157,8 @@ const TURNAROUND: &[Parameter] = &[
     ("to", "string", true, "Last day, at most 92 days from the first."),
     ("baseline", "string", false, "A month to compare with, as 2026-10."),
 ];
+const VERIFICATIONS: &[Parameter] =
+    &[("state", "string", false, "waiting, failed, verified, not-found, differs or unknown; all when absent.")];
 const LAUNCH: &[Parameter] = &[
     ("requestType", "string", false, "STUDY or PATIENT."),
     ("studyUID", "string", false, "Study Instance UIDs, separated by commas."),
@@ -267,6 +269,7 @@ fn lists_of_charts(endpoint: Endpoint) -> Vec<&'static [Parameter]> {
         E::Deliveries => vec![FACILITY, DELIVERIES, CHART_PAGE],
         E::SearchPatients => vec![SEARCH, LIMIT],
         E::Proposals => vec![PROPOSALS, CHART_PAGE],
+        E::Verifications => vec![VERIFICATIONS, CHART_PAGE],
         E::Person
         | E::LinkPerson
         | E::UnlinkPerson

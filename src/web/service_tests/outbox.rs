@@ -67,7 +67,7 @@ fn service() -> Service {
 }
 
 impl Service {
-    async fn says(&self, path: &str, body: Value) -> Value {
+    pub(super) async fn says(&self, path: &str, body: Value) -> Value {
         let answer = self.post(path, "application/json", body.to_string()).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {:?}", answer.body);
         answer.json()
@@ -78,7 +78,7 @@ impl Service {
         self.says("/api/orders", json!({"placer": placer, "patient": patient})).await;
     }
 
-    async fn asks(&self, path: &str) -> Value {
+    pub(super) async fn asks(&self, path: &str) -> Value {
         let answer = self.get(path, "").await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {:?}", answer.body);
         answer.json()

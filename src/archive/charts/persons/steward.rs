@@ -4,9 +4,11 @@
 //! A steward sees and decides only of patients whose facilities are both the steward's.
 
 use super::{ChartBody, Link, Local, Proposal, note};
+use crate::charts::inquiries::Check;
 use crate::charts::{ChartError, Charts};
 use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery};
 use model::Caller;
+use model::chart::person;
 use model::chart::proposal::STATES;
 use model::chart::{ChartKey, ChartKind, Decision, How, Judgement, Patient, Term};
 use std::sync::Arc;
@@ -27,6 +29,20 @@ pub struct Member {
     pub at: u64,
     /// What is known of it.
     pub patient: Arc<Patient>,
+    /// How it stands with its personal identification number at the verifier.
+    pub check: Option<Check>,
+    /// How sure it is that it belongs there; none where the patient is linked with nobody.
+    pub sure: Option<Sure>,
+}
+
+/// How sure a link is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sure {
+    /// As far as the facilities' own data say, or a steward.
+    Linked,
+    /// The verifier says of the patient, and of another one there, that both have one number.
+    Verified,
 }
 
 /// A person, as far as a caller may see it.
@@ -46,6 +62,19 @@ fn steward(by: &str) -> Result<String, ChartError> {
         return Err(ChartError::Invalid("whoever decides has a name".into()));
     }
     Ok(by.to_owned())
+}
+
+/// Says of each member of a person how sure it is: of what the caller does not see nothing follows.
+fn tell_sure(members: &mut [Member]) {
+    let verified = |member: &Member| {
+        let is_verified = member.check.as_ref().is_some_and(Check::is_verified);
+        person::national(&member.patient).filter(|_| is_verified)
+    };
+    let numbers: Vec<Option<String>> = members.iter().map(verified).collect();
+    for (member, own) in members.iter_mut().zip(&numbers) {
+        let alike = numbers.iter().filter(|number| number.is_some() && *number == own).count();
+        member.sure = Some(if alike > 1 { Sure::Verified } else { Sure::Linked });
+    }
 }
 
 impl Charts {
@@ -73,13 +102,18 @@ impl Charts {
             found.sort_by(|one, other| one.local.cmp(&other.local));
             members.extend(found);
         }
+        if id.is_some() {
+            tell_sure(&mut members);
+        }
         Ok(Person { id, apart: link.and_then(|link| link.apart), members })
     }
 
     fn member(&self, local: &Local, link: Option<&Link>) -> Result<Member, ChartError> {
         let patient = self.living(local)?.ok_or(ChartError::Unknown("patient"))?;
         let (how, at) = link.map_or((None, 0), |link| (link.how, link.at));
-        Ok(Member { local: local.clone(), how, at, patient: Arc::new(patient) })
+        // Whoever may see the patient may see this.
+        let check = self.check_of(&Caller::operator(), local.facility, &patient)?;
+        Ok(Member { local: local.clone(), how, at, patient: Arc::new(patient), check, sure: None })
     }
 
     /// The patient a number stands for, if the caller may see it.

@@ -3,11 +3,12 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use index::charts::{ChartDriver, ChartEntry, ChartQuery, Charts};
+use model::chart::inquiry::{Said, Trait, Waiting};
 use model::chart::{
-    BirthDate, ChartBody, ChartKey, ChartKind, ChartRow, Delivery, DeliveryState, Event, EventKind, Finding, Handled,
-    Identifiers, Link, Local, Match, Merge, Message, Order, OrderState, Origin, Patient, Performed, PerformedState,
-    Priority, Proposal, Report, ReportStatus, Side, Step, Subscription, Target, Term, Ticket, Verdict, Visit,
-    VisitState, term,
+    Answer, BirthDate, ChartBody, ChartKey, ChartKind, ChartRow, Delivery, DeliveryState, Event, EventKind, Finding,
+    Handled, Identifiers, Inquiry, Link, Local, Match, Merge, Message, Order, OrderState, Origin, Patient, Performed,
+    PerformedState, Priority, Proposal, Question, Report, ReportStatus, Sex, Side, Step, Subscription, Target, Term,
+    Ticket, Verdict, Visit, VisitState, term,
 };
 use model::{AeTitle, Digest, FacilityCode, Lsn, PackId, Uid};
 use std::collections::BTreeMap;
@@ -207,6 +208,7 @@ impl World {
             ChartKind::Subscription => ChartBody::Subscription(Box::new(self.subscription())),
             ChartKind::Delivery => ChartBody::Delivery(Box::new(self.delivery())),
             ChartKind::Ticket => ChartBody::Ticket(Box::new(self.ticket(mrn))),
+            ChartKind::Inquiry => ChartBody::Inquiry(Box::new(self.inquiry(&key.id))),
         }
     }
 
@@ -263,6 +265,24 @@ impl World {
             wrong: 0,
             wrong_at: 0,
         }
+    }
+
+    fn inquiry(&mut self, mrn: &str) -> Inquiry {
+        let question = Question { number: "056078000001".into(), name: self.name(), birth: None, sex: Sex::Male };
+        let waiting = Waiting {
+            question: question.clone(),
+            id: self.number(),
+            since: 0,
+            next: self.moment(),
+            tries: self.rng.u32(..3),
+            faults: 0,
+            error: String::new(),
+            given_up: self.one_in(3),
+        };
+        let (said, at) = (if self.rng.bool() { Said::Verified } else { Said::Differs }, self.moment());
+        let answer = Answer { question, said, fields: [Trait::Name].into(), by: "verifier.example".into(), at };
+        let (waits, answered) = (self.rng.bool(), self.rng.bool());
+        Inquiry { mrn: mrn.into(), waiting: waits.then_some(waiting), answer: answered.then_some(answer) }
     }
 
     fn link(&mut self, mrn: &str) -> Link {
