@@ -30,7 +30,7 @@ mod worklist;
 mod writing;
 
 pub use asking::MessageFilter;
-pub use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery, Hit, Why};
+pub use index::charts::{Answer, ChartCursor, ChartDriver, ChartNames, ChartPage, ChartQuery, Hit, Why};
 pub use matching::ToDecide;
 pub(crate) use matching::start as start_matching;
 pub use opening::Rebuilt;
