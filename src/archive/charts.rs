@@ -35,7 +35,7 @@ mod writing;
 
 pub use asking::MessageFilter;
 pub use completeness::{Completeness, CompletenessPlace, Lack};
-pub use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery, Hit, Why};
+pub use index::charts::{Answer, ChartCursor, ChartDriver, ChartNames, ChartPage, ChartQuery, Hit, Why};
 pub use matching::ToDecide;
 pub(crate) use matching::start as start_matching;
 pub use opening::Rebuilt;

@@ -12,7 +12,7 @@ mod search;
 
 pub use oracle::ChartsOracle;
 pub use rocks::RocksCharts;
-pub use search::{Hit, Search, Why};
+pub use search::{Answer, Hit, Search, Why};
 
 use crate::IndexError;
 use model::chart::{ChartKey, ChartKind, ChartRow, Term};
@@ -22,6 +22,8 @@ use std::collections::BTreeSet;
 
 /// Words that [`Charts::words`] looks at, in alphabetical order.
 pub(crate) const WORDS_EXAMINED_MAX: usize = 20_000;
+/// What reading a row costs, in keys looked at.
+pub(crate) const ROW_COST: usize = 16;
 
 /// One change of the view.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,6 +119,15 @@ pub struct ChartPage {
     pub cursor: Option<ChartCursor>,
 }
 
+/// The same of rows that are not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChartNames {
+    /// Moment and name of each row, in the order of [`ChartPage::rows`].
+    pub names: Vec<(u64, ChartKey)>,
+    /// Where to go on.
+    pub cursor: Option<ChartCursor>,
+}
+
 /// What can be found of charts. All calls are synchronous and may be made from any thread; [`Charts::apply`] is for one
 /// thread at a time and in journal order.
 ///
@@ -139,6 +150,19 @@ pub trait Charts: Send + Sync {
 
     /// One page of an answer, after the cursor.
     fn find(&self, query: &ChartQuery, after: Option<ChartCursor>, limit: usize) -> Result<ChartPage, IndexError>;
+
+    /// The same within a number of keys looked at, each row that is read counting as several; gives how many it took, which
+    /// are a few more where a page ends between rows that nothing tells apart, or where words had to be compared first.
+    fn find_within(
+        &self,
+        query: &ChartQuery,
+        after: Option<ChartCursor>,
+        limit: usize,
+        keys: usize,
+    ) -> Result<(ChartPage, usize), IndexError>;
+
+    /// The names of the rows that [`Charts::find`] gives, of which none is read: they cost the same however long rows are.
+    fn names(&self, query: &ChartQuery, after: Option<ChartCursor>, limit: usize) -> Result<ChartNames, IndexError>;
 
     /// Words of patients' names that begin with `prefix`, by how many patients have them, the most frequent first: what a
     /// misspelt word may have meant. Of all facilities; a bound on words examined applies.

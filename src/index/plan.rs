@@ -263,6 +263,7 @@ fn exact(test: &Test) -> Option<Vec<String>> {
     match test {
         Test::Equal(value) => Some(vec![value.clone()]),
         Test::OneOf(list) if !list.iter().any(|value| has_wildcard(value)) => Some(list.clone()),
+        Test::AnyOf(tests) => tests.iter().map(exact).collect::<Option<Vec<_>>>().map(|lists| lists.concat()),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use super::journal::unavailable;
 use super::opening::CHAIN_MAX;
 use super::{ChartError, Charts, LONG_PAGE_MAX, PAGE_BYTES, PAGE_MAX};
-use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery};
+use index::charts::{ChartCursor, ChartDriver, ChartNames, ChartPage, ChartQuery};
 use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Handled, Message, Patient, Term, term};
 use model::{Caller, FacilityCode};
 use std::collections::BTreeSet;
@@ -23,6 +23,17 @@ fn length(row: &ChartRow) -> usize {
     // Nothing that is a row fails to be written, and a count never does.
     let _ = serde_json::to_writer(&mut count, &row.body);
     count.0
+}
+
+/// A question without the facilities that the caller may not see; none where no other is left.
+fn seen(caller: &Caller, query: &ChartQuery) -> Option<ChartQuery> {
+    let facilities = match (&query.facilities, &caller.facilities) {
+        (None, seen) => seen.clone(),
+        (Some(asked), None) => Some(asked.clone()),
+        (Some(asked), Some(seen)) => Some(asked.intersection(seen).copied().collect()),
+    };
+    let none = facilities.as_ref().is_some_and(BTreeSet::is_empty);
+    (!none).then(|| ChartQuery { facilities, ..query.clone() })
 }
 
 /// Counts what is written.
@@ -118,21 +129,28 @@ impl Charts {
         after: Option<ChartCursor>,
         limit: usize,
     ) -> Result<ChartPage, ChartError> {
-        let facilities = match (&query.facilities, &caller.facilities) {
-            (None, seen) => seen.clone(),
-            (Some(asked), None) => Some(asked.clone()),
-            (Some(asked), Some(seen)) => Some(asked.intersection(seen).copied().collect()),
-        };
-        if facilities.as_ref().is_some_and(BTreeSet::is_empty) {
-            return Ok(ChartPage { rows: Vec::new(), cursor: None });
-        }
-        let query = ChartQuery { facilities, ..query.clone() };
+        let Some(query) = seen(caller, query) else { return Ok(ChartPage { rows: Vec::new(), cursor: None }) };
         match query.kind {
             ChartKind::Message | ChartKind::Report | ChartKind::Performed => {
                 self.long_page(&query, after, limit.clamp(1, LONG_PAGE_MAX))
             }
             _ => self.view.find(&query, after, limit.clamp(1, PAGE_MAX)).map_err(unavailable),
         }
+    }
+
+    /// The names of the rows of an answer with their moments, page by page: no row is read, however long rows are.
+    ///
+    /// # Errors
+    /// [`ChartError::Unavailable`] when the index does not answer.
+    pub fn names(
+        &self,
+        caller: &Caller,
+        query: &ChartQuery,
+        after: Option<ChartCursor>,
+        limit: usize,
+    ) -> Result<ChartNames, ChartError> {
+        let Some(query) = seen(caller, query) else { return Ok(ChartNames { names: Vec::new(), cursor: None }) };
+        self.view.names(&query, after, limit.clamp(1, PAGE_MAX)).map_err(unavailable)
     }
 
     /// A page of rows that may be long, bounded by bytes, too: some rows are read at a time, more where they are short.

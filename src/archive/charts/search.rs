@@ -8,17 +8,18 @@ mod tests;
 use super::journal::unavailable;
 use super::{ChartError, Charts};
 use dataset::{Charset, Notes, Vr};
-use index::charts::{Hit, Search};
+use index::charts::{Answer, Search};
 use model::Caller;
 use model::facility::CharsetHint;
 
 impl Charts {
     /// Patients that a text may mean, the likeliest first: those of the caller's facilities that stand for themselves.
     /// Names as written come first, then those that differ in marks or the order of words, then parts, then typing errors.
+    /// Whatever is asked costs a bounded number of keys looked at; the answer says when not all that may fit was looked at.
     ///
     /// # Errors
     /// [`ChartError::Unavailable`] when the index does not answer.
-    pub fn search_patients(&self, caller: &Caller, text: &str, limit: usize) -> Result<Vec<Hit>, ChartError> {
+    pub fn search_patients(&self, caller: &Caller, text: &str, limit: usize) -> Result<Answer, ChartError> {
         let search = Search::new(self.view.as_ref(), caller.facilities.clone());
         search.patients(&readings(text), limit).map_err(unavailable)
     }

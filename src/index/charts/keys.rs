@@ -186,9 +186,25 @@ pub(super) fn of_row(row: &ChartRow) -> BTreeMap<Vec<u8>, Vec<u8>> {
     keys
 }
 
-/// What stands behind the value of a key that begins with `start` bytes: the place, and the key of the row.
-pub(super) fn entry(key: &[u8], start: usize) -> Option<(Place, Vec<u8>)> {
-    let (kind, rest) = key.split_first_chunk::<1>()?;
+/// What stands behind the value of a key: the place, and the name of the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry<'a> {
+    pub(super) place: Place,
+    pub(super) facility: &'a [u8; 5],
+    kind: u8,
+    id: &'a [u8],
+}
+
+impl Entry<'_> {
+    /// The key of the row.
+    pub(super) fn row(&self) -> Vec<u8> {
+        [[self.kind].as_slice(), self.facility, self.id].concat()
+    }
+}
+
+/// What stands behind the value of a key that begins with `start` bytes.
+pub(super) fn entry(key: &[u8], start: usize) -> Option<Entry<'_>> {
+    let (kind, rest) = key.split_first()?;
     let scope = rest.get(1..)?.first_chunk::<5>()?;
     let (moment, rest) = key.get(start..)?.split_first_chunk::<8>()?;
     let (created, rest) = rest.split_first_chunk::<8>()?;
@@ -198,8 +214,8 @@ pub(super) fn entry(key: &[u8], start: usize) -> Option<(Place, Vec<u8>)> {
         created: u64::from_be_bytes(*created),
         tie: u32::from_be_bytes(*tie),
     };
-    let facility: &[u8] = if *scope == ALL { &[] } else { scope };
-    Some((place, [kind.as_slice(), facility, rest].concat()))
+    let (facility, id) = if *scope == ALL { rest.split_first_chunk::<5>()? } else { (scope, rest) };
+    Some(Entry { place, facility, kind: *kind, id })
 }
 
 /// Places a row remembers; keys at older ones are noted for the next purge.
@@ -281,9 +297,9 @@ mod tests {
             assert!(keys.is_sorted());
             let begin = start(3, 13, if scope == 0 { &ALL } else { demo.as_bytes() }, b"V1");
             for (key, id) in keys.iter().zip(["b", "b", "a", "aa"]) {
-                let (place, row) = entry(key, begin.len()).expect("a key");
-                assert!(key.starts_with(&begin) && place.tie == 7);
-                assert_eq!(row_name(&row), Some(name(id)));
+                let entry = entry(key, begin.len()).expect("a key");
+                assert!(key.starts_with(&begin) && entry.place.tie == 7);
+                assert_eq!(row_name(&entry.row()), Some(name(id)));
             }
         }
         assert_eq!(of_value(&name("a"), (Term::Phone.code(), "1"), Place::begin(1)).len(), 1);

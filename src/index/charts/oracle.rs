@@ -2,7 +2,9 @@
 //!
 //! It is what other engines are compared with. Deliberately not here: speed, and anything that survives the process.
 
-use super::{ChartCursor, ChartDriver, ChartEntry, ChartPage, ChartQuery, Charts, WORDS_EXAMINED_MAX, keys};
+use super::{
+    ChartCursor, ChartDriver, ChartEntry, ChartNames, ChartPage, ChartQuery, Charts, ROW_COST, WORDS_EXAMINED_MAX, keys,
+};
 use crate::{IndexError, dump};
 use model::chart::{ChartBody, ChartKey, ChartRow, Term};
 use model::{Lsn, name};
@@ -127,6 +129,24 @@ impl Charts for ChartsOracle {
         let cursor = if end < rows.len() { last } else { None };
         rows.truncate(end);
         Ok(ChartPage { rows, cursor })
+    }
+
+    fn find_within(
+        &self,
+        query: &ChartQuery,
+        after: Option<ChartCursor>,
+        limit: usize,
+        keys: usize,
+    ) -> Result<(ChartPage, usize), IndexError> {
+        let page = self.find(query, after, limit.min(keys / ROW_COST))?;
+        let cost = page.rows.len().saturating_mul(ROW_COST);
+        Ok((page, cost))
+    }
+
+    fn names(&self, query: &ChartQuery, after: Option<ChartCursor>, limit: usize) -> Result<ChartNames, IndexError> {
+        let page = self.find(query, after, limit)?;
+        let names = page.rows.into_iter().map(|row| (row.body.moment(), row.key)).collect();
+        Ok(ChartNames { names, cursor: page.cursor })
     }
 
     fn words(&self, prefix: &str, limit: usize) -> Result<Vec<(String, u64)>, IndexError> {

@@ -11,7 +11,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-use super::{ChartCursor, ChartEntry, ChartPage, ChartQuery, Charts, WORDS_EXAMINED_MAX, keys};
+use super::{ChartCursor, ChartEntry, ChartNames, ChartPage, ChartQuery, Charts, ROW_COST, WORDS_EXAMINED_MAX, keys};
 use crate::rocks::purge;
 use crate::rocks::read::{Reader, get_now, handle};
 use crate::rocks::tables::{self, Table, bad_key, engine, number, unlogged};
@@ -112,6 +112,22 @@ impl Charts for RocksCharts {
 
     fn find(&self, query: &ChartQuery, after: Option<ChartCursor>, limit: usize) -> Result<ChartPage, IndexError> {
         find::find(&self.reader(), query, after, limit, find::EXAMINED_MAX).map(|(page, _)| page)
+    }
+
+    fn find_within(
+        &self,
+        query: &ChartQuery,
+        after: Option<ChartCursor>,
+        limit: usize,
+        keys: usize,
+    ) -> Result<(ChartPage, usize), IndexError> {
+        let (limit, examined_max) = (limit.min(keys / ROW_COST), keys.min(find::EXAMINED_MAX));
+        let (page, cost) = find::find(&self.reader(), query, after, limit, examined_max)?;
+        Ok((page, cost.whole()))
+    }
+
+    fn names(&self, query: &ChartQuery, after: Option<ChartCursor>, limit: usize) -> Result<ChartNames, IndexError> {
+        find::names(&self.reader(), query, after, limit)
     }
 
     fn words(&self, prefix: &str, limit: usize) -> Result<Vec<(String, u64)>, IndexError> {

@@ -1,19 +1,23 @@
 //! Finding patients by whatever is at hand: a name as it was written somewhere, a number of any kind, a scanned card.
 //!
-//! A question costs a bounded number of looks at the index. Numbers and whole names are exact keys, the year of birth
-//! with them, so a misspelt name is a few dozen keys: those of the names it may have been, by words that somebody has.
-//! Only where these find too few, parts of names are walked, by the rarest word.
+//! A question costs a bounded number of keys looked at, whatever is asked; an answer says when that bound was met.
+//! Numbers and whole names are exact keys, the year of birth with them, so a misspelt name is a few dozen keys: those of
+//! the names it may have been, by words that somebody has. Only where these find too few, parts of names are walked, by
+//! the rarest word.
 //! Deliberately not here: what a text asks for ([`model::chart::asked`]), who may ask, and who is one person.
 
+#[cfg(test)]
+mod tests;
 mod words;
 
-use super::{ChartDriver, ChartQuery, Charts};
+use super::{ChartDriver, ChartQuery, Charts, ROW_COST};
 use crate::IndexError;
 use model::FacilityCode;
 use model::chart::asked::{Asked, written};
 use model::chart::identifier::{NumberKind, insurance_tail, kind_of};
 use model::chart::{BirthDate, ChartBody, ChartKey, ChartKind, ChartRow, Patient, Term, term};
 use model::name;
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +31,13 @@ const ROWS_MAX: usize = 200;
 const MERGES_MAX: usize = 256;
 /// Questions about parts of names that may have been meant.
 const PARTS_MAX: usize = 6;
+/// Patients of names that may have been meant; then the less likely ones are not looked for.
+const NEAR_MAX: usize = 400;
+/// Keys looked at for one answer, a row counting as several.
+const KEYS_MAX: usize = 200_000;
+/// Keys looked at of these for parts of the name as asked, and for those of each that may have been meant.
+const PART_KEYS_MAX: usize = 40_000;
+const MEANT_KEYS_MAX: usize = 10_000;
 
 /// Why a patient is in an answer; the better reasons first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -53,6 +64,15 @@ pub struct Hit {
     pub why: Why,
     /// The patient.
     pub row: ChartRow,
+}
+
+/// The patients that a question may mean.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Answer {
+    /// The likeliest first.
+    pub hits: Vec<Hit>,
+    /// Whether not all that may fit was looked at: more words, a year of birth or a number narrow the question.
+    pub cut: bool,
 }
 
 /// Patients found so far, each by its best reason.
@@ -111,6 +131,10 @@ fn misses(asked: &Asked, row: &ChartRow) -> (bool, usize, usize) {
 pub struct Search<'a> {
     view: &'a dyn Charts,
     facilities: Option<BTreeSet<FacilityCode>>,
+    /// Keys that may still be looked at.
+    left: Cell<usize>,
+    /// Whether something that may fit was not looked at.
+    cut: Cell<bool>,
 }
 
 impl std::fmt::Debug for Search<'_> {
@@ -122,7 +146,13 @@ impl std::fmt::Debug for Search<'_> {
 impl<'a> Search<'a> {
     /// One of these facilities; none: of all.
     pub fn new(view: &'a dyn Charts, facilities: Option<BTreeSet<FacilityCode>>) -> Self {
-        Self { view, facilities }
+        Self { view, facilities, left: Cell::new(KEYS_MAX), cut: Cell::new(false) }
+    }
+
+    /// The same within another number of keys looked at.
+    #[must_use]
+    pub fn within(self, keys: usize) -> Self {
+        Self { left: Cell::new(keys), ..self }
     }
 
     /// Patients that a text may mean, the likeliest first; of several readings of it the first that means anybody.
@@ -130,10 +160,10 @@ impl<'a> Search<'a> {
     ///
     /// # Errors
     /// Those of the index.
-    pub fn patients(&self, readings: &[String], limit: usize) -> Result<Vec<Hit>, IndexError> {
+    pub fn patients(&self, readings: &[String], limit: usize) -> Result<Answer, IndexError> {
         let limit = limit.clamp(1, LIMIT_MAX);
         if self.facilities.as_ref().is_some_and(BTreeSet::is_empty) {
-            return Ok(Vec::new());
+            return Ok(Answer::default());
         }
         let mut best = Vec::new();
         for text in readings {
@@ -144,13 +174,14 @@ impl<'a> Search<'a> {
                 hits = self.search(&Asked { year: None, ..asked.clone() }, limit)?;
             }
             if why(&hits).is_some_and(|why| why <= Why::NumberOnly) {
-                return Ok(hits);
+                best = hits;
+                break;
             }
             if best.is_empty() || why(&hits).is_some_and(|better| why(&best).is_some_and(|known| better < known)) {
                 best = hits;
             }
         }
-        Ok(best)
+        Ok(Answer { hits: best, cut: self.cut.get() })
     }
 
     fn search(&self, asked: &Asked, limit: usize) -> Result<Vec<Hit>, IndexError> {
@@ -185,7 +216,7 @@ impl<'a> Search<'a> {
         for row in self.equal(ChartKind::Order, (Term::Accession, number), ROWS_MAX)? {
             let Some(mrn) = row.body.mrn() else { continue };
             if let Ok(key) = ChartKey::new(ChartKind::Patient, row.key.facility, mrn)
-                && let Some(row) = self.view.row(&key)?
+                && let Some(row) = self.row(&key)?
             {
                 self.add_numbered(asked, row, hits)?;
             }
@@ -198,7 +229,7 @@ impl<'a> Search<'a> {
         for _ in 0..MERGES_MAX {
             let Some(stays) = patient(&row).and_then(|patient| patient.merged_into.clone()) else { break };
             let key = ChartKey::new(ChartKind::Patient, row.key.facility, &stays).ok();
-            match key.map(|key| self.view.row(&key)).transpose()?.flatten() {
+            match key.map(|key| self.row(&key)).transpose()?.flatten() {
                 Some(found) => row = found,
                 None => return Ok(()),
             }
@@ -212,12 +243,14 @@ impl<'a> Search<'a> {
     fn by_name(&self, asked: &Asked, limit: usize, hits: &mut Hits) -> Result<(), IndexError> {
         let lost = asked.words.iter().any(|word| word.contains('?'));
         if !lost {
-            for row in self.whole(asked, &asked.words, ALIKE_MAX)? {
+            // Without marks all who have the name are alike.
+            let marked = asked.written.iter().any(|word| !word.is_ascii());
+            for row in self.whole(asked, &asked.words, if marked { ALIKE_MAX } else { limit })? {
                 let why = if is_written(asked, &row) { Why::Written } else { Why::Name };
                 hits.add(why, row);
             }
             if hits.count(Why::Name) < limit {
-                for row in self.parts(asked, &asked.words, ROWS_MAX)? {
+                for row in self.parts(asked, &asked.words, (ROWS_MAX, PART_KEYS_MAX))? {
                     hits.add(part_of(asked, &row), row);
                 }
             }
@@ -226,28 +259,34 @@ impl<'a> Search<'a> {
             return Ok(());
         }
         let meant = self.meant(&asked.words)?;
+        let before = hits.count(Why::Near);
         for words in &meant {
             for row in self.whole(asked, words, limit)? {
                 hits.add(Why::Near, row);
             }
+            if hits.count(Why::Near) >= before + NEAR_MAX {
+                break;
+            }
         }
-        if hits.count(Why::Near) > 0 {
-            return Ok(());
-        }
-        // Nobody has the whole name: parts of what may have been meant, then the name without one of its words.
+        if hits.count(Why::Near) == 0 { self.by_less(asked, &meant, limit, hits) } else { Ok(()) }
+    }
+
+    /// Nobody has the whole name: parts of what may have been meant, then the name without one of its words.
+    fn by_less(&self, asked: &Asked, meant: &[Vec<String>], limit: usize, hits: &mut Hits) -> Result<(), IndexError> {
         for words in meant.iter().take(PARTS_MAX) {
-            for row in self.parts(asked, words, limit)? {
+            for row in self.parts(asked, words, (limit, MEANT_KEYS_MAX))? {
                 hits.add(Why::Near, row);
             }
         }
-        if hits.count(Why::Near) == 0 && asked.words.len() > 2 {
-            for left_out in (0..asked.words.len()).take(PARTS_MAX) {
-                let mut words = asked.words.clone();
-                words.remove(left_out);
-                if words.iter().all(|word| !word.contains('?')) {
-                    for row in self.whole(asked, &words, limit)? {
-                        hits.add(Why::Near, row);
-                    }
+        if hits.count(Why::Near) > 0 || asked.words.len() <= 2 {
+            return Ok(());
+        }
+        for left_out in (0..asked.words.len()).take(PARTS_MAX) {
+            let mut words = asked.words.clone();
+            words.remove(left_out);
+            if words.iter().all(|word| !word.contains('?')) {
+                for row in self.whole(asked, &words, limit)? {
+                    hits.add(Why::Near, row);
                 }
             }
         }
@@ -264,8 +303,13 @@ impl<'a> Search<'a> {
         Ok(rows)
     }
 
-    /// Patients of whose name these are parts or beginnings.
-    fn parts(&self, asked: &Asked, words: &[String], most: usize) -> Result<Vec<ChartRow>, IndexError> {
+    /// Patients of whose name these are parts or beginnings: so many rows, within so many keys.
+    fn parts(
+        &self,
+        asked: &Asked,
+        words: &[String],
+        (most, keys): (usize, usize),
+    ) -> Result<Vec<ChartRow>, IndexError> {
         let query = ChartQuery {
             kind: ChartKind::Patient,
             facilities: self.facilities.clone(),
@@ -273,10 +317,10 @@ impl<'a> Search<'a> {
             moments: None,
             years: asked.year.map(|year| (year, year)),
         };
-        Ok(self.view.find(&query, None, most)?.rows)
+        self.page(&query, most, keys)
     }
 
-    /// Rows with a value; one page, since a question costs what it may.
+    /// Rows with a value.
     fn equal(&self, kind: ChartKind, (by, value): (Term, &str), most: usize) -> Result<Vec<ChartRow>, IndexError> {
         let value = term::value(value);
         if value.is_empty() {
@@ -284,7 +328,47 @@ impl<'a> Search<'a> {
         }
         let driver = ChartDriver::Equal(by, value);
         let query = ChartQuery { kind, facilities: self.facilities.clone(), driver, moments: None, years: None };
-        Ok(self.view.find(&query, None, most)?.rows)
+        self.page(&query, most, KEYS_MAX)
+    }
+
+    /// One page, since a question costs what it may; what would stand on the next is not looked at.
+    fn page(&self, query: &ChartQuery, most: usize, keys: usize) -> Result<Vec<ChartRow>, IndexError> {
+        let Some(left) = self.left() else { return Ok(Vec::new()) };
+        let (page, cost) = self.view.find_within(query, None, most, keys.min(left))?;
+        self.spend(cost);
+        if page.cursor.is_some() {
+            self.cut.set(true);
+        }
+        Ok(page.rows)
+    }
+
+    fn row(&self, key: &ChartKey) -> Result<Option<ChartRow>, IndexError> {
+        if self.left().is_none() {
+            return Ok(None);
+        }
+        self.spend(ROW_COST);
+        self.view.row(key)
+    }
+
+    /// Words that begin so; without any left there are none.
+    fn words(&self, prefix: &str, most: usize) -> Result<Vec<(String, u64)>, IndexError> {
+        if self.left().is_none() {
+            return Ok(Vec::new());
+        }
+        let words = self.view.words(prefix, most)?;
+        self.spend(words.len().saturating_add(ROW_COST));
+        Ok(words)
+    }
+
+    /// Keys that may still be looked at; where there are none, the answer is cut.
+    fn left(&self) -> Option<usize> {
+        let left = self.left.get();
+        self.cut.set(self.cut.get() || left == 0);
+        (left > 0).then_some(left)
+    }
+
+    fn spend(&self, keys: usize) {
+        self.left.set(self.left.get().saturating_sub(keys));
     }
 }
 

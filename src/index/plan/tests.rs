@@ -48,6 +48,19 @@ fn the_most_selective_key_drives() {
 }
 
 #[test]
+fn numbers_with_stars_in_them_drive_as_any_others_where_they_are_themselves() {
+    let equal = |text: &str| Test::Equal(text.into());
+    let by = |test: Test| {
+        let conditions = vec![Condition { key: key::PATIENT_ID, test }];
+        plan(&Query { level: Level::Study, conditions, fuzzy: false }, None).driver
+    };
+    let both = Driver::Values(key::PATIENT_ID, vec!["P*1".into(), "P2".into()]);
+    assert_eq!(by(Test::AnyOf(vec![equal("P*1"), equal("P2")])), both);
+    assert_eq!(by(Test::AnyOf(vec![equal("P2"), Test::Wildcard("P*".into())])), Driver::Dates);
+    assert_eq!(by(Test::OneOf(vec!["P*1".into(), "P2".into()])), Driver::Dates);
+}
+
+#[test]
 fn lower_levels_drive_through_their_studies() {
     let by_modality = driver(Level::Series, false, &[(key::MODALITY, "CT")]);
     assert_eq!(by_modality, Driver::Values(key::MODALITIES_IN_STUDY, vec!["CT".into()]));

@@ -18,12 +18,19 @@ fn open(folder: &Path) -> RocksCharts {
     RocksCharts::open(folder, RocksOptions { write_buffer_bytes: 4 << 20, ..RocksOptions::default() }).expect("open")
 }
 
-/// All rows of an answer, page by page, the limit drawn anew for each.
+/// All rows of an answer, page by page, the limit drawn anew for each; some pages within few keys, so that they are short.
 fn all(world: &mut World, index: &dyn Charts, query: &ChartQuery) -> Vec<ChartRow> {
     let (mut rows, mut cursor) = (Vec::new(), None);
     loop {
         let limit = world.rng.usize(1..15);
-        let page = index.find(query, cursor, limit).expect("an answer");
+        let page = if world.rng.bool() {
+            index.find(query, cursor, limit).expect("an answer")
+        } else {
+            index.find_within(query, cursor, limit, world.rng.usize(..100)).expect("an answer").0
+        };
+        let names = index.names(query, cursor, page.rows.len().max(1)).expect("names");
+        let of_rows: Vec<_> = page.rows.iter().map(|row| (row.body.moment(), row.key.clone())).collect();
+        assert!(names.names.starts_with(&of_rows), "{query:?}");
         assert!(page.rows.len() <= limit, "{query:?}");
         rows.extend(page.rows);
         let Some(next) = page.cursor else { return rows };

@@ -42,8 +42,9 @@ async fn search(call: Call) -> Result<Response, Problem> {
     }
     let limit = if call.query_value("limit").is_some() { find::limit(&call)? } else { LIMIT_DEFAULT };
     let caller = call.caller.clone();
-    let hits = call.blocking(move |archive| Ok(archive.charts().search_patients(&caller, &text, limit)?)).await?;
-    body(StatusCode::OK, &json!({ "patients": hits.iter().map(hit_shown).collect::<Vec<_>>() }))
+    let answer = call.blocking(move |archive| Ok(archive.charts().search_patients(&caller, &text, limit)?)).await?;
+    let patients: Vec<Value> = answer.hits.iter().map(hit_shown).collect();
+    body(StatusCode::OK, &json!({ "patients": patients, "cut": answer.cut }))
 }
 
 fn hit_shown(hit: &Hit) -> Value {

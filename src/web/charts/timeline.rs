@@ -1,5 +1,7 @@
 //! A patient's timeline: orders, visits, results and studies of every number the patient has, the newest first.
 //!
+//! Places alone are gathered and put in order; what stands on the page is read one by one, each result without its
+//! documents, so that an answer takes the memory of a page and of one row, whatever the patient has.
 //! Deliberately not here: persons across facilities, and the bytes of documents, which have an address of their own.
 
 use super::find::{self, limit};
@@ -8,13 +10,14 @@ use super::{bad, facility, key, reports, shown as row_shown};
 use crate::admin::body;
 use crate::app::Call;
 use crate::problem::{Kind, Problem};
+use archive::charts::PAGE_BYTES;
 use archive::{Archive, FoundRow};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, StatusCode, header};
 use model::attribute::key as attribute;
-use model::chart::{ChartBody, ChartKind, ChartRow, Content, Term};
+use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Content, Term};
 use model::query::Query;
 use model::{Caller, Date, FacilityCode, Level, Scope};
 use serde_json::{Value, json};
@@ -33,59 +36,92 @@ const SHOWN: [&str; 4] = ["application/pdf", "image/jpeg", "image/png", "text/pl
 type Place = (Reverse<u64>, &'static str, String);
 
 enum Line {
-    Chart(Box<ChartRow>),
+    /// A row of charts, not yet read.
+    Chart(ChartKey),
     Study(Box<FoundRow>),
+}
+
+/// What is asked of a timeline beside whose it is.
+struct Asked {
+    limit: usize,
+    /// The place an earlier page ended at.
+    after: Option<(u64, &'static str, String)>,
+    /// URL of the service.
+    base: String,
+    viewer: bool,
 }
 
 /// Answers a page of the timeline.
 pub(super) async fn show(call: Call) -> Result<Response, Problem> {
     let facility = facility(&call)?;
     let mrn = key(ChartKind::Patient, facility, call.parameter("mrn"), "mrn")?.id;
-    let limit = limit(&call)?.min(LIMIT_MAX);
-    let after = call.query_value("cursor").map(cursor).transpose()?;
+    let asked = Asked {
+        limit: limit(&call)?.min(LIMIT_MAX),
+        after: call.query_value("cursor").map(cursor).transpose()?,
+        base: call.base_url(),
+        viewer: call.app.viewer.is_some(),
+    };
     let caller = call.caller.clone();
-    let (numbers, lines, more) = call
+    let view = call
         .blocking(move |archive| {
             let numbers = find::numbers(archive.charts(), &caller, facility, &mrn)?;
-            let (mut lines, cut) = gather(archive, &caller, facility, &numbers)?;
+            let (mut lines, more) = gather(archive, &caller, facility, &numbers)?;
             lines.sort_by(|(one, _), (two, _)| one.cmp(two));
-            Ok((numbers, lines, cut))
+            let (rows, next) = page(archive, &caller, &lines, &asked)?;
+            let mut view = json!({"facility": facility, "mrn": numbers.first(), "numbers": numbers, "timeline": rows, "more": more});
+            if let (Some(object), Some(next)) = (view.as_object_mut(), next) {
+                object.insert("next".into(), next.into());
+            }
+            Ok(view)
         })
         .await?;
-    let (base, viewer) = (call.base_url(), call.app.viewer.is_some());
-    let behind = |place: &Place| after.as_ref().is_none_or(|(at, kind, id)| *place > (Reverse(*at), *kind, id.clone()));
-    let mut wanted = lines.iter().filter(|(place, _)| behind(place));
-    let page: Vec<&(Place, Line)> = wanted.by_ref().take(limit).collect();
-    let next =
-        page.last().filter(|_| wanted.next().is_some()).map(|((Reverse(at), kind, id), _)| written(*at, kind, id));
-    let rows: Vec<Value> = page.iter().map(|(place, line)| told(place, line, &base, viewer)).collect();
-    let mut view =
-        json!({"facility": facility, "mrn": numbers.first(), "numbers": numbers, "timeline": rows, "more": more});
-    if let (Some(object), Some(next)) = (view.as_object_mut(), next) {
-        object.insert("next".into(), next.into());
-    }
     body(StatusCode::OK, &view)
 }
 
-/// Everything of the patient, and whether something was left out.
+/// The lines of a page as they are told, and where to go on: it ends with the line that makes it so many, or so long.
+fn page(
+    archive: &Archive,
+    caller: &Caller,
+    lines: &[(Place, Line)],
+    asked: &Asked,
+) -> Result<(Vec<Value>, Option<String>), Problem> {
+    let behind =
+        |place: &Place| asked.after.as_ref().is_none_or(|(at, kind, id)| *place > (Reverse(*at), *kind, id.clone()));
+    let (mut rows, mut bytes, mut last) = (Vec::new(), 0usize, None::<&Place>);
+    for (place, line) in lines.iter().filter(|(place, _)| behind(place)) {
+        if rows.len() >= asked.limit || bytes >= PAGE_BYTES {
+            let next = last.map(|(Reverse(at), kind, id)| written(*at, kind, id));
+            return Ok((rows, next));
+        }
+        last = Some(place);
+        if let Some(told) = told(archive, caller, (place, line), asked)? {
+            bytes = bytes.saturating_add(told.to_string().len());
+            rows.push(told);
+        }
+    }
+    Ok((rows, None))
+}
+
+/// The place of everything of the patient, and whether something was left out.
 fn gather(
     archive: &Archive,
     caller: &Caller,
     facility: FacilityCode,
     numbers: &[String],
 ) -> Result<(Vec<(Place, Line)>, bool), Problem> {
-    let (mut lines, mut more) = (Vec::new(), false);
+    let (mut lines, mut studies, mut more) = (Vec::new(), Vec::new(), false);
     let kinds = [(ChartKind::Order, "order"), (ChartKind::Visit, "visit"), (ChartKind::Report, "report")];
+    // Once there are enough, one line more of each is asked for, which tells whether something is left out.
+    let room = |have: usize| LOOKED_MAX.saturating_sub(have).max(1);
     for number in numbers {
         for (kind, name) in kinds {
             let (query, mut after) = (find::equal(kind, facility, Term::Mrn, number), None);
             loop {
-                let page = archive.charts().find(caller, &query, after, LOOKED_MAX)?;
-                for row in page.rows {
-                    lines.push(((Reverse(row.body.moment()), name, row.key.id.clone()), Line::Chart(Box::new(row))));
-                }
+                let page = archive.charts().names(caller, &query, after, room(lines.len()))?;
+                let line = |(at, key): (u64, ChartKey)| ((Reverse(at), name, key.id.clone()), Line::Chart(key));
+                lines.extend(page.names.into_iter().map(line));
                 after = page.cursor;
-                if after.is_none() || lines.len() > LOOKED_MAX {
+                if after.is_none() || lines.len() >= LOOKED_MAX {
                     more |= after.is_some();
                     break;
                 }
@@ -93,14 +129,15 @@ fn gather(
         }
         let Some(condition) = by_text(attribute::PATIENT_ID, number) else { continue };
         let query = Query { level: Level::Study, conditions: vec![condition], fuzzy: false };
-        let found = archive.find(caller, Scope::Facility(facility), &query, 0, LOOKED_MAX)?;
+        let found = archive.find(caller, Scope::Facility(facility), &query, 0, room(studies.len()))?;
         more |= found.more;
         let utc_offset = archive.options().forward.utc_offset;
         for row in found.rows {
             let at = milliseconds(&moment(&row), utc_offset);
-            lines.push(((Reverse(at), "study", row.study.as_str().to_owned()), Line::Study(Box::new(row))));
+            studies.push(((Reverse(at), "study", row.study.as_str().to_owned()), Line::Study(Box::new(row))));
         }
     }
+    lines.append(&mut studies);
     Ok((lines, more))
 }
 
@@ -113,19 +150,28 @@ fn milliseconds(text: &str, utc_offset: i8) -> u64 {
     local.saturating_add_signed(i64::from(utc_offset).saturating_mul(-HOUR_MS))
 }
 
-fn told((Reverse(at), kind, _): &Place, line: &Line, base: &str, viewer: bool) -> Value {
+/// A line as it is told; none where the row has gone meanwhile.
+fn told(
+    archive: &Archive,
+    caller: &Caller,
+    ((Reverse(at), kind, _), line): (&Place, &Line),
+    asked: &Asked,
+) -> Result<Option<Value>, Problem> {
     let mut view = match line {
-        Line::Study(row) => study_shown(row, base, viewer),
-        Line::Chart(row) => match &row.body {
-            ChartBody::Report(_) => with_addresses(reports::shown(row, false), row, base),
-            _ => row_shown(row),
-        },
+        Line::Study(row) => study_shown(row, &asked.base, asked.viewer),
+        Line::Chart(key) => {
+            let Some(row) = archive.charts().get(caller, key)? else { return Ok(None) };
+            match &row.body {
+                ChartBody::Report(_) => with_addresses(reports::shown(&row, false), &row, &asked.base),
+                _ => row_shown(&row),
+            }
+        }
     };
     if let Some(object) = view.as_object_mut() {
         object.insert("kind".into(), (*kind).into());
         object.insert("at".into(), (*at).into());
     }
-    view
+    Ok(Some(view))
 }
 
 /// A result with the address of each of its documents.

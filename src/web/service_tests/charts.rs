@@ -152,6 +152,10 @@ async fn a_patient_is_said_shown_and_found_by_everything() {
         let other = all.get(&format!("/api/patients?facility=56002&{query}")).await;
         assert!(each(&other, "patients", "mrn").is_empty(), "{query}");
     }
+    for query in ["NGUYEN+VAN+AN+1978", "056078000001", "nguyen+van+am+1978"] {
+        let found = all.get(&format!("/api/search?q={query}")).await;
+        assert_eq!((each(&found, "patients", "mrn"), &found["cut"]), (vec!["22015985"], &json!(false)), "{query}");
+    }
     for query in ["name=tran", "name=an&year=1979", "last4=0002", "name=an&phone=1"] {
         let found = all.get(&format!("/api/patients?{query}")).await;
         assert!(each(&found, "patients", "mrn").is_empty(), "{query}");

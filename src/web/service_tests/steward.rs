@@ -249,3 +249,38 @@ async fn a_timeline_has_everything_of_every_number_and_opens_documents() {
     all.does("admin", Method::DELETE, &format!("/api/merges/{id}?facility=56001"), Value::Null).await;
     assert_eq!(all.get("/api/patients/1/timeline").await, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_a_timeline_has_no_document_and_ends_where_it_is_long() {
+    let all = Hospitals::open().await;
+    all.put("/api/orders/O1", order("1", "A1")).await;
+    let send = async |number: &str, at: u64, text: String, base64: String| {
+        let contents = json!([
+            {"as": "text", "heading": "", "text": text},
+            {"as": "document", "media_type": "application/pdf", "base64": base64}]);
+        all.post("/api/reports", json!({"number": number, "mrn": "1", "at": at, "contents": contents})).await;
+    };
+    let results = |page: &Value| -> Vec<Value> {
+        let rows = page["timeline"].as_array().expect("rows").iter();
+        rows.filter(|row| row["kind"] == "report").map(|row| row["number"].clone()).collect()
+    };
+    // Three documents are longer than a page, and count for nothing.
+    for (number, at) in [("D1", 13), ("D2", 12), ("D3", 11)] {
+        send(number, at, "x".into(), "QUJD".repeat(7 << 18)).await;
+    }
+    let page = all.get("/api/patients/1/timeline").await;
+    assert_eq!(results(&page), ["D1", "D2", "D3"]);
+    assert!(page["next"].is_null() && page.to_string().len() < 10_000, "{page}");
+    let first = page["timeline"].as_array().expect("rows").iter().find(|row| row["number"] == "D1").expect("a row");
+    assert_eq!(first["contents"][1]["bytes"], json!(3 * (7 << 18)), "{first}");
+    // Words do count.
+    for (number, at) in [("T1", 24), ("T2", 23), ("T3", 22), ("T4", 21)] {
+        send(number, at, "x".repeat(6 << 20), "QUJD".into()).await;
+    }
+    let page = all.get("/api/patients/1/timeline").await;
+    assert_eq!(results(&page), ["T1", "T2", "T3"]);
+    let next = page["next"].as_str().expect("more");
+    let rest = all.get(&format!("/api/patients/1/timeline?cursor={next}")).await;
+    assert_eq!(results(&rest), ["T4", "D1", "D2", "D3"]);
+    assert!(!page.to_string().contains("QUJD") && rest["next"].is_null());
+}

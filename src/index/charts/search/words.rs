@@ -41,17 +41,17 @@ impl Search<'_> {
         let mut take = |words: Vec<(String, u64)>| {
             found.extend(words.into_iter().filter(|(known, _)| known != word && is_near(known, word)));
         };
-        take(self.view.words(&first.to_string(), ALIKE_MAX)?);
+        take(self.words(&first.to_string(), ALIKE_MAX)?);
         // The first letter itself is wrong, lacks or is too much: few words begin with the rest.
         let rest: String = letters.clone().collect();
         if let Some(second) = letters.next().filter(|second| *second != first) {
-            take(self.view.words(&second.to_string(), ALIKE_MAX)?);
+            take(self.words(&second.to_string(), ALIKE_MAX)?);
         }
         for letter in 'A'..='Z' {
             if !rest.is_empty() {
-                take(self.view.words(&format!("{letter}{rest}"), MEANT_MAX)?);
+                take(self.words(&format!("{letter}{rest}"), MEANT_MAX)?);
             }
-            take(self.view.words(&format!("{letter}{word}"), MEANT_MAX)?);
+            take(self.words(&format!("{letter}{word}"), MEANT_MAX)?);
         }
         let mut found: Vec<(String, u64)> = found.into_iter().collect();
         found.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -77,7 +77,7 @@ impl Search<'_> {
     }
 
     fn lost(&self, pattern: &str, begin: &str) -> Result<Vec<String>, IndexError> {
-        let known = self.view.words(begin, ALIKE_MAX)?;
+        let known = self.words(begin, ALIKE_MAX)?;
         let fits = known.into_iter().filter(|(word, _)| is_lost(pattern, word));
         Ok(fits.take(MEANT_MAX / 3).map(|(word, _)| word).collect())
     }
