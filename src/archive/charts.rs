@@ -24,6 +24,7 @@ mod sweep;
 mod tests;
 mod tickets;
 mod times;
+mod upcoming;
 mod verify;
 mod visits;
 mod worklist;
@@ -38,6 +39,7 @@ pub(crate) use opening::rebuild;
 pub use persons::{Member, Person};
 pub(crate) use sweep::start as start_sweep;
 pub use tickets::{IssuedShare, SHARED_MAX, ShareAnswer, ShareOptions, SharedStudies, WantedShare};
+pub(crate) use upcoming::{Expected, ExpectedName};
 
 use crate::clock::Clock;
 use crate::open::Archive;
@@ -184,6 +186,8 @@ pub struct Charts {
     outbox: outbox::Outbox,
     /// Patients whose person is to be looked at.
     persons: persons::Due,
+    /// Who is expected beside those of the worklist.
+    upcoming: upcoming::Upcoming,
     /// Held from the look at rows to the record of their new state: changes come one after the other.
     change: Mutex<()>,
     /// What is recorded and not yet in the view.

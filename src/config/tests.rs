@@ -101,6 +101,9 @@ fn contradictions_are_refused_by_the_name_of_their_key() {
         ("[share]\nyears_max = 0", "share.years_max"),
         ("[share]\ntries = 1000", "share.tries"),
         ("[share]\nsession = \"0s\"", "share.session"),
+        ("[prefetch]\nwindow = \"31d\"", "prefetch.window"),
+        ("[prefetch]\nkeep = \"8d\"", "prefetch.keep"),
+        ("[prefetch]\nstudies = 0", "prefetch.studies"),
         ("[log]\nlevel = \"loud\"", "log.level"),
     ];
     for (text, wanted) in refused {

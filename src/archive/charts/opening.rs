@@ -145,6 +145,7 @@ impl Charts {
             ),
             due: super::matching::Due::default(),
             persons: super::persons::Due::default(),
+            upcoming: super::upcoming::Upcoming::new(options),
             outbox: super::outbox::Outbox::default(),
             change: Mutex::new(()),
             unsettled: Mutex::new(Unsettled::after(last)),
@@ -176,6 +177,7 @@ impl Charts {
             self.persons.row(&row);
             Ok(())
         })?;
+        self.remember_visits()?;
         self.remember_outbox()?;
         self.each(ChartKind::Message, Term::Handled, "parked", &mut |row| {
             self.note_parked(&row, false);
@@ -228,11 +230,13 @@ impl Charts {
                 self.worklist.put(row);
                 self.due.row(row);
                 self.persons.row(row);
+                self.upcoming.row(row, self.now_ms());
                 self.note_parked(row, true);
                 self.outbox.row(row);
             }
             ChartEntry::Gone(key) => {
                 self.worklist.gone(key);
+                self.upcoming.gone(key);
                 self.outbox.gone(key);
                 if key.kind == ChartKind::Message {
                     self.forget_parked(key.facility, key.id.clone());
