@@ -17,14 +17,17 @@ fn the_active_segment_leaves_the_cache_before_the_first_record_after_a_start_and
     assert_eq!(disk.hints(), [], "nobody has read a new segment");
     journal.close().expect("close");
     disk.restart();
-    let (journal, recovery) = open(&disk).expect("open");
-    assert_eq!((recovery.torn, disk.hints()), (None, Vec::new()), "nothing was written yet");
     let before = disk.operations();
+    let (journal, recovery) = open(&disk).expect("open");
+    assert_eq!(recovery.torn, None);
+    // The first record after the start may be the start's own mark.
     (0..3).for_each(|_| append(&journal, 100));
     let hints = disk.hints();
     let [hint] = hints.as_slice() else { panic!("{hints:?}") };
     assert!(hint.path.starts_with("/journal"), "{hint:?}");
-    assert_eq!((hint.at, hint.len, hint.operations), (0, SEGMENT, before), "the whole file, before it is written to");
+    assert_eq!((hint.at, hint.len), (0, SEGMENT), "the whole file");
+    // Every record is a write and a sync at least: it came before all of them.
+    assert!(hint.operations >= before && hint.operations + 6 <= disk.operations(), "{hint:?}");
 }
 
 #[test]
