@@ -12,6 +12,7 @@ mod launch;
 mod log;
 mod options;
 mod pictures;
+mod prefetch;
 mod tiers;
 mod tls;
 mod units;
@@ -30,6 +31,7 @@ pub(crate) use hl7::Hl7;
 pub(crate) use launch::{Launch, Share};
 pub(crate) use log::{Log, LogFormat};
 pub(crate) use pictures::Pictures;
+pub(crate) use prefetch::Prefetch;
 pub(crate) use tiers::{Cold, Keys, Packs, Scrub, Tier};
 pub(crate) use tls::Tls;
 pub(crate) use units::{Size, Span};
@@ -68,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) keys: Keys,
     /// What lies where.
     pub(crate) tier: Tier,
+    /// What is fetched for those who are expected.
+    pub(crate) prefetch: Prefetch,
     /// How long studies are kept.
     pub(crate) retention: Retention,
     /// What goes on to other systems.
@@ -310,6 +314,7 @@ impl Default for Config {
             cold: Cold::default(),
             keys: Keys::default(),
             tier: Tier::default(),
+            prefetch: Prefetch::default(),
             retention: Retention::default(),
             forward: Forward::default(),
             charts: Charts::default(),

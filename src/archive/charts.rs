@@ -28,6 +28,7 @@ mod tests;
 mod tickets;
 mod times;
 mod turnaround;
+mod upcoming;
 mod verify;
 mod visits;
 mod worklist;
@@ -46,6 +47,7 @@ pub use tickets::{IssuedShare, SHARED_MAX, ShareAnswer, ShareOptions, SharedStud
 pub use turnaround::{
     Change, Days, DaysError, Measured, Stage, StageLine, Turnaround, TurnaroundLine, TurnaroundQuery,
 };
+pub(crate) use upcoming::{Expected, ExpectedName};
 
 use crate::clock::Clock;
 use crate::open::Archive;
@@ -203,6 +205,8 @@ pub struct Charts {
     openings: openings::Openings,
     /// Held by whoever makes a report.
     reporting: Mutex<()>,
+    /// Who is expected beside those of the worklist.
+    upcoming: upcoming::Upcoming,
     /// Held from the look at rows to the record of their new state: changes come one after the other.
     change: Mutex<()>,
     /// What is recorded and not yet in the view.

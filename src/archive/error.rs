@@ -258,3 +258,10 @@ pub enum TierError {
         what: String,
     },
 }
+
+impl TierError {
+    /// Whether the object lies in an archive class and has to be restored first.
+    pub(crate) const fn is_archived(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Cold { fault: ColdFault::Archived, .. }))
+    }
+}

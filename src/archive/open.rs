@@ -439,7 +439,7 @@ fn start_pipeline(
 type StartWorker = fn(&Arc<Archive>) -> Result<Option<JoinHandle<()>>, OpenError>;
 
 /// What is done in the background.
-const WORKERS: [StartWorker; 16] = [
+const WORKERS: [StartWorker; 17] = [
     |archive| worker::start_quiet(archive).map(Some),
     |archive| worker::start_flusher(archive).map(Some),
     |archive| packing::start(archive, 0).map(Some),
@@ -450,6 +450,7 @@ const WORKERS: [StartWorker; 16] = [
     |archive| scrub::start(archive).map(Some),
     |archive| tier::start_walk(archive).map(Some),
     |archive| tier::start_recalls(archive).map(Some),
+    tier::start_ahead,
     |archive| tier::start_locks(archive).map(Some),
     |archive| retain::start(archive).map(Some),
     proof::start,

@@ -7,7 +7,7 @@ use crate::commitment::CommitmentOptions;
 use crate::forward::ForwardOptions;
 use crate::proof::LedgerKeeping;
 use crate::tier::policy::Policies;
-use crate::tier::{CloudOptions, KeyOptions};
+use crate::tier::{AheadOptions, CloudOptions, KeyOptions};
 use model::{AeTitle, SamenessKind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -74,6 +74,8 @@ pub struct Options {
     pub keys: KeyOptions,
     /// Which packs go to the bucket, and which leave the hot volumes.
     pub policies: Policies,
+    /// What is fetched from the bucket for those who are expected.
+    pub ahead: AheadOptions,
     /// How long studies are kept, and how they are destroyed.
     pub retention: RetentionOptions,
     /// When an object counts as kept for storage commitment.
@@ -233,6 +235,7 @@ impl Options {
             backups: None,
             keys: KeyOptions::default(),
             policies: Policies::default(),
+            ahead: AheadOptions::default(),
             retention: RetentionOptions::default(),
             commitment: CommitmentOptions::default(),
             forward: ForwardOptions::default(),

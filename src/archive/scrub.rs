@@ -41,19 +41,19 @@ pub(crate) struct Scrub {
 }
 
 /// How much may be read.
-struct Pace {
+pub(crate) struct Pace {
     bytes_per_second: u64,
     begun: Instant,
     bytes: u64,
 }
 
 impl Pace {
-    fn new(bytes_per_second: u64) -> Self {
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
         Self { bytes_per_second: bytes_per_second.max(1), begun: Instant::now(), bytes: 0 }
     }
 
     /// Waits until so many more bytes may be read; false when told to stop.
-    fn take(&mut self, bytes: u64, stop: &dyn Fn() -> bool) -> bool {
+    pub(crate) fn take(&mut self, bytes: u64, stop: &dyn Fn() -> bool) -> bool {
         self.bytes = self.bytes.saturating_add(bytes);
         let ms = u128::from(self.bytes) * 1_000 / u128::from(self.bytes_per_second);
         let due = Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX));

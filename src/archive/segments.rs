@@ -105,6 +105,19 @@ struct Contents {
     dead: u64,
 }
 
+/// What may still wait in a crowded journal's oldest segment for it to be copied forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Little {
+    bytes: u64,
+    instances: usize,
+}
+
+impl Little {
+    const fn of(segment_bytes: u64) -> Self {
+        Self { bytes: segment_bytes / 4, instances: WAITING_INSTANCES_MAX }
+    }
+}
+
 /// Begins a new segment when nothing came in for a while and something in the only one is read from elsewhere by now.
 fn rotate_when_idle(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, OpenError> {
     let last = archive.journal().last();
@@ -121,7 +134,7 @@ fn rotate_when_idle(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, 
     // Looked at once: without a new record it stays as it is.
     known.rotated = last;
     let behind = last.saturating_add(1);
-    let wanted = look(archive, active, behind, false)?.is_some_and(|held| held.waiting.is_empty() && held.dead > 0);
+    let wanted = look(archive, active, behind, None)?.is_some_and(|held| held.waiting.is_empty() && held.dead > 0);
     if wanted {
         archive.journal().rotate()?;
     }
@@ -151,7 +164,8 @@ fn release_oldest(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, Op
     }
     let rested = known.rested.filter(|(segment, _)| segment == oldest).map(|(_, rest)| rest);
     *known = Oldest { rotated: known.rotated, ..Oldest::default() };
-    let Some(contents) = look(archive, oldest, behind, crowded)? else {
+    let little = crowded.then(|| Little::of(archive.options().segment_bytes));
+    let Some(contents) = look(archive, oldest, behind, little)? else {
         let rest = rested.map_or(RESTS.0, |rest| rest.saturating_mul(2).min(RESTS.1));
         known.rested = Some((*oldest, rest));
         known.rests_until = Some(Instant::now() + rest);
@@ -260,14 +274,15 @@ fn release(
     Ok(())
 }
 
-/// Walks a segment; none when too much of it waits to be packed.
+/// Walks a segment; none when more than a little of it waits to be packed. Where nothing is to be copied forward, the walk
+/// ends with the first that waits.
 fn look(
     archive: &Arc<Archive>,
     segment: &SegmentInfo,
     behind: Lsn,
-    crowded: bool,
+    little: Option<Little>,
 ) -> Result<Option<Contents>, OpenError> {
-    let bytes_max = if crowded { archive.options().segment_bytes / 4 } else { 0 };
+    let most = little.unwrap_or(Little { bytes: 0, instances: 0 });
     let mut contents = Contents::default();
     let walked = archive.journal().replay_until(segment.first_lsn, behind, &mut |replayed: Replayed<'_>| {
         if archive.stopping().load(Ordering::Relaxed) {
@@ -280,8 +295,7 @@ fn look(
             }
             (lsn, fact) => contents.facts.extend(archive.current(lsn, fact).map_err(Walk::Failed)?),
         }
-        // Not crowded, the first one that waits is all that must be known.
-        let much = contents.waiting_bytes > bytes_max || contents.waiting.len() > WAITING_INSTANCES_MAX;
+        let much = contents.waiting_bytes > most.bytes || contents.waiting.len() > most.instances;
         if much { Err(Walk::Enough) } else { Ok(()) }
     });
     let Contents { facts, leftovers, waiting, dead, .. } = &contents;
@@ -289,7 +303,7 @@ fn look(
     tracing::debug!(segment = segment.number, facts, leftovers, waiting, dead, "a segment was looked at");
     match walked {
         Ok(()) => Ok(Some(contents)),
-        Err(Walk::Enough) if crowded || contents.waiting.is_empty() => Ok(None),
+        Err(Walk::Enough) if little.is_some() || contents.waiting.is_empty() => Ok(None),
         Err(Walk::Enough) => Ok(Some(contents)),
         Err(Walk::Failed(error)) => Err(error),
     }

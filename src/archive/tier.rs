@@ -6,6 +6,7 @@
 //! between any two steps leaves a verified copy and at most a file or object that the sweep removes.
 //! Deliberately not here: how long anything is kept (retention), and what a pack is inside.
 
+mod ahead;
 mod availability;
 mod catalogues;
 pub mod cloud;
@@ -26,6 +27,7 @@ mod walk;
 mod weather;
 mod wishes;
 
+pub use ahead::{AheadOptions, AheadStatus};
 pub use keeping::{KeyState, Rotated};
 pub use locks::LockTally;
 pub use options::{CloudOptions, EpochOptions, KeyOptions};
@@ -33,6 +35,7 @@ pub use prefetch::{Prefetch, Prefetched};
 pub use status::{CloudStatus, Lying, Tally, TierStatus, VolumeStatus};
 pub use weather::Away;
 
+pub(crate) use ahead::start as start_ahead;
 pub(crate) use epochs::secret;
 pub(crate) use far::FarCloud;
 pub(crate) use locks::start as start_locks;
@@ -44,6 +47,7 @@ pub(crate) use walk::start as start_walk;
 use crate::error::OpenError;
 use crate::open::Archive;
 use crate::options::Options;
+use ahead::Ahead;
 use catalogues::Catalogues;
 use cloud::{Cloud, PackName};
 use index::{PackRow, SeriesRow};
@@ -78,6 +82,9 @@ pub(crate) struct Tiers {
     weather: Weather,
     failing: Resting<PackId>,
     reads: Reads,
+    /// Until when packs stay hot because somebody is expected.
+    holds: Reads,
+    ahead: Ahead,
     locks: Locks,
     catalogues: Catalogues,
     wishes: Wishes,
@@ -113,6 +120,8 @@ impl Tiers {
             weather: Weather::default(),
             failing: Resting::default(),
             reads: Reads::open(options.data.join("reads")),
+            holds: Reads::open(options.data.join("holds")),
+            ahead: Ahead::default(),
             locks: Locks::default(),
             catalogues: Catalogues::default(),
             wishes,
@@ -150,6 +159,7 @@ impl Tiers {
     /// Nothing is remembered of a pack that is destroyed.
     pub(crate) fn forget(&self, pack: PackId) {
         self.reads.forget(pack);
+        self.holds.forget(pack);
         self.asked.invalidate(&pack);
         if let Err(error) = self.wishes.restored(pack) {
             tracing::warn!(%pack, %error, "a restore is not struck out");
@@ -162,6 +172,7 @@ impl Tiers {
             cloud.stop();
         }
         self.reads.save(true);
+        self.holds.save(true);
     }
 
     /// Tries at once what rests, and begins a walk.

@@ -83,6 +83,17 @@ fn backlog(tiers: &Value) -> String {
         let (packs, bytes) = (HumanCount(number("packs")), HumanBytes(number("bytes")));
         let _ = writeln!(out, "{:10} {packs} packs, {bytes} wait for the cloud", "backlog");
     }
+    let ahead = |key: &str| tiers.pointer(&format!("/ahead/{key}")).and_then(Value::as_u64).unwrap_or(0);
+    let late = ahead("appointments").saturating_sub(ahead("ready"));
+    if late > 0 {
+        let (packs, bytes) = (HumanCount(ahead("waiting/packs")), HumanBytes(ahead("waiting/bytes")));
+        let _ = writeln!(
+            out,
+            "{:10} {packs} packs, {bytes} to be fetched for {} appointments",
+            "prefetch",
+            HumanCount(late)
+        );
+    }
     out
 }
 
@@ -115,5 +126,16 @@ mod tests {
         assert!(text.contains("NOT ready") && text.contains("disk nearly full"), "{text}");
         assert!(text.contains("CT01") && text.contains("3 h ago"), "{text}");
         assert_eq!(ago(0, 5), "never");
+    }
+
+    #[test]
+    fn what_is_to_be_fetched_for_those_who_are_expected_shows() {
+        let shown = |ready: u32| {
+            let waiting = json!({ "packs": 9, "bytes": 2048 });
+            let ahead = json!({ "appointments": 5, "ready": ready, "waiting": waiting });
+            text(&json!({ "tiers": { "ahead": ahead } }), true, 0)
+        };
+        assert!(shown(3).contains("prefetch   9 packs, 2.00 KiB to be fetched for 2 appointments"), "{}", shown(3));
+        assert!(!shown(5).contains("prefetch"));
     }
 }

@@ -159,6 +159,13 @@ fn status(answer: &Value) -> String {
     for (title, key) in [("recalls", "recalls"), ("restores", "restores"), ("failing", "failing")] {
         let _ = writeln!(out, "{title:15}{:>12}", HumanCount(number(answer, key)).to_string());
     }
+    let ahead = answer.get("ahead").unwrap_or(&null);
+    let (expected, ready) = (number(ahead, "appointments"), number(ahead, "ready"));
+    let crowded = ahead.get("crowded").and_then(Value::as_bool).unwrap_or(false);
+    let note = if crowded { "; NO ROOM on the hot volumes" } else { "" };
+    let _ =
+        writeln!(out, "expected       {:>12} patients, {} ready", HumanCount(expected).to_string(), HumanCount(ready));
+    let _ = writeln!(out, "to be fetched  {}{note}", lying(ahead.get("waiting").unwrap_or(&null)));
     for (name, packs) in answer.get("policies").and_then(Value::as_object).into_iter().flatten() {
         let _ = writeln!(out, "policy {name:24} {:>12} hot packs", HumanCount(packs.as_u64().unwrap_or(0)).to_string());
     }
@@ -213,12 +220,15 @@ mod tests {
                 "locks": { "locked": { "packs": 77, "bytes": 5 }, "short": { "packs": 3, "bytes": 1 }, "counted": 4 },
             },
             "volumes": [{ "directory": "/hot/a", "state": "draining", "free": 1_u64 << 30 }],
+            "ahead": { "appointments": 40, "ready": 38, "waiting": { "packs": 7, "bytes": 2 }, "crowded": true },
         });
         let text = status(&answer);
         let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned();
         assert!(line("to be copied").contains("1,200") && line("to be copied").contains("3.00 GiB"), "{text}");
         assert!(line("cloud").contains("AWAY: no route"), "{text}");
         assert!(line("locked").contains("77") && line("LOCK TOO SHORT").contains('3'), "{text}");
+        assert!(line("expected").contains("40 patients, 38 ready"), "{text}");
+        assert!(line("to be fetched").contains("7 packs") && line("to be fetched").contains("NO ROOM"), "{text}");
         assert!(line("volume").contains("draining") && line("volume").contains("/hot/a"), "{text}");
         assert!(status(&json!({})).contains("not counted yet"));
     }

@@ -27,6 +27,7 @@ impl Config {
         self.check_storage()?;
         self.check_ledger()?;
         self.check_tiers()?;
+        self.check_prefetch()?;
         self.check_decode()?;
         self.check_forward()?;
         self.check_charts()?;
@@ -195,6 +196,7 @@ impl Config {
             backups: self.cold.backups(),
             keys: self.keys.options(),
             policies: self.tier.options(),
+            ahead: self.prefetch.options(),
             retention: archive::RetentionOptions {
                 rules: self.retention.text.clone().unwrap_or_else(|| archive::RetentionOptions::BUILT_IN.into()),
                 undo_days: self.retention.undo_days,

@@ -110,6 +110,9 @@ fn contradictions_are_refused_by_the_name_of_their_key() {
         ("[verifier]\nattempts = 0", "verifier.attempts"),
         ("[verifier]\nanswer = \"0s\"", "verifier.answer"),
         ("[verifier]\npause = \"1h\"", "verifier.pause"),
+        ("[prefetch]\nwindow = \"31d\"", "prefetch.window"),
+        ("[prefetch]\nkeep = \"8d\"", "prefetch.keep"),
+        ("[prefetch]\nstudies = 0", "prefetch.studies"),
         ("[log]\nlevel = \"loud\"", "log.level"),
     ];
     for (text, wanted) in refused {

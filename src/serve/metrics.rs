@@ -131,6 +131,11 @@ fn tiers(status: &archive::tier::TierStatus) {
         gauge!("khoanh_tier_backlog_packs", "due" => due).set(number(lying.packs));
         gauge!("khoanh_tier_backlog_bytes", "due" => due).set(number(lying.bytes));
     }
+    let ahead = &status.ahead;
+    gauge!("khoanh_prefetch_expected").set(number(ahead.appointments));
+    gauge!("khoanh_prefetch_ready").set(number(ahead.ready));
+    gauge!("khoanh_prefetch_waiting_packs").set(number(ahead.waiting.packs));
+    gauge!("khoanh_prefetch_waiting_bytes").set(number(ahead.waiting.bytes));
     for volume in &status.volumes {
         let directory = volume.directory.display().to_string();
         gauge!("khoanh_volume_serving", "volume" => directory.clone()).set(if volume.state == "serving" {

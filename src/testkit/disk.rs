@@ -53,6 +53,20 @@ struct State {
     broken_dir: Option<PathBuf>,
     off: bool,
     starts: u64,
+    hints: Vec<Hint>,
+}
+
+/// A range of a file that the disk was asked to write out soon and forget, and the changing operations before that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// The file.
+    pub path: PathBuf,
+    /// Where the range begins.
+    pub at: u64,
+    /// Its length.
+    pub len: u64,
+    /// Changing operations before.
+    pub operations: u64,
 }
 
 impl SimDisk {
@@ -64,6 +78,11 @@ impl SimDisk {
     /// Changing operations so far.
     pub fn operations(&self) -> u64 {
         self.0.lock().operations
+    }
+
+    /// Ranges that were to be written out soon, so far.
+    pub fn hints(&self) -> Vec<Hint> {
+        self.0.lock().hints.clone()
     }
 
     /// Syncs of files so far.
@@ -431,5 +450,12 @@ impl DiskFile for SimFile {
         self.with(|state| Ok(node(state, self.node)?.live.len() as u64))
     }
 
-    fn start_writeback(&self, _at: u64, _len: u64) {}
+    fn start_writeback(&self, at: u64, len: u64) {
+        // A hint: nothing depends on it, and a disk that is off hears none.
+        let _ = self.with(|state| {
+            let (path, operations) = (self.path.clone(), state.operations);
+            state.hints.push(Hint { path, at, len, operations });
+            Ok(())
+        });
+    }
 }

@@ -146,6 +146,7 @@ impl Charts {
             due: super::matching::Due::default(),
             inquiries: super::inquiries::Queue::default(),
             persons: super::persons::Due::default(),
+            upcoming: super::upcoming::Upcoming::new(options),
             outbox: super::outbox::Outbox::default(),
             ended: super::completeness::Due::default(),
             openings: super::openings::Openings::default(),
@@ -180,6 +181,7 @@ impl Charts {
             self.persons.row(&row);
             Ok(())
         })?;
+        self.remember_visits()?;
         self.remember_outbox()?;
         self.remember_inquiries()?;
         self.each(ChartKind::Message, Term::Handled, "parked", &mut |row| {
@@ -233,6 +235,7 @@ impl Charts {
                 self.worklist.put(row);
                 self.due.row(row);
                 self.persons.row(row);
+                self.upcoming.row(row, self.now_ms());
                 self.note_parked(row, true);
                 self.outbox.row(row);
                 self.ended.row(row, self.now_ms());
@@ -240,6 +243,7 @@ impl Charts {
             }
             ChartEntry::Gone(key) => {
                 self.worklist.gone(key);
+                self.upcoming.gone(key);
                 self.outbox.gone(key);
                 self.inquiries.gone(key);
                 if key.kind == ChartKind::Message {

@@ -40,6 +40,10 @@ pub(super) fn apply(writing: &mut Writing<'_>, update: &OrderUpdate) -> Result<(
             states::end(&mut order, state);
             put(writing, order)
         }
+        (Effect::Unbook, Some(mut order)) => match states::unbook(&mut order) {
+            true => put(writing, order),
+            false => Ok(()),
+        },
         (Effect::Nothing, Some(_)) => Ok(()),
         (Effect::Keep, Some(order)) => {
             writing.remark(format!("order {placer} is {} and stays so", order.state.name()));

@@ -14,7 +14,7 @@ use super::{ChartError, Charts, WorklistItem, WorklistQuery};
 use crate::clock::Clock;
 use asked::Asked;
 use house::{House, Place};
-use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow};
+use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Order, Step};
 use model::{Date, FacilityCode};
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -95,6 +95,18 @@ impl Worklist {
     /// The one order with an open step of this number; none when there are several.
     pub(super) fn order_of_step(&self, facility: FacilityCode, step: &str) -> Option<String> {
         self.lists.read().houses.get(&facility)?.order_of_step(step)
+    }
+
+    /// Open steps that begin between two moments, both included, each with its order.
+    pub(super) fn between(&self, from: u64, to: u64, each: &mut dyn FnMut(FacilityCode, &Arc<Order>, &Step)) {
+        let (first, last) = (shown(from, self.utc_offset).0, shown(to, self.utc_offset).0);
+        for (facility, house) in &self.lists.read().houses {
+            house.between(&first, &last, &mut |order, step| {
+                if (from..=to).contains(&step.start) {
+                    each(*facility, order, step);
+                }
+            });
+        }
     }
 
     /// Patients that open orders need and that nobody has shown.

@@ -28,3 +28,25 @@ fn what_waits_is_weighed_with_its_heads() {
     assert!(heads > 20 * 32, "{heads}");
     assert_eq!(contents.waiting_bytes, heads + bodies);
 }
+
+/// Of a crowded journal's segment no more is copied forward than a little, in number as in bytes: looking each one up
+/// costs what it costs, however small it is.
+#[test]
+fn no_more_than_a_little_is_copied_forward_in_number_as_in_bytes() {
+    let bench = Bench::with(|options| options.packs.enabled = false);
+    for number in 1..=20 {
+        let sop = format!("1.2.1.1.{number}");
+        bench.store(&Object { number, pixels: 2, ..Object::new(&sop) }).expect("stored");
+    }
+    let segment = *bench.archive.journal().segments().first().expect("a segment");
+    let waiting = |little| {
+        let contents = look(&bench.archive, &segment, Lsn::MAX, little).expect("a walk");
+        contents.map(|contents| contents.waiting.len())
+    };
+    let many = Little { bytes: u64::MAX, instances: 20 };
+    assert_eq!(waiting(Some(many)), Some(20));
+    assert_eq!(waiting(Some(Little { instances: 19, ..many })), None, "one more than may wait");
+    assert_eq!(waiting(Some(Little { bytes: 100, ..many })), None);
+    assert_eq!(waiting(None), Some(1), "the first one is all that must be known");
+    assert_eq!(Little::of(1 << 20), Little { bytes: 256 << 10, instances: 10_000 });
+}

@@ -1,8 +1,10 @@
 //! The archive as its users meet it, over a real journal and index in a folder of its own.
 
+mod ahead;
 mod background;
 mod backup;
 mod bad_days;
+mod bucket;
 mod commitment;
 mod compressing;
 mod correcting;

@@ -100,7 +100,8 @@ impl Archive {
     }
 
     /// Brings a pack back whole: reads it from the cloud, writes it to a hot volume, reads that back and records it.
-    pub(super) fn tier_recall(self: &Arc<Self>, row: &PackRow) -> Result<(), TierError> {
+    /// `between` is called with the bytes of every step.
+    pub(super) fn tier_recall(self: &Arc<Self>, row: &PackRow, between: &mut dyn FnMut(u64)) -> Result<(), TierError> {
         let (tiers, started) = (self.tiers(), Instant::now());
         let cloud = tiers.cloud.as_ref().ok_or_else(no_cloud)?;
         let lost = || TierError::Refused { what: "no copy lies in the cloud".into() };
@@ -116,6 +117,7 @@ impl Archive {
             let bytes = source.read_at(range).map_err(|error| cloud_error(error, row.pack))?;
             let failed = |source| StoreError::Io { action: "write", path: PathBuf::from(file.to_string()), source };
             writer.write_all(&bytes).map_err(failed)?;
+            between(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         }
         tiers.weather.answered();
         let hot = writer.finish()?;

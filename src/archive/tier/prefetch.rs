@@ -1,7 +1,8 @@
 //! Prefetch: a patient's earlier studies come back to the hot volumes before they are likely to be read.
 //!
 //! Newest first, within a budget of bytes. What was prefetched and then read is a hit; the rate tells whether whoever
-//! asks for it guesses well. It deliberately knows no schedule: the caller knows who comes when.
+//! asks for it guesses well. It deliberately knows no schedule: the caller knows who comes when; what the schedule asks
+//! for is [`super::ahead`].
 
 use super::wishes::Why;
 use crate::error::FindError;
@@ -62,7 +63,7 @@ pub struct Prefetched {
 pub(crate) struct Promises(Mutex<HashMap<PackId, Instant>>);
 
 impl Promises {
-    fn make(&self, pack: PackId) {
+    pub(super) fn make(&self, pack: PackId) {
         let mut promises = self.0.lock();
         if promises.len() >= PROMISES_MAX {
             promises.retain(|_, at| at.elapsed() < KEPT_FOR);

@@ -66,6 +66,14 @@ impl Reads {
         known.changed |= known.at.remove(&pack).is_some();
     }
 
+    /// Forgets what lies before a moment.
+    pub(crate) fn forget_before(&self, ms: u64) {
+        let mut known = self.known.lock();
+        let before = known.at.len();
+        known.at.retain(|_, at| *at >= ms);
+        known.changed |= known.at.len() != before;
+    }
+
     /// Writes the file when it is time, or now.
     pub(crate) fn save(&self, now: bool) {
         let lines = {
@@ -124,6 +132,10 @@ mod tests {
         reads.save(true);
         let again = Reads::open(path.clone());
         assert_eq!((again.last(one), again.last(other)), (Some(7), Some(6)));
+        again.forget_before(7);
+        again.save(true);
+        let again = Reads::open(path.clone());
+        assert_eq!((again.last(one), again.last(other)), (Some(7), None));
         again.forget(one);
         again.save(true);
         assert_eq!(Reads::open(path.clone()).last(one), None);

@@ -9,8 +9,7 @@ use model::PackId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use store::StoreError;
-use store::cold::{Availability, ColdFault, RestoreTier};
+use store::cold::{Availability, RestoreTier};
 
 /// For so many days a restored object can be read.
 const RESTORED_DAYS: u16 = 7;
@@ -22,6 +21,7 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
             return;
         }
         recalls(archive);
+        archive.fetch_ahead();
         for restore in archive.tiers().wishes.due() {
             if archive.stopping().load(Ordering::Relaxed) {
                 return;
@@ -37,27 +37,51 @@ fn recalls(archive: &Arc<Archive>) {
     let tiers = archive.tiers();
     while !archive.stopping().load(Ordering::Relaxed) && !tiers.weather.rests() {
         let Some(pack) = tiers.wishes.next(archive.now_ms()) else { return };
-        match archive.recall_now(pack) {
-            Ok(()) => tiers.failing.done(pack),
-            Err(TierError::Store(StoreError::Cold { fault: ColdFault::Archived, .. })) => {
-                tiers.want_restored(pack, archive.now_ms(), true);
-            }
-            Err(error) => {
-                if tiers.failed(pack, "recall", &error, archive.now_ms()) {
-                    tiers.wishes.recall(pack, Why::Wanted);
-                    return;
-                }
-            }
+        if !archive.bring(pack) {
+            return;
         }
     }
 }
 
 impl Archive {
-    fn recall_now(self: &Arc<Self>, pack: PackId) -> Result<(), TierError> {
+    /// Brings a pack back if it is not hot; gives the bytes fetched. `between` is called with the bytes of every step.
+    pub(super) fn recall_now(
+        self: &Arc<Self>,
+        pack: PackId,
+        between: &mut dyn FnMut(u64),
+    ) -> Result<Option<u64>, TierError> {
         match self.index().pack(pack)? {
-            Some(row) if !row.hot => self.tier_recall(&row),
-            _ => Ok(()),
+            Some(row) if !row.hot => self.tier_recall(&row, between).map(|()| Some(row.len)),
+            _ => Ok(None),
         }
+    }
+
+    /// Brings back what somebody waits for while another pack is under way.
+    pub(super) fn recall_wanted_beside(self: &Arc<Self>, under_way: PackId) {
+        let tiers = self.tiers();
+        while !self.stopping().load(Ordering::Relaxed) && !tiers.weather.rests() {
+            let Some(pack) = tiers.wishes.next_wanted() else { return };
+            // It is on its way already.
+            if pack != under_way && !self.bring(pack) {
+                return;
+            }
+        }
+    }
+
+    /// Brings a pack back that somebody waits for, and notes what came of it; whether to go on with the next.
+    fn bring(self: &Arc<Self>, pack: PackId) -> bool {
+        let tiers = self.tiers();
+        match self.recall_now(pack, &mut |_| {}) {
+            Ok(_) => tiers.failing.done(pack),
+            Err(error) if error.is_archived() => tiers.want_restored(pack, self.now_ms(), true),
+            Err(error) => {
+                if tiers.failed(pack, "recall", &error, self.now_ms()) {
+                    tiers.wishes.recall(pack, Why::Wanted);
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// Asks for an object, or finds that it can be read now.

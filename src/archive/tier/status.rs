@@ -1,5 +1,6 @@
 //! Where everything lies and what waits, for the operator.
 
+use super::ahead::AheadStatus;
 use super::policy::Action;
 use super::weather::Away;
 use crate::error::TierError;
@@ -91,6 +92,8 @@ pub struct TierStatus {
     pub cloud: Option<CloudStatus>,
     /// The hot volumes.
     pub volumes: Vec<VolumeStatus>,
+    /// What is fetched for those who are expected.
+    pub ahead: AheadStatus,
     /// Recalls that wait.
     pub recalls: usize,
     /// Objects on their way out of an archive class.
@@ -167,6 +170,7 @@ impl Archive {
             policies: walked.policies,
             cloud,
             volumes: volumes.collect(),
+            ahead: self.ahead_status(),
             recalls: tiers.wishes.waiting(),
             restores: tiers.wishes.restoring(),
             failing: tiers.failing.count(),

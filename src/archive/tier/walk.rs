@@ -100,6 +100,7 @@ impl Walk {
             tracing::warn!(%error, "catalogues cannot be tended now; trying again");
         }
         archive.tiers().reads.save(false);
+        archive.tiers().holds.save(false);
     }
 
     /// Looks at the hot volumes and moves some packs off one that is drained.
@@ -224,7 +225,12 @@ impl Archive {
         }
         let series = self.index().series(&row.series)?;
         let facts = tiers.facts(row, series.as_ref(), self.now_ms());
-        Ok((tiers.policies.decide(&facts), tiers.policies.row(&facts).map(|row| row.name.clone())))
+        let action = match tiers.policies.decide(&facts) {
+            Action::Release if self.stays_for_somebody(row.pack) => Action::Nothing,
+            Action::CopyThenRelease if self.stays_for_somebody(row.pack) => Action::Copy,
+            action => action,
+        };
+        Ok((action, tiers.policies.row(&facts).map(|row| row.name.clone())))
     }
 
     /// Counts every pack as it lies now, with what is due; nothing is moved.

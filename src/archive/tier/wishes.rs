@@ -110,6 +110,14 @@ impl Wishes {
         None
     }
 
+    /// The next pack that somebody waits for.
+    pub(crate) fn next_wanted(&self) -> Option<PackId> {
+        let mut state = self.state.lock();
+        let pack = state.wanted.pop_front()?;
+        state.queued.remove(&pack);
+        Some(pack)
+    }
+
     /// Recalls that wait.
     pub(crate) fn waiting(&self) -> usize {
         self.state.lock().queued.len()

@@ -101,7 +101,7 @@ fn group(form: Form, action: OrderAction, order: &Order, separators: &Separators
 /// ORC-1: done as requested.
 const fn control(action: OrderAction) -> &'static str {
     match action {
-        OrderAction::New | OrderAction::Status(_) => "OK",
+        OrderAction::New | OrderAction::Status(_) | OrderAction::Unbook => "OK",
         OrderAction::Change => "XR",
         OrderAction::Cancel => "CR",
         OrderAction::Discontinue => "DR",

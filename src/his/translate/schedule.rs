@@ -1,4 +1,5 @@
-//! SIU^S12 to S15: when a step begins, of an order that is found by its placer's or filler's number.
+//! SIU^S12 to S15: when a step begins, of an order that is found by its placer's or filler's number, and that nobody is
+//! expected for it any more.
 
 use super::order::{about, start};
 use super::{Context, Scope};
@@ -21,14 +22,16 @@ pub(super) fn changes(context: &Context<'_>, trigger: &str) -> Result<Vec<Change
             "the order's number is needed: the placer's in SCH-26 or the filler's in SCH-27",
         ));
     }
-    if trigger == "S15" {
+    let action = if trigger == "S15" { OrderAction::Unbook } else { OrderAction::Change };
+    let mut update = OrderUpdate::new(action, placer);
+    update.filler = Some(filler).filter(|filler| !filler.is_empty());
+    update.mrn = mrn;
+    if action == OrderAction::Unbook {
         context.remark("the appointment was taken back, its order stays: cancel it by an order message");
+        changes.push(Change::Order(Box::new(update)));
         return Ok(changes);
     }
     let places = STARTS.iter().filter_map(|place| place.parse::<Place>().ok()).collect::<Vec<_>>();
-    let mut update = OrderUpdate::new(OrderAction::Change, placer);
-    update.filler = Some(filler).filter(|filler| !filler.is_empty());
-    update.mrn = mrn;
     let mut step = StepUpdate { start: start(context, scope.value(&places)), ..StepUpdate::default() };
     resources(context, scope, &mut step);
     if step.start.is_none() {

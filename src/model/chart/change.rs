@@ -133,6 +133,8 @@ pub enum OrderAction {
     Discontinue,
     /// SC: its state is.
     Status(OrderState),
+    /// S15: its appointment is taken back; the order stays.
+    Unbook,
 }
 
 /// What is said of an order. All but the placer order number may be silent.

@@ -203,4 +203,7 @@ pub struct Step {
     pub protocol: Vec<Code>,
     /// State.
     pub state: OrderState,
+    /// Whether its appointment was taken back and no other was given since: it stays to be done, and nobody is expected.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unbooked: bool,
 }

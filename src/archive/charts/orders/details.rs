@@ -139,6 +139,7 @@ fn take(step: &mut Step, said: &StepUpdate, utc_offset: i8) -> Option<&'static s
     match times::moment(date, time, utc_offset) {
         Some(told) => {
             (step.date, step.time, step.start) = told;
+            step.unbooked = false;
             None
         }
         None => Some("a step's start is no date and time, it stays as it was"),

@@ -17,6 +17,8 @@ pub(in crate::charts) enum Effect {
     Begin,
     /// It ends so.
     End(OrderState),
+    /// Its appointment is taken back.
+    Unbook,
     /// It is so already.
     Nothing,
     /// It stays as it is, and the sender is told.
@@ -35,6 +37,7 @@ pub(in crate::charts) const fn decide(action: OrderAction, state: Option<OrderSt
         OrderAction::New | OrderAction::Change => {
             return if state.is_open() { Effect::Change } else { Effect::Compare };
         }
+        OrderAction::Unbook => return if state.is_open() { Effect::Unbook } else { Effect::Nothing },
         OrderAction::Cancel => Canceled,
         OrderAction::Discontinue => Discontinued,
         OrderAction::Status(state) => state,
@@ -70,6 +73,14 @@ pub(in crate::charts) fn begin(order: &mut Order) {
     }
 }
 
+/// Nobody is expected for what of an order is open; whether that is new.
+pub(in crate::charts) fn unbook(order: &mut Order) -> bool {
+    let mut booked = order.steps.iter_mut().filter(|step| step.state.is_open() && !step.unbooked).peekable();
+    let is_new = booked.peek().is_some();
+    booked.for_each(|step| step.unbooked = true);
+    is_new
+}
+
 /// Brings an order to where its steps are; never back.
 pub(in crate::charts) fn follow(order: &mut Order) {
     if !order.state.is_open() {
@@ -93,7 +104,7 @@ mod tests {
 
     #[test]
     fn every_action_in_every_state() {
-        use Effect::{Begin, Change, Compare, Create, End, Keep, Nothing, Refuse, Wait};
+        use Effect::{Begin, Change, Compare, Create, End, Keep, Nothing, Refuse, Unbook, Wait};
         let states = [None, Some(Scheduled), Some(InProgress), Some(Completed), Some(Canceled), Some(Discontinued)];
         let table = [
             (OrderAction::New, [Create, Change, Change, Compare, Compare, Compare]),
@@ -105,6 +116,7 @@ mod tests {
             (OrderAction::Status(Completed), [Wait, End(Completed), End(Completed), Nothing, Keep, Keep]),
             (OrderAction::Status(Canceled), [Wait, End(Canceled), Refuse, Refuse, Nothing, Keep]),
             (OrderAction::Status(Discontinued), [Wait, End(Discontinued), End(Discontinued), Refuse, Keep, Nothing]),
+            (OrderAction::Unbook, [Wait, Unbook, Unbook, Nothing, Nothing, Nothing]),
         ];
         for (action, expected) in table {
             for (state, effect) in states.into_iter().zip(expected) {

@@ -289,3 +289,26 @@ fn the_worklist_outlives_restarts_and_shows_the_patient_that_stays() {
     bench.says(update(OrderAction::Cancel, "P1"));
     assert!(bench.listed(&WorklistQuery::default()).is_empty());
 }
+
+#[test]
+fn an_appointment_that_is_taken_back_leaves_the_order_in_the_worklist_until_it_gets_another() {
+    let mut bench = Bench::new();
+    bench.done("p", vec![patient("1", "Lê An")]);
+    assert!(matches!(bench.says(update(OrderAction::Unbook, "P1")).handled, Handled::Parked { .. }), "not known yet");
+    bench.says(new("P1"));
+    let unbooked = |bench: &Bench| {
+        let order = bench.order("P1").expect("an order");
+        (order.state, order.steps.first().expect("a step").unbooked)
+    };
+    assert_eq!(unbooked(&bench), (OrderState::Scheduled, true), "what waited was done");
+    bench.says(update(OrderAction::Change, "P1"));
+    bench.restart();
+    assert_eq!(unbooked(&bench), (OrderState::Scheduled, true));
+    assert_eq!(bench.listed(&WorklistQuery::default()).len(), 1);
+    let step = StepUpdate { start: Some(("20270116".into(), "0830".into())), ..StepUpdate::default() };
+    bench.says(OrderUpdate { steps: vec![step], ..update(OrderAction::Change, "P1") });
+    assert_eq!(unbooked(&bench), (OrderState::Scheduled, false));
+    bench.says(update(OrderAction::Status(OrderState::Completed), "P1"));
+    assert_eq!(bench.says(update(OrderAction::Unbook, "P1")).handled, Handled::Done);
+    assert_eq!(unbooked(&bench), (OrderState::Completed, false));
+}

@@ -146,6 +146,20 @@ impl House {
         }
     }
 
+    /// Open steps of some days, both included, each with its order.
+    pub(super) fn between(&self, first: &str, last: &str, each: &mut dyn FnMut(&Arc<Order>, &Step)) {
+        if first > last {
+            return;
+        }
+        let days = self.days.range::<str, _>((Bound::Included(first), Bound::Included(last)));
+        for slot in days.flat_map(|(_, day)| day.values().flatten()) {
+            let Some(held) = self.orders.get(&*slot.placer) else { continue };
+            if let Some(step) = held.order.steps.get(slot.step) {
+                each(&held.order, step);
+            }
+        }
+    }
+
     /// The entry of a patient that is needed from now on.
     fn person(&mut self, mrn: &str) -> &mut Person {
         if !self.persons.contains_key(mrn) {

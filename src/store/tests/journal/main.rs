@@ -7,6 +7,7 @@
 mod disk;
 
 mod blob;
+mod cached;
 mod corruption;
 mod direct;
 mod full;
