@@ -101,15 +101,6 @@ fn contradictions_are_refused_by_the_name_of_their_key() {
         ("[share]\nyears_max = 0", "share.years_max"),
         ("[share]\ntries = 1000", "share.tries"),
         ("[share]\nsession = \"0s\"", "share.session"),
-        ("[verifier]\nurl = \"http://verifier.example/\"", "verifier.url"),
-        ("[verifier]\nurl = \"https://a:b@verifier.example/\"", "verifier.url"),
-        ("[verifier]\nurl = \"https://verifier.example/\"", "verifier.certificate"),
-        ("[verifier]\nkey = \"k.pem\"", "verifier.certificate"),
-        ("[verifier]\nurl = \"https://verifier.example/\"\ncertificate = \"c.pem\"", "verifier.key"),
-        ("[verifier]\nrate = 0", "verifier.rate"),
-        ("[verifier]\nattempts = 0", "verifier.attempts"),
-        ("[verifier]\nanswer = \"0s\"", "verifier.answer"),
-        ("[verifier]\npause = \"1h\"", "verifier.pause"),
         ("[log]\nlevel = \"loud\"", "log.level"),
     ];
     for (text, wanted) in refused {
