@@ -136,4 +136,23 @@ mod tests {
             assert_eq!(parts(url), expected, "{url}");
         }
     }
+
+    #[test]
+    fn contradictions_are_refused_by_the_name_of_their_key() {
+        let refused: &[(&str, &str)] = &[
+            ("[verifier]\nurl = \"http://verifier.example/\"", "verifier.url"),
+            ("[verifier]\nurl = \"https://a:b@verifier.example/\"", "verifier.url"),
+            ("[verifier]\nurl = \"https://verifier.example/\"", "verifier.certificate"),
+            ("[verifier]\nkey = \"k.pem\"", "verifier.certificate"),
+            ("[verifier]\nurl = \"https://verifier.example/\"\ncertificate = \"c.pem\"", "verifier.key"),
+            ("[verifier]\nrate = 0", "verifier.rate"),
+            ("[verifier]\nattempts = 0", "verifier.attempts"),
+            ("[verifier]\nanswer = \"0s\"", "verifier.answer"),
+            ("[verifier]\npause = \"1h\"", "verifier.pause"),
+        ];
+        for (text, wanted) in refused {
+            let error = Config::parse(text).expect("well formed").check().expect_err(text);
+            assert!(matches!(&error, ConfigError::Value { key, .. } if key == wanted), "{text}: {error}");
+        }
+    }
 }

@@ -141,7 +141,15 @@ fn options(folder: &Path) -> archive::Options {
 }
 
 fn service(folder: tempfile::TempDir) -> Service {
-    let archive = Archive::open(options(folder.path())).expect("the archive opens");
+    let end = std::time::Instant::now() + PATIENCE;
+    // Threads of one that was just dropped may hold the directory for a moment more.
+    let archive = loop {
+        match Archive::open(options(folder.path())) {
+            Ok(archive) => break archive,
+            Err(error) => assert!(std::time::Instant::now() < end, "never opens: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
     let router = router(App::new(Arc::clone(&archive), Options::default(), Tokens::open()));
     Service { router, archive, _folder: folder }
 }
