@@ -45,6 +45,9 @@ pub struct App {
     pub(crate) pictures: Arc<Semaphore>,
     /// Places among the animations that are made at the same time: half as many, so that single pictures go on.
     pub(crate) animations: Arc<Semaphore>,
+    /// The turn of trying the code of a patient's link, which is dear by intention: strangers get one processor for it,
+    /// whoever else is served.
+    pub(crate) tries: Arc<Semaphore>,
     /// Places among the WebSockets of subscribers.
     pub(crate) sockets: Arc<Semaphore>,
     pub(crate) openapi: Bytes,
@@ -67,6 +70,7 @@ impl App {
         let at_once = archive.options().pictures.at_once;
         let animations = Arc::new(Semaphore::new((at_once / 2).clamp(1, Semaphore::MAX_PERMITS)));
         let pictures = Arc::new(Semaphore::new(archive.options().pictures.at_once.clamp(1, Semaphore::MAX_PERMITS)));
+        let tries = Arc::new(Semaphore::new(1));
         let sockets = Arc::new(Semaphore::new(dicomweb::ups::socket::SOCKETS_MAX));
         let openapi = Bytes::from(openapi::document().to_string());
         let viewer = options.viewer.as_deref().and_then(Viewer::open);
@@ -80,6 +84,7 @@ impl App {
             transcodes,
             pictures,
             animations,
+            tries,
             sockets,
             openapi,
             viewer,

@@ -49,9 +49,6 @@ pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Response {
     response
 }
 
-/// Trying a code is dear by intention; strangers get one processor for it, whoever else is served.
-static TRIES: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(1);
-
 fn count(outcome: &'static str) {
     metrics::counter!("khoanh_share_total", "outcome" => outcome).increment(1);
 }
@@ -61,7 +58,7 @@ async fn open(call: &Call) -> Result<Response, Problem> {
     let form = split_query(std::str::from_utf8(&form).unwrap_or_default())?;
     let value = |name: &str| form.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.trim()).to_owned();
     let (secret, birth, code) = (call.parameter("secret").to_owned(), value("birth"), value("code"));
-    let turn = TRIES.acquire().await;
+    let turn = Arc::clone(&call.app.tries).acquire_owned().await;
     let tried = call.blocking(move |archive| {
         // Held until the work ends, not until its asker has gone.
         let _turn = turn;

@@ -10,7 +10,7 @@ use model::chart::{
     BirthDate, Change, Handled, Inbound, OrderAction, OrderUpdate, Origin, PatientUpdate, StepUpdate, VisitState,
     VisitUpdate,
 };
-use model::date::DAY_MS;
+use model::date::{DAY_MS, Date};
 use model::retention::{ClassId, RetentionFact};
 use sha2::{Digest as _, Sha256};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -156,6 +156,43 @@ fn the_visit_that_an_order_names_counts_and_no_other() {
     send(&bench, "1.2.1", "1");
     until("the inpatient's study stays", || linked("1.2.1"));
     assert!(!linked("1.2.2"), "the other one is an outpatient's");
+}
+
+/// The days on which the records end that a study is linked to, in the order in which that was recorded.
+fn ends(bench: &Bench, study: &str) -> Vec<Option<Date>> {
+    let key = index::StudyKey { facility: FacilityCode::DEMO, study: uid(study), patient: 0 };
+    let facts = bench.archive.index().retention_of(&key).expect("the index");
+    let ended = facts.into_iter().filter_map(|(_, fact)| match fact {
+        RetentionFact::RecordLinked { record, .. } => Some(record.ended),
+        _ => None,
+    });
+    ended.collect()
+}
+
+#[test]
+fn a_discharge_mistyped_into_the_future_and_taken_back_leaves_the_right_one_to_count() {
+    let (bench, hand) = under(&rules(), false);
+    let says_visit = |state: VisitState, end: Option<Option<Date>>| {
+        let end = end.map(|day| day.map(Date::start_ms));
+        let update = VisitUpdate { number: "V1".into(), mrn: "1".into(), end, ..VisitUpdate::default() };
+        says(&bench, vec![Change::Visit(VisitUpdate { state: Some(state), ..update })]);
+    };
+    let (wrong, right) = (day("2072-02-10"), day("2027-02-10"));
+    send(&bench, "1.2.1", "1");
+    says(&bench, vec![known("1"), visit("V1", "1", VisitState::Admitted, class("INPATIENT"))]);
+    until("the visit's study stays", || ends(&bench, "1.2.1") == [None]);
+    hand.0.store(day("2027-02-11").start_ms(), Ordering::Relaxed);
+    // A03, A13, A03.
+    says_visit(VisitState::Discharged, Some(Some(wrong)));
+    until("the wrong end is recorded", || ends(&bench, "1.2.1") == [None, Some(wrong)]);
+    says_visit(VisitState::Admitted, Some(None));
+    says_visit(VisitState::Discharged, Some(Some(right)));
+    until("the right end is recorded", || ends(&bench, "1.2.1") == [None, Some(wrong), Some(right)]);
+    // Twenty years from the end of 2027: that of the study alone would be over a year before.
+    assert!(!plan_text(&bench, "2047-06-01").contains("\"1.2.1\""), "it would go too early");
+    let plan = plan_text(&bench, "2048-01-01");
+    let line = plan.lines().find(|line| line.contains("\"1.2.1\"")).expect("it goes in its time");
+    assert!(line.contains("INPATIENT"), "{line}");
 }
 
 #[test]

@@ -232,6 +232,23 @@ fn a_study_that_is_another_patients_by_now_is_not_shown() {
 }
 
 #[test]
+fn a_uid_under_which_another_patient_has_images_too_is_not_shown() {
+    let (bench, _hand) = hospital();
+    let share = issue(&bench, &["1.2.1", "1.2.3"]);
+    // A console that was copied makes a UID twice.
+    let object = Object { series: "1.2.1.9", patient: ("P2", "TRAN^BINH"), ..Object::new("1.2.1.9.1") };
+    bench.store(&object).expect("stored");
+    assert_eq!(shown(&bench, &share), Some((vec!["1.2.3".into()], 0, 1)));
+    let again = bench.archive.issue_share(&Caller::demo(), &wanted(&["1.2.1"]));
+    assert!(matches!(again, Err(ChartError::Conflict(_))), "{again:?}");
+    // Also while the other patient's images are shown to nobody.
+    let study = StudyRef { facility: HOME, study: uid("1.2.1"), patient: 1 };
+    let named = vec![Named { series: uid("1.2.1.9"), sop_instance: uid("1.2.1.9.1") }];
+    bench.archive.reject_instances(&study, named, RejectReason::Quality, person("Lân")).expect("rejected");
+    assert_eq!(shown(&bench, &share), Some((vec!["1.2.3".into()], 0, 1)));
+}
+
+#[test]
 fn a_merge_leaves_a_link_with_its_patient_and_a_corrected_birth_date_counts() {
     let (bench, _hand) = hospital();
     let share = issue(&bench, &["1.2.1"]);

@@ -125,6 +125,46 @@ async fn what_cannot_be_taken_is_refused_and_what_is_early_waits() {
     assert_eq!((minimal.status, minimal.body.len()), (StatusCode::CREATED, 0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_of_another_facility_changes_nobody_of_this_one() {
+    let all = Hospitals::open().await;
+    // Two patients, one number.
+    all.put("/api/patients/22015985", json!({"name": "Lê Cường"})).await;
+    all.put("/api/patients/22015985?facility=56002", json!({"name": "Trần Thị Bình"})).await;
+    let assigned = |by: &str| json!({"value": "22015985", "assigner": {"identifier": {"value": by}}});
+    let mut contained = request();
+    contained["contained"][0]["identifier"][0]["assigner"] = json!({"identifier": {"value": "56002"}});
+    let by_number = |by: &str| {
+        let (mut order, mut report) = (request(), result());
+        for body in [&mut order, &mut report] {
+            body["subject"] = json!({"identifier": assigned(by)});
+        }
+        report.as_object_mut().expect("an object").remove("basedOn");
+        (order, report)
+    };
+    let (order, report) = by_number("56002");
+    for (path, body) in [
+        ("ServiceRequest", &contained),
+        ("ServiceRequest/56001.CD-1", &contained),
+        ("ServiceRequest/56001.CD-1", &order),
+        ("DiagnosticReport/56001.KQ-1", &report),
+    ] {
+        let method = if path.contains('/') { Method::PUT } else { Method::POST };
+        let answer = send(&all, method, &format!("/fhir/{path}"), &[], body).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}: {:?}", answer.body);
+    }
+    // A system of the other facility alone reaches nobody here.
+    let (ours, _) = by_number("56001");
+    let denied = ask(&all, "local", Method::POST, "/fhir/ServiceRequest", &[FHIR], &ours.to_string()).await;
+    assert_eq!(denied.status, StatusCode::FORBIDDEN, "{:?}", denied.body);
+    assert_eq!(all.get("/api/patients/22015985").await["name"], json!("Lê Cường"));
+    assert_eq!(ids(&read(&all, "/fhir/ServiceRequest?patient=56001.22015985").await), Vec::<String>::new());
+    assert_eq!(ids(&read(&all, "/fhir/DiagnosticReport?patient=56001.22015985").await), Vec::<String>::new());
+    // It is the other one's order, who is named by the number's assigner.
+    let made = send(&all, Method::POST, "/fhir/ServiceRequest", &[], &order).await;
+    assert_eq!((made.status, &made.json()["id"]), (StatusCode::CREATED, &json!("56002.CD-1")), "{:?}", made.body);
+}
+
 fn result() -> Value {
     json!({
         "resourceType": "DiagnosticReport",

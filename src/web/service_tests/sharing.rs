@@ -1,5 +1,7 @@
 //! Patients' links: from the desk to the page, what the page tells whom, and what its session reads.
 
+mod guarded;
+
 use super::*;
 use crate::options::LaunchOptions;
 use http::Method;
@@ -23,6 +25,8 @@ facilities = ["56001"]
 role = "reader"
 "#;
 const DAY: u64 = 86_400_000;
+/// When everything begins, milliseconds since 1970 UTC.
+const NOW: u64 = 1_795_800_000_000;
 const BORN: &str = "birth=5%2F3%2F1978";
 
 /// A clock for archive and pages, turned by hand.
@@ -37,12 +41,17 @@ impl archive::clock::Clock for Hand {
 /// A hospital with two studies of a patient, one of another, and a desk.
 struct Desk {
     service: Service,
+    app: Arc<App>,
     clock: Arc<AtomicU64>,
     _viewer: tempfile::TempDir,
 }
 
 fn object(study: &str, mrn: &str) -> Vec<u8> {
-    let (class, instance) = ("1.2.840.10008.5.1.4.1.1.7", format!("{study}.1.1"));
+    object_of(study, &format!("{study}.1"), mrn)
+}
+
+fn object_of(study: &str, series: &str, mrn: &str) -> Vec<u8> {
+    let (class, instance) = ("1.2.840.10008.5.1.4.1.1.7", format!("{series}.1"));
     let mut data = DataSet::new();
     data.text(0x0008_0005, "CS", "ISO_IR 192")
         .text(0x0008_0016, "UI", class)
@@ -55,33 +64,42 @@ fn object(study: &str, mrn: &str) -> Vec<u8> {
         .text(0x0010_0020, "LO", mrn)
         .text(0x0010_0030, "DA", "19780305")
         .text(0x0020_000D, "UI", study)
-        .text(0x0020_000E, "UI", &format!("{study}.1"));
+        .text(0x0020_000E, "UI", series);
     [file_meta(class, &instance, "1.2.840.10008.1.2.1"), data.into_bytes()].concat()
 }
 
 impl Desk {
     async fn open() -> Self {
+        let clock = Arc::new(AtomicU64::new(NOW));
+        Self::with(Arc::new(Hand(Arc::clone(&clock))), clock).await
+    }
+
+    async fn with(hand: Arc<dyn archive::clock::Clock>, clock: Arc<AtomicU64>) -> Self {
         let viewer = tempfile::tempdir().expect("a folder");
         std::fs::write(viewer.path().join("index.html"), "viewer").expect("a viewer");
-        let clock = Arc::new(AtomicU64::new(1_795_800_000_000));
-        let (told, hand) = (Arc::clone(&clock), Arc::new(Hand(Arc::clone(&clock))));
+        let told = Arc::clone(&clock);
         let (archive, folder) = open_archive_with(|options| options.clock = hand);
         let launch =
             LaunchOptions { clock: Arc::new(move || told.load(Ordering::Relaxed)), ..LaunchOptions::default() };
         let folder_of = Some(viewer.path().to_owned());
         let options = Options { viewer: folder_of, launch, stow_extensions: true, ..Options::default() };
         let tokens = Tokens::parse(TOKENS).expect("tokens");
-        let router = router(App::new(Arc::clone(&archive), options, tokens));
-        let desk = Self { service: Service { router, archive, _folder: folder }, clock, _viewer: viewer };
+        let app = App::new(Arc::clone(&archive), options, tokens);
+        let service = Service { router: router(Arc::clone(&app)), archive, _folder: folder };
+        let desk = Self { service, app, clock, _viewer: viewer };
         desk.named("Bệnh viện Một", "").await;
         for (study, mrn) in [("1.2.3", "77"), ("1.2.4", "77"), ("1.2.5", "78")] {
-            let request = Request::post("/facilities/56001/dicom-web/studies")
-                .header(header::AUTHORIZATION, "Bearer sender")
-                .header(header::CONTENT_TYPE, "application/dicom");
-            let stored = desk.service.send(request.body(Body::from(object(study, mrn))).expect("a request")).await;
-            assert_eq!(stored.status, StatusCode::OK, "{:?}", stored.body);
+            desk.store(object(study, mrn)).await;
         }
         desk
+    }
+
+    async fn store(&self, file: Vec<u8>) {
+        let request = Request::post("/facilities/56001/dicom-web/studies")
+            .header(header::AUTHORIZATION, "Bearer sender")
+            .header(header::CONTENT_TYPE, "application/dicom");
+        let stored = self.service.send(request.body(Body::from(file)).expect("a request")).await;
+        assert_eq!(stored.status, StatusCode::OK, "{:?}", stored.body);
     }
 
     async fn named(&self, name: &str, until: &str) {
