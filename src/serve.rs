@@ -186,7 +186,9 @@ fn tell(config: &Config, archive: &Arc<Archive>) -> Result<PostOffice, Failure> 
     let hl7 = match config.receivers() {
         Some(path) => {
             let receivers = his::Receivers::load(&path).map_err(|error| failed("hl7.receivers", &error))?;
-            let sender: Box<dyn Courier> = Box::new(his::Sender::new(receivers, keys.sending()));
+            let links = web::MessageLinks::open(&config.launch());
+            let sign: his::SignLink = Arc::new(move |facility, study, ends| links.query(facility, study, ends));
+            let sender: Box<dyn Courier> = Box::new(his::Sender::new(receivers, keys.sending()).signing(sign));
             Some(sender)
         }
         None => None,

@@ -34,6 +34,11 @@ impl Launch {
 }
 
 impl Config {
+    /// How launch links are taken.
+    pub(crate) fn launch(&self) -> web::LaunchOptions {
+        self.launch.options()
+    }
+
     pub(super) fn check_launch(&self) -> Result<(), ConfigError> {
         let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
         if !(minute..=day).contains(&self.launch.session.0) {

@@ -28,7 +28,7 @@ pub use desk::{AgainError, again};
 pub use listener::{ListenError, Listener};
 pub use map::{Map, MapError};
 pub use options::{Options, TlsPort};
-pub use out::{Receivers, SendLimits, Sender};
+pub use out::{Receivers, SendLimits, Sender, SignLink};
 pub use sources::{Sources, SourcesError};
 pub use table::{Asked, ORDER_COLUMNS, PATIENT_COLUMNS, Table, TableKind};
 pub use translate::SERVED;

@@ -14,13 +14,15 @@ use crate::hl7::Message;
 use archive::charts::outbox::dispatch::{Courier, Outcome, Parcel};
 use archive::letters::{self, Label};
 use line::{Cut, Line};
-use model::FacilityCode;
+use metrics::{counter, describe_counter};
 use model::chart::Target;
 use model::facility::CharsetHint;
+use model::{FacilityCode, Uid};
 use parking_lot::Mutex;
 use receivers::Receiver;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -41,6 +43,10 @@ impl Default for SendLimits {
     }
 }
 
+/// Signs the link to a study of a facility that ends at a time, in seconds since 1970 UTC: what stands behind the question
+/// mark of its address, or none where the facility has no key for it.
+pub type SignLink = Arc<dyn Fn(FacilityCode, &Uid, u64) -> Option<String> + Send + Sync>;
+
 /// Whose connection it is: those of one subscription are told one thing after the other.
 type Lane = (FacilityCode, String);
 
@@ -51,6 +57,9 @@ type Idle = (Receiver, Line);
 pub struct Sender {
     receivers: Receivers,
     limits: SendLimits,
+    links: SignLink,
+    /// Facilities of which was said that their links cannot be signed.
+    unsigned: Mutex<BTreeSet<FacilityCode>>,
     idle: Mutex<HashMap<Lane, Idle>>,
     next: AtomicU64,
     under_way: Mutex<HashMap<u64, TcpStream>>,
@@ -60,14 +69,38 @@ pub struct Sender {
 impl Sender {
     /// Nothing is sent yet.
     pub fn new(receivers: Receivers, limits: SendLimits) -> Self {
+        describe_counter!(
+            "khoanh_outbox_links_unsigned_total",
+            "links in messages that were to be signed and could not be"
+        );
         Self {
             receivers,
             limits,
+            links: Arc::new(|_, _, _| None),
+            unsigned: Mutex::default(),
             idle: Mutex::default(),
             next: AtomicU64::new(0),
             under_way: Mutex::default(),
             stopped: AtomicBool::new(false),
         }
+    }
+
+    /// Signs the links of receivers that want them signed.
+    #[must_use]
+    pub fn signing(self, links: SignLink) -> Self {
+        Self { links, ..self }
+    }
+
+    /// The link of a facility. One that cannot be signed is as if nobody had asked for it, and said once.
+    fn sign(&self, facility: FacilityCode, study: &Uid, ends: u64) -> Option<String> {
+        let signed = (self.links)(facility, study, ends);
+        if signed.is_none() {
+            counter!("khoanh_outbox_links_unsigned_total").increment(1);
+            if self.unsigned.lock().insert(facility) {
+                tracing::warn!(%facility, "links in messages are not signed: launch.keys has no hs256 key of the facility");
+            }
+        }
+        signed
     }
 
     /// Sends a message and waits for its acknowledgement, over the connection of the last one where it still stands.
@@ -157,7 +190,8 @@ impl Courier for Sender {
         };
         let control = model::chart::Delivery::id(parcel.delivery.seq);
         let lane = (parcel.facility, parcel.delivery.subscription.clone());
-        match messages::message(parcel, &receiver, &control) {
+        let sign = |study: &Uid, ends: u64| self.sign(parcel.facility, study, ends);
+        match messages::message(parcel, &receiver, &control, &sign) {
             Ok(Some(message)) => self.send(&lane, &receiver, &control, &message),
             // Such as a study without an order, for who is told of orders alone.
             Ok(None) => Outcome::Done,

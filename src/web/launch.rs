@@ -1,7 +1,7 @@
 //! Launch links (IHE Invoke Image Display, RAD-106): a hospital's own system opens studies for one of its people.
 //!
-//! A link is signed with a key of the facility ([`token`], [`signed`]), opens once ([`used`]), and starts a session that
-//! reads the studies it names and nothing else ([`sessions`]). What it names stands in its token; what its address asks
+//! A link is signed with a key of the facility ([`token`], [`signed`]), opens once ([`used`]) unless it stands in a message
+//! ([`message`]), and starts a session that reads the studies it names and nothing else ([`sessions`]). What it names stands in its token; what its address asks
 //! beside that can only narrow it; what its person may reach of that follows from the role ([`roles`]). After the first
 //! answer neither token nor patient is in an address any more.
 //! Deliberately not here: links for patients ([`crate::share`]), which need a second factor, and the viewer itself.
@@ -9,6 +9,7 @@
 mod claim;
 mod find;
 mod keys;
+mod message;
 mod page;
 mod roles;
 mod sessions;
@@ -40,6 +41,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use used::Used;
 
+pub use message::MessageLinks;
 pub(crate) use page::{day, person};
 pub(crate) use roles::{Rights, VIEW};
 pub(crate) use sessions::{Purpose, Session};
@@ -211,7 +213,12 @@ fn granted(call: &Call, query: &[(String, String)]) -> Result<(Arc<Session>, Cla
     }
     let issuers = sources.iter().filter(|source| source.facility == facility).map(|source| source.issuer.as_str());
     asked.check_issuer(facility, &issuers.collect::<Vec<_>>()).map_err(refuse)?;
-    launch.used.take(&claim, skew, now).map_err(refuse)?;
+    let mut until = now.saturating_add(u64::try_from(launch.options.session.as_millis()).unwrap_or(0));
+    if claim.lasts {
+        until = until.min(claim.expires.saturating_add(skew));
+    } else {
+        launch.used.take(&claim, skew, now).map_err(refuse)?;
+    }
     let caller = Caller {
         name: format!("launch:{facility}:{}", claim.user),
         role: Role::Reader,
@@ -219,8 +226,7 @@ fn granted(call: &Call, query: &[(String, String)]) -> Result<(Arc<Session>, Cla
         facilities: Some(BTreeSet::from([facility])),
         sees_rejected: false,
     };
-    let lasts = u64::try_from(launch.options.session.as_millis()).unwrap_or(0);
-    let session = Session::new(caller, facility, Purpose::Launch(Box::new(asked)), rights, now.saturating_add(lasts));
+    let session = Session::new(caller, facility, Purpose::Launch(Box::new(asked)), rights, until);
     Ok((Arc::new(session), claim))
 }
 

@@ -43,6 +43,7 @@ pub use app::{App, router};
 pub use auth::{TokenFileError, Tokens};
 pub use forward::{StowForwarder, StowLimits};
 pub use hooks::{HookLimits, Hooks};
+pub use launch::MessageLinks;
 pub use options::{FhirOptions, LaunchOptions, Now, Options, RenderMetrics, SharePages, TlsFiles};
 pub use problem::{Kind, Problem};
 pub use server::{BindError, Peer, Server, TlsError};

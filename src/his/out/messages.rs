@@ -7,19 +7,33 @@ use super::receivers::{OrderMessage, Receiver};
 use super::write::{Field, Out};
 use crate::hl7::values::Moment;
 use archive::charts::outbox::dispatch::Parcel;
+use model::Uid;
 use model::chart::outbox::WITHDRAWN;
 use model::chart::{ChartBody, Content, EventKind, Match, Merge, Order, Patient, Report, ReportStatus, Side};
+
+/// OBX-3 of a link to the viewer.
+const VIEWER: [&str; 3] = ["VIEWER", "Images", "99KHOANH"];
+const DAY_SECONDS: u64 = 86_400;
+
+/// Signs the link to a study that ends at a time, in seconds since 1970 UTC: what stands behind its question mark.
+pub(super) type Sign<'a> = &'a dyn Fn(&Uid, u64) -> Option<String>;
 
 /// A message under way with what it is made of.
 struct Making<'a> {
     parcel: &'a Parcel,
     receiver: &'a Receiver,
     control: &'a str,
+    sign: Sign<'a>,
 }
 
 /// The message of a delivery; none where the receiver is not told of such.
-pub(super) fn message(parcel: &Parcel, receiver: &Receiver, control: &str) -> Result<Option<Vec<u8>>, &'static str> {
-    let making = Making { parcel, receiver, control };
+pub(super) fn message(
+    parcel: &Parcel,
+    receiver: &Receiver,
+    control: &str,
+    sign: Sign<'_>,
+) -> Result<Option<Vec<u8>>, &'static str> {
+    let making = Making { parcel, receiver, control, sign };
     let out = match (&parcel.body, parcel.delivery.event.kind) {
         (ChartBody::Match(one), EventKind::StudyAvailable | EventKind::StudyChanged) => {
             let state = parcel.delivery.event.state.as_str();
@@ -138,10 +152,19 @@ impl Making<'_> {
             obx("NM", ["INSTANCES", "Number of instances", "99KHOANH"], instances.to_string().into());
         }
         if let Some(base) = &self.receiver.viewer {
-            let url = format!("{base}/viewer/iid?requestType=STUDY&studyUID={uid}");
-            obx("RP", ["VIEWER", "Images", "99KHOANH"], Field::parts(&[&url, "KHOANH", "text", "html"]));
+            let url = self.signed(&one.study);
+            let url = url.unwrap_or_else(|| format!("{base}/viewer/iid?requestType=STUDY&studyUID={uid}"));
+            obx("RP", VIEWER, Field::parts(&[&url, "KHOANH", "text", "html"]));
         }
         out
+    }
+
+    /// The signed link to a study, where the receiver wants such and there is a key. It ends by the time of what happened,
+    /// so that the message is the same whenever it is sent.
+    fn signed(&self, study: &Uid) -> Option<String> {
+        let (base, days) = self.receiver.viewer.as_ref().zip(self.receiver.link_days)?;
+        let ends = (self.parcel.delivery.at / 1_000).saturating_add(days.saturating_mul(DAY_SECONDS));
+        Some(format!("{base}/viewer/iid?{}", (self.sign)(study, ends)?))
     }
 
     fn result(&self, report: &Report) -> Out {
@@ -173,6 +196,9 @@ impl Making<'_> {
         };
         if let Some(study) = &report.study {
             obx("HD", Field::parts(&["113014", "DICOM Study", "DCM"]), study.as_str().into());
+            if let Some(url) = self.signed(study).filter(|_| report.status != ReportStatus::Canceled) {
+                obx("RP", Field::parts(&VIEWER), Field::parts(&[&url, "KHOANH", "text", "html"]));
+            }
         }
         for content in &report.contents {
             match content {
@@ -254,3 +280,6 @@ fn observation(number: usize, kind: &str, about: Field, value: Field, status: &s
     fields.push(status.into());
     fields
 }
+
+#[cfg(test)]
+mod tests;

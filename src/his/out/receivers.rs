@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Shortest time between two looks at the file.
 const LOOK: Duration = Duration::from_secs(1);
+/// Most days that a signed link holds.
+const LINK_DAYS_MAX: u64 = 90;
 /// Versions that are written.
 const VERSIONS: [&str; 9] = ["2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8"];
 
@@ -59,6 +61,8 @@ pub(super) struct Receiver {
     pub(super) unmatched: bool,
     /// Base URL of links to the viewer.
     pub(super) viewer: Option<String>,
+    /// Links are signed and hold for so many days; none: they are not signed.
+    pub(super) link_days: Option<u64>,
     /// Minutes its clock is east of UTC.
     pub(super) offset: i64,
     pub(super) tls: Option<(tls::Client, tls::Expected)>,
@@ -88,6 +92,7 @@ struct Entry {
     #[serde(default)]
     unmatched: bool,
     viewer: Option<String>,
+    link_days: Option<u64>,
     #[serde(default = "usual_offset")]
     utc_offset: i64,
     tls: Option<Secure>,
@@ -221,6 +226,9 @@ fn receiver(entry: Entry, folder: &Path) -> Result<Receiver, String> {
     if !(-12..=14).contains(&entry.utc_offset) {
         return Err("utc_offset: hours between -12 and 14".to_owned());
     }
+    if entry.link_days.is_some_and(|days| entry.viewer.is_none() || !(1..=LINK_DAYS_MAX).contains(&days)) {
+        return Err(format!("link_days: between 1 and {LINK_DAYS_MAX}, beside viewer"));
+    }
     let tls = entry.tls.map(|secure| secured(secure, folder)).transpose()?;
     Ok(Receiver {
         name: entry.name.trim().to_owned(),
@@ -233,6 +241,7 @@ fn receiver(entry: Entry, folder: &Path) -> Result<Receiver, String> {
         order_message: entry.order_message,
         unmatched: entry.unmatched,
         viewer: entry.viewer.map(|url| url.trim_end_matches('/').to_owned()),
+        link_days: entry.link_days,
         offset: entry.utc_offset.saturating_mul(60),
         tls,
     })
@@ -289,6 +298,8 @@ mod tests {
             ("name = \"a\"\naddress = \"10.1.0.5:1\"\nversion = \"3\"\n", "version"),
             ("name = \"a\"\naddress = \"10.1.0.5:1\"\nutc_offset = 420\n", "utc_offset"),
             ("name = \"a\"\naddress = \"10.1.0.5:1\"\ntls = {}\n", "authorities"),
+            ("name = \"a\"\naddress = \"10.1.0.5:1\"\nlink_days = 7\n", "viewer"),
+            ("name = \"a\"\naddress = \"10.1.0.5:1\"\nviewer = \"http://a\"\nlink_days = 91\n", "link_days"),
             ("name = \" \"\naddress = \"10.1.0.5:1\"\n", "of its own"),
         ] {
             std::fs::write(&path, format!("[[receiver]]\n{text}")).expect("written");

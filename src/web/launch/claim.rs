@@ -1,6 +1,7 @@
 //! What a link was signed for, when it holds, and why one does not open.
 
 use super::keys::Held;
+use super::message;
 use crate::problem::{Kind, Problem};
 use model::{FacilityCode, Uid};
 
@@ -28,6 +29,8 @@ pub(super) struct Claim {
     pub(super) expires: u64,
     pub(super) issued: Option<u64>,
     pub(super) not_before: Option<u64>,
+    /// Whether it stands in a message and opens again and again until it ends.
+    pub(super) lasts: bool,
 }
 
 /// Why a link does not open.
@@ -120,6 +123,10 @@ impl Claim {
             return Err(Refusal::Expired);
         }
         let latest = now.saturating_add(skew);
+        if self.lasts {
+            let most = latest.saturating_add(message::LIFE_MAX);
+            return if self.expires > most { Err(Refusal::TooLong) } else { Ok(()) };
+        }
         if self.issued.is_some_and(|at| at > latest) || self.not_before.is_some_and(|at| at > latest) {
             return Err(Refusal::Early);
         }

@@ -70,6 +70,7 @@ mod tests {
             expires: 1,
             issued: None,
             not_before: None,
+            lasts: false,
         };
         for (role, purpose, rights) in [
             ("doctor", "treatment", ALL),

@@ -295,6 +295,7 @@ mod tests {
             expires: 1,
             issued: None,
             not_before: None,
+            lasts: false,
         };
         session(Purpose::Launch(Box::new(Asked::of(&[], &claim).expect("a question"))), until)
     }

@@ -5,7 +5,7 @@
 
 use super::claim::{Claim, Refusal, of_facility, text};
 use super::keys::{Held, Key};
-use super::parameter;
+use super::{message, parameter};
 use model::{Digest, FacilityCode, Uid};
 use ring::hmac;
 
@@ -19,7 +19,9 @@ pub(super) fn read(query: &[(String, String)], signature: &str, keys: &[Held]) -
     let facility = value("issuer").and_then(|code| FacilityCode::parse(code).ok()).ok_or(Refusal::Signature)?;
     let Digest(bytes) = Digest::parse(signature).ok_or(Refusal::Signature)?;
     let mut mine = of_facility(keys, facility, value("key"));
+    let lasts = value(message::USE.0) == Some(message::USE.1);
     let holds = |held: &Held| match &held.key {
+        Key::Hs256(key) if lasts => message::holds(key, canonical.as_bytes(), &bytes),
         Key::Hs256(key) => hmac::verify(key, canonical.as_bytes(), &bytes).is_ok(),
         Key::Ed25519(_) => false,
     };
@@ -47,6 +49,7 @@ pub(super) fn read(query: &[(String, String)], signature: &str, keys: &[Held]) -
         expires: time("expires")?.ok_or(Refusal::Malformed("the link has no end (expires)"))?,
         issued: time("issued")?,
         not_before: None,
+        lasts,
     };
     claim.checked()
 }

@@ -104,6 +104,7 @@ fn claim(facility: FacilityCode, body: &Map<String, Value>) -> Result<Claim, Ref
         expires: time(body, "exp")?.ok_or(Refusal::Malformed("the token has no end (exp)"))?,
         issued: time(body, "iat")?,
         not_before: time(body, "nbf")?,
+        lasts: false,
     };
     claim.checked()
 }

@@ -1,5 +1,6 @@
 //! Launch links: what opens, what does not, and what a session may read.
 
+mod messages;
 mod roles;
 
 use super::*;

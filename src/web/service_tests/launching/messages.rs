@@ -1,0 +1,89 @@
+//! Links that the archive signs itself, for messages to information systems.
+
+use super::*;
+use crate::launch::MessageLinks;
+use model::{FacilityCode, Uid};
+
+const DAY: u64 = 86_400;
+
+fn query(province: &Province, facility: &str, ends: u64) -> Option<String> {
+    let (facility, study) = (FacilityCode::parse(facility).expect("a code"), Uid::parse("1.2.3").expect("a UID"));
+    MessageLinks::open(&province.options.launch).query(facility, &study, ends)
+}
+
+async fn hospital() -> Province {
+    let province = Province::open().await;
+    for study in ["1.2.3", "1.2.4"] {
+        province.store("56001", object(study, "A1", "77", "20261101")).await;
+    }
+    province
+}
+
+impl Province {
+    async fn opens(&self, query: &str) -> Answer {
+        self.ask(Method::GET, &format!("/viewer/iid?{query}"), &[], "").await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_in_a_message_opens_again_and_again_until_it_ends_and_shows_its_images_alone() {
+    let province = hospital().await;
+    let ends = province.now() + 7 * DAY;
+    let link = query(&province, "56001", ends).expect("a key that signs");
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"=&.".contains(&byte);
+    let (said, _) = link.split_once("&signature=").expect("a signature");
+    assert!(link.bytes().all(plain) && !said.contains("77"), "no number of a patient, nothing to be coded: {link}");
+    for _ in 0..2 {
+        let opened = province.opens(&link).await;
+        assert_eq!(opened.location(), "/viewer/viewer?StudyInstanceUIDs=1.2.3");
+        let cookie = opened.cookie();
+        for (path, status) in [
+            ("/dicom-web/studies/1.2.3/metadata", 200),
+            ("/dicom-web/studies/1.2.3", 403),
+            ("/dicom-web/studies/1.2.4/metadata", 404),
+            ("/api/available?accession=A1", 403),
+        ] {
+            assert_eq!(province.with_cookie(path, &cookie).await.status.as_u16(), status, "{path}");
+        }
+        province.wait(3 * DAY);
+    }
+    // After a restart as before, and to its last second and the skew of clocks, with what it opened.
+    let app = App::new(Arc::clone(&province.service.archive), province.options.clone(), tokens());
+    let again = Province { service: Service { router: router(app), ..province.service }, ..province };
+    again.wait(ends - again.now() - 60);
+    let cookie = again.opens(&link).await.cookie();
+    assert_eq!(again.with_cookie("/dicom-web/studies/1.2.3/metadata", &cookie).await.status, StatusCode::OK);
+    again.wait(90);
+    assert_eq!(again.opens(&link).await.status, StatusCode::FORBIDDEN, "it has ended");
+    assert_eq!(again.with_cookie("/dicom-web/studies/1.2.3/metadata", &cookie).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_but_what_the_archive_signed_for_a_message_opens_for_days() {
+    let province = hospital().await;
+    let ends = province.now() + 7 * DAY;
+    let link = query(&province, "56001", ends).expect("a key that signs");
+    for (from, to) in [
+        ("studyUID=1.2.3", "studyUID=1.2.4"),
+        ("expires=1", "expires=2"),
+        ("&use=message", ""),
+        ("use=message", "use=Message"),
+        ("issuer=56001", "issuer=56002"),
+        ("user=message", "user=message&role=doctor"),
+    ] {
+        let other = link.replace(from, to);
+        assert_ne!(other, link);
+        assert_eq!(province.opens(&other).await.status, StatusCode::FORBIDDEN, "{to}");
+    }
+    // The hospital's system has the key, and signs other links with it.
+    let ends_text = ends.to_string();
+    let own = [("requestType", "STUDY"), ("studyUID", "1.2.3"), ("issuer", "56001"), ("user", "an"), ("nonce", "1")];
+    let own = [&own[..], &[("expires", ends_text.as_str())]].concat();
+    assert_eq!(province.opens(&signed(SECRET, &own)).await.status, StatusCode::FORBIDDEN, "for days");
+    let own = [&own[..], &[("use", "message")]].concat();
+    assert_eq!(province.opens(&signed(SECRET, &own)).await.status, StatusCode::FORBIDDEN, "another key");
+    let long = query(&province, "56001", province.now() + 92 * DAY).expect("a key that signs");
+    assert_eq!(province.opens(&long).await.status, StatusCode::FORBIDDEN, "too long");
+    assert_eq!(query(&province, "56003", ends), None, "no key of the facility");
+    assert_eq!(province.opens(&link).await.location(), "/viewer/viewer?StudyInstanceUIDs=1.2.3");
+}
