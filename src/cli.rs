@@ -19,6 +19,7 @@ mod matches;
 mod messages;
 mod migrate;
 mod outbox;
+mod page;
 mod persons;
 mod progress;
 mod rebuild;

@@ -2,7 +2,7 @@
 //!
 //! Lists show numbers, sex and year of birth of both sides, no names.
 
-use super::{Exit, Failure, Place, show};
+use super::{Exit, Failure, Place, page, show};
 use crate::control::{Door, MatchDecision, MatchesRequest, Request};
 use archive::charts::ToDecide;
 use clap::{Args, Subcommand, ValueEnum};
@@ -170,13 +170,7 @@ fn listed(answer: &Value) -> String {
     let mut out = String::new();
     let rows = answer.get("rows").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     rows.iter().for_each(|row| line(&mut out, row));
-    match answer.get("after").and_then(Value::as_str) {
-        Some(after) => {
-            let _ = writeln!(out, "there are more: --after {after}");
-        }
-        None if rows.is_empty() => out.push_str("nothing to decide (không có gì cần xử lý)\n"),
-        None => {}
-    }
+    page::end(&mut out, answer.get("after"), "nothing to decide (không có gì cần xử lý)");
     tame(&out)
 }
 

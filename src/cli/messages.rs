@@ -2,7 +2,7 @@
 //!
 //! Lists show no patient's name; a whole message does, and is shown only when it is asked for by its number.
 
-use super::{Exit, Failure, Place, show};
+use super::{Exit, Failure, Place, page, show};
 use crate::control::{Door, MessageChoice, MessageState, MessagesRequest, Request};
 use clap::{Args, Subcommand, ValueEnum};
 use model::FacilityCode;
@@ -161,13 +161,7 @@ fn listed(answer: &Value) -> String {
             let _ = writeln!(out, "    {why}");
         }
     }
-    match answer.get("after").and_then(Value::as_str) {
-        Some(after) => {
-            let _ = writeln!(out, "there are more: --after {after}");
-        }
-        None if messages.is_empty() => out.push_str("no messages (không có thông điệp)\n"),
-        None => {}
-    }
+    page::end(&mut out, answer.get("after"), "no messages (không có thông điệp)");
     tame(&out)
 }
 

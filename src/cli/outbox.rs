@@ -1,6 +1,6 @@
 //! `khoanh outbox`: who is told of what happens, and what waits to be told.
 
-use super::{Exit, Failure, Place, show};
+use super::{Exit, Failure, Place, page, show};
 use crate::control::{Door, OutboxRequest, Request};
 use archive::charts::outbox::DeliveryFilter;
 use clap::{Args, Subcommand};
@@ -189,8 +189,6 @@ fn deliveries(list: &List) -> Result<Exit, Failure> {
         let (state, tries) = (text(one, "state"), number(one, "tries"));
         let _ = writeln!(out, "{id} {facility} {kind:16} {state:9} {tries:3} {}", text(one, "error"));
     }
-    if let Some(next) = answer.get("next").and_then(Value::as_str) {
-        let _ = writeln!(out, "more: --after {next}");
-    }
-    show(if out.is_empty() { "no such deliveries\n" } else { &out })
+    page::end(&mut out, answer.get("next"), "no such deliveries (không có mục nào)");
+    show(&out)
 }

@@ -2,7 +2,7 @@
 //!
 //! Lists show numbers of patients and no names.
 
-use super::{Exit, Failure, Place, show};
+use super::{Exit, Failure, Place, page, show};
 use crate::control::{Door, PersonJudged, PersonsRequest, Request};
 use clap::{Args, Subcommand, ValueEnum};
 use model::FacilityCode;
@@ -205,13 +205,7 @@ fn pairs(answer: &Value) -> String {
             let _ = writeln!(out, "  {why}");
         }
     }
-    match answer.get("after").and_then(Value::as_str) {
-        Some(place) => {
-            let _ = writeln!(out, "more behind --after {place}");
-        }
-        None if out.is_empty() => out.push_str("no proposals (không có đề xuất)\n"),
-        None => {}
-    }
+    page::end(&mut out, answer.get("after"), "no proposals (không có đề xuất)");
     out
 }
 
@@ -228,7 +222,7 @@ mod tests {
                             "patients": [side("56001", "7"), side("56002", "1\u{1b}")] }],
             "after": "1-2-3",
         }));
-        assert_eq!(shown, "56002/ab  open  56001/7 and 56002/1?\n  the same name\nmore behind --after 1-2-3\n");
+        assert_eq!(shown, "56002/ab  open  56001/7 and 56002/1?\n  the same name\nthere are more: --after 1-2-3\n");
         assert!(pairs(&json!({ "proposals": [] })).contains("no proposals"));
         let shown = person(&json!({ "patients": [side("56001", "7")], "apart": null }));
         assert_eq!(shown, "56001/7  -\n");

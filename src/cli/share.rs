@@ -1,6 +1,6 @@
 //! `khoanh share`: links that patients open themselves, issued with sheets to print, listed, taken back.
 
-use super::{Exit, Failure, Place, show};
+use super::{Exit, Failure, Place, page, show};
 use crate::control::{Door, Request, ShareRequest};
 use archive::charts::WantedShare;
 use clap::{Args, Subcommand};
@@ -169,13 +169,7 @@ fn listed(answer: &Value) -> String {
             "{facility}/{id}  {state:8} until {until}  studies {studies}  opened {opened}  wrong {wrong}"
         );
     }
-    match answer.get("after").and_then(Value::as_str) {
-        Some(after) => {
-            let _ = writeln!(out, "there are more: --after {after}");
-        }
-        None if shares.is_empty() => out.push_str("no links (không có liên kết)\n"),
-        None => {}
-    }
+    page::end(&mut out, answer.get("after"), "no links (không có liên kết)");
     out
 }
 
