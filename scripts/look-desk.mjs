@@ -249,6 +249,8 @@ export async function desk(address, messages) {
   await rest('desk', 'DELETE', `/api/shares/${taken.id}?facility=56001`);
   const sheets = await rest('desk', 'POST', '/api/shares', { facility: '56001', studies: [uid(1)] }, { Accept: 'text/html' });
   const own = { own: true };
+  // Before anybody has signed in the page asks who it is.
+  const asks = { own: true, status: 401 };
   return {
     'steward-enter': [desktop, async page => {
       await page.goto(`${base}/steward`);
@@ -256,17 +258,17 @@ export async function desk(address, messages) {
       await page.keyboard.type('nobody');
       await page.keyboard.press('Enter');
       await page.waitForFunction(() => document.querySelector('#enterWrong').textContent !== '', null, { timeout: WAIT });
-    }, { own: true, status: 401 }],
-    'steward-desktop': [desktop, steward('mismatch', byKeyboard), own],
-    'steward-desktop-en': [desktop, steward('mismatch'), own],
-    'steward-phone': [phone, steward('mismatch'), own],
-    'steward-unmatched': [desktop, steward('unmatched'), own],
-    'steward-unmatched-phone': [phone, steward('unmatched'), own],
-    'steward-orders': [desktop, steward('orders'), own],
-    'steward-decided': [desktop, steward('decided'), own],
-    'steward-persons': [desktop, steward('persons', onePerson), own],
-    'steward-persons-phone': [phone, steward('persons'), own],
-    'steward-conflict': [desktop, steward('conflict'), own],
+    }, asks],
+    'steward-desktop': [desktop, steward('mismatch', byKeyboard), asks],
+    'steward-desktop-en': [desktop, steward('mismatch'), asks],
+    'steward-phone': [phone, steward('mismatch'), asks],
+    'steward-unmatched': [desktop, steward('unmatched'), asks],
+    'steward-unmatched-phone': [phone, steward('unmatched'), asks],
+    'steward-orders': [desktop, steward('orders'), asks],
+    'steward-decided': [desktop, steward('decided'), asks],
+    'steward-persons': [desktop, steward('persons', onePerson), asks],
+    'steward-persons-phone': [phone, steward('persons'), asks],
+    'steward-conflict': [desktop, steward('conflict'), asks],
     'share-form-phone': [phone, async page => { await page.goto(base + path(link)); }, own],
     'share-form-desktop': [desktop, async page => { await page.goto(base + path(link)); }, own],
     'share-wrong-phone': [phone, page => typed(page, link, other(link.code)), { own: true, status: 403 }],

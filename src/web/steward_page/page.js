@@ -76,11 +76,21 @@ async function load(more) {
 
 /* ---- rows ---- */
 
+/** A name as it is said in Viet Nam: family, middle and given name, in which order images have them otherwise. */
+function personName(name) {
+  const [family, given, middle, ...rest] = name.split('=')[0].split('^');
+  return [family, middle, given, ...rest].filter(Boolean).join(' ').trim();
+}
+
+function facilityName(code) {
+  return (state.session.facilities.find(one => one.code === code) || {}).name || code;
+}
+
 function text(side, field) {
   if (!side) return '';
   const value = field === 'about' ? side.description || side.procedure : side[field];
   if (field === 'sex') return word(value) || '';
-  if (field === 'name') return (value || '').replace(/\^+/g, ' ').trim();
+  if (field === 'name') return personName(value || '');
   if (field === 'birth') return (value || '').replace(/^(\d{4})-(\d{2})-(\d{2})$/, '$3/$2/$1').replace(/^(\d{4})-(\d{2})$/, '$2/$1');
   if (field === 'date') return (value || '').replace(/^(\d{4})(\d{2})(\d{2})$/, '$3/$2/$1');
   return Array.isArray(value) ? value.join(' ') : String(value || '');
@@ -104,8 +114,7 @@ function shownPair(row) {
   const element = by('two').content.firstElementChild.cloneNode(true);
   speakIn(element);
   element.querySelector('.reason').textContent = reasons(row);
-  const name = code => (state.session.facilities.find(one => one.code === code) || {}).name || code;
-  beside(element, 'facilityName', row.patients.map(one => name(one.facility)), false);
+  beside(element, 'facilityName', row.patients.map(one => facilityName(one.facility)), false);
   for (const field of TRAITS) {
     const [one, two] = row.patients.map(side => text(side, field));
     beside(element, field, [one, two], field !== 'mrn' && one && two && one !== two);
@@ -136,7 +145,7 @@ function shown(row) {
   const last = row.acts && row.acts[row.acts.length - 1];
   const why = reasons(row);
   const label = last ? word('by')(word(last.act === 'leave' ? 'leaveIt' : last.act), last.by) : '';
-  element.querySelector('.reason').textContent = [row.facility, why, label].filter(Boolean).join(' · ');
+  element.querySelector('.reason').textContent = [facilityName(row.facility), why, label].filter(Boolean).join(' · ');
   const differs = new Set(row.differs || []);
   for (const field of FIELDS) beside(element, field, [row.of_study, row.of_order].map(side => text(side, field)), differs.has(field));
   decisions(element, row);
