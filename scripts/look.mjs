@@ -1,11 +1,14 @@
-// Opens the start page and the viewer in headless Chromium, counts requests that fail, and takes screenshots:
-//   node scripts/look.mjs BASE_URL OUT_FOLDER [NAME...]
+// Opens every page in headless Chromium, counts requests that fail, and takes screenshots:
+//   [LOOK_DESK=BASE_URL LOOK_HL7=ADDRESS] node scripts/look.mjs BASE_URL OUT_FOLDER [NAME...]
 //
-// The server at BASE_URL holds the shared test data; `scripts/look` starts one. A page fails by a request that fails, by
-// not getting there in time, and by a picture that shows next to nothing.
+// The server at BASE_URL holds the shared test data, that of LOOK_DESK is empty and is filled by look-desk.mjs for the
+// pages of stewards and patients; `scripts/look` starts both. A page fails by a request that fails, by not getting there
+// in time, and by a picture that shows next to nothing; a page of our own also by an error in the console and by what is
+// wider than the screen.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch } from './browser.mjs';
+import { desk } from './look-desk.mjs';
 
 const [base, out, ...only] = process.argv.slice(2);
 const WAIT = 60000;
@@ -28,14 +31,15 @@ function studyOf(test) {
   return found && value(found, '0020000D');
 }
 
-async function page(size, work, name) {
+/** Does a job on a page of its own; `own` is a page of ours, `status` an answer of 400 or more that it is to show. */
+async function page(size, work, name, { own = false, status = 0 } = {}) {
   const context = await browser.newContext({ viewport: size, locale: name.endsWith('-en') ? 'en-US' : 'vi-VN', deviceScaleFactor: 1 });
   const page = await context.newPage();
   const failed = [];
   const said = [];
   page.on('requestfailed', one => { if (!/ERR_ABORTED/.test(one.failure()?.errorText || '')) failed.push(`${one.failure()?.errorText} ${one.url()}`); });
-  page.on('response', one => { if (one.status() >= 400) failed.push(`${one.status()} ${one.url()}`); });
-  page.on('console', one => { if (one.type() === 'error') said.push(one.text().slice(0, 300)); });
+  page.on('response', one => { if (one.status() >= 400 && one.status() !== status) failed.push(`${one.status()} ${one.url()}`); });
+  page.on('console', one => { if (one.type() === 'error' && !(status && one.text().includes(`status of ${status}`))) said.push(one.text().slice(0, 300)); });
   page.on('pageerror', error => said.push(`page: ${String(error).slice(0, 300)}`));
   const started = Date.now();
   let note = '';
@@ -44,7 +48,12 @@ async function page(size, work, name) {
   } catch (error) {
     failed.push(`!! ${String(error).split('\n')[0]}`);
   }
-  const { levels, colour } = await drawn(await page.screenshot({ path: join(out, `${name}.png`) }));
+  if (own) {
+    const [wide, seen] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+    if (wide > seen) failed.push(`!! ${wide} pixels wide on a screen of ${seen}`);
+    failed.push(...said.splice(0).map(one => `(console) ${one}`));
+  }
+  const { levels, colour } = await drawn(await page.screenshot({ path: join(out, `${name}.png`), fullPage: own }));
   if (levels < DRAWN) failed.push(`!! only ${levels} levels: next to nothing is drawn`);
   if (COLOURED.has(name) && colour < COLOURED.get(name)) failed.push(`!! only ${colour} coloured pixels`);
   console.log(`${name}: ${Date.now() - started} ms, ${failed.length} faults, ${levels} levels ${note}`);
@@ -141,9 +150,13 @@ for (const [name, test, more, idle] of [
   if (study) jobs[`viewer-${name}`] = [desktop, viewer(study, more, idle)];
 }
 
+const wanted = name => only.length === 0 || only.some(one => name.includes(one));
+if (process.env.LOOK_DESK && ['steward', 'share'].some(kind => only.length === 0 || only.some(one => one.includes(kind)))) {
+  Object.assign(jobs, await desk(process.env.LOOK_DESK, process.env.LOOK_HL7));
+}
 let failures = 0;
-for (const [name, [size, work]] of Object.entries(jobs)) {
-  if (only.length === 0 || only.some(one => name.includes(one))) failures += await page(size, work, name);
+for (const [name, [size, work, more]] of Object.entries(jobs)) {
+  if (wanted(name)) failures += await page(size, work, name, more);
 }
 await browser.close();
 console.log(`${failures} faults in all, ${studies.length} studies`);

@@ -135,10 +135,15 @@ pub(crate) fn day(text: &str) -> String {
     }
 }
 
-/// A name in one piece.
+/// A name in one piece, as it is said in Viet Nam: family, middle and given name, in which order PN has them otherwise.
 pub(crate) fn person(text: &str) -> String {
     let first = text.split('=').next().unwrap_or_default();
-    first.split('^').filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    let mut parts: Vec<&str> = first.split('^').map(str::trim).collect();
+    if let Some([given, middle]) = parts.get_mut(1..3) {
+        std::mem::swap(given, middle);
+    }
+    parts.retain(|part| !part.is_empty());
+    parts.join(" ")
 }
 
 #[cfg(test)]
@@ -149,6 +154,10 @@ mod tests {
     fn values_cannot_leave_their_place() {
         assert_eq!(escaped("<b a=\"x\">'&"), "&lt;b a=&quot;x&quot;&gt;&#39;&amp;");
         assert_eq!((day("20261128"), day("2026")), ("28/11/2026".into(), "2026".into()));
-        assert_eq!(person("Nguyễn^An^Văn=阮"), "Nguyễn An Văn");
+        assert_eq!(person("Nguyễn^An^Văn=阮"), "Nguyễn Văn An");
+        assert_eq!(
+            (person("NGUYEN^VAN AN"), person("Lê^Cúc^Thị Thu^")),
+            ("NGUYEN VAN AN".into(), "Lê Thị Thu Cúc".into())
+        );
     }
 }

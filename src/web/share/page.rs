@@ -42,7 +42,7 @@ pub(super) fn form(call: &Call, status: StatusCode, again: bool) -> Response {
         "{head}{refused}<form method=\"post\" autocomplete=\"off\">\
          <label for=\"birth\">Ngày sinh của người bệnh (ngày/tháng/năm) <span lang=\"en\">· Patient's birth date \
          (day/month/year)</span></label>\
-         <input id=\"birth\" name=\"birth\" inputmode=\"text\" placeholder=\"05/03/1978\" maxlength=\"32\" required>\
+         <input id=\"birth\" name=\"birth\" inputmode=\"text\" placeholder=\"ngày/tháng/năm\" maxlength=\"32\" required>\
          <label for=\"code\">Mã số 6 chữ số trên tờ kèm theo <span lang=\"en\">· 6-digit code on the second sheet</span></label>\
          <input id=\"code\" name=\"code\" inputmode=\"numeric\" maxlength=\"16\" required>\
          <button class=\"main\">Mở <span lang=\"en\">· Open</span></button></form>"
@@ -137,10 +137,13 @@ pub(super) fn studies(
 fn study(call: &Call, session: &Session, one: &Shown) -> String {
     let (row, base) = (&one.row, escaped(&call.base_path()));
     let of = format!("{base}/facilities/{}/dicom-web/studies/{}", row.facility, escaped(row.study.as_str()));
+    let (about, kinds) = (value(row, key::STUDY_DESCRIPTION), value(row, key::MODALITIES_IN_STUDY).replace('\\', " "));
+    // Many descriptions begin with what the study was made with.
+    let kinds = if about.starts_with(&kinds) { String::new() } else { kinds };
     let mut out = format!(
-        "<section class=\"study\"><h2>{} {}</h2><p class=\"soft\">{}</p><ul class=\"pictures\">",
-        escaped(&value(row, key::MODALITIES_IN_STUDY).replace('\\', " ")),
-        escaped(value(row, key::STUDY_DESCRIPTION)),
+        "<section class=\"shared\"><h2>{} {}</h2><p class=\"soft\">{}</p><ul class=\"pictures\">",
+        escaped(&kinds),
+        escaped(about),
         escaped(&day(value(row, key::STUDY_DATE))),
     );
     for series in one.series.iter().filter(|series| !WITHOUT_PICTURE.contains(&value(series, key::MODALITY))) {

@@ -40,8 +40,10 @@ function values(row, tag) {
   return (row[tag] && row[tag].Value) || [];
 }
 
+/** A name as it is said in Viet Nam: family, middle and given name. */
 function personName(text) {
-  return text.replace(/\^+/g, ' ').replace(/\s+/g, ' ').trim();
+  const [family, given, middle, ...rest] = text.split('^');
+  return [family, middle, given, ...rest].join(' ').replace(/\s+/g, ' ').trim();
 }
 
 function day(text) {

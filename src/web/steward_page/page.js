@@ -4,10 +4,18 @@
 
 const by = id => document.getElementById(id);
 const state = { language: 'vi', token: '', list: 'mismatch', next: null, run: 0, session: null };
+/** Lists of pairs of patients, by the state that the service calls them. */
+const PAIRS = { persons: 'open', conflict: 'conflict' };
+const TRAITS = ['mrn', 'name', 'sex', 'birth', 'national', 'insurance', 'phones', 'address'];
 const FIELDS = ['mrn', 'name', 'sex', 'birth', 'accession', 'date', 'modalities', 'about'];
 
 function word(key) {
   return WORDS[state.language][key];
+}
+
+/** Why something stands in a list; the service says it in English. */
+function reasons(row) {
+  return (row.why || []).map(one => word('reasons')[one] || one).join('; ');
 }
 
 function speakIn(root) {
@@ -46,16 +54,17 @@ function path(row, act) {
 
 async function load(more) {
   const run = ++state.run;
-  const query = new URLSearchParams({ list: state.list, limit: '25' });
-  if (by('facility').value) query.set('facility', by('facility').value);
+  const pairs = PAIRS[state.list];
+  const query = new URLSearchParams(pairs ? { state: pairs, limit: '25' } : { list: state.list, limit: '25' });
+  if (!pairs && by('facility').value) query.set('facility', by('facility').value);
   if (more && state.next) query.set('cursor', state.next);
   if (!more) by('list').replaceChildren();
   by('state').textContent = word('looking');
   by('more').hidden = true;
   try {
-    const found = await ask('GET', `api/matches?${query}`);
+    const found = await ask('GET', `${pairs ? 'api/persons/proposals' : 'api/matches'}?${query}`);
     if (run !== state.run) return;
-    by('list').append(...found.rows.map(shown));
+    by('list').append(...(pairs ? found.proposals.map(shownPair) : found.rows.map(shown)));
     state.next = found.next || null;
     by('more').hidden = !state.next;
     const count = by('list').childElementCount;
@@ -67,36 +76,78 @@ async function load(more) {
 
 /* ---- rows ---- */
 
+/** A name as it is said in Viet Nam: family, middle and given name, in which order images have them otherwise. */
+function personName(name) {
+  const [family, given, middle, ...rest] = name.split('=')[0].split('^');
+  return [family, middle, given, ...rest].filter(Boolean).join(' ').trim();
+}
+
+function facilityName(code) {
+  return (state.session.facilities.find(one => one.code === code) || {}).name || code;
+}
+
 function text(side, field) {
   if (!side) return '';
   const value = field === 'about' ? side.description || side.procedure : side[field];
   if (field === 'sex') return word(value) || '';
-  if (field === 'name') return (value || '').replace(/\^+/g, ' ').trim();
+  if (field === 'name') return personName(value || '');
+  if (field === 'birth') return (value || '').replace(/^(\d{4})-(\d{2})-(\d{2})$/, '$3/$2/$1').replace(/^(\d{4})-(\d{2})$/, '$2/$1');
   if (field === 'date') return (value || '').replace(/^(\d{4})(\d{2})(\d{2})$/, '$3/$2/$1');
   return Array.isArray(value) ? value.join(' ') : String(value || '');
+}
+
+/** One line of both sides; none of what neither says. */
+function beside(element, field, [one, two], differs) {
+  if (!one && !two) return;
+  const line = element.querySelector('tbody').insertRow();
+  if (differs) line.className = 'differs';
+  const head = document.createElement('th');
+  head.scope = 'row';
+  head.textContent = word(field);
+  line.append(head);
+  line.insertCell().textContent = one || '–';
+  line.insertCell().textContent = two || '–';
+}
+
+/** Two patients who may be one person, or have one number and are not. */
+function shownPair(row) {
+  const element = by('two').content.firstElementChild.cloneNode(true);
+  speakIn(element);
+  element.querySelector('.reason').textContent = reasons(row);
+  beside(element, 'facilityName', row.patients.map(one => facilityName(one.facility)), false);
+  for (const field of TRAITS) {
+    const [one, two] = row.patients.map(side => text(side, field));
+    beside(element, field, [one, two], field !== 'mrn' && one && two && one !== two);
+  }
+  const form = element.querySelector('.decide');
+  const button = act => form.querySelector(`[data-act=${act}]`);
+  const judge = async (act, said, decided) => {
+    try {
+      await ask('POST', `api/persons/proposals/${encodeURIComponent(row.id)}/${act}?facility=${encodeURIComponent(row.facility)}`);
+      for (const one of ['match', 'unmatch']) button(one).hidden = decided;
+      button('undo').hidden = !decided;
+      element.querySelector('.changes').textContent = said;
+      element.focus();
+    } catch (error) {
+      element.querySelector('.changes').textContent = error.message;
+    }
+  };
+  form.addEventListener('submit', event => { event.preventDefault(); judge('accept', word('accepted'), true); });
+  button('unmatch').addEventListener('click', () => judge('refuse', word('refused'), true));
+  button('undo').addEventListener('click', () => judge('undo', word('done'), false));
+  element.setAttribute('aria-label', row.patients.map(side => text(side, 'name')).join(' – '));
+  return element;
 }
 
 function shown(row) {
   const element = by('row').content.firstElementChild.cloneNode(true);
   speakIn(element);
   const last = row.acts && row.acts[row.acts.length - 1];
-  const why = (row.why || []).join('; ');
+  const why = reasons(row);
   const label = last ? word('by')(word(last.act === 'leave' ? 'leaveIt' : last.act), last.by) : '';
-  element.querySelector('.reason').textContent = [row.facility, why, label].filter(Boolean).join(' · ');
+  element.querySelector('.reason').textContent = [facilityName(row.facility), why, label].filter(Boolean).join(' · ');
   const differs = new Set(row.differs || []);
-  const body = element.querySelector('tbody');
-  for (const field of FIELDS) {
-    const [one, two] = [text(row.of_study, field), text(row.of_order, field)];
-    if (!one && !two) continue;
-    const line = body.insertRow();
-    if (differs.has(field)) line.className = 'differs';
-    const head = document.createElement('th');
-    head.scope = 'row';
-    head.textContent = word(field);
-    line.append(head);
-    line.insertCell().textContent = one || '–';
-    line.insertCell().textContent = two || '–';
-  }
+  for (const field of FIELDS) beside(element, field, [row.of_study, row.of_order].map(side => text(side, field)), differs.has(field));
   decisions(element, row);
   if (row.verdict) others(element, row);
   else element.querySelector('.other').remove();
@@ -244,6 +295,7 @@ for (const button of by('lists').querySelectorAll('button')) {
     state.next = null;
     for (const one of by('lists').querySelectorAll('button')) one.setAttribute('aria-pressed', String(one === button));
     by('help').textContent = word('help')[state.list];
+    by('facilityField').hidden = state.list in PAIRS || by('facility').length < 3;
     load(false);
   });
 }

@@ -1,5 +1,6 @@
 
-// A patient looks at images of their own: every page of the viewer says so.
+// A patient looks at images of their own: every page of the viewer says so. On a telephone held upright the list of series
+// would leave the image a strip, and the name of the viewer lie over its tools: the one is closed and the other goes.
 (function () {
   const mark = document.createElement('div');
   mark.textContent = 'Dành cho người bệnh · For the patient';
@@ -9,4 +10,14 @@
   const put = () => document.body.appendChild(mark);
   if (document.body) put();
   else addEventListener('DOMContentLoaded', put);
+  if (innerWidth > 700) return;
+  let open = true;
+  new MutationObserver(() => {
+    const name = document.querySelector('[data-cy="return-to-work-list"]');
+    if (name) name.style.display = 'none';
+    const list = open && document.querySelector('[data-cy="studyBrowser-panel"]') && document.querySelector('[data-cy="side-panel-header-left"]');
+    if (!list) return;
+    open = false;
+    list.click();
+  }).observe(document, { childList: true, subtree: true });
 })();

@@ -81,7 +81,7 @@ fn parcel(archive: &Arc<Archive>, kind: EventKind, body: ChartBody) -> Parcel {
         subscription: Arc::new(subscription),
         body,
         patient: None,
-        order: Some(Order { placer: "P1".into(), mrn: "1".into(), ..Order::default() }),
+        order: None,
         counts: None,
     }
 }
@@ -100,7 +100,7 @@ fn links_are_signed_for_who_asks_for_it_and_plain_for_everybody_else() {
     // OBX-5 of the link to the viewer.
     let link = |receiver: &str, (kind, body): (EventKind, ChartBody), sign: Sign<'_>| {
         let path = folder.path().join("receivers.toml");
-        let text = format!("[[receiver]]\nname = \"his\"\naddress = \"10.1.0.5:1\"\n{receiver}");
+        let text = format!("[[receiver]]\nname = \"his\"\naddress = \"10.1.0.5:1\"\nunmatched = true\n{receiver}");
         std::fs::write(&path, text).expect("written");
         let receiver = Receivers::load(&path).expect("a file").named("his").expect("a receiver");
         let message = message(&parcel(&archive, kind, body), &receiver, "7", sign).expect("there is one");

@@ -31,7 +31,8 @@ async fn a_link_in_a_message_opens_again_and_again_until_it_ends_and_shows_its_i
     let ends = province.now() + 7 * DAY;
     let link = query(&province, "56001", ends).expect("a key that signs");
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"=&.".contains(&byte);
-    assert!(link.bytes().all(plain) && !link.contains("77"), "no number of a patient, nothing to be coded: {link}");
+    let (said, _) = link.split_once("&signature=").expect("a signature");
+    assert!(link.bytes().all(plain) && !said.contains("77"), "no number of a patient, nothing to be coded: {link}");
     for _ in 0..2 {
         let opened = province.opens(&link).await;
         assert_eq!(opened.location(), "/viewer/viewer?StudyInstanceUIDs=1.2.3");
