@@ -171,7 +171,7 @@ fn modality(order: &Order) -> String {
 
 impl Charts {
     /// The orders of a facility that were to begin on some days; adds how many were looked at.
-    fn gather(&self, facility: FacilityCode, days: Days, looked: &mut u64) -> Result<ByModality, ChartError> {
+    fn orders_of_days(&self, facility: FacilityCode, days: Days, looked: &mut u64) -> Result<ByModality, ChartError> {
         let moments = Some(self.span_of(days.from, days.to));
         let query = ChartQuery { moments, ..query_of(ChartKind::Order, Some(facility), Term::Any, "") };
         let (mut found, mut count) = (ByModality::new(), 0u64);
@@ -203,9 +203,9 @@ impl Charts {
         query: &TurnaroundQuery,
         looked: &mut u64,
     ) -> Result<Vec<TurnaroundLine>, ChartError> {
-        let mut now = self.gather(facility, query.days, looked)?;
+        let mut now = self.orders_of_days(facility, query.days, looked)?;
         let mut before = match query.baseline {
-            Some(days) => Some(self.gather(facility, days, looked)?),
+            Some(days) => Some(self.orders_of_days(facility, days, looked)?),
             None => None,
         };
         let others = before.iter().flat_map(BTreeMap::keys);
