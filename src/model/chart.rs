@@ -7,6 +7,7 @@
 pub mod asked;
 pub mod birth;
 pub mod change;
+pub mod hook;
 pub mod identifier;
 pub mod link;
 pub mod matched;
@@ -25,6 +26,7 @@ pub mod visit;
 pub use asked::Asked;
 pub use birth::BirthDate;
 pub use change::{Change, Inbound, OrderAction, OrderUpdate, PatientUpdate, StepUpdate, VisitUpdate};
+pub use hook::{Happened, Hook};
 pub use link::{Decision, How, Link};
 pub use matched::{Match, Side, Verdict};
 pub use order::{Code, Order, OrderState, Priority, Step};

@@ -321,7 +321,8 @@ async fn dispatch(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         | Endpoint::FhirRead
         | Endpoint::FhirAct
         | Endpoint::FhirCreate
-        | Endpoint::FhirUpdate => fhir::answer(endpoint, call).await,
+        | Endpoint::FhirUpdate
+        | Endpoint::FhirDelete => fhir::answer(endpoint, call).await,
         _ if charts::is_of_charts(endpoint) => charts::answer(endpoint, call).await,
         _ if matches::is_of_matches(endpoint) => matches::answer(endpoint, call).await,
         Endpoint::PutFacility | Endpoint::PutSource | Endpoint::PutDestination | Endpoint::DisableSource => {

@@ -6,6 +6,7 @@
 
 mod bundle;
 mod capability;
+mod criteria;
 mod dates;
 mod desk;
 mod endpoints;
@@ -21,14 +22,17 @@ mod reports;
 mod reports_in;
 mod said;
 mod studies;
+mod subscriptions;
 mod systems;
 mod tables;
 mod taking;
+mod telling;
 mod turns;
 
 use crate::accept;
 use crate::admin::bytes;
 use crate::app::{self, Call};
+use crate::auth;
 use crate::conditional;
 use crate::dicomweb::qido::split_query;
 use crate::problem::{Kind, Problem};
@@ -41,6 +45,7 @@ use serde_json::Value;
 use tables::{Resource, Table};
 
 pub(crate) use systems::Map;
+pub(crate) use telling::told;
 
 /// Longest body of a search.
 const FORM_MAX: usize = 64 << 10;
@@ -65,16 +70,33 @@ pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Result<Response, P
         }
         Endpoint::FhirSearch => search(&call, call.query.clone()).await,
         Endpoint::FhirAct => act(&call).await,
-        Endpoint::FhirCreate => taking::take(&call, table(&call)?, None).await,
-        Endpoint::FhirUpdate => taking::take(&call, table(&call)?, Some(call.parameter("id"))).await,
+        Endpoint::FhirCreate => match table(&call)? {
+            table if table.resource == Resource::Subscription => subscriptions::create(&call).await,
+            table => taking::take(&call, table, None).await,
+        },
+        Endpoint::FhirUpdate => match table(&call)? {
+            table if table.resource == Resource::Subscription => {
+                subscriptions::update(&call, table, call.parameter("id")).await
+            }
+            table => taking::take(&call, table, Some(call.parameter("id"))).await,
+        },
+        Endpoint::FhirDelete => match table(&call)? {
+            table if table.deletes => subscriptions::remove(&call, table, call.parameter("id")).await,
+            table => {
+                let detail = format!("{} is not removed here", table.name);
+                Err(Problem::new(Kind::MethodNotAllowed, detail).at("method"))
+            }
+        },
         _ => read(&call).await,
     }
 }
 
-/// The row of the kind of resource that the path names.
+/// The row of the kind of resource that the path names, for whoever may ask for it.
 fn table(call: &Call) -> Result<&'static Table, Problem> {
     let none = || Problem::new(Kind::NotFound, "this kind of resource is not served").at("path segment type");
-    Table::of(call.parameter("type")).ok_or_else(none)
+    let table = Table::of(call.parameter("type")).ok_or_else(none)?;
+    auth::require(&call.caller, table.role)?;
+    Ok(table)
 }
 
 /// The media type of the answer; only JSON is written.
@@ -222,6 +244,7 @@ pub fn resources() -> Vec<[String; 4]> {
         let mut interactions = vec!["read"];
         interactions.extend(table.searches.then_some("search"));
         interactions.extend(table.writes.then_some("create, update"));
+        interactions.extend(table.deletes.then_some("delete"));
         let operations = table.operations.iter().map(|(name, _)| format!("`${name}`"));
         let interactions: Vec<String> = interactions.into_iter().map(str::to_owned).chain(operations).collect();
         let parameters: Vec<String> = table.parameters.iter().map(|one| format!("`{}`", one.name)).collect();

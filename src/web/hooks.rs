@@ -1,11 +1,14 @@
 //! Webhooks and FHIR rest-hooks: a POST to a subscriber for each delivery of the archive's outbox.
 //!
 //! What waits, and what is tried again, is the archive's matter ([`archive::charts::outbox`]). A webhook is a small JSON
-//! document with numbers and links, signed; a rest-hook of FHIR R4 has no body: it says that something is there to fetch.
+//! document with numbers and links, signed; a rest-hook of FHIR R4 is a call without a body, or the resource itself where
+//! the subscriber asked for it.
 
-use crate::outgoing;
+use crate::options::Options;
+use crate::problem::Kind;
+use crate::{fhir, outgoing};
 use archive::charts::outbox::dispatch::{Courier, Outcome, Parcel};
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use model::chart::{Delivery, EventKind, Target};
 use parking_lot::Mutex;
 use ring::hmac;
@@ -42,13 +45,26 @@ pub struct Hooks {
     next: AtomicU64,
     under_way: Mutex<HashMap<u64, AbortHandle>>,
     stopped: AtomicBool,
+    /// URL of the service, for what is told in resources.
+    base: String,
+    /// Identifier systems of FHIR.
+    systems: fhir::Map,
 }
 
 impl Hooks {
     /// Calls from within a tokio runtime.
     pub fn new(runtime: Handle, limits: HookLimits) -> Self {
         let (next, under_way, stopped) = (AtomicU64::new(0), Mutex::default(), AtomicBool::new(false));
-        Self { runtime, limits, client: Mutex::new(None), next, under_way, stopped }
+        let (base, systems) = (String::new(), fhir::Map::default());
+        Self { runtime, limits, client: Mutex::new(None), next, under_way, stopped, base, systems }
+    }
+
+    /// Tells resources as the service does: with its URL and its identifier systems.
+    #[must_use]
+    pub fn telling(mut self, options: &Options) -> Self {
+        self.base = options.public_url.as_deref().unwrap_or_default().trim_end_matches('/').to_owned();
+        self.systems = fhir::Map::open(options.fhir.systems.as_deref());
+        self
     }
 
     fn client(&self) -> Result<reqwest::Client, String> {
@@ -73,8 +89,14 @@ impl Hooks {
                 let request = client.post(url).header(CONTENT_TYPE, "application/json").header(DELIVERY, id);
                 Ok(request.header(SIGNATURE, signature).body(body))
             }
-            Target::RestHook { url, headers } => {
-                let mut request = client.post(url).header(DELIVERY, Delivery::id(parcel.delivery.seq));
+            Target::RestHook { url, headers, hook } => {
+                let full = hook.as_deref().is_some_and(|hook| hook.full);
+                let request = match full {
+                    true => self.put(&client, url, parcel)?,
+                    // Some servers want to be told that there is no body.
+                    false => client.post(url).header(CONTENT_LENGTH, 0),
+                };
+                let mut request = request.header(DELIVERY, Delivery::id(parcel.delivery.seq));
                 for (name, value) in headers {
                     let value = HeaderValue::try_from(&value.0);
                     let mut value = value.map_err(|_| refused("a header of the subscription cannot be sent"))?;
@@ -84,6 +106,22 @@ impl Hooks {
                 Ok(request)
             }
         }
+    }
+}
+
+impl Hooks {
+    /// The resource, put below the URL of the subscriber.
+    fn put(&self, client: &reqwest::Client, url: &str, parcel: &Parcel) -> Result<reqwest::RequestBuilder, Outcome> {
+        let told = fhir::told(parcel, self.systems.now(), &self.base, seconds().saturating_mul(1_000));
+        let told = told.map_err(|problem| match problem.kind {
+            Kind::Unavailable | Kind::Busy => Outcome::Failed("the archive could not read what it is about".into()),
+            _ => Outcome::Refused("what it is about cannot be told".into()),
+        })?;
+        let gone = || Outcome::Refused("what it is about is not there any more, or is not one patient's alone".into());
+        let told = told.ok_or_else(gone)?;
+        let part = |name: &str| told.get(name).and_then(Value::as_str).unwrap_or_default();
+        let url = format!("{}/{}/{}", url.trim_end_matches('/'), part("resourceType"), part("id"));
+        Ok(client.put(url).header(CONTENT_TYPE, fhir::outcome::MEDIA).body(told.to_string()))
     }
 }
 

@@ -142,6 +142,7 @@ pub enum Endpoint {
     FhirAct,
     FhirCreate,
     FhirUpdate,
+    FhirDelete,
     FindStudies,
     FindSeries,
     FindInstances,
@@ -376,8 +377,9 @@ table! {
     Get Plain "/fhir/metadata" FhirMetadata Access::Public, FHIR, &[200, 406], "FHIR R4: the CapabilityStatement, which tells every resource, search and limit below.";
     Get Plain "/fhir/{type}" FhirSearch READER, FHIR, ASKED, "FHIR R4: searches for resources of a kind.";
     Get Plain "/fhir/{type}/{id}" FhirRead READER, FHIR, ASKED, "FHIR R4: a resource by its id.";
-    Post Plain "/fhir/{type}" FhirCreate SENDER, FHIR, WRITTEN, "FHIR R4: an order or a result, taken as by the other interfaces; durable when answered.";
+    Post Plain "/fhir/{type}" FhirCreate SENDER, FHIR, WRITTEN, "FHIR R4: an order or a result, taken as by the other interfaces, or a subscription (role admin); durable when answered.";
     Put Plain "/fhir/{type}/{id}" FhirUpdate SENDER, FHIR, WRITTEN, "FHIR R4: the same under its id; If-Match names the version that is changed.";
+    Delete Plain "/fhir/{type}/{id}" FhirDelete READER, FHIR, &[204, 400, 405, 412, 503], "FHIR R4: removes a subscription, for callers of role admin; no other resource is removed.";
     Post Plain "/fhir/{type}/{id}" FhirAct READER, FHIR, &[200, 400, 405, 406, 408, 413, 415, 422, 503], "FHIR R4: a search whose terms are in the body, for `_search`, or an operation.";
     Get Plain "/api/stats" Stats ADMIN, JSON, &[200, 503], "Totals of the archive.";
     Get Dicomweb "/studies" FindStudies READER, FOUND, FIND, "QIDO-RS: searches for studies.";

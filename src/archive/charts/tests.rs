@@ -1,5 +1,6 @@
 //! Charts over a real journal and index: messages, merges, restarts, lost indexes, keys that are gone.
 
+mod hooks;
 mod kept;
 mod limits;
 mod matching;

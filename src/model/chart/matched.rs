@@ -7,6 +7,7 @@ use super::order::OrderState;
 use super::patient::Sex;
 use crate::Uid;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// What came of looking for a study's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -159,6 +160,9 @@ pub struct Match {
     /// What the study says of the patient.
     #[serde(default)]
     pub of_study: Side,
+    /// Modalities of the study when it was last looked at.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub modalities: BTreeSet<String>,
     /// What the order's patient is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of_order: Option<Side>,

@@ -4,7 +4,7 @@
 //! out. The feed of changes is deliveries to nobody in particular.
 //! Deliberately not here: how something is sent, and when it is tried again.
 
-use super::ChartKind;
+use super::{ChartKind, Happened, Hook};
 use crate::Uid;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -51,6 +51,9 @@ pub enum Target {
         /// Headers that are sent, with their values.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         headers: Vec<(String, Secret)>,
+        /// What its criteria ask for beside the kinds of events; none: for nothing more, and nothing is sent but a call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hook: Option<Box<Hook>>,
     },
 }
 
@@ -149,7 +152,7 @@ pub struct Subscription {
     /// Whether nothing is sent for now; what happens meanwhile waits.
     #[serde(default)]
     pub paused: bool,
-    /// Criteria as a FHIR client wrote them; the archive itself does not read them.
+    /// Criteria as a FHIR client wrote them, to be shown; what they ask for is in `events` and the target's `hook`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub criteria: String,
     /// Who asked for it.
@@ -164,6 +167,19 @@ impl Subscription {
     /// Whether it is told of something.
     pub fn wants(&self, kind: EventKind) -> bool {
         self.events.is_empty() || self.events.contains(&kind)
+    }
+
+    /// What its criteria ask for beside the kinds of events.
+    pub fn hook(&self) -> Option<&Hook> {
+        match &self.target {
+            Target::RestHook { hook, .. } => hook.as_deref(),
+            Target::Hl7 { .. } | Target::Webhook { .. } => None,
+        }
+    }
+
+    /// Whether it is told of something that happened now.
+    pub fn wants_it(&self, happened: &Happened<'_>) -> bool {
+        self.wants(happened.event.kind) && self.hook().is_none_or(|hook| hook.wants(happened))
     }
 
     /// Whether it can be served.
@@ -186,7 +202,8 @@ impl Subscription {
                 }
                 Ok(())
             }
-            Target::RestHook { url, headers } if is_url(url) && fits(url) => {
+            Target::RestHook { url, headers, hook } if is_url(url) && fits(url) => {
+                hook.as_deref().map_or(Ok(()), Hook::check)?;
                 let good = |(name, value): &(String, Secret)| is_token(name) && fits(&value.0);
                 if headers.len() > HEADERS_MAX || !headers.iter().all(good) {
                     return Err(format!("at most {HEADERS_MAX} headers, each a name and a value"));
@@ -320,7 +337,7 @@ mod tests {
         assert!(!hook("https://his.example/hook", "short"));
         assert!(subscription(Target::Hl7 { receiver: " ".into() }).check().is_err());
         let headers = vec![("Authorization".to_owned(), Secret("Bearer hidden-token".into()))];
-        let one = subscription(Target::RestHook { url: "https://emr.example/fhir".into(), headers });
+        let one = subscription(Target::RestHook { url: "https://emr.example/fhir".into(), headers, hook: None });
         assert!(one.check().is_ok() && !format!("{one:?}").contains("hidden-token"));
     }
 

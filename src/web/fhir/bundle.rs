@@ -4,7 +4,7 @@ use super::desk::Desk;
 use super::pages::{Lean, Page, Told};
 use super::question::Question;
 use super::tables::{Include, Resource};
-use super::{endpoints, orders, outcome, patients, reports, studies};
+use super::{endpoints, orders, outcome, patients, reports, studies, subscriptions};
 use crate::problem::{Kind, Problem};
 use archive::FoundRow;
 use serde_json::{Value, json};
@@ -54,6 +54,7 @@ fn find(desk: &Desk, question: &Question, count: usize, after: Option<&str>) -> 
         Resource::DiagnosticReport | Resource::DocumentReference => reports::find(desk, question, count, after),
         Resource::Binary => Ok(Found { rows: Rows::Made(Vec::new()), next: None }),
         Resource::Endpoint => Ok(endpoints::find(desk, question)),
+        Resource::Subscription => subscriptions::find(desk, question, count, after),
     }
 }
 
@@ -82,6 +83,7 @@ fn chart(desk: &Desk, resource: Resource, lean: &Lean) -> Result<Vec<Value>, Pro
         Resource::DocumentReference => reports::documents(desk, lean)?,
         Resource::ServiceRequest => orders::shown(desk, &lean.row)?.into_iter().collect(),
         Resource::DiagnosticReport => reports::shown(desk, lean)?.into_iter().collect(),
+        Resource::Subscription => subscriptions::shown(desk, &lean.row)?.into_iter().collect(),
         _ => patients::shown(desk, &lean.row).into_iter().collect(),
     })
 }
@@ -96,6 +98,7 @@ pub(crate) fn resource(desk: &Desk, resource: Resource, id: &str) -> Result<Opti
         Resource::DocumentReference => reports::document(desk, id),
         Resource::Binary => reports::binary(desk, id),
         Resource::Endpoint => Ok(endpoints::read(desk, id)),
+        Resource::Subscription => subscriptions::read(desk, id),
     }
 }
 

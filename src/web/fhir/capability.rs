@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 const LIMITS: &str = "Each resource belongs to one facility: its id begins with the facility's code, and an answer holds \
 only what the caller's facilities have. Not served: persons across facilities, AuditEvent (the archive keeps no record of \
 accesses that could be searched; corrections and rejections are told by /api/corrections and /api/rejections), \
-Subscription, Provenance, history, conditional create and update, delete, batch and transaction, XML, \
+Provenance, history, conditional create and update, batch and transaction, XML, \
 modifiers other than :exact on names, _sort, _elements, _revinclude. Pages are walked by their next link.";
 
 /// The statement; `base` is the URL of the service.
@@ -27,7 +27,7 @@ pub(crate) fn statement(base: &str) -> Value {
             "documentation": LIMITS,
             "security": {
                 "cors": true,
-                "description": "Bearer tokens (RFC 6750) of the archive: reading needs the role reader, writing the role sender.",
+                "description": "Bearer tokens (RFC 6750) of the archive: reading needs the role reader, writing the role sender, subscriptions the role admin.",
             },
             "resource": TABLES.iter().map(resource).collect::<Vec<_>>(),
         }],
@@ -42,6 +42,9 @@ fn resource(table: &Table) -> Value {
     if table.writes {
         interactions.extend(["create", "update"]);
     }
+    if table.deletes {
+        interactions.push("delete");
+    }
     let each = |code: &&str| json!({"code": code});
     let mut resource = Map::new();
     resource.insert("type".into(), table.name.into());
@@ -49,8 +52,8 @@ fn resource(table: &Table) -> Value {
     resource.insert("interaction".into(), interactions.iter().map(each).collect());
     resource.insert("versioning".into(), if table.writes { "versioned-update" } else { "versioned" }.into());
     if table.writes {
-        // PUT under an id that is not there makes it.
-        resource.insert("updateCreate".into(), true.into());
+        // PUT under an id that is not there makes an order or a result.
+        resource.insert("updateCreate".into(), (!table.deletes).into());
     }
     if table.searches {
         let plain = table.parameters.iter().filter(|one| !one.name.contains('.'));

@@ -7,7 +7,7 @@ use crate::app::Call;
 use archive::Archive;
 use archive::charts::{ChartError, Charts};
 use model::chart::{ChartKey, ChartKind, ChartRow};
-use model::{Caller, FacilityCode};
+use model::{Caller, FacilityCode, Role};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +51,35 @@ impl Desk {
             launches: call.app.viewer.is_some() && call.app.options.launch.keys.is_some(),
             instances: call.query_value("instances") == Some("true"),
             archive,
+        }
+    }
+
+    /// A reader of one facility, without a request: what subscribers are sent is told as such a reader sees it.
+    pub(crate) fn of_facility(
+        archive: &Arc<Archive>,
+        facility: FacilityCode,
+        systems: Arc<Systems>,
+        base: String,
+        now: u64,
+    ) -> Self {
+        let (known, _) = archive.sources();
+        let caller = Caller {
+            name: "subscription".into(),
+            role: Role::Reader,
+            home: Some(facility),
+            facilities: Some([facility].into()),
+            sees_rejected: false,
+        };
+        Self {
+            caller,
+            base,
+            systems,
+            facilities: known.into_iter().filter(|one| one.code == facility).map(|one| (one.code, one.name)).collect(),
+            utc_offset: archive.options().forward.utc_offset,
+            now,
+            launches: false,
+            instances: false,
+            archive: Arc::clone(archive),
         }
     }
 

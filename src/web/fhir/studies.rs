@@ -256,17 +256,24 @@ pub(crate) fn read(desk: &Desk, id: &str) -> Result<Option<Value>, Problem> {
     let Some((facility, study)) = ids::read_study(id).filter(|(facility, _)| desk.caller.may_see(*facility)) else {
         return Ok(None);
     };
-    let condition = Condition { key: key::STUDY_INSTANCE_UID, test: Test::Equal(study.as_str().to_owned()) };
-    let query = Query { level: Level::Study, conditions: vec![condition], fuzzy: false };
-    let found = desk.archive.find(&desk.caller, Scope::Facility(facility), &query, 0, 1)?;
-    found.rows.first().map(|row| shown(desk, row, false)).transpose()
+    with_uid(desk, facility, &study)?.first().map(|row| shown(desk, row, false)).transpose()
 }
 
 /// Whether the archive holds a study of a facility for the caller.
 pub(crate) fn is_there(desk: &Desk, facility: FacilityCode, study: &Uid) -> Result<bool, Problem> {
+    Ok(!with_uid(desk, facility, study)?.is_empty())
+}
+
+/// Whether a UID stands for one study of the facility: two patients may have images under it.
+pub(crate) fn is_one(desk: &Desk, facility: FacilityCode, study: &Uid) -> Result<bool, Problem> {
+    Ok(with_uid(desk, facility, study)?.len() == 1)
+}
+
+/// Studies of a facility under a UID, two at most.
+fn with_uid(desk: &Desk, facility: FacilityCode, study: &Uid) -> Result<Vec<FoundRow>, Problem> {
     let condition = Condition { key: key::STUDY_INSTANCE_UID, test: Test::Equal(study.as_str().to_owned()) };
     let query = Query { level: Level::Study, conditions: vec![condition], fuzzy: false };
-    Ok(!desk.archive.find(&desk.caller, Scope::Facility(facility), &query, 0, 1)?.rows.is_empty())
+    Ok(desk.archive.find(&desk.caller, Scope::Facility(facility), &query, 0, 2)?.rows)
 }
 
 /// What looking for the order of a study came to.

@@ -1,5 +1,7 @@
 //! What `/fhir` serves, as one table: routing, the parsing of searches and the CapabilityStatement are made from it.
 
+use model::Role;
+
 /// A kind of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Resource {
@@ -10,6 +12,7 @@ pub(crate) enum Resource {
     DocumentReference,
     Binary,
     Endpoint,
+    Subscription,
 }
 
 /// How the value of a search parameter is read.
@@ -53,6 +56,10 @@ pub(crate) struct Table {
     pub(crate) searches: bool,
     /// Whether it is created, and updated under its id.
     pub(crate) writes: bool,
+    /// Whether it is removed.
+    pub(crate) deletes: bool,
+    /// Least role of whoever asks for it in any way.
+    pub(crate) role: Role,
     pub(crate) parameters: &'static [Parameter],
     pub(crate) includes: &'static [Include],
     /// Operations by name, without the dollar sign.
@@ -78,6 +85,8 @@ pub(crate) const TABLES: &[Table] = &[
         name: "ImagingStudy",
         searches: true,
         writes: false,
+        deletes: false,
+        role: Role::Reader,
         parameters: &[
             ID,
             UPDATED,
@@ -106,6 +115,8 @@ pub(crate) const TABLES: &[Table] = &[
         name: "Patient",
         searches: true,
         writes: false,
+        deletes: false,
+        role: Role::Reader,
         parameters: &[
             ID,
             UPDATED,
@@ -130,6 +141,8 @@ pub(crate) const TABLES: &[Table] = &[
         name: "ServiceRequest",
         searches: true,
         writes: true,
+        deletes: false,
+        role: Role::Reader,
         parameters: &[
             ID,
             parameter(
@@ -152,6 +165,8 @@ pub(crate) const TABLES: &[Table] = &[
         name: "DiagnosticReport",
         searches: true,
         writes: true,
+        deletes: false,
+        role: Role::Reader,
         parameters: &[
             ID,
             parameter("identifier", Form::Token, "Number of the result, or accession number."),
@@ -171,6 +186,8 @@ pub(crate) const TABLES: &[Table] = &[
         name: "DocumentReference",
         searches: true,
         writes: false,
+        deletes: false,
+        role: Role::Reader,
         parameters: &[
             ID,
             OF_PATIENT,
@@ -189,6 +206,8 @@ pub(crate) const TABLES: &[Table] = &[
         name: "Binary",
         searches: false,
         writes: false,
+        deletes: false,
+        role: Role::Reader,
         parameters: &[],
         includes: &[],
         operations: &[],
@@ -199,6 +218,8 @@ pub(crate) const TABLES: &[Table] = &[
         name: "Endpoint",
         searches: true,
         writes: false,
+        deletes: false,
+        role: Role::Reader,
         parameters: &[
             ID,
             parameter("connection-type", Form::Token, "dicom-wado-rs or ihe-iid."),
@@ -207,6 +228,24 @@ pub(crate) const TABLES: &[Table] = &[
         includes: &[],
         operations: &[],
         about: "How images of a facility are read: DICOMweb, and the viewer by a signed link.",
+    },
+    Table {
+        resource: Resource::Subscription,
+        name: "Subscription",
+        searches: true,
+        writes: true,
+        deletes: true,
+        role: Role::Admin,
+        parameters: &[
+            ID,
+            parameter("status", Form::Token, "active, error or off."),
+            parameter("type", Form::Token, "rest-hook."),
+            parameter("payload", Form::Token, "application/fhir+json."),
+            parameter("criteria", Form::Text, "How its criteria begin."),
+        ],
+        includes: &[],
+        operations: &[],
+        about: "Who is told of what happens in one facility, by rest-hook: durable, in order, tried again until the endpoint takes it. Without a payload the endpoint is called by POST without a body; with application/fhir+json the resource is put below it by PUT. What is not read by its criteria is refused. Values of headers are never shown.",
     },
 ];
 

@@ -92,7 +92,7 @@ fn kind(resource: Resource) -> &'static str {
 }
 
 /// The answer: the resource as it stands, what was remarked, or nothing, as the client prefers.
-fn told(
+pub(crate) fn told(
     call: &Call,
     status: StatusCode,
     media: &'static str,
@@ -128,7 +128,7 @@ async fn standing(call: &Call, table: &'static Table, sent: &Sent) -> Result<Opt
 }
 
 /// Refuses a change of something else than the client read.
-fn check_version(call: &Call, standing: Option<&Value>) -> Result<(), Problem> {
+pub(crate) fn check_version(call: &Call, standing: Option<&Value>) -> Result<(), Problem> {
     let Some(wanted) = call.parts.headers.get(header::IF_MATCH) else { return Ok(()) };
     let wanted = wanted.to_str().unwrap_or_default();
     let etag = standing.and_then(super::etag);
@@ -141,7 +141,7 @@ fn check_version(call: &Call, standing: Option<&Value>) -> Result<(), Problem> {
     Err(Problem::new(Kind::Precondition, detail).at("header If-Match"))
 }
 
-fn check_type(call: &Call) -> Result<(), Problem> {
+pub(crate) fn check_type(call: &Call) -> Result<(), Problem> {
     let sent = super::content_type(call);
     let range = accept::content_type(sent).ok();
     let known = ["application/fhir+json", "application/json"];

@@ -78,7 +78,7 @@ async fn what_can_be_asked_is_told_to_everybody() {
             let value = if form == Some("date") { "2026-11-28" } else { "x" };
             let path = format!("/fhir/{kind}?{name}={value}");
             let strict = [("prefer", "handling=strict")];
-            let answer = ask(&all, "reader", Method::GET, &path, &strict, "").await;
+            let answer = ask(&all, "admin", Method::GET, &path, &strict, "").await;
             assert_eq!(answer.status, StatusCode::OK, "{path}: {:?}", answer.body);
         }
     }

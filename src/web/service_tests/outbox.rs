@@ -11,11 +11,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const SECRET: &str = "0123456789abcdef";
 
 /// A request as it came: its head in small letters, and its body.
-type Asked = (String, String);
+pub(super) type Asked = (String, String);
 
 fn request(stream: &mut TcpStream) -> Option<Asked> {
     let (mut bytes, mut one) = (Vec::new(), [0u8]);
@@ -24,14 +24,15 @@ fn request(stream: &mut TcpStream) -> Option<Asked> {
         bytes.extend(one);
     }
     let head = String::from_utf8(bytes).ok()?.to_ascii_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?.trim().parse().ok()?;
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let length = length.map_or(Some(0), |length| length.trim().parse().ok())?;
     let mut body = vec![0; length];
     stream.read_exact(&mut body).ok()?;
     Some((head, String::from_utf8(body).ok()?))
 }
 
 /// Answers each request with the status that is said of how many came before and of it.
-fn receiver(status: impl Fn(usize, &Asked) -> u16 + Send + 'static) -> (SocketAddr, Arc<Mutex<Vec<Asked>>>) {
+pub(super) fn receiver(status: impl Fn(usize, &Asked) -> u16 + Send + 'static) -> (SocketAddr, Arc<Mutex<Vec<Asked>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = listener.local_addr().expect("an address");
     let took = Arc::new(Mutex::new(Vec::new()));
@@ -51,7 +52,7 @@ fn receiver(status: impl Fn(usize, &Asked) -> u16 + Send + 'static) -> (SocketAd
     (address, took)
 }
 
-fn header_of<'a>(asked: &'a Asked, name: &str) -> &'a str {
+pub(super) fn header_of<'a>(asked: &'a Asked, name: &str) -> &'a str {
     let lines = asked.0.lines();
     lines.filter_map(|line| line.split_once(": ")).find(|(found, _)| *found == name).map_or("", |(_, value)| value)
 }
@@ -84,7 +85,7 @@ impl Service {
     }
 }
 
-async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < end, "never: {what}");

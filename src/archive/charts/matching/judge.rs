@@ -118,8 +118,8 @@ fn go_on(writing: &mut Writing<'_>, row: &StudyRow, decided: &Match) -> Result<(
     {
         stamp(writing, row, order)?;
     }
-    let complete = is_complete(row);
-    put(writing, Some(decided), Match { complete, ..decided.clone() })
+    let (complete, modalities) = (is_complete(row), row.modalities.clone());
+    put(writing, Some(decided), Match { complete, modalities, ..decided.clone() })
 }
 
 /// What people decided of a study, with one more decision at the end.
@@ -214,6 +214,7 @@ pub(super) fn unmatched(row: &StudyRow, at: u64) -> Match {
         verdict: Verdict::Unmatched,
         why: Vec::new(),
         of_study: Side::default(),
+        modalities: row.modalities.clone(),
         of_order: None,
         complete: is_complete(row),
         by: None,

@@ -2,9 +2,11 @@
 
 use crate::charts::ChartError;
 use crate::charts::writing::{Changed, Writing};
+use model::Caller;
 use model::chart::outbox::WITHDRAWN;
 use model::chart::{
-    ChartBody, ChartKind, Delivery, DeliveryState, Event, EventKind, Match, Merge, Order, Report, ReportStatus, Verdict,
+    ChartBody, ChartKind, Delivery, DeliveryState, Event, EventKind, Happened, Match, Merge, Order, Report,
+    ReportStatus, Verdict,
 };
 
 /// Kinds of rows that somebody is told of.
@@ -12,18 +14,32 @@ const KINDS: [ChartKind; 4] = [ChartKind::Order, ChartKind::Report, ChartKind::M
 
 /// Puts what a change is worth telling beside it: one line of the feed, and a delivery for each subscription.
 pub(in crate::charts) fn follow(writing: &mut Writing<'_>) -> Result<(), ChartError> {
-    let changed = writing.changed(&KINDS)?;
-    let events: Vec<Event> = changed.into_iter().flat_map(events).collect();
-    for event in events {
-        let wanted = writing.charts().outbox.wanted(writing.facility(), event.kind);
-        put(writing, String::new(), event.clone(), (DeliveryState::Delivered, ""))?;
-        for (subscription, full) in wanted {
-            let state = match full {
-                false => (DeliveryState::Waiting, ""),
-                true => (DeliveryState::Dead, "too many wait for this receiver (charts.outbox.waiting_max)"),
-            };
-            put(writing, subscription, event.clone(), state)?;
+    for changed in writing.changed(&KINDS)? {
+        for event in events(&changed) {
+            tell(writing, &changed, event)?;
         }
+    }
+    Ok(())
+}
+
+fn tell(writing: &mut Writing<'_>, changed: &Changed, event: Event) -> Result<(), ChartError> {
+    let outbox = &writing.charts().outbox;
+    let mut happened = Happened::of(&event, changed.before.as_ref(), &changed.now, writing.now());
+    // Whoever asks by one number of a patient is told by every number of theirs.
+    if outbox.asks_by_patient(writing.facility()) {
+        for number in happened.patients.clone() {
+            let numbers = writing.charts().numbers(&Caller::operator(), writing.facility(), &number)?;
+            happened.patients.extend(numbers);
+        }
+    }
+    let wanted = outbox.wanted(writing.facility(), &happened);
+    put(writing, String::new(), event.clone(), (DeliveryState::Delivered, ""))?;
+    for (subscription, full) in wanted {
+        let state = match full {
+            false => (DeliveryState::Waiting, ""),
+            true => (DeliveryState::Dead, "too many wait for this receiver (charts.outbox.waiting_max)"),
+        };
+        put(writing, subscription, event.clone(), state)?;
     }
     Ok(())
 }
@@ -41,17 +57,17 @@ fn put(
     writing.put(&Delivery::id(seq), ChartBody::Delivery(Box::new(one)))
 }
 
-fn events(changed: Changed) -> Vec<Event> {
-    let Changed { id, before, now } = changed;
-    let one = match (before, now) {
-        (Some(ChartBody::Order(before)), ChartBody::Order(now)) => of_order(id, Some(&before), &now),
-        (None, ChartBody::Order(now)) => of_order(id, None, &now),
+fn events(changed: &Changed) -> Vec<Event> {
+    let id = changed.id.clone();
+    let one = match (&changed.before, &changed.now) {
+        (Some(ChartBody::Order(before)), ChartBody::Order(now)) => of_order(id, Some(before), now),
+        (None, ChartBody::Order(now)) => of_order(id, None, now),
         (Some(ChartBody::Report(before)), ChartBody::Report(now)) if before.version == now.version => None,
-        (_, ChartBody::Report(now)) => Some(of_report(id, &now)),
-        (Some(ChartBody::Merge(before)), ChartBody::Merge(now)) => of_merge(id, Some(&before), &now),
-        (None, ChartBody::Merge(now)) => of_merge(id, None, &now),
-        (Some(ChartBody::Match(before)), ChartBody::Match(now)) => return of_match(id, Some(&before), &now),
-        (None, ChartBody::Match(now)) => return of_match(id, None, &now),
+        (_, ChartBody::Report(now)) => Some(of_report(id, now)),
+        (Some(ChartBody::Merge(before)), ChartBody::Merge(now)) => of_merge(id, Some(before), now),
+        (None, ChartBody::Merge(now)) => of_merge(id, None, now),
+        (Some(ChartBody::Match(before)), ChartBody::Match(now)) => return of_match(id, Some(before), now),
+        (None, ChartBody::Match(now)) => return of_match(id, None, now),
         _ => None,
     };
     one.into_iter().collect()

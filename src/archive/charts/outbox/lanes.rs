@@ -7,7 +7,9 @@ use crate::charts::Charts;
 use crate::error::OpenError;
 use index::charts::{ChartDriver, ChartQuery};
 use model::FacilityCode;
-use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Delivery, DeliveryState, EventKind, Subscription, Term};
+use model::chart::{
+    ChartBody, ChartKey, ChartKind, ChartRow, Delivery, DeliveryState, EventKind, Happened, Subscription, Term,
+};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -86,12 +88,19 @@ impl Outbox {
         self.told.load(Ordering::Acquire)
     }
 
+    /// Whether somebody is told of certain patients of a facility alone.
+    pub(super) fn asks_by_patient(&self, facility: FacilityCode) -> bool {
+        let lanes = self.lanes.lock();
+        let mut of = lanes.range((facility, String::new())..).take_while(|((of, _), _)| *of == facility);
+        of.any(|(_, lane)| lane.subscription.hook().is_some_and(|hook| !hook.patients.is_empty()))
+    }
+
     /// Ids of the subscriptions that are told of something, and whether too many wait there.
-    pub(super) fn wanted(&self, facility: FacilityCode, kind: EventKind) -> Vec<(String, bool)> {
+    pub(super) fn wanted(&self, facility: FacilityCode, happened: &Happened<'_>) -> Vec<(String, bool)> {
         let most = usize::try_from(self.waiting_max.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         let lanes = self.lanes.lock();
         let of = lanes.range((facility, String::new())..).take_while(|((of, _), _)| *of == facility);
-        let wanting = of.filter(|(_, lane)| lane.subscription.wants(kind));
+        let wanting = of.filter(|(_, lane)| lane.subscription.wants_it(happened));
         wanting.map(|((_, id), lane)| (id.clone(), lane.waiting.len() >= most)).collect()
     }
 

@@ -1,0 +1,171 @@
+//! FHIR subscriptions: made, changed and removed, told of what they ask for and nothing else, and no secret shown.
+
+use super::charts::Hospitals;
+use super::fhir::{ask, ids};
+use super::outbox::{PATIENCE, header_of, receiver, until};
+use super::*;
+use crate::hooks::{HookLimits, Hooks};
+use archive::charts::outbox::dispatch::{Couriers, PostOffice};
+use http::Method;
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+
+const FHIR: (&str, &str) = ("content-type", "application/fhir+json");
+const SECRET: &str = "Bearer kept-by-the-archive";
+
+async fn send(all: &Hospitals, token: &str, method: Method, path: &str, body: &Value) -> Answer {
+    ask(all, token, method, path, &[FHIR], &body.to_string()).await
+}
+
+fn wanted(endpoint: &str, criteria: &str) -> Value {
+    json!({
+        "resourceType": "Subscription", "status": "requested", "reason": "orders to the EMR", "criteria": criteria,
+        "channel": {
+            "type": "rest-hook", "endpoint": endpoint, "payload": "application/fhir+json",
+            "header": [format!("Authorization: {SECRET}")],
+        },
+    })
+}
+
+fn order(placer: &str, status: &str) -> Value {
+    json!({
+        "resourceType": "ServiceRequest", "status": status, "intent": "order", "code": {"text": "CT"},
+        "identifier": [{"type": {"coding": [{"code": "PLAC"}]}, "value": placer}],
+        "subject": {"reference": "#p"},
+        "contained": [{"resourceType": "Patient", "id": "p", "identifier": [{"value": "22000017"}]}],
+    })
+}
+
+async fn places(all: &Hospitals, placer: &str, status: &str) {
+    let answer = send(all, "sender", Method::POST, "/fhir/ServiceRequest", &order(placer, status)).await;
+    assert!(answer.status.is_success(), "{placer}: {:?}", answer.body);
+}
+
+fn office(all: &Hospitals) -> PostOffice {
+    let limits = HookLimits { connect: PATIENCE, answer: PATIENCE, authorities: None };
+    let http = Box::new(Hooks::new(Handle::current(), limits));
+    PostOffice::start(&all.0.archive, Couriers { hl7: None, http }).expect("started")
+}
+
+async fn ends(office: PostOffice) {
+    let ended = tokio::task::spawn_blocking(move || office.shutdown(PATIENCE)).await;
+    assert!(ended.expect("no panic"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_is_told_what_it_asks_for_until_it_is_removed() {
+    let all = Hospitals::open().await;
+    let (address, took) = receiver(|_, _| 200);
+    let endpoint = format!("http://{address}/emr/");
+    let sent = wanted(&endpoint, "ServiceRequest?status=active&facility=56001");
+    assert_eq!(send(&all, "sender", Method::POST, "/fhir/Subscription", &sent).await.status, StatusCode::FORBIDDEN);
+    let made = send(&all, "admin", Method::POST, "/fhir/Subscription", &sent).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
+    let one = made.json();
+    assert_eq!((&one["status"], &one["channel"]["header"]), (&json!("active"), &json!(["Authorization: *****"])));
+    let path = format!("/fhir/Subscription/{}", one["id"].as_str().expect("an id"));
+    assert_eq!(made.header(header::LOCATION), format!("http://archive.test{path}"));
+    let office = office(&all);
+    places(&all, "CD-1", "active").await;
+    until("the order is told", || took.lock().len() == 1).await;
+    let told = took.lock()[0].clone();
+    assert!(told.0.starts_with("put /emr/servicerequest/56001.cd-1 http/1.1"), "{}", told.0);
+    assert_eq!(header_of(&told, "authorization"), SECRET.to_ascii_lowercase());
+    assert_eq!(header_of(&told, "content-type"), "application/fhir+json");
+    let resource: Value = serde_json::from_str(&told.1).expect("JSON");
+    assert_eq!((&resource["id"], &resource["status"]), (&json!("56001.CD-1"), &json!("active")));
+    // What it does not ask for is not told; nothing is told while it is off, and all of it afterwards.
+    places(&all, "CD-1", "revoked").await;
+    let mut change = one.clone();
+    change["status"] = json!("off");
+    let off = send(&all, "admin", Method::PUT, &path, &change).await;
+    assert_eq!((off.status, &off.json()["status"]), (StatusCode::OK, &json!("off")), "{:?}", off.body);
+    places(&all, "CD-2", "active").await;
+    change["status"] = json!("active");
+    change["channel"].as_object_mut().expect("a channel").remove("payload");
+    let stale = [FHIR, ("if-match", made.header(header::ETAG))];
+    let refused = ask(&all, "admin", Method::PUT, &path, &stale, &change.to_string()).await;
+    assert_eq!(refused.status, StatusCode::PRECONDITION_FAILED);
+    let on = send(&all, "admin", Method::PUT, &path, &change).await;
+    assert_eq!(on.json()["channel"].get("payload"), None, "{:?}", on.body);
+    let mut elsewhere = change.clone();
+    elsewhere["channel"]["endpoint"] = json!("http://127.0.0.1:1/emr");
+    let refused = send(&all, "admin", Method::PUT, &path, &elsewhere).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "a secret goes to another server");
+    until("what waited is told", || took.lock().len() == 2).await;
+    let told = took.lock()[1].clone();
+    assert!(told.0.starts_with("post /emr/ http/1.1"), "{}", told.0);
+    assert_eq!((header_of(&told, "authorization"), told.1.as_str()), (&*SECRET.to_ascii_lowercase(), ""));
+    let all_of_them = ask(&all, "admin", Method::GET, "/fhir/Subscription?criteria=ServiceRequest", &[], "").await;
+    assert!(!String::from_utf8_lossy(&all_of_them.body).contains("kept-by"), "{:?}", all_of_them.body);
+    assert_eq!(ids(&all_of_them.json()).len(), 1);
+    assert_eq!(ask(&all, "reader", Method::GET, &path, &[], "").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(ask(&all, "admin", Method::DELETE, &path, &[], "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(ask(&all, "admin", Method::GET, &path, &[], "").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(ask(&all, "admin", Method::DELETE, &path, &[], "").await.status, StatusCode::NOT_FOUND);
+    ends(office).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_in_trouble_is_said_to_be() {
+    let all = Hospitals::open().await;
+    let (address, took) = receiver(|_, _| 503);
+    let sent = wanted(&format!("http://{address}/emr"), "ServiceRequest?facility=56001&patient.identifier=22000017");
+    let made = send(&all, "admin", Method::POST, "/fhir/Subscription", &sent).await.json();
+    let path = format!("/fhir/Subscription/{}", made["id"].as_str().expect("an id"));
+    let office = office(&all);
+    places(&all, "CD-1", "active").await;
+    until("it was tried", || !took.lock().is_empty()).await;
+    loop {
+        let one = ask(&all, "admin", Method::GET, &path, &[], "").await.json();
+        if one["status"] == json!("error") {
+            assert_eq!(one["error"], json!("the subscriber answers 503"));
+            break;
+        }
+        assert_eq!(one["status"], json!("active"));
+        tokio::task::yield_now().await;
+    }
+    let found = ask(&all, "admin", Method::GET, "/fhir/Subscription?status=error&type=rest-hook", &[], "").await;
+    assert_eq!(ids(&found.json()).len(), 1);
+    ends(office).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_served_is_refused_with_what_is() {
+    let all = Hospitals::open().await;
+    let good = wanted("https://emr.example/fhir", "ImagingStudy?modality=CT&facility=56001");
+    let with = |place: &str, value: Value| {
+        let mut body = good.clone();
+        *body.pointer_mut(place).expect("a place") = value;
+        body
+    };
+    for (body, status, told) in [
+        (
+            with("/criteria", json!("ImagingStudy?modality=CT&started=ge2026-01-01&facility=56001")),
+            422,
+            "patient.identifier",
+        ),
+        (with("/criteria", json!("Observation?code=1")), 422, "ServiceRequest by facility"),
+        (with("/criteria", json!("ImagingStudy?modality=CT")), 422, "facility"),
+        (with("/criteria", json!("ImagingStudy?facility=99999")), 403, "99999"),
+        (with("/channel/type", json!("email")), 422, "rest-hook"),
+        (with("/channel/payload", json!("application/fhir+xml")), 422, "application/fhir+json"),
+        (with("/channel/endpoint", json!("ftp://emr")), 422, "https://"),
+        (with("/channel/header", json!(["Authorization: *****"])), 422, "no value"),
+        (with("/channel/header", json!(["no colon"])), 422, "colon"),
+        (with("/status", json!("entered-in-error")), 422, "requested"),
+        (with("/reason", json!("")), 422, "what it is for"),
+    ] {
+        let answer = send(&all, "admin", Method::POST, "/fhir/Subscription", &body).await;
+        assert_eq!(answer.status.as_u16(), status, "{body}: {:?}", answer.body);
+        let outcome = answer.json();
+        assert_eq!(outcome["resourceType"], json!("OperationOutcome"));
+        assert!(outcome["issue"][0]["diagnostics"].as_str().expect("a text").contains(told), "{outcome}");
+    }
+    let none = send(&all, "admin", Method::PUT, "/fhir/Subscription/56001.none", &good).await;
+    assert_eq!(none.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        ask(&all, "admin", Method::DELETE, "/fhir/Patient/56001.1", &[], "").await.status,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
+}
