@@ -62,6 +62,7 @@ fn what_is_told_is_valid() {
     for kind in ["ImagingStudy", "Patient", "ServiceRequest", "DiagnosticReport", "DocumentReference", "Subscription"] {
         assert!(said.contains(&format!("{kind}: 1\n")), "{said}");
     }
+    assert!(said.contains("AuditEvent: 2\n"), "the order and the result were sent: {said}");
     // Without network, or its package, the schema alone is left out.
     let schema = said.lines().find(|line| line.starts_with("schema: ")).unwrap_or_default();
     assert!(schema.ends_with(" answers checked") || schema.starts_with("schema: not checked: "), "{said}");
