@@ -18,6 +18,7 @@ use crate::IndexError;
 use model::chart::{ChartKey, ChartKind, ChartRow, Term};
 use model::{FacilityCode, Lsn};
 use sha2::{Digest, Sha256};
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// Words that [`Charts::words`] looks at, in alphabetical order.
@@ -60,8 +61,8 @@ pub struct ChartQuery {
 }
 
 /// The place behind the last row of a page: moment and `created`, the newest first, and for rows of one record and moment a
-/// number made of their names. Its text form is opaque and stands in a URL as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// number made of their names. Its text form is opaque and stands in a URL as it is. The greater one comes first in answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChartCursor {
     pub(crate) moment: u64,
     pub(crate) created: Lsn,
@@ -93,6 +94,19 @@ impl ChartCursor {
 pub(crate) fn tie(key: &ChartKey) -> u32 {
     let digest = Sha256::new().chain_update(key.facility.as_bytes()).chain_update(&key.id).finalize();
     digest.first_chunk::<4>().map_or(0, |first| u32::from_be_bytes(*first))
+}
+
+impl Ord for ChartCursor {
+    /// As rows stand in answers: the newest is the greatest, and of those of one record the one with the least number.
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.moment, self.created, Reverse(self.tie)).cmp(&(other.moment, other.created, Reverse(other.tie)))
+    }
+}
+
+impl PartialOrd for ChartCursor {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl std::fmt::Display for ChartCursor {

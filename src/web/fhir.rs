@@ -4,6 +4,7 @@
 //! message ([`archive::charts`]). Every error is an OperationOutcome. One table ([`tables`]) says what is served.
 //! Deliberately not here: persons across facilities, and profiles: identifier systems come from a map file.
 
+mod audits;
 mod bundle;
 mod capability;
 mod criteria;
@@ -12,6 +13,7 @@ mod desk;
 mod endpoints;
 pub mod fuzz;
 mod ids;
+mod ledger;
 mod matching;
 mod orders;
 mod orders_in;

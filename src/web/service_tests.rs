@@ -5,6 +5,7 @@ mod administration;
 mod charts;
 mod corpus;
 mod fhir;
+mod fhir_auditing;
 mod fhir_subscribing;
 mod fhir_writing;
 mod launching;

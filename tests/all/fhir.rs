@@ -1,4 +1,5 @@
-//! What `/fhir` tells of a filled archive is valid by the models of `fhir.resources`, and whatever it refers to is there.
+//! What `/fhir` tells of a filled archive is valid by the models of `fhir.resources` and by the JSON schema of 4.0.1, and
+//! whatever it refers to is there.
 //!
 //! The reading is done by `scripts/fhir-validate`; Python and its packages come from `scripts/prepare`.
 
@@ -43,6 +44,11 @@ fn what_is_told_is_valid() {
         "conclusion": "Bình thường", "presentedForm": [{"contentType": "application/pdf", "data": "JVBERg=="}],
     });
     post(&mut client, "/fhir/DiagnosticReport", &report);
+    let subscription = json!({
+        "resourceType": "Subscription", "status": "requested", "reason": "results", "criteria": "DiagnosticReport?status=final",
+        "channel": {"type": "rest-hook", "endpoint": "https://emr.invalid/fhir", "payload": "application/fhir+json"},
+    });
+    post(&mut client, "/fhir/Subscription", &subscription);
     let base = format!("http://{}/fhir", server.http);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/fhir-validate");
     let output = Command::new(python()).arg(script).arg(&base).output();
@@ -53,7 +59,12 @@ fn what_is_told_is_valid() {
         return;
     }
     assert!(output.status.success(), "{said}{wrong}");
-    for kind in ["ImagingStudy", "Patient", "ServiceRequest", "DiagnosticReport", "DocumentReference"] {
+    for kind in ["ImagingStudy", "Patient", "ServiceRequest", "DiagnosticReport", "DocumentReference", "Subscription"] {
         assert!(said.contains(&format!("{kind}: 1\n")), "{said}");
     }
+    assert!(said.contains("AuditEvent: 2\n"), "the order and the result were sent: {said}");
+    // Without network, or its package, the schema alone is left out.
+    let schema = said.lines().find(|line| line.starts_with("schema: ")).unwrap_or_default();
+    assert!(schema.ends_with(" answers checked") || schema.starts_with("schema: not checked: "), "{said}");
+    println!("{schema}");
 }

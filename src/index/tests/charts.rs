@@ -225,6 +225,8 @@ fn rows_of_one_record_and_moment_are_on_one_page_or_the_next() {
     ids.sort();
     ids.dedup();
     assert_eq!((found.len(), ids.len()), (40, 40));
+    // Whoever puts several answers together goes by their places.
+    assert!(found.is_sorted_by_key(|row| std::cmp::Reverse(ChartCursor::of(row))));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::desk::Desk;
 use super::pages::{Lean, Page, Told};
 use super::question::Question;
 use super::tables::{Include, Resource};
-use super::{endpoints, orders, outcome, patients, reports, studies, subscriptions};
+use super::{audits, endpoints, orders, outcome, patients, reports, studies, subscriptions};
 use crate::problem::{Kind, Problem};
 use archive::FoundRow;
 use serde_json::{Value, json};
@@ -55,6 +55,7 @@ fn find(desk: &Desk, question: &Question, count: usize, after: Option<&str>) -> 
         Resource::Binary => Ok(Found { rows: Rows::Made(Vec::new()), next: None }),
         Resource::Endpoint => Ok(endpoints::find(desk, question)),
         Resource::Subscription => subscriptions::find(desk, question, count, after),
+        Resource::AuditEvent => audits::find(desk, question, count, after),
     }
 }
 
@@ -99,6 +100,7 @@ pub(crate) fn resource(desk: &Desk, resource: Resource, id: &str) -> Result<Opti
         Resource::Binary => reports::binary(desk, id),
         Resource::Endpoint => Ok(endpoints::read(desk, id)),
         Resource::Subscription => subscriptions::read(desk, id),
+        Resource::AuditEvent => audits::read(desk, id),
     }
 }
 

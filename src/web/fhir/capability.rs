@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 /// What is not there, in words: a client must not have to find it out.
 const LIMITS: &str = "Each resource belongs to one facility: its id begins with the facility's code, and an answer holds \
-only what the caller's facilities have. Not served: persons across facilities, AuditEvent (the archive keeps no record of \
-accesses that could be searched; corrections and rejections are told by /api/corrections and /api/rejections), \
+only what the caller's facilities have. Not served: persons across facilities, AuditEvents of \
+reading (who looked at images and lists is in the log alone), \
 Provenance, history, conditional create and update, batch and transaction, XML, \
 modifiers other than :exact on names, _sort, _elements, _revinclude. Pages are walked by their next link.";
 
@@ -27,7 +27,7 @@ pub(crate) fn statement(base: &str) -> Value {
             "documentation": LIMITS,
             "security": {
                 "cors": true,
-                "description": "Bearer tokens (RFC 6750) of the archive: reading needs the role reader, writing the role sender, subscriptions the role admin.",
+                "description": "Bearer tokens (RFC 6750) of the archive: reading needs the role reader, writing the role sender, subscriptions and audit events the role admin.",
             },
             "resource": TABLES.iter().map(resource).collect::<Vec<_>>(),
         }],

@@ -69,11 +69,30 @@ pub(crate) fn of_study(facility: FacilityCode, study: &Uid) -> String {
     if plain.len() <= LENGTH_MAX {
         return plain;
     }
+    format!("{facility}-{}", packed(study))
+}
+
+/// The id of an act about a study: always packed, so that it fits.
+pub(crate) fn of_act(facility: FacilityCode, part: usize, study: &Uid) -> String {
+    format!("{facility}-{part}-{}", packed(study))
+}
+
+/// The part and the study that such an id names.
+pub(crate) fn read_act(id: &str) -> Option<(FacilityCode, usize, Uid)> {
+    let (code, rest) = id.split_at_checked(5)?;
+    let (part, text) = rest.strip_prefix('-')?.split_once('-')?;
+    let (facility, part) = (FacilityCode::parse(code).ok()?, part.parse().ok()?);
+    let study = Uid::parse(&unpacked(text)?).ok()?;
+    (of_act(facility, part, &study) == id).then_some((facility, part, study))
+}
+
+/// A UID in digits of five bits: half as long.
+fn packed(study: &Uid) -> String {
     let nibbles = study.as_str().bytes().map(|byte| match byte {
         b'0'..=b'9' => u32::from(byte - b'0'),
         _ => 10,
     });
-    let (mut packed, mut held, mut bits) = (format!("{facility}-"), 0_u32, 0_u32);
+    let (mut packed, mut held, mut bits) = (String::new(), 0_u32, 0_u32);
     for nibble in nibbles.chain([FILL]) {
         (held, bits) = (held << 4 | nibble, bits + 4);
         while bits >= 5 {
@@ -152,6 +171,21 @@ mod tests {
         assert_eq!(read_part("56001-2.K.2E1"), Some((facility, 2, "K.1".to_owned())));
         for wrong in ["56001.K", "56001-.K", "56001-02.K", "56001-x.K", "56001-1.", "56001-1"] {
             assert_eq!(read_part(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_act_about_a_study_has_an_id_that_fits() {
+        let facility = FacilityCode::parse("56001").expect("a code");
+        let longest = format!("1.2.{}", "9".repeat(60));
+        for text in ["1.2.3", "2.25.340282366920938463463374607431768211455", longest.as_str()] {
+            let study = Uid::parse(text).expect("a UID");
+            let id = of_act(facility, 815, &study);
+            assert!(id.len() <= LENGTH_MAX && read_part(&id).is_none(), "{id}");
+            assert_eq!(read_act(&id), Some((facility, 815, study)), "{id}");
+        }
+        for wrong in ["56001-815-", "56001-0815-1f", "56001-815", "56001-x-1f", "56001.815-1f"] {
+            assert_eq!(read_act(wrong), None, "{wrong}");
         }
     }
 

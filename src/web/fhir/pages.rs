@@ -45,7 +45,7 @@ fn weight(value: &impl Serialize) -> usize {
 /// A row as it is held.
 #[derive(Debug, Clone)]
 pub(crate) struct Lean {
-    /// The row, its documents without their bytes.
+    /// The row, its documents without their bytes, a message without its text.
     pub(crate) row: ChartRow,
     /// Lengths of the contents of a result that are documents, by their places.
     pub(crate) sizes: Vec<usize>,
@@ -54,7 +54,7 @@ pub(crate) struct Lean {
 }
 
 impl Lean {
-    /// A row without the bytes of its documents.
+    /// A row without what is long and not told.
     pub(crate) fn of(mut row: ChartRow) -> Self {
         let mut sizes = Vec::new();
         if let ChartBody::Report(report) = &mut row.body {
@@ -64,6 +64,10 @@ impl Lean {
                     _ => 0,
                 });
             }
+        }
+        // Nor is a message told word by word.
+        if let ChartBody::Message(message) = &mut row.body {
+            (message.text, message.waiting) = (String::new(), Vec::new());
         }
         let bytes = weight(&row.body);
         Self { row, sizes, bytes }

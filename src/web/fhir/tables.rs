@@ -13,6 +13,7 @@ pub(crate) enum Resource {
     Binary,
     Endpoint,
     Subscription,
+    AuditEvent,
 }
 
 /// How the value of a search parameter is read.
@@ -246,6 +247,34 @@ pub(crate) const TABLES: &[Table] = &[
         includes: &[],
         operations: &[],
         about: "Who is told of what happens in one facility, by rest-hook: durable, in order, tried again until the endpoint takes it. Without a payload the endpoint is called by POST without a body; with application/fhir+json the resource is put below it by PUT. What is not read by its criteria is refused. Values of headers are never shown.",
+    },
+    Table {
+        resource: Resource::AuditEvent,
+        name: "AuditEvent",
+        searches: true,
+        writes: false,
+        deletes: false,
+        role: Role::Admin,
+        parameters: &[
+            ID,
+            parameter("date", Form::Date, "When it happened."),
+            OF_PATIENT,
+            OF_NUMBER,
+            parameter("agent-name", Form::Text, "How the name of whoever did it begins: a source, a token, a person."),
+            parameter("type", Form::Token, "Kind of event (DICOM PS3.16 CID 400)."),
+            parameter(
+                "subtype",
+                Form::Token,
+                "What it is: kind of a message, share-issued, share-opened, merged, matched ...",
+            ),
+            parameter("action", Form::Token, "C, R, U, D or E."),
+            parameter("outcome", Form::Token, "0 done, 4 waits, 8 refused."),
+            parameter("entity", Form::Reference(Resource::ImagingStudy), "The study it is about."),
+            parameter("site", Form::Token, "Code of the facility."),
+        ],
+        includes: &[],
+        operations: &[],
+        about: "What is kept durably of who said, decided and opened what: messages, patients' links, merges, decisions about studies and orders, and of the ledger what people did to studies under retention. Who looked at images and lists otherwise is in the log alone.",
     },
 ];
 

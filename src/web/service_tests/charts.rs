@@ -39,10 +39,17 @@ pub(super) struct Hospitals(pub(super) Service);
 
 impl Hospitals {
     pub(super) async fn open() -> Self {
+        Self::open_with(|_| {}).await
+    }
+
+    /// The same, over an archive with other options.
+    pub(super) async fn open_with(change: impl FnOnce(&mut archive::Options)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("index.html"), "viewer").expect("a viewer");
         let options = Options { viewer: Some(folder.path().to_owned()), stow_extensions: true, ..Options::default() };
-        let all = Self(Service::with(Tokens::parse(TOKENS).expect("tokens"), options));
+        let (archive, kept) = open_archive_with(change);
+        let app = App::new(Arc::clone(&archive), options, Tokens::parse(TOKENS).expect("tokens"));
+        let all = Self(Service { router: router(app), archive, _folder: kept });
         for code in ["56001", "56002"] {
             let facility = json!({"code": code, "name": format!("Bệnh viện {code}"), "kind": "hospital"});
             all.does("admin", Method::PUT, "/api/facilities", facility).await;
