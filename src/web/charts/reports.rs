@@ -14,7 +14,7 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
-use model::chart::{Change, ChartBody, ChartKind, ChartRow, Content, MESSAGE_MAX, Report, ReportStatus, Term};
+use model::chart::{Change, ChartKind, ChartRow, Content, MESSAGE_MAX, Report, ReportStatus, Term};
 use model::{FacilityCode, Uid};
 use serde_json::{Value, json};
 
@@ -209,6 +209,7 @@ pub(super) async fn messages(call: Call) -> Result<Response, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::chart::ChartBody;
     use model::chart::ChartKey;
 
     fn read(text: &str) -> Result<Report, Problem> {

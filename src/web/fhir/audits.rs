@@ -391,6 +391,7 @@ mod tests {
             modalities: BTreeSet::new(),
             of_order: None,
             complete: true,
+            opened: None,
             by: Some("Lân".into()),
             before: None,
             acts: vec![act(Decision::Match, "An", 3), act(Decision::Unmatch, "Lân", 4)],

@@ -187,32 +187,6 @@ impl Charts {
         })
     }
 
-    /// Changes where a subscription leads to, what it is told of and how; its id, and what waits for it, stay.
-    ///
-    /// # Errors
-    /// What `change` refuses; [`ChartError::Invalid`] where it could not be served any more, [`ChartError::Unknown`] where there is no such
-    /// subscription for the caller.
-    pub fn change_subscription(
-        &self,
-        caller: &Caller,
-        facility: FacilityCode,
-        id: &str,
-        change: impl FnOnce(&mut Subscription) -> Result<(), ChartError>,
-    ) -> Result<(), ChartError> {
-        let unknown = || ChartError::Unknown("subscription");
-        if !caller.may_see(facility) || ChartKey::new(ChartKind::Subscription, facility, id).is_err() {
-            return Err(unknown());
-        }
-        self.write(facility, |writing| match writing.row(ChartKind::Subscription, id)? {
-            Some(ChartBody::Subscription(mut one)) => {
-                change(&mut one)?;
-                one.check().map_err(ChartError::Invalid)?;
-                writing.put(id, ChartBody::Subscription(one))
-            }
-            _ => Err(unknown()),
-        })
-    }
-
     /// Sends nothing to a subscription for now, or again; what happens meanwhile waits.
     ///
     /// # Errors
