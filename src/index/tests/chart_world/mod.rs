@@ -291,6 +291,7 @@ impl World {
             by: None,
             before: None,
             acts: Vec::new(),
+            moved: 0,
             at: self.moment(),
         }
     }
