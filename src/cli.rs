@@ -26,6 +26,7 @@ mod rebuild;
 mod report;
 mod retention;
 mod scrub;
+mod series;
 mod share;
 mod sources;
 mod status;
@@ -140,6 +141,9 @@ enum Command {
     /// Corrects patient and order of a study; nothing stored changes (hiệu chỉnh thông tin hành chính).
     #[command(after_help = correct::HELP)]
     Correct(Box<correct::Correct>),
+    /// Moves, splits and merges series of studies, and back; nothing stored changes (chuyển, tách, gộp loạt ảnh).
+    #[command(subcommand, after_help = series::HELP)]
+    Series(Box<series::Series>),
     /// Studies and orders that did not find each other, and what a person decides (ghép ca chụp với chỉ định).
     #[command(subcommand, after_help = matches::HELP)]
     Matches(matches::Matches),
@@ -276,6 +280,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Tiers(wanted) => tiers::run(&wanted),
         Command::Retention(wanted) => retention::run(&wanted),
         Command::Correct(wanted) => correct::run(&wanted),
+        Command::Series(wanted) => series::run(&wanted),
         Command::Matches(wanted) => matches::run(&wanted),
         Command::Messages(wanted) => messages::run(&wanted),
         Command::Share(wanted) => share::run(&wanted),

@@ -18,6 +18,7 @@ mod outbox;
 mod persons;
 mod report;
 mod retention;
+mod series;
 mod server;
 mod share;
 mod tiers;
@@ -47,6 +48,7 @@ pub(crate) use outbox::OutboxRequest;
 pub(crate) use persons::{Judged as PersonJudged, PersonsRequest};
 pub(crate) use report::ReportRequest;
 pub(crate) use retention::{RetentionRequest, Target};
+pub(crate) use series::SeriesRequest;
 pub(crate) use server::Server;
 pub(crate) use share::ShareRequest;
 pub(crate) use tiers::TierRequest;
@@ -114,6 +116,8 @@ pub(crate) enum Request {
     Retention(Box<RetentionRequest>),
     /// Corrected facts of a patient and an order.
     Correct(Box<CorrectRequest>),
+    /// Series that stand in another study than they were received in.
+    Series(Box<SeriesRequest>),
     /// Studies and orders that a person decides of.
     Matches(Box<MatchesRequest>),
     /// Messages of information systems.

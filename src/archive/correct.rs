@@ -1,8 +1,11 @@
 //! Corrections on the way out: objects and documents with the values that hold of their study now.
 //!
 //! The stored bytes stay as they were received, and so do their digests. A row that is given out to be read for others
-//! carries the correction of its study; whoever reads the archive for its own purposes has rows without one.
+//! carries the correction of its study, or what the study says that its series was moved to; whoever reads the archive for
+//! its own purposes has rows without one.
 //! Deliberately not here: recording corrections ([`crate::retain`]) and the splice itself ([`dataset::coerce`]).
+
+mod moved;
 
 use crate::error::RetrieveError;
 use crate::object::StoredFile;
@@ -12,13 +15,15 @@ use dataset::Vr;
 use dataset::coerce::{self, Coercion};
 use dataset::syntax::Syntax;
 use dataset::transcode::Deflating;
-use index::{IndexError, InstanceRow, StudyRow};
-use model::correction::{self, Correction};
+use index::{IndexError, InstanceRow, StudyKey, StudyRow};
+use model::correction::{Correction, Why};
 use model::date::DAY_MS;
-use model::retention::RetentionFact;
-use model::{Date, Lsn};
+use model::retention::moved::{MoveReason, standing};
+use model::retention::{RetentionFact, StudyRef};
+use model::{Date, Lsn, Uid};
 use serde::de::{DeserializeSeed, Error as _, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -26,37 +31,72 @@ use std::sync::Arc;
 /// zstd level of a document.
 const LEVEL: i32 = 1;
 
-/// A correction and the number of its record.
+/// A correction and the number of its record, or one that names what it says.
 pub(crate) type Known = Arc<(Lsn, Correction)>;
 
+/// What the objects of a study go out with.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    own: Option<Known>,
+    /// Of series that were received in another study.
+    moved: BTreeMap<Uid, Known>,
+}
+
+impl Said {
+    /// What those of a series go out with; none: as they were received.
+    pub(crate) fn of(&self, series: &Uid) -> Option<&Known> {
+        self.moved.get(series).or(self.own.as_ref())
+    }
+}
+
 impl Archive {
-    /// The correction that holds of a study.
+    /// What the objects of a study go out with.
     ///
     /// # Errors
     /// When the index does not answer.
-    pub(crate) fn correction_of(&self, study: &StudyRow) -> Result<Option<Known>, IndexError> {
-        if study.corrected.values.is_empty() {
-            return Ok(None);
+    pub(crate) fn said_in(&self, study: &StudyRow) -> Result<Said, IndexError> {
+        if study.version_fact == 0 {
+            return Ok(Said::default());
         }
         let facts = self.index().retention_of(&study.key)?;
-        let newest = facts.into_iter().rev().find_map(|(lsn, fact)| match fact {
-            RetentionFact::StudyCorrected(correction) => Some((lsn, *correction)),
+        let newest = facts.iter().rev().find_map(|(lsn, fact)| match fact {
+            RetentionFact::StudyCorrected(correction) => Some((*lsn, (**correction).clone())),
             _ => None,
         });
-        Ok(newest.filter(|(_, correction)| !correction.values.is_empty()).map(Arc::new))
+        let own = newest.filter(|(_, correction)| !correction.values.is_empty() && !study.corrected.values.is_empty());
+        let mut moved = BTreeMap::new();
+        let here = StudyRef::from(&study.key);
+        for one in standing(facts.iter().map(|(_, fact)| fact)).into_iter().filter(|one| one.to == here) {
+            let fact = facts.iter().rev().find_map(|(lsn, fact)| match fact {
+                RetentionFact::SeriesMoved(fact) if fact.series.contains(&one.series) => Some((*lsn, fact)),
+                _ => None,
+            });
+            let Some((lsn, fact)) = fact else { continue };
+            let home = self.index().study(&StudyKey::from(&one.study))?;
+            let said = Correction {
+                study: here.clone(),
+                values: moved::values(study, home.as_ref()),
+                why: if fact.why == MoveReason::WrongPatient { Why::Correct } else { Why::Coerce },
+                by: fact.by.clone(),
+                reason: String::new(),
+                at: fact.at,
+                seal: None,
+            };
+            moved.insert(one.series, Arc::new((moved::number(lsn, &said.values), said)));
+        }
+        Ok(Said { own: own.map(Arc::new), moved })
     }
 
     /// Gives rows of one study the correction they go out with.
     pub(crate) fn corrected(&self, study: &StudyRow, rows: &mut [InstanceRow]) -> Result<(), IndexError> {
-        if let Some(known) = self.correction_of(study)? {
-            let of_study = rows.iter_mut().filter(|row| row.key.study == study.key);
-            of_study.for_each(|row| row.correction = Some(Arc::clone(&known)));
-        }
+        let said = self.said_in(study)?;
+        let of_study = rows.iter_mut().filter(|row| row.key.study == study.key);
+        of_study.for_each(|row| row.correction = said.of(&row.key.series).cloned());
         Ok(())
     }
 
     fn coercion(&self, row: &InstanceRow, correction: &Correction) -> Coercion {
-        let vr = |key| correction::vr_of(key).and_then(|text| text.as_bytes().try_into().ok()).map(Vr::new);
+        let vr = |key| moved::vr_of(key).and_then(|text| text.as_bytes().try_into().ok()).map(Vr::new);
         let values = correction.values.iter();
         Coercion {
             values: values.filter_map(|(key, text)| Some((key.tag, (vr(*key)?, text.clone())))).collect(),

@@ -42,7 +42,7 @@ pub(crate) fn decide(head: &InstanceHead, other: Option<Sameness>, known: &Ident
     Decision::Store(Outcome {
         copy,
         difference: first.map(|first| difference(first, head)),
-        patient: rank_of_patient(head, &known.patients),
+        patient: rank_of_patient(head, &known.patients, &known.taken),
         study: rank_of_study(head, &known.studies),
     })
 }
@@ -58,15 +58,18 @@ fn difference(first: &KnownCopy, head: &InstanceHead) -> Difference {
 }
 
 /// Two objects of one study belong to the same patient when their Patient IDs are equal;
-/// where one has no ID, when their folded names are.
-fn rank_of_patient(head: &InstanceHead, patients: &[KnownPatient]) -> u16 {
+/// where one has no ID, when their folded names are. Where a series of another study was moved into that patient's
+/// study under the same UID, what comes stands beside it as another patient's does.
+fn rank_of_patient(head: &InstanceHead, patients: &[KnownPatient], taken: &[u16]) -> u16 {
     let value = |key: AttrKey| head.attribute(key).trim();
     let (id, name) = (value(key::PATIENT_ID), fold(value(key::PATIENT_NAME)));
     let same = |patient: &&KnownPatient| {
         let known = patient.patient_id.trim();
         if id.is_empty() || known.is_empty() { fold(&patient.name) == name } else { known == id }
     };
-    patients.iter().find(same).map_or_else(|| next(patients.iter().map(|p| p.rank)), |patient| patient.rank)
+    let free = |patient: &&KnownPatient| !taken.contains(&patient.rank);
+    let all = || patients.iter().map(|patient| patient.rank).chain(taken.iter().copied());
+    patients.iter().filter(same).find(free).map_or_else(|| next(all()), |patient| patient.rank)
 }
 
 fn rank_of_study(head: &InstanceHead, studies: &[KnownStudy]) -> u16 {

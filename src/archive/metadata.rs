@@ -15,6 +15,7 @@ use dataset::syntax::Syntax;
 use index::{InstanceRow, PreparedKind, SeriesKey, SeriesRow};
 use model::{Caller, FacilityCode, Layout, Lsn, Sameness, Scope, Uid};
 use parking_lot::{Condvar, Mutex};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -173,14 +174,17 @@ impl Archive {
             _ => self.series_of(first)?,
         };
         let facility = first.key.facility;
+        let mut said = BTreeMap::new();
+        for study in studies.iter().filter(|_| !as_received) {
+            said.insert(study.key.clone(), self.said_in(study)?);
+        }
         let document = |row: &SeriesRow| -> Result<Metadata, RetrieveError> {
             let unfit = caller.sees_rejected && row.unfit > 0;
             let etag = format!("s{:x}-{}", row.stamp(), row.served_to(unfit));
             let json_zstd = if unfit { self.unfit_document(caller, row)? } else { self.series_document(row)? };
             let plain = Metadata { etag, json_zstd, facility, notes: notes.clone() };
-            let study = studies.iter().find(|study| study.key == row.key.study).filter(|_| !as_received);
-            match study.map(|study| self.correction_of(study)).transpose()?.flatten() {
-                Some(known) => self.corrected_metadata(caller, plain, (row, unfit), &known),
+            match said.get(&row.key.study).and_then(|said| said.of(&row.key.series)) {
+                Some(known) => self.corrected_metadata(caller, plain, (row, unfit), known),
                 None => Ok(plain),
             }
         };

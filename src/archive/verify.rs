@@ -7,7 +7,9 @@ use crate::error::OpenError;
 use crate::facts::parse;
 use crate::open::Archive;
 use index::{InstanceRow, PackRow};
-use model::{Fact, InstanceHead, Lsn, Place, SamenessHasher};
+use model::retention::StudyRef;
+use model::retention::moved::standing;
+use model::{Fact, InstanceHead, Lsn, Place, SamenessHasher, Uid};
 use sha2::{Digest as _, Sha256};
 use std::sync::atomic::{AtomicBool, Ordering};
 use store::{Replayed, SegmentInfo};
@@ -137,7 +139,8 @@ impl Archive {
             }
             return Ok(false);
         };
-        if let Some(what) = disagreement(&row, head) {
+        let moved = if row.key.study.study == head.study { None } else { self.stood_in(&row)? };
+        if let Some(what) = disagreement(&row, head, moved.as_ref().unwrap_or(&row.key.study.study)) {
             report.damage(1, format!("{}: {what} in the index than in the journal", named()));
         }
         if self.lives_at(head, place)?.is_none() {
@@ -157,6 +160,15 @@ impl Archive {
     fn row_of(&self, head: &InstanceHead) -> Result<Option<InstanceRow>, OpenError> {
         let rows = self.index().instance(&head.sop_instance)?;
         Ok(rows.into_iter().find(|row| row.seq == head.seq && row.key.study.facility == head.facility))
+    }
+
+    /// The study that an object was received in, where it stands in another one.
+    fn stood_in(&self, row: &InstanceRow) -> Result<Option<Uid>, OpenError> {
+        let here = StudyRef::from(&row.key.study);
+        let facts = self.index().retention_of(&row.key.study)?;
+        let moved = standing(facts.iter().map(|(_, fact)| fact)).into_iter();
+        let mut here = moved.filter(|one| one.to == here && one.series == row.key.series);
+        Ok(here.next().map(|one| one.study.study))
     }
 
     /// An object that is read from elsewhere: where the index names another record, that record must be its own.
@@ -208,13 +220,13 @@ impl Archive {
 }
 
 /// What the index says otherwise of an object than its record.
-fn disagreement(row: &InstanceRow, head: &InstanceHead) -> Option<&'static str> {
+fn disagreement(row: &InstanceRow, head: &InstanceHead, study: &Uid) -> Option<&'static str> {
     if row.digest != head.digest || row.meta_digest != head.meta_digest {
         return Some("another digest");
     }
     if row.file_len != head.file_len || row.meta_len != head.meta_len {
         return Some("another length");
     }
-    let same = row.key.series == head.series && row.key.study.study == head.study;
+    let same = row.key.series == head.series && *study == head.study;
     (!same).then_some("another study or series")
 }

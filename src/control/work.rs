@@ -3,7 +3,7 @@
 
 use super::{
     LedgerRequest, Progress, Request, charts, correct, export, forward, import, keys, matches, messages, migrate,
-    outbox, persons, report, retention, share, tiers,
+    outbox, persons, report, retention, series, share, tiers,
 };
 use crate::cli::{Exit, Failure};
 use archive::backup::{BackupPlace, Wanted as WantedBackup};
@@ -36,6 +36,7 @@ impl Request {
             Self::Keys(_) => "keys",
             Self::Retention(_) => "retention",
             Self::Correct(_) => "correct",
+            Self::Series(_) => "series",
             Self::Matches(_) => "matches",
             Self::Messages(_) => "messages",
             Self::Outbox(_) => "outbox",
@@ -102,6 +103,7 @@ pub(super) fn answer(
         Request::Keys(request) => keys::answer(archive, request, progress),
         Request::Retention(wanted) => retention::answer(archive, wanted, stop, progress),
         Request::Correct(wanted) => correct::answer(archive, wanted),
+        Request::Series(wanted) => series::answer(archive, wanted),
         Request::Outbox(asked) => outbox::answer(archive, asked),
         Request::Matches(wanted) => matches::answer(archive, wanted),
         Request::Report(wanted) => report::answer(archive, wanted, stop),

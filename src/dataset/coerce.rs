@@ -33,7 +33,8 @@ const SYSTEM: &str = "Khoanh";
 /// What is said instead of what was received, and what is told of it.
 #[derive(Debug, Clone)]
 pub struct Coercion {
-    /// Values by tag of the root: VR, and the text; several values are none of these attributes'.
+    /// Values by tag of the root: VR, and the text, several values with backslashes between; a sequence
+    /// is blanked.
     pub values: BTreeMap<u32, (Vr, String)>,
     /// Attribute Modification DateTime (0400,0562), a DT.
     pub at: String,

@@ -3,18 +3,20 @@
 //! It scans everything for every query. Use it in tests and as the measure of faster engines.
 
 mod derive;
+mod identity;
+mod moves;
 mod pages;
 mod retention;
 
 use crate::position::Position;
 use crate::row::study_key;
 use crate::{
-    Buried, Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, KnownCopy, KnownPatient, KnownStudy,
-    PackRow, Page, Plan, Prepared, PreparedKind, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole, dump,
+    Buried, Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, PackRow, Page, Plan, Prepared,
+    PreparedKind, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole, dump,
 };
 use model::forward::ForwardFact;
 use model::pack::PackFact;
-use model::retention::{RetentionFact, StudyVersion};
+use model::retention::{Made, RetentionFact, StudyVersion};
 use model::{
     AeTitle, Destination, Facility, FacilityCode, Fact, Home, InstanceHead, Layout, Level, Lsn, PackId, SeriesQuiet,
     Source, StudyComplete, Uid,
@@ -57,7 +59,11 @@ struct State {
     /// When the last instance came in at a facility and from a source, whatever became of it.
     received: BTreeMap<FacilityCode, u64>,
     received_from: BTreeMap<String, u64>,
-    /// Derived: the served instances of every study, and from them the rows.
+    /// Series that stand in another study than they were received in, and studies that were made for them.
+    placed: BTreeMap<SeriesKey, StudyKey>,
+    made: BTreeMap<StudyKey, Made>,
+    /// Derived: the served instances received in every study and those that stand in it, and from them the rows.
+    received_in: BTreeMap<StudyKey, BTreeSet<u64>>,
     of_study: BTreeMap<StudyKey, BTreeSet<u64>>,
     studies: BTreeMap<StudyKey, Arc<StudyRow>>,
     series: BTreeMap<StudyKey, Vec<Arc<SeriesRow>>>,
@@ -94,17 +100,17 @@ impl State {
                 if let Some(known) = self.instances.get_mut(&head.seq) {
                     if known.row.home.journal().is_some() || home.journal().is_none() {
                         Arc::make_mut(&mut known.row).home = home;
-                        touched.insert(study_key(head));
+                        touched.insert(known.row.key.study.clone());
                     }
                 } else if !self.is_buried(&study_key(head), |buried| head.seq <= buried.through) {
                     self.max_seq = self.max_seq.max(head.seq);
                     raise(self.received.entry(head.facility).or_default(), head.received);
                     raise(self.received_from.entry(head.source.clone()).or_default(), head.received);
+                    let mut stored = Stored::new(head, home);
                     if head.outcome.copy == 0 {
-                        self.of_study.entry(study_key(head)).or_default().insert(head.seq);
-                        touched.insert(study_key(head));
+                        touched.extend(self.stand(&mut stored));
                     }
-                    self.instances.insert(head.seq, Stored::new(head, home));
+                    self.instances.insert(head.seq, stored);
                 }
             }
             Fact::Facility(facility) => keep_newest(&mut self.facilities, facility.code, lsn, facility),
@@ -113,15 +119,15 @@ impl State {
             Fact::Forwarding(fact) => keep_newest(&mut self.forwarding, fact.key(), lsn, fact),
             Fact::SeriesQuiet(SeriesQuiet { facility, study, patient, series, through, .. }) => {
                 let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
-                let key = SeriesKey { study: study.clone(), series: series.clone() };
-                if self.served(&study).any(|known| known.row.key == key && known.row.seq <= *through) {
+                let key = self.standing(&SeriesKey { study, series: series.clone() });
+                if self.instances_of(&key).any(|known| known.row.seq <= *through) {
+                    touched.insert(key.study.clone());
                     raise(self.quiet.entry(key).or_insert(*through), *through);
-                    touched.insert(study);
                 }
             }
             Fact::StudyComplete(StudyComplete { facility, study, patient, through, .. }) => {
                 let key = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
-                if self.served(&key).any(|known| known.row.seq <= *through) {
+                if self.first(&key).is_some_and(|first| first <= *through) {
                     raise(self.complete.entry(key.clone()).or_insert(*through), *through);
                     touched.insert(key);
                 }
@@ -142,13 +148,18 @@ impl State {
             }
             return;
         };
-        let row = PackRow::of(packed);
+        let mut row = PackRow::of(packed);
         let gone = self.is_buried(&row.series.study, |buried| row.last_seq <= buried.through);
-        if gone || !self.served(&row.series.study).any(|known| known.row.key == row.series) {
+        // A copy in conflict has the name that it was received with.
+        let named = row.series.clone();
+        row.series = self.standing(&named);
+        if gone || self.instances_of(&row.series).next().is_none() {
             return;
         }
         for (slot, seq) in (0..).zip(&packed.seqs) {
-            if let Some(known) = self.instances.get_mut(seq).filter(|known| known.row.key == row.series) {
+            if let Some(known) =
+                self.instances.get_mut(seq).filter(|known| [&row.series, &named].contains(&&known.row.key))
+            {
                 Arc::make_mut(&mut known.row).home = Home::Pack { pack: packed.pack, slot };
             }
         }
@@ -251,31 +262,7 @@ impl Index for Oracle {
         series: &Uid,
         sop_instance: &Uid,
     ) -> Result<Identity, IndexError> {
-        let state = self.state.lock();
-        let mut identity = Identity::default();
-        let mut patients: BTreeMap<u16, KnownPatient> = BTreeMap::new();
-        let mut studies: BTreeMap<(u16, Uid), KnownStudy> = BTreeMap::new();
-        for Stored { head, .. } in state.instances.values().filter(|known| known.head.facility == facility) {
-            if head.sop_instance == *sop_instance {
-                identity.copies.push(KnownCopy {
-                    copy: head.outcome.copy,
-                    digest: head.digest,
-                    loose_crc: head.loose_crc,
-                    transfer_syntax: head.transfer_syntax.clone(),
-                    seq: head.seq,
-                });
-            }
-            if head.study == *study {
-                patients.entry(head.outcome.patient).or_insert_with(|| KnownPatient::of(head)).fill(head);
-            }
-            if head.series == *series {
-                let known = KnownStudy { rank: head.outcome.study, study: head.study.clone() };
-                studies.insert((known.rank, known.study.clone()), known);
-            }
-        }
-        identity.patients = patients.into_values().collect();
-        identity.studies = studies.into_values().collect();
-        Ok(identity)
+        Ok(self.state.lock().identity(facility, study, series, sop_instance))
     }
 
     fn find(&self, plan: &Plan, after: Option<&Cursor>, limit: usize) -> Result<Page<Found>, IndexError> {

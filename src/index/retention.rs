@@ -3,8 +3,9 @@
 //! Deliberately not here: rules, plans and holds; the index keeps their facts and does not read them.
 
 use crate::row::StudyKey;
+use model::attribute::key;
 use model::retention::record::{Named, RejectReason};
-use model::retention::{RetentionFact, StudyRef};
+use model::retention::{Made, RetentionFact, StudyRef};
 use model::{Attributes, Lsn, Uid};
 
 impl From<&StudyRef> for StudyKey {
@@ -86,6 +87,13 @@ impl<'a> RetentionChange<'a> {
             _ => Self::None,
         }
     }
+}
+
+/// The attributes of a study that was made for series moved into it.
+pub(crate) fn begins_with(made: &Made) -> Attributes {
+    let values = [(key::STUDY_DATE, &made.date), (key::STUDY_TIME, &made.time)];
+    let given = values.into_iter().filter(|(_, text)| !text.is_empty());
+    given.map(|(key, text)| (key, text.clone())).collect()
 }
 
 /// Whether a retention fact is listed among those about no one study: late instances are, for the archivist, and what

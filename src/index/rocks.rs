@@ -12,6 +12,7 @@ mod folds;
 mod keys;
 mod lists;
 mod load;
+mod moves;
 mod packs;
 mod prepared;
 pub(crate) mod purge;
@@ -160,6 +161,7 @@ fn stands_alone(entry: &Entry) -> bool {
         Fact::Retention(fact) => {
             matches!(**fact, RetentionFact::StudyDestroyed(_) | RetentionFact::InstanceRejected { .. })
                 || matches!(**fact, RetentionFact::InstancesRejected { .. } | RetentionFact::InstancesRestored { .. })
+                || matches!(**fact, RetentionFact::SeriesMoved(_))
         }
         _ => false,
     }
@@ -230,10 +232,13 @@ impl Index for Rocks {
         let series: Vec<SeriesEntry> = self.list(UidKind::Series, series, facility)?;
         let mut patients: Vec<KnownPatient> = patients.into_iter().map(|entry| entry.known).collect();
         patients.sort_by_key(|patient| patient.rank);
+        let there = |(placed, rank): &(Uid, u16)| (placed == study).then_some(*rank);
+        let mut taken: Vec<u16> = series.iter().filter_map(|entry| there(entry.placed.as_ref()?)).collect();
+        taken.sort_unstable();
         let mut studies: Vec<KnownStudy> = series.into_iter().map(|entry| entry.known).collect();
         studies.sort_by(|a, b| (a.rank, &a.study).cmp(&(b.rank, &b.study)));
         studies.dedup();
-        Ok(Identity { copies: copies.into_iter().map(KnownCopy::from).collect(), patients, studies })
+        Ok(Identity { copies: copies.into_iter().map(KnownCopy::from).collect(), patients, studies, taken })
     }
 
     fn find(&self, plan: &Plan, after: Option<&Cursor>, limit: usize) -> Result<Page<Found>, IndexError> {

@@ -228,9 +228,11 @@ impl StudyRow {
         served(self.instances, self.rejected, self.unfit, unfit)
     }
 
-    /// Whether every series is quiet but no "complete" fact covers the newest instance.
+    /// Whether it has series, and every one is quiet, but no "complete" fact covers the newest instance.
     pub fn is_incomplete(&self) -> bool {
-        self.busy_series == 0 && self.complete_through.is_none_or(|through| through < self.last_seq)
+        self.instances > 0
+            && self.busy_series == 0
+            && self.complete_through.is_none_or(|through| through < self.last_seq)
     }
 }
 
@@ -375,6 +377,9 @@ pub struct Identity {
     pub patients: Vec<KnownPatient>,
     /// Studies seen under the Series Instance UID, by rank.
     pub studies: Vec<KnownStudy>,
+    /// Numbers of the patients under the Study Instance UID in whose study a series of that UID stands that was received in
+    /// another study.
+    pub taken: Vec<u16>,
 }
 
 /// A copy under a SOP Instance UID.
@@ -417,6 +422,12 @@ pub struct KnownStudy {
 }
 
 impl KnownPatient {
+    /// The patient of a study of which nothing was received.
+    pub(crate) fn nobody(rank: u16) -> Self {
+        let [patient_id, issuer, name, birth_date] = [const { String::new() }; 4];
+        Self { rank, patient_id, issuer, name, birth_date }
+    }
+
     /// The patient as an instance names it.
     pub(crate) fn of(head: &InstanceHead) -> Self {
         Self {

@@ -6,6 +6,7 @@
 //! - [`hold`]: legal holds ([`Hold`], [`Holds`]).
 //! - [`plan`]: the list of what is due, its canonical form and digest ([`Planner`], [`Plan`]).
 //! - [`execution`]: approval, undo window, destruction, and every reason to refuse ([`Refusal`]).
+//! - [`moved`]: series that stand in another study than they were received in.
 //! - [`record`]: the facts the journal keeps of all this ([`RetentionFact`]).
 //!
 //! Everything is a value or a pure function: the same inputs give the same answer in fifteen years.
@@ -16,6 +17,7 @@ pub mod decision;
 pub mod execution;
 pub mod hold;
 pub mod matching;
+pub mod moved;
 pub mod plan;
 pub mod record;
 pub mod refusal;
@@ -27,6 +29,7 @@ pub use class::{Class, ClassId, Term};
 pub use decision::{Basis, CountedFrom, Decision, Due, Inputs, Note, Reason};
 pub use execution::{Begun, PlanRecord, PlanState, StudyNow, StudyState};
 pub use hold::{Hold, HoldError, HoldId, HoldRelease, HoldTarget, Holds};
+pub use moved::{Made, MoveReason, Moved, Standing};
 pub use plan::{Candidate, Plan, PlanDigest, PlanEntry, PlanHead, PlanId, PlanLine, PlanSummary, Planner, Withheld};
 pub use record::{PlanApproval, RetentionFact, Tombstone};
 pub use refusal::Refusal;

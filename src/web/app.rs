@@ -10,8 +10,8 @@ use crate::routes::{Access, Endpoint, ROUTES, Route, Verb};
 use crate::server::Peer;
 use crate::viewer::Viewer;
 use crate::{
-    admin, base_url, body, capabilities, charts, corrections, cors, dicomweb, judgement, matches, observe, openapi,
-    outbox, session, share, start_page, viewer,
+    admin, base_url, body, capabilities, charts, corrections, cors, dicomweb, judgement, matches, moves, observe,
+    openapi, outbox, session, share, start_page, viewer,
 };
 use archive::Archive;
 use archive::memory::Memory;
@@ -377,6 +377,7 @@ async fn serve(endpoint: Endpoint, call: Call) -> Result<Response, Problem> {
         Endpoint::Restore => judgement::restore(call).await,
         Endpoint::Corrections => corrections::list(call).await,
         Endpoint::Correct => corrections::correct(call).await,
+        _ if moves::is_of_moves(endpoint) => moves::answer(endpoint, call).await,
         _ if dicomweb::ups::is_of_steps(endpoint) => dicomweb::ups::answer(endpoint, call).await,
         _ => dicomweb::reject::reject(endpoint, call).await,
     }

@@ -22,6 +22,7 @@ mod html;
 mod judgement;
 mod launch;
 mod matches;
+mod moves;
 mod observe;
 pub mod openapi;
 mod options;

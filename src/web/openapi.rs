@@ -131,6 +131,9 @@ fn takes_json(endpoint: Endpoint) -> bool {
         endpoint,
         Endpoint::Prefetch
             | Endpoint::Correct
+            | Endpoint::MoveSeries
+            | Endpoint::SplitSeries
+            | Endpoint::UndoMove
             | Endpoint::Restore
             | Endpoint::RetryForwards
             | Endpoint::DropForwards

@@ -172,6 +172,10 @@ pub enum Endpoint {
     Restore,
     Corrections,
     Correct,
+    SeriesMoves,
+    MoveSeries,
+    SplitSeries,
+    UndoMove,
     RejectStudy,
     RejectSeries,
     RejectInstance,
@@ -324,6 +328,10 @@ table! {
     Post Plain "/api/restorations" Restore ADMIN, JSON, &[200, 400, 413, 503], "Takes the rejection of a study's instances back, until the study is destroyed; durable when answered.";
     Get Plain "/api/corrections" Corrections ADMIN, JSON, &[200, 400, 503], "Corrections of a study, the oldest first; the last one holds; parameters: facility, study.";
     Post Plain "/api/corrections" Correct ADMIN, JSON, &[200, 400, 413, 503], "Corrects attributes of a study's patient and order (`set`), or lets hold again what was received (`clear`, `undo`); with `dry_run` it only tells what would change; durable when answered.";
+    Get Plain "/api/series/moves" SeriesMoves ADMIN, JSON, &[200, 400, 503], "Moves of series into and out of a study, the oldest first, and which stand elsewhere than they were received; parameters: facility, study.";
+    Post Plain "/api/series/move" MoveSeries ADMIN, JSON, &[200, 400, 413, 503], "Moves series of a study to another study of the facility, `to`; without `series` all of them, which merges the two; with `dry_run` it only tells what would move; durable when answered.";
+    Post Plain "/api/series/split" SplitSeries ADMIN, JSON, &[200, 400, 413, 503], "Makes a study of its own of series, under `uid` or a new Study Instance UID; with `dry_run` it only tells what would move; durable when answered.";
+    Post Plain "/api/series/undo" UndoMove ADMIN, JSON, &[200, 400, 413, 503], "Series moved into a study stand again where they were received; without `series` all of them; with `dry_run` it only tells what would move; durable when answered.";
     Post Plain "/api/prefetch" Prefetch SENDER, JSON, &[200, 400, 413, 503], "Begins to bring a patient's studies back to the hot volumes, newest first, within a budget of bytes.";
     Get Plain "/api/patients" FindPatients READER, JSON, CHART, "Finds patients of a facility by name and year of birth, by a number, or by the text of a scanned identity card.";
     Get Plain "/api/patients/{mrn}" Patient READER, JSON, CHART, "A patient of a facility under the number that holds now, and merges with it.";

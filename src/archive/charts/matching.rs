@@ -93,6 +93,18 @@ impl Charts {
         note(&self.due.recorded, study.clone());
     }
 
+    /// Series were moved into a study or out of it: whoever was told of it hears that.
+    pub(crate) fn note_moved(&self, study: &StudyKey, at: u64) -> Result<(), ChartError> {
+        let id = Match::id(&study.study, study.patient);
+        self.write(study.facility, |writing| match writing.row(ChartKind::Match, &id)? {
+            Some(ChartBody::Match(known)) => {
+                let one = Match { moved: at.max(known.moved.saturating_add(1)), ..(*known).clone() };
+                judge::put(writing, Some(&known), one)
+            }
+            _ => Ok(()),
+        })
+    }
+
     /// A study was destroyed: what it said of its patient goes, too.
     fn forget_match(&self, study: &StudyKey) -> Result<(), ChartError> {
         let id = Match::id(&study.study, study.patient);
@@ -305,6 +317,10 @@ impl Archive {
 
     /// The order that a study may be of.
     fn candidate(&self, row: &StudyRow) -> Result<Option<Candidate>, ChartError> {
+        if row.instances == 0 {
+            // Every series of it was moved to another study.
+            return Ok(None);
+        }
         let (charts, facility) = (self.charts(), row.key.facility);
         let accession = value(row.value(key::ACCESSION_NUMBER).as_deref());
         if let Some(order) = charts.order_by(facility, Term::Accession, &accession)? {

@@ -160,6 +160,7 @@ fn retention(lsn: Lsn, fact: &RetentionFact) -> Option<String> {
         | RetentionFact::InstancesRejected { .. }
         | RetentionFact::InstancesRestored { .. }
         | RetentionFact::StudyCorrected(_)
+        | RetentionFact::SeriesMoved(_)
         | RetentionFact::LateInstance { .. } => about_a_study(lsn, fact)?,
         // The class of a study and the death of its patient lead to decisions, which a plan pins by its digest; by
         // themselves they tell of patients.
@@ -253,6 +254,13 @@ fn about_a_study(lsn: Lsn, fact: &RetentionFact) -> Option<Text> {
             .with("corrected", correction.values.len())
             .with("event", "study-corrected")
             .with("record", lsn),
+        RetentionFact::SeriesMoved(moved) => Text::at(moved.at)
+            .with("by", &moved.by)
+            .with("event", "series-moved")
+            .with("members", list_digest(moved.series.iter().map(ToString::to_string)))
+            .with("record", lsn)
+            .with("series", moved.series.len())
+            .with("why", moved.why.name()),
         RetentionFact::LateInstance { seq, at, .. } => {
             Text::at(*at).with("event", "late-instance").with("record", lsn).with("seq", seq)
         }

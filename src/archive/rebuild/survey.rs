@@ -32,6 +32,8 @@ pub(super) struct Survey {
     loose: HashMap<u64, u64>,
     /// The studies that were destroyed, and the newest instance that went with each.
     buried: HashMap<StudyKey, u64>,
+    /// The studies ([`study_number`]) that series were moved into or out of.
+    moved: HashSet<u64>,
     /// Names of the files of large bodies.
     pub(super) blobs: HashSet<String>,
     /// Whether some pack was released from the hot volumes.
@@ -114,12 +116,14 @@ const LISTED: u8 = 1;
 const REPLACED: u8 = 2;
 
 impl Survey {
-    /// Looks through facts and journal. What was destroyed is told the index at once, so that nothing of it comes back.
+    /// Looks through facts and journal. What was destroyed is told the index at once, so that nothing of it comes back; so
+    /// are studies that were made for series of others.
     pub(super) fn of(sources: &Sources<'_>, index: &dyn Index, folder: &Path) -> Result<Self, OpenError> {
         let spool = |name| Spool::new(&folder.join(name)).map_err(|error| sorting(&error));
         let (packs, studies, later) = (spool("packs")?, spool("studies")?, Later::new(&folder.join("later"))?);
         let (loose, buried, blobs) = (HashMap::new(), HashMap::new(), HashSet::new());
-        let mut survey = Self { packs, studies, later, loose, buried, blobs, released: false };
+        let moved = HashSet::new();
+        let mut survey = Self { packs, studies, later, loose, buried, moved, blobs, released: false };
         sources.facts.replay(&mut |lsn, fact| survey.fact(index, lsn, fact))?;
         sources.journal.replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
             if is_instance(replayed.head) {
@@ -161,9 +165,21 @@ impl Survey {
                 self.said(fact.pack(), json)
             }
             Fact::Retention(retention) => {
-                let RetentionFact::StudyDestroyed(tombstone) = retention.as_ref() else { return Ok(()) };
-                let through = self.buried.entry(StudyKey::from(&tombstone.study)).or_insert(0);
-                *through = tombstone.version.through.max(*through);
+                match retention.as_ref() {
+                    RetentionFact::StudyDestroyed(tombstone) => {
+                        let through = self.buried.entry(StudyKey::from(&tombstone.study)).or_insert(0);
+                        *through = tombstone.version.through.max(*through);
+                    }
+                    RetentionFact::SeriesMoved(moved) => {
+                        let studies = moved.studies().into_iter();
+                        self.moved.extend(studies.map(|study| study_number(study.facility, &study.study)));
+                        // A study that nobody sent is there before what came in under its UID.
+                        if moved.made.is_none() {
+                            return Ok(());
+                        }
+                    }
+                    _ => return Ok(()),
+                }
                 let fact = Fact::Forwarded { lsn, was: Box::new(Fact::Retention(retention)) };
                 Ok(index.apply(&[Entry { lsn: 0, fact, home: None }])?)
             }
@@ -237,7 +253,7 @@ impl Survey {
         drained.map_err(|Drained(error)| error)?;
         known.into_values().try_for_each(counts)?;
         let destroyed = buried.keys().map(|key| study_number(key.facility, &key.study));
-        Ok((studies, loose.into_values().chain(destroyed).collect(), self.later))
+        Ok((studies, loose.into_values().chain(destroyed).chain(self.moved).collect(), self.later))
     }
 }
 

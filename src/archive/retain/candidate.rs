@@ -5,6 +5,7 @@ use super::state::State;
 use index::{Index, IndexError, Inside, Look, StudyKey, StudyRow};
 use model::attribute::key;
 use model::date::Date;
+use model::retention::moved;
 use model::retention::{
     Candidate, Decision, LinkedRecord, PatientRef, PlanEntry, PlanId, RetentionFact, RuleSet, StudyFacts, StudyNow,
     StudyRef, StudyState, StudyVersion, TierBytes,
@@ -26,6 +27,8 @@ pub(super) struct Study {
     destroyed_before: Option<Date>,
     recorded: Option<Decision>,
     earlier: Option<Decision>,
+    /// Whether a series of it stands in another study, or one of another study in it.
+    moved: bool,
 }
 
 /// What is known of a study's records and decisions from the facts about it.
@@ -54,6 +57,7 @@ impl Study {
             destroyed_before: None,
             recorded: None,
             earlier: None,
+            moved: false,
             patients,
             row,
         }
@@ -84,6 +88,7 @@ impl Study {
         study.modalities = inside.modalities.into_iter().chain(shown).collect::<BTreeSet<_>>().into_iter().collect();
         study.version = inside.version;
         study.destroyed_before = inside.buried.last().map(|buried| Date::of_ms(buried.at));
+        study.moved = !moved::standing(inside.facts.iter().map(|(_, fact)| fact)).is_empty();
         let past = Past::of(inside.facts.into_iter().map(|(_, fact)| fact));
         study.earlier = past.recorded.clone();
         for (day, linked) in past.days_to_judge(&state.last_days(rules, as_of)) {
@@ -152,6 +157,7 @@ impl Study {
             facts: self.facts(as_of),
             earlier: self.earlier.as_ref(),
             hidden: self.row.hidden_by.is_some(),
+            moved: self.moved,
             instances: self.row.instances,
             bytes: self.bytes,
         }
@@ -161,7 +167,8 @@ impl Study {
     pub(super) fn now(&self, state: &State, rules: &RuleSet, today: Date) -> StudyNow {
         let hidden_by = self.row.hidden_by.as_deref().and_then(PlanId::parse);
         let holds = state.holds.held_by(&self.study, &self.patients);
-        StudyNow::new(self.version, &self.decide(rules, today), holds, hidden_by)
+        let now = StudyNow::new(self.version, &self.decide(rules, today), holds, hidden_by);
+        StudyNow { moved: self.moved, ..now }
     }
 }
 

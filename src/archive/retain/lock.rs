@@ -65,6 +65,9 @@ pub(super) fn touched(
         RetentionFact::RecordLinked { study, .. }
         | RetentionFact::RecordUnlinked { study, .. }
         | RetentionFact::Decided { study, .. } => Touched::Studies(vec![StudyKey::from(study)]),
+        RetentionFact::SeriesMoved(moved) => {
+            Touched::Studies(moved.studies().into_iter().map(StudyKey::from).collect())
+        }
         RetentionFact::RulesAdopted { .. } | RetentionFact::DeathRecorded { .. } => Touched::Any,
         _ => Touched::None,
     }

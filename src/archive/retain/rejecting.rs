@@ -222,7 +222,7 @@ impl Archive {
             }
             // Another patient's study under the same UID is none of the note's business.
             let patient = if study == own.study { own.patient } else { 0 };
-            let study = StudyRef { facility: own.facility, study, patient };
+            let study = self.stands_in(StudyRef { facility: own.facility, study, patient }, &series)?;
             named.entry(study).or_default().insert(Named { series, sop_instance });
         }
         let _turn = self.retention().change.lock();
@@ -239,6 +239,13 @@ impl Archive {
             self.retain(RetentionFact::InstancesRejected { study, instances, reason, by, note, at })?;
         }
         Ok(())
+    }
+
+    /// The study in which a series stands that was received in one.
+    fn stands_in(&self, study: StudyRef, series: &Uid) -> Result<StudyRef, RetainError> {
+        let moved = self.moves_of(&study)?.standing.into_iter();
+        let mut of_series = moved.filter(|one| one.study == study && one.series == *series);
+        Ok(of_series.next().map_or(study, |one| one.to))
     }
 
     /// The title and references of a key object document; none for one that is not understood: it is stored, and is

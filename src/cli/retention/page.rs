@@ -225,6 +225,7 @@ fn withheld(why: &Withheld) -> (String, String) {
             (refusal.to_string(), refusal.vietnamese())
         }
         Withheld::Unclear => (Refusal::Unclear.to_string(), Refusal::Unclear.vietnamese()),
+        Withheld::Moved => (Refusal::SeriesMoved.to_string(), Refusal::SeriesMoved.vietnamese()),
     }
 }
 

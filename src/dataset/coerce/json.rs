@@ -15,13 +15,17 @@ fn member(vr: Vr, text: &str) -> Value {
     if text.is_empty() {
         return json!({ "vr": vr.as_str() });
     }
+    let values: Vec<Value> = text.split('\\').map(|text| value(vr, text)).collect();
+    json!({ "vr": vr.as_str(), "Value": values })
+}
+
+fn value(vr: Vr, text: &str) -> Value {
     if vr != Vr::PN {
-        return json!({ "vr": vr.as_str(), "Value": [text] });
+        return text.into();
     }
     let groups = ["Alphabetic", "Ideographic", "Phonetic"].into_iter().zip(text.split('='));
-    let person: Map<String, Value> =
-        groups.filter(|(_, text)| !text.is_empty()).map(|(group, text)| (group.to_owned(), text.into())).collect();
-    json!({ "vr": "PN", "Value": [person] })
+    let named = groups.filter(|(_, text)| !text.is_empty());
+    Value::Object(named.map(|(group, text)| (group.to_owned(), text.into())).collect())
 }
 
 /// Puts values and Original Attributes Sequence into the document of one instance.

@@ -4,7 +4,7 @@
 
 use super::{State, Stored};
 use crate::attributes::absorb;
-use crate::row::{Corrected, series_key};
+use crate::row::Corrected;
 use crate::{Entry, IndexError, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole};
 use model::attribute::key;
 use model::retention::record::RejectReason;
@@ -61,19 +61,27 @@ impl State {
 
     /// Derives a study and its series from all their instances, in order of arrival.
     pub(super) fn derive(&mut self, key: &StudyKey) {
-        let mut study: Option<StudyRow> = None;
+        let Some(first) = self.first(key) else {
+            self.studies.remove(key);
+            self.series.remove(key);
+            return;
+        };
+        let mut study = new_study(key, first);
+        if let Some(made) = self.made.get(key) {
+            study.attributes = crate::retention::begins_with(made);
+        }
+        self.received_in(key).for_each(|known| study.absorb(&known.head.attributes));
         let mut series: BTreeMap<SeriesKey, SeriesRow> = BTreeMap::new();
         for Stored { head, row: stored } in self.served(key) {
-            let row = study.get_or_insert_with(|| new_study(key, head));
-            row.absorb(&head.attributes);
+            let row = &mut study;
             if stored.rejected.is_none() {
                 row.sop_classes.insert(head.sop_class.clone());
             }
             row.instances += 1;
             row.bytes += head.file_len;
-            row.last_seq = head.seq;
+            row.last_seq = row.last_seq.max(head.seq);
             row.last_received = row.last_received.max(head.received);
-            let row = series.entry(series_key(head)).or_insert_with_key(|key| new_series(key, head));
+            let row = series.entry(stored.key.clone()).or_insert_with_key(|key| new_series(key, head));
             absorb(&mut row.attributes, &head.attributes, Level::Series);
             row.instances += 1;
             row.packed += u64::from(stored.home.journal().is_none());
@@ -83,11 +91,6 @@ impl State {
             row.last_seq = head.seq;
             row.last_received = row.last_received.max(head.received);
         }
-        let Some(mut study) = study else {
-            self.studies.remove(key);
-            self.series.remove(key);
-            return;
-        };
         if let Some(values) = self.corrected.get(key) {
             study.correct(values);
         }
@@ -112,7 +115,7 @@ impl State {
     }
 }
 
-fn new_study(key: &StudyKey, first: &InstanceHead) -> StudyRow {
+fn new_study(key: &StudyKey, first: u64) -> StudyRow {
     StudyRow {
         key: key.clone(),
         attributes: BTreeMap::new(),
@@ -123,8 +126,8 @@ fn new_study(key: &StudyKey, first: &InstanceHead) -> StudyRow {
         busy_series: 0,
         instances: 0,
         bytes: 0,
-        first_seq: first.seq,
-        last_seq: first.seq,
+        first_seq: first,
+        last_seq: first,
         last_received: 0,
         complete_through: None,
         rejected: 0,

@@ -4,7 +4,7 @@
 
 use super::State;
 use crate::retention::{Buried, Chosen, RetentionChange, is_general};
-use crate::row::{StudyKey, study_key};
+use crate::row::StudyKey;
 use model::Lsn;
 use model::retention::record::RejectReason;
 use model::retention::{RetentionFact, StudyVersion, Tombstone};
@@ -22,8 +22,11 @@ impl State {
         if let RetentionFact::StudyDestroyed(tombstone) = fact {
             return self.destroy(lsn, key, tombstone, touched);
         }
+        if let RetentionFact::SeriesMoved(moved) = fact {
+            return self.move_series(lsn, moved, touched);
+        }
         let change = RetentionChange::of(fact);
-        let first = self.served(&key).next().map(|known| known.head.seq);
+        let first = self.first(&key);
         if change == RetentionChange::None || self.is_buried(&key, |buried| lsn < buried.lsn) {
             return;
         }
@@ -64,7 +67,7 @@ impl State {
         if served {
             newest(self.series_facts.entry(series).or_default());
         }
-        if self.served(key).next().is_some() {
+        if self.first(key).is_some() {
             newest(self.version_facts.entry(key.clone()).or_default());
         }
     }
@@ -81,10 +84,11 @@ impl State {
         let sealed = |fact: &RetentionFact| fact.seal().is_some_and(|seal| tombstone.seals.contains(&seal));
         self.retention.retain(|_, fact| !sealed(fact));
         self.doomed_seals.extend(&tombstone.seals);
-        self.instances.retain(|seq, known| *seq > through || study_key(&known.head) != key);
-        if let Some(seqs) = self.of_study.get_mut(&key) {
-            seqs.retain(|seq| *seq > through);
+        self.instances.retain(|seq, known| *seq > through || known.row.key.study != key);
+        for seqs in [&mut self.of_study, &mut self.received_in] {
+            seqs.entry(key.clone()).or_default().retain(|seq| *seq > through);
         }
+        self.made.remove(&key);
         self.quiet.retain(|series, _| series.study != key);
         self.prepared.retain(|(series, _), _| series.study != key);
         self.complete.remove(&key);
@@ -107,9 +111,9 @@ impl State {
     }
 
     pub(super) fn version(&self, key: &StudyKey) -> Option<StudyVersion> {
-        self.studies.get(key)?;
-        let of_study = self.instances.values().filter(|known| study_key(&known.head) == *key);
-        let through = of_study.map(|known| known.head.seq).max()?;
+        let row = self.studies.get(key)?;
+        let of_study = self.instances.values().filter(|known| known.row.key.study == *key);
+        let through = of_study.map(|known| known.head.seq).chain([row.last_seq]).max()?;
         Some(StudyVersion { through, fact: self.version_facts.get(key).copied().unwrap_or(0) })
     }
 
@@ -121,8 +125,8 @@ impl State {
     }
 
     pub(super) fn of_one(&self, key: &StudyKey) -> Vec<(Lsn, RetentionFact)> {
-        let of_study =
-            self.retention.iter().filter(|(_, fact)| fact.study().is_some_and(|s| StudyKey::from(s) == *key));
+        let is_of = |fact: &RetentionFact| fact.studies().into_iter().any(|study| StudyKey::from(study) == *key);
+        let of_study = self.retention.iter().filter(|(_, fact)| is_of(fact));
         of_study.map(|(lsn, fact)| (*lsn, fact.clone())).collect()
     }
 }

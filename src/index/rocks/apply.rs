@@ -159,15 +159,21 @@ impl Applier {
 
     /// Takes an instance into its study and series; gives their ordinals.
     pub(super) fn serve(&mut self, db: &DB, head: &InstanceHead) -> Result<(u64, u64), IndexError> {
-        let (new_study, study) = self.patient(db, head, true)?;
-        let (new_series, series) = self.series_entry(db, head, study)?;
+        let (new_study, received) = self.patient(db, head, true)?;
+        let (new_series, (study, series)) = self.series_entry(db, head, received)?;
         if new_study {
-            self.studies.insert(study, StudyCell::new(study_key(head), head.seq));
+            self.studies.insert(received, StudyCell::new(study_key(head), head.seq));
             self.counts.facility(db, head.facility)?.studies += 1;
         }
         if new_series {
             self.series.insert(series, SeriesCell::new(study, series_key(head), head));
             self.counts.facility(db, head.facility)?.series += 1;
+        }
+        if received != study {
+            self.load_study(db, received)?;
+            if let Some(cell) = self.studies.get_mut(&received) {
+                cell.absorb(&head.attributes);
+            }
         }
         self.add_to(db, head, (study, series), new_series)?;
         Ok((study, series))
@@ -188,9 +194,10 @@ impl Applier {
         let was_empty = !new_series && series_cell.row.served() == 0;
         series_cell.add(head);
         absorb(&mut series_cell.row.attributes, &head.attributes, Level::Series);
-        if study_cell.row.absorbs(&head.attributes) {
-            study_cell.remember_keys();
-            study_cell.row.absorb(&head.attributes);
+        // What stands in it and was received elsewhere does not name it.
+        let names = &study_cell.row.key;
+        if names.patient == head.outcome.patient && names.study == head.study {
+            study_cell.absorb(&head.attributes);
         }
         let modality = series_cell.row.attributes.get(&key::MODALITY).filter(|modality| !modality.is_empty());
         if let Some(modality) = modality.filter(|modality| !study_cell.row.modalities.contains(*modality)) {
@@ -210,9 +217,9 @@ impl Applier {
         let key = uid_key(UidKind::Series, &head.series, head.facility);
         let wanted = series_key(head);
         let list = self.series_lists.load(db, &key)?;
-        if !list.iter().any(|entry| entry.is(&wanted)) {
+        if !list.iter().any(|entry| entry.was_received(&wanted)) {
             let known = KnownStudy { rank: head.outcome.study, study: head.study.clone() };
-            list.push(SeriesEntry { known, patient: head.outcome.patient, study: 0, series: 0 });
+            list.push(SeriesEntry { known, patient: head.outcome.patient, study: 0, series: 0, placed: None });
             self.series_lists.touch(key);
         }
         Ok((0, 0))
@@ -246,28 +253,28 @@ impl Applier {
         Ok((new, study))
     }
 
-    /// The series of a served instance; whether it is new, and its ordinal.
-    fn series_entry(&mut self, db: &DB, head: &InstanceHead, study: u64) -> Result<(bool, u64), IndexError> {
+    /// The series of a served instance; whether it is new, and the ordinals of the study it stands in and of itself.
+    fn series_entry(&mut self, db: &DB, head: &InstanceHead, study: u64) -> Result<(bool, (u64, u64)), IndexError> {
         let key = uid_key(UidKind::Series, &head.series, head.facility);
         let wanted = series_key(head);
         let list = self.series_lists.load(db, &key)?;
-        let at = list.iter().position(|entry| entry.is(&wanted));
+        let at = list.iter().position(|entry| entry.was_received(&wanted));
         let entry = match at.and_then(|at| list.get_mut(at)) {
             Some(entry) => entry,
             None => {
                 let known = KnownStudy { rank: head.outcome.study, study: head.study.clone() };
-                list.push_mut(SeriesEntry { known, patient: head.outcome.patient, study, series: 0 })
+                list.push_mut(SeriesEntry { known, patient: head.outcome.patient, study, series: 0, placed: None })
             }
         };
         let new = entry.series == 0;
         if new {
             (entry.study, entry.series) = (study, head.seq);
         }
-        let series = entry.series;
+        let at = (entry.study, entry.series);
         if new {
             self.series_lists.touch(key);
         }
-        Ok((new, series))
+        Ok((new, at))
     }
 
     pub(super) fn load_study(&mut self, db: &DB, study: u64) -> Result<(), IndexError> {

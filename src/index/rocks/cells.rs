@@ -8,7 +8,7 @@ use crate::codec::{Decoder, Encoder};
 use crate::row::{InstanceRow, SeriesKey, SeriesRow, StudyKey, StudyRow};
 use crate::stats::Count;
 use crate::{IndexError, encode};
-use model::{FacilityCode, InstanceHead, Lsn};
+use model::{Attributes, FacilityCode, InstanceHead, Lsn};
 use rocksdb::{DB, WriteBatch};
 use std::collections::HashMap;
 
@@ -56,6 +56,15 @@ impl StudyCell {
     pub(super) fn remember_keys(&mut self) {
         if self.stored_keys.is_none() {
             self.stored_keys = Some(keys::emit(&self.row));
+        }
+    }
+
+    /// Takes an instance's values in.
+    pub(super) fn absorb(&mut self, instance: &Attributes) {
+        if self.row.absorbs(instance) {
+            self.remember_keys();
+            self.row.absorb(instance);
+            self.dirty = true;
         }
     }
 
@@ -146,6 +155,17 @@ impl SeriesCell {
         let counted_busy = row.is_busy();
         let waits = Waits::of(&row);
         Self { row, dirty: false, study, counted_busy, waits }
+    }
+
+    /// A row that stands under a study from now on, stored among the pending series as `waits` says.
+    pub(super) fn changed(study: u64, row: SeriesRow, waits: Option<Waits>) -> Self {
+        let counted_busy = row.is_busy();
+        Self { row, dirty: true, study, counted_busy, waits }
+    }
+
+    /// The study it stands in.
+    pub(super) const fn study(&self) -> u64 {
+        self.study
     }
 
     /// Counts an instance.
@@ -281,6 +301,14 @@ impl CopyCells {
         list.retain(|copy| copy.seq != seq);
         self.cells.touch(key.to_vec());
         Ok(self.cells.lists.get(key).map_or(&[], Vec::as_slice))
+    }
+
+    /// A copy stands in another study from now on.
+    pub(super) fn stand(&mut self, db: &DB, key: Vec<u8>, seq: u64, study: u64) -> Result<(), IndexError> {
+        let list = self.cells.load(db, &key)?;
+        list.iter_mut().filter(|copy| copy.seq == seq).for_each(|copy| copy.study = study);
+        self.cells.touch(key);
+        Ok(())
     }
 
     /// Adds a copy in order of arrival.

@@ -1,6 +1,7 @@
 //! The values of the table `uids`: what is known under a UID in one facility. Mostly one entry.
 //!
-//! Each list begins with its version (2) and the number of entries. An ordinal of 0 means that only copies in
+//! Each list begins with its version (2; 3 where a series stands elsewhere than it was received) and the number of
+//! entries. An ordinal of 0 means that only copies in
 //! conflict were seen: there is no row.
 
 use super::tables::Table;
@@ -10,19 +11,25 @@ use crate::retention::Buried;
 use crate::row::{KnownCopy, KnownPatient, KnownStudy};
 use model::{InstanceHead, Sameness, SamenessKind, Uid};
 
-/// 2: copies say the kind of their digest.
-const VERSION: u8 = 2;
+/// 2: copies say the kind of their digest. 3: series say where they stand.
+const VERSION: u8 = 3;
 
 /// A value that is a list of entries.
 pub(super) trait Listed: Sized {
-    fn put(&self, out: &mut Encoder);
+    fn put(&self, version: u8, out: &mut Encoder);
     fn take(version: u8, row: &mut Decoder<'_>) -> Result<Self, IndexError>;
+
+    /// The oldest version that can say it.
+    fn version(&self) -> u8 {
+        2
+    }
 
     fn encode(list: &[Self]) -> Vec<u8> {
         let mut out = Encoder::with_capacity(80);
-        out.byte(VERSION);
+        let version = list.iter().map(Self::version).max().unwrap_or(2);
+        out.byte(version);
         out.length(list.len());
-        list.iter().for_each(|entry| entry.put(&mut out));
+        list.iter().for_each(|entry| entry.put(version, &mut out));
         out.bytes
     }
 
@@ -43,7 +50,7 @@ pub(super) struct PatientEntry {
 }
 
 impl Listed for PatientEntry {
-    fn put(&self, out: &mut Encoder) {
+    fn put(&self, _: u8, out: &mut Encoder) {
         out.number(self.known.rank);
         out.number(self.study);
         let KnownPatient { patient_id, issuer, name, birth_date, .. } = &self.known;
@@ -65,27 +72,45 @@ impl Listed for PatientEntry {
 }
 
 /// A study and patient under a Series Instance UID: number of the study, Study Instance UID, number of the patient,
-/// study ordinal, series ordinal.
+/// study ordinal, series ordinal; from version 3 on 1 where it stands elsewhere, then that Study Instance UID and number of
+/// the patient, else 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SeriesEntry {
     pub(super) known: KnownStudy,
     pub(super) patient: u16,
     pub(super) study: u64,
     pub(super) series: u64,
+    /// The study it stands in, where it was received in another one.
+    pub(super) placed: Option<(Uid, u16)>,
 }
 
 impl Listed for SeriesEntry {
-    fn put(&self, out: &mut Encoder) {
+    fn version(&self) -> u8 {
+        if self.placed.is_some() { 3 } else { 2 }
+    }
+
+    fn put(&self, version: u8, out: &mut Encoder) {
         out.number(self.known.rank);
         out.uid(&self.known.study);
         out.number(self.patient);
         out.number(self.study);
         out.number(self.series);
+        if version < 3 {
+            return;
+        }
+        out.byte(u8::from(self.placed.is_some()));
+        if let Some((study, patient)) = &self.placed {
+            out.uid(study);
+            out.number(*patient);
+        }
     }
 
-    fn take(_: u8, row: &mut Decoder<'_>) -> Result<Self, IndexError> {
+    fn take(version: u8, row: &mut Decoder<'_>) -> Result<Self, IndexError> {
         let known = KnownStudy { rank: row.narrow()?, study: row.uid()? };
-        Ok(Self { known, patient: row.narrow()?, study: row.number()?, series: row.number()? })
+        let (patient, study, series) = (row.narrow()?, row.number()?, row.number()?);
+        let moved = version >= 3 && row.byte()? != 0;
+        let placed = if moved { Some((row.uid()?, row.narrow()?)) } else { None };
+        Ok(Self { known, patient, study, series, placed })
     }
 }
 
@@ -124,7 +149,7 @@ impl From<CopyEntry> for KnownCopy {
 }
 
 impl Listed for CopyEntry {
-    fn put(&self, out: &mut Encoder) {
+    fn put(&self, _: u8, out: &mut Encoder) {
         out.number(u64::from(self.copy) << 1 | u64::from(self.digest.kind().code()));
         out.number(self.study);
         out.number(self.series);
@@ -155,7 +180,7 @@ impl Listed for CopyEntry {
 
 /// What was destroyed under a Study Instance UID: number of the patient, newest `seq`, record number, time.
 impl Listed for Buried {
-    fn put(&self, out: &mut Encoder) {
+    fn put(&self, _: u8, out: &mut Encoder) {
         out.number(self.patient);
         out.number(self.through);
         out.number(self.lsn);
@@ -198,13 +223,25 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_written_in_version_3_only_where_a_series_stands_elsewhere() {
+        let known = KnownStudy { rank: 1, study: Uid::parse("1.2").expect("uid") };
+        let home = SeriesEntry { known, patient: 2, study: 3, series: 4, placed: None };
+        let moved = SeriesEntry { placed: Some((Uid::parse("1.3").expect("uid"), 5)), ..home.clone() };
+        assert_eq!(SeriesEntry::encode(std::slice::from_ref(&home)).first(), Some(&2));
+        let all = vec![home, moved];
+        let bytes = SeriesEntry::encode(&all);
+        assert_eq!(bytes.first(), Some(&3));
+        assert_eq!(SeriesEntry::decode(&bytes).expect("series"), all);
+    }
+
+    #[test]
     fn a_list_is_written_in_version_2_and_copies_say_the_kind_of_their_digest() {
         let mut all = copies();
         all.push(CopyEntry { copy: u16::MAX, digest: Sameness::Blake3([0xab; 32]), ..all[0].clone() });
         let bytes = CopyEntry::encode(&all);
         assert_eq!(bytes.get(..3), Some([2, 3, 0].as_slice()));
         assert_eq!(CopyEntry::decode(&bytes).expect("copies"), all);
-        assert!(matches!(CopyEntry::decode(&[3, 0]), Err(IndexError::Newer { found: 3, known: 2 })));
+        assert!(matches!(CopyEntry::decode(&[4, 0]), Err(IndexError::Newer { found: 4, known: 3 })));
         assert!(matches!(CopyEntry::decode(&[0, 0]), Err(IndexError::Newer { .. })));
     }
 }

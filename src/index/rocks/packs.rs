@@ -82,7 +82,8 @@ impl Applier {
         }
         // Known already: this is a replay, and later facts about it were applied.
         if get_now(db, Table::Packs, &row_key(packed.pack), |_| Ok(()))?.is_none() {
-            self.put_pack(db, series, &PackRow::of(packed))?;
+            let stands = self.series.get(&series).map_or(key, |cell| cell.row.key.clone());
+            self.put_pack(db, series, &PackRow { series: stands, ..PackRow::of(packed) })?;
         }
         Ok(())
     }

@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
     /// The ordinals of a series and its study.
     pub(super) fn locate(&self, key: &SeriesKey) -> Result<Option<(u64, u64)>, IndexError> {
         let entries = self.series_entries(key.study.facility, &key.series)?;
-        Ok(entries.iter().find(|entry| entry.is(key) && entry.series != 0).map(|entry| (entry.study, entry.series)))
+        Ok(entries.iter().find(|entry| entry.stands(key) && entry.series != 0).map(|entry| (entry.study, entry.series)))
     }
 
     /// The instance of a copy, conflict or not.
@@ -126,8 +126,21 @@ impl<'a> Reader<'a> {
 }
 
 impl SeriesEntry {
-    /// Whether the entry is of this series.
+    /// Whether the entry is of this series, as it was received or as it stands.
     pub(super) fn is(&self, key: &SeriesKey) -> bool {
+        self.stands(key) || self.was_received(key)
+    }
+
+    /// Whether the entry is of this series, as it stands.
+    pub(super) fn stands(&self, key: &SeriesKey) -> bool {
+        match &self.placed {
+            Some((study, patient)) => *patient == key.study.patient && *study == key.study.study,
+            None => self.was_received(key),
+        }
+    }
+
+    /// Whether the entry is of this series, as it was received.
+    pub(super) fn was_received(&self, key: &SeriesKey) -> bool {
         self.patient == key.study.patient && self.known.study == key.study.study
     }
 }

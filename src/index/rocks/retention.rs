@@ -6,7 +6,7 @@
 use super::apply::{Applier, Mark};
 use super::cells::SeriesCell;
 use super::keys;
-use super::lists::{Listed, PatientEntry, SeriesEntry};
+use super::lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
 use super::packs::{doomed_key, value_of};
 use super::prepared;
 use super::read::{Reader, conflict, get_now, handle};
@@ -96,19 +96,13 @@ pub(super) fn last_number(key: &[u8]) -> Result<u64, IndexError> {
 }
 
 impl Applier {
-    /// Keeps a fact and does what it says to rows.
-    pub(super) fn retention(
-        &mut self,
-        db: &DB,
-        lsn: Lsn,
-        fact: &RetentionFact,
-        mark: &mut Mark,
-    ) -> Result<(), IndexError> {
+    /// Keeps a fact and lists it under its studies; false when its key is gone.
+    fn keep_fact(&mut self, db: &DB, lsn: Lsn, fact: &RetentionFact) -> Result<bool, IndexError> {
         let table = handle(db, Table::Retention)?;
         if let Some(seal) = fact.seal() {
             // A record that is met again after its key went with a study says nothing any more.
             if get_now(db, Table::Retention, &doomed_seal_key(seal), |_| Ok(()))?.is_some() {
-                return Ok(());
+                return Ok(false);
             }
             self.batch.put_cf(table, seal_key(seal), lsn.to_be_bytes());
         }
@@ -117,8 +111,26 @@ impl Applier {
         if is_general(fact) {
             self.batch.put_cf(table, general_key(lsn), []);
         }
-        let Some(key) = fact.study().map(StudyKey::from) else { return Ok(()) };
-        self.batch.put_cf(table, [facts_of(&key).as_slice(), &lsn.to_be_bytes()].concat(), []);
+        for study in fact.studies() {
+            let listed = [facts_of(&StudyKey::from(study)).as_slice(), &lsn.to_be_bytes()].concat();
+            self.batch.put_cf(table, listed, []);
+        }
+        Ok(true)
+    }
+
+    /// Keeps a fact and does what it says to rows.
+    pub(super) fn retention(
+        &mut self,
+        db: &DB,
+        lsn: Lsn,
+        fact: &RetentionFact,
+        mark: &mut Mark,
+    ) -> Result<(), IndexError> {
+        let kept = self.keep_fact(db, lsn, fact)?;
+        let Some(key) = fact.study().filter(|_| kept).map(StudyKey::from) else { return Ok(()) };
+        if let RetentionFact::SeriesMoved(moved) = fact {
+            return self.move_series(db, lsn, moved);
+        }
         if let RetentionFact::StudyDestroyed(tombstone) = fact {
             mark.max_seq = mark.max_seq.max(tombstone.version.through);
             return self.destroy(db, lsn, &key, tombstone);
@@ -170,7 +182,7 @@ impl Applier {
         Ok(())
     }
 
-    fn ordinal(&mut self, db: &DB, key: &StudyKey) -> Result<Option<u64>, IndexError> {
+    pub(super) fn ordinal(&mut self, db: &DB, key: &StudyKey) -> Result<Option<u64>, IndexError> {
         let list = self.patients.load(db, &uid_key(UidKind::Study, &key.study, key.facility))?;
         let found = list.iter().find(|entry| entry.known.rank == key.patient && entry.study != 0);
         Ok(found.map(|entry| entry.study))
@@ -199,7 +211,9 @@ impl Applier {
         judged: &mut Judged,
     ) -> Result<(), IndexError> {
         let copies = self.copies.load(db, &uid_key(UidKind::Instance, chosen.sop_instance, key.study.facility))?;
-        let Some(entry) = copies.iter().find(|entry| entry.copy == chosen.copy).cloned() else { return Ok(()) };
+        let stands = |entry: &&CopyEntry| entry.series == 0 || Some(entry.study) == study;
+        let named = copies.iter().find(|entry| entry.copy == chosen.copy).filter(stands);
+        let Some(entry) = named.cloned() else { return Ok(()) };
         let row = self.row_of(db, key, entry.series, entry.seq)?;
         let Some((row, folded)) = row.filter(|(row, _)| row.key == *key) else { return Ok(()) };
         let was = row.rejected;
@@ -385,7 +399,7 @@ impl Applier {
         let key = uid_key(UidKind::Series, &series.series, series.study.facility);
         self.note_gone(db, lsn, Table::Uids, &key)?;
         let list: &mut Vec<SeriesEntry> = self.series_lists.load(db, &key)?;
-        list.retain(|entry| !entry.is(series));
+        list.retain(|entry| !entry.stands(series));
         self.series_lists.touch(key);
         Ok(())
     }

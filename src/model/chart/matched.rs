@@ -187,8 +187,17 @@ pub struct Match {
     /// When somebody first looked at the study, milliseconds since 1970 UTC; it stays whatever is judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened: Option<u64>,
+    /// When series were last moved into the study or out of it, milliseconds since 1970 UTC; 0: never, as far as is known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub moved: u64,
     /// When, milliseconds since 1970 UTC.
     pub at: u64,
+}
+
+// The signature is serde's.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Match {

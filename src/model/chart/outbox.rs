@@ -74,7 +74,8 @@ impl Target {
 pub enum EventKind {
     /// A study is complete, whether an order was found for it or not.
     StudyAvailable,
-    /// A complete study was corrected, or belongs to another order or patient than before, or to none.
+    /// A complete study was corrected, or belongs to another order or patient than before, or to none, or series of it were
+    /// moved.
     StudyChanged,
     /// An order is new or in another state.
     Order,

@@ -144,6 +144,7 @@ impl<'a> MadeUp<'a> {
             facts,
             earlier: self.earlier.as_ref(),
             hidden: false,
+            moved: false,
             instances: 300,
             bytes: TierBytes { journal: 0, hot: 0, cold: 150_000_000 },
         }

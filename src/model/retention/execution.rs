@@ -84,6 +84,8 @@ pub struct StudyNow {
     pub due: Due,
     /// Whether that decision needs a person (see [`Decision::is_unclear`]).
     pub unclear: bool,
+    /// Whether a series of it stands in another study, or one of another study in it.
+    pub moved: bool,
     /// Standing holds.
     pub holds: Vec<HoldId>,
     /// The plan that hides it, if one does.
@@ -94,7 +96,7 @@ impl StudyNow {
     /// A study as it is, judged now.
     pub fn new(version: StudyVersion, decision: &Decision, holds: Vec<HoldId>, hidden_by: Option<PlanId>) -> Self {
         let (class, due, unclear) = (decision.class.clone(), decision.due, decision.is_unclear());
-        Self { version, class, due, unclear, holds, hidden_by }
+        Self { version, class, due, unclear, moved: false, holds, hidden_by }
     }
 }
 
@@ -235,6 +237,9 @@ impl PlanRecord {
         }
         if now.unclear {
             return Err(Refusal::Unclear);
+        }
+        if now.moved {
+            return Err(Refusal::SeriesMoved);
         }
         let planned = entry.version;
         if now.version.through != planned.through {

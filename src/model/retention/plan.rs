@@ -111,6 +111,8 @@ pub enum Withheld {
     Holds(Vec<HoldId>),
     /// A linked record has a class that is not defined: a person must look.
     Unclear,
+    /// A series stands in another study than it was received in.
+    Moved,
 }
 
 /// A study that is due and stays.
@@ -223,6 +225,8 @@ pub struct Candidate<'a> {
     pub earlier: Option<&'a Decision>,
     /// Whether another plan has hidden it already: it is then that plan's business.
     pub hidden: bool,
+    /// Whether a series of it stands in another study, or one of another study in it.
+    pub moved: bool,
     /// Instances.
     pub instances: u64,
     /// Bytes.
@@ -288,8 +292,12 @@ impl<'a> Planner<'a> {
         let Decision { class, rule, version: rules, .. } = decision;
         let (study, bytes) = (candidate.study.clone(), candidate.bytes);
         let holds = self.holds.held_by(candidate.study, candidate.patients);
-        if !holds.is_empty() || unclear {
-            let why = if holds.is_empty() { Withheld::Unclear } else { Withheld::Holds(holds) };
+        if !holds.is_empty() || unclear || candidate.moved {
+            let why = match (holds.is_empty(), unclear) {
+                (false, _) => Withheld::Holds(holds),
+                (true, true) => Withheld::Unclear,
+                (true, false) => Withheld::Moved,
+            };
             return Verdict::Held(HeldEntry { study, class, rule, due, why, bytes });
         }
         let (version, instances) = (candidate.version, candidate.instances);

@@ -9,6 +9,7 @@ use super::class::ClassId;
 use super::decision::{CountedFrom, Decision};
 use super::execution::Begun;
 use super::hold::{Hold, HoldRelease};
+use super::moved::Moved;
 use super::plan::{PlanHead, PlanId};
 use super::refusal::Refusal;
 use super::rules::{RuleId, RuleVersion};
@@ -349,6 +350,8 @@ pub enum RetentionFact {
     },
     /// Attributes of a study hold other values from now on than were received, or those again.
     StudyCorrected(Box<Correction>),
+    /// Series stand in another study than they were received in, or no longer.
+    SeriesMoved(Box<Moved>),
     /// An instance of a destroyed study arrived. It is stored, listed for the archivist and has its own retention.
     LateInstance {
         /// The study.
@@ -363,7 +366,15 @@ pub enum RetentionFact {
 }
 
 impl RetentionFact {
-    /// The study it is about, when it is about one.
+    /// The studies it is about, each once.
+    pub fn studies(&self) -> Vec<&StudyRef> {
+        match self {
+            Self::SeriesMoved(moved) => moved.studies(),
+            other => other.study().into_iter().collect(),
+        }
+    }
+
+    /// The study it is about, when it is about one; of several the first.
     pub fn study(&self) -> Option<&StudyRef> {
         match self {
             Self::RecordLinked { study, .. }
@@ -378,6 +389,7 @@ impl RetentionFact {
             | Self::LateInstance { study, .. } => Some(study),
             Self::StudyDestroyed(tombstone) => Some(&tombstone.study),
             Self::StudyCorrected(correction) => Some(&correction.study),
+            Self::SeriesMoved(moved) => Some(&moved.study),
             Self::RulesAdopted { .. }
             | Self::DeathRecorded { .. }
             | Self::HoldMade(_)
@@ -393,7 +405,7 @@ impl RetentionFact {
     /// Whether it makes the study another version (see [`StudyVersion`]): a plan made before no longer fits it.
     pub fn changes_version(&self) -> bool {
         matches!(self, Self::InstanceRejected { .. } | Self::InstancesRejected { .. })
-            || matches!(self, Self::InstancesRestored { .. } | Self::StudyCorrected(_))
+            || matches!(self, Self::InstancesRestored { .. } | Self::StudyCorrected(_) | Self::SeriesMoved(_))
     }
 
     /// Whether its text names a patient or may quote one: such facts are sealed in the journal.

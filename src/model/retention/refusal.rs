@@ -88,6 +88,8 @@ pub enum Refusal {
     },
     /// A linked record has a class that is not defined.
     Unclear,
+    /// A series of the study stands in another study, or one of another study in it.
+    SeriesMoved,
     /// The study is hidden by another plan.
     HiddenByOther {
         /// That plan.
@@ -120,6 +122,7 @@ impl Refusal {
                 | Self::StudyChanged { .. }
                 | Self::ClassRise { .. }
                 | Self::Unclear
+                | Self::SeriesMoved
                 | Self::HiddenByOther { .. }
                 | Self::Gone
         )
@@ -144,6 +147,9 @@ impl Refusal {
                 format!("loại lưu trữ đã tăng từ {from} lên {to}; thời hạn mới: {due}")
             }
             Self::Unclear => "hồ sơ liên kết thuộc loại chưa được định nghĩa: cần người xem xét".into(),
+            Self::SeriesMoved => {
+                "có loạt ảnh được chuyển vào hoặc ra khỏi ca chụp: cần hoàn tác việc chuyển trước".into()
+            }
             Self::HiddenByOther { plan } => format!("ca chụp đã bị ẩn bởi kế hoạch {plan}"),
             Self::Gone => "ca chụp không còn trong kho".into(),
             Self::UndoWindow { until } => format!("còn trong thời hạn hoàn tác, đến hết {}", last_day(*until)),
@@ -191,6 +197,9 @@ impl std::fmt::Display for Refusal {
                 write!(f, "the study must be kept longer: class {from} became {to}, due {due}")
             }
             Self::Unclear => f.write_str("a linked record has a class that is not defined: a person must look"),
+            Self::SeriesMoved => {
+                f.write_str("series were moved into or out of the study: take the move back first (khoanh series undo)")
+            }
             Self::HiddenByOther { plan } => write!(f, "the study is hidden by plan {plan}"),
             Self::Gone => f.write_str("the study is not in the archive any more"),
             Self::UndoWindow { until } => write!(f, "the days to undo run through {}", last_day(*until)),

@@ -47,6 +47,13 @@ pub(super) fn body(endpoint: Endpoint) -> Option<Value> {
         }),
         Endpoint::RetryDeliveries => json!({"state": "dead"}),
         Endpoint::IssueShare => json!({"facility": "56001", "accession": "A26-0001", "until": "2036-12-31"}),
+        Endpoint::MoveSeries => json!({
+            "study": {"facility": "56001", "study": "1.2.840.1"}, "series": ["1.2.840.1.3"],
+            "to": {"facility": "56001", "study": "1.2.840.2"}, "why": "wrong-patient",
+        }),
+        Endpoint::SplitSeries | Endpoint::UndoMove => json!({
+            "study": {"facility": "56001", "study": "1.2.840.2"}, "series": ["1.2.840.1.3"],
+        }),
         Endpoint::MatchStudy => json!({"placer": "CD-1001"}),
         Endpoint::AssignPatient => json!({"mrn": "22015985", "reason": "wrong patient chosen at the console"}),
         Endpoint::UndoAssign => json!({"reason": "it was right"}),

@@ -221,7 +221,7 @@ fn lists(endpoint: Endpoint) -> Vec<&'static [Parameter]> {
         E::Thumbnails => vec![LIST],
         E::RejectStudy | E::RejectSeries | E::RejectInstance => vec![REASON],
         E::WadoUri => vec![BY_URI, AS_RECEIVED],
-        E::Rejections | E::Corrections => vec![OF_STUDY],
+        E::Rejections | E::Corrections | E::SeriesMoves => vec![OF_STUDY],
         E::Conflicts => vec![LIMIT, PAGE],
         E::Notices => vec![LIMIT],
         E::ForwardTasks => vec![TASKS, LIMIT],

@@ -284,3 +284,50 @@ async fn a_page_of_a_timeline_has_no_document_and_ends_where_it_is_long() {
     assert_eq!(results(&rest), ["T4", "D1", "D2", "D3"]);
     assert!(!page.to_string().contains("QUJD") && rest["next"].is_null());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn series_are_moved_by_admins_of_the_facility_alone_and_come_back() {
+    let all = Hospitals::open().await;
+    all.store("56001", "1.2.3", "A1", "1").await;
+    all.store("56001", "1.2.4", "A2", "2").await;
+    let request = async |study: &str| {
+        let path = format!("/facilities/56001/dicom-web/studies/{study}/metadata");
+        let answer = all.ask("admin", Method::GET, &path, "", "").await;
+        (answer.status, answer.body)
+    };
+    let before = (request("1.2.3").await, request("1.2.4").await);
+    let wanted = |facility: &str, dry: bool| {
+        let of = |study: &str| json!({"facility": facility, "study": study});
+        json!({"study": of("1.2.3"), "to": of("1.2.4"), "why": "wrong-patient", "dry_run": dry})
+    };
+    let does =
+        async |path: &str, body: Value| all.does("admin", Method::POST, &format!("/api/series/{path}"), body).await;
+    let told = does("move", wanted("56001", true)).await;
+    assert_eq!((&told["recorded"], &told["moved"][0]["instances"]), (&json!(false), &json!(1)), "{told}");
+    assert_eq!((request("1.2.3").await, request("1.2.4").await), before);
+    does("move", wanted("56001", false)).await;
+    let (gone, there) = (request("1.2.3").await, request("1.2.4").await);
+    assert_eq!((gone.0, there.0), (StatusCode::NOT_FOUND, StatusCode::OK));
+    let both: Value = serde_json::from_slice(&there.1).expect("JSON");
+    let both = both.as_array().expect("documents");
+    assert!(both.iter().all(|one| one["0020000D"]["Value"][0] == "1.2.4" && one["00100020"]["Value"][0] == "2"));
+    let listed = all.does("admin", Method::GET, "/api/series/moves?facility=56001&study=1.2.4", Value::Null).await;
+    assert_eq!(
+        (&listed["moves"][0]["by"], &listed["standing"][0]["to"]["study"]),
+        (&json!("operator"), &json!("1.2.4"))
+    );
+    does("undo", json!({"study": {"facility": "56001", "study": "1.2.4"}})).await;
+    assert_eq!((request("1.2.3").await, request("1.2.4").await), before);
+    for (token, path, body, status) in [
+        ("sender", "move", wanted("56001", false), 403),
+        ("reader", "undo", json!({"study": {"facility": "56001", "study": "1.2.4"}}), 403),
+        ("wrong", "split", wanted("56001", false), 401),
+        ("admin", "move", json!({"study": {"facility": "56001", "study": "1.2.3"}}), 400),
+        ("admin", "split", json!({"study": {"facility": "56001", "study": "1.2.3"}}), 400),
+        ("admin", "move", wanted("56009", false), 400),
+        ("admin", "move", json!({}), 400),
+    ] {
+        let answer = all.ask(token, Method::POST, &format!("/api/series/{path}"), "", &body.to_string()).await;
+        assert_eq!(answer.status.as_u16(), status, "{token} {path} {body}");
+    }
+}

@@ -71,7 +71,9 @@ pub(super) fn judge(
     if let Some(decided) = known.as_ref().filter(|known| known.by.is_some()) {
         return go_on(writing, row, decided);
     }
-    let earlier = known.as_ref().map(|known| known.placer.as_str()).filter(|placer| !placer.is_empty());
+    // A study that every series was moved out of is no order's.
+    let earlier = known.as_ref().map(|known| known.placer.as_str()).filter(|_| row.instances > 0);
+    let earlier = earlier.filter(|placer| !placer.is_empty());
     let placer = candidate.map(|candidate| candidate.placer.as_str()).or(earlier);
     let order = match placer {
         Some(placer) => orders::order(writing, placer)?,
@@ -79,7 +81,8 @@ pub(super) fn judge(
     };
     let of_study = side_of_study(writing, row)?;
     let acts = known.as_ref().map_or_else(Vec::new, |known| known.acts.clone());
-    let mut one = Match { of_study, acts, ..unmatched(row, writing.now()) };
+    let moved = known.as_ref().map_or(0, |known| known.moved);
+    let mut one = Match { of_study, acts, moved, ..unmatched(row, writing.now()) };
     if let Some(order) = order {
         let of_order = side_of_order(writing, &order)?;
         let mut why = one.of_study.contradictions(&of_order);
@@ -228,6 +231,7 @@ pub(super) fn unmatched(row: &StudyRow, at: u64) -> Match {
         before: None,
         acts: Vec::new(),
         opened: None,
+        moved: 0,
         at,
     }
 }

@@ -121,7 +121,9 @@ fn of_match(id: String, before: Option<&Match>, now: &Match) -> Vec<Event> {
     match before {
         _ if !now.complete => {}
         None => events.push(of(EventKind::StudyAvailable, name, &now.placer)),
-        Some(before) if differs(before, now) => events.push(of(EventKind::StudyChanged, name, &now.placer)),
+        Some(before) if differs(before, now) || now.moved > before.moved => {
+            events.push(of(EventKind::StudyChanged, name, &now.placer))
+        }
         Some(_) => {}
     }
     events

@@ -7,11 +7,14 @@ use crate::charts::outbox::dispatch::{Courier, Couriers, Outcome, Parcel, PostOf
 use crate::charts::outbox::{Changes, DeliveryFilter};
 use crate::charts::writing::{Whose, Writing};
 use crate::charts::{ChartError, Charts};
+use crate::retain::{MoveTo, Moving};
 use crate::tests::until;
 use model::Caller;
 use model::chart::{
     ChartBody, ChartKind, Delivery, DeliveryState, EventKind, OrderAction, Secret, Subscription, Target, Verdict,
 };
+use model::retention::moved::MoveReason;
+use model::retention::{Person, StudyRef};
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -350,6 +353,34 @@ fn a_study_is_told_when_it_is_complete_with_or_without_orders_and_when_it_is_tak
     let orders: Vec<String> =
         all(bench.archive.charts(), &DeliveryFilter::default()).into_iter().map(|one| one.event.order).collect();
     assert_eq!(orders, ["P1", "P1", ""]);
+}
+
+#[test]
+fn whoever_was_told_of_a_study_hears_that_its_series_stand_in_another_one_and_that_they_are_back() {
+    let bench = hospital(with_accession("P1", "A1"));
+    let events = [EventKind::StudyAvailable, EventKind::StudyChanged];
+    bench.archive.charts().subscribe(&Caller::operator(), HOME, wants("his", &events)).expect("subscribed");
+    let bench = bench.reopen_with(|options| options.quiet_after = Duration::from_millis(1));
+    let told = || what(&all(bench.archive.charts(), &DeliveryFilter::default()));
+    let hears = |count: usize, text: &str| {
+        until(text, || told().iter().filter(|one| *one == text).count() >= count);
+    };
+    bench.send(&Image { accession: "A1", ..Image::default() }).expect("stored");
+    bench.send(&Image { study: "1.2.4", sop: "1.2.4.1.1", ..Image::default() }).expect("stored");
+    hears(1, "study-available 1.2.3 matched");
+    hears(1, "study-available 1.2.4 unmatched");
+    let of = |name: &str| StudyRef { facility: HOME, study: crate::tests::uid(name), patient: 0 };
+    let (by, why) = (Person::parse("Lân").expect("a person"), MoveReason::Merge);
+    let merge = Moving { study: of("1.2.3"), series: Vec::new(), to: MoveTo::Study(of("1.2.4")), why, by };
+    bench.archive.move_series(&merge).expect("merged");
+    hears(1, "study-changed 1.2.4 unmatched");
+    hears(1, "study-changed 1.2.3 withdrawn");
+    hears(1, "study-changed 1.2.3 unmatched");
+    assert!(bench.order("P1").images.is_none(), "an order without images says that it has some");
+    bench.archive.move_series(&Moving { study: of("1.2.4"), to: MoveTo::Home, ..merge }).expect("taken back");
+    hears(2, "study-changed 1.2.4 unmatched");
+    hears(1, "study-changed 1.2.3 matched");
+    assert!(bench.order("P1").images.is_some());
 }
 
 #[test]

@@ -313,6 +313,7 @@ impl World {
             before: None,
             acts: Vec::new(),
             opened: None,
+            moved: 0,
             at: self.moment(),
         }
     }

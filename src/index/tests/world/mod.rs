@@ -12,7 +12,7 @@ use model::{
     InstanceHead, Layout, Level, Lsn, Outcome, PackId, PixelSpan, Place, Sameness, SamenessKind, SeriesQuiet, Source,
     Span, StudyComplete, Uid, Via,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 mod retention;
 
@@ -54,6 +54,9 @@ pub(crate) struct World {
     series: HashMap<(FacilityCode, Uid), Vec<Uid>>,
     quietable: Vec<(SeriesKey, u64)>,
     packs: Vec<(SeriesKey, PackId)>,
+    /// Series that stand in another study than they were received in.
+    placed: BTreeMap<SeriesKey, StudyKey>,
+    made: u32,
 }
 
 impl Drop for World {
@@ -79,6 +82,8 @@ impl World {
             series: HashMap::new(),
             quietable: Vec::new(),
             packs: Vec::new(),
+            placed: BTreeMap::new(),
+            made: 0,
         }
     }
 
@@ -119,7 +124,7 @@ impl World {
                 10..=13 => self.complete(),
                 17..=20 => self.pack(),
                 21 => self.of_pack(),
-                22..=23 => self.retention(),
+                22..=24 => self.retention(),
                 14..=16 if !self.history.is_empty() => {
                     let mut old = self.history[self.rng.usize(..self.history.len())].clone();
                     if matches!(old.own().1, Fact::Pack(_) | Fact::Retention(_)) {
@@ -272,6 +277,10 @@ impl World {
             Outcome { copy, difference: (copy > 0).then_some(Difference::Content), patient, study: study_rank };
         let key = StudyKey { facility, study: study.clone(), patient };
         let key = SeriesKey { study: key, series: series.clone() };
+        // The archive takes it for another patient's where a series of that UID was moved to.
+        if self.placed.iter().any(|(moved, to)| moved.series == key.series && *to == key.study) {
+            return None;
+        }
         let copies = self.copies.entry((facility, sop_instance.clone())).or_default();
         copies.push((digest, copy, key.clone()));
         self.quietable.push((key, self.seq));

@@ -1,11 +1,14 @@
 //! What retention does to the studies of a world.
 
 use super::World;
-use index::StudyKey;
+use index::{SeriesKey, StudyKey};
 use model::correction::{CORRECTABLE, Correction, Why};
 use model::retention::decision::{Basis, CountedFrom};
 use model::retention::record::{Named, RejectReason, Tombstone};
-use model::retention::{ClassId, Person, PlanId, Refusal, RetentionFact, RuleId, RuleVersion, StudyRef, StudyVersion};
+use model::retention::{
+    ClassId, Made, MoveReason, Moved, Person, PlanId, Refusal, RetentionFact, RuleId, RuleVersion, StudyRef,
+    StudyVersion,
+};
 use model::{Attributes, Digest, Fact, Home, Uid};
 
 impl World {
@@ -13,9 +16,10 @@ impl World {
     pub(super) fn retention(&mut self) -> Option<(Fact, Option<Home>)> {
         let known = self.rng.usize(..self.quietable.len().max(1));
         let (key, seq) = self.quietable.get(known)?.clone();
+        let key = SeriesKey { study: if self.rng.bool() { self.stands(&key) } else { key.study.clone() }, ..key };
         let (plan, study, at) = (PlanId::parse("2036-q1")?, StudyRef::from(&key.study), self.clock);
         let by = Person::parse("lan").ok()?;
-        let fact = match self.rng.u32(..14) {
+        let fact = match self.rng.u32(..20) {
             0..=3 => {
                 // Now and then of a time before the study came back.
                 let through = if self.one_in(4) { seq / 2 } else { self.seq };
@@ -26,6 +30,7 @@ impl World {
             6..=8 => self.reject(&key.study, study, by, at)?,
             9 => RetentionFact::LateInstance { study, seq, destroyed_at: at, at },
             12..=13 => self.correct(study, by, at),
+            14..=19 => self.shift(by, at)?,
             10 => RetentionFact::PlanWithdrawn { plan, by, reason: "wrong".into(), at },
             _ => self.destroy(&key.study, plan, by)?,
         };
@@ -47,7 +52,7 @@ impl World {
     fn reject(&mut self, key: &StudyKey, study: StudyRef, by: Person, at: u64) -> Option<RetentionFact> {
         let of_study = self.copies.iter().flat_map(|((_, sop), copies)| copies.iter().map(move |copy| (sop, copy)));
         let mut of_study: Vec<(Uid, u16, Uid)> = of_study
-            .filter(|(_, (_, _, of))| of.study == *key)
+            .filter(|(_, (_, _, of))| self.stands(of) == *key)
             .map(|(sop, (_, copy, of))| (sop.clone(), *copy, of.series.clone()))
             .collect();
         of_study.sort();
@@ -76,7 +81,58 @@ impl World {
         Some(RetentionFact::InstanceRejected { study, series, sop_instance, copy, reason, by, at })
     }
 
+    fn stands(&self, key: &SeriesKey) -> StudyKey {
+        self.placed.get(key).unwrap_or(&key.study).clone()
+    }
+
+    /// Moves a series to another study, to one that is made, or back.
+    fn shift(&mut self, by: Person, at: u64) -> Option<RetentionFact> {
+        let known = self.rng.usize(..self.quietable.len().max(1));
+        let (key, _) = self.quietable.get(known)?.clone();
+        let (other, _) = self.quietable.get(self.rng.usize(..self.quietable.len()))?.clone();
+        let from = self.stands(&key);
+        let (mut to, mut made) = (self.stands(&other), None);
+        if self.rng.u32(..4) == 0 {
+            self.made += 1;
+            to = StudyKey {
+                study: Uid::parse(&format!("1.2.900.{}", self.made)).ok()?,
+                patient: 0,
+                ..key.study.clone()
+            };
+            self.seq += 1;
+            made = Some(Made { seq: self.seq, date: "20230506".into(), time: String::new() });
+        } else if from != key.study && self.rng.bool() {
+            to = key.study.clone();
+        }
+        let there = |(known, _): &(SeriesKey, u64)| known.series == key.series && known.study == to;
+        let moved_there = |(known, at): (&SeriesKey, &StudyKey)| known.series == key.series && *at == to;
+        let free = !self.quietable.iter().any(there) && !self.placed.iter().any(moved_there);
+        if to.facility != from.facility || to == from || !(free || to == key.study) {
+            return None;
+        }
+        let why = if to == key.study { MoveReason::Undo } else { MoveReason::WrongStudy };
+        self.placed.remove(&key);
+        if to != key.study {
+            self.placed.insert(key.clone(), to.clone());
+        }
+        let [study, from, to] = [&key.study, &from, &to].map(StudyRef::from);
+        Some(RetentionFact::SeriesMoved(Box::new(Moved {
+            study,
+            series: vec![key.series],
+            from,
+            to,
+            made,
+            why,
+            by,
+            at,
+        })))
+    }
+
     fn destroy(&mut self, key: &StudyKey, plan: PlanId, by: Person) -> Option<RetentionFact> {
+        // The archive keeps a study as long as a series stands elsewhere than it was received.
+        if self.placed.iter().any(|(moved, to)| moved.study == *key || to == key) {
+            return None;
+        }
         for copies in self.copies.values_mut() {
             copies.retain(|(_, _, of)| of.study != *key);
         }

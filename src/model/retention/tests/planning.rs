@@ -19,7 +19,17 @@ fn head(as_of: &str) -> PlanHead {
 fn candidate<'a>(study: &'a StudyRef, case: &'a Case, patients: &'a [PatientRef]) -> Candidate<'a> {
     let bytes = TierBytes { journal: 1, hot: 20, cold: 300 };
     let version = StudyVersion { through: 7, fact: 0 };
-    Candidate { study, patients, version, facts: case.facts(), earlier: None, hidden: false, instances: 5, bytes }
+    Candidate {
+        study,
+        patients,
+        version,
+        facts: case.facts(),
+        earlier: None,
+        hidden: false,
+        moved: false,
+        instances: 5,
+        bytes,
+    }
 }
 
 fn hold(id: &str, target: HoldTarget) -> Hold {
@@ -60,6 +70,10 @@ fn a_plan_lists_what_is_due_and_what_is_withheld_and_nothing_else() {
 
     let hidden = Candidate { hidden: true, ..candidates[0] };
     assert_eq!(Plan::make(head("2037-01-01"), &rules, &holds, [hidden]).entries, []);
+    let moved = Candidate { moved: true, ..candidates[0] };
+    let plan = Plan::make(head("2037-01-01"), &rules, &holds, [moved]);
+    assert!(plan.entries.is_empty() && plan.held.iter().all(|entry| entry.why == Withheld::Moved));
+    assert_eq!(plan.held.len(), 1);
 }
 
 fn three_studies() -> Plan {

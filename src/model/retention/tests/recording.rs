@@ -203,6 +203,7 @@ fn refusals_and_notes_speak_both_languages_and_survive_the_journal() {
         Refusal::StudyChanged { planned: version, now: version },
         Refusal::ClassRise { from: class("A"), to: class("B"), due: due_on("2030-12-31") },
         Refusal::Unclear,
+        Refusal::SeriesMoved,
         Refusal::HiddenByOther { plan: PlanId::parse("p").expect("id") },
         Refusal::Gone,
         Refusal::UndoWindow { until: 86_400_000 },

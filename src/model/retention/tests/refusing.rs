@@ -70,6 +70,7 @@ fn now() -> StudyNow {
         class: class("B"),
         due: due_on("2036-12-31"),
         unclear: false,
+        moved: false,
         holds: Vec::new(),
         hidden_by: None,
     }
@@ -162,6 +163,7 @@ fn a_study_that_is_not_what_was_planned_is_taken_out() {
         (rise("C", Due::Never), Refusal::ClassRise { from: from.clone(), to: to.clone(), due: Due::Never }),
         (rise("C", Due::AfterDeath { years: 10 }), Refusal::ClassRise { from, to, due: Due::AfterDeath { years: 10 } }),
         (StudyNow { unclear: true, ..now() }, Refusal::Unclear),
+        (StudyNow { moved: true, ..now() }, Refusal::SeriesMoved),
         (StudyNow { hidden_by: Some(plan_id("p-9")), ..now() }, Refusal::HiddenByOther { plan: plan_id("p-9") }),
     ];
     let (plan, entry) = (executing(), entry());

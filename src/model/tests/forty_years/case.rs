@@ -54,6 +54,7 @@ impl Case {
             facts: self.facts(today),
             earlier: self.decision.as_ref(),
             hidden: self.hidden_by.is_some(),
+            moved: false,
             instances: 1,
             bytes: TierBytes { journal: 0, hot: 1, cold: 1 },
         }

@@ -1,0 +1,168 @@
+//! Series that stand in another study than they were received in.
+//!
+//! The ordinal of a series stays, and with it everything that is stored under it; what changes is under which study the
+//! row of the series lies, what names that study, and what both studies count. What a study is called comes from the
+//! instances received in it, wherever they stand now, so that rows do not depend on what came first.
+//! Deliberately not here: whether a move is allowed.
+
+use super::apply::Applier;
+use super::cells::{SeriesCell, StudyCell};
+use super::lists::PatientEntry;
+use super::prepared;
+use super::read::{Reader, handle};
+use super::tables::{Table, UidKind, pair, uid_key, unpair};
+use crate::retention::begins_with;
+use crate::row::{InstanceRow, KnownPatient, PackRow, SeriesKey, SeriesRow, StudyKey};
+use crate::{IndexError, encode};
+use model::attribute::key::MODALITY;
+use model::retention::{Made, Moved};
+use model::{Lsn, Uid};
+use rocksdb::DB;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Applier {
+    /// Puts series under another study. Rows are read as they are stored: the fact is a batch of its own.
+    pub(super) fn move_series(&mut self, db: &DB, lsn: Lsn, moved: &Moved) -> Result<(), IndexError> {
+        let [home, from, to] = [&moved.study, &moved.from, &moved.to].map(StudyKey::from);
+        let mut target = None;
+        if !self.is_buried(db, &to, |buried| lsn < buried.lsn)? {
+            target = self.ordinal(db, &to)?;
+            if let (None, Some(made)) = (target, &moved.made) {
+                target = Some(self.make_study(db, &to, made)?);
+            }
+        }
+        let mut touched: BTreeSet<u64> = target.into_iter().collect();
+        if !self.is_buried(db, &from, |buried| lsn < buried.lsn)? {
+            touched.extend(self.ordinal(db, &from)?);
+        }
+        for study in &touched {
+            self.load_study(db, *study)?;
+            if let Some(cell) = self.studies.get_mut(study) {
+                cell.row.version_fact = cell.row.version_fact.max(lsn);
+                cell.dirty = true;
+            }
+        }
+        if !self.is_buried(db, &home, |buried| lsn < buried.lsn)? {
+            for series in &moved.series {
+                let received = SeriesKey { study: home.clone(), series: series.clone() };
+                touched.extend(self.move_one(db, lsn, &received, target.map(|ordinal| (&to, ordinal)))?);
+            }
+        }
+        touched.into_iter().try_for_each(|study| self.recount(db, study))
+    }
+
+    /// A study that begins with the series moved into it; gives its ordinal.
+    fn make_study(&mut self, db: &DB, key: &StudyKey, made: &Made) -> Result<u64, IndexError> {
+        let listed = uid_key(UidKind::Study, &key.study, key.facility);
+        let list = self.patients.load(db, &listed)?;
+        match list.iter_mut().find(|entry| entry.known.rank == key.patient) {
+            Some(entry) => entry.study = made.seq,
+            None => list.push(PatientEntry { known: KnownPatient::nobody(key.patient), study: made.seq }),
+        }
+        self.patients.touch(listed);
+        let mut cell = StudyCell::new(key.clone(), made.seq);
+        cell.row.attributes = begins_with(made);
+        self.studies.insert(made.seq, cell);
+        self.counts.facility(db, key.facility)?.studies += 1;
+        Ok(made.seq)
+    }
+
+    /// Puts a series under a study, if there is one; gives the study it leaves.
+    fn move_one(
+        &mut self,
+        db: &DB,
+        lsn: Lsn,
+        received: &SeriesKey,
+        to: Option<(&StudyKey, u64)>,
+    ) -> Result<Option<u64>, IndexError> {
+        let listed = uid_key(UidKind::Series, &received.series, received.study.facility);
+        let list = self.series_lists.load(db, &listed)?;
+        let Some(entry) = list.iter_mut().find(|entry| entry.was_received(received) && entry.series != 0) else {
+            return Ok(None);
+        };
+        let (left, series) = (entry.study, entry.series);
+        if let Some((study, ordinal)) = to {
+            entry.study = ordinal;
+            entry.placed = (*study != received.study).then(|| (study.study.clone(), study.patient));
+            self.series_lists.touch(listed);
+        }
+        self.load_series(db, left, series)?;
+        let Some(cell) = self.series.remove(&series) else { return Ok(None) };
+        prepared::forget(db, series, &mut self.batch)?;
+        let before = cell.row.key.clone();
+        let mut row = SeriesRow { version_fact: cell.row.version_fact.max(lsn), ..cell.row.clone() };
+        let Some((study, ordinal)) = to.filter(|(_, ordinal)| *ordinal != left) else {
+            self.series.insert(series, SeriesCell::changed(left, row, cell.waits()));
+            return Ok(Some(left));
+        };
+        row.key.study = study.clone();
+        self.batch.delete_cf(handle(db, Table::Series)?, pair(left, series));
+        self.note_gone(db, lsn, Table::Series, &pair(left, series))?;
+        if let Some(waits) = cell.waits() {
+            self.batch.delete_cf(handle(db, Table::Pending)?, waits.key(series));
+        }
+        let reader = Reader::new(db);
+        let mut instances = reader.in_series(&before, series, 0)?;
+        while let Some(InstanceRow { sop_instance, seq, .. }) = instances.row()? {
+            let listed = uid_key(UidKind::Instance, &sop_instance, before.study.facility);
+            self.copies.stand(db, listed, seq, ordinal)?;
+        }
+        for pack in reader.packs_of(series)? {
+            self.put_pack(db, series, &PackRow { series: row.key.clone(), ..pack })?;
+        }
+        self.series.insert(series, SeriesCell::changed(ordinal, row, None));
+        Ok(Some(left))
+    }
+
+    /// Counts anew what stands in a study.
+    fn recount(&mut self, db: &DB, study: u64) -> Result<(), IndexError> {
+        self.load_study(db, study)?;
+        let Some(key) = self.studies.get(&study).map(|cell| cell.row.key.clone()) else { return Ok(()) };
+        let reader = Reader::new(db);
+        let stored = reader.prefix(Table::Series, &study.to_be_bytes())?.collect(usize::MAX, |stored, value| {
+            Ok((unpair(Table::Series, stored)?.1, encode::series(&key, value)?))
+        })?;
+        let mut rows: BTreeMap<u64, SeriesRow> = stored.into_iter().collect();
+        // What this fact moves is not stored yet.
+        rows.retain(|series, _| !self.series.contains_key(series));
+        let held = self.series.iter().filter(|(_, cell)| cell.study() == study);
+        rows.extend(held.map(|(series, cell)| (*series, cell.row.clone())));
+        let mut classes: BTreeSet<Uid> = BTreeSet::new();
+        for (series, row) in rows.iter().filter(|(_, row)| row.instances > row.rejected) {
+            let mut instances = reader.in_series(&row.key, *series, 0)?;
+            while let Some(instance) = instances.row()? {
+                if instance.rejected.is_none() && !classes.contains(&instance.sop_class) {
+                    classes.insert(instance.sop_class);
+                }
+            }
+        }
+        if let Some(cell) = self.studies.get_mut(&study) {
+            cell.remember_keys();
+            cell.row.sop_classes = classes;
+            count(&mut cell.row, rows.values());
+            cell.dirty = true;
+        }
+        Ok(())
+    }
+}
+
+/// What a study counts of its series.
+fn count<'a>(study: &mut crate::StudyRow, all: impl Iterator<Item = &'a SeriesRow>) {
+    (study.series, study.busy_series, study.instances, study.bytes) = (0, 0, 0, 0);
+    (study.rejected, study.unfit, study.empty_series) = (0, 0, 0);
+    (study.last_seq, study.last_received) = (study.first_seq, 0);
+    study.modalities.clear();
+    for row in all {
+        study.series += 1;
+        study.busy_series += u64::from(row.is_busy());
+        study.instances += row.instances;
+        study.bytes += row.bytes;
+        study.rejected += row.rejected;
+        study.unfit += row.unfit;
+        study.empty_series += u64::from(row.served() == 0);
+        study.last_seq = study.last_seq.max(row.last_seq);
+        study.last_received = study.last_received.max(row.last_received);
+        let modality = row.attributes.get(&MODALITY).filter(|modality| !modality.is_empty());
+        study.modalities.extend(modality.filter(|_| row.served() > 0).cloned());
+    }
+}
