@@ -116,7 +116,7 @@ mod tests {
         for older in 1..FORMAT_VERSION {
             fs::write(dir.path().join("FORMAT"), format!("khoanh {older}\n")).expect("older");
             drop(DataDir::open(dir.path()).expect("opened"));
-            assert_eq!(fs::read_to_string(dir.path().join("FORMAT")).expect("format"), "khoanh 9\n");
+            assert_eq!(fs::read_to_string(dir.path().join("FORMAT")).expect("format"), "khoanh 10\n");
         }
     }
 
@@ -125,7 +125,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         let format = dir.path().join("FORMAT");
         drop(DataDir::open(dir.path()).expect("made"));
-        assert_eq!(fs::read_to_string(&format).expect("format"), "khoanh 9\n");
+        assert_eq!(fs::read_to_string(&format).expect("format"), "khoanh 10\n");
 
         fs::write(&format, format!("khoanh {}\n", FORMAT_VERSION + 1)).expect("newer");
         let refused = DataDir::open(dir.path());
