@@ -392,6 +392,7 @@ mod tests {
             of_order: None,
             complete: true,
             opened: None,
+            moved: 0,
             by: Some("Lân".into()),
             before: None,
             acts: vec![act(Decision::Match, "An", 3), act(Decision::Unmatch, "Lân", 4)],
