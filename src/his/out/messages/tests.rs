@@ -29,6 +29,7 @@ fn available() -> ChartBody {
         of_order: None,
         complete: true,
         opened: None,
+        moved: 0,
         by: None,
         before: None,
         acts: Vec::new(),
