@@ -2,10 +2,11 @@
 //!
 //! A question costs a bounded number of keys looked at, whatever is asked; an answer says when that bound was met.
 //! Numbers and whole names are exact keys, the year of birth with them, so a misspelt name is a few dozen keys: those of
-//! the names it may have been, by words that somebody has. Only where these find too few, parts of names are walked, by
-//! the rarest word.
+//! the names it may have been, by words that somebody has. Of a whole day of birth all who were born on it are looked at.
+//! Only where these find too few, parts of names are walked: by the rarest word, or by the year of birth when that is more.
 //! Deliberately not here: what a text asks for ([`model::chart::asked`]), who may ask, and who is one person.
 
+mod born;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -114,17 +115,27 @@ fn patient(row: &ChartRow) -> Option<&Patient> {
     }
 }
 
-/// How far a patient is from what was asked beside the reason it was found by: another year, words that were not asked
-/// for or are only begun, words with other marks.
-fn misses(asked: &Asked, row: &ChartRow) -> (bool, usize, usize) {
-    let Some(patient) = patient(row) else { return (true, usize::MAX, 0) };
+/// How far a patient is from what was asked beside the reason it was found by: another year; a day that is not known, or
+/// another; words that were not asked for or are only begun, words with other marks.
+fn misses(asked: &Asked, row: &ChartRow) -> (bool, u8, usize, usize) {
+    let Some(patient) = patient(row) else { return (true, 2, usize::MAX, 0) };
     let other_year = asked.year.is_some_and(|year| patient.birth.is_none_or(|birth| birth.year() != year));
+    let other_day = asked.day.map_or(0, |day| match patient.birth.map(BirthDate::whole) {
+        Some(Some(known)) => {
+            if known == day {
+                0
+            } else {
+                2
+            }
+        }
+        _ => 1,
+    });
     let known = name::tokens(&patient.name);
     let begun = asked.words.iter().filter(|word| !known.contains(word)).count();
     let own = written(&patient.name);
     let otherwise = asked.written.iter().filter(|word| !own.contains(word)).count();
     let more = known.len().saturating_sub(asked.words.len());
-    (other_year, begun.saturating_mul(2).saturating_add(more), otherwise)
+    (other_year, other_day, begun.saturating_mul(2).saturating_add(more), otherwise)
 }
 
 /// A question of the facilities that may be asked.
@@ -171,7 +182,7 @@ impl<'a> Search<'a> {
             let mut hits = self.search(&asked, limit)?;
             if hits.is_empty() && asked.year.is_some() && !asked.words.is_empty() {
                 // Years of birth are often wrong.
-                hits = self.search(&Asked { year: None, ..asked.clone() }, limit)?;
+                hits = self.search(&Asked { year: None, day: None, ..asked.clone() }, limit)?;
             }
             if why(&hits).is_some_and(|why| why <= Why::NumberOnly) {
                 best = hits;
@@ -242,20 +253,22 @@ impl<'a> Search<'a> {
 
     fn by_name(&self, asked: &Asked, limit: usize, hits: &mut Hits) -> Result<(), IndexError> {
         let lost = asked.words.iter().any(|word| word.contains('?'));
+        let named = self.by_day(asked, hits)?;
         if !lost {
             // Without marks all who have the name are alike.
             let marked = asked.written.iter().any(|word| !word.is_ascii());
-            for row in self.whole(asked, &asked.words, if marked { ALIKE_MAX } else { limit })? {
+            let most = if marked || asked.day.is_some() { ALIKE_MAX } else { limit };
+            for row in self.whole(asked, &asked.words, most)? {
                 let why = if is_written(asked, &row) { Why::Written } else { Why::Name };
                 hits.add(why, row);
             }
-            if hits.count(Why::Name) < limit {
-                for row in self.parts(asked, &asked.words, (ROWS_MAX, PART_KEYS_MAX))? {
+            if !named && hits.count(Why::Name) < limit {
+                for row in self.by_parts(asked)? {
                     hits.add(part_of(asked, &row), row);
                 }
             }
         }
-        if hits.count(Why::Part) >= limit {
+        if named || hits.count(Why::Part) >= limit {
             return Ok(());
         }
         let meant = self.meant(&asked.words)?;
@@ -274,7 +287,7 @@ impl<'a> Search<'a> {
     /// Nobody has the whole name: parts of what may have been meant, then the name without one of its words.
     fn by_less(&self, asked: &Asked, meant: &[Vec<String>], limit: usize, hits: &mut Hits) -> Result<(), IndexError> {
         for words in meant.iter().take(PARTS_MAX) {
-            for row in self.parts(asked, words, (limit, MEANT_KEYS_MAX))? {
+            for row in self.page(&self.of_parts(asked, words), limit, MEANT_KEYS_MAX)? {
                 hits.add(Why::Near, row);
             }
         }
@@ -303,21 +316,15 @@ impl<'a> Search<'a> {
         Ok(rows)
     }
 
-    /// Patients of whose name these are parts or beginnings: so many rows, within so many keys.
-    fn parts(
-        &self,
-        asked: &Asked,
-        words: &[String],
-        (most, keys): (usize, usize),
-    ) -> Result<Vec<ChartRow>, IndexError> {
-        let query = ChartQuery {
+    /// The question for patients of whose name these are parts or beginnings.
+    fn of_parts(&self, asked: &Asked, words: &[String]) -> ChartQuery {
+        ChartQuery {
             kind: ChartKind::Patient,
             facilities: self.facilities.clone(),
             driver: ChartDriver::Words(words.to_vec()),
             moments: None,
             years: asked.year.map(|year| (year, year)),
-        };
-        self.page(&query, most, keys)
+        }
     }
 
     /// Rows with a value.
@@ -333,13 +340,17 @@ impl<'a> Search<'a> {
 
     /// One page, since a question costs what it may; what would stand on the next is not looked at.
     fn page(&self, query: &ChartQuery, most: usize, keys: usize) -> Result<Vec<ChartRow>, IndexError> {
-        let Some(left) = self.left() else { return Ok(Vec::new()) };
+        let (rows, more) = self.looked(query, most, keys)?;
+        self.cut.set(self.cut.get() || more);
+        Ok(rows)
+    }
+
+    /// The same, and whether something would stand on the next.
+    fn looked(&self, query: &ChartQuery, most: usize, keys: usize) -> Result<(Vec<ChartRow>, bool), IndexError> {
+        let Some(left) = self.left() else { return Ok((Vec::new(), false)) };
         let (page, cost) = self.view.find_within(query, None, most, keys.min(left))?;
         self.spend(cost);
-        if page.cursor.is_some() {
-            self.cut.set(true);
-        }
-        Ok(page.rows)
+        Ok((page.rows, page.cursor.is_some()))
     }
 
     fn row(&self, key: &ChartKey) -> Result<Option<ChartRow>, IndexError> {
