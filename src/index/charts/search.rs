@@ -28,6 +28,10 @@ const LIMIT_MAX: usize = 100;
 const ALIKE_MAX: usize = 600;
 /// Rows read of one number, or of parts of a name.
 const ROWS_MAX: usize = 200;
+/// Digits at the end of a personal number by which somebody is looked for.
+const TAIL: usize = 4;
+/// Rows read of such digits beside a name: of three million persons some 300 have the same.
+const TAIL_ROWS_MAX: usize = 1_000;
 /// Merges followed from a number.
 const MERGES_MAX: usize = 256;
 /// Questions about parts of names that may have been meant.
@@ -197,7 +201,9 @@ impl<'a> Search<'a> {
 
     fn search(&self, asked: &Asked, limit: usize) -> Result<Vec<Hit>, IndexError> {
         let mut hits = Hits::default();
-        for number in &asked.numbers {
+        // Four digits are hundreds of people: whole numbers come first, so that these cost them nothing.
+        let (tails, whole): (Vec<_>, Vec<_>) = asked.numbers.iter().partition(|number| number.len() == TAIL);
+        for number in whole.into_iter().chain(tails) {
             self.by_number(asked, number, &mut hits)?;
         }
         if !asked.words.is_empty() && hits.count(Why::Number) == 0 {
@@ -212,15 +218,24 @@ impl<'a> Search<'a> {
         let mut terms = vec![(Term::Mrn, number.to_owned()), (Term::Card, number.to_owned())];
         match (kind_of(number), number.len()) {
             (NumberKind::National, _) => terms.push((Term::National, number.to_owned())),
-            (_, 4) if digits => terms.push((Term::NationalTail, number.to_owned())),
+            (_, TAIL) if digits => terms.push((Term::NationalTail, number.to_owned())),
             _ => {}
         }
         terms.push((Term::Insurance, insurance_tail(number).unwrap_or_else(|| number.to_owned())));
         if digits && number.len() >= 8 {
             terms.push((Term::Phone, number.to_owned()));
         }
+        // What it looks like first: that is one run of keys, whatever is left for others.
+        let own = match kind_of(number) {
+            NumberKind::National => Term::National,
+            NumberKind::OldCard => Term::Card,
+            NumberKind::InsuranceCard | NumberKind::SocialInsurance => Term::Insurance,
+            NumberKind::Unknown => Term::Mrn,
+        };
+        terms.sort_by_key(|(by, _)| *by != own);
         for (by, value) in terms {
-            for row in self.equal(ChartKind::Patient, (by, &value), ROWS_MAX)? {
+            let named = by == Term::NationalTail && !asked.words.is_empty();
+            for row in self.equal(ChartKind::Patient, (by, &value), if named { TAIL_ROWS_MAX } else { ROWS_MAX })? {
                 self.add_numbered(asked, row, hits)?;
             }
         }

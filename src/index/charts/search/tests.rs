@@ -4,6 +4,7 @@ use super::*;
 use crate::charts::{BornPage, BornQuery, ChartCursor, ChartEntry, ChartNames, ChartPage, RocksCharts};
 use crate::{IndexError, RocksOptions};
 use model::Lsn;
+use model::chart::Identifiers;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -215,4 +216,49 @@ fn a_year_is_walked_where_the_rarest_word_has_too_many_keys() {
     // Where not even the year can be walked whole, the answer says so.
     let (answer, _) = index.ask("hung nguyen 1951", 10_100);
     assert!(answer.cut);
+}
+
+#[test]
+fn a_number_is_found_by_what_it_looks_like_within_one_run_of_keys() {
+    let folder = tempfile::tempdir().expect("folder");
+    let ids_of = |national: &str, card: &str, insurance: &str| Identifiers {
+        national: Some(national.into()),
+        old_card: Some(card.into()),
+        insurance: vec![insurance.into()],
+        ..Identifiers::default()
+    };
+    let numbers = [
+        ids_of("056078000017", "225000001", "DN4560123456789"),
+        ids_of("056078000018", "225000002", "DN4560123456790"),
+    ];
+    let index = crowd(folder.path(), numbers.into_iter().map(|ids| Patient { ids, ..Patient::default() }));
+    for text in ["056078000017", "225000001", "DN4560123456789", "HN1560123456789", "0123456789", "000001"] {
+        // One run, one row.
+        let (answer, _) = index.ask(text, 2 * ROW_COST);
+        assert_eq!(ids(&answer), ["000001"], "{text}");
+        assert!(answer.cut, "{text}: nothing was left for other kinds");
+        let (answer, _) = index.ask(text, KEYS_MAX);
+        assert_eq!((ids(&answer), answer.cut), (vec!["000001"], false), "{text}");
+    }
+    // Digits that many have in common, before it in the text, take nothing from it; both as one number are five runs.
+    let (answer, cost) = index.ask("0018 225000001", 7 * ROW_COST);
+    assert_eq!(ids(&answer), ["000001"], "{cost} keys");
+}
+
+#[test]
+fn the_last_four_digits_and_the_name_find_one_of_three_hundred() {
+    let folder = tempfile::tempdir().expect("folder");
+    let patients = (1..=300u64).map(|number| Patient {
+        name: if number == 1 { "Lê Thị Mai" } else { "Nguyễn Văn Hùng" }.into(),
+        ids: Identifiers { national: Some(format!("{number:03}078000017")), ..Identifiers::default() },
+        ..Patient::default()
+    });
+    let index = crowd(folder.path(), patients);
+    for text in ["0017 Lê Thị Mai", "mai 0017"] {
+        let (answer, _) = index.ask(text, KEYS_MAX);
+        let first = answer.hits.first().map(|hit| (hit.row.key.id.as_str(), hit.why));
+        assert_eq!((first, answer.cut), (Some(("000001", Why::Number)), false), "{text}");
+    }
+    let (answer, _) = index.ask("0017", KEYS_MAX);
+    assert!(answer.cut && answer.hits.len() == 20, "more have the digits than are read");
 }
