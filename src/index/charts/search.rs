@@ -101,7 +101,7 @@ impl Hits {
     fn ranked(self, asked: &Asked, limit: usize) -> Vec<Hit> {
         let mut hits: Vec<Hit> = self.0.into_values().collect();
         hits.sort_by_cached_key(|hit| {
-            (hit.why, misses(asked, &hit.row), Reverse(hit.row.body.moment()), hit.row.key.clone())
+            (is_late(asked, hit), hit.why, misses(asked, &hit.row), Reverse(hit.row.body.moment()), hit.row.key.clone())
         });
         hits.truncate(limit);
         hits
@@ -109,7 +109,14 @@ impl Hits {
 }
 
 fn why(hits: &[Hit]) -> Option<Why> {
-    hits.first().map(|hit| hit.why)
+    hits.iter().map(|hit| hit.why).min()
+}
+
+/// Whether another day of birth is asked for than a patient's, or it is not known: one who was born on that day and is
+/// called nearly so is likelier than many others of the name. A number says more than a day.
+fn is_late(asked: &Asked, hit: &Hit) -> bool {
+    let born = patient(&hit.row).and_then(|patient| patient.birth).and_then(BirthDate::whole);
+    hit.why > Why::Number && asked.day.is_some_and(|day| born != Some(day))
 }
 
 fn patient(row: &ChartRow) -> Option<&Patient> {

@@ -166,10 +166,11 @@ fn a_day_of_birth_finds_one_of_a_thousand_with_the_name_and_the_year() {
     let folder = tempfile::tempdir().expect("folder");
     let born = |number: u64| match number {
         1 => "19781231".to_owned(),
+        2 => "19781230".to_owned(),
         _ => format!("1978{:02}{:02}", number % 12 + 1, number % 28 + 1),
     };
     let patients = (1..=1_000).map(|number| Patient {
-        name: "Nguyễn Thị Hương".into(),
+        name: if number == 2 { "NGUYEN THI HUOGN" } else { "Nguyễn Thị Hương" }.into(),
         birth: BirthDate::parse(&born(number)).ok(),
         sex: model::chart::Sex::Female,
         ..Patient::default()
@@ -194,6 +195,10 @@ fn a_day_of_birth_finds_one_of_a_thousand_with_the_name_and_the_year() {
     }
     let (answer, _) = index.ask("NGUYEM THI HUONG 31/12/1978", KEYS_MAX);
     assert_eq!((ids(&answer).first(), answer.hits.first().map(|hit| hit.why)), (Some(&"000001"), Some(Why::Near)));
+    // Somebody recorded with an error on that day is likelier than all who have the name on another.
+    let (answer, _) = index.ask("Nguyễn Thị Hường 30/12/1978", KEYS_MAX);
+    let first: Vec<_> = answer.hits.iter().map(|hit| (hit.row.key.id.as_str(), hit.why)).take(3).collect();
+    assert_eq!(first, [("000002", Why::Near), ("001000", Why::Name), ("000999", Why::Name)]);
     // Two errors are another name.
     assert!(!ids(&index.ask("NGUYEM TXI HUONG 31/12/1978", KEYS_MAX).0).contains(&"000001"));
 }
