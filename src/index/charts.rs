@@ -5,11 +5,13 @@
 //! (RocksDB, a database of its own) implement it and are held to the same answers by one conformance suite.
 //! Deliberately not here: who may see what, sealing, and what a change means.
 
+mod born;
 mod keys;
 mod oracle;
 mod rocks;
 mod search;
 
+pub use born::{Born, BornPage, BornQuery};
 pub use oracle::ChartsOracle;
 pub use rocks::RocksCharts;
 pub use search::{Answer, Hit, Search, Why};
@@ -174,6 +176,10 @@ pub trait Charts: Send + Sync {
         limit: usize,
         keys: usize,
     ) -> Result<(ChartPage, usize), IndexError>;
+
+    /// Patients born at a time, at most so many, within a number of keys looked at; gives how many it took, as
+    /// [`Charts::find_within`] does. Keys lie by names: which patients were looked at where keys were too few is chance.
+    fn born(&self, query: &BornQuery, limit: usize, keys: usize) -> Result<(BornPage, usize), IndexError>;
 
     /// The names of the rows that [`Charts::find`] gives, of which none is read: they cost the same however long rows are.
     fn names(&self, query: &ChartQuery, after: Option<ChartCursor>, limit: usize) -> Result<ChartNames, IndexError>;

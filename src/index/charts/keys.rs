@@ -155,6 +155,11 @@ pub(super) fn by_facility(term: u8) -> bool {
     !EVERYWHERE.iter().any(|known| known.code() == term)
 }
 
+/// The beginning of all keys of values that begin so.
+pub(super) fn beginning(kind: u8, term: u8, scope: &[u8; 5], value: &[u8]) -> Vec<u8> {
+    [[kind, term].as_slice(), scope, value].concat()
+}
+
 /// The beginning of all keys of a value: what follows is the place.
 pub(super) fn start(kind: u8, term: u8, scope: &[u8; 5], value: &[u8]) -> Vec<u8> {
     [[kind, term].as_slice(), scope, value, &[0]].concat()

@@ -3,10 +3,11 @@
 //! It is what other engines are compared with. Deliberately not here: speed, and anything that survives the process.
 
 use super::{
-    ChartCursor, ChartDriver, ChartEntry, ChartNames, ChartPage, ChartQuery, Charts, ROW_COST, WORDS_EXAMINED_MAX, keys,
+    BornPage, BornQuery, ChartCursor, ChartDriver, ChartEntry, ChartNames, ChartPage, ChartQuery, Charts, ROW_COST,
+    WORDS_EXAMINED_MAX, keys,
 };
 use crate::{IndexError, dump};
-use model::chart::{ChartBody, ChartKey, ChartRow, Term};
+use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Term};
 use model::{Lsn, name};
 use parking_lot::Mutex;
 use std::cmp::Reverse;
@@ -65,6 +66,15 @@ fn is_wanted(query: &ChartQuery, row: &ChartRow) -> bool {
         && query.facilities.as_ref().is_none_or(|wanted| wanted.contains(&row.key.facility))
         && query.moments.is_none_or(|(from, to)| from <= moment && moment <= to)
         && driven
+}
+
+fn is_born(query: &BornQuery, row: &ChartRow) -> bool {
+    let (term, begins) = (query.born.term(), query.born.begins());
+    let found = keys::found(&row.body);
+    let mut values = found.iter().filter(|found| found.term == term && found.value.starts_with(&begins));
+    row.key.kind == ChartKind::Patient
+        && query.facilities.as_ref().is_none_or(|wanted| wanted.contains(&row.key.facility))
+        && values.any(|found| query.is_named(&found.value))
 }
 
 /// Every word of patients' names with how many have it.
@@ -141,6 +151,16 @@ impl Charts for ChartsOracle {
         let page = self.find(query, after, limit.min(keys / ROW_COST))?;
         let cost = page.rows.len().saturating_mul(ROW_COST);
         Ok((page, cost))
+    }
+
+    fn born(&self, query: &BornQuery, limit: usize, _keys: usize) -> Result<(BornPage, usize), IndexError> {
+        let state = self.state.lock();
+        let mut rows: Vec<ChartRow> = state.rows.values().filter(|row| is_born(query, row)).cloned().collect();
+        rows.sort_by_key(|row| (order(ChartCursor::of(row)), row.key.clone()));
+        let whole = rows.len() <= limit;
+        rows.truncate(limit);
+        let cost = rows.len().saturating_mul(ROW_COST);
+        Ok((BornPage { rows, whole }, cost))
     }
 
     fn names(&self, query: &ChartQuery, after: Option<ChartCursor>, limit: usize) -> Result<ChartNames, IndexError> {

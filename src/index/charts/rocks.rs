@@ -5,13 +5,17 @@
 //! Deliberately not here: the form of keys ([`super::keys`]), and when to flush.
 
 mod apply;
+mod born;
 mod find;
 mod rows;
 mod streams;
 #[cfg(test)]
 mod tests;
 
-use super::{ChartCursor, ChartEntry, ChartNames, ChartPage, ChartQuery, Charts, ROW_COST, WORDS_EXAMINED_MAX, keys};
+use super::{
+    BornPage, BornQuery, ChartCursor, ChartEntry, ChartNames, ChartPage, ChartQuery, Charts, ROW_COST,
+    WORDS_EXAMINED_MAX, keys,
+};
 use crate::rocks::purge;
 use crate::rocks::read::{Reader, get_now, handle};
 use crate::rocks::tables::{self, Table, bad_key, engine, number, unlogged};
@@ -123,6 +127,11 @@ impl Charts for RocksCharts {
     ) -> Result<(ChartPage, usize), IndexError> {
         let (limit, examined_max) = (limit.min(keys / ROW_COST), keys.min(find::EXAMINED_MAX));
         let (page, cost) = find::find(&self.reader(), query, after, limit, examined_max)?;
+        Ok((page, cost.whole()))
+    }
+
+    fn born(&self, query: &BornQuery, limit: usize, keys: usize) -> Result<(BornPage, usize), IndexError> {
+        let (page, cost) = born::born(&self.reader(), query, limit.min(keys / ROW_COST), keys)?;
         Ok((page, cost.whole()))
     }
 

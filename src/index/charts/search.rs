@@ -2,10 +2,11 @@
 //!
 //! A question costs a bounded number of keys looked at, whatever is asked; an answer says when that bound was met.
 //! Numbers and whole names are exact keys, the year of birth with them, so a misspelt name is a few dozen keys: those of
-//! the names it may have been, by words that somebody has. Only where these find too few, parts of names are walked, by
-//! the rarest word.
+//! the names it may have been, by words that somebody has. Of a whole day of birth all who were born on it are looked at.
+//! Only where these find too few, parts of names are walked: by the rarest word, or by the year of birth when that is more.
 //! Deliberately not here: what a text asks for ([`model::chart::asked`]), who may ask, and who is one person.
 
+mod born;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -27,6 +28,10 @@ const LIMIT_MAX: usize = 100;
 const ALIKE_MAX: usize = 600;
 /// Rows read of one number, or of parts of a name.
 const ROWS_MAX: usize = 200;
+/// Digits at the end of a personal number by which somebody is looked for.
+const TAIL: usize = 4;
+/// Rows read of such digits beside a name: of three million persons some 300 have the same.
+const TAIL_ROWS_MAX: usize = 1_000;
 /// Merges followed from a number.
 const MERGES_MAX: usize = 256;
 /// Questions about parts of names that may have been meant.
@@ -96,7 +101,7 @@ impl Hits {
     fn ranked(self, asked: &Asked, limit: usize) -> Vec<Hit> {
         let mut hits: Vec<Hit> = self.0.into_values().collect();
         hits.sort_by_cached_key(|hit| {
-            (hit.why, misses(asked, &hit.row), Reverse(hit.row.body.moment()), hit.row.key.clone())
+            (is_late(asked, hit), hit.why, misses(asked, &hit.row), Reverse(hit.row.body.moment()), hit.row.key.clone())
         });
         hits.truncate(limit);
         hits
@@ -104,7 +109,14 @@ impl Hits {
 }
 
 fn why(hits: &[Hit]) -> Option<Why> {
-    hits.first().map(|hit| hit.why)
+    hits.iter().map(|hit| hit.why).min()
+}
+
+/// Whether another day of birth is asked for than a patient's, or it is not known: one who was born on that day and is
+/// called nearly so is likelier than many others of the name. A number says more than a day.
+fn is_late(asked: &Asked, hit: &Hit) -> bool {
+    let born = patient(&hit.row).and_then(|patient| patient.birth).and_then(BirthDate::whole);
+    hit.why > Why::Number && asked.day.is_some_and(|day| born != Some(day))
 }
 
 fn patient(row: &ChartRow) -> Option<&Patient> {
@@ -114,17 +126,27 @@ fn patient(row: &ChartRow) -> Option<&Patient> {
     }
 }
 
-/// How far a patient is from what was asked beside the reason it was found by: another year, words that were not asked
-/// for or are only begun, words with other marks.
-fn misses(asked: &Asked, row: &ChartRow) -> (bool, usize, usize) {
-    let Some(patient) = patient(row) else { return (true, usize::MAX, 0) };
+/// How far a patient is from what was asked beside the reason it was found by: another year; a day that is not known, or
+/// another; words that were not asked for or are only begun, words with other marks.
+fn misses(asked: &Asked, row: &ChartRow) -> (bool, u8, usize, usize) {
+    let Some(patient) = patient(row) else { return (true, 2, usize::MAX, 0) };
     let other_year = asked.year.is_some_and(|year| patient.birth.is_none_or(|birth| birth.year() != year));
+    let other_day = asked.day.map_or(0, |day| match patient.birth.map(BirthDate::whole) {
+        Some(Some(known)) => {
+            if known == day {
+                0
+            } else {
+                2
+            }
+        }
+        _ => 1,
+    });
     let known = name::tokens(&patient.name);
     let begun = asked.words.iter().filter(|word| !known.contains(word)).count();
     let own = written(&patient.name);
     let otherwise = asked.written.iter().filter(|word| !own.contains(word)).count();
     let more = known.len().saturating_sub(asked.words.len());
-    (other_year, begun.saturating_mul(2).saturating_add(more), otherwise)
+    (other_year, other_day, begun.saturating_mul(2).saturating_add(more), otherwise)
 }
 
 /// A question of the facilities that may be asked.
@@ -171,7 +193,7 @@ impl<'a> Search<'a> {
             let mut hits = self.search(&asked, limit)?;
             if hits.is_empty() && asked.year.is_some() && !asked.words.is_empty() {
                 // Years of birth are often wrong.
-                hits = self.search(&Asked { year: None, ..asked.clone() }, limit)?;
+                hits = self.search(&Asked { year: None, day: None, ..asked.clone() }, limit)?;
             }
             if why(&hits).is_some_and(|why| why <= Why::NumberOnly) {
                 best = hits;
@@ -186,7 +208,9 @@ impl<'a> Search<'a> {
 
     fn search(&self, asked: &Asked, limit: usize) -> Result<Vec<Hit>, IndexError> {
         let mut hits = Hits::default();
-        for number in &asked.numbers {
+        // Four digits are hundreds of people: whole numbers come first, so that these cost them nothing.
+        let (tails, whole): (Vec<_>, Vec<_>) = asked.numbers.iter().partition(|number| number.len() == TAIL);
+        for number in whole.into_iter().chain(tails) {
             self.by_number(asked, number, &mut hits)?;
         }
         if !asked.words.is_empty() && hits.count(Why::Number) == 0 {
@@ -201,15 +225,24 @@ impl<'a> Search<'a> {
         let mut terms = vec![(Term::Mrn, number.to_owned()), (Term::Card, number.to_owned())];
         match (kind_of(number), number.len()) {
             (NumberKind::National, _) => terms.push((Term::National, number.to_owned())),
-            (_, 4) if digits => terms.push((Term::NationalTail, number.to_owned())),
+            (_, TAIL) if digits => terms.push((Term::NationalTail, number.to_owned())),
             _ => {}
         }
         terms.push((Term::Insurance, insurance_tail(number).unwrap_or_else(|| number.to_owned())));
         if digits && number.len() >= 8 {
             terms.push((Term::Phone, number.to_owned()));
         }
+        // What it looks like first: that is one run of keys, whatever is left for others.
+        let own = match kind_of(number) {
+            NumberKind::National => Term::National,
+            NumberKind::OldCard => Term::Card,
+            NumberKind::InsuranceCard | NumberKind::SocialInsurance => Term::Insurance,
+            NumberKind::Unknown => Term::Mrn,
+        };
+        terms.sort_by_key(|(by, _)| *by != own);
         for (by, value) in terms {
-            for row in self.equal(ChartKind::Patient, (by, &value), ROWS_MAX)? {
+            let named = by == Term::NationalTail && !asked.words.is_empty();
+            for row in self.equal(ChartKind::Patient, (by, &value), if named { TAIL_ROWS_MAX } else { ROWS_MAX })? {
                 self.add_numbered(asked, row, hits)?;
             }
         }
@@ -242,20 +275,22 @@ impl<'a> Search<'a> {
 
     fn by_name(&self, asked: &Asked, limit: usize, hits: &mut Hits) -> Result<(), IndexError> {
         let lost = asked.words.iter().any(|word| word.contains('?'));
+        let named = self.by_day(asked, hits)?;
         if !lost {
             // Without marks all who have the name are alike.
             let marked = asked.written.iter().any(|word| !word.is_ascii());
-            for row in self.whole(asked, &asked.words, if marked { ALIKE_MAX } else { limit })? {
+            let most = if marked || asked.day.is_some() { ALIKE_MAX } else { limit };
+            for row in self.whole(asked, &asked.words, most)? {
                 let why = if is_written(asked, &row) { Why::Written } else { Why::Name };
                 hits.add(why, row);
             }
-            if hits.count(Why::Name) < limit {
-                for row in self.parts(asked, &asked.words, (ROWS_MAX, PART_KEYS_MAX))? {
+            if !named && hits.count(Why::Name) < limit {
+                for row in self.by_parts(asked)? {
                     hits.add(part_of(asked, &row), row);
                 }
             }
         }
-        if hits.count(Why::Part) >= limit {
+        if named || hits.count(Why::Part) >= limit {
             return Ok(());
         }
         let meant = self.meant(&asked.words)?;
@@ -274,7 +309,7 @@ impl<'a> Search<'a> {
     /// Nobody has the whole name: parts of what may have been meant, then the name without one of its words.
     fn by_less(&self, asked: &Asked, meant: &[Vec<String>], limit: usize, hits: &mut Hits) -> Result<(), IndexError> {
         for words in meant.iter().take(PARTS_MAX) {
-            for row in self.parts(asked, words, (limit, MEANT_KEYS_MAX))? {
+            for row in self.page(&self.of_parts(asked, words), limit, MEANT_KEYS_MAX)? {
                 hits.add(Why::Near, row);
             }
         }
@@ -303,21 +338,15 @@ impl<'a> Search<'a> {
         Ok(rows)
     }
 
-    /// Patients of whose name these are parts or beginnings: so many rows, within so many keys.
-    fn parts(
-        &self,
-        asked: &Asked,
-        words: &[String],
-        (most, keys): (usize, usize),
-    ) -> Result<Vec<ChartRow>, IndexError> {
-        let query = ChartQuery {
+    /// The question for patients of whose name these are parts or beginnings.
+    fn of_parts(&self, asked: &Asked, words: &[String]) -> ChartQuery {
+        ChartQuery {
             kind: ChartKind::Patient,
             facilities: self.facilities.clone(),
             driver: ChartDriver::Words(words.to_vec()),
             moments: None,
             years: asked.year.map(|year| (year, year)),
-        };
-        self.page(&query, most, keys)
+        }
     }
 
     /// Rows with a value.
@@ -333,13 +362,17 @@ impl<'a> Search<'a> {
 
     /// One page, since a question costs what it may; what would stand on the next is not looked at.
     fn page(&self, query: &ChartQuery, most: usize, keys: usize) -> Result<Vec<ChartRow>, IndexError> {
-        let Some(left) = self.left() else { return Ok(Vec::new()) };
+        let (rows, more) = self.looked(query, most, keys)?;
+        self.cut.set(self.cut.get() || more);
+        Ok(rows)
+    }
+
+    /// The same, and whether something would stand on the next.
+    fn looked(&self, query: &ChartQuery, most: usize, keys: usize) -> Result<(Vec<ChartRow>, bool), IndexError> {
+        let Some(left) = self.left() else { return Ok((Vec::new(), false)) };
         let (page, cost) = self.view.find_within(query, None, most, keys.min(left))?;
         self.spend(cost);
-        if page.cursor.is_some() {
-            self.cut.set(true);
-        }
-        Ok(page.rows)
+        Ok((page.rows, page.cursor.is_some()))
     }
 
     fn row(&self, key: &ChartKey) -> Result<Option<ChartRow>, IndexError> {

@@ -50,11 +50,22 @@ fn compare_rows(world: &mut World, oracle: &ChartsOracle, engine: &RocksCharts) 
     assert_eq!(engine.words(&beginning, limit).expect("engine"), words, "{beginning}");
 }
 
+/// How many were born at some time.
+fn compare_born(world: &mut World, oracle: &ChartsOracle, engine: &RocksCharts) -> usize {
+    let (query, limit) = (world.born(), world.rng.usize(1..12));
+    let (expected, _) = oracle.born(&query, limit, usize::MAX).expect("oracle");
+    let (page, cost) = engine.born(&query, limit, usize::MAX).expect("engine");
+    assert_eq!(page, expected, "{query:?}");
+    let (some, less) = engine.born(&query, limit, cost / 2).expect("engine");
+    assert!(less <= cost && some.rows.len() <= page.rows.len() && !(some.whole && some != page), "{query:?}");
+    page.rows.len()
+}
+
 fn conforms(seed: u64) {
     let mut world = World::new(seed, 12 + u32::try_from(seed).expect("small") * 4);
     let folder = tempfile::tempdir().expect("folder");
     let (oracle, mut engine) = (ChartsOracle::new(), open(folder.path()));
-    let (mut operations, mut found, mut entries) = (0, 0, 0);
+    let (mut operations, mut found, mut entries, mut born) = (0, 0, 0, 0);
     while operations < OPERATIONS {
         let (batch, through) = world.batch(4);
         oracle.apply(&batch, through).expect("oracle");
@@ -67,6 +78,7 @@ fn conforms(seed: u64) {
             found += expected.len();
         }
         compare_rows(&mut world, &oracle, &engine);
+        born += compare_born(&mut world, &oracle, &engine);
         operations += batch.len() + 4;
         match world.rng.u32(..60) {
             0 => drop(engine.flush().expect("flush")),
@@ -82,7 +94,8 @@ fn conforms(seed: u64) {
             _ => {}
         }
     }
-    assert!(found > 2_000 && entries > 1_000, "the world is too small to tell anything: {found} {entries}");
+    let told = found > 2_000 && entries > 1_000 && born > 100;
+    assert!(told, "the world is too small to tell anything: {found} {entries} {born}");
     assert_eq!(engine.rows(None, usize::MAX).expect("rows").len(), world.rows.len());
     assert!(dump(&engine) == dump(&oracle), "the dumps differ, seed {seed}");
 

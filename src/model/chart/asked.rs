@@ -1,11 +1,11 @@
-//! What somebody who looks for a patient typed, pasted or scanned: words of a name, a year of birth, numbers.
+//! What somebody who looks for a patient typed, pasted or scanned: words of a name, a year or day of birth, numbers.
 //!
 //! The code of a citizen's card is `number|old number|name|ddmmyyyy|sex|address|date of issue`; its separators may be lost.
 //! Deliberately not here: who is found by it.
 
 use super::birth::BirthDate;
 use super::identifier::plain;
-use crate::name;
+use crate::{Date, name};
 use unicode_normalization::UnicodeNormalization;
 
 /// Longest text that is read, in characters.
@@ -22,6 +22,8 @@ pub struct Asked {
     pub written: Vec<String>,
     /// Year of birth.
     pub year: Option<u16>,
+    /// Whole day of birth, where more than the year is asked for.
+    pub day: Option<Date>,
     /// Numbers, without spaces, dots and dashes.
     pub numbers: Vec<String>,
 }
@@ -46,7 +48,7 @@ impl Asked {
             match (field.len(), digits, named) {
                 (0, ..) => {}
                 (8, true, true) => {
-                    asked.year = day(field).map(BirthDate::year);
+                    asked.born(day(field));
                     // What follows is sex, address and the date of issue.
                     break;
                 }
@@ -98,7 +100,7 @@ impl Asked {
             (0, _) => self.name(part),
             (_, false) => {
                 if let Some(birth) = date(part, letters) {
-                    self.year = Some(birth.year());
+                    self.born(Some(birth));
                 } else {
                     self.number(part);
                 }
@@ -107,13 +109,18 @@ impl Asked {
                 let (one, two) = part.split_once('-').unwrap_or((part, ""));
                 if let Some(birth) = date(two, true).filter(|_| !one.bytes().any(|byte| byte.is_ascii_digit())) {
                     self.name(one);
-                    self.year = Some(birth.year());
+                    self.born(Some(birth));
                 } else if name::fold_name(&format!("A {part}")) != "A" {
                     self.number(part);
                     self.keep(part.to_owned());
                 }
             }
         }
+    }
+
+    fn born(&mut self, birth: Option<BirthDate>) {
+        self.year = birth.map(BirthDate::year);
+        self.day = birth.and_then(BirthDate::whole);
     }
 
     fn number(&mut self, text: &str) {
@@ -278,6 +285,23 @@ mod tests {
                 (year, numbers.iter().map(ToString::to_string).collect::<Vec<_>>().as_slice()),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_whole_day_of_birth_is_kept_and_none_is_invented() {
+        for (text, day) in [
+            ("Nguyễn Văn An 05/03/1978", "1978-03-05"),
+            ("Nguyễn Văn An 5.3.1978", "1978-03-05"),
+            ("NGUYEN VAN AN 05031978", "1978-03-05"),
+            ("nguyen van an-19780305", "1978-03-05"),
+            ("056078000001|225000001|Nguyễn Văn An|05031978|Nam|Tổ 1, Nha Trang|01012021", "1978-03-05"),
+            ("056078000001 225000001 NGUYEN VAN AN 05031978 Nam To 1 Nha Trang 01012021", "1978-03-05"),
+            ("Nguyễn Văn An 1978", ""),
+            ("Nguyễn Văn An", ""),
+        ] {
+            let found = Asked::parse(text).day.map(|day| day.to_string()).unwrap_or_default();
+            assert_eq!(found, day, "{text}");
         }
     }
 

@@ -182,7 +182,7 @@ fn named(key: &[u8]) -> Result<ChartKey, IndexError> {
     keys::row_name(key).ok_or_else(|| bad_key(Table::Terms))
 }
 
-fn row(reader: &Reader<'_>, key: &[u8]) -> Result<ChartRow, IndexError> {
+pub(super) fn row(reader: &Reader<'_>, key: &[u8]) -> Result<ChartRow, IndexError> {
     let name = named(key)?;
     let stored = reader.get(Table::Rows, key, |bytes| Stored::decode(name, bytes))?;
     let missing = IndexError::Damaged { table: Table::Terms.name(), what: "a key names no row" };

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
-use index::charts::{ChartDriver, ChartEntry, ChartQuery, Charts};
+use index::charts::{Born, BornQuery, ChartDriver, ChartEntry, ChartQuery, Charts};
 use model::chart::inquiry::{Said, Trait, Waiting};
 use model::chart::{
     Answer, BirthDate, ChartBody, ChartKey, ChartKind, ChartRow, Delivery, DeliveryState, Event, EventKind, Finding,
@@ -141,6 +141,7 @@ impl World {
             mrn: mrn.into(),
             name: if self.one_in(20) { String::new() } else { self.name() },
             birth: birth.and_then(|text| BirthDate::parse(&text).ok()),
+            sex: [Sex::Unknown, Sex::Male, Sex::Female][self.rng.usize(..3)],
             ids: Identifiers { national, insurance, ..Identifiers::default() },
             phones: vec![format!("09050000{}", self.rng.u32(..30))],
             // Now and then one long enough to be compressed by itself.
@@ -395,6 +396,24 @@ impl World {
         };
         let years = self.rng.bool().then(|| (1970 + self.rng.u16(..5), 1970 + self.rng.u16(..5)));
         ChartQuery { kind, facilities, driver, moments, years }
+    }
+
+    /// A question for those born at a time, mostly one that somebody was born at.
+    pub(crate) fn born(&mut self) -> BornQuery {
+        let births = self.rows.values().filter_map(|row| match &row.body {
+            ChartBody::Patient(patient) => patient.birth,
+            _ => None,
+        });
+        let births: Vec<BirthDate> = births.collect();
+        let birth = births.get(self.rng.usize(..births.len().max(1)));
+        let born = match birth.and_then(|birth| birth.whole()) {
+            Some(day) if self.rng.bool() => Born::Day(day),
+            _ if self.one_in(5) => Born::Year(0),
+            _ => Born::Year(birth.map_or(1970, |birth| birth.year())),
+        };
+        let words = (0..self.rng.usize(0..3)).map(|_| self.pick(&BEGINNINGS)).collect();
+        let facilities = self.one_in(3).then(|| (0..self.rng.usize(..4)).map(|_| self.facility()).collect());
+        BornQuery { born, words, facilities }
     }
 
     pub(crate) fn beginning(&mut self) -> String {
