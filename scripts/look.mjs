@@ -117,6 +117,17 @@ const overlay = async page => {
   await page.locator('[data-cy="yes-hydrate-btn"]').click({ timeout: WAIT });
 };
 
+/** Sees that the tools of the viewer, the way back and the patient stand one beside the other. */
+const apart = async page => {
+  const back = page.locator('[data-cy="return-to-work-list"]');
+  await back.waitFor({ state: 'attached', timeout: WAIT });
+  const ends = await back.evaluate(one => [...one.parentElement.parentElement.children].map(part => part.getBoundingClientRect()).map(({ left, right }) => [left, right]));
+  ends.reduce((end, [left, right]) => {
+    if (left < end - 1) throw new Error(`the line of tools lies over itself: ${JSON.stringify(ends)}`);
+    return right;
+  }, 0);
+};
+
 /** Whether the study of a series has one of another modality too. */
 const beside = modality => row => series.some(one => value(one, '0020000D') === value(row, '0020000D') && value(one, '00080060') === modality);
 const of = modality => row => value(row, '00080060') === modality;
@@ -149,6 +160,8 @@ for (const [name, test, more, idle] of [
   const study = studyOf(test);
   if (study) jobs[`viewer-${name}`] = [desktop, viewer(study, more, idle)];
 }
+
+if (jobs['viewer-ct']) jobs['viewer-ct-phone'] = [phone, viewer(studyOf(row => of('CT')(row) && Number(value(row, '00201209')) >= 3), apart)];
 
 const wanted = name => only.length === 0 || only.some(one => name.includes(one));
 if (process.env.LOOK_DESK && ['steward', 'share'].some(kind => only.length === 0 || only.some(one => one.includes(kind)))) {

@@ -64,5 +64,7 @@ mod tidy;
 mod tiers;
 #[path = "all/transcoding.rs"]
 mod transcoding;
+#[path = "all/verifying.rs"]
+mod verifying;
 #[path = "all/yard.rs"]
 mod yard;

@@ -84,6 +84,8 @@ pub(crate) struct Tiers {
     reads: Reads,
     /// Until when packs stay hot because somebody is expected.
     holds: Reads,
+    /// Until when packs stay hot because somebody asked for them by hand.
+    by_hand: Reads,
     ahead: Ahead,
     locks: Locks,
     catalogues: Catalogues,
@@ -121,6 +123,7 @@ impl Tiers {
             failing: Resting::default(),
             reads: Reads::open(options.data.join("reads")),
             holds: Reads::open(options.data.join("holds")),
+            by_hand: Reads::open(options.data.join("by-hand")),
             ahead: Ahead::default(),
             locks: Locks::default(),
             catalogues: Catalogues::default(),
@@ -160,6 +163,7 @@ impl Tiers {
     pub(crate) fn forget(&self, pack: PackId) {
         self.reads.forget(pack);
         self.holds.forget(pack);
+        self.by_hand.forget(pack);
         self.asked.invalidate(&pack);
         if let Err(error) = self.wishes.restored(pack) {
             tracing::warn!(%pack, %error, "a restore is not struck out");
@@ -173,6 +177,13 @@ impl Tiers {
         }
         self.reads.save(true);
         self.holds.save(true);
+        self.by_hand.save(true);
+    }
+
+    /// Somebody asked for a pack by hand: it stays hot until then, whatever a policy says, which would release it again
+    /// at once.
+    fn keep_by_hand(&self, pack: PackId, until: u64) {
+        self.by_hand.note(pack, until.max(self.by_hand.last(pack).unwrap_or(0)));
     }
 
     /// Tries at once what rests, and begins a walk.

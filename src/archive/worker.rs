@@ -19,7 +19,7 @@ const ROUND: usize = 256;
 
 /// How far a thread that nobody waits for stands back, on the system's scale of -20 to 19: about a tenth of a
 /// processor where others want all of it, and a whole one where nobody does.
-const BEHIND: i32 = 10;
+pub(crate) const BEHIND: i32 = 10;
 
 /// From now on the calling thread takes what processor time the others leave it. Without the right to say so it stays
 /// as it is.

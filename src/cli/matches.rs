@@ -2,7 +2,8 @@
 //!
 //! Lists show numbers, sex and year of birth of both sides, no names.
 
-use super::{Exit, Failure, Place, page, show};
+use super::page::{self, Paged};
+use super::{Exit, Failure, Place, show};
 use crate::control::{Door, MatchDecision, MatchesRequest, Request};
 use archive::charts::ToDecide;
 use clap::{Args, Subcommand, ValueEnum};
@@ -32,17 +33,8 @@ pub(super) enum Matches {
         /// Only those of this facility.
         #[arg(long, value_name = "CODE", value_parser = FacilityCode::parse)]
         facility: Option<FacilityCode>,
-        /// Goes on behind the place that the page before named.
-        #[arg(long, value_name = "PLACE")]
-        after: Option<String>,
-        /// Most rows of a page.
-        #[arg(long, value_name = "COUNT", default_value_t = 50)]
-        limit: usize,
-        /// Writes JSON, for programs.
-        #[arg(long)]
-        json: bool,
         #[command(flatten)]
-        place: Place,
+        paged: Paged,
     },
     /// The study is this order's, whatever contradicts.
     Match {
@@ -107,10 +99,10 @@ fn named(text: &str) -> Result<(FacilityCode, Uid), String> {
 
 pub(super) fn run(wanted: &Matches) -> Result<Exit, Failure> {
     let (of, decision) = match wanted {
-        Matches::List { list, facility, after, limit, json, place } => {
-            let (list, facility, after, limit) = (list.wanted(), *facility, after.clone(), *limit);
-            let answer = ask(place, MatchesRequest::List { list, facility, after, limit })?;
-            return if *json { show(&format!("{answer}\n")) } else { show(&listed(&answer)) };
+        Matches::List { list, facility, paged } => {
+            let (list, facility, after, limit) = (list.wanted(), *facility, paged.after.clone(), paged.limit);
+            let answer = ask(&paged.place, MatchesRequest::List { list, facility, after, limit })?;
+            return paged.show(&answer, listed);
         }
         Matches::Match { of, placer } => (of, MatchDecision::Match(placer.clone())),
         Matches::Unmatch(of) => (of, MatchDecision::Unmatch),

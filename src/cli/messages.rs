@@ -2,7 +2,8 @@
 //!
 //! Lists show no patient's name; a whole message does, and is shown only when it is asked for by its number.
 
-use super::{Exit, Failure, Place, page, show};
+use super::page::{self, Paged};
+use super::{Exit, Failure, Place, show};
 use crate::control::{Door, MessageChoice, MessageState, MessagesRequest, Request};
 use clap::{Args, Subcommand, ValueEnum};
 use model::{Date, FacilityCode};
@@ -28,17 +29,8 @@ pub(super) enum Messages {
     List {
         #[command(flatten)]
         of: Of,
-        /// Goes on behind the place that the page before named.
-        #[arg(long, value_name = "PLACE")]
-        after: Option<String>,
-        /// Most messages of a page.
-        #[arg(long, value_name = "COUNT", default_value_t = 50)]
-        limit: usize,
-        /// Writes JSON, for programs.
-        #[arg(long)]
-        json: bool,
         #[command(flatten)]
-        place: Place,
+        paged: Paged,
     },
     /// Shows a message whole: it holds a patient's data.
     Show {
@@ -126,10 +118,10 @@ fn named(text: &str) -> Result<(FacilityCode, String), String> {
 
 pub(super) fn run(wanted: &Messages) -> Result<Exit, Failure> {
     match wanted {
-        Messages::List { of, after, limit, json, place } => {
-            let (chosen, after, limit) = (of.choice(), after.clone(), *limit);
-            let answer = ask(place, MessagesRequest::List { chosen, after, limit })?;
-            if *json { show(&format!("{answer}\n")) } else { show(&listed(&answer)) }
+        Messages::List { of, paged } => {
+            let (chosen, after, limit) = (of.choice(), paged.after.clone(), paged.limit);
+            let answer = ask(&paged.place, MessagesRequest::List { chosen, after, limit })?;
+            paged.show(&answer, listed)
         }
         Messages::Show { message: (facility, id), json, place } => {
             let answer = ask(place, MessagesRequest::Show { facility: *facility, id: id.clone() })?;

@@ -1,7 +1,32 @@
-//! The end of a list that comes in pages.
+//! Lists that come in pages: which page is asked for, and how one ends.
 
+use super::{Exit, Failure, Place, show};
+use clap::Args;
 use serde_json::Value;
 use std::fmt::Write as _;
+
+/// Which page of a list, and how it is shown.
+#[derive(Debug, Args)]
+pub(super) struct Paged {
+    /// Goes on behind the place that the page before named.
+    #[arg(long, value_name = "PLACE")]
+    pub(super) after: Option<String>,
+    /// Most rows of a page.
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    pub(super) limit: usize,
+    /// Writes JSON, for programs.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    pub(super) place: Place,
+}
+
+impl Paged {
+    /// Shows an answer, as JSON or as people read it.
+    pub(super) fn show(&self, answer: &Value, told: impl FnOnce(&Value) -> String) -> Result<Exit, Failure> {
+        if self.json { show(&format!("{answer}\n")) } else { show(&told(answer)) }
+    }
+}
 
 /// Says behind which place there is more, or what an empty list means.
 pub(super) fn end(out: &mut String, next: Option<&Value>, none: &str) {

@@ -4,7 +4,8 @@
 
 mod verify;
 
-use super::{Exit, Failure, Place, page, show};
+use super::page::{self, Paged};
+use super::{Exit, Failure, Place, show};
 use crate::control::{Door, PersonJudged, PersonsRequest, Request};
 use clap::{Args, Subcommand, ValueEnum};
 use model::FacilityCode;
@@ -69,17 +70,8 @@ pub(super) enum Persons {
         /// Only those in this state.
         #[arg(long, value_enum, default_value = "open")]
         state: State,
-        /// Goes on behind the place that the page before named.
-        #[arg(long, value_name = "PLACE")]
-        after: Option<String>,
-        /// Most pairs of a page.
-        #[arg(long, value_name = "COUNT", default_value_t = 50)]
-        limit: usize,
-        /// Writes JSON, for programs.
-        #[arg(long)]
-        json: bool,
         #[command(flatten)]
-        place: Place,
+        paged: Paged,
     },
     /// Says that the two of a proposal are one person.
     Accept {
@@ -158,10 +150,10 @@ pub(super) fn run(wanted: &Persons) -> Result<Exit, Failure> {
             ask(&said.place, PersonsRequest::Unlink { patient, undo, by })?;
             show("done\n")
         }
-        Persons::Proposals { state, after, limit, json, place } => {
-            let (state, after, limit) = (state.name().to_owned(), after.clone(), *limit);
-            let answer = ask(place, PersonsRequest::Proposals { state, after, limit })?;
-            if *json { show(&format!("{answer}\n")) } else { show(&pairs(&answer)) }
+        Persons::Proposals { state, paged } => {
+            let (state, after, limit) = (state.name().to_owned(), paged.after.clone(), paged.limit);
+            let answer = ask(&paged.place, PersonsRequest::Proposals { state, after, limit })?;
+            paged.show(&answer, pairs)
         }
         Persons::Accept { proposal, said } => judge(proposal, PersonJudged::Accept, said),
         Persons::Refuse { proposal, said } => judge(proposal, PersonJudged::Refuse, said),

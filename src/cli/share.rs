@@ -1,6 +1,7 @@
 //! `khoanh share`: links that patients open themselves, issued with sheets to print, listed, taken back.
 
-use super::{Exit, Failure, Place, page, show};
+use super::page::{self, Paged};
+use super::{Exit, Failure, Place, show};
 use crate::control::{Door, Request, ShareRequest};
 use archive::charts::WantedShare;
 use clap::{Args, Subcommand};
@@ -31,17 +32,8 @@ pub(super) enum Share {
         /// Only those of the patient of this number.
         #[arg(long, value_name = "MRN")]
         mrn: Option<String>,
-        /// Goes on behind the place that the page before named.
-        #[arg(long, value_name = "PLACE")]
-        after: Option<String>,
-        /// Most links of a page.
-        #[arg(long, value_name = "COUNT", default_value_t = 50)]
-        limit: usize,
-        /// Writes JSON, for programs.
-        #[arg(long)]
-        json: bool,
         #[command(flatten)]
-        place: Place,
+        paged: Paged,
     },
     /// Takes a link back: it opens no more, and what it opened ends.
     Revoke {
@@ -94,10 +86,10 @@ fn named(text: &str) -> Result<(FacilityCode, String), String> {
 pub(super) fn run(wanted: &Share) -> Result<Exit, Failure> {
     match wanted {
         Share::Issue(wanted) => issue(wanted),
-        Share::List { facility, mrn, after, limit, json, place } => {
-            let (mrn, after) = (mrn.clone(), after.clone());
-            let answer = ask(place, ShareRequest::List { facility: *facility, mrn, after, limit: *limit })?;
-            if *json { show(&format!("{answer}\n")) } else { show(&listed(&answer)) }
+        Share::List { facility, mrn, paged } => {
+            let (facility, mrn, after, limit) = (*facility, mrn.clone(), paged.after.clone(), paged.limit);
+            let answer = ask(&paged.place, ShareRequest::List { facility, mrn, after, limit })?;
+            paged.show(&answer, listed)
         }
         Share::Revoke { link: (facility, id), place } => {
             let request = ShareRequest::Revoke { facility: *facility, id: id.clone(), by: "operator".into() };

@@ -36,3 +36,11 @@ fn the_command_line_goes_before_the_configuration() {
     let place = Place { config: None, data: Some("elsewhere".into()) };
     assert_eq!(place.config().expect("defaults").data, PathBuf::from("elsewhere"));
 }
+
+#[test]
+fn a_list_of_what_the_verifier_said_goes_on_only_where_there_is_one() {
+    let parses = |line: &str| Arguments::try_parse_from(line.split(' ')).is_ok();
+    assert!(parses("khoanh persons verify --state differs --after 1-2-3 --limit 5 --json"));
+    assert!(!parses("khoanh persons verify --after 1-2-3"));
+    assert!(parses("khoanh messages list --after 1-2-3 --limit 5 --json"));
+}

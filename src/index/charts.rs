@@ -78,6 +78,11 @@ impl ChartCursor {
         Self { moment: row.body.moment(), created: row.created, tie: tie(&row.key) }
     }
 
+    /// The moment, milliseconds since 1970 UTC.
+    pub fn moment(self) -> u64 {
+        self.moment
+    }
+
     /// Reads the text form.
     ///
     /// # Errors
@@ -138,8 +143,8 @@ pub struct ChartPage {
 /// The same of rows that are not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChartNames {
-    /// Moment and name of each row, in the order of [`ChartPage::rows`].
-    pub names: Vec<(u64, ChartKey)>,
+    /// Place and name of each row, in the order of [`ChartPage::rows`].
+    pub names: Vec<(ChartCursor, ChartKey)>,
     /// Where to go on.
     pub cursor: Option<ChartCursor>,
 }

@@ -3,7 +3,7 @@
 //! Deliberately not here: whole releases, which the tests of packs have.
 
 use super::*;
-use crate::tests::{Bench, Object};
+use crate::tests::{Bench, Object, until};
 
 /// What waits is weighed with its heads: a segment of objects without much of a body is not the little that still lives.
 #[test]
@@ -49,4 +49,23 @@ fn no_more_than_a_little_is_copied_forward_in_number_as_in_bytes() {
     assert_eq!(waiting(Some(Little { bytes: 100, ..many })), None);
     assert_eq!(waiting(None), Some(1), "the first one is all that must be known");
     assert_eq!(Little::of(1 << 20), Little { bytes: 256 << 10, instances: 10_000 });
+}
+
+/// Nobody waits for the end of a look at a segment: the thread that looks takes what the others leave.
+#[test]
+fn the_thread_that_releases_segments_gives_way() {
+    let nice = |thread| rustix::process::getpriority_process(thread).ok();
+    let own = nice(None).expect("priority");
+    let _bench = Bench::new();
+    until("it stands back", || {
+        let threads = std::fs::read_dir("/proc/self/task").expect("threads").flatten();
+        // One that ends meanwhile is none.
+        let named = |folder: &std::path::Path| std::fs::read_to_string(folder.join("comm")).unwrap_or_default();
+        let mut ours = threads.filter(|thread| named(&thread.path()).trim() == "segments");
+        ours.any(|thread| {
+            let number = thread.file_name().to_str().and_then(|number| number.parse().ok());
+            let number = number.and_then(rustix::process::Pid::from_raw).expect("a number");
+            nice(Some(number)) == Some(own.max(crate::worker::BEHIND))
+        })
+    });
 }

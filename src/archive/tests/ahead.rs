@@ -4,8 +4,8 @@ use super::bucket::Bucket;
 use super::*;
 use crate::Target;
 use crate::clock::Clock;
-use crate::tier::AheadOptions;
 use crate::tier::policy::{Policies, Policy};
+use crate::tier::{AheadOptions, Prefetch};
 use index::PackRow;
 use model::chart::{
     BirthDate, Change, Handled, Inbound, OrderAction, OrderUpdate, Origin, PatientUpdate, StepUpdate, VisitState,
@@ -13,6 +13,7 @@ use model::chart::{
 };
 use model::{Caller, Digest, Scope};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const HOME: FacilityCode = FacilityCode::DEMO;
@@ -379,4 +380,44 @@ fn studies_at_other_facilities_come_where_that_is_wanted() {
         rig.walk();
         assert_eq!(rig.hot().len(), usize::from(linked));
     }
+}
+
+#[test]
+fn a_study_recalled_by_hand_stays_for_a_week_whoever_is_called_off() {
+    let mut rig = Rig::new(options(), &[("1.2.1", days_ago(30), "CT", "Ngực")]);
+    let said = rig.archive().tier_recall_study(&uid("1.2.1"), false).expect("said");
+    rig.walk();
+    assert_eq!((said.packs, rig.hot().len()), (1, 0), "nothing is done without being told to");
+    rig.archive().tier_recall_study(&uid("1.2.1"), true).expect("begun");
+    until("it is hot", || rig.hot().len() == 1);
+    rig.walk();
+    assert_eq!(rig.hot().len(), 1, "the policy would release it at once");
+    // Whoever is admitted and not any more takes nothing from whoever asked by hand.
+    rig.visits(VisitState::Admitted);
+    rig.look();
+    rig.visits(VisitState::Canceled);
+    rig.look();
+    rig.walk();
+    assert_eq!(rig.hot().len(), 1);
+    rig.clock.0.store(8 * 24 * HOUR, Ordering::SeqCst);
+    until("it is released", || rig.hot().is_empty());
+}
+
+#[test]
+fn what_a_caller_prefetches_stays_until_it_is_of_no_use() {
+    let rig = Rig::new(options(), &[("1.2.1", days_ago(1), "CT", "Ngực")]);
+    let wanted = Prefetch {
+        facility: HOME,
+        patient_id: "P1".into(),
+        issuer: None,
+        modalities: BTreeSet::new(),
+        before: rig.clock.now_ms() + 2 * HOUR,
+        bytes_max: u64::MAX,
+    };
+    assert_eq!(rig.archive().prefetch(&Caller::operator(), &wanted).expect("taken").packs, 1);
+    until("it is hot", || rig.hot().len() == 1);
+    rig.walk();
+    assert_eq!(rig.hot().len(), 1);
+    rig.clock.0.store(3 * HOUR, Ordering::SeqCst);
+    until("it is released", || rig.hot().is_empty());
 }

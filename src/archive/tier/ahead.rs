@@ -120,7 +120,7 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<Option<JoinHandle<()>>, Op
     Ok(Some(worker))
 }
 
-fn millis(span: Duration) -> u64 {
+pub(super) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -255,10 +255,12 @@ impl Archive {
         }
     }
 
-    /// Whether a pack stays on the hot volumes whatever its policy says: somebody is expected who may need it.
+    /// Whether a pack stays on the hot volumes whatever its policy says: somebody is expected who may need it, or asked
+    /// for it by hand.
     pub(super) fn stays_for_somebody(&self, pack: PackId) -> bool {
-        let tiers = self.tiers();
+        let (tiers, now) = (self.tiers(), self.now_ms());
         let unknown = self.fetches_ahead() && !tiers.ahead.looked.load(Ordering::Acquire);
-        unknown || tiers.holds.last(pack).is_some_and(|until| until >= self.now_ms())
+        let until = tiers.holds.last(pack).max(tiers.by_hand.last(pack));
+        unknown || until.is_some_and(|until| until >= now)
     }
 }

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 const STUDIES_MAX: usize = 500;
 /// What is not read within this long was prefetched in vain.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 86_400);
+/// What was prefetched stays hot until it is of no use any more, and at most so long: 30 days, in milliseconds.
+const STAYS_MAX_MS: u64 = 30 * 86_400_000;
 /// Promises remembered.
 const PROMISES_MAX: usize = 100_000;
 
@@ -122,14 +124,16 @@ impl Archive {
     }
 
     fn prefetch_pack(&self, wanted: &Prefetch, pack: &PackRow, done: &mut Prefetched) {
-        let tiers = self.tiers();
+        let (tiers, until) = (self.tiers(), wanted.before.min(self.now_ms().saturating_add(STAYS_MAX_MS)));
         if pack.hot {
+            tiers.keep_by_hand(pack.pack, until);
             done.hot += 1;
             return;
         }
         let fits = done.bytes.saturating_add(pack.len) <= wanted.bytes_max;
         let here = tiers.cloud().is_some() && pack.cold.is_some();
         if fits && here && tiers.wishes.recall(pack.pack, Why::Soon(wanted.before)) {
+            tiers.keep_by_hand(pack.pack, until);
             tiers.promises.make(pack.pack);
             done.packs += 1;
             done.bytes += pack.len;

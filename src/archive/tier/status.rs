@@ -1,7 +1,7 @@
 //! Where everything lies and what waits, for the operator.
 
-use super::ahead::AheadStatus;
-use super::policy::Action;
+use super::ahead::{AheadStatus, millis};
+use super::policy::{Action, RECALLED_STAYS};
 use super::weather::Away;
 use crate::error::TierError;
 use crate::open::Archive;
@@ -202,7 +202,8 @@ impl Archive {
         Ok(tally)
     }
 
-    /// Brings the packs of a study back to the hot volumes; without `act` it only says which.
+    /// Brings the packs of a study back to the hot volumes, where they stay for [`RECALLED_STAYS`] from now at least;
+    /// without `act` it only says which.
     ///
     /// # Errors
     /// [`TierError::Refused`] where no study has this UID; those of the index.
@@ -215,15 +216,27 @@ impl Archive {
         let failed = |error: crate::RetrieveError| TierError::Refused { what: error.to_string() };
         for row in rows {
             for series in self.series_of(&row).map_err(failed)? {
-                for pack in self.index().packs_of(&series.key)?.iter().filter(|pack| !pack.hot && pack.cold.is_some()) {
-                    lying.add(pack);
-                    if act && !self.tiers().wishes.recall(pack.pack, Why::Wanted) {
-                        return Err(TierError::Refused { what: "too many packs wait already; ask again later".into() });
+                for pack in self.index().packs_of(&series.key)? {
+                    if !pack.hot && pack.cold.is_some() {
+                        lying.add(&pack);
+                    }
+                    if act {
+                        self.recall_by_hand(&pack)?;
                     }
                 }
             }
         }
         Ok(lying)
+    }
+
+    /// What is hot already stays so, too.
+    fn recall_by_hand(&self, pack: &PackRow) -> Result<(), TierError> {
+        let tiers = self.tiers();
+        if !pack.hot && pack.cold.is_some() && !tiers.wishes.recall(pack.pack, Why::Wanted) {
+            return Err(TierError::Refused { what: "too many packs wait already; ask again later".into() });
+        }
+        tiers.keep_by_hand(pack.pack, self.now_ms().saturating_add(millis(RECALLED_STAYS)));
+        Ok(())
     }
 
     /// Takes a further directory as a hot volume.

@@ -101,6 +101,7 @@ impl Walk {
         }
         archive.tiers().reads.save(false);
         archive.tiers().holds.save(false);
+        archive.tiers().by_hand.save(false);
     }
 
     /// Looks at the hot volumes and moves some packs off one that is drained.
@@ -211,6 +212,7 @@ impl Walk {
         self.after = None;
         self.next_at = Instant::now() + self.worked.saturating_mul(PAUSE_TIMES).clamp(PAUSE_MIN, PAUSE_MAX);
         self.counted.at = archive.now_ms();
+        archive.tiers().by_hand.forget_before(self.counted.at);
         *archive.tiers().walked.lock() = std::mem::take(&mut self.counted);
     }
 }

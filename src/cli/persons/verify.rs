@@ -3,7 +3,8 @@
 //! Lists show numbers of patients and nothing else of them.
 
 use super::{ask, list, local, text};
-use crate::cli::{Exit, Failure, Place, show};
+use crate::cli::page::Paged;
+use crate::cli::{Exit, Failure};
 use crate::control::PersonsRequest;
 use clap::{Args, ValueEnum};
 use model::chart::Local;
@@ -12,6 +13,7 @@ use std::fmt::Write as _;
 
 #[derive(Debug, Args)]
 #[group(id = "about", args = ["patient", "state", "again", "missing"])]
+#[command(mut_arg("after", |after| after.requires("state")))]
 pub(in crate::cli) struct Verify {
     /// Asks about this patient anew, before all others, FACILITY/MRN.
     #[arg(value_name = "PATIENT", value_parser = local)]
@@ -25,17 +27,8 @@ pub(in crate::cli) struct Verify {
     /// Asks about all patients of whom nothing was asked yet, such as those who were there before the verifier.
     #[arg(long)]
     missing: bool,
-    /// Goes on behind the place that the page before named.
-    #[arg(long, value_name = "PLACE", requires = "state")]
-    after: Option<String>,
-    /// Most patients of a page.
-    #[arg(long, value_name = "COUNT", default_value_t = 50)]
-    limit: usize,
-    /// Writes JSON, for programs.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    place: Place,
+    paged: Paged,
 }
 
 /// Where it stands with a number.
@@ -69,12 +62,12 @@ pub(super) fn run(wanted: &Verify) -> Result<Exit, Failure> {
         (None, _, true) => (PersonsRequest::VerifyMissing, asked),
         (None, false, false) => {
             let state = wanted.state.map(|state| state.name().to_owned());
-            let (after, limit) = (wanted.after.clone(), wanted.limit);
+            let (after, limit) = (wanted.paged.after.clone(), wanted.paged.limit);
             (PersonsRequest::Verifications { state, after, limit }, standing)
         }
     };
-    let answer = ask(&wanted.place, request)?;
-    if wanted.json { show(&format!("{answer}\n")) } else { show(&shown(&answer)) }
+    let answer = ask(&wanted.paged.place, request)?;
+    wanted.paged.show(&answer, shown)
 }
 
 fn number(value: &Value, key: &str) -> u64 {

@@ -165,7 +165,7 @@ impl Charts for ChartsOracle {
 
     fn names(&self, query: &ChartQuery, after: Option<ChartCursor>, limit: usize) -> Result<ChartNames, IndexError> {
         let page = self.find(query, after, limit)?;
-        let names = page.rows.into_iter().map(|row| (row.body.moment(), row.key)).collect();
+        let names = page.rows.into_iter().map(|row| (ChartCursor::of(&row), row.key)).collect();
         Ok(ChartNames { names, cursor: page.cursor })
     }
 

@@ -29,7 +29,7 @@ fn all(world: &mut World, index: &dyn Charts, query: &ChartQuery) -> Vec<ChartRo
             index.find_within(query, cursor, limit, world.rng.usize(..100)).expect("an answer").0
         };
         let names = index.names(query, cursor, page.rows.len().max(1)).expect("names");
-        let of_rows: Vec<_> = page.rows.iter().map(|row| (row.body.moment(), row.key.clone())).collect();
+        let of_rows: Vec<_> = page.rows.iter().map(|row| (ChartCursor::of(row), row.key.clone())).collect();
         assert!(names.names.starts_with(&of_rows), "{query:?}");
         assert!(page.rows.len() <= limit, "{query:?}");
         rows.extend(page.rows);

@@ -151,10 +151,11 @@ pub(super) async fn find(call: Call) -> Result<Response, Problem> {
             let fits = |row: &ChartRow| {
                 mrn.is_none() || row.body.mrn().is_some_and(|mrn| numbers.iter().any(|number| number == mrn))
             };
-            Ok(find::rows(charts, &caller, &queries, paging, fits)?)
+            let show = |row: &ChartRow| shown(row, documents);
+            Ok(find::told(charts, &caller, &queries, paging, (fits, show))?)
         })
         .await?;
-    body(StatusCode::OK, &found.shown("reports", |row| shown(row, documents)))
+    body(StatusCode::OK, &found.shown("reports"))
 }
 
 async fn one(call: &Call, facility: FacilityCode, number: &str) -> Result<Response, Problem> {
@@ -192,9 +193,7 @@ pub(super) async fn messages(call: Call) -> Result<Response, Problem> {
     let query = filter.query().map_err(|_| bad("state", "state takes done, parked or refused"))?;
     let caller = call.caller.clone();
     let fits = move |row: &ChartRow| filter.fits(row);
-    let found =
-        call.blocking(move |archive| Ok(find::rows(archive.charts(), &caller, &[query], paging, fits)?)).await?;
-    let show = |row: &ChartRow| {
+    let show = move |row: &ChartRow| {
         let mut view = row_shown(row);
         if let (Some(object), false) = (view.as_object_mut(), text) {
             object.remove("text");
@@ -203,7 +202,10 @@ pub(super) async fn messages(call: Call) -> Result<Response, Problem> {
         }
         view
     };
-    body(StatusCode::OK, &found.shown("messages", show))
+    let found = call
+        .blocking(move |archive| Ok(find::told(archive.charts(), &caller, &[query], paging, (fits, show))?))
+        .await?;
+    body(StatusCode::OK, &found.shown("messages"))
 }
 
 #[cfg(test)]

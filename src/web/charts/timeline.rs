@@ -11,7 +11,7 @@ use crate::admin::body;
 use crate::app::Call;
 use crate::problem::{Kind, Problem};
 use archive::charts::PAGE_BYTES;
-use archive::{Archive, FoundRow};
+use archive::{Archive, ChartCursor, FoundRow};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -118,7 +118,9 @@ fn gather(
             let (query, mut after) = (find::equal(kind, facility, Term::Mrn, number), None);
             loop {
                 let page = archive.charts().names(caller, &query, after, room(lines.len()))?;
-                let line = |(at, key): (u64, ChartKey)| ((Reverse(at), name, key.id.clone()), Line::Chart(key));
+                let line = |(place, key): (ChartCursor, ChartKey)| {
+                    ((Reverse(place.moment()), name, key.id.clone()), Line::Chart(key))
+                };
                 lines.extend(page.names.into_iter().map(line));
                 after = page.cursor;
                 if after.is_none() || lines.len() >= LOOKED_MAX {

@@ -425,3 +425,43 @@ async fn an_order_shows_what_was_performed_of_it_and_why_it_was_broken_off() {
     assert_eq!(told, ["discontinued", "CT01", "Máy hỏng"]);
     assert_eq!((&shown["state"], &performed["instances"]), (&json!("discontinued"), &json!(0)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_results_counts_what_it_tells_and_ends_where_it_is_long() {
+    let all = Hospitals::open().await;
+    let send = async |number: &str, at: u64, text: String, base64: String| {
+        let contents = json!([
+            {"as": "text", "heading": "", "text": text},
+            {"as": "document", "media_type": "application/pdf", "base64": base64}]);
+        all.post("/api/reports", json!({"number": number, "mrn": "1", "at": at, "contents": contents})).await;
+    };
+    for (number, at) in [("D1", 14), ("D2", 13), ("D3", 12), ("D4", 11)] {
+        send(number, at, "x".into(), "QUJD".repeat(7 << 18)).await;
+    }
+    let page = all.get("/api/reports?mrn=1").await;
+    assert_eq!(each(&page, "reports", "number"), ["D1", "D2", "D3", "D4"], "documents that are not told do not count");
+    assert!(page["next"].is_null() && page.to_string().len() < 10_000, "{page}");
+    let whole = all.get("/api/reports?mrn=1&documents=true").await;
+    assert_eq!(each(&whole, "reports", "number"), ["D1", "D2", "D3"]);
+    let next = whole["next"].as_str().expect("more");
+    let rest = all.get(&format!("/api/reports?mrn=1&documents=true&cursor={next}")).await;
+    assert_eq!((each(&rest, "reports", "number"), &rest["next"]), (vec!["D4"], &Value::Null));
+    for (number, at) in [("T1", 24), ("T2", 23), ("T3", 22), ("T4", 21)] {
+        send(number, at, "x".repeat(6 << 20), "QUJD".into()).await;
+    }
+    let page = all.get("/api/reports?mrn=1").await;
+    assert_eq!(each(&page, "reports", "number"), ["T1", "T2", "T3"], "words do count");
+    let next = page["next"].as_str().expect("more");
+    let rest = all.get(&format!("/api/reports?mrn=1&cursor={next}")).await;
+    assert_eq!(each(&rest, "reports", "number"), ["T4", "D1", "D2", "D3", "D4"]);
+    // Messages, too, of which these eight are longer than three pages.
+    let listed = async |rest: &str| {
+        all.does("admin", Method::GET, &format!("/api/messages?facility=56001&limit=8{rest}"), Value::Null).await
+    };
+    let page = listed("").await;
+    assert_eq!(each(&page, "messages", "kind").len(), 8);
+    let page = listed("&text=true").await;
+    assert_eq!(each(&page, "messages", "kind").len(), 3);
+    let next = page["next"].as_str().expect("more");
+    assert_eq!(each(&listed(&format!("&text=true&cursor={next}")).await, "messages", "kind").len(), 3);
+}

@@ -10,6 +10,17 @@
   // No guided tour over the first image a doctor opens.
   if (!localStorage.getItem('shownTours')) localStorage.setItem('shownTours', '["basicViewerTour"]');
 
+  // On a telephone held upright the viewer lays tools, its name and the patient over each other and beyond both edges: there
+  // they stand one beside the other, the name left out, and what does not fit is reached by sliding.
+  const narrow = document.createElement('style');
+  const line = 'div:has(> div > [data-cy="return-to-work-list"])';
+  narrow.textContent = `@media (max-width: 700px) {
+    ${line} { display: flex; align-items: center; overflow-x: auto; overflow-y: hidden; scrollbar-width: none; }
+    ${line} > div { position: static; transform: none; flex: none; }
+    [data-cy="return-to-work-list"] > div { display: none; }
+  }`;
+  document.head.appendChild(narrow);
+
   // A large X-ray is shown coarse after its first 128 KiB and sharp when the rest has come: the archive makes HTJ2K of it,
   // resolution by resolution, and the viewer reads ranges of that. Only grey frames that lie uncompressed or as HTJ2K are
   // asked for so, since making it of another coding takes the archive longer than sending that does; and only over links

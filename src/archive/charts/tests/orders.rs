@@ -312,3 +312,28 @@ fn an_appointment_that_is_taken_back_leaves_the_order_in_the_worklist_until_it_g
     assert_eq!(bench.says(update(OrderAction::Unbook, "P1")).handled, Handled::Done);
     assert_eq!(unbooked(&bench), (OrderState::Completed, false));
 }
+
+#[test]
+fn an_appointment_that_is_taken_back_before_its_order_waits_and_ends_like_an_order_that_is() {
+    let bench = Bench::new();
+    bench.done("p", vec![patient("1", "Lê An")]);
+    let actions = [(OrderAction::Unbook, OrderState::Scheduled), (OrderAction::Cancel, OrderState::Canceled)];
+    for (before, (action, state)) in actions.into_iter().enumerate() {
+        let placer = format!("P-{}", state.name());
+        assert!(matches!(bench.says(update(action, &placer)).handled, Handled::Parked { .. }), "{action:?}");
+        assert_eq!(bench.messages(Some("parked")).len(), 1, "it is listed");
+        assert_eq!(bench.says(new(&placer)).handled, Handled::Done);
+        assert!(bench.messages(Some("parked")).is_empty(), "it is done when its order has come");
+        let order = bench.order(&placer).expect("an order");
+        assert_eq!((order.state, order.steps.iter().all(|step| step.unbooked)), (state, state.is_open()), "{action:?}");
+        // Without its order it is a steward's matter after a while.
+        bench.says(update(action, &format!("{placer}-2")));
+        bench.turn(u64::try_from(crate::charts::ChartOptions::default().park.as_millis()).expect("short") + 1);
+        bench.charts().try_parked();
+        assert!(bench.messages(Some("parked")).is_empty());
+        let listed = bench.messages(Some("refused"));
+        assert_eq!(listed.len(), before + 1, "{action:?}");
+        let (_, newest) = listed.first().expect("one");
+        assert_eq!(newest.handled, Handled::Refused { why: "waited in vain for its order".into() }, "{action:?}");
+    }
+}

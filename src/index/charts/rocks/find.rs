@@ -129,7 +129,7 @@ pub(super) fn names(
 ) -> Result<ChartNames, IndexError> {
     let mut names = Vec::new();
     let (cursor, _) = page(reader, query, after, (limit, EXAMINED_MAX), |place, key| {
-        names.push((place.cursor().moment, named(key)?));
+        names.push((place.cursor(), named(key)?));
         Ok(())
     })?;
     Ok(ChartNames { names, cursor })

@@ -191,7 +191,7 @@ fn names_are_told_without_reading_a_row() {
     let index = filled(folder.path());
     let query = asked(&["NGUYEN"], Some((1950, 1955)));
     let whole = index.find(&query, None, 50).expect("an answer");
-    let of_rows: Vec<_> = whole.rows.iter().map(|row| (row.body.moment(), row.key.clone())).collect();
+    let of_rows: Vec<_> = whole.rows.iter().map(|row| (ChartCursor::of(row), row.key.clone())).collect();
     // A row that cannot be read any more.
     let key = keys::row(&of_rows[7].1);
     index.db.put_cf_opt(handle(&index.db, Table::Rows).expect("a table"), key, b"x", &unlogged()).expect("written");
