@@ -2,6 +2,7 @@
 
 mod corrected;
 mod kept;
+pub(crate) mod modalities;
 
 pub use corrected::Corrected;
 pub use kept::{PackRow, Prepared, PreparedKind};
@@ -46,7 +47,7 @@ pub struct StudyRow {
     pub attributes: Attributes,
     /// Which of them are corrected, and what was received instead.
     pub corrected: Corrected,
-    /// Modality of every series that shows anything.
+    /// Modality of every series that shows anything; of more than 64 the first ones in order.
     pub modalities: BTreeSet<String>,
     /// SOP Class UID of every instance that was not rejected.
     pub sop_classes: BTreeSet<Uid>,
