@@ -77,6 +77,9 @@ fn names_without_end_write_a_bounded_number_of_bytes() {
             assert!(keys.iter().any(|(key, _)| key.starts_with(&begin)), "{word}");
         }
         assert!(!is_within_bounds(&cell.row));
+        // So much an earlier program wrote.
+        let before: usize = unbounded(&cell.row).iter().map(|(key, value)| key.len() + value.len()).sum();
+        assert!(before > 100 << 20, "{before} bytes");
     }
 }
 
