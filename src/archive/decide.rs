@@ -58,9 +58,9 @@ fn difference(first: &KnownCopy, head: &InstanceHead) -> Difference {
 }
 
 /// Two objects of one study belong to the same patient when their Patient IDs are equal;
-/// where one has no ID, when their folded names are.
+/// where one has no ID, when their folded names are. Of long values the beginnings count ([`index::known`]).
 fn rank_of_patient(head: &InstanceHead, patients: &[KnownPatient]) -> u16 {
-    let value = |key: AttrKey| head.attribute(key).trim();
+    let value = |key: AttrKey| index::known(head.attribute(key)).trim();
     let (id, name) = (value(key::PATIENT_ID), fold(value(key::PATIENT_NAME)));
     let same = |patient: &&KnownPatient| {
         let known = patient.patient_id.trim();
