@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use web::Server;
@@ -88,16 +88,17 @@ fn serve(
     opened: &mut Opened,
     render: metrics::Render,
 ) -> Result<Exit, Failure> {
+    // Before anybody is told that it serves: a signal that comes at once ends it in order, too.
+    let mut signals = runtime.block_on(async { StopSignals::watch() }).map_err(|error| failed("signals", &error))?;
     let running = runtime.block_on(listen(config, opened.archive(), render))?;
-    let said = announce(config, &running, &opened.archive().readiness(), hints);
-    let ended = said.and_then(|()| runtime.block_on(stop_signal()).map_err(|error| failed("signals", &error)));
-    if let Err(error) = ended {
+    if let Err(error) = announce(config, &running, &opened.archive().readiness(), hints) {
         // A call ends before what it runs on.
         running.calling.shutdown(THREADS_END);
         return Err(error);
     }
+    runtime.block_on(signals.next());
     let (begun, within) = (Instant::now(), config.stop.within.0);
-    let cut = runtime.block_on(stop(running, opened.archive(), within));
+    let cut = runtime.block_on(stop(running, &mut signals, opened.archive(), within));
     let left = within.saturating_sub(begun.elapsed()).max(CLOSE_AT_LEAST);
     match opened.close(left) {
         Ok(()) if cut == 0 => {
@@ -206,19 +207,36 @@ fn hints_text(config: &Config, dicom: SocketAddr, http: SocketAddr) -> String {
     )
 }
 
+/// SIGTERM and Ctrl-C. Until it is made they end the process at once; from then on none is lost.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Within a tokio runtime.
+    fn watch() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Waits for SIGTERM or Ctrl-C.
 pub(crate) async fn stop_signal() -> io::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    StopSignals::watch()?.next().await;
     Ok(())
 }
 
 /// Refuses new objects and lets open ones finish; a second signal cuts this short. Returns how many connections had to
 /// be cut.
-async fn stop(running: Running, archive: &Archive, within: Duration) -> usize {
+async fn stop(running: Running, signals: &mut StopSignals, archive: &Archive, within: Duration) -> usize {
     tracing::info!(within_secs = within.as_secs(), "stopping: open objects finish, new ones are refused");
     let Running { dicom, http, hl7, calling, control } = running;
     archive.begin_drain();
@@ -227,7 +245,7 @@ async fn stop(running: Running, archive: &Archive, within: Duration) -> usize {
     let edges = Instant::now() + within.saturating_sub(CLOSE_AT_LEAST.min(within / 2));
     let cut = tokio::select! {
         cut = drain(dicom, hl7, http, edges) => cut,
-        _ = stop_signal() => {
+        () = signals.next() => {
             tracing::warn!("second signal: open objects are dropped; they were never acknowledged");
             1
         }

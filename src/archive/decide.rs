@@ -58,10 +58,11 @@ fn difference(first: &KnownCopy, head: &InstanceHead) -> Difference {
 }
 
 /// Two objects of one study belong to the same patient when their Patient IDs are equal;
-/// where one has no ID, when their folded names are. Where a series of another study was moved into that patient's
-/// study under the same UID, what comes stands beside it as another patient's does.
+/// where one has no ID, when their folded names are; of long values the beginnings count ([`index::known`]). Where a
+/// series of another study was moved into that patient's study under the same UID, what comes stands beside it as
+/// another patient's does.
 fn rank_of_patient(head: &InstanceHead, patients: &[KnownPatient], taken: &[u16]) -> u16 {
-    let value = |key: AttrKey| head.attribute(key).trim();
+    let value = |key: AttrKey| index::known(head.attribute(key)).trim();
     let (id, name) = (value(key::PATIENT_ID), fold(value(key::PATIENT_NAME)));
     let same = |patient: &&KnownPatient| {
         let known = patient.patient_id.trim();

@@ -112,3 +112,18 @@ fn a_series_seen_in_another_study_is_told_apart() {
     assert_eq!(outcome.study, 1);
     assert_eq!(flags_of(&outcome).collect::<Vec<_>>(), [Flag::OtherStudy]);
 }
+
+#[test]
+fn what_a_patient_is_called_without_end_is_known_by_its_beginning() {
+    let long = "ê".repeat(8_000);
+    let head = head(2, (&long, &long), "1.2", 8);
+    let known = KnownPatient::of(&head);
+    assert_eq!((known.patient_id.len(), known.name.len()), (256, 256));
+    let other = KnownPatient { patient_id: format!("X{}", known.patient_id), rank: 0, ..known.clone() };
+    let nameless = KnownPatient { patient_id: String::new(), rank: 1, ..known.clone() };
+    for (patients, rank) in [(vec![known], 0), (vec![other.clone(), nameless], 1), (vec![other], 1)] {
+        let known = Identity { patients, ..Identity::default() };
+        let Decision::Store(outcome) = decide(&head, None, &known, 64) else { panic!("it is stored") };
+        assert_eq!(outcome.patient, rank);
+    }
+}

@@ -4,7 +4,6 @@
 //! applied that number, or taken back when the append failed.
 
 use index::{Identity, KnownCopy, KnownPatient, KnownStudy};
-use model::attribute::key;
 use model::{FacilityCode, InstanceHead, Uid};
 use std::collections::{HashMap, VecDeque};
 
@@ -98,14 +97,7 @@ impl Pending {
         };
         self.copies.put(head.seq, keyed(&head.sop_instance), copy);
         // Always, even for a known rank: it may bring the ID that an earlier instance lacked.
-        let patient = KnownPatient {
-            rank: head.outcome.patient,
-            patient_id: head.attribute(key::PATIENT_ID).to_owned(),
-            issuer: head.attribute(key::ISSUER_OF_PATIENT_ID).to_owned(),
-            name: head.attribute(key::PATIENT_NAME).to_owned(),
-            birth_date: head.attribute(key::PATIENT_BIRTH_DATE).to_owned(),
-        };
-        self.patients.put(head.seq, keyed(&head.study), patient);
+        self.patients.put(head.seq, keyed(&head.study), KnownPatient::of(head));
         if !known.studies.iter().any(|study| study.rank == head.outcome.study) {
             let study = KnownStudy { rank: head.outcome.study, study: head.study.clone() };
             self.studies.put(head.seq, keyed(&head.series), study);

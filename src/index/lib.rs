@@ -30,7 +30,7 @@ pub use retention::Buried;
 pub use rocks::{Rocks, RocksOptions};
 pub use row::{
     Corrected, Found, FrameSummary, Identity, InstanceRow, KnownCopy, KnownPatient, KnownStudy, PackRow, Prepared,
-    PreparedKind, SeriesKey, SeriesRow, StudyKey, StudyRow,
+    PreparedKind, SeriesKey, SeriesRow, StudyKey, StudyRow, known,
 };
 pub use stats::{Count, Stats};
 pub use walk::{Inside, Look};

@@ -107,6 +107,12 @@ pub fn plan(query: &Query, facilities: Option<&[FacilityCode]>) -> Plan {
     };
     plan.dates = plan.date_bounds();
     plan.driver = plan.choose();
+    // A study shows a bounded number of modalities: a series of another is in no answer that is read by them.
+    if let (Driver::Values(key::MODALITIES_IN_STUDY, list), Some(attribute)) =
+        (&plan.driver, attribute(key::MODALITIES_IN_STUDY))
+    {
+        plan.study.push(Check { attribute, test: Test::OneOf(list.clone()) });
+    }
     plan
 }
 

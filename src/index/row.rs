@@ -2,6 +2,7 @@
 
 mod corrected;
 mod kept;
+pub(crate) mod modalities;
 
 pub use corrected::Corrected;
 pub use kept::{PackRow, Prepared, PreparedKind};
@@ -46,7 +47,7 @@ pub struct StudyRow {
     pub attributes: Attributes,
     /// Which of them are corrected, and what was received instead.
     pub corrected: Corrected,
-    /// Modality of every series that shows anything.
+    /// Modality of every series that shows anything; of more than 64 the first ones in order.
     pub modalities: BTreeSet<String>,
     /// SOP Class UID of every instance that was not rejected.
     pub sop_classes: BTreeSet<Uid>,
@@ -397,7 +398,7 @@ pub struct KnownCopy {
     pub seq: u64,
 }
 
-/// A patient seen under a Study Instance UID; of each value the first non-empty one received.
+/// A patient seen under a Study Instance UID; of each value the beginning ([`known`]) of the first non-empty one received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownPatient {
     /// Its number (see [`Outcome::patient`]).
@@ -421,6 +422,15 @@ pub struct KnownStudy {
     pub study: Uid,
 }
 
+/// So much of each value is known of a patient, in bytes: the list of those under a UID is written again with every one
+/// that comes to it.
+const KNOWN_MAX: usize = 256;
+
+/// So much of a value as patients under one UID are told apart by.
+pub fn known(value: &str) -> &str {
+    value.get(..value.floor_char_boundary(KNOWN_MAX)).unwrap_or_default()
+}
+
 impl KnownPatient {
     /// The patient of a study of which nothing was received.
     pub(crate) fn nobody(rank: u16) -> Self {
@@ -429,13 +439,14 @@ impl KnownPatient {
     }
 
     /// The patient as an instance names it.
-    pub(crate) fn of(head: &InstanceHead) -> Self {
+    pub fn of(head: &InstanceHead) -> Self {
+        let value = |wanted| known(head.attribute(wanted)).to_owned();
         Self {
             rank: head.outcome.patient,
-            patient_id: head.attribute(key::PATIENT_ID).to_owned(),
-            issuer: head.attribute(key::ISSUER_OF_PATIENT_ID).to_owned(),
-            name: head.attribute(key::PATIENT_NAME).to_owned(),
-            birth_date: head.attribute(key::PATIENT_BIRTH_DATE).to_owned(),
+            patient_id: value(key::PATIENT_ID),
+            issuer: value(key::ISSUER_OF_PATIENT_ID),
+            name: value(key::PATIENT_NAME),
+            birth_date: value(key::PATIENT_BIRTH_DATE),
         }
     }
 
@@ -445,7 +456,7 @@ impl KnownPatient {
         let mut fill = |kept: &mut String, wanted: AttrKey| {
             let value = if kept.is_empty() { later.attribute(wanted) } else { "" };
             if !value.is_empty() {
-                value.clone_into(kept);
+                known(value).clone_into(kept);
                 changed = true;
             }
         };

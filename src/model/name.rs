@@ -5,11 +5,41 @@
 //! (composed, decomposed) no longer matter.
 //! Deliberately not done: `i`/`y` variants, guessing lost letters, any change of what is stored or shown.
 
+use std::collections::BTreeSet;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 /// Separates the folded names of one attribute: several values, or the component groups of one.
 pub const GROUP: char = '=';
+/// Words of a text that are searched; a real name has some tens at most.
+pub const WORDS_MAX: usize = 64;
+/// Bytes of a text that are searched, as it stands and folded.
+pub const SEARCHED_MAX: usize = 1_024;
+/// A text of so many bytes is searched to its end: no letter folds to more than four words, nor to eleven times its
+/// bytes (U+FDFA).
+const SHORT: usize = WORDS_MAX * 3 / 4;
+
+/// The beginning of a text that is searched: at most [`SEARCHED_MAX`] bytes, as it stands and folded, and [`WORDS_MAX`]
+/// words. What stands behind it is kept and shown, and nothing is found by it.
+pub fn searched(text: &str) -> &str {
+    if text.len() <= SHORT {
+        return text;
+    }
+    let (mut words, mut bytes, mut inside) = (0usize, 0usize, false);
+    let mut buffer = [0; 4];
+    for (at, letter) in text.char_indices() {
+        for part in letters(letter.encode_utf8(&mut buffer)) {
+            let begins = part.is_alphanumeric() && !inside;
+            inside = part.is_alphanumeric();
+            words += usize::from(begins);
+            bytes += usize::from(begins) + if inside { part.len_utf8() } else { 0 };
+        }
+        if words > WORDS_MAX || bytes > SEARCHED_MAX || at + letter.len_utf8() > SEARCHED_MAX {
+            return text.get(..at).unwrap_or_default();
+        }
+    }
+    text
+}
 
 /// Folds a text: compatibility decomposition, marks stripped, upper case, everything that is neither letter
 /// nor digit to a space, spaces collapsed.
@@ -130,13 +160,9 @@ pub fn tokens(value: &str) -> Vec<String> {
 
 /// The distinct words of a folded text, in order of first appearance.
 pub fn words(folded: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    for word in folded.split([' ', GROUP]) {
-        if !word.is_empty() && !words.iter().any(|known| known == word) {
-            words.push(word.to_owned());
-        }
-    }
-    words
+    let mut seen = BTreeSet::new();
+    let words = folded.split([' ', GROUP]).filter(|word| !word.is_empty() && seen.insert(*word));
+    words.map(str::to_owned).collect()
 }
 
 /// Decomposed, unmarked upper-case characters.

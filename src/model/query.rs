@@ -107,6 +107,8 @@ pub enum QueryError {
 impl Test {
     /// Most entries a list may have.
     pub const LIST_MAX: usize = 1000;
+    /// Values of a code (an identifier, a modality) that are looked at.
+    pub const VALUES_MAX: usize = 128;
     /// Most characters a key that is no list may have; no VR that can be matched allows more.
     pub const TEXT_MAX: usize = 1024;
 
@@ -161,7 +163,8 @@ impl Test {
     }
 
     /// Whether the value of the attribute satisfies the condition. An absent attribute has the value `""`;
-    /// of several values (joined by a backslash) one is enough, but of dates and times only the first counts.
+    /// of several values (joined by a backslash) one is enough, but of dates and times only the first counts. Of names
+    /// and texts what [`name::searched`] gives is looked at, of codes [`Test::VALUES_MAX`] values.
     pub fn accepts(&self, attribute: &Attribute, value: &str, fuzzy: bool) -> bool {
         match self {
             Self::Any => return true,
@@ -171,9 +174,10 @@ impl Test {
         }
         match attribute.matching {
             Matching::ReturnOnly => true,
-            Matching::Name => self.accepts_folded(&name::fold_names(value), fuzzy),
-            Matching::Text => value.split('\\').any(|one| self.accepts_value(&name::fold(one))),
-            Matching::Uid | Matching::Code => value.split('\\').any(|one| self.accepts_value(one.trim())),
+            Matching::Name => self.accepts_folded(&name::fold_names(name::searched(value)), fuzzy),
+            Matching::Text => name::searched(value).split('\\').any(|one| self.accepts_value(&name::fold(one))),
+            Matching::Code => value.split('\\').take(Self::VALUES_MAX).any(|one| self.accepts_value(one.trim())),
+            Matching::Uid => value.split('\\').any(|one| self.accepts_value(one.trim())),
             Matching::Date => date(first(value)).is_some_and(|d| self.accepts_value(&d)),
             Matching::Time => time(first(value), '0').is_some_and(|t| self.accepts_value(&t)),
             Matching::Number => value.split('\\').any(|one| number(one).is_some_and(|n| self.accepts_value(&n))),
@@ -217,7 +221,7 @@ impl Test {
     }
 
     fn folded(text: &str, fold: fn(&str) -> String) -> Self {
-        let folded = if has_wildcard(text) { name::fold_pattern(text) } else { fold(text) };
+        let folded = if has_wildcard(text) { name::fold_pattern(text) } else { fold(name::searched(text)) };
         match has_wildcard(&folded) {
             _ if folded.chars().all(|c| c == '*') => Self::Any,
             true => Self::Wildcard(folded),

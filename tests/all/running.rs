@@ -3,10 +3,10 @@
 
 use serde_json::Value;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, PipeWriter, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use testkit::association::{Association, Titles, WireError, p_data};
 use testkit::http::Client;
@@ -64,6 +64,44 @@ fn a_start_that_finds_a_port_taken_is_a_failure_that_names_it() {
         assert!(said.contains(&taken), "{said}");
     }
     expect_exit(&run(&data, &["verify"]), 0);
+}
+
+/// Leaves no room for one more byte.
+fn fill(mut pipe: &PipeWriter) {
+    rustix::io::ioctl_fionbio(pipe, true).expect("set");
+    for chunk in [[b'\n'; 4096].as_slice(), b"\n"] {
+        while let Ok(1..) = pipe.write(chunk) {}
+    }
+    rustix::io::ioctl_fionbio(pipe, false).expect("set");
+}
+
+#[test]
+fn a_stop_before_anybody_knows_that_it_serves_is_in_order() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    // Its ready line does not fit: there it stands, with everything started.
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    fill(&writer);
+    let mut server = Command::new(KHOANH)
+        .args(["serve", "--dicom", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"])
+        .arg(&data)
+        .stdout(writer)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
+    let deadline = Instant::now() + STOPS_WITHIN;
+    while !data.join("control.sock").exists() {
+        assert!(Instant::now() < deadline && server.try_wait().expect("a child").is_none(), "it does not start");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").arg(server.id().to_string()).status().expect("runs").success());
+    let said = std::thread::spawn(move || {
+        let mut said = String::new();
+        reader.read_to_string(&mut said).map(|_| said)
+    });
+    let status = server.wait().expect("a child");
+    assert!(status.success(), "{status}");
+    assert!(said.join().expect("no panic").expect("text").contains("\"ready\""));
 }
 
 #[test]

@@ -12,7 +12,8 @@
 //! A place is the complement of the moment (8), the complement of `created` (8) and the first 4 bytes of the SHA-256 of
 //! facility and id: the rows of a value come in the order of answers, any range of moments is one run, and a page resumes
 //! from a key. Beside a word of a name, and beside every patient, lie the year of birth (2; 0 when unknown) and the
-//! whole folded name, so that names are searched without reading rows.
+//! folded name, so that names are searched without reading rows: of a name the first 256 bytes count, and of these what
+//! [`model::name::searched`] gives.
 //!
 //! | term | value | also under each facility |
 //! |---|---|---|

@@ -30,7 +30,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Newest format of keys and tables; rows have a version of their own.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// The index of charts on RocksDB.
 pub struct RocksCharts {

@@ -4,9 +4,8 @@
 
 use super::{State, Stored};
 use crate::attributes::absorb;
-use crate::row::Corrected;
+use crate::row::{Corrected, modalities};
 use crate::{Entry, IndexError, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole};
-use model::attribute::key;
 use model::retention::record::RejectReason;
 use model::{Fact, Home, InstanceHead, Level, Lsn};
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,9 +104,10 @@ impl State {
             study.rejected += row.rejected;
             study.unfit += row.unfit;
             study.empty_series += u64::from(row.served() == 0);
-            let modality = row.attributes.get(&key::MODALITY).filter(|modality| !modality.is_empty());
-            study.modalities.extend(modality.filter(|_| row.served() > 0).cloned());
+            let modality = modalities::shown(&row.attributes).filter(|_| row.served() > 0);
+            study.modalities.extend(modality.map(str::to_owned));
         }
+        modalities::trim(&mut study.modalities);
         self.studies.insert(key.clone(), Arc::new(study));
         let mut series: Vec<_> = series.into_values().map(Arc::new).collect();
         series.sort_by_key(|row| row.first_seq);

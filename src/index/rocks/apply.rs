@@ -11,9 +11,10 @@ use super::retention::conflict_key;
 use super::tables::{Table, UidKind, engine, pair, uid_key, unlogged};
 use crate::attributes::absorb;
 use crate::codec::Encoder;
-use crate::row::{FrameSummary, InstanceRow, KnownPatient, KnownStudy, SeriesKey, StudyKey, series_key, study_key};
+use crate::row::{
+    FrameSummary, InstanceRow, KnownPatient, KnownStudy, SeriesKey, StudyKey, modalities, series_key, study_key,
+};
 use crate::{Entry, IndexError, encode};
-use model::attribute::key;
 use model::{FacilityCode, Fact, Home, InstanceHead, Level, Lsn, SeriesQuiet, StudyComplete, Uid};
 use rocksdb::{DB, WriteBatch};
 use std::collections::HashMap;
@@ -199,10 +200,10 @@ impl Applier {
         if names.patient == head.outcome.patient && names.study == head.study {
             study_cell.absorb(&head.attributes);
         }
-        let modality = series_cell.row.attributes.get(&key::MODALITY).filter(|modality| !modality.is_empty());
-        if let Some(modality) = modality.filter(|modality| !study_cell.row.modalities.contains(*modality)) {
+        let modality = modalities::shown(&series_cell.row.attributes);
+        if let Some(modality) = modality.filter(|modality| modalities::takes(&study_cell.row.modalities, modality)) {
             study_cell.remember_keys();
-            study_cell.row.modalities.insert(modality.clone());
+            modalities::take(&mut study_cell.row.modalities, modality);
         }
         study_cell.row.empty_series = study_cell.row.empty_series.saturating_sub(u64::from(was_empty));
         study_cell.add(head, new_series);

@@ -5,7 +5,8 @@
 //! So the studies of a value come newest first, any range of dates is one run, and a page resumes from a key.
 //!
 //! Value: under all facilities the facility (5 bytes), under one nothing; for words of the patient's name then the
-//! birth date as a number (4 bytes) and all folded names, so that a name is filtered without reading rows.
+//! birth date as a number (4 bytes) and all folded names, so that a name is filtered without reading rows; nothing when
+//! these are longer than 256 bytes.
 
 use crate::IndexError;
 use crate::attributes::attribute;
@@ -13,13 +14,15 @@ use crate::plan::Check;
 use crate::position::{Position, date_number};
 use crate::row::StudyRow;
 use model::attribute::{Matching, key};
-use model::query::date;
+use model::query::{Test, date};
 use model::{AttrKey, FacilityCode, name};
 
 use super::tables::{Table, bad_key};
 
 /// Longest value in a key, in bytes; longer values are cut, and the check on the row tells them apart.
 const VALUE_MAX: usize = 96;
+/// Longest folded names kept beside each of their words, in bytes: of longer ones the row decides.
+const BESIDE_MAX: usize = 256;
 /// Bytes of a key after the value's zero byte.
 const TAIL: usize = 16;
 /// Stands for all facilities.
@@ -53,9 +56,33 @@ const KINDS: [(u8, AttrKey, Form, bool); 13] = [
 /// A key and its value.
 pub(super) type Pair = (Vec<u8>, Vec<u8>);
 
-/// Everything a study is found by.
+/// Everything a study is found by. Of a text what [`name::searched`] gives is keyed, of a code [`Test::VALUES_MAX`]
+/// values: a study has a bounded number of keys, whatever its objects say.
 pub(super) fn emit(row: &StudyRow) -> Vec<Pair> {
+    derive(row, true)
+}
+
+/// Everything that programs before the fifth format wrote of a study, without these bounds.
+pub(super) fn unbounded(row: &StudyRow) -> Vec<Pair> {
+    derive(row, false)
+}
+
+/// Whether a study has the same keys with bounds and without.
+pub(super) fn is_within_bounds(row: &StudyRow) -> bool {
+    KINDS.into_iter().all(|(_, attribute, form, _)| {
+        let text = row.value(attribute).unwrap_or_default();
+        let named = attribute == key::PATIENT_NAME;
+        match form {
+            Form::Words if name::searched(&text).len() < text.len() => false,
+            Form::Words => !named || name::fold_names(&text).len() <= BESIDE_MAX,
+            Form::Whole => text.split('\\').nth(Test::VALUES_MAX).is_none(),
+        }
+    })
+}
+
+fn derive(row: &StudyRow, bounded: bool) -> Vec<Pair> {
     let position = Position::of(row);
+    let facility = row.key.facility.as_bytes();
     let mut pairs = Vec::with_capacity(32);
     for (code, attribute, form, by_facility) in KINDS {
         let text = match attribute {
@@ -63,23 +90,28 @@ pub(super) fn emit(row: &StudyRow) -> Vec<Pair> {
             key::STUDY_DATE => "".into(),
             other => row.value(other).unwrap_or_default(),
         };
-        let folded = if attribute == key::PATIENT_NAME { name::fold_names(&text) } else { String::new() };
-        for value in values(attribute, form, &text) {
-            let mut about = row.key.facility.as_bytes().to_vec();
-            if attribute == key::PATIENT_NAME {
-                about.extend(birth(row).to_be_bytes());
-                about.extend(folded.as_bytes());
-            }
-            let scoped = about.get(ALL.len()..).unwrap_or_default().to_vec();
-            pairs.push((key(code, &ALL, &value, position), about));
+        let text = if bounded && form == Form::Words { name::searched(&text) } else { &*text };
+        let about = if attribute == key::PATIENT_NAME { beside(row, text, bounded) } else { Vec::new() };
+        let values = values(attribute, form, text);
+        for value in values.iter().take(if bounded { Test::VALUES_MAX } else { usize::MAX }) {
             if by_facility {
-                pairs.push((key(code, row.key.facility.as_bytes(), &value, position), scoped));
+                pairs.push((key(code, facility, value, position), about.clone()));
             }
+            pairs.push((key(code, &ALL, value, position), [facility.as_slice(), &about].concat()));
         }
     }
     pairs.sort_unstable();
     pairs.dedup();
     pairs
+}
+
+/// What lies beside the words of a patient's name; nothing when it would be long, and then the row decides.
+fn beside(row: &StudyRow, text: &str, bounded: bool) -> Vec<u8> {
+    let folded = name::fold_names(text);
+    if bounded && folded.len() > BESIDE_MAX {
+        return Vec::new();
+    }
+    [birth(row).to_be_bytes().as_slice(), folded.as_bytes()].concat()
 }
 
 fn birth(row: &StudyRow) -> u32 {
@@ -202,3 +234,6 @@ impl<'a> Hint<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

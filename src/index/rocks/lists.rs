@@ -8,7 +8,7 @@ use super::tables::Table;
 use crate::IndexError;
 use crate::codec::{Decoder, Encoder};
 use crate::retention::Buried;
-use crate::row::{KnownCopy, KnownPatient, KnownStudy};
+use crate::row::{KnownCopy, KnownPatient, KnownStudy, known};
 use model::{InstanceHead, Sameness, SamenessKind, Uid};
 
 /// 2: copies say the kind of their digest. 3: series say where they stand.
@@ -62,10 +62,11 @@ impl Listed for PatientEntry {
         let study = row.number()?;
         let known = KnownPatient {
             rank,
-            patient_id: row.text()?.to_owned(),
-            issuer: row.text()?.to_owned(),
-            name: row.text()?.to_owned(),
-            birth_date: row.text()?.to_owned(),
+            // Older programs kept values whole.
+            patient_id: known(row.text()?).to_owned(),
+            issuer: known(row.text()?).to_owned(),
+            name: known(row.text()?).to_owned(),
+            birth_date: known(row.text()?).to_owned(),
         };
         Ok(Self { known, study })
     }

@@ -13,9 +13,8 @@ use super::read::{Reader, conflict, get_now, handle};
 use super::tables::{Table, UidKind, engine, number, pair, uid_key, unlogged, unpair};
 use crate::codec::Encoder;
 use crate::retention::{Buried, Chosen, RetentionChange, is_general};
-use crate::row::{InstanceRow, PackRow, SeriesKey, StudyKey, StudyRow};
+use crate::row::{InstanceRow, PackRow, SeriesKey, StudyKey, StudyRow, modalities};
 use crate::{IndexError, encode};
-use model::attribute::key::MODALITY;
 use model::retention::record::RejectReason;
 use model::retention::{RetentionFact, StudyVersion, Tombstone};
 use model::{Attributes, FacilityCode, Lsn, PackId, Uid};
@@ -259,21 +258,23 @@ impl Applier {
         let stored = reader.prefix(Table::Series, &study.to_be_bytes())?.collect(usize::MAX, |stored, value| {
             Ok((unpair(Table::Series, stored)?.1, encode::series(&key, value)?))
         })?;
-        let (mut empty, mut modalities) = (0, BTreeSet::new());
+        let (mut empty, mut shown) = (0, BTreeSet::new());
         for (ordinal, row) in &stored {
             let row = self.series.get(ordinal).map_or(row, |cell| &cell.row);
             if row.served() == 0 {
                 empty += 1;
                 continue;
             }
-            modalities.extend(row.attributes.get(&MODALITY).filter(|modality| !modality.is_empty()).cloned());
+            if let Some(modality) = modalities::shown(&row.attributes) {
+                modalities::take(&mut shown, modality);
+            }
             if !judged.shown {
                 judged.keep_shown(&reader, &row.key, *ordinal)?;
             }
         }
         if let Some(cell) = self.studies.get_mut(&study) {
             cell.remember_keys();
-            (cell.row.empty_series, cell.row.modalities, cell.dirty) = (empty, modalities, true);
+            (cell.row.empty_series, cell.row.modalities, cell.dirty) = (empty, shown, true);
             match judged.shown {
                 true => cell.row.sop_classes.append(&mut judged.classes),
                 false => cell.row.sop_classes.retain(|class| !judged.classes.contains(class)),

@@ -47,7 +47,7 @@ use rocksdb::{
 use std::path::Path;
 
 /// Newest format of keys and tables; rows have versions of their own.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
 
 /// A table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,15 +1,17 @@
 //! Bringing the tables of an older program to the form this one writes.
 //!
 //! Nothing is on disk before the next flush, and then everything with the new format's number: after a crash in
-//! between it is done again. Deliberately not here: rows, which are read in every version there was.
+//! between it is done again. Deliberately not here: the layouts of rows, which are read in every version there was.
 
 use super::apply::{Applier, Mark};
+use super::keys::{self, Pair};
 use super::purge;
 use super::read::{Reader, conflict, handle};
 use super::retention::conflict_key;
 use super::tables::{FORMAT, Table, engine, unlogged};
-use crate::IndexError;
-use crate::row::PackRow;
+use crate::codec::Encoder;
+use crate::row::{PackRow, StudyRow, modalities};
+use crate::{IndexError, encode};
 use rocksdb::{DB, WriteBatch};
 
 /// Packs looked up at once.
@@ -25,6 +27,9 @@ pub(super) fn upgrade(db: &DB, found: u64, mark: Mark) -> Result<(), IndexError>
     }
     if found < 4 {
         prepared(db)?;
+    }
+    if found < 5 {
+        bounds(db, mark)?;
     }
     if mark.applied == 0 {
         purge::begin(db)?;
@@ -51,6 +56,35 @@ fn conflicts(db: &DB) -> Result<(), IndexError> {
 fn prepared(db: &DB) -> Result<(), IndexError> {
     let mut batch = WriteBatch::default();
     batch.delete_range_cf(handle(db, Table::Prepared)?, [].as_slice(), [u8::MAX; 10].as_slice());
+    db.write_opt(batch, &unlogged()).map_err(engine("upgrade the index"))
+}
+
+/// What the fourth format did not bound: by how many words and values a study is found, what lies beside them, and how
+/// many modalities its row has. Where keys lay that go is noted, for they name the patient.
+fn bounds(db: &DB, mark: Mark) -> Result<(), IndexError> {
+    let reader = Reader::new(db);
+    let mut run = reader.once(Table::Studies, b"")?;
+    while let Some((ordinal, value)) = run.here()? {
+        let row = encode::study(value)?;
+        let mut kept = row.modalities.clone();
+        if modalities::trim(&mut kept) || !keys::is_within_bounds(&row) {
+            bound(db, mark, ordinal, StudyRow { modalities: kept, ..row.clone() }, &keys::unbounded(&row))?;
+        }
+        run.step();
+    }
+    Ok(())
+}
+
+fn bound(db: &DB, mark: Mark, ordinal: &[u8], row: StudyRow, before: &[Pair]) -> Result<(), IndexError> {
+    let (table, mut batch, now) = (handle(db, Table::Keys)?, WriteBatch::default(), keys::emit(&row));
+    for (key, _) in before.iter().filter(|pair| now.binary_search_by(|kept| kept.0.cmp(&pair.0)).is_err()) {
+        batch.delete_cf(table, key);
+        purge::note(db, &mut batch, mark.applied, Table::Keys, key)?;
+    }
+    now.iter().for_each(|(key, value)| batch.put_cf(table, key, value));
+    let mut out = Encoder::default();
+    encode::put_study(&mut out, &row);
+    batch.put_cf(handle(db, Table::Studies)?, ordinal, &out.bytes);
     db.write_opt(batch, &unlogged()).map_err(engine("upgrade the index"))
 }
 

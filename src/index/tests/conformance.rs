@@ -2,7 +2,10 @@
 
 mod world;
 
-use index::{Cursor, Found, Index, Oracle, Page, Rocks, RocksOptions, StudyRow, plan};
+use index::{Cursor, Entry, Found, Index, Oracle, Page, Rocks, RocksOptions, StudyRow, plan};
+use model::attribute::key;
+use model::query::{Condition, Query, Test};
+use model::{AttrKey, Fact, InstanceHead, Level, Outcome, Uid};
 use std::path::Path;
 use world::World;
 
@@ -177,4 +180,60 @@ fn rocksdb_answers_as_the_oracle_does() {
             scope.spawn(move || (1..=WORLDS).filter(|seed| seed % 2 == half).for_each(conforms::<Rocks>));
         }
     });
+}
+
+/// An instance of one study, in a series of its own with a modality of its own.
+fn of_series(template: &InstanceHead, number: u64, modality: String) -> InstanceHead {
+    let uid = |text: String| Uid::parse(&text).expect("a UID");
+    let mut head = InstanceHead {
+        seq: number,
+        study: uid("1.2.9".into()),
+        series: uid(format!("1.3.9.{number}")),
+        sop_instance: uid(format!("1.4.9.{number}")),
+        outcome: Outcome::default(),
+        ..template.clone()
+    };
+    head.attributes.insert(key::MODALITY, modality);
+    head
+}
+
+#[test]
+fn a_study_of_many_modalities_shows_a_bounded_number_of_them_and_is_found_by_these() {
+    let mut world = World::new(7, 60);
+    let (template, home) = loop {
+        let found = world.batch(40).into_iter().find_map(|entry| match entry.fact {
+            Fact::Instance(head) => Some((head, entry.home)),
+            _ => None,
+        });
+        if let Some(found) = found {
+            break found;
+        }
+    };
+    let folder = tempfile::tempdir().expect("folder");
+    let (oracle, engine) = (Oracle::new(), Rocks::open(folder.path(), RocksOptions::default()).expect("open"));
+    for number in 1..=150 {
+        let modality = if number == 150 { "X".repeat(9_000) } else { format!("M{:03}", number * 37 % 149) };
+        let head = of_series(&template, number, modality);
+        let entry = Entry { lsn: number, fact: Fact::Instance(Box::new(head)), home: home.clone() };
+        oracle.apply(std::slice::from_ref(&entry)).expect("oracle");
+        engine.apply(&[entry]).expect("engine");
+    }
+    assert!(world::dump(&engine) == world::dump(&oracle), "the dumps differ");
+    let rows = engine.studies(&Uid::parse("1.2.9").expect("a UID")).expect("engine");
+    let shown: Vec<&str> = rows.iter().flat_map(|row| &row.modalities).map(String::as_str).collect();
+    assert_eq!((shown.len(), shown.first(), shown.last()), (64, Some(&"M000"), Some(&"M063")));
+    let found = |index: &dyn Index, level: Level, of: AttrKey, text: &str| {
+        let test = Test::parse(model::attribute::attribute(of).expect("kept"), text).expect("parses");
+        let query = Query { level, conditions: vec![Condition { key: of, test }], fuzzy: false };
+        index.find(&plan(&query, None), None, 1_000).expect("an answer").rows.len()
+    };
+    for (level, of, text, wanted) in [
+        (Level::Study, key::MODALITIES_IN_STUDY, "M000,M063", 1),
+        (Level::Study, key::MODALITIES_IN_STUDY, "M064", 0),
+        (Level::Series, key::MODALITY, "M063", 1),
+        (Level::Series, key::MODALITY, "M064", 0),
+        (Level::Series, key::MODALITY, "M1*", 49),
+    ] {
+        assert_eq!((found(&engine, level, of, text), found(&oracle, level, of, text)), (wanted, wanted), "{text}");
+    }
 }

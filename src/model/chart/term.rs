@@ -105,8 +105,8 @@ pub const DECIDED: &str = "decided";
 /// Longest value in bytes; longer ones are cut at a character, and whoever asks cuts as well.
 pub const VALUE_MAX: usize = 96;
 
-/// So much of a name is looked for, in bytes: each of its words keeps the whole name beside it.
-const NAME_MAX: usize = 1_024;
+/// So much of a name is looked for, in bytes: each of its words keeps all of that beside it.
+const NAME_MAX: usize = 256;
 
 /// A value as it is kept and asked for: trimmed, at most [`VALUE_MAX`] bytes. Doing it again changes nothing.
 pub fn value(text: &str) -> String {
@@ -130,7 +130,7 @@ pub struct Found {
     /// Value.
     pub value: String,
     /// Kept beside it, so that rows are not read to be refused: for [`Term::NameWord`] the year of birth (2 bytes, big
-    /// endian, 0 when unknown) and the whole folded name; else nothing.
+    /// endian, 0 when unknown) and the folded name, as much of it as is looked for; else nothing.
     pub payload: Vec<u8>,
 }
 
@@ -220,7 +220,7 @@ fn of_patient(patient: &Patient, found: &mut Vec<Found>) {
     // A patient who was merged away is found by its numbers, not by its name: the survivor answers for both.
     if patient.merged_into.is_none() {
         found.extend(person::identity(patient).map(|value| Found::new(Term::Identity, &value)));
-        let folded = name::fold_names(cut(&patient.name, NAME_MAX));
+        let folded = name::fold_names(name::searched(cut(&patient.name, NAME_MAX)));
         let year = patient.birth.map_or(0, super::BirthDate::year);
         let words = name::words(&folded);
         found.extend([None, Some(year)].map(|year| Found::new(Term::Whole, &whole(&words, year))));
@@ -330,12 +330,16 @@ mod tests {
 
     #[test]
     fn a_name_without_end_is_found_by_its_beginning_and_costs_no_more() {
-        let name: Vec<String> = (0..2_000).map(|number| format!("tên{number}")).collect();
-        let patient = Patient { mrn: "1".into(), name: name.join(" "), ..Patient::default() };
-        let found = terms(&ChartBody::Patient(Box::new(patient)));
-        assert!(found.iter().any(|one| one.term == Term::NameWord && one.value == "TEN1"));
-        let kept: usize = found.iter().map(|one| one.payload.len()).sum();
-        assert!(kept < 1 << 20, "{kept} bytes beside the words of one name");
+        // Short words, and letters that are words of four letters (U+3300 and the next ones).
+        let letters = (0x3300..=0x3357).filter_map(char::from_u32).map(String::from);
+        for name in [(0..2_000).map(|number| format!("ê{number}")).collect::<Vec<_>>(), letters.collect()] {
+            let patient = Patient { mrn: "1".into(), name: name.join(" "), ..Patient::default() };
+            let found = terms(&ChartBody::Patient(Box::new(patient)));
+            let first = name::fold(&name[1]);
+            assert!(found.iter().any(|one| one.term == Term::NameWord && one.value == first), "{first}");
+            let kept: usize = found.iter().map(|one| one.payload.len()).sum();
+            assert!(kept < 68 << 10, "{kept} bytes beside the words of one name");
+        }
     }
 
     #[test]

@@ -157,6 +157,38 @@ fn the_words_of_a_name_are_its_index_entries() {
 }
 
 #[test]
+fn of_a_text_without_end_the_beginning_is_searched() {
+    for name in ["Nguyễn^Văn An", "Yamada^Tarou=山田^太郎=やまだ^たろう", ""] {
+        assert_eq!(searched(name), name);
+    }
+    let words = |count: usize, word: &str| (0..count).map(|at| format!("{word}{at}")).collect::<Vec<_>>().join(" ");
+    for text in [words(9_000, "a"), words(9_000, "tên-dài-quá-"), words(9_000, &"Ễ".repeat(30))] {
+        let head = searched(&text);
+        assert!(text.starts_with(head) && head.len() < text.len() && searched(head) == head);
+        assert!(super::words(&fold(head)).len() <= WORDS_MAX);
+        assert!(fold(head).len() <= SEARCHED_MAX && head.len() <= SEARCHED_MAX);
+    }
+    assert_eq!(super::words(&fold(searched(&words(9_000, "a")))).len(), 64);
+    assert_eq!(searched(&words(64, "ễ")), words(64, "ễ"));
+    // One word without end, punctuation alone, and letters that are whole sentences.
+    assert_eq!(searched(&"ê".repeat(9_000)).len(), SEARCHED_MAX);
+    assert_eq!(searched(&"^".repeat(9_000)).len(), SEARCHED_MAX);
+    let sentences = "\u{fdfa}".repeat(SHORT);
+    let head = searched(&sentences);
+    assert!(!head.is_empty() && head.len() < sentences.len());
+    assert!(fold(head).len() <= SEARCHED_MAX && super::words(&fold(head)).len() <= WORDS_MAX);
+}
+
+#[test]
+fn what_is_not_cut_has_few_words_whatever_its_letters() {
+    let worst = ('\0'..=char::MAX).map(|letter| {
+        let (folded, bytes) = (fold(&letter.to_string()), letter.len_utf8());
+        (folded.split(' ').count() * 3 <= bytes * 4, folded.len() <= bytes * 11)
+    });
+    assert!(worst.into_iter().all(|(words, bytes)| words && bytes));
+}
+
+#[test]
 fn ascii_keeps_capitals_and_the_structure_of_a_name() {
     for (text, plain) in [
         ("Nguyễn^Văn Ân", "Nguyen^Van An"),

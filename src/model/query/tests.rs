@@ -166,3 +166,20 @@ fn patterns_match_like_their_plain_definition() {
         assert_eq!(glob(&p, &v), plain(&pattern, &value), "{p} {v}");
     }
 }
+
+#[test]
+fn of_what_has_no_end_the_beginning_is_looked_at() {
+    let words: Vec<String> = (0..200).map(|number| format!("w{number}")).collect();
+    for (attribute, text) in [(key::PATIENT_NAME, words.join(" ")), (key::STUDY_DESCRIPTION, words.join(" "))] {
+        // It is found by itself and by how it begins, by pattern too.
+        for asked in [text.clone(), "w0 w1*".to_owned(), "w0*w63".to_owned()] {
+            assert!(accepts(attribute, &asked, &text), "{asked}");
+        }
+        assert!(!accepts(attribute, "*w64*", &text));
+    }
+    assert!(
+        accepts(key::PATIENT_NAME, "w63 w7", &words.join("^")) && !accepts(key::PATIENT_NAME, "w64", &words.join("^"))
+    );
+    let numbers = words.join("\\");
+    assert!(accepts(key::OTHER_PATIENT_IDS, "w127", &numbers) && !accepts(key::OTHER_PATIENT_IDS, "w128", &numbers));
+}

@@ -16,7 +16,16 @@ use std::collections::{BTreeMap, HashMap};
 
 mod retention;
 
-const NAMES: [&str; 14] = [
+/// More words than are searched.
+const WORDS: &str = "B0 B1 B2 B3 B4 B5 B6 B7 B8 B9 C0 C1 C2 C3 C4 C5 C6 C7 C8 C9 D0 D1 D2 D3 D4 D5 D6 D7 D8 D9 G0 G1 G2 \
+    G3 G4 G5 G6 G7 G8 G9 H0 H1 H2 H3 H4 H5 H6 H7 H8 H9 K0 K1 K2 K3 K4 K5 K6 K7 K8 K9 L0 L1 L2 L3 L4 L5 \
+    L6 L7 L8 L9";
+/// A longer name than lies beside its words.
+const LONG: &str = "Nguyen0 Nguyen1 Nguyen2 Nguyen3 Nguyen4 Nguyen5 Nguyen6 Nguyen7 Nguyen8 Nguyen9 Nguyen10 Nguyen11 \
+    Nguyen12 Nguyen13 Nguyen14 Nguyen15 Nguyen16 Nguyen17 Nguyen18 Nguyen19 Nguyen20 Nguyen21 Nguyen22 \
+    Nguyen23 Nguyen24 Nguyen25 Nguyen26 Nguyen27 Nguyen28 Nguyen29 Nguyen30 Nguyen31 Nguyen32 Nguyen33 \
+    Nguyen34 Nguyen35 Nguyen36 Nguyen37 Nguyen38 Nguyen39 Nguyen40 Nguyen41 Nguyen42 Nguyen43 Nguyen44";
+const NAMES: [&str; 16] = [
     "NGUYEN^VAN AN",
     "Nguyễn^Văn^An",
     "Trần Thị Bình",
@@ -30,6 +39,8 @@ const NAMES: [&str; 14] = [
     "VO DANH 01",
     "NGUYEN THI AN",
     "Yamada^Tarou=山田^太郎",
+    WORDS,
+    LONG,
     "",
 ];
 const MODALITIES: [&str; 5] = ["CT", "MR", "US", "DX", ""];
@@ -336,7 +347,7 @@ impl World {
             (key::STUDY_DESCRIPTION, DESCRIPTIONS[of_study.usize(..5)].to_owned()),
             (key::INSTITUTION_NAME, "Bệnh viện đa khoa tỉnh".to_owned()),
             (key::REFERRING_PHYSICIAN_NAME, NAMES[of_study.usize(..NAMES.len())].to_owned()),
-            (key::OTHER_PATIENT_IDS, format!("X{number}\\Y{}", number / 4)),
+            (key::OTHER_PATIENT_IDS, other_ids(number)),
             (key::PATIENT_SEX, "F".to_owned()),
         ];
         for (key, value) in stable {
@@ -416,7 +427,21 @@ impl World {
             8 | 9 => (key::PATIENT_NAME, self.pick(&NAMES)),
             10 => (
                 key::PATIENT_NAME,
-                self.pick(&["nguy*", "*AN", "Đ?*", "nguyễn v*", "an ngu*", "T*THI*B?NH", "h*", "zz*"]),
+                self.pick(&[
+                    "nguy*",
+                    "*AN",
+                    "Đ?*",
+                    "nguyễn v*",
+                    "an ngu*",
+                    "T*THI*B?NH",
+                    "h*",
+                    "zz*",
+                    "l3 b0",
+                    "l4",
+                    "*l4*",
+                    "l* b9",
+                    "Nguyen44 nguyen0",
+                ]),
             ),
             11 => (key::MODALITIES_IN_STUDY, self.pick(&["CT", "CT,MR", "C?", "XX"])),
             12 => (key::MODALITY, self.pick(&["CT", "US", "M*"])),
@@ -432,10 +457,20 @@ impl World {
             19 => (key::SERIES_NUMBER, self.rng.u32(..5).to_string()),
             20 => (key::INSTANCE_NUMBER, self.rng.u32(..40).to_string()),
             21 => (key::SOP_CLASS_UID, CLASSES[self.rng.usize(..3)].into()),
-            22 => (key::OTHER_PATIENT_IDS, format!("Y{}", number / 4)),
+            22 => (key::OTHER_PATIENT_IDS, format!("{}{}", self.pick(&["Y", "Z", "N127-", "N128-"]), number / 4)),
             _ => (key::INSTITUTION_NAME, self.pick(&["benh vien*", "*tinh", "Bệnh viện đa khoa tỉnh"])),
         }
     }
+}
+
+/// Now and then more of them than are looked at.
+fn other_ids(number: u32) -> String {
+    let few = format!("X{number}\\Y{}", number / 4);
+    if !number.is_multiple_of(5) {
+        return few;
+    }
+    let many: Vec<String> = (2..140).map(|at| format!("N{at}-{}", number / 4)).collect();
+    format!("{few}\\{}\\Z{}", many.join("\\"), number / 4)
 }
 
 /// The whole dump.
