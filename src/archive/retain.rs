@@ -145,6 +145,8 @@ pub(crate) struct Retention {
     change: Mutex<()>,
     /// Held while segments of the journal are released.
     pub(crate) releasing: Mutex<()>,
+    /// A destruction waits for its turn to release segments: whoever only looks at one makes room.
+    pub(crate) destroying: AtomicBool,
     /// Held while bytes are destroyed.
     pub(crate) sweeping: Mutex<()>,
     /// An operator asks for what is due: no pause is waited for.
@@ -164,6 +166,7 @@ impl Retention {
             state: RwLock::new(State::load(index)?),
             change: Mutex::new(()),
             releasing: Mutex::new(()),
+            destroying: AtomicBool::new(false),
             sweeping: Mutex::new(()),
             sweep_now: AtomicBool::new(false),
             turns: Mutex::default(),

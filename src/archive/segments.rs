@@ -134,7 +134,12 @@ fn rotate_when_idle(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, 
     // Looked at once: without a new record it stays as it is.
     known.rotated = last;
     let behind = last.saturating_add(1);
-    let wanted = look(archive, active, behind, None)?.is_some_and(|held| held.waiting.is_empty() && held.dead > 0);
+    let Some(held) = look(archive, active, behind, None)? else {
+        // The look was broken off.
+        known.rotated = 0;
+        return Ok(false);
+    };
+    let wanted = held.waiting.is_empty() && held.dead > 0;
     if wanted {
         archive.journal().rotate()?;
     }
@@ -183,7 +188,11 @@ fn release_oldest(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, Op
 /// them is copied forward, also what only waits to be packed. A file that was used before may have old records behind
 /// the new ones: such segments go, too.
 pub(crate) fn release_destroyed(archive: &Arc<Archive>) -> Result<(), OpenError> {
-    let _turn = archive.retention().releasing.lock();
+    let retention = archive.retention();
+    // Whoever looks at a segment stands back behind everybody else and may look for long.
+    retention.destroying.store(true, Ordering::Relaxed);
+    let _turn = retention.releasing.lock();
+    retention.destroying.store(false, Ordering::Relaxed);
     // From now on no segment is begun in a file with old records.
     archive.journal().clear_spares()?;
     let segments = archive.journal().segments();
@@ -274,8 +283,8 @@ fn release(
     Ok(())
 }
 
-/// Walks a segment; none when more than a little of it waits to be packed. Where nothing is to be copied forward, the walk
-/// ends with the first that waits.
+/// Walks a segment; none when more than a little of it waits to be packed, or somebody with more haste does for the turn.
+/// Where nothing is to be copied forward, the walk ends with the first that waits.
 fn look(
     archive: &Arc<Archive>,
     segment: &SegmentInfo,
@@ -284,8 +293,10 @@ fn look(
 ) -> Result<Option<Contents>, OpenError> {
     let most = little.unwrap_or(Little { bytes: 0, instances: 0 });
     let mut contents = Contents::default();
+    let breaks =
+        || archive.stopping().load(Ordering::Relaxed) || archive.retention().destroying.load(Ordering::Relaxed);
     let walked = archive.journal().replay_until(segment.first_lsn, behind, &mut |replayed: Replayed<'_>| {
-        if archive.stopping().load(Ordering::Relaxed) {
+        if breaks() {
             return Err(Walk::Enough);
         }
         match parse(replayed.lsn, replayed.head).map_err(Walk::Failed)?.own(replayed.lsn) {

@@ -87,7 +87,7 @@ pub(super) fn note(writing: &mut Writing<'_>) -> Result<(), ChartError> {
         if after != before {
             put(writing, &key.id, after.as_ref())?;
         }
-        warn(writing, &key.id, before.and_then(|before| before.answer).as_ref(), now.as_ref())?;
+        warn(writing, &key.id, before.and_then(|before| before.answer).as_ref(), (now.as_ref(), false))?;
     }
     Ok(())
 }
@@ -99,12 +99,13 @@ fn put(writing: &mut Writing<'_>, mrn: &str, inquiry: Option<&Inquiry>) -> Resul
     }
 }
 
-/// Puts before a steward an answer that differs, if it is about what there is to ask now, or takes it away.
+/// Puts before a steward an answer that differs, if it is about what there is to ask now, or takes it away. What a steward
+/// said is said of the answer, and goes with a new one alone: it is there again when the patient is who it was.
 fn warn(
     writing: &mut Writing<'_>,
     mrn: &str,
     answer: Option<&Answer>,
-    now: Option<&Question>,
+    (now, is_new): (Option<&Question>, bool),
 ) -> Result<(), ChartError> {
     let Some(answer) = answer.filter(|answer| answer.said == Said::Differs) else { return Ok(()) };
     let (finding, why) = match now {
@@ -115,14 +116,15 @@ fn warn(
     let fresh = Proposal::alone(&Local { facility: writing.facility(), mrn: mrn.to_owned() }, at);
     let id = fresh.id();
     let known = match writing.row(ChartKind::Proposal, &id)? {
-        Some(ChartBody::Proposal(proposal)) => (proposal.finding, proposal.why),
-        _ => (Finding::Nothing, Vec::new()),
+        Some(ChartBody::Proposal(known)) => *known,
+        _ => fresh.clone(),
     };
-    if known == (finding, why.clone()) {
+    let outdated = is_new && finding == Finding::Nothing && known.judgement.is_some();
+    if (known.finding, &known.why) == (finding, &why) && !outdated {
         return Ok(());
     }
-    // What a steward said before was said of another answer.
-    writing.put(&id, ChartBody::Proposal(Box::new(Proposal { finding, why, ..fresh })))
+    let kept = if is_new { fresh } else { Proposal { at, ..known } };
+    writing.put(&id, ChartBody::Proposal(Box::new(Proposal { finding, why, ..kept })))
 }
 
 impl Charts {
@@ -164,8 +166,8 @@ fn answered(writing: &mut Writing<'_>, local: &Local, mut inquiry: Inquiry, answ
     put(writing, &local.mrn, Some(&inquiry))?;
     if answer.said != Said::Differs {
         // What was said before is said no more.
-        return warn(writing, &local.mrn, before.as_ref(), None);
+        return warn(writing, &local.mrn, before.as_ref(), (None, true));
     }
     let now = patient_of(writing.row(ChartKind::Patient, &local.mrn)?);
-    warn(writing, &local.mrn, Some(&answer), now.as_ref().and_then(Question::of).as_ref())
+    warn(writing, &local.mrn, Some(&answer), (now.as_ref().and_then(Question::of).as_ref(), true))
 }

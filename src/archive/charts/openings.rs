@@ -12,6 +12,7 @@ use model::FacilityCode;
 use model::chart::{ChartBody, ChartKey, ChartKind, Match, Verdict, course};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
 
 /// Studies of which it is remembered that they were opened.
 const KNOWN_MAX: usize = 1 << 16;
@@ -26,7 +27,15 @@ const PATIENCE_MS: u64 = 60_000;
 #[derive(Default)]
 pub(super) struct Openings {
     known: Mutex<HashSet<StudyKey>>,
-    due: Mutex<BTreeMap<StudyKey, u64>>,
+    due: Mutex<Due>,
+}
+
+/// Studies that wait to be recorded, each with when it was looked at.
+#[derive(Default)]
+struct Due {
+    waiting: BTreeMap<StudyKey, u64>,
+    /// The one taken last: its successors are next, so that those that wait for their place keep no other waiting.
+    last: Option<StudyKey>,
 }
 
 impl Openings {
@@ -46,8 +55,8 @@ impl Openings {
 
     fn wait(&self, study: StudyKey, at: u64) {
         let mut due = self.due.lock();
-        if due.len() < DUE_MAX {
-            due.entry(study).or_insert(at);
+        if due.waiting.len() < DUE_MAX {
+            due.waiting.entry(study).or_insert(at);
         } else {
             self.known.lock().remove(&study);
         }
@@ -55,12 +64,26 @@ impl Openings {
 
     fn take(&self) -> BTreeMap<FacilityCode, Vec<(StudyKey, u64)>> {
         let mut due = self.due.lock();
+        let behind = due.last.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut keys: Vec<StudyKey> =
+            due.waiting.range::<StudyKey, _>((behind, Bound::Unbounded)).take(ROUND).map(key_of).collect();
+        let room = ROUND.saturating_sub(keys.len());
+        if let Some(last) = &due.last {
+            keys.extend(due.waiting.range::<StudyKey, _>(..=last).take(room).map(key_of));
+        }
+        due.last = keys.last().cloned();
         let mut taken = BTreeMap::<FacilityCode, Vec<(StudyKey, u64)>>::new();
-        for (study, at) in std::iter::from_fn(|| due.pop_first()).take(ROUND) {
-            taken.entry(study.facility).or_default().push((study, at));
+        for key in keys {
+            if let Some(at) = due.waiting.remove(&key) {
+                taken.entry(key.facility).or_default().push((key, at));
+            }
         }
         taken
     }
+}
+
+fn key_of((study, _): (&StudyKey, &u64)) -> StudyKey {
+    study.clone()
 }
 
 impl Charts {
@@ -121,5 +144,31 @@ impl Archive {
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Uid;
+
+    #[test]
+    fn those_that_wait_for_their_place_keep_no_other_waiting() {
+        let openings = Openings::default();
+        for number in 0..ROUND * 2 {
+            let study = Uid::parse(&format!("1.2.{}", 10_000 + number)).expect("a UID");
+            openings.note(&StudyKey { facility: FacilityCode::DEMO, study, patient: 0 }, 5);
+        }
+        let mut seen = HashSet::new();
+        for _ in 0..2 {
+            let taken: Vec<_> = openings.take().into_values().flatten().collect();
+            assert_eq!(taken.len(), ROUND);
+            for (study, at) in taken {
+                seen.insert(study.clone());
+                // The matching does not know it yet.
+                openings.wait(study, at);
+            }
+        }
+        assert_eq!(seen.len(), ROUND * 2);
     }
 }

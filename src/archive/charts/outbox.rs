@@ -109,6 +109,9 @@ fn told(writing: &mut Writing<'_>, one: &Delivery) -> Result<(), ChartError> {
     let Some(mut order) = orders::order(writing, &event.order)? else { return Ok(()) };
     let first = match event.kind {
         EventKind::Result => &mut order.course.delivered,
+        // What was told late, of a study that is the order's no longer, is not said of the order: were it given back, the
+        // order would be another than it was.
+        _ if order.complete.is_none() => return Ok(()),
         _ => &mut order.course.announced,
     };
     if first.is_some() {

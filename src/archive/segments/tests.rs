@@ -69,3 +69,17 @@ fn the_thread_that_releases_segments_gives_way() {
         })
     });
 }
+
+/// A look goes on for long where everybody else works: a destruction does not wait for its end.
+#[test]
+fn a_look_at_a_segment_makes_room_for_a_destruction() {
+    let bench = Bench::with(|options| options.packs.enabled = false);
+    bench.store(&Object::new("1.2.1.1.1")).expect("stored");
+    let segment = *bench.archive.journal().segments().first().expect("a segment");
+    let waiting = || look(&bench.archive, &segment, Lsn::MAX, None).expect("a walk").map(|held| held.waiting.len());
+    assert_eq!(waiting(), Some(1));
+    bench.archive.retention().destroying.store(true, Ordering::Relaxed);
+    assert_eq!(waiting(), None);
+    release_destroyed(&bench.archive).expect("had its turn");
+    assert_eq!(waiting(), Some(1));
+}

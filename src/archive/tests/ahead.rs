@@ -421,3 +421,26 @@ fn what_a_caller_prefetches_stays_until_it_is_of_no_use() {
     rig.clock.0.store(3 * HOUR, Ordering::SeqCst);
     until("it is released", || rig.hot().is_empty());
 }
+
+#[test]
+fn what_lies_in_an_archive_class_is_asked_back_and_takes_nobody_s_place_when_it_can_be_read() {
+    let studies = [("1.2.1", 10), ("1.2.2", 30), ("1.2.3", 40)];
+    let studies = studies.map(|(study, days)| (study, days_ago(days), "CT", "Ngực"));
+    let mut rig = Rig::new(AheadOptions { studies: 1, ..options() }, &studies);
+    rig.bucket.set_archived(true);
+    rig.orders("CT ngực");
+    rig.books(2);
+    until("it is asked back", || rig.bucket.restores() > 0);
+    assert_eq!(rig.archive().tier_status().restores, 1);
+    // Nobody is expected any more.
+    rig.unbooks();
+    assert_eq!(rig.look(), 0);
+    rig.bucket.set_archived(false);
+    until("it can be read", || rig.archive().tier_status().restores == 0);
+    // Others are brought back one after the other, behind whatever waits before them.
+    for study in ["1.2.2", "1.2.3"] {
+        rig.archive().tier_recall_study(&uid(study), true).expect("asked for");
+        until("it is hot", || rig.hot().iter().any(|hot| hot == study));
+    }
+    assert_eq!(rig.hot(), ["1.2.2", "1.2.3"]);
+}

@@ -20,6 +20,10 @@ struct State {
     /// Requests for bytes of packs.
     reads: AtomicUsize,
     down: AtomicBool,
+    /// Whether packs lie in an archive class.
+    archived: AtomicBool,
+    /// Requests for a restore.
+    restores: AtomicUsize,
     ended: AtomicBool,
 }
 
@@ -72,6 +76,16 @@ impl Bucket {
     pub(crate) fn set_down(&self, down: bool) {
         self.state.down.store(down, Ordering::SeqCst);
     }
+
+    /// From now on packs lie in an archive class, or are read at once.
+    pub(crate) fn set_archived(&self, archived: bool) {
+        self.state.archived.store(archived, Ordering::SeqCst);
+    }
+
+    /// Packs that were asked back from an archive class.
+    pub(crate) fn restores(&self) -> usize {
+        self.state.restores.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for Bucket {
@@ -119,6 +133,10 @@ fn serve(mut stream: TcpStream, state: &State) -> io::Result<()> {
         let list = "<ListBucketResult><IsTruncated>false</IsTruncated><KeyCount>0</KeyCount></ListBucketResult>";
         return answer(&mut stream, "200 OK", "", list.as_bytes(), false);
     }
+    if query.starts_with("restore") {
+        state.restores.fetch_add(1, Ordering::SeqCst);
+        return answer(&mut stream, "202 Accepted", "", b"", false);
+    }
     if !query.is_empty() && !query.starts_with("x-id=") {
         return refuse(&mut stream, "501 Not Implemented", "NotImplemented");
     }
@@ -138,9 +156,14 @@ fn serve(mut stream: TcpStream, state: &State) -> io::Result<()> {
             if key.contains("/packs/") {
                 state.reads.fetch_add(1, Ordering::SeqCst);
             }
-            let dated = "ETag: \"tag\"\r\nLast-Modified: Sat, 28 Nov 2026 09:00:00 GMT\r\n";
+            let away = key.contains("/packs/") && state.archived.load(Ordering::SeqCst);
+            if away && method == "GET" {
+                return refuse(&mut stream, "403 Forbidden", "InvalidObjectState");
+            }
+            let class = if away { "x-amz-storage-class: GLACIER\r\n" } else { "" };
+            let dated = format!("ETag: \"tag\"\r\nLast-Modified: Sat, 28 Nov 2026 09:00:00 GMT\r\n{class}");
             let Some((from, to)) = range else {
-                return answer(&mut stream, "200 OK", dated, &bytes, method == "HEAD");
+                return answer(&mut stream, "200 OK", &dated, &bytes, method == "HEAD");
             };
             let to = to.min(bytes.len().saturating_sub(1));
             let part = bytes.get(from..=to).unwrap_or_default();

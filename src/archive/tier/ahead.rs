@@ -11,6 +11,7 @@ mod queue;
 mod region;
 
 use super::status::Lying;
+use super::wishes::Why;
 use crate::charts::{ChartError, Expected, ExpectedName};
 use crate::error::{FindError, OpenError};
 use crate::open::Archive;
@@ -32,6 +33,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 const LOOK_LEAST: Duration = Duration::from_secs(2);
 /// Longest turn of fetching, but for a pack that is under way.
 const TURN: Duration = Duration::from_secs(1);
+/// While so many objects are on their way out of an archive class, no further one is asked for ahead.
+const RESTORES_MAX: usize = 500;
 
 /// How studies are fetched ahead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,13 +210,17 @@ impl Archive {
     /// Fetches one pack; whether to go on with the next.
     fn fetch_one_ahead(self: &Arc<Self>, pack: PackId) -> bool {
         let (tiers, rate) = (self.tiers(), self.options().ahead.rate);
-        let mut pace = Pace::new(rate);
-        let stop = || self.stopping().load(Ordering::Relaxed);
+        let (mut pace, mut wanted) = (Pace::new(rate), false);
+        let stops = || self.stopping().load(Ordering::Relaxed);
+        let interrupts = || stops() || (tiers.wishes.is_any_wanted() && !tiers.weather.rests());
         let mut between = |bytes: u64| {
-            // Whoever waits for a pack goes first, also in the middle of this one.
-            self.recall_wanted_beside(pack);
-            if rate > 0 {
-                pace.take(bytes, &stop);
+            let mut bytes = bytes;
+            // Whoever waits for a pack goes first, also in the middle of this one; and who waits for this one, for no rate.
+            loop {
+                wanted |= self.recall_wanted_beside(pack);
+                if rate == 0 || wanted || pace.take(std::mem::take(&mut bytes), &interrupts) || stops() {
+                    return;
+                }
             }
         };
         match self.recall_now(pack, &mut between) {
@@ -228,10 +235,27 @@ impl Archive {
                 true
             }
             Err(error) if error.is_archived() => {
-                tiers.want_restored(pack, self.now_ms(), true);
+                self.want_restored_ahead(pack, wanted);
                 true
             }
-            Err(error) => !tiers.failed(pack, "prefetch", &error, self.now_ms()),
+            Err(error) => {
+                let everywhere = tiers.failed(pack, "prefetch", &error, self.now_ms());
+                if everywhere && wanted {
+                    tiers.wishes.recall(pack, Why::Wanted);
+                }
+                !everywhere
+            }
+        }
+    }
+
+    /// A pack lies in an archive class. Once it can be read, it is fetched as any other: in its turn, where there is room, and
+    /// if somebody is still expected.
+    fn want_restored_ahead(&self, pack: PackId, wanted: bool) {
+        let tiers = self.tiers();
+        if wanted || tiers.wishes.restoring() < RESTORES_MAX {
+            tiers.want_restored(pack, self.now_ms(), wanted);
+        } else {
+            tiers.ahead.queue.lock().leave(pack);
         }
     }
 

@@ -23,7 +23,10 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
         recalls(archive);
         archive.fetch_ahead();
         for restore in archive.tiers().wishes.due() {
-            if archive.stopping().load(Ordering::Relaxed) {
+            // Each is a request of its own: whoever waits for a pack does not wait for all of them.
+            recalls(archive);
+            let is_away = archive.tiers().weather.away().is_some() && archive.tiers().weather.rests();
+            if is_away || archive.stopping().load(Ordering::Relaxed) {
                 return;
             }
             if let Err(error) = archive.look_after(&restore) {
@@ -56,16 +59,19 @@ impl Archive {
         }
     }
 
-    /// Brings back what somebody waits for while another pack is under way.
-    pub(super) fn recall_wanted_beside(self: &Arc<Self>, under_way: PackId) {
-        let tiers = self.tiers();
+    /// Brings back what somebody waits for while another pack is under way; whether that one is waited for, too.
+    pub(super) fn recall_wanted_beside(self: &Arc<Self>, under_way: PackId) -> bool {
+        let (tiers, mut wanted) = (self.tiers(), false);
         while !self.stopping().load(Ordering::Relaxed) && !tiers.weather.rests() {
-            let Some(pack) = tiers.wishes.next_wanted() else { return };
-            // It is on its way already.
-            if pack != under_way && !self.bring(pack) {
-                return;
+            let Some(pack) = tiers.wishes.next_wanted() else { break };
+            if pack == under_way {
+                // It is on its way already.
+                wanted = true;
+            } else if !self.bring(pack) {
+                break;
             }
         }
+        wanted
     }
 
     /// Brings a pack back that somebody waits for, and notes what came of it; whether to go on with the next.

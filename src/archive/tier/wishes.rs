@@ -118,6 +118,11 @@ impl Wishes {
         Some(pack)
     }
 
+    /// Whether somebody waits for a pack.
+    pub(crate) fn is_any_wanted(&self) -> bool {
+        !self.state.lock().wanted.is_empty()
+    }
+
     /// Recalls that wait.
     pub(crate) fn waiting(&self) -> usize {
         self.state.lock().queued.len()

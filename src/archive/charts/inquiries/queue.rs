@@ -72,11 +72,16 @@ impl Held {
             if self.failed.len() < HELD {
                 self.failed.insert(local);
             }
-        } else if self.waiting.len() < HELD {
-            self.turns.insert((waiting.next, local.clone()));
-            self.waiting.insert(local, (waiting.next, waiting.since));
-        } else {
+            return;
+        }
+        self.turns.insert((waiting.next, local.clone()));
+        self.waiting.insert(local, (waiting.next, waiting.since));
+        // Those whose turn is last wait in their rows alone.
+        while self.waiting.len() > HELD
+            && let Some((_, last)) = self.turns.pop_last()
+        {
             self.more = true;
+            self.waiting.remove(&last);
         }
     }
 

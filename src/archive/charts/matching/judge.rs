@@ -301,8 +301,17 @@ pub(super) fn release(writing: &mut Writing<'_>, held: &Match) -> Result<(), Cha
     };
     let id = Match::id(&held.study, held.patient);
     let others = writing.find(ChartKind::Match, Term::Placer, &held.placer, SAME_MAX)?;
-    let is_held = |body: &ChartBody| matches!(body, ChartBody::Match(one) if one.verdict == Verdict::Matched);
-    if others.iter().any(|row| row.key.id != id && is_held(&row.body)) {
+    let others = others.into_iter().filter(|row| row.key.id != id).filter_map(|row| match row.body {
+        ChartBody::Match(one) if one.verdict == Verdict::Matched => Some((row.key.id, one)),
+        _ => None,
+    });
+    let others: Vec<_> = others.collect();
+    if !others.is_empty() {
+        // The last one to go leaves the order as it was before the first one came.
+        for (id, mut other) in others.into_iter().filter(|_| before.images.is_none()) {
+            other.before = Some(before.clone());
+            writing.put(&id, ChartBody::Match(other))?;
+        }
         return Ok(());
     }
     (order.images, order.complete) = (before.images, before.complete);

@@ -274,6 +274,31 @@ fn nothing_is_asked_of_a_number_that_was_given_up_and_it_comes_back_with_what_wa
 }
 
 #[test]
+fn what_a_steward_said_of_an_answer_is_there_again_when_a_merge_is_undone() {
+    let (bench, fake) = (bench(), Fake::default());
+    let (operator, one) = (Caller::operator(), local(HOME, "1"));
+    bench.person(&one, "Lê An", NUMBER);
+    bench.person(&local(HOME, "2"), "Lê An", "");
+    fake.say("Lê An", differs(&[Trait::Sex]));
+    bench.ask_all(&fake);
+    let (key, _) = bench.conflicts("conflict").pop().expect("a conflict");
+    bench.charts().judge_proposal(&operator, &key, true, "lan").expect("judged");
+    bench.done("m", vec![merge("2", "1")]);
+    let (id, ..) = bench.merges().pop().expect("a merge");
+    bench.charts().unmerge(&operator, HOME, &id, "lan").expect("undone");
+    assert_eq!((bench.conflicts("conflict").len(), bench.conflicts("accepted").len()), (0, 1));
+    // Of another answer nothing was said.
+    bench.person(&one, "Lê Bình", NUMBER);
+    fake.say("Lê Bình", differs(&[Trait::Sex]));
+    bench.ask_all(&fake);
+    assert_eq!((bench.conflicts("conflict").len(), bench.conflicts("accepted").len()), (1, 0));
+    bench.charts().judge_proposal(&operator, &key, true, "lan").expect("judged");
+    bench.person(&one, "Lê Chi", NUMBER);
+    bench.ask_all(&fake);
+    assert_eq!((bench.conflicts("conflict").len(), bench.conflicts("accepted").len()), (0, 0));
+}
+
+#[test]
 fn a_link_is_surer_when_both_numbers_are_verified_for_who_may_see_both() {
     let (bench, fake) = (bench(), Fake::default());
     let (one, two) = (local(HOME, "1"), local(other(), "7"));
@@ -314,7 +339,13 @@ fn more_than_memory_holds_is_asked_once_each_also_who_was_there_before_the_verif
     assert!(bench.verifier().more, "the queue is longer than what is held");
     bench.restart();
     assert!(bench.verifier().more);
-    let mut asked = bench.ask_all(&fake);
+    // Whoever is asked about by hand goes first, also where memory is full.
+    let last = PATIENTS - 1;
+    bench.charts().inquire(&Caller::operator(), &local(HOME, &last.to_string())).expect("asked");
+    assert_eq!(bench.charts().ask_next(&fake), Ok(true));
+    let mut asked = fake.names();
+    assert_eq!(asked.last(), names.get(last));
+    asked.extend(bench.ask_all(&fake));
     asked.sort();
     names.sort();
     assert_eq!(asked, names);

@@ -142,6 +142,30 @@ pub(super) fn with_accession(placer: &str, accession: &str) -> OrderUpdate {
 }
 
 #[test]
+fn an_order_whose_studies_all_go_is_what_it_was_before_the_first_one() {
+    let bench = hospital(with_accession("P1", "A1"));
+    let order = bench.order("P1");
+    bench.send(&Image { accession: "A1", ..Image::default() }).expect("stored");
+    bench.until_judged("1.2.3", Verdict::Matched);
+    bench.send(&Image { study: "1.2.4", sop: "1.2.4.1.1", accession: "A1", ..Image::default() }).expect("stored");
+    bench.until_judged("1.2.4", Verdict::Matched);
+    for study in ["1.2.3", "1.2.4"] {
+        assert!(bench.order("P1").images.is_some(), "{study}");
+        bench.archive.unmatch_study(HOME, &uid(study), "hoa").expect("unmatched");
+    }
+    assert_eq!(bench.order("P1"), order);
+    // Taken back in turn, the order has its images until the last one goes again.
+    for study in ["1.2.4", "1.2.3"] {
+        bench.archive.undo_match(HOME, &uid(study), "hoa").expect("taken back");
+    }
+    for study in ["1.2.4", "1.2.3"] {
+        assert!(bench.order("P1").images.is_some(), "{study}");
+        bench.archive.unmatch_study(HOME, &uid(study), "hoa").expect("unmatched");
+    }
+    assert_eq!(bench.order("P1"), order);
+}
+
+#[test]
 fn images_of_an_order_bring_it_on_until_their_study_is_complete() {
     let bench = hospital(with_accession("P1", "A1"));
     bench.send(&Image { accession: "A1", birth: "19780305", sex: "M", ..Image::default() }).expect("stored");

@@ -103,6 +103,25 @@ fn an_order_says_when_it_was_begun_answered_told_of_and_looked_at() {
 }
 
 #[test]
+fn what_is_told_late_of_a_study_that_went_is_not_said_of_its_order() {
+    let bench = hospital(with_accession("P1", "A1"));
+    bench.archive.charts().subscribe(&Caller::operator(), HOME, told()).expect("subscribed");
+    bench.send(&Image { accession: "A1", ..Image::default() }).expect("stored");
+    bench.until_judged("1.2.3", Verdict::Matched);
+    let bench = bench.reopen_with(|options| options.quiet_after = Duration::from_millis(1));
+    until("its images are complete", || bench.order("P1").complete.is_some());
+    let (archive, charts, study) = (&bench.archive, bench.archive.charts(), uid("1.2.3"));
+    let order = bench.order("P1");
+    archive.unmatch_study(HOME, &study, "Lân").expect("unmatched");
+    let office = PostOffice::start(archive, Couriers { hl7: None, http: Box::new(Takes) }).expect("started");
+    until("everything is told", || charts.outbox(&Caller::operator()).iter().all(|lane| lane.waiting == 0));
+    assert!(office.shutdown(Duration::from_secs(60)));
+    assert_eq!(bench.order("P1").course.announced, None);
+    archive.undo_match(HOME, &study, "Lân").expect("undone");
+    assert_eq!(bench.order("P1"), order);
+}
+
+#[test]
 fn the_first_look_at_a_study_that_is_not_known_yet_is_recorded_when_it_is() {
     let bench = hospital(with_accession("P1", "A1"));
     let key = StudyKey { facility: HOME, study: uid("1.2.3"), patient: 0 };

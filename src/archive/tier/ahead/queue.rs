@@ -158,6 +158,13 @@ impl Queue {
         true
     }
 
+    /// A pack is passed over until they are looked at again.
+    pub(super) fn leave(&mut self, pack: PackId) {
+        if let Some((start, _)) = self.wanted.remove(&pack) {
+            self.order.remove(&(start, pack));
+        }
+    }
+
     pub(super) fn count(&self) -> Counted {
         let ready = self.appointments.values().filter(|one| one.missing.is_empty()).count();
         Counted {
@@ -228,7 +235,11 @@ mod tests {
         assert_eq!(queue.next(&|other| other == pack(2)), Some((pack(3), 1)));
         assert!(queue.done(pack(3)) && !queue.done(pack(3)));
         assert_eq!(queue.count(), Counted { appointments: 2, ready: 0, packs: 2, bytes: 11 });
-        assert!(settle(&mut queue, &[one, two], 10, true).fresh.is_empty(), "they are known");
+        assert!(settle(&mut queue, &[one.clone(), two.clone()], 10, true).fresh.is_empty(), "they are known");
+        queue.leave(pack(2));
+        assert_eq!(order(&queue), [pack(1)]);
+        settle(&mut queue, &[one, two], 10, true);
+        assert_eq!(order(&queue), [pack(2), pack(1)], "it was left for a round");
         assert!(queue.done(pack(2)));
         assert_eq!(queue.count().ready, 1);
     }
