@@ -7,16 +7,20 @@ use super::receivers::{OrderMessage, Receiver};
 use super::write::{Field, Out};
 use crate::hl7::values::Moment;
 use archive::charts::outbox::dispatch::Parcel;
-use model::Uid;
 use model::chart::outbox::WITHDRAWN;
-use model::chart::{ChartBody, Content, EventKind, Match, Merge, Order, Patient, Report, ReportStatus, Side, Verdict};
+use model::chart::{
+    ChartBody, ChartKey, ChartKind, Content, EventKind, Match, Merge, Order, Patient, Report, ReportStatus, Side,
+    Verdict,
+};
+use model::{Caller, Uid};
 
 /// OBX-3 of a link to the viewer.
 const VIEWER: [&str; 3] = ["VIEWER", "Images", "99KHOANH"];
 const DAY_SECONDS: u64 = 86_400;
 
-/// Signs the link to a study that ends at a time, in seconds since 1970 UTC: what stands behind its question mark.
-pub(super) type Sign<'a> = &'a dyn Fn(&Uid, u64) -> Option<String>;
+/// Signs the link to a study of the patient of a number that ends at a time, in seconds since 1970 UTC: what stands behind
+/// its question mark.
+pub(super) type Sign<'a> = &'a dyn Fn(&Uid, &str, u64) -> Option<String>;
 
 /// A message under way with what it is made of.
 struct Making<'a> {
@@ -184,19 +188,33 @@ impl Making<'_> {
         }
         // Of what is another order's by now, which is told behind this, nobody needs the images here.
         if let Some(base) = self.receiver.viewer.as_ref().filter(|_| !matches!(standing, Standing::Lost)) {
-            let url = self.signed(&one.study);
+            let url = self.signed(&one.study, &one.of_study.mrn);
             let url = url.unwrap_or_else(|| format!("{base}/viewer/iid?requestType=STUDY&studyUID={uid}"));
             obx("RP", VIEWER, Field::parts(&[&url, "KHOANH", "text", "html"]));
         }
         out
     }
 
-    /// The signed link to a study, where the receiver wants such and there is a key. It ends by the time of what happened,
-    /// so that the message is the same whenever it is sent.
-    fn signed(&self, study: &Uid) -> Option<String> {
+    /// The signed link to a study of the patient of a number, where the receiver wants such and there is a key. It ends by the
+    /// time of what happened, so that the message is the same whenever it is sent.
+    fn signed(&self, study: &Uid, mrn: &str) -> Option<String> {
         let (base, days) = self.receiver.viewer.as_ref().zip(self.receiver.link_days)?;
         let ends = (self.parcel.delivery.at / 1_000).saturating_add(days.saturating_mul(DAY_SECONDS));
-        Some(format!("{base}/viewer/iid?{}", (self.sign)(study, ends)?))
+        Some(format!("{base}/viewer/iid?{}", (self.sign)(study, mrn, ends)?))
+    }
+
+    /// The number of the patient of a result as the images of its study have it: a person may have said of them that they are
+    /// this patient's. Of images that are not known, or are another's, the patient's own.
+    fn whose(&self, study: &Uid, report: &Report) -> String {
+        let charts = self.parcel.archive.charts();
+        let key = ChartKey::new(ChartKind::Match, self.parcel.facility, &Match::id(study, 0)).ok();
+        let row = key.and_then(|key| charts.get(&Caller::operator(), &key).ok().flatten());
+        match row.map(|row| row.body) {
+            Some(ChartBody::Match(one)) if one.verdict == Verdict::Matched && one.placer == report.placer => {
+                one.of_study.mrn
+            }
+            _ => report.mrn.clone(),
+        }
     }
 
     fn result(&self, report: &Report) -> Out {
@@ -228,7 +246,8 @@ impl Making<'_> {
         };
         if let Some(study) = &report.study {
             obx("HD", Field::parts(&["113014", "DICOM Study", "DCM"]), study.as_str().into());
-            if let Some(url) = self.signed(study).filter(|_| report.status != ReportStatus::Canceled) {
+            let url = self.signed(study, &self.whose(study, report));
+            if let Some(url) = url.filter(|_| report.status != ReportStatus::Canceled) {
                 obx("RP", Field::parts(&VIEWER), Field::parts(&[&url, "KHOANH", "text", "html"]));
             }
         }

@@ -296,6 +296,7 @@ mod tests {
             issued: None,
             not_before: None,
             lasts: false,
+            whose: None,
         };
         session(Purpose::Launch(Box::new(Asked::of(&[], &claim).expect("a question"))), until)
     }

@@ -143,7 +143,7 @@ fn order() -> Order {
 fn images_that_contradict_their_order_are_never_told_as_its_patients() {
     let folder = tempfile::tempdir().expect("a folder");
     let archive = opened(&folder);
-    let sign = |study: &Uid, _: u64| Some(format!("studyUID={study}"));
+    let sign = |study: &Uid, mrn: &str, _: u64| Some(format!("studyUID={study}&whose={mrn}"));
     let told = |more: &str, (state, kind): (&str, EventKind), body: ChartBody| {
         let mut parcel = parcel(&archive, kind, body);
         (parcel.delivery.event.state, parcel.delivery.event.order) = (state.into(), "P1".into());
@@ -160,7 +160,7 @@ fn images_that_contradict_their_order_are_never_told_as_its_patients() {
     for event in [("mismatch", available), ("mismatch", changed)] {
         assert_eq!(told("", event, judged("P1", Verdict::Mismatch, other())), None);
         let apart = told("unmatched = true\n", event, judged("P1", Verdict::Mismatch, other())).expect("a message");
-        assert!(apart.contains("PID|1||2^^^") && apart.contains("pacs.vn"), "{apart}");
+        assert!(apart.contains("PID|1||2^^^") && apart.contains("whose=2"), "{apart}");
         assert!(
             !apart.contains("P1") && !apart.contains("A1") && !apart.contains("V1") && !apart.contains("An"),
             "{apart}"
@@ -168,7 +168,7 @@ fn images_that_contradict_their_order_are_never_told_as_its_patients() {
     }
     // A person said meanwhile that they are patient 1's, or that they are another order's.
     let decided = told("", ("mismatch", changed), judged("P1", Verdict::Matched, own())).expect("a message");
-    assert!(decided.contains("PID|1||1^^^") && decided.contains("pacs.vn"), "{decided}");
+    assert!(decided.contains("PID|1||1^^^") && decided.contains("whose=0001"), "{decided}");
     assert_eq!(told("", ("mismatch", changed), judged("P2", Verdict::Matched, other())), None);
     // What was announced and taken back is announced, so that it can be taken back, and leads to no images of another patient.
     for lost in [judged("P2", Verdict::Matched, other()), judged("P1", Verdict::Mismatch, other())] {
@@ -184,8 +184,8 @@ fn images_that_contradict_their_order_are_never_told_as_its_patients() {
 fn links_are_signed_for_who_asks_for_it_and_plain_for_everybody_else() {
     let folder = tempfile::tempdir().expect("a folder");
     let archive = opened(&folder);
-    let signed = |study: &Uid, ends: u64| Some(format!("studyUID={study}&expires={ends}&signature=ab"));
-    let nobody = |_: &Uid, _: u64| None;
+    let signed = |study: &Uid, _: &str, ends: u64| Some(format!("studyUID={study}&expires={ends}&signature=ab"));
+    let nobody = |_: &Uid, _: &str, _: u64| None;
     // OBX-5 of the link to the viewer.
     let link = |more: &str, (kind, body): (EventKind, ChartBody), sign: Sign<'_>| {
         let receiver = receiver(&folder, &format!("unmatched = true\n{more}"));
