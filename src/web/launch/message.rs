@@ -6,6 +6,7 @@
 //! is no link of this kind, however its parameters are called.
 //! Deliberately not here: in which messages they stand.
 
+use super::claim::Claim;
 use super::keys::{Key, Keys};
 use super::signed::canonical;
 use crate::options::LaunchOptions;
@@ -69,6 +70,12 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(digits, "{byte:02x}");
     }
     digits
+}
+
+/// What all sessions of one such link have in common.
+pub(super) fn name(claim: &Claim) -> Option<String> {
+    let study = claim.studies.first().filter(|_| claim.lasts)?;
+    Some(format!("{}/{study}", claim.facility))
 }
 
 /// Whether a signature of such a link is right.
