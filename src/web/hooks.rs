@@ -110,7 +110,10 @@ impl Hooks {
             Kind::Unavailable | Kind::Busy => Outcome::Failed("the archive could not read what it is about".into()),
             _ => Outcome::Refused("what it is about cannot be told".into()),
         })?;
-        let gone = || Outcome::Refused("what it is about is not there any more, or is not one patient's alone".into());
+        let gone = || {
+            let why = "what it is about is not there any more, or not of one patient, or of those asked for, alone";
+            Outcome::Refused(why.into())
+        };
         let told = told.ok_or_else(gone)?;
         let part = |name: &str| told.get(name).and_then(Value::as_str).unwrap_or_default();
         let url = format!("{}/{}/{}", url.trim_end_matches('/'), part("resourceType"), part("id"));
