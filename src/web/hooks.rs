@@ -200,6 +200,8 @@ fn verdict(status: u16) -> Outcome {
     match status {
         200..=299 => Outcome::Done,
         408 | 429 | 500..=599 => Outcome::Down(format!("the subscriber answers {status}")),
+        // It is about whoever calls, as a token that has expired, and not about what is told.
+        300..=399 | 401 | 403 | 407 => Outcome::Failed(format!("the subscriber answers {status}")),
         _ => Outcome::Refused(format!("the subscriber answers {status}")),
     }
 }
@@ -248,7 +250,10 @@ mod tests {
         for status in [408, 429, 500, 503] {
             assert!(matches!(verdict(status), Outcome::Down(_)), "{status}");
         }
-        for status in [301, 400, 401, 404, 410, 422] {
+        for status in [301, 302, 401, 403, 407] {
+            assert!(matches!(verdict(status), Outcome::Failed(_)), "{status}");
+        }
+        for status in [400, 404, 410, 422] {
             assert!(matches!(verdict(status), Outcome::Refused(_)), "{status}");
         }
         assert_eq!(escaped("A/1 ộ"), "A%2F1%20%E1%BB%99");
