@@ -43,9 +43,9 @@ impl Default for SendLimits {
     }
 }
 
-/// Signs the link to a study of a facility that ends at a time, in seconds since 1970 UTC: what stands behind the question
-/// mark of its address, or none where the facility has no key for it.
-pub type SignLink = Arc<dyn Fn(FacilityCode, &Uid, u64) -> Option<String> + Send + Sync>;
+/// Signs the link to a study of a facility's patient, by the patient's number, that ends at a time, in seconds since 1970
+/// UTC: what stands behind the question mark of its address, or none where the facility has no key for it.
+pub type SignLink = Arc<dyn Fn(FacilityCode, &Uid, &str, u64) -> Option<String> + Send + Sync>;
 
 /// Whose connection it is: those of one subscription are told one thing after the other.
 type Lane = (FacilityCode, String);
@@ -76,7 +76,7 @@ impl Sender {
         Self {
             receivers,
             limits,
-            links: Arc::new(|_, _, _| None),
+            links: Arc::new(|_, _, _, _| None),
             unsigned: Mutex::default(),
             idle: Mutex::default(),
             next: AtomicU64::new(0),
@@ -92,8 +92,8 @@ impl Sender {
     }
 
     /// The link of a facility. One that cannot be signed is as if nobody had asked for it, and said once.
-    fn sign(&self, facility: FacilityCode, study: &Uid, ends: u64) -> Option<String> {
-        let signed = (self.links)(facility, study, ends);
+    fn sign(&self, facility: FacilityCode, study: &Uid, mrn: &str, ends: u64) -> Option<String> {
+        let signed = (self.links)(facility, study, mrn, ends);
         if signed.is_none() {
             counter!("khoanh_outbox_links_unsigned_total").increment(1);
             if self.unsigned.lock().insert(facility) {
@@ -190,7 +190,7 @@ impl Courier for Sender {
         };
         let control = model::chart::Delivery::id(parcel.delivery.seq);
         let lane = (parcel.facility, parcel.delivery.subscription.clone());
-        let sign = |study: &Uid, ends: u64| self.sign(parcel.facility, study, ends);
+        let sign = |study: &Uid, mrn: &str, ends: u64| self.sign(parcel.facility, study, mrn, ends);
         match messages::message(parcel, &receiver, &control, &sign) {
             Ok(Some(message)) => self.send(&lane, &receiver, &control, &message),
             // Such as a study without an order, for who is told of orders alone.

@@ -78,7 +78,8 @@ fn tell(config: &Config, archive: &Arc<Archive>) -> Result<PostOffice, Failure> 
         Some(path) => {
             let receivers = his::Receivers::load(&path).map_err(|error| failed("hl7.receivers", &error))?;
             let links = web::MessageLinks::open(&config.launch());
-            let sign: his::SignLink = Arc::new(move |facility, study, ends| links.query(facility, study, ends));
+            let sign: his::SignLink =
+                Arc::new(move |facility, study, mrn, ends| links.query(facility, study, mrn, ends));
             let sender: Box<dyn Courier> = Box::new(his::Sender::new(receivers, keys.sending()).signing(sign));
             Some(sender)
         }

@@ -48,6 +48,9 @@ pub struct App {
     /// The turn of trying the code of a patient's link, which is dear by intention: strangers get one processor for it,
     /// whoever else is served.
     pub(crate) tries: Arc<Semaphore>,
+    /// The turn of a report over many orders: they are made one after the other, and whoever waits keeps no thread from
+    /// others.
+    pub(crate) reports: Arc<Semaphore>,
     /// Places among the WebSockets of subscribers.
     pub(crate) sockets: Arc<Semaphore>,
     pub(crate) openapi: Bytes,
@@ -70,7 +73,7 @@ impl App {
         let at_once = archive.options().pictures.at_once;
         let animations = Arc::new(Semaphore::new((at_once / 2).clamp(1, Semaphore::MAX_PERMITS)));
         let pictures = Arc::new(Semaphore::new(archive.options().pictures.at_once.clamp(1, Semaphore::MAX_PERMITS)));
-        let tries = Arc::new(Semaphore::new(1));
+        let (tries, reports) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
         let sockets = Arc::new(Semaphore::new(dicomweb::ups::socket::SOCKETS_MAX));
         let openapi = Bytes::from(openapi::document().to_string());
         let viewer = options.viewer.as_deref().and_then(Viewer::open);
@@ -85,6 +88,7 @@ impl App {
             pictures,
             animations,
             tries,
+            reports,
             sockets,
             openapi,
             viewer,

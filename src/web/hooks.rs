@@ -110,7 +110,10 @@ impl Hooks {
             Kind::Unavailable | Kind::Busy => Outcome::Failed("the archive could not read what it is about".into()),
             _ => Outcome::Refused("what it is about cannot be told".into()),
         })?;
-        let gone = || Outcome::Refused("what it is about is not there any more, or is not one patient's alone".into());
+        let gone = || {
+            let why = "what it is about is not there any more, or not of one patient, or of those asked for, alone";
+            Outcome::Refused(why.into())
+        };
         let told = told.ok_or_else(gone)?;
         let part = |name: &str| told.get(name).and_then(Value::as_str).unwrap_or_default();
         let url = format!("{}/{}/{}", url.trim_end_matches('/'), part("resourceType"), part("id"));
@@ -197,6 +200,8 @@ fn verdict(status: u16) -> Outcome {
     match status {
         200..=299 => Outcome::Done,
         408 | 429 | 500..=599 => Outcome::Down(format!("the subscriber answers {status}")),
+        // It is about whoever calls, as a token that has expired, and not about what is told.
+        300..=399 | 401 | 403 | 407 => Outcome::Failed(format!("the subscriber answers {status}")),
         _ => Outcome::Refused(format!("the subscriber answers {status}")),
     }
 }
@@ -245,7 +250,10 @@ mod tests {
         for status in [408, 429, 500, 503] {
             assert!(matches!(verdict(status), Outcome::Down(_)), "{status}");
         }
-        for status in [301, 400, 401, 404, 410, 422] {
+        for status in [301, 302, 401, 403, 407] {
+            assert!(matches!(verdict(status), Outcome::Failed(_)), "{status}");
+        }
+        for status in [400, 404, 410, 422] {
             assert!(matches!(verdict(status), Outcome::Refused(_)), "{status}");
         }
         assert_eq!(escaped("A/1 ộ"), "A%2F1%20%E1%BB%99");

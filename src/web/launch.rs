@@ -227,7 +227,7 @@ fn granted(call: &Call, query: &[(String, String)]) -> Result<(Arc<Session>, Cla
         sees_rejected: false,
     };
     let session = Session::new(caller, facility, Purpose::Launch(Box::new(asked)), rights, until);
-    Ok((Arc::new(session), claim))
+    Ok((Arc::new(session.of_message(message::name(&claim))), claim))
 }
 
 fn counted(refusal: &Refusal) -> Problem {

@@ -5,10 +5,13 @@
 use super::ChartError;
 use super::patients::{self, add, set};
 use super::writing::Writing;
+use index::StudyKey;
 use model::chart::{ChartBody, ChartKind, ChartRow, Term, Visit, VisitState, VisitUpdate};
 
 /// Most orders, and most results, that go with a visit from one patient to another.
 const HANDED_MAX: usize = 10_000;
+/// Studies of one order that are looked at again when it is another patient's.
+const STUDIES_MAX: usize = 64;
 
 fn find(writing: &Writing<'_>, number: &str) -> Result<Option<Visit>, ChartError> {
     Ok(match writing.row(ChartKind::Visit, number)? {
@@ -119,6 +122,20 @@ fn hand(writing: &mut Writing<'_>, row: ChartRow, former: &str, mrn: &str) -> Re
         ChartBody::Performed(step) => step.mrn = Some(mrn.to_owned()),
         _ => return Ok(false),
     }
+    if let ChartBody::Order(order) = &body {
+        look_again(writing, &order.placer)?;
+    }
     writing.put(&key.id, body)?;
     Ok(true)
+}
+
+/// Images that were taken for an order's may not be its new patient's.
+fn look_again(writing: &Writing<'_>, placer: &str) -> Result<(), ChartError> {
+    for row in writing.find(ChartKind::Match, Term::Placer, placer, STUDIES_MAX)? {
+        if let ChartBody::Match(one) = row.body {
+            let key = StudyKey { facility: writing.facility(), study: one.study, patient: one.patient };
+            writing.charts().note_study(&key);
+        }
+    }
+    Ok(())
 }

@@ -7,23 +7,54 @@ use super::receivers::{OrderMessage, Receiver};
 use super::write::{Field, Out};
 use crate::hl7::values::Moment;
 use archive::charts::outbox::dispatch::Parcel;
-use model::Uid;
 use model::chart::outbox::WITHDRAWN;
-use model::chart::{ChartBody, Content, EventKind, Match, Merge, Order, Patient, Report, ReportStatus, Side};
+use model::chart::{
+    ChartBody, ChartKey, ChartKind, Content, EventKind, Match, Merge, Order, Patient, Report, ReportStatus, Side,
+    Verdict,
+};
+use model::{Caller, Uid};
 
 /// OBX-3 of a link to the viewer.
 const VIEWER: [&str; 3] = ["VIEWER", "Images", "99KHOANH"];
 const DAY_SECONDS: u64 = 86_400;
 
-/// Signs the link to a study that ends at a time, in seconds since 1970 UTC: what stands behind its question mark.
-pub(super) type Sign<'a> = &'a dyn Fn(&Uid, u64) -> Option<String>;
+/// Signs the link to a study of the patient of a number that ends at a time, in seconds since 1970 UTC: what stands behind
+/// its question mark.
+pub(super) type Sign<'a> = &'a dyn Fn(&Uid, &str, u64) -> Option<String>;
 
 /// A message under way with what it is made of.
 struct Making<'a> {
     parcel: &'a Parcel,
+    /// The order it is told with: none where images came for one and contradict it.
+    order: Option<&'a Order>,
     receiver: &'a Receiver,
     control: &'a str,
     sign: Sign<'a>,
+}
+
+/// How a study stands to the order that it is told with.
+enum Standing {
+    /// It is no longer the order's.
+    Withdrawn,
+    /// It is the order's, or has none.
+    Held,
+    /// It was the order's when this was to be told.
+    Lost,
+    /// It was never the order's: its images contradict it.
+    Apart,
+}
+
+impl Standing {
+    fn of(parcel: &Parcel, one: &Match) -> Self {
+        let event = &parcel.delivery.event;
+        let holds = one.verdict == Verdict::Matched && one.placer == event.order;
+        match event.state.as_str() {
+            WITHDRAWN => Self::Withdrawn,
+            _ if holds || parcel.order.is_none() => Self::Held,
+            state if state == Verdict::Matched.name() => Self::Lost,
+            _ => Self::Apart,
+        }
+    }
 }
 
 /// The message of a delivery; none where the receiver is not told of such.
@@ -33,14 +64,17 @@ pub(super) fn message(
     control: &str,
     sign: Sign<'_>,
 ) -> Result<Option<Vec<u8>>, &'static str> {
-    let making = Making { parcel, receiver, control, sign };
+    let mut making = Making { parcel, order: parcel.order.as_ref(), receiver, control, sign };
     let out = match (&parcel.body, parcel.delivery.event.kind) {
         (ChartBody::Match(one), EventKind::StudyAvailable | EventKind::StudyChanged) => {
-            let state = parcel.delivery.event.state.as_str();
-            if parcel.order.is_none() && !receiver.unmatched {
+            let standing = Standing::of(parcel, one);
+            if matches!(standing, Standing::Apart) {
+                making.order = None;
+            }
+            if making.order.is_none() && !receiver.unmatched {
                 return Ok(None);
             }
-            making.study(one, state == WITHDRAWN)
+            making.study(one, &standing)
         }
         (ChartBody::Report(report), _) => making.result(report),
         (ChartBody::Merge(merge), EventKind::Merged) => making.merged(merge),
@@ -96,7 +130,7 @@ impl Making<'_> {
             None => self.parcel.patient.clone().unwrap_or_default(),
         };
         out.segment("PID", self.pid(&patient));
-        if let Some(order) = self.parcel.order.as_ref().filter(|order| !order.visit.is_empty()) {
+        if let Some(order) = self.order.filter(|order| !order.visit.is_empty()) {
             let mut fields = vec![Field::text("1"), Field::text("N"), Field::text(&order.location)];
             fields.resize(18, Field::default());
             fields.push(Field::text(&order.visit));
@@ -106,7 +140,7 @@ impl Making<'_> {
 
     /// OBR with what the order says; `about` is OBR-4 where there is no order.
     fn obr(&self, numbers: (&str, &str), about: Field, (status, at): (&str, &str)) -> Vec<Field> {
-        let order = self.parcel.order.as_ref();
+        let order = self.order;
         let (placer, filler) = numbers;
         let mut fields = vec![Field::text("1"), Field::text(placer), Field::text(filler), about];
         fields.resize(25, Field::default());
@@ -125,9 +159,10 @@ impl Making<'_> {
         fields
     }
 
-    fn study(&self, one: &Match, withdrawn: bool) -> Out {
+    fn study(&self, one: &Match, standing: &Standing) -> Out {
+        let withdrawn = matches!(standing, Standing::Withdrawn);
         let mut out = self.begin(["ORU", "R01", "ORU_R01"]);
-        let order = self.parcel.order.as_ref();
+        let order = self.order;
         self.patient(&mut out, order.is_none().then_some(&one.of_study));
         let numbers = order.map_or(("", ""), |order| (order.placer.as_str(), order.filler.as_str()));
         let changed = self.parcel.delivery.event.kind == EventKind::StudyChanged;
@@ -151,26 +186,41 @@ impl Making<'_> {
             obx("NM", ["SERIES", "Number of series", "99KHOANH"], series.to_string().into());
             obx("NM", ["INSTANCES", "Number of instances", "99KHOANH"], instances.to_string().into());
         }
-        if let Some(base) = &self.receiver.viewer {
-            let url = self.signed(&one.study);
+        // Of what is another order's by now, which is told behind this, nobody needs the images here.
+        if let Some(base) = self.receiver.viewer.as_ref().filter(|_| !matches!(standing, Standing::Lost)) {
+            let url = self.signed(&one.study, &one.of_study.mrn);
             let url = url.unwrap_or_else(|| format!("{base}/viewer/iid?requestType=STUDY&studyUID={uid}"));
             obx("RP", VIEWER, Field::parts(&[&url, "KHOANH", "text", "html"]));
         }
         out
     }
 
-    /// The signed link to a study, where the receiver wants such and there is a key. It ends by the time of what happened,
-    /// so that the message is the same whenever it is sent.
-    fn signed(&self, study: &Uid) -> Option<String> {
+    /// The signed link to a study of the patient of a number, where the receiver wants such and there is a key. It ends by the
+    /// time of what happened, so that the message is the same whenever it is sent.
+    fn signed(&self, study: &Uid, mrn: &str) -> Option<String> {
         let (base, days) = self.receiver.viewer.as_ref().zip(self.receiver.link_days)?;
         let ends = (self.parcel.delivery.at / 1_000).saturating_add(days.saturating_mul(DAY_SECONDS));
-        Some(format!("{base}/viewer/iid?{}", (self.sign)(study, ends)?))
+        Some(format!("{base}/viewer/iid?{}", (self.sign)(study, mrn, ends)?))
+    }
+
+    /// The number of the patient of a result as the images of its study have it: a person may have said of them that they are
+    /// this patient's. Of images that are not known, or are another's, the patient's own.
+    fn whose(&self, study: &Uid, report: &Report) -> String {
+        let charts = self.parcel.archive.charts();
+        let key = ChartKey::new(ChartKind::Match, self.parcel.facility, &Match::id(study, 0)).ok();
+        let row = key.and_then(|key| charts.get(&Caller::operator(), &key).ok().flatten());
+        match row.map(|row| row.body) {
+            Some(ChartBody::Match(one)) if one.verdict == Verdict::Matched && one.placer == report.placer => {
+                one.of_study.mrn
+            }
+            _ => report.mrn.clone(),
+        }
     }
 
     fn result(&self, report: &Report) -> Out {
         let mut out = self.begin(["ORU", "R01", "ORU_R01"]);
         self.patient(&mut out, None);
-        let order = self.parcel.order.as_ref();
+        let order = self.order;
         let (number, code) = report.number.split_once('/').unwrap_or((&report.number, ""));
         let filler = order.map(|order| order.filler.as_str()).filter(|filler| !filler.is_empty());
         let filler = filler.unwrap_or(if report.placer.is_empty() { number } else { "" });
@@ -196,7 +246,8 @@ impl Making<'_> {
         };
         if let Some(study) = &report.study {
             obx("HD", Field::parts(&["113014", "DICOM Study", "DCM"]), study.as_str().into());
-            if let Some(url) = self.signed(study).filter(|_| report.status != ReportStatus::Canceled) {
+            let url = self.signed(study, &self.whose(study, report));
+            if let Some(url) = url.filter(|_| report.status != ReportStatus::Canceled) {
                 obx("RP", Field::parts(&VIEWER), Field::parts(&[&url, "KHOANH", "text", "html"]));
             }
         }

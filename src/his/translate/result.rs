@@ -61,7 +61,7 @@ fn report(
         author: author(scope, &obr),
         status: ReportStatus::of_hl7(&obr.field(25).component(1).text()),
         version: 1,
-        contents: contents(context, scope)?,
+        contents: contents(context, scope, kind)?,
         at: made.or_else(|| context.written()).unwrap_or(0),
     })
 }
@@ -86,10 +86,14 @@ fn author(scope: Scope<'_, '_>, obr: &Segment<'_>) -> String {
     signed.or_else(observed).unwrap_or_default()
 }
 
-/// The pieces in order; text under the same heading is one piece.
-fn contents(context: &Context<'_>, scope: Scope<'_, '_>) -> Result<Vec<Content>, Fault> {
+/// The pieces in order; text under the same heading is one piece. In OUL what stands behind a specimen or container that
+/// follows the result is said of these, often of the next one's.
+fn contents(context: &Context<'_>, scope: Scope<'_, '_>, kind: &str) -> Result<Vec<Content>, Fault> {
     let (mut contents, mut sequence) = (Vec::new(), 0);
     for segment in scope.own {
+        if kind == "OUL" && sequence > 0 && ["SPM", "SAC"].contains(&segment.name()) {
+            break;
+        }
         let content = match segment.name() {
             "OBX" => {
                 sequence += 1;

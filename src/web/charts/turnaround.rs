@@ -1,6 +1,6 @@
 //! How long orders took, by facility and modality.
 
-use super::completeness::day;
+use super::completeness::{day, turn};
 use super::{bad, facility, find};
 use crate::admin::body;
 use crate::app::Call;
@@ -20,6 +20,11 @@ pub(super) async fn show(call: Call) -> Result<Response, Problem> {
     let after = after.map_err(|_| bad("cursor", "cursor takes the text of a previous answer's next"))?;
     let query = TurnaroundQuery { facility, days, baseline, after, limit: find::limit(&call)? };
     let caller = call.caller.clone();
-    let found = call.blocking(move |archive| Ok(archive.turnaround(&caller, &query)?)).await?;
+    let turn = turn(&call).await?;
+    let making = call.blocking(move |archive| {
+        let _turn = turn;
+        Ok(archive.turnaround(&caller, &query)?)
+    });
+    let found = making.await?;
     body(StatusCode::OK, &found)
 }

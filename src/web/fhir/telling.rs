@@ -11,7 +11,8 @@ use model::chart::{ChartBody, EventKind};
 use serde_json::Value;
 use std::sync::Arc;
 
-/// The resource that an event is about; none of one that cannot be told, or not of this patient alone.
+/// The resource that an event is about; none of one that cannot be told, or that is not of one patient, or of the patients
+/// who were asked for, alone.
 pub(crate) fn told(parcel: &Parcel, systems: Arc<Systems>, base: &str, now: u64) -> Result<Option<Value>, Problem> {
     let desk = Desk::of_facility(&parcel.archive, parcel.facility, systems, base.to_owned(), now);
     let (event, facility) = (&parcel.delivery.event, parcel.facility);
@@ -30,8 +31,18 @@ pub(crate) fn told(parcel: &Parcel, systems: Arc<Systems>, base: &str, now: u64)
             _ => return Ok(None),
         },
     };
-    match id {
-        Some(id) => bundle::resource(&desk, resource, &id),
-        None => Ok(None),
-    }
+    let Some(told) = id.map(|id| bundle::resource(&desk, resource, &id)).transpose()?.flatten() else {
+        return Ok(None);
+    };
+    Ok(is_asked_for(&desk, parcel, &told)?.then_some(told))
+}
+
+/// Whether a resource is, as it stands, of one of the patients who were asked for, by any number of theirs: when it happened
+/// it may have been another's, and images may contradict the order they came for. Of a merge both are told.
+fn is_asked_for(desk: &Desk, parcel: &Parcel, told: &Value) -> Result<bool, Problem> {
+    let asked = parcel.subscription.hook().map(|hook| &hook.patients).filter(|asked| !asked.is_empty());
+    let (Some(asked), false) = (asked, matches!(parcel.body, ChartBody::Merge(_))) else { return Ok(true) };
+    let Some(mrn) = told.pointer("/subject/identifier/value").and_then(Value::as_str) else { return Ok(false) };
+    let numbers = desk.charts().numbers(&desk.caller, parcel.facility, mrn)?;
+    Ok(numbers.iter().any(|number| asked.contains(number)))
 }

@@ -31,6 +31,8 @@ pub(super) struct Claim {
     pub(super) not_before: Option<u64>,
     /// Whether it stands in a message and opens again and again until it ends.
     pub(super) lasts: bool,
+    /// Whose images such a link is for.
+    pub(super) whose: Option<message::Whose>,
 }
 
 /// Why a link does not open.

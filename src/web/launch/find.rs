@@ -1,6 +1,7 @@
 //! Which studies a link asks for, bounded by what it was signed for.
 
 use super::claim::{Claim, Refusal};
+use super::message::Whose;
 use super::parameter;
 use super::sessions::Session;
 use crate::charts::studies::{self, by_text, by_uids, moment, value};
@@ -8,8 +9,8 @@ use crate::problem::{Kind, Problem};
 use archive::{Archive, FoundRow};
 use model::attribute::key;
 use model::chart::{Order, Term};
-use model::query::Condition;
-use model::{Date, FacilityCode, Uid};
+use model::query::{Condition, Query};
+use model::{Date, FacilityCode, Level, Scope, Uid};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub(crate) struct Asked {
     /// Whatever is found must be among these, where there are any.
     only_studies: Vec<Uid>,
     only_accession: Option<String>,
+    /// Whatever is found must be images of this patient.
+    whose: Option<Whose>,
     most_recent: Option<usize>,
     modalities: Vec<String>,
     /// Earliest and latest moment of a study.
@@ -91,6 +94,7 @@ impl Asked {
             issuers,
             only_studies: claim.studies.clone(),
             only_accession: claim.accession.clone(),
+            whose: claim.whose.clone(),
             most_recent: most_recent.map(|most| most.ok_or_else(wrong)).transpose()?,
             modalities: list("modalitiesInStudy").into_iter().map(str::to_ascii_uppercase).collect(),
             lower: text("lowerDateTime").map(|text| bound("lowerDateTime", text, '0')).transpose()?,
@@ -222,8 +226,34 @@ pub(super) fn studies(archive: &Arc<Archive>, session: &Session, asked: &Asked) 
             && lower.as_ref().is_none_or(|lower| at >= *lower)
             && upper.as_ref().is_none_or(|upper| !at.is_empty() && at <= *upper)
     });
+    if let Some(whose) = &asked.whose {
+        let mut theirs = Vec::new();
+        for row in rows {
+            if is_of(archive, session, whose, &row.study)? {
+                theirs.push(row);
+            }
+        }
+        rows = theirs;
+    }
     rows.truncate(asked.most_recent.unwrap_or(usize::MAX));
     Ok(rows)
+}
+
+/// Whether all images under a UID are of the patient that a link is for, under any number of theirs: two patients may have
+/// images under one UID, and whoever sees it sees both.
+fn is_of(archive: &Archive, session: &Session, whose: &Whose, study: &Uid) -> Result<bool, Problem> {
+    let (caller, facility) = (&session.caller, session.facility);
+    let conditions = by_uids([study.clone()]).into_iter().collect();
+    let query = Query { level: Level::Study, conditions, fuzzy: false };
+    let found = archive.find(caller, Scope::Facility(facility), &query, 0, LIST_MAX)?.rows;
+    let theirs = |row: &FoundRow| match value(row, key::PATIENT_ID).trim() {
+        "" => whose.is(""),
+        number => {
+            let numbers = crate::charts::numbers(archive.charts(), caller, facility, number);
+            numbers.unwrap_or_else(|_| vec![number.to_owned()]).iter().any(|one| whose.is(one))
+        }
+    };
+    Ok(found.iter().all(theirs))
 }
 
 /// The same with the orders of each study, as far as charts answer.

@@ -71,6 +71,7 @@ mod tests {
             issued: None,
             not_before: None,
             lasts: false,
+            whose: None,
         };
         for (role, purpose, rights) in [
             ("doctor", "treatment", ALL),

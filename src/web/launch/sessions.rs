@@ -1,7 +1,8 @@
 //! Sessions that links begin: a reader of some studies for a while, named by a cookie.
 //!
-//! In memory: a restart ends them, and the hospital's system opens another. Their number is bounded, in all, of patients'
-//! links and of each such link: who has one link and opens it again and again ends sessions of that link alone.
+//! In memory: a restart ends them, and the hospital's system opens another. Their number is bounded, in all, of links that
+//! open again and again, which are patients' and those in messages, and of each such link: who has one and opens it again
+//! and again ends sessions of that link alone.
 
 use super::claim::Refusal;
 use super::find::Asked;
@@ -22,10 +23,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Most sessions at one time.
 const SESSIONS_MAX: usize = 20_000;
-/// Of these, most of patients' links: the rest is kept for people of the hospitals.
+/// Of these, most of links that open again and again: the rest is kept for people of the hospitals.
 const SHARED_MAX: usize = 15_000;
 /// Most sessions of one patient's link; one more ends the oldest of them.
 const OF_LINK_MAX: usize = 16;
+/// Most sessions of the links to one study in messages, which several people read; one more ends the oldest of them.
+const OF_MESSAGE_MAX: usize = 64;
 /// A session of a patient's link is looked at again after this long, in milliseconds: the link may be revoked, a study
 /// corrected.
 const LOOK_AGAIN: u64 = 10_000;
@@ -39,6 +42,25 @@ pub(crate) enum Purpose {
     Shared(ChartKey),
 }
 
+/// A link that opens again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Again {
+    /// A patient's.
+    Ticket(ChartKey),
+    /// One in messages, by its name.
+    Message(String),
+}
+
+impl Again {
+    /// Most sessions of it.
+    const fn most(&self) -> usize {
+        match self {
+            Self::Ticket(_) => OF_LINK_MAX,
+            Self::Message(_) => OF_MESSAGE_MAX,
+        }
+    }
+}
+
 /// A session of a link.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -47,6 +69,8 @@ pub(crate) struct Session {
     pub(crate) facility: FacilityCode,
     pub(crate) purpose: Purpose,
     pub(crate) rights: Rights,
+    /// Of which link that opens again and again.
+    again: Option<Again>,
     /// The studies found so far, which may be read.
     studies: RwLock<BTreeSet<Uid>>,
     /// When it ends, milliseconds since 1970 UTC.
@@ -57,7 +81,18 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(caller: Caller, facility: FacilityCode, purpose: Purpose, rights: Rights, until: u64) -> Self {
-        Self { caller, facility, purpose, rights, studies: RwLock::default(), until, looked: AtomicU64::new(0) }
+        let again = match &purpose {
+            Purpose::Shared(row) => Some(Again::Ticket(row.clone())),
+            Purpose::Launch(_) => None,
+        };
+        let (studies, looked) = (RwLock::default(), AtomicU64::new(0));
+        Self { caller, facility, purpose, rights, again, studies, until, looked }
+    }
+
+    /// The same of a link in messages, where it has the name of one.
+    pub(super) fn of_message(mut self, name: Option<String>) -> Self {
+        self.again = name.map(Again::Message).or(self.again);
+        self
     }
 
     /// The patient's link that it is of.
@@ -174,8 +209,8 @@ type Name = [u8; 32];
 #[derive(Debug, Default)]
 struct Held {
     all: HashMap<Name, Arc<Session>>,
-    /// Those of patients' links by their link, the oldest first.
-    of_links: HashMap<ChartKey, VecDeque<Name>>,
+    /// Those of links that open again and again by their link, the oldest first.
+    of_links: HashMap<Again, VecDeque<Name>>,
     /// How many those are.
     shared: usize,
 }
@@ -183,7 +218,7 @@ struct Held {
 impl Held {
     fn remove(&mut self, name: &Name) {
         let Some(session) = self.all.remove(name) else { return };
-        let Some(link) = session.shared() else { return };
+        let Some(link) = &session.again else { return };
         self.shared = self.shared.saturating_sub(1);
         if let Some(names) = self.of_links.get_mut(link) {
             names.retain(|one| one != name);
@@ -200,8 +235,8 @@ impl Held {
     /// Makes room for one more: the oldest of the same link goes where it has its number, and what is over where there is
     /// no place.
     fn make_room(&mut self, session: &Session, now: u64) -> Result<(), Refusal> {
-        let link = session.shared();
-        let names = link.and_then(|link| self.of_links.get(link)).filter(|names| names.len() >= OF_LINK_MAX);
+        let link = session.again.as_ref();
+        let names = link.and_then(|link| self.of_links.get(link).filter(|names| names.len() >= link.most()));
         if let Some(oldest) = names.and_then(|names| names.front()).copied() {
             self.remove(&oldest);
         }
@@ -213,7 +248,7 @@ impl Held {
     }
 
     fn add(&mut self, name: Name, session: Arc<Session>) {
-        if let Some(link) = session.shared() {
+        if let Some(link) = &session.again {
             self.shared = self.shared.saturating_add(1);
             self.of_links.entry(link.clone()).or_default().push_back(name);
         }
@@ -296,6 +331,7 @@ mod tests {
             issued: None,
             not_before: None,
             lasts: false,
+            whose: None,
         };
         session(Purpose::Launch(Box::new(Asked::of(&[], &claim).expect("a question"))), until)
     }
@@ -318,6 +354,23 @@ mod tests {
         assert!(sessions.get(&mine[5], 5).is_some());
         let held = sessions.0.lock();
         assert_eq!((held.shared, held.all.len(), held.of_links.len()), (OF_LINK_MAX + 1, OF_LINK_MAX + 2, 2));
+    }
+
+    #[test]
+    fn a_link_in_a_message_that_is_opened_again_and_again_takes_nobodys_place() {
+        let sessions = Sessions::default();
+        let of_message = |study: &str| {
+            let session = Arc::into_inner(of_person(10)).expect("nobody else has it");
+            Arc::new(session.of_message(Some(format!("{HOME}/{study}"))))
+        };
+        let first = sessions.begin(of_message("1.2.3"), 0).expect("room");
+        let other = sessions.begin(of_message("1.2.4"), 0).expect("room");
+        for _ in 0..SESSIONS_MAX {
+            sessions.begin(of_message("1.2.3"), 0).expect("room");
+        }
+        assert!(sessions.get(&first, 5).is_none() && sessions.get(&other, 5).is_some());
+        sessions.begin(of_person(10), 0).expect("room for whom the hospital's system sends");
+        assert_eq!(sessions.0.lock().all.len(), OF_MESSAGE_MAX + 2);
     }
 
     #[test]

@@ -25,9 +25,7 @@ pub(super) fn read(query: &[(String, String)], signature: &str, keys: &[Held]) -
         Key::Hs256(key) => hmac::verify(key, canonical.as_bytes(), &bytes).is_ok(),
         Key::Ed25519(_) => false,
     };
-    if !mine.any(holds) {
-        return Err(Refusal::Signature);
-    }
+    let held = mine.find(|held| holds(held)).ok_or(Refusal::Signature)?;
     let time = |name: &str| {
         let wrong = Refusal::Malformed("a time of the link is no number of seconds");
         let seconds = value(name).map(|text| text.parse::<u64>().map_err(|_| wrong)).transpose()?;
@@ -36,13 +34,18 @@ pub(super) fn read(query: &[(String, String)], signature: &str, keys: &[Held]) -
     let said = |name: &str| value(name).map(text).transpose();
     let wrong = Refusal::Malformed("studyUID takes UIDs");
     let studies = value("studyUID").into_iter().flat_map(|list| list.split(','));
+    let studies: Vec<Uid> = studies.map(|uid| Uid::parse(uid).map_err(|_| wrong)).collect::<Result<_, _>>()?;
+    let whose = match &held.key {
+        Key::Hs256(own) if lasts => message::Whose::read(own, &studies, value(message::WHOSE)),
+        _ => None,
+    };
     let claim = Claim {
         facility,
         user: said("user")?.unwrap_or_default(),
         role: said("role")?.unwrap_or_default(),
         purpose: said("purpose")?.unwrap_or_default(),
         patient: said("patientID")?,
-        studies: studies.map(|uid| Uid::parse(uid).map_err(|_| wrong)).collect::<Result<_, _>>()?,
+        studies,
         accession: said("accessionNumber")?,
         // Apart from the numbers of tokens: both may be counters.
         id: said("nonce")?.map(|nonce| format!("nonce:{nonce}")).unwrap_or_default(),
@@ -50,6 +53,7 @@ pub(super) fn read(query: &[(String, String)], signature: &str, keys: &[Held]) -
         issued: time("issued")?,
         not_before: None,
         lasts,
+        whose,
     };
     claim.checked()
 }

@@ -105,6 +105,7 @@ fn claim(facility: FacilityCode, body: &Map<String, Value>) -> Result<Claim, Ref
         issued: time(body, "iat")?,
         not_before: time(body, "nbf")?,
         lasts: false,
+        whose: None,
     };
     claim.checked()
 }

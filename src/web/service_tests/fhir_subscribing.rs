@@ -7,6 +7,8 @@ use super::*;
 use crate::hooks::{HookLimits, Hooks};
 use archive::charts::outbox::dispatch::{Couriers, PostOffice};
 use http::Method;
+use model::chart::{Change, Handled, Inbound, OrderAction, OrderUpdate, Origin, PatientUpdate, VisitUpdate};
+use model::{Caller, Digest, FacilityCode};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -168,4 +170,44 @@ async fn what_is_not_served_is_refused_with_what_is() {
         ask(&all, "admin", Method::DELETE, "/fhir/Patient/56001.1", &[], "").await.status,
         StatusCode::METHOD_NOT_ALLOWED
     );
+}
+
+/// A message of facility 56001.
+async fn says(all: &Hospitals, control: &str, changes: Vec<Change>) {
+    let digest = Digest([u8::try_from(control.len()).expect("short"); 32]);
+    let origin = Origin { source: "test".into(), sender: String::new(), control: control.into(), digest };
+    let (kind, text) = ("TEST".to_owned(), String::new());
+    let message = Inbound { origin, kind, mrn: None, text, changes: Ok(changes), remarks: Vec::new() };
+    let (archive, facility) = (Arc::clone(&all.0.archive), FacilityCode::parse("56001").expect("a code"));
+    let taken = tokio::task::spawn_blocking(move || archive.charts().receive(facility, message));
+    let receipt = taken.await.expect("no panic").expect("received");
+    assert_eq!(receipt.handled, Handled::Done, "{control}: {receipt:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_asks_for_one_patient_is_never_sent_another_ones_resource() {
+    let all = Hospitals::open().await;
+    let (address, took) = receiver(|_, _| 200);
+    let sent = wanted(&format!("http://{address}/emr"), "ServiceRequest?facility=56001&patient.identifier=22000017");
+    assert_eq!(send(&all, "admin", Method::POST, "/fhir/Subscription", &sent).await.status, StatusCode::CREATED);
+    let patient = |mrn: &str| Change::Patient(PatientUpdate { mrn: mrn.into(), ..PatientUpdate::default() });
+    let visit = VisitUpdate { number: "V1".into(), mrn: "22000017".into(), ..VisitUpdate::default() };
+    let order = |placer: &str, visit: Option<&str>| {
+        let mut update = OrderUpdate::new(OrderAction::New, placer);
+        (update.mrn, update.visit) = (Some("22000017".into()), visit.map(str::to_owned));
+        Change::Order(Box::new(update))
+    };
+    let asked = vec![patient("22000017"), patient("22000018"), Change::Visit(visit), order("CD-8", Some("V1"))];
+    says(&all, "1", asked).await;
+    // The visit with its order was registered under the wrong patient; nobody was told of it yet.
+    says(&all, "2.", vec![Change::MoveVisit { visit: "V1".into(), mrn: "22000018".into() }]).await;
+    says(&all, "3..", vec![order("CD-9", None)]).await;
+    let office = office(&all);
+    let lane = || all.0.archive.charts().outbox(&Caller::operator()).remove(0);
+    until("nothing waits", || lane().waiting == 0).await;
+    ends(office).await;
+    let took = took.lock().clone();
+    assert!(took.iter().all(|(_, body)| !body.contains("22000018")), "{took:?}");
+    let paths: Vec<&str> = took.iter().map(|(head, _)| head.lines().next().unwrap_or_default()).collect();
+    assert_eq!((paths, lane().dead), (vec!["put /emr/servicerequest/56001.cd-9 http/1.1"], 1));
 }

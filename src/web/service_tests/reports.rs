@@ -93,3 +93,37 @@ async fn a_look_at_images_is_recorded_once_and_their_metadata_are_no_look() {
     assert_eq!(status(&all, "reader", root).await, StatusCode::OK);
     assert_eq!(course().await, opened);
 }
+
+#[tokio::test]
+async fn a_report_waits_for_the_turn_of_others_and_keeps_nobody_else_waiting() {
+    let (archive, folder) = open_archive_with(|_| {});
+    let app = App::new(Arc::clone(&archive), Options::default(), Tokens::open());
+    let service = Service { router: router(Arc::clone(&app)), archive, _folder: folder };
+    for path in ["/api/turnaround?from=2026-01-15&to=2026-01-16", "/api/completeness?day=2026-01-15&facility=DEMO0"] {
+        let others = Arc::clone(&app.reports).acquire_owned().await.expect("the turn");
+        let asked = service.get(path, "");
+        tokio::pin!(asked);
+        for _ in 0..3 {
+            tokio::select! {
+                biased;
+                _ = &mut asked => panic!("{path}: it was made out of its turn"),
+                other = service.get("/api/facilities", "") => assert_eq!(other.status, StatusCode::OK),
+            }
+        }
+        // Whoever comes behind it waits for it.
+        let next = Arc::clone(&app.reports).acquire_owned();
+        tokio::pin!(next);
+        tokio::select! {
+            biased;
+            _ = &mut next => panic!("{path}: nobody has the turn"),
+            () = std::future::ready(()) => drop(others),
+        }
+        tokio::select! {
+            biased;
+            _ = &mut next => panic!("{path}: it does not wait for its turn"),
+            () = std::future::ready(()) => {}
+        }
+        let made = asked.await;
+        assert_eq!(made.status, StatusCode::OK, "{path}: {:?}", made.body);
+    }
+}

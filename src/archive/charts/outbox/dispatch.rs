@@ -3,6 +3,7 @@
 //! How something travels is the edges' matter: they hand in a [`Courier`] each. A receiver is told one thing after the
 //! other; one that does not answer rests, and keeps no other waiting.
 
+use super::events::of_report;
 use super::lanes::Name;
 use crate::charts::journal::unavailable;
 use crate::charts::opening::CHAIN_MAX;
@@ -12,7 +13,11 @@ use crate::open::{Archive, spawn};
 use crate::serving::{Serving, Work};
 use metrics::{counter, describe_counter};
 use model::FacilityCode;
-use model::chart::{ChartBody, ChartKey, ChartKind, Delivery, Event, Match, Order, Patient, Subscription, Target};
+use model::chart::{
+    ChartBody, ChartKey, ChartKind, Delivery, Event, Happened, Hook, Match, Order, Patient, Report, Subscription,
+    Target,
+};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -214,7 +219,10 @@ fn told(
     let Some(body) = charts.body(facility, event.kind.row(), &event.id)? else {
         return Ok(Outcome::Refused("what it is about is not there any more".into()));
     };
-    if matches!(&body, ChartBody::Report(report) if report.version > event.version) {
+    if let ChartBody::Report(report) = &body
+        && report.version > event.version
+        && is_told(&subscription, event, &body, report)
+    {
         // A later version waits behind this one and says everything.
         return Ok(Outcome::Done);
     }
@@ -231,6 +239,15 @@ fn told(
     let counts = archive.counts(facility, event)?;
     let (archive, delivery) = (Arc::clone(archive), *delivery);
     Ok(courier.bring(&Parcel { archive, facility, delivery, subscription, body, patient, order, counts }))
+}
+
+/// Whether a later version of a result is told to a subscription, too: its criteria may ask for others alone, or have ended
+/// before. Whose the result is does not change with its version.
+fn is_told(subscription: &Subscription, event: &Event, body: &ChartBody, later: &Report) -> bool {
+    let Some(hook) = subscription.hook() else { return true };
+    let now = of_report(event.id.clone(), later);
+    let hook = Hook { patients: BTreeSet::new(), ..hook.clone() };
+    hook.until == 0 && hook.wants(&Happened::of(&now, None, body, 0))
 }
 
 /// The patient of something that is told.

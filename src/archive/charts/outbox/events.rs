@@ -79,7 +79,8 @@ fn of_order(id: String, before: Option<&Order>, now: &Order) -> Option<Event> {
     differs.then_some(Event { kind: EventKind::Order, id, study, state, order, version: 0 })
 }
 
-fn of_report(id: String, now: &Report) -> Event {
+/// What a version of a result is worth telling.
+pub(super) fn of_report(id: String, now: &Report) -> Event {
     let state = match now.status {
         ReportStatus::Preliminary => "preliminary",
         ReportStatus::Final => "final",

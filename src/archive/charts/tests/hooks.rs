@@ -2,13 +2,17 @@
 
 use super::matching::{Hospital, Image, hospital, with_accession};
 use super::orders::{new, update};
+use super::outbox::{Fake, LIMIT, archive};
 use super::{Bench, HOME, merge, patient};
 use crate::charts::outbox::DeliveryFilter;
 use crate::charts::{ChartError, Charts};
 use crate::tests::until;
 use model::Caller;
-use model::chart::{ChartBody, EventKind, Hook, OrderAction, Subscription, Target, Verdict};
+use model::chart::{
+    Change, ChartBody, Content, EventKind, Hook, OrderAction, Report, ReportStatus, Subscription, Target, Verdict,
+};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn set(values: &[&str]) -> BTreeSet<String> {
@@ -104,4 +108,43 @@ fn a_subscription_is_changed_by_whoever_may_and_only_to_what_can_be_served() {
     bench.says(new("P1"));
     assert!(told(charts, &id).is_empty());
     assert_eq!(charts.outbox(&Caller::operator())[0].name, "y");
+}
+
+fn result(status: ReportStatus, text: &str) -> Vec<Change> {
+    let report = Report {
+        number: "R1".into(),
+        mrn: "1".into(),
+        visit: String::new(),
+        placer: String::new(),
+        accession: String::new(),
+        study: None,
+        discipline: "imaging".into(),
+        title: "CT".into(),
+        author: String::new(),
+        status,
+        version: 1,
+        contents: vec![Content::Text { heading: String::new(), text: text.into() }],
+        at: 1,
+    };
+    vec![Change::Report(Box::new(report))]
+}
+
+#[test]
+fn a_result_reaches_whoever_asks_for_final_ones_alone_also_when_it_was_corrected_before_it_was_told() {
+    let bench = archive();
+    let charts = bench.archive.charts();
+    let final_ones = Hook { states: set(&["final"]), ..Hook::default() };
+    let both = Hook { states: set(&["final", "amended"]), ..Hook::default() };
+    for (name, hook) in [("final", final_ones), ("both", both), ("all", Hook::default())] {
+        charts.subscribe(&Caller::operator(), HOME, asking(name, &[EventKind::Result], hook)).expect("subscribed");
+    }
+    bench.says("r1", result(ReportStatus::Final, "rõ"));
+    bench.says("r2", result(ReportStatus::Amended, "không rõ"));
+    let fake = Arc::new(Fake::default());
+    let office = fake.begin(&bench);
+    until("all is told", || charts.outbox(&Caller::operator()).iter().all(|lane| lane.waiting == 0));
+    assert!(office.shutdown(LIMIT));
+    for name in ["final", "both", "all"] {
+        assert_eq!(fake.taken(name), ["R1"], "{name}");
+    }
 }

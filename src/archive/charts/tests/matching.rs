@@ -10,7 +10,7 @@ use model::attribute::key;
 use model::chart::matched::Decision;
 use model::chart::{
     BirthDate, Change, ChartBody, ChartKey, ChartKind, Handled, Match, Order, OrderAction, OrderState, OrderUpdate,
-    PatientUpdate, Sex, Verdict,
+    PatientUpdate, Sex, Verdict, VisitUpdate,
 };
 use model::correction::Why;
 use model::retention::{Person, StudyRef};
@@ -245,6 +245,20 @@ fn another_patient_is_set_aside_with_both_sides_until_somebody_decides() {
     bench.says("m", vec![merge("1", "2")]);
     bench.until_judged("1.2.3", Verdict::Matched);
     assert!(bench.order("P1").images.is_some());
+}
+
+#[test]
+fn images_of_an_order_whose_visit_was_another_patients_are_set_aside() {
+    let bench = hospital(OrderUpdate { visit: Some("V1".into()), ..with_accession("P1", "A1") });
+    let visit = VisitUpdate { number: "V1".into(), mrn: "1".into(), ..VisitUpdate::default() };
+    bench.says("v", vec![Change::Visit(visit)]);
+    bench.send(&Image { accession: "A1", ..Image::default() }).expect("stored");
+    bench.until_judged("1.2.3", Verdict::Matched);
+    // The console had the wrong patient in its worklist: what it wrote into the images is still there.
+    bench.says("m", vec![Change::MoveVisit { visit: "V1".into(), mrn: "2".into() }]);
+    let one = bench.until_judged("1.2.3", Verdict::Mismatch);
+    assert_eq!((one.of_study.mrn.as_str(), one.of_order.as_ref().map(|side| side.mrn.as_str())), ("1", Some("2")));
+    assert!(bench.order("P1").images.is_none(), "images of another patient count for the order");
 }
 
 #[test]

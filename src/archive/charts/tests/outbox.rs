@@ -183,7 +183,7 @@ fn what_comes_to_wait_while_its_subscription_is_removed_waits_no_more_also_after
 
 /// A receiver as a test has it: what it says to each try, and what it took.
 #[derive(Default)]
-struct Fake {
+pub(super) struct Fake {
     state: Mutex<Told>,
     moved: Condvar,
 }
@@ -228,13 +228,13 @@ impl Courier for Handle {
 }
 
 impl Fake {
-    fn begin(self: &Arc<Self>, bench: &crate::tests::Bench) -> PostOffice {
+    pub(super) fn begin(self: &Arc<Self>, bench: &crate::tests::Bench) -> PostOffice {
         self.state.lock().stopped = false;
         let couriers = Couriers { hl7: None, http: Box::new(Handle(Arc::clone(self))) };
         PostOffice::start(&bench.archive, couriers).expect("started")
     }
 
-    fn taken(&self, name: &str) -> Vec<String> {
+    pub(super) fn taken(&self, name: &str) -> Vec<String> {
         self.state.lock().taken.iter().filter(|(of, _)| of == name).map(|(_, id)| id.clone()).collect()
     }
 
@@ -247,7 +247,7 @@ impl Fake {
     }
 }
 
-fn archive() -> crate::tests::Bench {
+pub(super) fn archive() -> crate::tests::Bench {
     let bench = crate::tests::Bench::with(|options| {
         options.charts.outbox.pause = Duration::from_millis(1);
         options.charts.outbox.pause_max = Duration::from_millis(2);
@@ -262,7 +262,7 @@ fn subscribe(bench: &crate::tests::Bench, name: &str) -> String {
     bench.archive.charts().subscribe(&Caller::operator(), HOME, wants(name, &[])).expect("subscribed")
 }
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_receiver_that_is_down_gets_everything_in_order_when_it_is_up_again_also_after_a_restart() {

@@ -4,7 +4,7 @@ use super::super::Receivers;
 use super::*;
 use archive::Archive;
 use model::FacilityCode;
-use model::chart::{Delivery, DeliveryState, Event, Subscription, Target, Verdict};
+use model::chart::{Course, Delivery, DeliveryState, Event, OrderState, Priority, Subscription, Target};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +17,18 @@ fn study() -> Uid {
 }
 
 fn available() -> ChartBody {
+    judged("P1", Verdict::Matched, Side::default())
+}
+
+fn judged(placer: &str, verdict: Verdict, of_study: Side) -> ChartBody {
     ChartBody::Match(Box::new(Match {
         study: study(),
         patient: 0,
         mrn: Some("1".into()),
-        placer: "P1".into(),
-        verdict: Verdict::Matched,
+        placer: placer.into(),
+        verdict,
         why: Vec::new(),
-        of_study: Side::default(),
+        of_study,
         modalities: BTreeSet::new(),
         of_order: None,
         complete: true,
@@ -89,23 +93,103 @@ fn parcel(archive: &Arc<Archive>, kind: EventKind, body: ChartBody) -> Parcel {
     }
 }
 
-#[test]
-fn links_are_signed_for_who_asks_for_it_and_plain_for_everybody_else() {
-    let folder = tempfile::tempdir().expect("a folder");
+fn opened(folder: &tempfile::TempDir) -> Arc<Archive> {
     let options = archive::Options {
         segment_bytes: 32 << 20,
         reserve_bytes: 16 << 20,
         ..archive::Options::new(folder.path().join("data"))
     };
-    let archive = Archive::open(options).expect("open");
-    let signed = |study: &Uid, ends: u64| Some(format!("studyUID={study}&expires={ends}&signature=ab"));
-    let nobody = |_: &Uid, _: u64| None;
+    Archive::open(options).expect("open")
+}
+
+fn receiver(folder: &tempfile::TempDir, more: &str) -> Receiver {
+    let path = folder.path().join("receivers.toml");
+    let text = format!("[[receiver]]\nname = \"his\"\naddress = \"10.1.0.5:1\"\n{more}");
+    std::fs::write(&path, text).expect("written");
+    Receivers::load(&path).expect("a file").named("his").expect("a receiver")
+}
+
+fn order() -> Order {
+    Order {
+        placer: "P1".into(),
+        filler: String::new(),
+        mrn: "1".into(),
+        visit: "V1".into(),
+        accession: "A1".into(),
+        sent_accession: String::new(),
+        study: study(),
+        procedure_id: String::new(),
+        procedure: String::new(),
+        procedure_code: None,
+        requesting: String::new(),
+        service: String::new(),
+        referring: String::new(),
+        priority: Priority::default(),
+        location: String::new(),
+        reason: String::new(),
+        patient_state: String::new(),
+        weight: String::new(),
+        alerts: String::new(),
+        pregnancy: None,
+        steps: Vec::new(),
+        state: OrderState::default(),
+        placed: 1,
+        images: None,
+        complete: None,
+        course: Course::default(),
+    }
+}
+
+#[test]
+fn images_that_contradict_their_order_are_never_told_as_its_patients() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = opened(&folder);
+    let sign = |study: &Uid, mrn: &str, _: u64| Some(format!("studyUID={study}&whose={mrn}"));
+    let told = |more: &str, (state, kind): (&str, EventKind), body: ChartBody| {
+        let mut parcel = parcel(&archive, kind, body);
+        (parcel.delivery.event.state, parcel.delivery.event.order) = (state.into(), "P1".into());
+        parcel.order = Some(order());
+        parcel.patient = Some(Patient { mrn: "1".into(), name: "Lê An".into(), ..Patient::default() });
+        let receiver = receiver(&folder, &format!("viewer = \"https://pacs.vn\"\nlink_days = 30\n{more}"));
+        let made = message(&parcel, &receiver, "7", &sign);
+        made.expect("there is one").map(|bytes| String::from_utf8(bytes).expect("UTF-8"))
+    };
+    let other = || Side { mrn: "2".into(), name: "Trần^Bình".into(), ..Side::default() };
+    let own = || Side { mrn: "0001".into(), ..Side::default() };
+    let (available, changed) = (EventKind::StudyAvailable, EventKind::StudyChanged);
+    // A console sent the images of patient 2 with the Accession Number of patient 1.
+    for event in [("mismatch", available), ("mismatch", changed)] {
+        assert_eq!(told("", event, judged("P1", Verdict::Mismatch, other())), None);
+        let apart = told("unmatched = true\n", event, judged("P1", Verdict::Mismatch, other())).expect("a message");
+        assert!(apart.contains("PID|1||2^^^") && apart.contains("whose=2"), "{apart}");
+        assert!(
+            !apart.contains("P1") && !apart.contains("A1") && !apart.contains("V1") && !apart.contains("An"),
+            "{apart}"
+        );
+    }
+    // A person said meanwhile that they are patient 1's, or that they are another order's.
+    let decided = told("", ("mismatch", changed), judged("P1", Verdict::Matched, own())).expect("a message");
+    assert!(decided.contains("PID|1||1^^^") && decided.contains("whose=0001"), "{decided}");
+    assert_eq!(told("", ("mismatch", changed), judged("P2", Verdict::Matched, other())), None);
+    // What was announced and taken back is announced, so that it can be taken back, and leads to no images of another patient.
+    for lost in [judged("P2", Verdict::Matched, other()), judged("P1", Verdict::Mismatch, other())] {
+        let lost = told("", ("matched", available), lost).expect("a message");
+        assert!(lost.contains("PID|1||1^^^") && lost.contains("|1.2.3|") && !lost.contains("pacs.vn"), "{lost}");
+    }
+    let back = told("", ("withdrawn", changed), judged("P2", Verdict::Matched, other())).expect("a message");
+    assert!(back.contains("PID|1||1^^^") && back.contains("||||||D") && !back.contains("pacs.vn"), "{back}");
+    archive.close(Duration::from_secs(20)).expect("closed");
+}
+
+#[test]
+fn links_are_signed_for_who_asks_for_it_and_plain_for_everybody_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = opened(&folder);
+    let signed = |study: &Uid, _: &str, ends: u64| Some(format!("studyUID={study}&expires={ends}&signature=ab"));
+    let nobody = |_: &Uid, _: &str, _: u64| None;
     // OBX-5 of the link to the viewer.
-    let link = |receiver: &str, (kind, body): (EventKind, ChartBody), sign: Sign<'_>| {
-        let path = folder.path().join("receivers.toml");
-        let text = format!("[[receiver]]\nname = \"his\"\naddress = \"10.1.0.5:1\"\nunmatched = true\n{receiver}");
-        std::fs::write(&path, text).expect("written");
-        let receiver = Receivers::load(&path).expect("a file").named("his").expect("a receiver");
+    let link = |more: &str, (kind, body): (EventKind, ChartBody), sign: Sign<'_>| {
+        let receiver = receiver(&folder, &format!("unmatched = true\n{more}"));
         let message = message(&parcel(&archive, kind, body), &receiver, "7", sign).expect("there is one");
         let text = String::from_utf8(message.expect("a message")).expect("UTF-8");
         let line = text.split('\r').find(|line| line.contains("|RP|VIEWER^")).map(str::to_owned);

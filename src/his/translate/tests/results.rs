@@ -77,6 +77,11 @@ fn laboratory_and_pathology_results_are_told_by_section_and_type() {
          OBX|1|NM|GLU^Glucose||5.6|mmol/L|3.9-6.4|N|||F\rORC|SC|D8\rOBR|2||L1|SP^Sinh thiết||||||||||||||||||||SP|F",
     );
     assert_eq!(older, told);
+    // What is said of the next specimen is no part of this result.
+    let next = "SPM|2\rOBX|1|ST|HEM^Hemolysis||rõ||||||F\rNTE|1||ống 2\rOBR|2||L1|SP^";
+    let specimens = oul.replace("OBR|2||L1|SP^", next);
+    assert_ne!(specimens, oul);
+    assert_eq!(reports(&specimens), told);
 }
 
 #[test]

@@ -2,13 +2,18 @@
 
 use super::*;
 use crate::launch::MessageLinks;
-use model::{FacilityCode, Uid};
+use model::chart::{Change, Handled, Inbound, Origin, PatientUpdate};
+use model::{Digest, FacilityCode, Uid};
 
 const DAY: u64 = 86_400;
 
 fn query(province: &Province, facility: &str, ends: u64) -> Option<String> {
+    query_of(province, facility, "77", ends)
+}
+
+fn query_of(province: &Province, facility: &str, mrn: &str, ends: u64) -> Option<String> {
     let (facility, study) = (FacilityCode::parse(facility).expect("a code"), Uid::parse("1.2.3").expect("a UID"));
-    MessageLinks::open(&province.options.launch).query(facility, &study, ends)
+    MessageLinks::open(&province.options.launch).query(facility, &study, mrn, ends)
 }
 
 async fn hospital() -> Province {
@@ -23,6 +28,20 @@ impl Province {
     async fn opens(&self, query: &str) -> Answer {
         self.ask(Method::GET, &format!("/viewer/iid?{query}"), &[], "").await
     }
+
+    /// The number of a patient is given up for another one.
+    async fn merges(&self, former: &str, survivor: &str) {
+        let patient = |mrn: &str| Change::Patient(PatientUpdate { mrn: mrn.into(), ..PatientUpdate::default() });
+        let merge = Change::Merge { survivor: survivor.into(), former: former.into() };
+        let origin =
+            Origin { source: "test".into(), sender: String::new(), control: "m".into(), digest: Digest([7; 32]) };
+        let changes = Ok(vec![patient(former), patient(survivor), merge]);
+        let (kind, text) = ("TEST".to_owned(), String::new());
+        let message = Inbound { origin, kind, mrn: None, text, changes, remarks: Vec::new() };
+        let (archive, facility) = (Arc::clone(&self.service.archive), FacilityCode::parse("56001").expect("a code"));
+        let taken = tokio::task::spawn_blocking(move || archive.charts().receive(facility, message));
+        assert_eq!(taken.await.expect("no panic").expect("received").handled, Handled::Done);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,7 +51,7 @@ async fn a_link_in_a_message_opens_again_and_again_until_it_ends_and_shows_its_i
     let link = query(&province, "56001", ends).expect("a key that signs");
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"=&.".contains(&byte);
     let (said, _) = link.split_once("&signature=").expect("a signature");
-    assert!(link.bytes().all(plain) && !said.contains("77"), "no number of a patient, nothing to be coded: {link}");
+    assert!(link.bytes().all(plain) && !said.contains("=77"), "no number of a patient, nothing to be coded: {link}");
     for _ in 0..2 {
         let opened = province.opens(&link).await;
         assert_eq!(opened.location(), "/viewer/viewer?StudyInstanceUIDs=1.2.3");
@@ -67,6 +86,8 @@ async fn nothing_but_what_the_archive_signed_for_a_message_opens_for_days() {
         ("studyUID=1.2.3", "studyUID=1.2.4"),
         ("expires=1", "expires=2"),
         ("&use=message", ""),
+        ("&whose=", "&other="),
+        ("&whose=", "&signature="),
         ("use=message", "use=Message"),
         ("issuer=56001", "issuer=56002"),
         ("user=message", "user=message&role=doctor"),
@@ -86,4 +107,27 @@ async fn nothing_but_what_the_archive_signed_for_a_message_opens_for_days() {
     assert_eq!(province.opens(&long).await.status, StatusCode::FORBIDDEN, "too long");
     assert_eq!(query(&province, "56003", ends), None, "no key of the facility");
     assert_eq!(province.opens(&link).await.location(), "/viewer/viewer?StudyInstanceUIDs=1.2.3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_in_a_message_shows_images_of_the_patient_it_is_about_and_of_nobody_else() {
+    let province = hospital().await;
+    let ends = province.now() + 7 * DAY;
+    let link = |mrn: &str| query_of(&province, "56001", mrn, ends).expect("a key that signs");
+    // The study was another patient's when the message was written, or the result names a study that is not its patient's.
+    for (mrn, whose) in [("78", false), ("", false), (" 77", true), ("77", true)] {
+        let opened = province.opens(&link(mrn)).await;
+        let page = if whose { "/viewer/viewer?StudyInstanceUIDs=1.2.3" } else { "/viewer/iid/studies" };
+        assert_eq!(opened.location(), page, "{mrn}");
+        let cookie = opened.cookie();
+        let status = if whose { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        assert_eq!(province.with_cookie("/dicom-web/studies/1.2.3/metadata", &cookie).await.status, status, "{mrn}");
+        let found = province.with_cookie("/dicom-web/studies", &cookie).await;
+        assert_eq!(found.body.windows(5).any(|part| part == b"1.2.3"), whose, "{mrn}");
+    }
+    // A number that the patient has had, or got since, is the patient's.
+    province.merges("77", "78").await;
+    for mrn in ["77", "78"] {
+        assert_eq!(province.opens(&link(mrn)).await.location(), "/viewer/viewer?StudyInstanceUIDs=1.2.3", "{mrn}");
+    }
 }
