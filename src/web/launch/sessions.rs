@@ -47,6 +47,8 @@ pub(crate) struct Session {
     pub(crate) facility: FacilityCode,
     pub(crate) purpose: Purpose,
     pub(crate) rights: Rights,
+    /// Role and purpose that its link was signed for, for the record of what is read; empty: none.
+    pub(crate) claimed: String,
     /// The studies found so far, which may be read.
     studies: RwLock<BTreeSet<Uid>>,
     /// When it ends, milliseconds since 1970 UTC.
@@ -57,7 +59,8 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(caller: Caller, facility: FacilityCode, purpose: Purpose, rights: Rights, until: u64) -> Self {
-        Self { caller, facility, purpose, rights, studies: RwLock::default(), until, looked: AtomicU64::new(0) }
+        let (claimed, studies, looked) = (String::new(), RwLock::default(), AtomicU64::new(0));
+        Self { caller, facility, purpose, rights, claimed, studies, until, looked }
     }
 
     /// The patient's link that it is of.
