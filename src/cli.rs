@@ -22,6 +22,7 @@ mod outbox;
 mod page;
 mod persons;
 mod progress;
+mod reads;
 mod rebuild;
 mod report;
 mod retention;
@@ -150,6 +151,9 @@ enum Command {
     /// Messages of information systems: what became of them, and giving them in again (thông điệp HL7).
     #[command(subcommand, after_help = messages::HELP)]
     Messages(messages::Messages),
+    /// Who read which study, in which way, when and from where (nhật ký truy cập).
+    #[command(after_help = reads::HELP)]
+    Reads(Box<reads::Reads>),
     /// Links that patients open themselves, with a QR code to print (liên kết xem ảnh cho người bệnh).
     #[command(subcommand, after_help = share::HELP)]
     Share(share::Share),
@@ -283,6 +287,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Series(wanted) => series::run(&wanted),
         Command::Matches(wanted) => matches::run(&wanted),
         Command::Messages(wanted) => messages::run(&wanted),
+        Command::Reads(wanted) => reads::run(&wanted),
         Command::Share(wanted) => share::run(&wanted),
         Command::Persons(wanted) => persons::run(&wanted),
         Command::Conformance => show(&conformance::statement()),

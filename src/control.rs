@@ -16,6 +16,7 @@ mod migrate;
 mod opened;
 mod outbox;
 mod persons;
+mod reads;
 mod report;
 mod retention;
 mod series;
@@ -46,6 +47,7 @@ pub(crate) use migrate::{
 pub(crate) use opened::Opened;
 pub(crate) use outbox::OutboxRequest;
 pub(crate) use persons::{Judged as PersonJudged, PersonsRequest};
+pub(crate) use reads::ReadsRequest;
 pub(crate) use report::ReportRequest;
 pub(crate) use retention::{RetentionRequest, Target};
 pub(crate) use series::SeriesRequest;
@@ -124,6 +126,8 @@ pub(crate) enum Request {
     Messages(Box<MessagesRequest>),
     /// What others are told.
     Outbox(Box<OutboxRequest>),
+    /// Who read what.
+    Reads(Box<ReadsRequest>),
     /// Patients' links.
     Share(Box<ShareRequest>),
     /// Persons across facilities.

@@ -18,6 +18,7 @@ mod parked;
 mod patients;
 mod performed;
 mod persons;
+mod reads;
 mod receive;
 mod records;
 mod search;
@@ -42,6 +43,8 @@ pub(crate) use matching::start as start_matching;
 pub use opening::Rebuilt;
 pub(crate) use opening::rebuild;
 pub use persons::{Member, Person, Sure};
+pub(crate) use reads::start as start_reads;
+pub use reads::{ReadFilter, Reader};
 pub(crate) use sweep::start as start_sweep;
 pub use tickets::{IssuedShare, SHARED_MAX, ShareAnswer, ShareOptions, SharedStudies, WantedShare};
 pub use turnaround::{
@@ -87,6 +90,8 @@ pub struct ChartOptions {
     pub repeat: Duration,
     /// So long a message, and every earlier state of a row, is kept.
     pub messages: Duration,
+    /// So long, and while the study is here, it is kept who read it.
+    pub reads: Duration,
     /// So long a message waits for what it refers to.
     pub park: Duration,
     /// An open step is in the worklist until so many days after its day.
@@ -103,6 +108,7 @@ impl Default for ChartOptions {
         Self {
             repeat: days(7),
             messages: days(90),
+            reads: days(1_827),
             park: Duration::from_secs(600),
             worklist_days: 30,
             outbox: outbox::OutboxOptions::default(),
@@ -203,6 +209,8 @@ pub struct Charts {
     ended: completeness::Due,
     /// Studies that were looked at.
     openings: openings::Openings,
+    /// Who reads what, as far as it is not written yet.
+    reads: reads::Reads,
     /// Held by whoever makes a report.
     reporting: Mutex<()>,
     /// Who is expected beside those of the worklist.

@@ -439,7 +439,7 @@ fn start_pipeline(
 type StartWorker = fn(&Arc<Archive>) -> Result<Option<JoinHandle<()>>, OpenError>;
 
 /// What is done in the background.
-const WORKERS: [StartWorker; 17] = [
+const WORKERS: [StartWorker; 18] = [
     |archive| worker::start_quiet(archive).map(Some),
     |archive| worker::start_flusher(archive).map(Some),
     |archive| packing::start(archive, 0).map(Some),
@@ -457,6 +457,7 @@ const WORKERS: [StartWorker; 17] = [
     |archive| crate::ups::start_sweep(archive).map(Some),
     |archive| crate::charts::start_sweep(archive).map(Some),
     |archive| crate::charts::start_matching(archive).map(Some),
+    |archive| crate::charts::start_reads(archive).map(Some),
 ];
 
 impl Drop for Archive {

@@ -16,6 +16,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(crate) struct Charts {
     pub(crate) repeat_days: u16,
     pub(crate) messages_days: u16,
+    pub(crate) reads_days: u16,
     pub(crate) park: Span,
     pub(crate) worklist_days: u16,
     pub(crate) outbox: Outbox,
@@ -71,6 +72,7 @@ impl Default for Charts {
         Self {
             repeat_days: days(options.repeat),
             messages_days: days(options.messages),
+            reads_days: days(options.reads),
             park: Span(options.park),
             worklist_days: options.worklist_days,
             outbox: Outbox::default(),
@@ -85,6 +87,7 @@ impl Charts {
         ChartOptions {
             repeat: days(self.repeat_days),
             messages: days(self.messages_days),
+            reads: days(self.reads_days),
             park: self.park.0,
             worklist_days: self.worklist_days,
             outbox: OutboxOptions {
@@ -108,6 +111,9 @@ impl Config {
         }
         if charts.messages_days <= charts.repeat_days {
             return refuse("charts.messages_days", "more than charts.repeat_days: a message is known again by its row");
+        }
+        if charts.reads_days < 365 {
+            return refuse("charts.reads_days", "at least 365: logs of access are kept for a year everywhere");
         }
         if charts.park.0 >= DAY.saturating_mul(u32::from(charts.repeat_days)) {
             return refuse("charts.park", "shorter than charts.repeat_days");

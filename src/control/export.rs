@@ -3,10 +3,13 @@
 use super::{ExportForm, ExportRequest, Progress, retention};
 use crate::cli::{Exit, Failure};
 use archive::Archive;
+use archive::charts::Reader;
 use archive::export::{Exported, FileSet, STUDIES_MAX, SetFile};
 use archive::zip::Zip;
+use model::chart::Way;
 use model::{Caller, Scope, Uid};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
@@ -30,12 +33,26 @@ pub(super) fn run(
     let mut step = |done: Exported| {
         progress(Progress { done: done.files, total, bytes: done.bytes, trouble: 0 });
     };
+    record(archive, &set);
     let done = match wanted.form {
         ExportForm::Folder => archive.export_to(&set, &wanted.to, stop, &mut step).map_err(failed)?,
         ExportForm::Zip => zip(archive, &set, &wanted.to, stop, &mut step)?,
     };
     let Exported { files, kept, bytes } = done;
     Ok(json!({"studies": studies.len(), "files": files, "kept": kept, "bytes": bytes, "notes": set.notes}))
+}
+
+/// Records who took which studies along.
+fn record(archive: &Archive, set: &FileSet) {
+    let mut studies = BTreeMap::<_, u64>::new();
+    for file in &set.files {
+        let count = studies.entry(&file.row.key.study).or_default();
+        *count = count.saturating_add(1);
+    }
+    let reader = Reader::new(&Caller::operator(), Way::Export);
+    for (study, objects) in studies {
+        archive.charts().note_read(&reader, study, 1, objects);
+    }
 }
 
 /// The studies named, and those that match.

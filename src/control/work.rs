@@ -3,7 +3,7 @@
 
 use super::{
     LedgerRequest, Progress, Request, charts, correct, export, forward, import, keys, matches, messages, migrate,
-    outbox, persons, report, retention, series, share, tiers,
+    outbox, persons, reads, report, retention, series, share, tiers,
 };
 use crate::cli::{Exit, Failure};
 use archive::backup::{BackupPlace, Wanted as WantedBackup};
@@ -40,6 +40,7 @@ impl Request {
             Self::Matches(_) => "matches",
             Self::Messages(_) => "messages",
             Self::Outbox(_) => "outbox",
+            Self::Reads(_) => "reads",
             Self::Share(_) => "share",
             Self::Persons(_) => "persons",
             Self::Report(_) => "report",
@@ -108,6 +109,7 @@ pub(super) fn answer(
         Request::Matches(wanted) => matches::answer(archive, wanted),
         Request::Report(wanted) => report::answer(archive, wanted, stop),
         Request::Messages(wanted) => messages::answer(archive, wanted, stop, progress),
+        Request::Reads(wanted) => reads::answer(archive, wanted),
         Request::Share(wanted) => share::answer(archive, wanted),
         Request::Persons(wanted) => persons::answer(archive, wanted),
     }

@@ -28,7 +28,7 @@ use dicom_ul::pdu::AssociationRQ;
 use model::{AeTitle, Certificate, Source};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 /// How an association ended.
@@ -165,6 +165,7 @@ pub(crate) fn serve<R: Receiver>(
         peer_pdu_bytes_max: negotiated.peer.pdu_bytes_max,
         called,
         calling,
+        peer: peer.ip().to_canonical(),
         source,
         command: Vec::new(),
         reports: Vec::new(),
@@ -247,6 +248,8 @@ pub(crate) struct Association<'a, R> {
     pub(crate) called: AeTitle,
     /// The title the peer showed.
     pub(crate) calling: AeTitle,
+    /// From where it calls.
+    pub(crate) peer: IpAddr,
     pub(crate) source: Source,
     /// The command being gathered; kept for its memory.
     pub(crate) command: Vec<u8>,

@@ -17,6 +17,7 @@ use crate::pdu::{self, AbortReason};
 use crate::receiver::{Receiver, Stored};
 use crate::retrieval::{ALIVE_EVERY, Fate, TICK, Tally};
 use crate::scu::{Answer, Object, plan};
+use model::chart::Way;
 use std::time::Instant;
 
 impl<R: Receiver> Association<'_, R> {
@@ -33,6 +34,7 @@ impl<R: Receiver> Association<'_, R> {
             }
         };
         let mut tally = Tally::new(id, request, context, objects.len());
+        self.begin_record(&mut tally, (Way::Get, ""), &objects);
         let receiver = self.receiver.clone();
         let shelf = Shelf::new(&receiver, &objects, self.room);
         let status = std::thread::scope(|scope| {
@@ -72,6 +74,7 @@ impl<R: Receiver> Association<'_, R> {
             if let Some((_, want)) = objects.get(next).and_then(|object| self.way(object, next)) {
                 ahead.ask(want);
             }
+            self.note_given(tally, object);
             let fate = self.get_object(context, &want, object, data, tally)?;
             tally.count(object.sop_instance().as_str(), fate);
         }

@@ -14,6 +14,7 @@ use crate::receiver::{Receiver, Stored};
 use crate::retrieval::{ALIVE_EVERY, Fate, PENDING_EVERY, TICK, Tally};
 use crate::scu::plan;
 use crate::status::{self, Failure};
+use model::chart::Way;
 use model::{AeTitle, Destination};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Instant;
@@ -44,6 +45,8 @@ impl<R: Receiver> Association<'_, R> {
             rested.pass_on(&destination, &mut carriers);
         }
         let mut tally = Tally::new(id, request, context, objects.len());
+        let to = destination.title.to_string();
+        self.begin_record(&mut tally, (Way::Move, &to), &objects);
         for group in plan::groups(objects.iter().map(|object| (object.sop_class(), object.syntax())), plan::decoded) {
             carriers.iter_mut().for_each(|carrier| carrier.settle(&group.proposals));
             self.move_group(&group, &objects, &mut carriers, &mut tally)?;
@@ -185,6 +188,9 @@ impl<R: Receiver> Association<'_, R> {
 
     fn count(&self, objects: &[R::Stored], member: usize, fate: Fate, tally: &mut Tally<'_>) {
         if let Some(object) = objects.get(member) {
+            if !matches!(fate, Fate::Failed(_)) {
+                self.note_given(tally, object);
+            }
             tally.count(object.sop_instance().as_str(), fate);
         }
     }

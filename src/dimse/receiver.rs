@@ -3,7 +3,7 @@
 //! The archive is one implementation; the other one keeps objects in memory and fails on demand, so that the
 //! protocol's behaviour in bad hours can be tested.
 
-use archive::charts::{ChartError, WorklistItem, WorklistQuery};
+use archive::charts::{ChartError, Reader, WorklistItem, WorklistQuery};
 use archive::commitment::{Commitment, CommitmentError, Verdict};
 use archive::notices::{Notice, NoticeError};
 use archive::search::{SearchPage, Wanted};
@@ -11,6 +11,7 @@ use archive::ups::Ups;
 use archive::{Archive, DecodeError, FindError, Form, IngestError, InstanceRow, RetrieveError, Target, Unknown};
 use model::{AeTitle, Caller, Certificate, Destination, Scope, Source, Uid, Via};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -88,6 +89,12 @@ pub(crate) trait Receiver: Clone + Send + Sync + 'static {
 
     /// The objects of a target that a source may have, in viewing order.
     fn select(&self, source: &Source, target: &Target) -> Result<Vec<Self::Stored>, RetrieveError>;
+
+    /// Objects are asked for: recorded soon, by study.
+    fn note_asked(&self, _reader: &Reader, _objects: &[Self::Stored]) {}
+
+    /// One of them is given.
+    fn note_given(&self, _reader: &Reader, _object: &Self::Stored) {}
 
     /// The data set of an object, in the transfer syntax it is stored in or, where it is uncompressed or can be decoded,
     /// in Explicit or Implicit VR Little Endian.
@@ -216,6 +223,15 @@ impl Receiver for Arc<Archive> {
     fn select(&self, source: &Source, target: &Target) -> Result<Vec<InstanceRow>, RetrieveError> {
         let scope = Scope::Facility(source.facility);
         Ok(Archive::select(self, &Caller::of_source(source), scope, target)?.instances)
+    }
+
+    fn note_asked(&self, reader: &Reader, objects: &[InstanceRow]) {
+        let studies: BTreeSet<_> = objects.iter().map(|object| &object.key.study).collect();
+        studies.into_iter().for_each(|study| self.charts().note_read(reader, study, 1, 0));
+    }
+
+    fn note_given(&self, reader: &Reader, object: &InstanceRow) {
+        self.charts().note_read(reader, &object.key.study, 0, 1);
     }
 
     fn open(&self, object: &InstanceRow, transfer_syntax: &Uid) -> Result<DataSet, RetrieveError> {

@@ -10,12 +10,14 @@ use crate::question::{self, mismatch};
 use crate::receiver::{Receiver, Search, Stored};
 use crate::scu::Answer;
 use crate::status::{self, Failure, Status};
+use archive::charts::Reader;
 use archive::search::Wanted;
 use archive::{FindError, RetrieveError, Target};
 use dataset::identifier;
 use model::attribute::{attribute, key};
+use model::chart::Way;
 use model::query::{Condition, Query, Test};
-use model::{AttrKey, Level};
+use model::{AttrKey, Caller, Level};
 use std::time::{Duration, Instant};
 
 /// Failed SOP Instance UID List (0008,0058).
@@ -69,6 +71,8 @@ pub(crate) struct Tally<'a> {
     pub(crate) cancelled: bool,
     /// The first reason of a failure.
     why: Option<String>,
+    /// Who reads, for the record of that.
+    pub(crate) reader: Option<Reader>,
 }
 
 impl<'a> Tally<'a> {
@@ -76,7 +80,8 @@ impl<'a> Tally<'a> {
         let counts = Counts { remaining: Some(objects), ..Counts::default() };
         let transfer_syntax = context.transfer_syntax.as_str();
         let (failed, now) = (Vec::new(), Instant::now());
-        Self { id, request, transfer_syntax, counts, failed, told: now, looked: now, cancelled: false, why: None }
+        let (told, looked, cancelled, why, reader) = (now, now, false, None, None);
+        Self { id, request, transfer_syntax, counts, failed, told, looked, cancelled, why, reader }
     }
 
     /// Message ID of the request.
@@ -150,6 +155,22 @@ impl<R: Receiver> Association<'_, R> {
             self.tell_every(tally, ALIVE_EVERY)?;
         }
         Ok(())
+    }
+
+    /// Begins the record of a retrieve: who asks for which studies, for whom.
+    pub(crate) fn begin_record(&self, tally: &mut Tally<'_>, (way, to): (Way, &str), objects: &[R::Stored]) {
+        let (caller, title) = (Caller::of_source(&self.source), self.calling.to_string());
+        let address = Some(self.peer);
+        let reader = Reader { title, to: to.to_owned(), address, ..Reader::new(&caller, way) };
+        self.receiver.note_asked(&reader, objects);
+        tally.reader = Some(reader);
+    }
+
+    /// An object is given.
+    pub(crate) fn note_given(&self, tally: &Tally<'_>, object: &R::Stored) {
+        if let Some(reader) = &tally.reader {
+            self.receiver.note_given(reader, object);
+        }
     }
 
     /// Sends the final answer of a retrieve; returns its status.

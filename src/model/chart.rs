@@ -19,6 +19,7 @@ pub mod patient;
 pub mod performed;
 pub mod person;
 pub mod proposal;
+pub mod read;
 pub mod report;
 pub mod term;
 pub mod ticket;
@@ -38,6 +39,7 @@ pub use outbox::{Delivery, DeliveryState, Event, EventKind, Secret, Subscription
 pub use patient::{Identifiers, Merge, OtherId, Patient, Sex};
 pub use performed::{Performed, PerformedSeries, PerformedState};
 pub use proposal::{Finding, Judgement, Local, Proposal};
+pub use read::{Read, Way};
 pub use report::{Content, Report, ReportStatus};
 pub use term::Term;
 pub use ticket::{Ticket, TicketState};
@@ -81,11 +83,13 @@ pub enum ChartKind {
     Ticket = 13,
     /// What a verifier is asked of a patient's number, and said; the id is the facility's number of the patient.
     Inquiry = 15,
+    /// Who read a study; the id is made of who, what, how and the hour.
+    Read = 18,
 }
 
 impl ChartKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Patient,
         Self::Visit,
         Self::Order,
@@ -100,6 +104,7 @@ impl ChartKind {
         Self::Delivery,
         Self::Ticket,
         Self::Inquiry,
+        Self::Read,
     ];
 
     /// The code in keys.
@@ -119,6 +124,7 @@ impl ChartKind {
             Self::Delivery => 12,
             Self::Ticket => 13,
             Self::Inquiry => 15,
+            Self::Read => 18,
         }
     }
 
@@ -202,6 +208,8 @@ pub enum ChartBody {
     Ticket(Box<Ticket>),
     /// What a verifier is asked and said.
     Inquiry(Box<Inquiry>),
+    /// Who read a study.
+    Read(Box<Read>),
 }
 
 impl ChartBody {
@@ -222,6 +230,7 @@ impl ChartBody {
             Self::Delivery(_) => ChartKind::Delivery,
             Self::Ticket(_) => ChartKind::Ticket,
             Self::Inquiry(_) => ChartKind::Inquiry,
+            Self::Read(_) => ChartKind::Read,
         }
     }
 
@@ -238,7 +247,7 @@ impl ChartBody {
             Self::Match(found) => found.mrn.as_deref(),
             Self::Link(link) => Some(&link.mrn),
             Self::Proposal(proposal) => Some(&proposal.mrn),
-            Self::Subscription(_) | Self::Delivery(_) => None,
+            Self::Subscription(_) | Self::Delivery(_) | Self::Read(_) => None,
             Self::Ticket(ticket) => Some(&ticket.mrn),
             Self::Inquiry(inquiry) => Some(&inquiry.mrn),
         }
@@ -262,6 +271,7 @@ impl ChartBody {
             Self::Delivery(delivery) => delivery.moment(),
             Self::Ticket(ticket) => ticket.issued,
             Self::Inquiry(inquiry) => inquiry.moment(),
+            Self::Read(read) => read.first,
         }
     }
 }

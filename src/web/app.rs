@@ -11,7 +11,7 @@ use crate::server::Peer;
 use crate::viewer::Viewer;
 use crate::{
     admin, base_url, body, capabilities, charts, corrections, cors, dicomweb, judgement, matches, moves, observe,
-    openapi, outbox, session, share, start_page, viewer,
+    openapi, outbox, reads, session, share, start_page, viewer,
 };
 use archive::Archive;
 use archive::memory::Memory;
@@ -105,6 +105,8 @@ pub(crate) struct Call {
     /// The session of a launch link, which reads nothing but its studies.
     pub(crate) session: Option<Arc<launch::Session>>,
     pub(crate) scope: Scope,
+    /// What is read of studies, for the record of that.
+    pub(crate) seen: reads::Seen,
     pub(crate) parts: Parts,
     /// The body, for the one handler that takes it.
     pub(crate) body: Mutex<Body>,
@@ -226,9 +228,18 @@ fn refused(path: &str, problem: Problem) -> Response {
 
 async fn answer(app: Arc<App>, route: &'static Route, parameters: RawPathParams, request: Request) -> Response {
     let started = std::time::Instant::now();
+    let archive = Arc::clone(&app.archive);
     let mut response = match prepare(app, route, &parameters, request) {
         Ok(call) => match still(route, &call).await {
-            Ok(()) => dispatch(route.endpoint, call).await.unwrap_or_else(|problem| refused(route.path, problem)),
+            Ok(()) => {
+                let watch = reads::may_read(route.endpoint).then(|| reads::Watch::of(route.endpoint, &call));
+                let answer = dispatch(route.endpoint, call).await;
+                let response = answer.unwrap_or_else(|problem| refused(route.path, problem));
+                if let Some(watch) = watch {
+                    watch.end(&archive, response.status());
+                }
+                response
+            }
             Err(problem) => refused(route.path, problem),
         },
         Err(problem) => refused(route.path, problem),
@@ -264,7 +275,8 @@ fn prepare(app: Arc<App>, route: &Route, parameters: &RawPathParams, request: Re
         session.permit(route.endpoint, &parameters)?;
     }
     let query = dicomweb::qido::split_query(parts.uri.query().unwrap_or_default())?;
-    Ok(Call { app, caller, session, scope, parts, body: Mutex::new(body), parameters, query })
+    let seen = reads::Seen::default();
+    Ok(Call { app, caller, session, scope, seen, parts, body: Mutex::new(body), parameters, query })
 }
 
 /// Whether the session of a patient's link still holds, and still reads what is asked: links are revoked, studies corrected.

@@ -43,6 +43,23 @@ pub(crate) fn base_url(
     format!("{scheme}://{host}{prefix}")
 }
 
+/// The address of the client as a trusted proxy tells it.
+pub(crate) fn client(trust_forwarded: bool, headers: &HeaderMap) -> Option<IpAddr> {
+    if !trust_forwarded {
+        return None;
+    }
+    let forwarded = text(headers, "forwarded").and_then(|header| forwarded_value(header, "for"));
+    address(&forwarded.or_else(|| first(headers, "x-forwarded-for"))?)
+}
+
+/// An address, also with a port, and a newer one in brackets.
+fn address(told: &str) -> Option<IpAddr> {
+    let bare = told.trim().trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse::<IpAddr>().ok();
+    let address = address.or_else(|| told.trim().parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()));
+    address.map(|address| address.to_canonical())
+}
+
 /// The port of a direct connection whose Host names our very address without it, as some clients write it.
 fn missing_port(host: &str, peer: &Peer) -> Option<u16> {
     let port = peer.local.port();
@@ -128,5 +145,27 @@ mod tests {
         assert_eq!(base(true, false, &old), "https://b/pacs");
         assert_eq!(base(true, false, &[("host", "a"), ("x-forwarded-prefix", "//evil")]), "http://a");
         assert_eq!(base(true, false, &[("host", "a"), ("x-forwarded-proto", "javascript")]), "http://a");
+    }
+
+    #[test]
+    fn a_client_behind_a_trusted_proxy_has_the_address_it_tells() {
+        let headers = |name: &'static str, value: &str| {
+            HeaderMap::from_iter([(
+                http::HeaderName::from_static(name),
+                http::HeaderValue::from_str(value).expect("a header"),
+            )])
+        };
+        for (name, value, wanted) in [
+            ("x-forwarded-for", "192.0.2.7, 10.0.0.1", "192.0.2.7"),
+            ("x-forwarded-for", "192.0.2.7:4711", "192.0.2.7"),
+            ("forwarded", "for=192.0.2.7;proto=https", "192.0.2.7"),
+            ("forwarded", "for=\"[2001:db8::7]:4711\"", "2001:db8::7"),
+            ("forwarded", "for=\"[2001:db8::7]\", for=10.0.0.1", "2001:db8::7"),
+        ] {
+            let headers = headers(name, value);
+            assert_eq!(client(true, &headers), wanted.parse().ok(), "{value}");
+            assert_eq!(client(false, &headers), None);
+        }
+        assert_eq!(client(true, &headers("forwarded", "for=_hidden")), None);
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod find;
 mod orders;
 mod patients;
 mod persons;
+mod reads;
 mod reports;
 mod said;
 mod shares;
@@ -49,6 +50,7 @@ pub(crate) fn is_of_charts(endpoint: Endpoint) -> bool {
             | E::Reports
             | E::SendReport
             | E::Messages
+            | E::Reads
             | E::IssueShare
             | E::Shares
             | E::RevokeShare
@@ -95,6 +97,7 @@ pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Result<Response, P
         Endpoint::Available => available::show(call).await,
         Endpoint::SendReport => reports::send(call).await,
         Endpoint::Reports => reports::find(call).await,
+        Endpoint::Reads => reads::list(call).await,
         Endpoint::IssueShare => shares::issue(call).await,
         Endpoint::Shares => shares::list(call).await,
         Endpoint::RevokeShare => shares::revoke(call).await,

@@ -4,6 +4,7 @@
 //! message ([`archive::charts`]). Every error is an OperationOutcome. One table ([`tables`]) says what is served.
 //! Deliberately not here: persons across facilities, and profiles: identifier systems come from a map file.
 
+mod audit_reads;
 mod audits;
 mod bundle;
 mod capability;

@@ -25,8 +25,8 @@ use crate::dicomweb::qido::split_query;
 use crate::options::LaunchOptions;
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
-use crate::{app, session};
-use archive::{Archive, FoundRow};
+use crate::{app, reads, session};
+use archive::{Archive, FoundRow, StudyKey};
 use axum::response::{IntoResponse, Response};
 use claim::{Claim, Refusal};
 use find::Asked;
@@ -174,8 +174,13 @@ async fn launch(endpoint: Endpoint, call: &Call) -> Result<Response, Problem> {
     let launch = &call.app.launch;
     let found = look(call, &session).await?;
     let images = session.rights.images;
+    let reader = reads::of_session(call, &session);
     let cookie = launch.begin(call, session, launch.options.session)?;
     opened(&claim);
+    for study in &found {
+        let study = StudyKey { facility: claim.facility, study: study.clone(), patient: 0 };
+        call.app.archive.charts().note_read(&reader, &study, 1, 0);
+    }
     let path = match found.as_slice() {
         [study] if images => viewer_path(study),
         _ => "/viewer/iid/studies".to_owned(),
@@ -226,7 +231,12 @@ fn granted(call: &Call, query: &[(String, String)]) -> Result<(Arc<Session>, Cla
         facilities: Some(BTreeSet::from([facility])),
         sees_rejected: false,
     };
-    let session = Session::new(caller, facility, Purpose::Launch(Box::new(asked)), rights, until);
+    let mut session = Session::new(caller, facility, Purpose::Launch(Box::new(asked)), rights, until);
+    session.claimed = [claim.role.trim(), claim.purpose.trim()]
+        .into_iter()
+        .filter(|one| !one.is_empty())
+        .collect::<Vec<_>>()
+        .join(", ");
     Ok((Arc::new(session.of_message(message::name(&claim))), claim))
 }
 

@@ -30,6 +30,7 @@ mod outbox;
 mod outgoing;
 mod problem;
 pub mod pull;
+mod reads;
 mod ready;
 pub mod routes;
 mod server;

@@ -99,6 +99,7 @@ pub enum Endpoint {
     Reports,
     SendReport,
     Messages,
+    Reads,
     Changes,
     Subscriptions,
     Subscribe,
@@ -349,6 +350,7 @@ table! {
     Get Plain "/api/reports" Reports READER, JSON, CHART, "Results of a facility, the newest first.";
     Get Plain "/api/reports/{number}/contents/{index}" ReportDocument READER, &["application/pdf", "image/jpeg", "image/png", "text/plain", "application/octet-stream"], &[200, 400, 503], "A document of a result, by its place among the contents from 0.";
     Post Plain "/api/reports" SendReport SENDER, JSON, CHANGE, "A result, or its next version; durable when answered.";
+    Get Plain "/api/reads" Reads ADMIN, JSON, CHART, "Who read which study, in which way, when and from where, the newest first; one row for each hour of a caller, a study and a way.";
     Get Plain "/api/messages" Messages ADMIN, JSON, CHART, "What other systems sent about charts, and what became of it, the newest first.";
     Get Plain "/api/changes" Changes READER, JSON, &[200, 400, 409, 503], "What changed in the caller's facilities, the oldest first; parameters: after, limit, wait.";
     Get Plain "/api/subscriptions" Subscriptions ADMIN, JSON, CHART, "Who is told of what, and how much waits there; parameters: limit, cursor.";

@@ -12,6 +12,7 @@ mod launching;
 mod lossy;
 mod outbox;
 mod pictures;
+mod reading;
 mod ready;
 mod reports;
 mod resources;
@@ -108,6 +109,21 @@ impl Service {
             paths.push(stored.stored_path());
         }
         (self, paths)
+    }
+
+    /// Who read what so far, the newest first.
+    async fn reads(&self) -> Vec<model::chart::Read> {
+        let archive = Arc::clone(&self.archive);
+        let found = tokio::task::spawn_blocking(move || {
+            archive.charts().write_reads(true).expect("written");
+            let (operator, any) = (model::Caller::operator(), archive::charts::ReadFilter::default());
+            archive.charts().reads(&operator, &any, None, 1_000).expect("answers").rows
+        });
+        let read = |row: model::chart::ChartRow| match row.body {
+            model::chart::ChartBody::Read(read) => *read,
+            other => panic!("{other:?}"),
+        };
+        found.await.expect("no panic").into_iter().map(read).collect()
     }
 
     async fn post(&self, path: &str, content_type: &str, body: impl Into<Body>) -> Answer {

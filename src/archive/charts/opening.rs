@@ -150,6 +150,7 @@ impl Charts {
             outbox: super::outbox::Outbox::default(),
             ended: super::completeness::Due::default(),
             openings: super::openings::Openings::default(),
+            reads: super::reads::Reads::default(),
             reporting: Mutex::new(()),
             change: Mutex::new(()),
             unsettled: Mutex::new(Unsettled::after(last)),
@@ -294,6 +295,9 @@ impl Charts {
 
     /// Ends with nothing left to move, and nothing to apply, at the next start.
     pub(crate) fn close(&self) -> Result<(), OpenError> {
+        if let Err(error) = self.write_reads(true) {
+            tracing::error!(%error, "who read what in the last minute could not be written and is lost");
+        }
         self.journal.sync()?;
         self.journal.mark()?;
         self.journal.sync()?;
@@ -325,6 +329,7 @@ const fn kind_name(kind: ChartKind) -> &'static str {
         ChartKind::Delivery => "delivery",
         ChartKind::Ticket => "ticket",
         ChartKind::Inquiry => "inquiry",
+        ChartKind::Read => "read",
     }
 }
 

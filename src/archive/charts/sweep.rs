@@ -4,6 +4,7 @@
 //! recorded again first. So no message, and no earlier state of a row, lies in the journal much longer than that.
 
 use super::journal::{self, Parts, Row, unavailable};
+use super::reads::Forgetting;
 use super::writing::Whose;
 use super::{ChartError, Charts};
 use crate::error::OpenError;
@@ -46,6 +47,7 @@ pub(super) struct Swept {
 pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
     let (mut due, mut flush, mut purge) = (Instant::now(), Instant::now(), Instant::now());
     let (mut gone, mut trust) = (false, Trust::new(archive.charts.newest_at().unwrap_or(0)));
+    let mut reads = Forgetting::new();
     worker::every(archive, "charts", move |archive| {
         if archive.charts.broken().is_some() {
             return;
@@ -65,6 +67,10 @@ pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError>
             match archive.charts.sweep() {
                 Ok(swept) => gone |= swept.messages > 0 || swept.deliveries > 0,
                 Err(error) => tracing::warn!(%error, "charts cannot be swept, again later"),
+            }
+            match archive.forget_reads(&mut reads) {
+                Ok(count) => gone |= count > 0,
+                Err(error) => tracing::warn!(%error, "old reads cannot be removed, again later"),
             }
         }
         if gone && Instant::now() >= purge {

@@ -10,6 +10,7 @@ mod orders;
 mod outbox;
 mod performed;
 mod random;
+mod reads;
 mod results;
 mod sequence;
 mod turnaround;

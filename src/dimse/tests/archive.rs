@@ -1,9 +1,11 @@
 //! The wire in front of the real archive: what is acknowledged can be read back bit for bit, what is broken
 //! gets its status, and DCMTK's tools work as they are.
 
+use archive::charts::ReadFilter;
 use archive::{Archive, Target};
 use dimse::{Listener, Options};
-use model::{Caller, Scope, Uid};
+use model::chart::{ChartBody, Read, Way};
+use model::{AeTitle, Caller, Destination, Scope, Uid};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -67,6 +69,21 @@ impl Server {
         let mut stored = self.archive.data_set(found.instances.first()?);
         std::io::Read::read_to_end(&mut stored, &mut bytes).expect("readable");
         Some(bytes)
+    }
+}
+
+impl Server {
+    /// Who read what so far in a way.
+    fn reads(&self, way: Way) -> Vec<Read> {
+        let charts = self.archive.charts();
+        charts.write_reads(true).expect("written");
+        let filter = ReadFilter { way: Some(way), ..ReadFilter::default() };
+        let found = charts.reads(&Caller::operator(), &filter, None, 100).expect("answers").rows;
+        let read = found.into_iter().filter_map(|row| match row.body {
+            ChartBody::Read(read) => Some(*read),
+            _ => None,
+        });
+        read.collect()
     }
 }
 
@@ -240,4 +257,42 @@ fn the_tools_of_dcmtk_work_as_they_are() {
     assert!(!refused.status.success());
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("Called AE Title Not Recognized"), "{said}");
+}
+
+#[test]
+fn who_gets_or_moves_objects_is_recorded_with_titles_and_address() {
+    let server = Server::start();
+    let (host, port) = (server.address.ip().to_string(), server.address.port().to_string());
+    let path = files("modality/ct-series").remove(0);
+    let object = Object::from_file(std::fs::read(&path).expect("file")).expect("readable");
+    dcmtk("storescu", &["-aec", "KHOANH", &host, &port, path.to_str().expect("path")]);
+    assert!(server.reads(Way::Get).is_empty(), "storing is no reading");
+    let study = format!("StudyInstanceUID={}", object.study);
+    let into = tempfile::tempdir().expect("folder");
+    let into = into.path().to_str().expect("path");
+    let asked = ["-S", "-aet", "WS1", "-aec", "KHOANH", "-k", "QueryRetrieveLevel=STUDY", "-k", study.as_str()];
+    dcmtk("getscu", &[&asked[..], &["-od", into, host.as_str(), port.as_str()][..]].concat());
+    let got = server.reads(Way::Get);
+    let [one] = got.as_slice() else { panic!("{got:?}") };
+    assert_eq!((one.title.as_str(), one.to.as_str(), one.study.as_str()), ("WS1", "", object.study.as_str()));
+    assert_eq!((one.requests, one.objects, one.addresses.as_slice()), (1, 1, &[server.address.ip()][..]));
+    assert!(one.by.starts_with("source:"), "{one:?}");
+    // The archive is a destination of its own: what it has already it takes again.
+    let destination = Destination {
+        title: AeTitle::parse("KHOANH").expect("a title"),
+        host: host.clone(),
+        port: server.address.port(),
+        facility: None,
+        calling: None,
+        associations: 1,
+        tls: None,
+        as_received: false,
+        description: String::new(),
+        removed: false,
+    };
+    server.archive.put_destination(&Caller::operator(), destination).expect("registered");
+    dcmtk("movescu", &[&asked[..], &["-aem", "KHOANH", host.as_str(), port.as_str()][..]].concat());
+    let moved = server.reads(Way::Move);
+    let [one] = moved.as_slice() else { panic!("{moved:?}") };
+    assert_eq!((one.title.as_str(), one.to.as_str(), one.requests, one.objects), ("WS1", "KHOANH", 1, 1));
 }

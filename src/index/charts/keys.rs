@@ -40,6 +40,7 @@
 //! | 21 | words of the folded name in alphabetical order, alone and behind the year of birth | no |
 //! | 22 | subscription of a delivery, with and without its state; `feed` | yes |
 //! | 26 | SHA-256 of the secret of a patient's link | no |
+//! | 27 | who read a study | yes |
 //!
 //! Keys are derived from the row anew when it is replaced: other values of [`model::chart::term`] need another format.
 

@@ -61,6 +61,8 @@ pub enum Term {
     Subscription,
     /// Digest of a link's secret: of tickets.
     Secret,
+    /// Who reads: of reads.
+    Reader,
 }
 
 impl Term {
@@ -90,6 +92,7 @@ impl Term {
             Self::Whole => 21,
             Self::Subscription => 22,
             Self::Secret => 26,
+            Self::Reader => 27,
         }
     }
 }
@@ -180,6 +183,10 @@ pub fn terms(body: &ChartBody) -> Vec<Found> {
             found.extend(ticket.studies.iter().map(|study| Found::new(Term::Study, study.as_str())));
         }
         ChartBody::Inquiry(inquiry) => found.push(Found::new(Term::State, inquiry.state())),
+        ChartBody::Read(read) => {
+            found.push(Found::new(Term::Reader, &read.by));
+            found.push(Found::new(Term::Study, read.study.as_str()));
+        }
     }
     found.retain(|one| one.term == Term::Any || !one.value.is_empty());
     found.sort_unstable();

@@ -57,7 +57,9 @@ pub(super) fn target(endpoint: Endpoint, call: &Call) -> Result<Target, Problem>
 /// The instances of a target for the caller.
 pub(super) async fn select(call: &Call, target: Target) -> Result<Selection, Problem> {
     let (caller, scope) = (call.caller.clone(), call.scope);
-    call.blocking(move |archive| Ok(archive.select(&caller, scope, &target)?)).await
+    let selection = call.blocking(move |archive| Ok(archive.select(&caller, scope, &target)?)).await?;
+    call.seen.rows(&selection.instances);
+    Ok(selection)
 }
 
 /// Whether whoever asks counts among those who look at images: a patient with a link does not.

@@ -1,27 +1,29 @@
 //! AuditEvent: what the archive keeps durably of who said, decided and opened what, told and never written.
 //!
-//! A message, a patient's link, a merge and a person's decision of a study and its order are rows of charts; each row tells
-//! what happened to it. What people did to studies under retention is in the ledger ([`super::ledger`]), which names nobody's
-//! patient and no facility.
-//! Deliberately not here: who looked at what by viewer, DICOM or REST; that is in the log alone.
+//! A message, a patient's link, a merge, a person's decision of a study and its order, and what a caller read of a study
+//! within an hour are rows of charts; each row tells what happened to it. What people did to studies under retention is in
+//! the ledger ([`super::ledger`]), which names nobody's patient and no facility.
+//! Deliberately not here: who searched and looked at lists; that is in the log alone.
 
 use super::bundle::{Found, Rows};
 use super::dates;
 use super::desk::{DCM, Desk, add};
 use super::question::{Ask, Question, Wanted};
 use super::tables::Resource;
-use super::{ids, ledger, pages, patients};
+use super::{audit_reads, ids, ledger, pages, patients};
 use crate::problem::Problem;
 use archive::{ChartDriver, ChartQuery};
 use model::chart::matched::Decision;
-use model::chart::{ChartBody, ChartKey, ChartKind, ChartRow, Handled, Match, Merge, Message, Term, Ticket, term};
+use model::chart::{
+    ChartBody, ChartKey, ChartKind, ChartRow, Handled, Match, Merge, Message, Read, Term, Ticket, term,
+};
 use model::{FacilityCode, Uid};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 /// Most rows of a page.
 const PAGE_MAX: usize = 100;
-/// Kinds of rows that tell something.
+/// Kinds of rows that tell something of a patient by its number.
 const KINDS: [ChartKind; 4] = [ChartKind::Message, ChartKind::Ticket, ChartKind::Merge, ChartKind::Match];
 /// Parts of an id that one kind has.
 const PARTS: usize = 100;
@@ -62,6 +64,8 @@ pub(crate) struct Done {
     pub(crate) studies: Vec<Uid>,
     /// How often, where one line stands for several.
     pub(crate) times: u32,
+    /// What was read, where that is what was done.
+    pub(crate) read: Option<Box<Read>>,
 }
 
 /// What the rows of a kind tell, each with its place.
@@ -79,12 +83,14 @@ fn done(row: &ChartRow) -> Vec<(usize, Done)> {
         mrn: row.body.mrn().unwrap_or_default().trim().to_owned(),
         studies: Vec::new(),
         times: 0,
+        read: None,
     };
     match &row.body {
         ChartBody::Message(one) => vec![(0, of_message(one, base(one.at, IMPORT, &one.kind, "U", &one.origin.source)))],
         ChartBody::Ticket(one) => of_ticket(one, base),
         ChartBody::Merge(one) => of_merge(one, base),
         ChartBody::Match(one) => of_match(one, base),
+        ChartBody::Read(one) => vec![(0, audit_reads::of_read(one, base(one.first, ACCESS, "", "R", &one.by)))],
         _ => Vec::new(),
     }
 }
@@ -154,7 +160,8 @@ fn id_of(row: &ChartRow, part: usize) -> Option<String> {
 fn key_of(id: &str) -> Option<ChartKey> {
     let act = || ids::read_act(id).map(|(facility, part, study)| (facility, part, study.as_str().to_owned()));
     let (facility, part, number) = ids::read_part(id).or_else(act)?;
-    let kind = u8::try_from(part / PARTS).ok().and_then(ChartKind::of).filter(|kind| KINDS.contains(kind))?;
+    let tells = |kind: &ChartKind| *kind == ChartKind::Read || KINDS.contains(kind);
+    let kind = u8::try_from(part / PARTS).ok().and_then(ChartKind::of).filter(tells)?;
     ChartKey::new(kind, facility, &number).ok()
 }
 
@@ -177,7 +184,13 @@ pub(crate) fn find(desk: &Desk, question: &Question, count: usize, after: Option
         return Ok(Found { rows: Rows::Made(values), next });
     }
     let (by_patient, numbers) = patients::asked(desk, question)?;
-    let is_theirs = |row: &ChartRow| numbers.iter().all(|set| patients::is_of(set, row));
+    // Who read names a study and no patient.
+    let read_of = numbers.iter().map(|set| audit_reads::studies_of(desk, set));
+    let read_of = read_of.collect::<Result<Vec<BTreeSet<_>>, Problem>>()?;
+    let is_theirs = |row: &ChartRow| match &row.body {
+        ChartBody::Read(read) => read_of.iter().all(|set| set.contains(&(row.key.facility, read.study.clone()))),
+        _ => numbers.iter().all(|set| patients::is_of(set, row)),
+    };
     let fitting = |row: &ChartRow| is_theirs(row) && told(row).iter().any(|done| fits(question, done));
     let (rows, next) = match question.all("_id").next() {
         Some(wanted) => {
@@ -191,7 +204,7 @@ pub(crate) fn find(desk: &Desk, question: &Question, count: usize, after: Option
             (all.page().rows, None)
         }
         None => {
-            let queries = queries(desk, question, by_patient.as_ref());
+            let queries = queries(desk, question, by_patient.as_ref().zip(read_of.first()));
             let page = pages::find(desk, &queries, count, patients::cursor(after)?, fitting)?;
             let more = ledger::begin(desk).filter(|_| by_patient.is_none() && question.all("entity").next().is_none());
             (page.rows, page.next.map(|next| next.to_string()).or(more))
@@ -210,17 +223,23 @@ pub(crate) fn find(desk: &Desk, question: &Question, count: usize, after: Option
 }
 
 /// What finds the fewest rows of those that may tell it.
-fn queries(desk: &Desk, question: &Question, by_patient: Option<&patients::Numbers>) -> Vec<ChartQuery> {
-    if let Some(numbers) = by_patient {
-        return KINDS.into_iter().flat_map(|kind| patients::queries_of(kind, numbers)).collect();
+fn queries(
+    desk: &Desk,
+    question: &Question,
+    by_patient: Option<(&patients::Numbers, &BTreeSet<(FacilityCode, Uid)>)>,
+) -> Vec<ChartQuery> {
+    let of_study = |kind: ChartKind, facility: FacilityCode, study: &Uid| ChartQuery {
+        facilities: Some(BTreeSet::from([facility])),
+        ..patients::equal(kind, Term::Study, study.as_str())
+    };
+    if let Some((numbers, studies)) = by_patient {
+        let read = studies.iter().map(|(facility, study)| of_study(ChartKind::Read, *facility, study));
+        return KINDS.into_iter().flat_map(|kind| patients::queries_of(kind, numbers)).chain(read).collect();
     }
     if let Some(wanted) = question.all("entity").next() {
         let studies = wanted.references().filter_map(ids::read_study).filter(|(of, _)| desk.caller.may_see(*of));
         let of = |(facility, study): (FacilityCode, Uid)| {
-            [ChartKind::Ticket, ChartKind::Match].map(|kind| ChartQuery {
-                facilities: Some(BTreeSet::from([facility])),
-                ..patients::equal(kind, Term::Study, study.as_str())
-            })
+            [ChartKind::Ticket, ChartKind::Match, ChartKind::Read].map(|kind| of_study(kind, facility, &study))
         };
         return studies.flat_map(of).collect();
     }
@@ -232,7 +251,17 @@ fn queries(desk: &Desk, question: &Question, by_patient: Option<&patients::Numbe
         all(ChartKind::Ticket),
         all(ChartKind::Merge),
         ChartQuery { driver: decided, ..all(ChartKind::Match) },
+        ChartQuery { moments: moments(question), ..reads(question) },
     ]
+}
+
+/// Reads, by their caller where it is named whole.
+fn reads(question: &Question) -> ChartQuery {
+    let exact = question.all("agent-name").find(|wanted| wanted.exact);
+    match exact.and_then(|wanted| wanted.texts().next().filter(|_| wanted.texts().count() == 1)) {
+        Some(name) => patients::equal(ChartKind::Read, Term::Reader, name),
+        None => patients::equal(ChartKind::Read, Term::Any, ""),
+    }
 }
 
 /// Moments that hold everything asked by date.
@@ -289,7 +318,12 @@ fn shown(desk: &Desk, done: &Done) -> Result<Value, Problem> {
     add(&mut event, "outcome", done.outcome);
     add(&mut event, "outcomeDesc", done.why.trim());
     let by = if done.by.trim().is_empty() { "the archive" } else { done.by.trim() };
-    add(&mut event, "agent", vec![json!({"who": {"display": by}, "requestor": true})]);
+    let agents = done.read.as_deref().map(audit_reads::agents);
+    let agents = agents.unwrap_or_else(|| vec![json!({"who": {"display": by}, "requestor": true})]);
+    add(&mut event, "agent", agents);
+    if let Some(read) = &done.read {
+        add(&mut event, "period", audit_reads::period(desk, read));
+    }
     let mut source = Map::new();
     add(&mut source, "site", done.facility.map(|facility| facility.to_string()));
     add(&mut source, "observer", json!({"display": "Khoanh"}));
@@ -316,7 +350,9 @@ fn entities(desk: &Desk, done: &Done) -> Result<Vec<Value>, Problem> {
         let (kind, role) = (code("audit-entity-type", "2"), code("object-role", "3"));
         all.push(json!({"what": what, "type": kind, "role": role}));
     }
-    if done.times > 0 {
+    if let Some(read) = &done.read {
+        all.push(json!({"name": "the read", "detail": audit_reads::details(read)}));
+    } else if done.times > 0 {
         let detail = json!([{"type": "opened", "valueString": done.times.to_string()}]);
         all.push(json!({"name": "the link", "detail": detail}));
     }

@@ -82,6 +82,7 @@ fn done(number: u64, bytes: &[u8]) -> Result<Option<Done>, Problem> {
         mrn: String::new(),
         studies: Vec::new(),
         times: 0,
+        read: None,
     }))
 }
 

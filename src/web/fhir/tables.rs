@@ -265,7 +265,7 @@ pub(crate) const TABLES: &[Table] = &[
             parameter(
                 "subtype",
                 Form::Token,
-                "What it is: kind of a message, share-issued, share-opened, merged, matched ...",
+                "What it is: kind of a message, share-issued, share-opened, merged, matched, read-dicomweb, read-viewer ...",
             ),
             parameter("action", Form::Token, "C, R, U, D or E."),
             parameter("outcome", Form::Token, "0 done, 4 waits, 8 refused."),
@@ -274,7 +274,7 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         includes: &[],
         operations: &[],
-        about: "What is kept durably of who said, decided and opened what: messages, patients' links, merges, decisions about studies and orders, and of the ledger what people did to studies under retention. Who looked at images and lists otherwise is in the log alone.",
+        about: "What is kept durably of who said, decided, opened and read what: messages, patients' links, merges, decisions about studies and orders, who read which study in which way (one event for each hour), and of the ledger what people did to studies under retention. Who searched and looked at lists is in the log alone.",
     },
 ];
 

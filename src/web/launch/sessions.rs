@@ -71,6 +71,8 @@ pub(crate) struct Session {
     pub(crate) rights: Rights,
     /// Of which link that opens again and again.
     again: Option<Again>,
+    /// Role and purpose that its link was signed for, for the record of what is read; empty: none.
+    pub(crate) claimed: String,
     /// The studies found so far, which may be read.
     studies: RwLock<BTreeSet<Uid>>,
     /// When it ends, milliseconds since 1970 UTC.
@@ -85,8 +87,8 @@ impl Session {
             Purpose::Shared(row) => Some(Again::Ticket(row.clone())),
             Purpose::Launch(_) => None,
         };
-        let (studies, looked) = (RwLock::default(), AtomicU64::new(0));
-        Self { caller, facility, purpose, rights, again, studies, until, looked }
+        let (claimed, studies, looked) = (String::new(), RwLock::default(), AtomicU64::new(0));
+        Self { caller, facility, purpose, rights, again, claimed, studies, until, looked }
     }
 
     /// The same of a link in messages, where it has the name of one.

@@ -99,6 +99,9 @@ pub(super) fn call(endpoint: Endpoint) -> Option<&'static str> {
         Endpoint::LinkPerson => {
             "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/persons/patients/22015985/link?facility=56001\" -d '{\"facility\": \"56002\", \"mrn\": \"26000017\"}'"
         }
+        Endpoint::Reads => {
+            "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/reads?study=1.2.840.113619.2.55.3&from=2026-11-01\""
+        }
         Endpoint::Messages => "curl -H \"Authorization: Bearer $TOKEN\" \"$ARCHIVE/api/messages?state=parked\"",
         Endpoint::IssueShare => {
             "curl -H \"Authorization: Bearer $TOKEN\" -H 'Accept: text/html' $ARCHIVE/api/shares -d '{\"accession\": \"A26-0001\"}' -o sheets.html"

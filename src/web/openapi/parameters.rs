@@ -132,6 +132,19 @@ const MESSAGES: &[Parameter] = &[
     ("to", "string", false, "Last day."),
     ("text", "boolean", false, "With the messages themselves, which hold patients' data."),
 ];
+const READS: &[Parameter] = &[
+    ("facility", "string", false, "Code of the facility; without it all that the token is for."),
+    ("study", "string", false, "Study Instance UID."),
+    (
+        "by",
+        "string",
+        false,
+        "Whole name of the caller: of a token, source:ID, launch:FACILITY:USER, share:FACILITY:NUMBER.",
+    ),
+    ("way", "string", false, "dicomweb, pictures, viewer, launch, share, get, move or export."),
+    ("from", "string", false, "First day, by the facility's clock, as 2026-11-01."),
+    ("to", "string", false, "Last day."),
+];
 const CHANGES: &[Parameter] = &[
     ("after", "string", false, "The `cursor` of the answer before; without it from the oldest that is kept."),
     ("limit", "integer", false, "Most lines of the answer, up to 1000."),
@@ -263,6 +276,7 @@ fn lists_of_charts(endpoint: Endpoint) -> Vec<&'static [Parameter]> {
         E::Available => vec![FACILITY, AVAILABLE],
         E::Reports => vec![FACILITY, REPORTS, AVAILABLE, CHART_PAGE],
         E::Messages => vec![FACILITY, MESSAGES, CHART_PAGE],
+        E::Reads => vec![READS, CHART_PAGE],
         E::Changes => vec![CHANGES],
         E::Subscriptions => vec![CHART_PAGE],
         E::Unsubscribe | E::PauseSubscription | E::ResumeSubscription => vec![FACILITY],

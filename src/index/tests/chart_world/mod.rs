@@ -7,10 +7,10 @@ use model::chart::inquiry::{Said, Trait, Waiting};
 use model::chart::{
     Answer, BirthDate, ChartBody, ChartKey, ChartKind, ChartRow, Delivery, DeliveryState, Event, EventKind, Finding,
     Handled, Identifiers, Inquiry, Link, Local, Match, Merge, Message, Order, OrderState, Origin, Patient, Performed,
-    PerformedState, Priority, Proposal, Question, Report, ReportStatus, Sex, Side, Step, Subscription, Target, Term,
-    Ticket, Verdict, Visit, VisitState, term,
+    PerformedState, Priority, Proposal, Question, Read, Report, ReportStatus, Sex, Side, Step, Subscription, Target,
+    Term, Ticket, Verdict, Visit, VisitState, Way, term,
 };
-use model::{AeTitle, Digest, FacilityCode, Lsn, PackId, Uid};
+use model::{AeTitle, Digest, FacilityCode, Lsn, PackId, Role, Uid};
 use std::collections::BTreeMap;
 
 const FAMILIES: [&str; 6] = ["Nguyễn", "Nguyễn", "Trần", "Lê", "Phạm", "Đặng"];
@@ -156,13 +156,7 @@ impl World {
         let mrn = self.number();
         match key.kind {
             ChartKind::Patient => ChartBody::Patient(Box::new(self.patient(&key.id))),
-            ChartKind::Visit => ChartBody::Visit(Box::new(Visit {
-                number: key.id.clone(),
-                mrn,
-                state: if self.rng.bool() { VisitState::Admitted } else { VisitState::Discharged },
-                begin: self.moment(),
-                ..Visit::default()
-            })),
+            ChartKind::Visit => ChartBody::Visit(Box::new(self.visit(&key.id, mrn))),
             ChartKind::Order => ChartBody::Order(Box::new(self.order(&key.id, mrn))),
             ChartKind::Performed => ChartBody::Performed(Box::new(Performed {
                 uid: uid(&key.id),
@@ -210,7 +204,13 @@ impl World {
             ChartKind::Delivery => ChartBody::Delivery(Box::new(self.delivery())),
             ChartKind::Ticket => ChartBody::Ticket(Box::new(self.ticket(mrn))),
             ChartKind::Inquiry => ChartBody::Inquiry(Box::new(self.inquiry(&key.id))),
+            ChartKind::Read => ChartBody::Read(Box::new(self.read())),
         }
+    }
+
+    fn visit(&mut self, number: &str, mrn: String) -> Visit {
+        let state = if self.rng.bool() { VisitState::Admitted } else { VisitState::Discharged };
+        Visit { number: number.into(), mrn, state, begin: self.moment(), ..Visit::default() }
     }
 
     fn subscription(&mut self) -> Subscription {
@@ -284,6 +284,27 @@ impl World {
         let answer = Answer { question, said, fields: [Trait::Name].into(), by: "verifier.example".into(), at };
         let (waits, answered) = (self.rng.bool(), self.rng.bool());
         Inquiry { mrn: mrn.into(), waiting: waits.then_some(waiting), answer: answered.then_some(answer) }
+    }
+
+    fn read(&mut self) -> Read {
+        let (first, last) = (self.moment(), self.moment());
+        Read {
+            by: self.pick(&["viewer", "source:ct1", "launch:56001:lan"]),
+            role: Role::Reader,
+            home: None,
+            title: String::new(),
+            to: String::new(),
+            purpose: String::new(),
+            way: Way::ALL[self.rng.usize(..Way::ALL.len())],
+            study: uid(&format!("1.2.3.{}", self.number())),
+            patient: 0,
+            first,
+            last,
+            requests: self.rng.u64(..9),
+            objects: self.rng.u64(..9),
+            addresses: Vec::new(),
+            more: self.rng.bool(),
+        }
     }
 
     fn link(&mut self, mrn: &str) -> Link {

@@ -90,6 +90,7 @@ fn codes_of_terms_are_for_ever() {
         ("whole", 21),
         ("subscription", 22),
         ("secret", 26),
+        ("reader", 27),
     ];
     for (name, code) in codes {
         let term: Term = serde_json::from_value(Value::from(name)).expect(name);

@@ -39,11 +39,12 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
     let (caller, scope, desk) = (call.caller.clone(), call.scope, Desk::of(&call));
     // A client that may have them already is asked for nothing yet.
     let eager = !call.parts.headers.contains_key(header::IF_NONE_MATCH);
-    let looks = looks(&call);
+    let (looks, seen) = (looks(&call), call.seen.clone());
     let find = move |archive: &Arc<Archive>| {
         let selection = archive.select(&caller, scope, &target)?;
         let row = selection.instances.into_iter().next();
         let row = row.ok_or_else(|| Problem::new(Kind::NotFound, "the archive has no such instance"))?;
+        seen.rows([&row]);
         if looks {
             archive.charts().note_opened(&row.key.study);
         }

@@ -97,9 +97,10 @@ async fn find(call: &Call, ranges: &[MediaRange], target: Target, one: bool) -> 
     let (asked, desk) = (ranges.to_vec(), Desk::of(call));
     // A client that may have it already is asked for nothing yet.
     let eager = !call.parts.headers.contains_key(header::IF_NONE_MATCH);
-    let looks = super::looks(call);
+    let (looks, seen) = (super::looks(call), call.seen.clone());
     let select = move |archive: &Arc<Archive>| {
         let selection = archive.select(&caller, scope, &target)?;
+        seen.rows(&selection.instances);
         if let Some(row) = selection.instances.first().filter(|_| looks) {
             archive.charts().note_opened(&row.key.study);
         }

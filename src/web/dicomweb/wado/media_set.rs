@@ -37,6 +37,7 @@ pub(crate) async fn retrieve(call: Call) -> Result<Response, Problem> {
             Ok(set)
         })
         .await?;
+    call.seen.rows(set.files.iter().map(|file| &file.row));
     let permit = match set.files.iter().any(SetFile::is_reencoded) {
         true => Some(Arc::new(encoding::permit(&call.app).await?)),
         false => None,

@@ -6,9 +6,10 @@ use crate::app::Call;
 use crate::conditional;
 use crate::dicomweb::warn;
 use crate::problem::{Kind, Problem};
+use crate::reads::Seen;
 use crate::routes::Endpoint;
 use archive::metadata::BASE_PLACEHOLDER;
-use archive::{Archive, Metadata, Target};
+use archive::{Archive, Metadata, StudyKey, Target};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -49,11 +50,12 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
     let (caller, scope, root) = (call.caller.clone(), call.scope, call.service_root());
     let as_received = super::as_received(&call)?;
     let asked = call.parts.headers.clone();
-    let documents = Arc::clone(&call.app.documents);
+    let (documents, seen) = (Arc::clone(&call.app.documents), call.seen.clone());
     let mut response = call
         .blocking(move |archive| {
             let begun = documents.begin();
             let (parts, tag, notes) = fetch(archive, &caller, scope, (&target, as_received), (&root, coding.name()))?;
+            see(&seen, &parts, &target);
             let etag = format!("\"{tag}\"");
             if conditional::is_known(&asked, &etag) {
                 return Ok(finish(StatusCode::NOT_MODIFIED.into_response(), &etag, &notes));
@@ -77,6 +79,13 @@ pub(crate) async fn retrieve(endpoint: Endpoint, call: Call) -> Result<Response,
         .await?;
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding, Authorization"));
     Ok(response)
+}
+
+/// The study of documents is read.
+pub(super) fn see(seen: &Seen, parts: &[Metadata], target: &Target) {
+    if let Some(part) = parts.first() {
+        seen.study(StudyKey { facility: part.facility, study: target.study().clone(), patient: 0 });
+    }
 }
 
 /// The documents of a target, the tag of their rendition, and the texts for the Warning header.

@@ -1,13 +1,13 @@
 //! Metadata as the Native DICOM Model (PS3.19 Annex A): one part of `application/dicom+xml` per instance, written from
 //! the same documents as the JSON, while it is sent.
 
-use super::metadata::{fetch, plain};
+use super::metadata::{fetch, plain, see};
 use super::{encoding, multipart};
 use crate::app::Call;
 use crate::dicomweb::multipart::Multipart;
 use crate::dicomweb::warn;
 use crate::problem::Problem;
-use archive::Target;
+use archive::{Archive, Target};
 use axum::response::Response;
 use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, SeqAccess, Visitor};
@@ -20,8 +20,13 @@ use std::sync::Arc;
 pub(super) async fn retrieve(target: Target, call: Call) -> Result<Response, Problem> {
     let (caller, scope, root) = (call.caller.clone(), call.scope, call.service_root());
     let (base, as_received) = (root.clone(), super::as_received(&call)?);
-    let (series, tag, notes) =
-        call.blocking(move |archive| fetch(archive, &caller, scope, (&target, as_received), (&base, "xml"))).await?;
+    let seen = call.seen.clone();
+    let find = move |archive: &Arc<Archive>| {
+        let found = fetch(archive, &caller, scope, (&target, as_received), (&base, "xml"))?;
+        see(&seen, &found.0, &target);
+        Ok(found)
+    };
+    let (series, tag, notes) = call.blocking(find).await?;
     let permit = Arc::new(encoding::permit(&call.app).await?);
     let mut answer = Multipart::new();
     let mut first = true;

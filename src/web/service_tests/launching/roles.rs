@@ -87,3 +87,17 @@ async fn parameters_behind_a_mark_are_posted_and_in_no_address() {
     let program = province.ask(Method::GET, "/viewer/iid", &[], "").await;
     assert_eq!(program.status, StatusCode::BAD_REQUEST, "a program is told what is missing");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_link_opens_is_recorded_with_its_person_role_and_purpose() {
+    let province = hospital().await;
+    let (_, cookie) = opened(&province, "1", "doctor", "BTG").await;
+    let opened_only = province.service.reads().await;
+    let [one] = opened_only.as_slice() else { panic!("{opened_only:?}") };
+    assert_eq!((one.by.as_str(), one.purpose.as_str()), ("launch:56001:bs.an", "doctor, BTG"));
+    assert_eq!((one.way, one.study.as_str(), one.requests, one.objects), (model::chart::Way::Launch, "1.2.3", 1, 0));
+    assert_eq!(status(&province, &cookie, "/dicom-web/studies/1.2.3?accept=application/zip").await, 200);
+    let read = province.service.reads().await;
+    let sums = |of: &dyn Fn(&model::chart::Read) -> u64| read.iter().map(of).sum::<u64>();
+    assert_eq!((sums(&|one| one.requests), sums(&|one| one.objects)), (2, 1), "{read:?}");
+}

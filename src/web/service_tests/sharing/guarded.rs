@@ -107,3 +107,16 @@ async fn work_on_a_code_keeps_the_only_turn_until_it_ends_also_when_its_asker_ha
     assert_eq!(tries.available_permits(), 1);
     desk.opened(&link).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_link_shows_is_recorded_by_its_number() {
+    let desk = Desk::open().await;
+    let link = desk.issue(json!({"studies": ["1.2.3"]})).await;
+    let cookie = desk.opened(&link).await;
+    desk.reads(&cookie, &[("/dicom-web/studies/1.2.3/metadata", 200), ("/dicom-web/studies/1.2.4/metadata", 404)])
+        .await;
+    let read = desk.service.reads().await;
+    let [one] = read.as_slice() else { panic!("{read:?}") };
+    assert_eq!((one.by.clone(), one.way), (format!("share:56001:{}", link.id), model::chart::Way::Share));
+    assert_eq!((one.study.as_str(), one.requests, one.objects), ("1.2.3", 1, 0));
+}
