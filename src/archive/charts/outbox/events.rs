@@ -129,6 +129,6 @@ fn of_match(id: String, before: Option<&Match>, now: &Match) -> Vec<Event> {
 
 /// Whether somebody who was told of a study has to be told anew.
 fn differs(before: &Match, now: &Match) -> bool {
-    (before.verdict, &before.placer, &before.mrn, &before.of_study)
-        != (now.verdict, &now.placer, &now.mrn, &now.of_study)
+    (before.verdict, &before.placer, &before.mrn, &before.of_study, &before.accession)
+        != (now.verdict, &now.placer, &now.mrn, &now.of_study, &now.accession)
 }

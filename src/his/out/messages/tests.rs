@@ -25,6 +25,7 @@ fn available() -> ChartBody {
         verdict: Verdict::Matched,
         why: Vec::new(),
         of_study: Side::default(),
+        accession: None,
         modalities: BTreeSet::new(),
         of_order: None,
         complete: true,
@@ -86,6 +87,34 @@ fn parcel(archive: &Arc<Archive>, kind: EventKind, body: ChartBody) -> Parcel {
         order: None,
         counts: None,
     }
+}
+
+#[test]
+fn an_accession_number_that_was_corrected_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = archive::Options {
+        segment_bytes: 32 << 20,
+        reserve_bytes: 16 << 20,
+        ..archive::Options::new(folder.path().join("data"))
+    };
+    let archive = Archive::open(options).expect("open");
+    let path = folder.path().join("receivers.toml");
+    std::fs::write(&path, "[[receiver]]\nname = \"his\"\naddress = \"10.1.0.5:1\"\nunmatched = true\n")
+        .expect("written");
+    let receiver = Receivers::load(&path).expect("a file").named("his").expect("a receiver");
+    let told = |accession: Option<&str>| {
+        let ChartBody::Match(one) = available() else { panic!("no study") };
+        let body = ChartBody::Match(Box::new(Match { accession: accession.map(str::to_owned), ..*one }));
+        let message = message(&parcel(&archive, EventKind::StudyChanged, body), &receiver, "7", &|_, _| None);
+        let text = String::from_utf8(message.expect("there is one").expect("a message")).expect("UTF-8");
+        let line = |begins: &str| text.split('\r').find(|line| line.contains(begins)).map(str::to_owned);
+        let ordered = line("OBR|").and_then(|line| line.split('|').nth(18).map(str::to_owned));
+        (ordered.unwrap_or_default(), line("|ST|121022^"))
+    };
+    assert_eq!(told(None), (String::new(), None));
+    let line = "OBX|2|ST|121022^Accession Number^DCM||A9||||||C".to_owned();
+    assert_eq!(told(Some("A9")), ("A9".to_owned(), Some(line)));
+    archive.close(Duration::from_secs(20)).expect("closed");
 }
 
 #[test]
