@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 /// Version of everything in a data directory that this program writes. 2: heads with a dictionary;
 /// 3: packs; 4: destinations, storage commitments, forwarding; 5: procedure steps sealed; 6: two kinds of
 /// digest, and events and filters of procedure steps sealed; 7: charts; 8: rows of charts of kinds 9 and above;
-/// 9: of kinds 14 and above.
-pub const FORMAT_VERSION: u32 = 9;
+/// 9: of kinds 14 and above; 10: deliveries that tell of patients.
+pub const FORMAT_VERSION: u32 = 10;
 
 /// Longest text read from `FORMAT` and `LOCK`, in bytes.
 const TEXT_MAX: u64 = 256;
@@ -116,7 +116,7 @@ mod tests {
         for older in 1..FORMAT_VERSION {
             fs::write(dir.path().join("FORMAT"), format!("khoanh {older}\n")).expect("older");
             drop(DataDir::open(dir.path()).expect("opened"));
-            assert_eq!(fs::read_to_string(dir.path().join("FORMAT")).expect("format"), "khoanh 9\n");
+            assert_eq!(fs::read_to_string(dir.path().join("FORMAT")).expect("format"), "khoanh 10\n");
         }
     }
 
@@ -125,7 +125,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         let format = dir.path().join("FORMAT");
         drop(DataDir::open(dir.path()).expect("made"));
-        assert_eq!(fs::read_to_string(&format).expect("format"), "khoanh 9\n");
+        assert_eq!(fs::read_to_string(&format).expect("format"), "khoanh 10\n");
 
         fs::write(&format, format!("khoanh {}\n", FORMAT_VERSION + 1)).expect("newer");
         let refused = DataDir::open(dir.path());
