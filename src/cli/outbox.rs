@@ -61,7 +61,7 @@ pub(super) struct Add {
     /// Of what happens in this facility.
     #[arg(long)]
     facility: FacilityCode,
-    /// Events: study-available, study-changed, order, result, merged, unmerged; without it all.
+    /// Events: study-available, study-changed, order, result, merged, unmerged; without it all of these.
     #[arg(long, value_delimiter = ',', value_parser = event)]
     events: Vec<EventKind>,
     #[command(flatten)]

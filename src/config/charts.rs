@@ -31,6 +31,7 @@ pub(crate) struct Outbox {
     pub(crate) pause: Span,
     pub(crate) pause_max: Span,
     pub(crate) waiting_max: usize,
+    pub(crate) feed_patients: bool,
     pub(crate) connect: Span,
     pub(crate) answer: Span,
     pub(crate) authorities: PathBuf,
@@ -45,6 +46,7 @@ impl Default for Outbox {
             pause: Span(options.pause),
             pause_max: Span(options.pause_max),
             waiting_max: options.waiting_max,
+            feed_patients: options.feed_patients,
             connect: Span(limits.connect),
             answer: Span(limits.answer),
             authorities: PathBuf::new(),
@@ -96,6 +98,7 @@ impl Charts {
                 pause: self.outbox.pause.0,
                 pause_max: self.outbox.pause_max.0,
                 waiting_max: self.outbox.waiting_max,
+                feed_patients: self.outbox.feed_patients,
             },
             // A section of its own says.
             verifier: None,

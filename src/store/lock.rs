@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Version of everything in a data directory that this program writes. 2: heads with a dictionary;
 /// 3: packs; 4: destinations, storage commitments, forwarding; 5: procedure steps sealed; 6: two kinds of
 /// digest, and events and filters of procedure steps sealed; 7: charts; 8: rows of charts of kinds 9 and above;
-/// 9: of kinds 14 and above; 10: of kinds 16 and above, and series moved to other studies.
+/// 9: of kinds 14 and above; 10: of kinds 16 and above, series moved to other studies, deliveries that tell of patients.
 pub const FORMAT_VERSION: u32 = 10;
 
 /// Longest text read from `FORMAT` and `LOCK`, in bytes.

@@ -134,11 +134,15 @@ fn document(parcel: &Parcel) -> Value {
     if !event.order.is_empty() {
         link("order", format!("/api/orders/{}?facility={facility}", escaped(&event.order)));
     }
+    if event.kind == EventKind::Patient {
+        link("patient", format!("/api/patients/{}?facility={facility}", escaped(&event.id)));
+    }
     let about = match event.kind {
         EventKind::StudyAvailable | EventKind::StudyChanged => "study",
         EventKind::Order => "order",
         EventKind::Result => "result",
         EventKind::Merged | EventKind::Unmerged => "merge",
+        EventKind::Patient => "patient",
     };
     let mut document = json!({
         "id": Delivery::id(one.seq),

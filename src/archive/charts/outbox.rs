@@ -35,6 +35,8 @@ pub struct OutboxOptions {
     pub pause_max: Duration,
     /// Most deliveries that wait for one subscription; what comes beyond it goes to the dead ones.
     pub waiting_max: usize,
+    /// Whether changes of patients stand in the feed also where nobody is told of them.
+    pub feed_patients: bool,
 }
 
 impl Default for OutboxOptions {
@@ -45,6 +47,7 @@ impl Default for OutboxOptions {
             pause: Duration::from_secs(2),
             pause_max: Duration::from_secs(300),
             waiting_max: 200_000,
+            feed_patients: false,
         }
     }
 }

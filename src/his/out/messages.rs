@@ -154,6 +154,11 @@ impl Making<'_> {
             set(7, Field::text(&begun));
             set(18, Field::text(&order.accession));
         }
+        if let ChartBody::Match(one) = &self.parcel.body
+            && let Some(accession) = one.accession.as_ref().filter(|_| order.is_none())
+        {
+            set(18, Field::text(accession));
+        }
         set(22, Field::text(at));
         set(25, Field::text(status));
         fields
@@ -181,6 +186,9 @@ impl Making<'_> {
         obx("HD", ["113014", "DICOM Study", "DCM"], uid.into());
         if withdrawn {
             return out;
+        }
+        if let Some(accession) = &one.accession {
+            obx("ST", ["121022", "Accession Number", "DCM"], Field::text(accession));
         }
         if let Some((series, instances)) = self.parcel.counts {
             obx("NM", ["SERIES", "Number of series", "99KHOANH"], series.to_string().into());

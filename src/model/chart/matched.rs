@@ -166,6 +166,9 @@ pub struct Match {
     /// What the study says of the patient.
     #[serde(default)]
     pub of_study: Side,
+    /// Accession Number it was corrected to; none: it is as it was received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accession: Option<String>,
     /// Modalities of the study when it was last looked at.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub modalities: BTreeSet<String>,

@@ -85,12 +85,22 @@ pub enum EventKind {
     Merged,
     /// A merge was undone.
     Unmerged,
+    /// A patient is new, says something new of themselves or has another number. Told to whoever names it, and not to
+    /// whoever asks for everything: information systems say it themselves, a hundred thousand of them in a first load.
+    Patient,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::StudyAvailable, Self::StudyChanged, Self::Order, Self::Result, Self::Merged, Self::Unmerged];
+    pub const ALL: [Self; 7] = [
+        Self::StudyAvailable,
+        Self::StudyChanged,
+        Self::Order,
+        Self::Result,
+        Self::Merged,
+        Self::Unmerged,
+        Self::Patient,
+    ];
 
     /// Its name in lists and files.
     pub const fn name(self) -> &'static str {
@@ -101,6 +111,7 @@ impl EventKind {
             Self::Result => "result",
             Self::Merged => "merged",
             Self::Unmerged => "unmerged",
+            Self::Patient => "patient",
         }
     }
 
@@ -111,6 +122,7 @@ impl EventKind {
             Self::Order => ChartKind::Order,
             Self::Result => ChartKind::Report,
             Self::Merged | Self::Unmerged => ChartKind::Merge,
+            Self::Patient => ChartKind::Patient,
         }
     }
 }
@@ -124,12 +136,13 @@ pub struct Event {
     /// What.
     pub kind: EventKind,
     /// Id of the row it is about, of the kind [`EventKind::row`]: placer order number, number of the result, number of the
-    /// merge, or [`super::Match::id`].
+    /// merge, the patient's number, or [`super::Match::id`].
     pub id: String,
     /// Study Instance UID, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub study: Option<Uid>,
-    /// State it came to: of the order, of the result, whether an order was found, or [`WITHDRAWN`].
+    /// State it came to: of the order, of the result, whether an order was found, or [`WITHDRAWN`]; of a patient what
+    /// happened: `new`, `changed` or `moved`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub state: String,
     /// Placer order number, where it has one; of a study that was taken from an order, that order.
@@ -147,7 +160,7 @@ pub struct Subscription {
     pub name: String,
     /// Where to.
     pub target: Target,
-    /// Of what; empty: of everything.
+    /// Of what; empty: of everything but [`EventKind::Patient`].
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub events: BTreeSet<EventKind>,
     /// Whether nothing is sent for now; what happens meanwhile waits.
@@ -167,7 +180,15 @@ pub struct Subscription {
 impl Subscription {
     /// Whether it is told of something.
     pub fn wants(&self, kind: EventKind) -> bool {
-        self.events.is_empty() || self.events.contains(&kind)
+        match kind {
+            EventKind::Patient => self.events.contains(&kind) || self.is_of_patients(),
+            kind => self.events.is_empty() || self.events.contains(&kind),
+        }
+    }
+
+    /// Whether a FHIR client asked for `Patient` when merges alone were told of them.
+    fn is_of_patients(&self) -> bool {
+        self.hook().is_some() && self.events.contains(&EventKind::Merged)
     }
 
     /// What its criteria ask for beside the kinds of events.
@@ -193,6 +214,9 @@ impl Subscription {
             return Err(format!("a subscription has a name; its texts have at most {TEXT_MAX} bytes"));
         }
         match &self.target {
+            Target::Hl7 { .. } if self.events.contains(&EventKind::Patient) => {
+                Err("patients are told by webhook and rest-hook; HL7 tells merged and unmerged".into())
+            }
             Target::Hl7 { receiver } if receiver.trim().is_empty() || !fits(receiver) => {
                 Err("name a receiver of the file hl7.receivers".into())
             }
@@ -340,6 +364,31 @@ mod tests {
         let headers = vec![("Authorization".to_owned(), Secret("Bearer hidden-token".into()))];
         let one = subscription(Target::RestHook { url: "https://emr.example/fhir".into(), headers, hook: None });
         assert!(one.check().is_ok() && !format!("{one:?}").contains("hidden-token"));
+    }
+
+    #[test]
+    fn patients_are_told_to_whoever_names_them_and_to_who_asked_for_them_before() {
+        let of = |target: Target, events: &[EventKind]| Subscription {
+            events: events.iter().copied().collect(),
+            ..subscription(target)
+        };
+        let url = || "https://emr.example/fhir".to_owned();
+        let fhir = |hook| Target::RestHook { url: url(), headers: Vec::new(), hook };
+        let webhook = || Target::Webhook { url: url(), secret: Secret("0123456789abcdef".into()) };
+        let merges = [EventKind::Merged, EventKind::Unmerged];
+        for (one, told) in [
+            (of(webhook(), &[]), false),
+            (of(webhook(), &merges), false),
+            (of(webhook(), &[EventKind::Patient]), true),
+            (of(fhir(Some(Box::default())), &merges), true),
+            (of(fhir(Some(Box::default())), &[EventKind::Order]), false),
+            (of(fhir(None), &[]), false),
+        ] {
+            assert_eq!(one.wants(EventKind::Patient), told, "{one:?}");
+            assert!(one.check().is_ok(), "{one:?}");
+        }
+        let hl7 = |events: &[EventKind]| of(Target::Hl7 { receiver: "lis".into() }, events).check();
+        assert!(hl7(&merges).is_ok() && hl7(&[EventKind::Patient]).is_err());
     }
 
     #[test]

@@ -424,6 +424,7 @@ mod tests {
             verdict: Verdict::Unmatched,
             why: Vec::new(),
             of_study: Side::default(),
+            accession: None,
             modalities: BTreeSet::new(),
             of_order: None,
             complete: true,

@@ -52,7 +52,7 @@ const TOLD: &[Told] = &[
     },
     Told {
         name: "Patient",
-        events: &[EventKind::Merged, EventKind::Unmerged],
+        events: &[EventKind::Merged, EventKind::Unmerged, EventKind::Patient],
         parameters: &["facility", "_id", "identifier"],
         states: &[],
     },
@@ -189,7 +189,7 @@ mod tests {
         for all in ["Patient", "Patient?", " Patient?identifier=1"] {
             assert_eq!(
                 read("urn:mrn", all).expect(all).events,
-                BTreeSet::from([EventKind::Merged, EventKind::Unmerged])
+                BTreeSet::from([EventKind::Merged, EventKind::Unmerged, EventKind::Patient])
             );
         }
     }

@@ -30,6 +30,7 @@ pub(crate) fn told(parcel: &Parcel, systems: Arc<Systems>, base: &str, now: u64)
             ChartBody::Merge(merge) => (Resource::Patient, ids::of(facility, &merge.former)),
             _ => return Ok(None),
         },
+        EventKind::Patient => (Resource::Patient, ids::of(facility, &event.id)),
     };
     let Some(told) = id.map(|id| bundle::resource(&desk, resource, &id)).transpose()?.flatten() else {
         return Ok(None);

@@ -132,6 +132,33 @@ async fn an_endpoint_in_trouble_is_said_to_be() {
     ends(office).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_to_patients_is_told_of_new_and_changed_ones_and_the_feed_shows_them() {
+    let all = Hospitals::open().await;
+    let says = async |name: &str| {
+        all.put("/api/patients/22000019?facility=56001", json!({"name": name})).await;
+    };
+    says("Trần Bình").await;
+    let (address, took) = receiver(|_, _| 200);
+    let sent = wanted(&format!("http://{address}/emr"), "Patient?facility=56001");
+    let made = send(&all, "admin", Method::POST, "/fhir/Subscription", &sent).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
+    let office = office(&all);
+    says("Trần Văn Bình").await;
+    until("the patient is told", || took.lock().len() == 1).await;
+    let told = took.lock()[0].clone();
+    assert!(told.0.starts_with("put /emr/patient/56001.22000019 http/1.1"), "{}", told.0);
+    let resource: Value = serde_json::from_str(&told.1).expect("JSON");
+    assert_eq!(resource["name"][0]["text"], json!("Trần Văn Bình"), "{resource}");
+    let feed = all.does("admin", Method::GET, "/api/changes", Value::Null).await;
+    assert_eq!(
+        feed["changes"][0]["event"],
+        json!({"kind": "patient", "id": "22000019", "state": "changed", "version": 0})
+    );
+    assert_eq!(feed["changes"].as_array().map(Vec::len), Some(1), "{feed}");
+    ends(office).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_served_is_refused_with_what_is() {
     let all = Hospitals::open().await;

@@ -120,7 +120,7 @@ pub(super) fn conclude(
     put(writing, known.as_ref(), one)
 }
 
-/// A person decided: only what has come since is taken over.
+/// A person decided: only what has come since is taken over, and what the study says now.
 fn go_on(writing: &mut Writing<'_>, row: &StudyRow, decided: &Match) -> Result<(), ChartError> {
     if decided.verdict == Verdict::Matched
         && let Some(order) = orders::order(writing, &decided.placer)?
@@ -128,7 +128,8 @@ fn go_on(writing: &mut Writing<'_>, row: &StudyRow, decided: &Match) -> Result<(
         stamp(writing, row, order, decided.opened)?;
     }
     let (complete, modalities) = (is_complete(row), row.modalities.clone());
-    put(writing, Some(decided), Match { complete, modalities, ..decided.clone() })
+    let (of_study, accession) = (side_of_study(writing, row)?, accession(row));
+    put(writing, Some(decided), Match { of_study, accession, complete, modalities, ..decided.clone() })
 }
 
 /// What people decided of a study, with one more decision at the end.
@@ -224,6 +225,7 @@ pub(super) fn unmatched(row: &StudyRow, at: u64) -> Match {
         verdict: Verdict::Unmatched,
         why: Vec::new(),
         of_study: Side::default(),
+        accession: accession(row),
         modalities: row.modalities.clone(),
         of_order: None,
         complete: is_complete(row),
@@ -234,6 +236,11 @@ pub(super) fn unmatched(row: &StudyRow, at: u64) -> Match {
         moved: 0,
         at,
     }
+}
+
+/// The Accession Number that a study was corrected to.
+fn accession(row: &StudyRow) -> Option<String> {
+    row.corrected.values.get(&key::ACCESSION_NUMBER).map(|text| super::value(Some(text)))
 }
 
 /// What a study says of its patient.

@@ -5,17 +5,34 @@ use crate::charts::writing::{Changed, Writing};
 use model::Caller;
 use model::chart::outbox::WITHDRAWN;
 use model::chart::{
-    ChartBody, ChartKind, Delivery, DeliveryState, Event, EventKind, Happened, Match, Merge, Order, Report,
+    ChartBody, ChartKind, Delivery, DeliveryState, Event, EventKind, Happened, Match, Merge, Order, Patient, Report,
     ReportStatus, Verdict,
 };
 
-/// Kinds of rows that somebody is told of.
+/// Kinds of rows that somebody is told of, beside patients.
 const KINDS: [ChartKind; 4] = [ChartKind::Order, ChartKind::Report, ChartKind::Merge, ChartKind::Match];
 
 /// Puts what a change is worth telling beside it: one line of the feed, and a delivery for each subscription.
 pub(in crate::charts) fn follow(writing: &mut Writing<'_>) -> Result<(), ChartError> {
+    // Before what refers to them.
+    patients(writing)?;
     for changed in writing.changed(&KINDS)? {
         for event in events(&changed) {
+            tell(writing, &changed, event)?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells of patients where anybody asked for it: elsewhere a storm or a first load of them costs nothing here.
+fn patients(writing: &mut Writing<'_>) -> Result<(), ChartError> {
+    let charts = writing.charts();
+    if !charts.options.outbox.feed_patients && !charts.outbox.tells_patients(writing.facility()) {
+        return Ok(());
+    }
+    let merges = writing.changed(&[ChartKind::Merge])?;
+    for changed in writing.changed(&[ChartKind::Patient])? {
+        if let Some(event) = of_patient(&changed, &merges) {
             tell(writing, &changed, event)?;
         }
     }
@@ -33,6 +50,10 @@ fn tell(writing: &mut Writing<'_>, changed: &Changed, event: Event) -> Result<()
         }
     }
     let wanted = outbox.wanted(writing.facility(), &happened);
+    let stands = event.kind != EventKind::Patient || writing.charts().options.outbox.feed_patients;
+    if wanted.is_empty() && !stands {
+        return Ok(());
+    }
     put(writing, String::new(), event.clone(), (DeliveryState::Delivered, ""))?;
     for (subscription, full) in wanted {
         let state = match full {
@@ -100,6 +121,36 @@ fn of_merge(id: String, before: Option<&Merge>, now: &Merge) -> Option<Event> {
     Some(Event { kind, id, study: None, state: String::new(), order: String::new(), version: 0 })
 }
 
+/// What is new of a patient. Whose number is given up, or given back, by the same change is told by the merge.
+fn of_patient(changed: &Changed, merges: &[Changed]) -> Option<Event> {
+    let ChartBody::Patient(now) = &changed.now else { return None };
+    let by = |fits: &dyn Fn(&Merge) -> bool| {
+        merges.iter().any(|one| matches!(&one.now, ChartBody::Merge(merge) if fits(merge)))
+    };
+    if by(&|merge| merge.former == changed.id) {
+        return None;
+    }
+    let state = match &changed.before {
+        Some(ChartBody::Patient(before)) if said(before) == said(now) => return None,
+        Some(_) => "changed",
+        None if by(&|merge| is_moved(merge, now)) => "moved",
+        None => "new",
+    };
+    let (kind, id, state) = (EventKind::Patient, changed.id.clone(), state.to_owned());
+    Some(Event { kind, id, study: None, state, order: String::new(), version: 0 })
+}
+
+/// What is said of a patient, without what the archive makes of it.
+fn said(patient: &Patient) -> Patient {
+    Patient { records: Vec::new(), remarks: Vec::new(), changed: 0, ..patient.clone() }
+}
+
+/// Whether a patient is that of the number that was given up, under another number.
+fn is_moved(merge: &Merge, now: &Patient) -> bool {
+    let former = Patient { mrn: now.mrn.clone(), ..said(&merge.before) };
+    merge.survivor == now.mrn && merge.before.changed > 0 && former == said(now)
+}
+
 fn of_match(id: String, before: Option<&Match>, now: &Match) -> Vec<Event> {
     let of = |kind: EventKind, state: &str, order: &str| Event {
         kind,
@@ -132,6 +183,6 @@ fn of_match(id: String, before: Option<&Match>, now: &Match) -> Vec<Event> {
 
 /// Whether somebody who was told of a study has to be told anew.
 fn differs(before: &Match, now: &Match) -> bool {
-    (before.verdict, &before.placer, &before.mrn, &before.of_study)
-        != (now.verdict, &now.placer, &now.mrn, &now.of_study)
+    (before.verdict, &before.placer, &before.mrn, &before.of_study, &before.accession)
+        != (now.verdict, &now.placer, &now.mrn, &now.of_study, &now.accession)
 }

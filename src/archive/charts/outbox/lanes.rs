@@ -97,6 +97,13 @@ impl Outbox {
         of.any(|(_, lane)| lane.subscription.hook().is_some_and(|hook| !hook.patients.is_empty()))
     }
 
+    /// Whether somebody is told of the patients of a facility.
+    pub(super) fn tells_patients(&self, facility: FacilityCode) -> bool {
+        let lanes = self.lanes.lock();
+        let mut of = lanes.range((facility, String::new())..).take_while(|((of, _), _)| *of == facility);
+        of.any(|(_, lane)| lane.subscription.wants(EventKind::Patient))
+    }
+
     /// Ids of the subscriptions that are told of something, and whether too many wait there.
     pub(super) fn wanted(&self, facility: FacilityCode, happened: &Happened<'_>) -> Vec<(String, bool)> {
         let most = usize::try_from(self.waiting_max.load(Ordering::Relaxed)).unwrap_or(usize::MAX);

@@ -9,7 +9,8 @@ use crate::charts::{ChartError, Charts};
 use crate::tests::until;
 use model::Caller;
 use model::chart::{
-    Change, ChartBody, Content, EventKind, Hook, OrderAction, Report, ReportStatus, Subscription, Target, Verdict,
+    Change, ChartBody, Content, EventKind, Hook, OrderAction, Report, ReportStatus, Secret, Subscription, Target,
+    Verdict,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -147,4 +148,91 @@ fn a_result_reaches_whoever_asks_for_final_ones_alone_also_when_it_was_corrected
     for name in ["final", "both", "all"] {
         assert_eq!(fake.taken(name), ["R1"], "{name}");
     }
+}
+
+/// Every delivery and line of the feed there is.
+fn rows(charts: &Charts) -> Vec<String> {
+    let rows = charts.view.rows(None, 100_000).expect("answers").into_iter();
+    let of = |body| match body {
+        ChartBody::Delivery(one) => Some(format!("{} {} {}", one.event.kind.name(), one.event.id, one.event.state)),
+        _ => None,
+    };
+    rows.filter_map(|row| of(row.body)).collect()
+}
+
+#[test]
+fn whoever_asks_for_patients_is_told_of_every_change_of_them_once() {
+    let mut bench = Bench::new();
+    bench.done("p", vec![patient("1", "Lê An"), patient("2", "Lê Ân")]);
+    let subscribe = |bench: &Bench, facility, events: &[EventKind], hook: Hook| {
+        bench.charts().subscribe(&Caller::operator(), facility, asking("emr", events, hook)).expect("subscribed")
+    };
+    let patients = [EventKind::Merged, EventKind::Unmerged, EventKind::Patient];
+    let emr = subscribe(&bench, HOME, &patients, Hook::default());
+    // One that was made when merges alone were told of patients.
+    let older = subscribe(&bench, HOME, &patients[..2], Hook::default());
+    let one = subscribe(&bench, HOME, &patients, Hook { patients: set(&["1"]), ..Hook::default() });
+    let orders = subscribe(&bench, HOME, &[EventKind::Order], Hook::default());
+    let elsewhere = subscribe(&bench, super::other(), &patients, Hook::default());
+    bench.done("3", vec![patient("3", "Trần Bình")]);
+    bench.done("3 again", vec![patient("3", "Trần Bình")]);
+    bench.restart();
+    bench.done("3 otherwise", vec![patient("3", "Trần Văn Bình")]);
+    bench.done("4", vec![Change::Renumber { former: "3".into(), number: "4".into() }]);
+    bench.done("m", vec![merge("1", "2")]);
+    let (merged, ..) = bench.merges().into_iter().find(|(_, survivor, _)| survivor == "1").expect("a merge");
+    bench.charts().unmerge(&Caller::operator(), HOME, &merged, "Lân").expect("undone");
+    let expected = ["patient new", "patient changed", "patient moved", "merged ", "merged ", "unmerged "];
+    for round in 0..2 {
+        assert_eq!(told(bench.charts(), &emr), expected, "round {round}");
+        assert_eq!(told(bench.charts(), &older), expected, "round {round}");
+        assert_eq!(told(bench.charts(), &one), ["merged ", "unmerged "]);
+        assert!(told(bench.charts(), &orders).is_empty() && told(bench.charts(), &elsewhere).is_empty());
+        bench.lose_index();
+    }
+    let feed = bench.charts().changes(&Caller::operator(), None, 100).expect("answers").events;
+    let lines: Vec<_> = feed.iter().map(|(_, one)| (one.event.kind.name(), one.event.id.as_str())).collect();
+    assert_eq!(lines[..3], [("patient", "3"), ("patient", "3"), ("patient", "4")]);
+    assert_eq!(lines.len(), 6, "{lines:?}");
+    // A first load: whoever asks for one patient is not told of others, and the feed does not grow for that.
+    let charts = bench.charts();
+    for id in [&emr, &older] {
+        charts.unsubscribe(&Caller::operator(), HOME, id, "Lân").expect("removed");
+    }
+    let before = rows(charts).len();
+    bench.done("5", vec![patient("5", "Lê Chi"), patient("6", "Lê Dung")]);
+    assert_eq!(rows(charts).len(), before);
+    bench.done("1", vec![patient("1", "Lê Văn An")]);
+    assert_eq!(told(charts, &one), ["merged ", "unmerged ", "patient changed"]);
+    assert_eq!(rows(charts).len(), before + 2);
+}
+
+#[test]
+fn a_storm_of_patients_writes_nothing_where_nobody_asked_for_patients() {
+    let bench = Bench::new();
+    let everything = Subscription {
+        target: Target::Webhook { url: "https://his.example/hook".into(), secret: Secret("0123456789abcdef".into()) },
+        ..asking("his", &[], Hook::default())
+    };
+    let id = bench.charts().subscribe(&Caller::operator(), HOME, everything).expect("subscribed");
+    let orders = asking("orders", &[EventKind::Order], Hook::default());
+    bench.charts().subscribe(&Caller::operator(), HOME, orders).expect("subscribed");
+    for number in 0..200 {
+        let (one, two) = (format!("A{number}"), format!("B{number}"));
+        bench.done(&format!("load {number}"), vec![patient(&one, "Lê An"), patient(&two, "Lê Ân")]);
+    }
+    assert!(rows(bench.charts()).is_empty(), "a first load is told to nobody");
+    for number in 0..50 {
+        bench.done(&format!("merge {number}"), vec![merge(&format!("A{number}"), &format!("B{number}"))]);
+    }
+    assert_eq!(told(bench.charts(), &id), vec!["merged "; 50]);
+    assert_eq!(rows(bench.charts()).len(), 100, "a merge is told once, and stands in the feed once");
+}
+
+#[test]
+fn patients_stand_in_the_feed_of_every_facility_where_that_is_wanted() {
+    let bench = crate::tests::Bench::with(|options| options.charts.outbox.feed_patients = true);
+    bench.says("p", vec![patient("1", "Lê An")]);
+    bench.says("q", vec![patient("1", "Lê Văn An")]);
+    assert_eq!(rows(bench.archive.charts()), ["patient 1 new", "patient 1 changed"]);
 }

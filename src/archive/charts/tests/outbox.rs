@@ -7,14 +7,16 @@ use crate::charts::outbox::dispatch::{Courier, Couriers, Outcome, Parcel, PostOf
 use crate::charts::outbox::{Changes, DeliveryFilter};
 use crate::charts::writing::{Whose, Writing};
 use crate::charts::{ChartError, Charts};
-use crate::retain::{MoveTo, Moving};
+use crate::retain::{Correcting, MoveTo, Moving};
 use crate::tests::until;
-use model::Caller;
+use model::attribute::key;
 use model::chart::{
     ChartBody, ChartKind, Delivery, DeliveryState, EventKind, OrderAction, Secret, Subscription, Target, Verdict,
 };
+use model::correction::Why;
 use model::retention::moved::MoveReason;
 use model::retention::{Person, StudyRef};
+use model::{Attributes, Caller};
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -353,6 +355,43 @@ fn a_study_is_told_when_it_is_complete_with_or_without_orders_and_when_it_is_tak
     let orders: Vec<String> =
         all(bench.archive.charts(), &DeliveryFilter::default()).into_iter().map(|one| one.event.order).collect();
     assert_eq!(orders, ["P1", "P1", ""]);
+}
+
+#[test]
+fn a_correction_of_the_accession_number_alone_is_told_also_where_a_person_decided_and_when_it_is_taken_back() {
+    let bench = hospital(with_accession("P1", "A1"));
+    let events = [EventKind::StudyAvailable, EventKind::StudyChanged];
+    bench.archive.charts().subscribe(&Caller::operator(), HOME, wants("his", &events)).expect("subscribed");
+    let bench = bench.reopen_with(|options| options.quiet_after = Duration::from_millis(1));
+    bench.send(&Image { accession: "A1", ..Image::default() }).expect("stored");
+    let told = || what(&all(bench.archive.charts(), &DeliveryFilter::default()));
+    let mut expected = vec!["study-available 1.2.3 matched"];
+    until("it is told", || told() == expected);
+    let by = Person::parse("lan").expect("a person");
+    let study = StudyRef { facility: HOME, study: crate::tests::uid("1.2.3"), patient: 0 };
+    let corrected = |accession: &str| {
+        let wanted = Correcting {
+            study: study.clone(),
+            set: Attributes::from([(key::ACCESSION_NUMBER, accession.to_owned())]),
+            clear: Vec::new(),
+            why: Why::Correct,
+            by: by.clone(),
+            reason: "typed wrongly".into(),
+        };
+        bench.archive.correct_study(&wanted).expect("corrected");
+    };
+    corrected("A9");
+    expected.push("study-changed 1.2.3 matched");
+    until("the correction is told", || told() == expected);
+    assert_eq!(bench.judged("1.2.3").and_then(|one| one.accession).as_deref(), Some("A9"));
+    bench.archive.match_study(HOME, &study.study, "P1", "lan").expect("matched");
+    corrected("A8");
+    expected.push("study-changed 1.2.3 matched");
+    until("that of a decided study, too", || told() == expected);
+    let back = bench.archive.taking_back(&study, by.clone(), "it was right".into()).expect("a correction");
+    bench.archive.correct_study(&back).expect("taken back");
+    expected.push("study-changed 1.2.3 matched");
+    until("and that it was taken back", || told() == expected);
 }
 
 #[test]

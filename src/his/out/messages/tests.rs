@@ -29,6 +29,7 @@ fn judged(placer: &str, verdict: Verdict, of_study: Side) -> ChartBody {
         verdict,
         why: Vec::new(),
         of_study,
+        accession: None,
         modalities: BTreeSet::new(),
         of_order: None,
         complete: true,
@@ -91,6 +92,26 @@ fn parcel(archive: &Arc<Archive>, kind: EventKind, body: ChartBody) -> Parcel {
         order: None,
         counts: None,
     }
+}
+
+#[test]
+fn an_accession_number_that_was_corrected_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = opened(&folder);
+    let receiver = receiver(&folder, "unmatched = true\n");
+    let told = |accession: Option<&str>| {
+        let ChartBody::Match(one) = available() else { panic!("no study") };
+        let body = ChartBody::Match(Box::new(Match { accession: accession.map(str::to_owned), ..*one }));
+        let message = message(&parcel(&archive, EventKind::StudyChanged, body), &receiver, "7", &|_, _| None);
+        let text = String::from_utf8(message.expect("there is one").expect("a message")).expect("UTF-8");
+        let line = |begins: &str| text.split('\r').find(|line| line.contains(begins)).map(str::to_owned);
+        let ordered = line("OBR|").and_then(|line| line.split('|').nth(18).map(str::to_owned));
+        (ordered.unwrap_or_default(), line("|ST|121022^"))
+    };
+    assert_eq!(told(None), (String::new(), None));
+    let line = "OBX|2|ST|121022^Accession Number^DCM||A9||||||C".to_owned();
+    assert_eq!(told(Some("A9")), ("A9".to_owned(), Some(line)));
+    archive.close(Duration::from_secs(20)).expect("closed");
 }
 
 fn opened(folder: &tempfile::TempDir) -> Arc<Archive> {

@@ -328,6 +328,7 @@ impl World {
             verdict: if self.rng.bool() { Verdict::Matched } else { Verdict::Mismatch },
             why: Vec::new(),
             of_study: Side::default(),
+            accession: None,
             modalities: [self.number()].into(),
             of_order: None,
             complete: self.rng.bool(),
