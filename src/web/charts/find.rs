@@ -194,6 +194,9 @@ fn merged(
     Ok(joined(pages, limit, |row| (ChartCursor::of(row), &row.key)))
 }
 
+/// Places and names, and where the next page begins.
+type Named = (Vec<(ChartCursor, ChartKey)>, Option<ChartCursor>);
+
 /// The same of places and names alone.
 fn named(
     charts: &Charts,
@@ -201,7 +204,7 @@ fn named(
     queries: &[ChartQuery],
     after: Option<ChartCursor>,
     limit: usize,
-) -> Result<(Vec<(ChartCursor, ChartKey)>, Option<ChartCursor>), ChartError> {
+) -> Result<Named, ChartError> {
     let mut pages = Vec::new();
     for query in queries {
         let page = charts.names(caller, query, after, limit)?;

@@ -102,7 +102,7 @@ fn an_accession_number_that_was_corrected_is_told() {
     let told = |accession: Option<&str>| {
         let ChartBody::Match(one) = available() else { panic!("no study") };
         let body = ChartBody::Match(Box::new(Match { accession: accession.map(str::to_owned), ..*one }));
-        let message = message(&parcel(&archive, EventKind::StudyChanged, body), &receiver, "7", &|_, _| None);
+        let message = message(&parcel(&archive, EventKind::StudyChanged, body), &receiver, "7", &|_, _, _| None);
         let text = String::from_utf8(message.expect("there is one").expect("a message")).expect("UTF-8");
         let line = |begins: &str| text.split('\r').find(|line| line.contains(begins)).map(str::to_owned);
         let ordered = line("OBR|").and_then(|line| line.split('|').nth(18).map(str::to_owned));
