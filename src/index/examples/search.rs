@@ -11,7 +11,7 @@
 mod province;
 
 use index::RocksOptions;
-use index::charts::{Answer, Charts, Hit, RocksCharts, Search};
+use index::charts::{Answer, Charts, Hit, RocksCharts, Search, Why};
 use model::FacilityCode;
 use model::chart::{Asked, BirthDate, ChartBody, ChartKey, Patient};
 use province::{Outcome, at, fill, mistyped, named, patient, plain};
@@ -116,14 +116,15 @@ fn row(what: &str, bar: &str, mut times: Vec<Duration>, told: &str) {
 /// Whether all of a full page answer the question as the first one does: then it is chance who of them is on it.
 fn crowded(text: &str, answer: &Answer) -> bool {
     let asked = Asked::parse(text);
-    let born = |hit: &Hit| match &hit.row.body {
+    let of = |hit: &Hit| match &hit.row.body {
         ChartBody::Patient(patient) => {
             let year = patient.birth.map(BirthDate::year).filter(|_| asked.year.is_some());
-            (year, patient.birth.filter(|_| asked.day.is_some()))
+            // One recorded without marks is as good as one with other marks.
+            (hit.why.max(Why::Name), year, patient.birth.filter(|_| asked.day.is_some()))
         }
-        _ => (None, None),
+        _ => (hit.why, None, None),
     };
-    let same = |hit: &Hit| answer.hits.first().is_some_and(|first| (hit.why, born(hit)) == (first.why, born(first)));
+    let same = |hit: &Hit| answer.hits.first().is_some_and(|first| of(hit) == of(first));
     answer.hits.len() == FIRST && answer.hits.iter().all(same)
 }
 
