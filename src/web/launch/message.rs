@@ -1,9 +1,10 @@
 //! Links in messages to information systems, signed here and not by the hospital's system.
 //!
 //! A message is read when somebody has time, and by several people, so such a link opens again and again until it ends,
-//! after days. It is for one study and gives the least: images to look at, whoever opens it, and only while they are images of
-//! the patient whose they were; its mark of the patient tells nobody the number. It is signed as other links are in their parameters ([`super::signed`]), with a key made of the facility's own: whatever the hospital's system signs
-//! is no link of this kind, however its parameters are called.
+//! after days. It is for one study and gives the least: images to look at, whoever opens it, and only while they are those
+//! of the patient whose they were; its mark of the patient tells nobody the number. It is signed as other links are in
+//! their parameters ([`super::signed`]), with a key made of the facility's own: whatever the hospital's system signs is no
+//! link of this kind, however its parameters are called.
 //! Deliberately not here: in which messages they stand.
 
 use super::claim::Claim;
