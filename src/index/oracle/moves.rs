@@ -18,6 +18,13 @@ impl State {
         SeriesKey { study: study.clone(), series: key.series.clone() }
     }
 
+    /// The series of a UID that has any of some instances, whatever study it was in when a fact named it.
+    pub(super) fn holder(&self, named: &SeriesKey, seqs: &[u64]) -> Option<SeriesKey> {
+        let served = seqs.iter().filter_map(|seq| self.instances.get(seq)).filter(|known| known.head.outcome.copy == 0);
+        let mut rows = served.map(|known| &known.row.key);
+        rows.find(|key| key.series == named.series && key.study.facility == named.study.facility).cloned()
+    }
+
     /// The ordinal of a study: the `seq` of the first instance received in it, or what it was made with.
     pub(super) fn first(&self, key: &StudyKey) -> Option<u64> {
         let received = self.received_in.get(key).and_then(|seqs| seqs.first());

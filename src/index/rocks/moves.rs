@@ -51,6 +51,27 @@ impl Applier {
         touched.into_iter().try_for_each(|study| self.recount(db, study))
     }
 
+    /// The ordinals of the study and series that a fact names, as it was received or as it stands.
+    pub(super) fn named(&mut self, db: &DB, key: &SeriesKey) -> Result<Option<(u64, u64)>, IndexError> {
+        let list = self.series_lists.load(db, &uid_key(UidKind::Series, &key.series, key.study.facility))?;
+        let entry = list.iter().find(|entry| entry.is(key) && entry.series != 0);
+        Ok(entry.map(|entry| (entry.study, entry.series)))
+    }
+
+    /// Those of the series of a UID that has any of some instances, whatever study it was in when a fact named it.
+    pub(super) fn holder(&mut self, db: &DB, key: &SeriesKey, seqs: &[u64]) -> Result<Option<(u64, u64)>, IndexError> {
+        let list = self.series_lists.load(db, &uid_key(UidKind::Series, &key.series, key.study.facility))?;
+        let all: Vec<(u64, u64)> = list.iter().map(|entry| (entry.study, entry.series)).collect();
+        for (study, series) in all.into_iter().filter(|(_, series)| *series != 0) {
+            for seq in seqs {
+                if self.row_of(db, key, series, *seq)?.is_some() {
+                    return Ok(Some((study, series)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// A study that begins with the series moved into it; gives its ordinal.
     fn make_study(&mut self, db: &DB, key: &StudyKey, made: &Made) -> Result<u64, IndexError> {
         let listed = uid_key(UidKind::Study, &key.study, key.facility);

@@ -1,0 +1,57 @@
+//! What happens to series that were moved while other things go on: packs, plans, rebuilds, late images, forwarding.
+//!
+//! Deliberately not here: the moves themselves ([`super::moving`]).
+
+use super::moving::{moving, rebuilt, study};
+use super::retain::{STAYS, archive as kept_archive, begun, fill, object, progress, rows, store, swept};
+use super::*;
+use crate::retain::MoveTo;
+use model::date::DAY_MS;
+use std::io::Read as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+fn whole(bench: &Bench, study: &str, count: usize) {
+    let rows = rows(bench, study);
+    assert_eq!(rows.len(), count, "{study}");
+    for row in rows {
+        let mut bytes = Vec::new();
+        bench.archive.data_set(&row).read_to_end(&mut bytes).expect("read");
+        assert_eq!(u64::try_from(bytes.len()).expect("short"), row.dataset_len);
+    }
+}
+
+/// Packs that were written while a series stood in a study name that study.
+#[test]
+fn a_series_that_stood_in_a_study_for_a_while_outlives_it_also_when_the_index_is_rebuilt() {
+    let (bench, hand) = kept_archive(true);
+    fill(&bench, &hand);
+    until("packed", || super::retain::all_packed(&bench));
+    bench.archive.move_series(&moving("1.2.22", &[], MoveTo::Study(study("1.2.1")))).expect("moved");
+    // It follows its series, and is packed and quiet there.
+    store(&bench, &object("1.2.22", STAYS, 9, 4096));
+    until("packed", || {
+        let rows = rows(&bench, "1.2.1");
+        rows.len() == 8 && rows.iter().all(|row| row.home.journal().is_none())
+    });
+    until("quiet", || bench.archive.index().busy_series(u64::MAX, 10).expect("index").is_empty());
+    bench.archive.move_series(&moving("1.2.1", &[], MoveTo::Home)).expect("taken back");
+    whole(&bench, "1.2.22", 4);
+    let plan = begun(&bench, &hand);
+    until("hidden", || progress(&bench, &plan).hidden == 1);
+    hand.0.fetch_add(30 * DAY_MS, Ordering::Relaxed);
+    until("destroyed", || progress(&bench, &plan).destroyed == 1);
+    until("swept", || swept(&bench));
+    assert!(rows(&bench, "1.2.1").is_empty());
+    whole(&bench, "1.2.22", 4);
+    let bench = rebuilt(bench);
+    whole(&bench, "1.2.22", 4);
+    let Bench { archive, options, folder } = bench;
+    archive.close(Duration::from_secs(20)).expect("close");
+    drop(archive);
+    std::fs::remove_dir_all(options.data.join("index")).expect("the index");
+    let bench = Bench { archive: Archive::open(options.clone()).expect("open without an index"), options, folder };
+    until("swept once more", || swept(&bench));
+    whole(&bench, "1.2.22", 4);
+    let report = bench.archive.verify(&AtomicBool::new(false), &mut |_| {}).expect("verify");
+    assert_eq!((report.instances, report.damaged), (4, 0), "{report:?}");
+}
