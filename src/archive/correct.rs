@@ -66,7 +66,7 @@ impl Archive {
         let own = newest.filter(|(_, correction)| !correction.values.is_empty() && !study.corrected.values.is_empty());
         let mut moved = BTreeMap::new();
         let here = StudyRef::from(&study.key);
-        for one in standing(facts.iter().map(|(_, fact)| fact)).into_iter().filter(|one| one.to == here) {
+        for one in standing(&here, facts.iter().map(|(_, fact)| fact)).into_iter().filter(|one| one.to == here) {
             let fact = facts.iter().rev().find_map(|(lsn, fact)| match fact {
                 RetentionFact::SeriesMoved(fact) if fact.series.contains(&one.series) => Some((*lsn, fact)),
                 _ => None,

@@ -88,7 +88,7 @@ impl Study {
         study.modalities = inside.modalities.into_iter().chain(shown).collect::<BTreeSet<_>>().into_iter().collect();
         study.version = inside.version;
         study.destroyed_before = inside.buried.last().map(|buried| Date::of_ms(buried.at));
-        study.moved = !moved::standing(inside.facts.iter().map(|(_, fact)| fact)).is_empty();
+        study.moved = !moved::standing(&study.study, inside.facts.iter().map(|(_, fact)| fact)).is_empty();
         let past = Past::of(inside.facts.into_iter().map(|(_, fact)| fact));
         study.earlier = past.recorded.clone();
         for (day, linked) in past.days_to_judge(&state.last_days(rules, as_of)) {

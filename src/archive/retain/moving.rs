@@ -253,7 +253,7 @@ impl Archive {
     pub fn moves_of(&self, study: &StudyRef) -> Result<Moves, RetainError> {
         let facts: Vec<RetentionFact> =
             self.index().retention_of(&StudyKey::from(study))?.into_iter().map(|(_, fact)| fact).collect();
-        let standing = standing(&facts);
+        let standing = standing(study, &facts);
         let moves = facts.into_iter().filter_map(|fact| match fact {
             RetentionFact::SeriesMoved(moved) => Some(*moved),
             _ => None,

@@ -3,7 +3,7 @@
 //! Deliberately not here: the moves themselves ([`super::moving`]).
 
 use super::moving::{moving, rebuilt, study};
-use super::retain::{STAYS, archive as kept_archive, begun, fill, object, progress, rows, store, swept};
+use super::retain::{STAYS, archive as kept_archive, begun, fill, object, plan_of, progress, rows, store, swept};
 use super::*;
 use crate::retain::MoveTo;
 use model::date::DAY_MS;
@@ -54,4 +54,22 @@ fn a_series_that_stood_in_a_study_for_a_while_outlives_it_also_when_the_index_is
     whole(&bench, "1.2.22", 4);
     let report = bench.archive.verify(&AtomicBool::new(false), &mut |_| {}).expect("verify");
     assert_eq!((report.instances, report.damaged), (4, 0), "{report:?}");
+}
+
+#[test]
+fn a_study_that_a_series_only_passed_through_goes_in_its_time() {
+    let (bench, hand) = kept_archive(false);
+    fill(&bench, &hand);
+    store(&bench, &object("1.2.333", ("P3", "A^B"), 1, 128));
+    let known = |bench: &Bench| {
+        let plan = bench.archive.retention_plan(&plan_of(bench)).expect("plan");
+        (plan.due, plan.held)
+    };
+    let before = known(&bench);
+    for (from, to) in [("1.2.22", MoveTo::Study(study("1.2.1"))), ("1.2.1", MoveTo::Study(study("1.2.333")))] {
+        bench.archive.move_series(&moving(from, &["1.2.22.1"], to)).expect("moved");
+    }
+    assert!(bench.archive.moves_of(&study("1.2.1")).expect("listed").standing.is_empty(), "it does not stand there");
+    bench.archive.move_series(&moving("1.2.333", &["1.2.22.1"], MoveTo::Home)).expect("taken back");
+    assert_eq!(known(&bench), before);
 }
