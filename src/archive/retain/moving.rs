@@ -8,7 +8,7 @@
 use super::candidate::patients;
 use super::{RetainError, invalid};
 use crate::open::Archive;
-use index::{Cursor, SeriesKey, SeriesRow, StudyKey, StudyRow};
+use index::{Cursor, IndexError, SeriesKey, SeriesRow, StudyKey, StudyRow};
 use model::attribute::key;
 use model::correction::{CORRECTABLE, Correction, Why};
 use model::retention::moved::{Made, MoveReason, Moved, Standing, standing};
@@ -244,6 +244,39 @@ impl Archive {
             }
         }
         Err(invalid("the study was split too often; move its series into a study that is there"))
+    }
+
+    /// Where a series stands now that a fact names in a study; none when it was never moved into it or out of it.
+    ///
+    /// # Errors
+    /// When the index does not answer.
+    pub(crate) fn stands_now(&self, named: &SeriesKey) -> Result<Option<StudyRef>, IndexError> {
+        let (study, series) = (StudyRef::from(&named.study), &named.series);
+        let facts = self.index().retention_of(&named.study)?;
+        let newest = facts.iter().rev().find_map(|(_, fact)| match fact {
+            RetentionFact::SeriesMoved(moved) if moved.series.contains(series) => Some(moved),
+            _ => None,
+        });
+        let Some(moved) = newest else { return Ok(None) };
+        // The study that it was received in knows of every move.
+        let home = &moved.study;
+        let all = if *home == study { facts.clone() } else { self.index().retention_of(&StudyKey::from(home))? };
+        let mut standing = standing(home, all.iter().map(|(_, fact)| fact)).into_iter();
+        let found = standing.find(|one| one.study == *home && one.series == *series);
+        Ok(Some(found.map_or_else(|| home.clone(), |one| one.to)))
+    }
+
+    /// The series that a fact names, wherever it stands now.
+    ///
+    /// # Errors
+    /// When the index does not answer.
+    pub(crate) fn series_now(&self, named: &SeriesKey) -> Result<Option<SeriesRow>, IndexError> {
+        let found = self.index().series(named)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        let Some(study) = self.stands_now(named)? else { return Ok(None) };
+        self.index().series(&SeriesKey { study: StudyKey::from(&study), series: named.series.clone() })
     }
 
     /// Every move into and out of a study, and what stands elsewhere than it was received.
