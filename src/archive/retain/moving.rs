@@ -279,6 +279,30 @@ impl Archive {
         self.index().series(&SeriesKey { study: StudyKey::from(&study), series: named.series.clone() })
     }
 
+    /// The series that left a study and stand in another one now, and in which.
+    ///
+    /// # Errors
+    /// When the index does not answer.
+    pub(crate) fn moved_out(&self, study: &StudyKey) -> Result<BTreeMap<Uid, StudyRef>, IndexError> {
+        let here = StudyRef::from(study);
+        let facts = self.index().retention_of(study)?;
+        let left: BTreeSet<&Uid> = facts
+            .iter()
+            .filter_map(|(_, fact)| match fact {
+                RetentionFact::SeriesMoved(moved) if moved.from == here => Some(&moved.series),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        let mut out = BTreeMap::new();
+        for series in left {
+            let named = SeriesKey { study: study.clone(), series: series.clone() };
+            let now = self.stands_now(&named)?.filter(|now| *now != here);
+            out.extend(now.map(|now| (series.clone(), now)));
+        }
+        Ok(out)
+    }
+
     /// Every move into and out of a study, and what stands elsewhere than it was received.
     ///
     /// # Errors
