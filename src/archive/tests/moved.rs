@@ -2,11 +2,14 @@
 //!
 //! Deliberately not here: the moves themselves ([`super::moving`]).
 
-use super::moving::{moving, rebuilt, study};
+use super::moving::{moving, rebuilt, study, two_studies};
 use super::retain::{STAYS, archive as kept_archive, begun, fill, object, plan_of, progress, rows, store, swept};
 use super::*;
 use crate::retain::MoveTo;
+use model::Fact;
 use model::date::DAY_MS;
+use model::retention::RetentionFact;
+use model::retention::moved::{MoveReason, Moved};
 use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -72,4 +75,25 @@ fn a_study_that_a_series_only_passed_through_goes_in_its_time() {
     assert!(bench.archive.moves_of(&study("1.2.1")).expect("listed").standing.is_empty(), "it does not stand there");
     bench.archive.move_series(&moving("1.2.333", &["1.2.22.1"], MoveTo::Home)).expect("taken back");
     assert_eq!(known(&bench), before);
+}
+
+/// The archive looked before, but not at this very moment.
+#[test]
+fn a_series_does_not_move_where_one_of_its_name_came_in_at_the_last_moment() {
+    let bench = two_studies();
+    let patient = ("P2", "LE^THI BINH");
+    let own = Object { study: "1.2.2", series: "1.2.1.2", patient, ..Object::new("1.2.2.9.9") };
+    bench.store(&own).expect("stored");
+    let (by, from) = (super::retain::person("lan"), study("1.2.1"));
+    let fact = |to: &str, series: &str| {
+        let (study, series, to) = (from.clone(), vec![uid(series)], study(to));
+        let why = MoveReason::WrongStudy;
+        let moved = Moved { study, series, from: from.clone(), to, made: None, why, by: by.clone(), at: 1 };
+        Fact::Retention(Box::new(RetentionFact::SeriesMoved(Box::new(moved))))
+    };
+    let late = bench.archive.record(fact("1.2.2", "1.2.1.2"));
+    assert!(matches!(late, Err(IngestError::Mismatch { .. })), "{late:?}");
+    assert!(bench.archive.moves_of(&from).expect("listed").moves.is_empty());
+    bench.archive.record(fact("1.2.2", "1.2.1.1")).expect("moved");
+    bench.archive.record(fact("1.2.1", "1.2.1.1")).expect("taken back");
 }
