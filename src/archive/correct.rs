@@ -97,9 +97,11 @@ impl Archive {
 
     fn coercion(&self, row: &InstanceRow, correction: &Correction) -> Coercion {
         let vr = |key| moved::vr_of(key).and_then(|text| text.as_bytes().try_into().ok()).map(Vr::new);
-        let values = correction.values.iter();
+        let (blanked, values): (Vec<_>, Vec<_>) =
+            correction.values.iter().partition(|(key, _)| moved::is_blanked(**key));
         Coercion {
-            values: values.filter_map(|(key, text)| Some((key.tag, (vr(*key)?, text.clone())))).collect(),
+            values: values.into_iter().filter_map(|(key, text)| Some((key.tag, (vr(*key)?, text.clone())))).collect(),
+            blanked: blanked.into_iter().filter_map(|(key, _)| Some((key.tag, vr(*key)?))).collect(),
             at: date_time(correction.at),
             reason: correction.why.term(),
             hint: self.charset_of(&row.source),

@@ -2,7 +2,7 @@
 //!
 //! Deliberately not here: the moves themselves ([`super::moving`]).
 
-use super::moving::{moving, rebuilt, study, two_studies};
+use super::moving::{moving, read, rebuilt, study, two_studies};
 use super::retain::{STAYS, archive as kept_archive, begun, fill, object, plan_of, progress, rows, store, swept};
 use super::*;
 use crate::retain::MoveTo;
@@ -10,6 +10,7 @@ use model::Fact;
 use model::date::DAY_MS;
 use model::retention::RetentionFact;
 use model::retention::moved::{MoveReason, Moved};
+use serde_json::Value;
 use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -96,4 +97,41 @@ fn a_series_does_not_move_where_one_of_its_name_came_in_at_the_last_moment() {
     assert!(bench.archive.moves_of(&from).expect("listed").moves.is_empty());
     bench.archive.record(fact("1.2.2", "1.2.1.1")).expect("moved");
     bench.archive.record(fact("1.2.1", "1.2.1.1")).expect("taken back");
+}
+
+#[test]
+fn nothing_that_is_said_of_the_former_patient_beside_the_name_goes_out_with_a_moved_series() {
+    let bench = two_studies();
+    let object = Object { series: "1.2.1.3", ..Object::new("1.2.1.3.1") };
+    let mut bytes = object.bytes();
+    let mut more = Vec::new();
+    for (tag, vr, text) in [((0x10, 0x1010), b"AS", "034Y"), ((0x10, 0x1040), b"LO", "12 LE LOI ")] {
+        short(tag, vr, text, &mut more);
+    }
+    let at = memchr::memmem::find(&bytes, b"\x20\x00\x0d\x00UI").expect("the study");
+    bytes.splice(at..at, more);
+    store(&bench, &(object, bytes));
+    let said = |study: &str| -> Vec<Value> {
+        let of_series = rows(&bench, study).into_iter().filter(|row| row.key.series == uid("1.2.1.3"));
+        of_series
+            .map(|row| {
+                let mut bytes = Vec::new();
+                bench.archive.given(&row).expect("given").read_to_end(&mut bytes).expect("read");
+                read(&bytes)
+            })
+            .collect()
+    };
+    assert_eq!(said("1.2.1")[0]["00101040"]["Value"][0], "12 LE LOI");
+    bench.archive.move_series(&moving("1.2.1", &["1.2.1.3"], MoveTo::Study(study("1.2.2")))).expect("moved");
+    let moved = said("1.2.2").remove(0);
+    assert_eq!(moved["00100020"]["Value"][0], "P2");
+    for tag in ["00101010", "00101040"] {
+        assert!(moved[tag].get("Value").is_none(), "{tag} in {moved}");
+        assert!(moved["04000561"]["Value"][0]["04000550"]["Value"][0][tag].get("Value").is_some(), "{tag} in {moved}");
+    }
+    assert!(moved.get("00102154").is_none(), "what was not said is not blanked");
+    // Of the same patient it stays.
+    bench.archive.move_series(&moving("1.2.2", &["1.2.1.3"], MoveTo::Home)).expect("taken back");
+    bench.archive.move_series(&moving("1.2.1", &["1.2.1.3"], MoveTo::New(Some(uid("1.2.9"))))).expect("split");
+    assert_eq!(said("1.2.9")[0]["00101040"]["Value"][0], "12 LE LOI");
 }
