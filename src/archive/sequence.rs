@@ -12,8 +12,8 @@ use crate::handoff::Front;
 use crate::incoming::StoredKind;
 use crate::pending::Pending;
 use crate::queue::{FairQueue, Weight};
-use index::{Entry, Identity, Index, IndexError, StudyKey};
-use model::retention::{RetentionFact, StudyRef};
+use index::{Entry, Identity, Index, IndexError, SeriesKey, StudyKey};
+use model::retention::{RetentionFact, StudyRef, Taken};
 use model::{Fact, Frames, Home, InstanceHead, Lsn, Sameness};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -209,7 +209,11 @@ impl Sequencer {
         match fact {
             RetentionFact::StudyDestroyed(tombstone) => {
                 let now = self.index.version(&StudyKey::from(&tombstone.study))?;
-                let changed = now != Some(tombstone.version);
+                let mut changed = now != Some(tombstone.version);
+                for Taken { series, from, through } in &tombstone.taken {
+                    let key = SeriesKey { study: StudyKey::from(from), series: series.clone() };
+                    changed |= self.index.series(&key)?.is_none_or(|row| row.last_seq != *through);
+                }
                 Ok(changed.then_some("the study changed while it was to be destroyed"))
             }
             RetentionFact::SeriesMoved(moved) if moved.to != moved.study => {

@@ -186,7 +186,7 @@ impl Survey {
                 match retention.as_ref() {
                     RetentionFact::StudyDestroyed(tombstone) => {
                         let through = self.buried.entry(StudyKey::from(&tombstone.study)).or_insert(0);
-                        *through = tombstone.version.through.max(*through);
+                        *through = tombstone.through().max(*through);
                     }
                     RetentionFact::SeriesMoved(moved) => {
                         self.moved(moved);

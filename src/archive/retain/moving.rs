@@ -1,8 +1,8 @@
 //! Moving series of a study to another study, splitting them off into a new one, merging two studies, and taking it back.
 //!
 //! A move is a fact about series; stored bytes never change, and what goes out says where they stand ([`crate::correct`]).
-//! While a series stands elsewhere than it was received neither study is destroyed ([`model::retention::Refusal`]), so a
-//! move never shortens the time anything is kept.
+//! A series goes with the study it was received in, once the one it stands in may go, too ([`super::taking`]), so a move
+//! never shortens the time anything is kept.
 //! Deliberately not here: who may move.
 
 use super::candidate::patients;
@@ -108,7 +108,7 @@ impl Archive {
     }
 
     /// Whoever was told of a study hears that it is another one; of one without images that it is no order's any more.
-    fn tell_moved(&self, study: &StudyRef) {
+    pub(super) fn tell_moved(&self, study: &StudyRef) {
         let key = StudyKey::from(study);
         let told = match self.index().study(&key) {
             Ok(Some(row)) if row.instances > 0 => self.charts().note_moved(&key, self.now_ms()),

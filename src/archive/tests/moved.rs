@@ -3,13 +3,15 @@
 //! Deliberately not here: the moves themselves ([`super::moving`]).
 
 use super::moving::{moving, read, rebuilt, study, two_studies};
-use super::retain::{STAYS, archive as kept_archive, begun, fill, object, plan_of, progress, rows, store, swept};
+use super::retain::{
+    STAYS, archive as kept_archive, begun, fill, hold, object, person, plan_of, progress, rows, store, swept,
+};
 use super::*;
 use crate::retain::MoveTo;
 use model::Fact;
 use model::date::DAY_MS;
-use model::retention::RetentionFact;
 use model::retention::moved::{MoveReason, Moved};
+use model::retention::{HoldTarget, RetentionFact};
 use serde_json::Value;
 use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,7 +87,7 @@ fn a_series_does_not_move_where_one_of_its_name_came_in_at_the_last_moment() {
     let patient = ("P2", "LE^THI BINH");
     let own = Object { study: "1.2.2", series: "1.2.1.2", patient, ..Object::new("1.2.2.9.9") };
     bench.store(&own).expect("stored");
-    let (by, from) = (super::retain::person("lan"), study("1.2.1"));
+    let (by, from) = (person("lan"), study("1.2.1"));
     let fact = |to: &str, series: &str| {
         let (study, series, to) = (from.clone(), vec![uid(series)], study(to));
         let why = MoveReason::WrongStudy;
@@ -134,4 +136,67 @@ fn nothing_that_is_said_of_the_former_patient_beside_the_name_goes_out_with_a_mo
     bench.archive.move_series(&moving("1.2.2", &["1.2.1.3"], MoveTo::Home)).expect("taken back");
     bench.archive.move_series(&moving("1.2.1", &["1.2.1.3"], MoveTo::New(Some(uid("1.2.9"))))).expect("split");
     assert_eq!(said("1.2.9")[0]["00101040"]["Value"][0], "12 LE LOI");
+}
+
+/// It was moved to a patient whose own term is over, too.
+#[test]
+fn a_moved_series_goes_with_the_study_it_was_received_in_when_both_may_go_and_not_before() {
+    let (bench, hand) = kept_archive(true);
+    store(&bench, &object("1.2.333", ("P3", "A^B"), 1, 128));
+    let objects = fill(&bench, &hand);
+    until("packed", || super::retain::all_packed(&bench));
+    let known = |bench: &Bench| {
+        let plan = bench.archive.retention_plan(&plan_of(bench)).expect("plan");
+        (plan.due, plan.held)
+    };
+    assert_eq!(known(&bench), (2, 0));
+    bench.archive.move_series(&moving("1.2.1", &[], MoveTo::Study(study("1.2.22")))).expect("moved");
+    assert_eq!(known(&bench), (1, 1), "it stands in a study that must be kept");
+    bench.archive.move_series(&moving("1.2.22", &["1.2.1.1"], MoveTo::Study(study("1.2.333")))).expect("moved on");
+    bench.archive.make_hold(hold(HoldTarget::Study(study("1.2.333")))).expect("held");
+    assert_eq!(known(&bench), (0, 2), "it stands in a study that is held");
+    let id = model::retention::HoldId::parse("H-7").expect("id");
+    bench.archive.release_hold(id, person("lan"), "closed".into()).expect("released");
+    assert_eq!(known(&bench), (1, 1), "the study it stands in waits for it");
+    until("packed", || rows(&bench, "1.2.333").iter().all(|row| row.home.journal().is_none()));
+    let plan = begun(&bench, &hand);
+    until("hidden", || progress(&bench, &plan).hidden == 1);
+    hand.0.fetch_add(30 * DAY_MS, Ordering::Relaxed);
+    until("destroyed", || progress(&bench, &plan).destroyed == 1);
+    until("swept", || swept(&bench));
+    assert_eq!(super::retain::traces(&bench.options.data, &objects), [], "something stayed");
+    let is_gone = |bench: &Bench| {
+        whole(bench, "1.2.333", 1);
+        whole(bench, "1.2.22", 3);
+        assert!(rows(bench, "1.2.1").is_empty());
+        assert!(bench.archive.moves_of(&study("1.2.333")).expect("listed").standing.is_empty());
+        assert_eq!(bench.archive.index().stats().expect("stats").total.instances, 4);
+    };
+    is_gone(&bench);
+    let bench = rebuilt(bench);
+    is_gone(&bench);
+    let Bench { archive, options, folder } = bench;
+    archive.close(Duration::from_secs(20)).expect("close");
+    drop(archive);
+    std::fs::remove_dir_all(options.data.join("index")).expect("the index");
+    let bench = Bench { archive: Archive::open(options.clone()).expect("open without an index"), options, folder };
+    until("swept once more", || swept(&bench));
+    is_gone(&bench);
+    assert_eq!(known(&bench), (1, 0), "the study it stood in is free");
+    let report = bench.archive.verify(&AtomicBool::new(false), &mut |_| {}).expect("verify");
+    assert_eq!((report.instances, report.damaged), (4, 0), "{report:?}");
+}
+
+#[test]
+fn an_image_that_comes_late_to_a_moved_series_takes_the_study_it_was_received_in_out_of_the_plan() {
+    let (bench, hand) = kept_archive(false);
+    store(&bench, &object("1.2.333", ("P3", "A^B"), 1, 128));
+    fill(&bench, &hand);
+    bench.archive.move_series(&moving("1.2.1", &[], MoveTo::Study(study("1.2.333")))).expect("moved");
+    let plan = begun(&bench, &hand);
+    until("hidden", || progress(&bench, &plan).hidden == 1);
+    store(&bench, &object("1.2.1", super::retain::GOES, 9, 128));
+    hand.0.fetch_add(30 * DAY_MS, Ordering::Relaxed);
+    until("taken out", || progress(&bench, &plan).taken_out == 1);
+    whole(&bench, "1.2.333", 6);
 }

@@ -111,8 +111,13 @@ pub struct Standing {
 pub fn standing<'a>(of: &StudyRef, facts: impl IntoIterator<Item = &'a RetentionFact>) -> Vec<Standing> {
     let mut known: BTreeMap<(&StudyRef, &Uid), &StudyRef> = BTreeMap::new();
     for fact in facts {
-        if let RetentionFact::SeriesMoved(moved) = fact {
-            known.extend(moved.series.iter().map(|series| ((&moved.study, series), &moved.to)));
+        match fact {
+            RetentionFact::SeriesMoved(moved) => {
+                known.extend(moved.series.iter().map(|series| ((&moved.study, series), &moved.to)));
+            }
+            // With it went what was received in it, wherever it stood.
+            RetentionFact::StudyDestroyed(tombstone) => known.retain(|(study, _), _| **study != tombstone.study),
+            _ => {}
         }
     }
     let moved = known.into_iter().filter(|((study, _), to)| study != to && (*study == of || *to == of));
