@@ -66,7 +66,7 @@ impl Archive {
         let own = newest.filter(|(_, correction)| !correction.values.is_empty() && !study.corrected.values.is_empty());
         let mut moved = BTreeMap::new();
         let here = StudyRef::from(&study.key);
-        for one in standing(facts.iter().map(|(_, fact)| fact)).into_iter().filter(|one| one.to == here) {
+        for one in standing(&here, facts.iter().map(|(_, fact)| fact)).into_iter().filter(|one| one.to == here) {
             let fact = facts.iter().rev().find_map(|(lsn, fact)| match fact {
                 RetentionFact::SeriesMoved(fact) if fact.series.contains(&one.series) => Some((*lsn, fact)),
                 _ => None,
@@ -97,9 +97,11 @@ impl Archive {
 
     fn coercion(&self, row: &InstanceRow, correction: &Correction) -> Coercion {
         let vr = |key| moved::vr_of(key).and_then(|text| text.as_bytes().try_into().ok()).map(Vr::new);
-        let values = correction.values.iter();
+        let (blanked, values): (Vec<_>, Vec<_>) =
+            correction.values.iter().partition(|(key, _)| moved::is_blanked(**key));
         Coercion {
-            values: values.filter_map(|(key, text)| Some((key.tag, (vr(*key)?, text.clone())))).collect(),
+            values: values.into_iter().filter_map(|(key, text)| Some((key.tag, (vr(*key)?, text.clone())))).collect(),
+            blanked: blanked.into_iter().filter_map(|(key, _)| Some((key.tag, vr(*key)?))).collect(),
             at: date_time(correction.at),
             reason: correction.why.term(),
             hint: self.charset_of(&row.source),

@@ -397,18 +397,30 @@ impl Archive {
         let Some(study) = self.index().study(&key)?.filter(|study| study.hidden_by.is_none()) else {
             return Ok(Vec::new());
         };
-        let keys: Vec<SeriesKey> = match &task.series {
+        let mut keys: Vec<SeriesKey> = match &task.series {
             Some(series) => vec![SeriesKey { study: key, series: series.clone() }],
             None => self.series_of(&study)?.into_iter().map(|row| row.key).collect(),
         };
+        // A notice speaks of the whole study as it is; what else was to go on does so with the study it stands in by now.
+        let notice = task.payload == Payload::Notice;
+        let changed = !notice && study.version_fact != 0;
+        let left = if changed { self.moved_out(&study.key)? } else { BTreeMap::new() };
+        let mut studies = vec![study];
+        for (series, to) in left {
+            if task.series.as_ref().is_none_or(|wanted| *wanted == series) {
+                let there = self.index().study(&StudyKey::from(&to))?.filter(|study| study.hidden_by.is_none());
+                keys.extend(there.as_ref().map(|there| SeriesKey { study: there.key.clone(), series }));
+                studies.extend(there);
+            }
+        }
         let mut objects = Vec::new();
         for key in keys {
             objects.extend(self.served_of(&Caller::operator(), &key)?);
         }
-        // A notice speaks of the whole study as it is.
-        let meant = |row: &InstanceRow| row.seq > task.after && row.seq <= task.through;
-        objects.retain(|row| task.payload == Payload::Notice || meant(row));
-        self.corrected(&study, &mut objects)?;
+        objects.retain(|row| notice || (row.seq > task.after && row.seq <= task.through));
+        for study in &studies {
+            self.corrected(study, &mut objects)?;
+        }
         Ok(objects)
     }
 }

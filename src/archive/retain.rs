@@ -20,6 +20,7 @@ mod rejecting;
 mod sealed;
 mod state;
 mod sweep;
+mod taking;
 
 use crate::error::{IngestError, OpenError, RetrieveError};
 use crate::open::Archive;

@@ -383,7 +383,8 @@ impl Archive {
             Fact::Forwarding(fact) => self.forwarding.holds(fact),
             Fact::SeriesQuiet(SeriesQuiet { facility, study, patient, series, through, .. }) => {
                 let study = study_key(*facility, study, *patient);
-                let row = self.index().series(&SeriesKey { study, series: series.clone() })?;
+                // What is said of a series counts wherever it stands by now.
+                let row = self.series_now(&SeriesKey { study, series: series.clone() })?;
                 row.is_some_and(|row| row.quiet_through == Some(*through))
             }
             Fact::StudyComplete(StudyComplete { facility, study, patient, through, .. }) => {

@@ -12,8 +12,8 @@ use crate::handoff::Front;
 use crate::incoming::StoredKind;
 use crate::pending::Pending;
 use crate::queue::{FairQueue, Weight};
-use index::{Entry, Identity, Index, StudyKey};
-use model::retention::{RetentionFact, StudyRef, Tombstone};
+use index::{Entry, Identity, Index, IndexError, SeriesKey, StudyKey};
+use model::retention::{RetentionFact, StudyRef, Taken};
 use model::{Fact, Frames, Home, InstanceHead, Lsn, Sameness};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -81,13 +81,14 @@ fn head_weight(head: &InstanceHead) -> u64 {
     fragments.saturating_mul(32).saturating_add(FACT_WEIGHT)
 }
 
-/// The tombstone of a fact that destroys a study.
-fn destroyed(fact: &Fact) -> Option<&Tombstone> {
+/// The retention fact that says what a whole study or series is or where it stands: it holds of what is known when it is
+/// recorded.
+fn of_what_is_known(fact: &Fact) -> Option<&RetentionFact> {
     match fact {
-        Fact::Retention(fact) => match fact.as_ref() {
-            RetentionFact::StudyDestroyed(tombstone) => Some(tombstone),
-            _ => None,
-        },
+        Fact::Retention(fact) => {
+            let alone = matches!(fact.as_ref(), RetentionFact::StudyDestroyed(_) | RetentionFact::SeriesMoved(_));
+            alone.then_some(fact.as_ref())
+        }
         _ => None,
     }
 }
@@ -160,11 +161,11 @@ impl Sequencer {
         let mut group = Vec::with_capacity(works.len());
         for work in works {
             match work {
-                Work::Fact(fact, ticket) if destroyed(&fact).is_some() => {
+                Work::Fact(fact, ticket) if of_what_is_known(&fact).is_some() => {
                     if !self.take_on(std::mem::take(&mut group)) {
                         return false;
                     }
-                    self.destroy(*fact, ticket);
+                    self.record_alone(*fact, ticket);
                 }
                 work => group.push(work),
             }
@@ -184,24 +185,49 @@ impl Sequencer {
         }
     }
 
-    /// Destroys a study as it was when the fact was made: everything that came before is known to the index, and
-    /// nothing comes in meanwhile. What comes later finds no trace of it.
-    fn destroy(&mut self, fact: Fact, ticket: Ticket) {
+    /// Destroys a study, or moves series, as they were when the fact was made: everything that came before is known to
+    /// the index, and nothing comes in meanwhile. What comes later finds no trace of the study, and the series where they
+    /// stand.
+    fn record_alone(&mut self, fact: Fact, ticket: Ticket) {
         while !self.commit.is_idle() && self.health.reason().is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
-        let Some(tombstone) = destroyed(&fact) else { return };
-        match self.index.version(&StudyKey::from(&tombstone.study)) {
-            Ok(now) if now == Some(tombstone.version) => {}
-            Ok(_) => {
-                let what = "the study changed while it was to be destroyed".into();
-                return ticket.answer(Err(IngestError::Mismatch { what }));
-            }
-            Err(error) => return ticket.answer(Err(IngestError::Unavailable { what: error.to_string() })),
+        match of_what_is_known(&fact).map(|fact| self.no_longer_fits(fact)) {
+            Some(Ok(None)) => {}
+            Some(Ok(Some(what))) => return ticket.answer(Err(IngestError::Mismatch { what: what.into() })),
+            Some(Err(error)) => return ticket.answer(Err(IngestError::Unavailable { what: error.to_string() })),
+            None => return,
         }
         let first_seq = self.next_seq;
         if let Some(batch) = self.append(vec![Work::Fact(Box::new(fact), ticket)], first_seq) {
             self.settlement.settle(batch);
+        }
+    }
+
+    /// Why a fact does not hold of what is known now.
+    fn no_longer_fits(&self, fact: &RetentionFact) -> Result<Option<&'static str>, IndexError> {
+        match fact {
+            RetentionFact::StudyDestroyed(tombstone) => {
+                let now = self.index.version(&StudyKey::from(&tombstone.study))?;
+                let mut changed = now != Some(tombstone.version);
+                for Taken { series, from, through } in &tombstone.taken {
+                    let key = SeriesKey { study: StudyKey::from(from), series: series.clone() };
+                    changed |= self.index.series(&key)?.is_none_or(|row| row.last_seq != *through);
+                }
+                Ok(changed.then_some("the study changed while it was to be destroyed"))
+            }
+            RetentionFact::SeriesMoved(moved) if moved.to != moved.study => {
+                for series in &moved.series {
+                    let known = self.index.identity(moved.to.facility, &moved.to.study, series, series)?;
+                    if known.studies.iter().any(|known| known.study == moved.to.study) {
+                        return Ok(Some(
+                            "a series of that UID came into the study while another was to be moved there",
+                        ));
+                    }
+                }
+                Ok(None)
+            }
+            _ => Ok(None),
         }
     }
 

@@ -166,7 +166,7 @@ impl Archive {
     fn stood_in(&self, row: &InstanceRow) -> Result<Option<Uid>, OpenError> {
         let here = StudyRef::from(&row.key.study);
         let facts = self.index().retention_of(&row.key.study)?;
-        let moved = standing(facts.iter().map(|(_, fact)| fact)).into_iter();
+        let moved = standing(&here, facts.iter().map(|(_, fact)| fact)).into_iter();
         let mut here = moved.filter(|one| one.to == here && one.series == row.key.series);
         Ok(here.next().map(|one| one.study.study))
     }

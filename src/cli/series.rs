@@ -17,8 +17,8 @@ use std::sync::atomic::AtomicBool;
 pub(super) const HELP: &str = "\
 Nothing stored changes: moved series are found and retrieved with the study they stand in, and their objects go out with
 its Study Instance UID, patient and order, and with what those replace (Original Attributes Sequence). Late images follow
-their series. While a series is moved neither study can be destroyed; with a legal hold on either nothing moves. Without
---yes it only tells what would move.
+their series. A moved series goes with the study it was received in, once the other may go, too; with a legal hold on either
+nothing moves. Without --yes it only tells what would move.
   khoanh series move 56001/1.2.840.1 --to 56001/1.2.840.2 --series 1.2.840.1.3 --by lan --yes
   khoanh series split 56001/1.2.840.1 --series 1.2.840.1.3 --by lan --yes
   khoanh series merge 56001/1.2.840.1 --into 56001/1.2.840.2 --by lan --yes

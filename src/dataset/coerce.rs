@@ -36,6 +36,8 @@ pub struct Coercion {
     /// Values by tag of the root: VR, and the text, several values with backslashes between; a sequence
     /// is blanked.
     pub values: BTreeMap<u32, (Vr, String)>,
+    /// Elements of the root that lose what they say, where there are such.
+    pub blanked: BTreeMap<u32, Vr>,
     /// Attribute Modification DateTime (0400,0562), a DT.
     pub at: String,
     /// Reason for the Attribute Modification (0400,0565): `CORRECT` or `COERCE`.
@@ -68,7 +70,11 @@ pub fn head(before: &[u8], from: &Uid, coercion: &Coercion) -> Result<Vec<u8>, S
         utf8.insert(SPECIFIC_CHARACTER_SET, (Vr::CS, b"ISO_IR 192".to_vec()));
         changes = Some(utf8);
     }
-    Ok(spliced(&bytes, &roots, coding, &changes.unwrap_or_default(), coercion))
+    let mut changes = changes.unwrap_or_default();
+    for (tag, vr) in coercion.blanked.iter().filter(|(tag, _)| roots.iter().any(|root| root.tag == **tag)) {
+        changes.entry(*tag).or_insert((*vr, Vec::new()));
+    }
+    Ok(spliced(&bytes, &roots, coding, &changes, coercion))
 }
 
 /// An element of the root and where it lies.

@@ -119,7 +119,11 @@ impl State {
             Fact::Forwarding(fact) => keep_newest(&mut self.forwarding, fact.key(), lsn, fact),
             Fact::SeriesQuiet(SeriesQuiet { facility, study, patient, series, through, .. }) => {
                 let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
-                let key = self.standing(&SeriesKey { study, series: series.clone() });
+                let named = SeriesKey { study, series: series.clone() };
+                let mut key = self.standing(&named);
+                if self.instances_of(&key).next().is_none() {
+                    key = self.holder(&named, &[*through]).unwrap_or(key);
+                }
                 if self.instances_of(&key).any(|known| known.row.seq <= *through) {
                     touched.insert(key.study.clone());
                     raise(self.quiet.entry(key).or_insert(*through), *through);
@@ -154,7 +158,9 @@ impl State {
         let named = row.series.clone();
         row.series = self.standing(&named);
         if gone || self.instances_of(&row.series).next().is_none() {
-            return;
+            // It may have stood there when the pack was written, and stand elsewhere since.
+            let Some(holder) = self.holder(&named, &packed.seqs) else { return };
+            row.series = holder;
         }
         for (slot, seq) in (0..).zip(&packed.seqs) {
             if let Some(known) =

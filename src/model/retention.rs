@@ -31,7 +31,7 @@ pub use execution::{Begun, PlanRecord, PlanState, StudyNow, StudyState};
 pub use hold::{Hold, HoldError, HoldId, HoldRelease, HoldTarget, Holds};
 pub use moved::{Made, MoveReason, Moved, Standing};
 pub use plan::{Candidate, Plan, PlanDigest, PlanEntry, PlanHead, PlanId, PlanLine, PlanSummary, Planner, Withheld};
-pub use record::{PlanApproval, RetentionFact, Tombstone};
+pub use record::{PlanApproval, RetentionFact, Taken, Tombstone};
 pub use refusal::Refusal;
 pub use rule_file::{RuleError, RuleProblem};
 pub use rules::{Rule, RuleId, RuleSet, RuleVersion, SuccessorError};

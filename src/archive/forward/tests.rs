@@ -300,6 +300,38 @@ fn quiet_series_go_where_rules_say_and_late_objects_follow_alone() {
 }
 
 #[test]
+fn what_waits_for_a_destination_while_its_series_is_moved_goes_there_with_the_other_study() {
+    let bench = Bench::with(|options| options.quiet_after = Duration::from_millis(1));
+    let archive = &bench.archive;
+    let operator = Caller::operator();
+    archive.put_destination(&operator, destination()).expect("holds");
+    for (name, when) in [("series", Trigger::Series), ("study", Trigger::Study)] {
+        let rule = ForwardRule { when, ..ForwardRule::new(name.into(), vec![pacs()]) };
+        archive.put_forward(&operator, ForwardFact::Rule(rule)).expect("holds");
+    }
+    archive.put_forward(&operator, ForwardFact::Pause { to: pacs(), paused: true }).expect("paused");
+    bench.store(&Object::new("1.2.1.1.1")).expect("stored");
+    let patient = ("P2", "LE^THI BINH");
+    bench.store(&Object { study: "1.2.2", series: "1.2.2.1", patient, ..Object::new("1.2.2.1.1") }).expect("stored");
+    let tasks = || archive.forward_tasks(&operator, &Chosen::default(), 0, 10);
+    until("queued", || tasks().len() == 4);
+    let of = |study: &str| model::retention::StudyRef { facility: FacilityCode::DEMO, study: uid(study), patient: 0 };
+    let by = model::retention::Person::parse("Lan").expect("a person");
+    let why = model::retention::MoveReason::WrongPatient;
+    let to = crate::retain::MoveTo::Study(of("1.2.2"));
+    let moving = crate::retain::Moving { study: of("1.2.1"), series: Vec::new(), to, why, by };
+    archive.move_series(&moving).expect("moved");
+    for task in tasks().iter().filter(|task| task.study == uid("1.2.1")) {
+        let objects = archive.forwarded_objects(task).expect("read");
+        let said = |row: &InstanceRow| {
+            let known = row.correction.as_ref().expect("it goes out as it stands");
+            (row.seq, known.1.values.get(&key::PATIENT_ID).cloned().unwrap_or_default())
+        };
+        assert_eq!(objects.iter().map(said).collect::<Vec<_>>(), [(1, "P2".to_owned())], "{}", task.rule);
+    }
+}
+
+#[test]
 fn what_its_sender_wants_first_goes_first_where_the_rule_says_nothing_else() {
     let bench = Bench::with(|options| options.quiet_after = Duration::from_millis(1));
     let archive = &bench.archive;

@@ -10,9 +10,9 @@ use super::{Drained, Sources, sorting};
 use crate::error::OpenError;
 use crate::facts::{Glance, glance, is_instance, parse};
 use crate::spool::Spool;
-use index::{Entry, Index, PackRow, StudyKey};
+use index::{Entry, Index, PackRow, SeriesKey, StudyKey};
 use model::pack::{ColdCopy, PackFact, Packed};
-use model::retention::RetentionFact;
+use model::retention::{Moved, RetentionFact, StudyRef};
 use model::{FacilityCode, Fact, Lsn, PackId, SeriesQuiet, StudyComplete, Uid};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -34,6 +34,8 @@ pub(super) struct Survey {
     buried: HashMap<StudyKey, u64>,
     /// The studies ([`study_number`]) that series were moved into or out of.
     moved: HashSet<u64>,
+    /// Where the series were received that stand in another study, as far as facts were looked through.
+    homes: HashMap<SeriesKey, StudyRef>,
     /// Names of the files of large bodies.
     pub(super) blobs: HashSet<String>,
     /// Whether some pack was released from the hot volumes.
@@ -46,6 +48,9 @@ pub(super) struct Known {
     packed: Packed,
     hot: bool,
     cold: Option<ColdCopy>,
+    /// The study its instances were received in, where they stood in another one when it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    home: Option<StudyRef>,
     /// Its manifest in a zstd frame, where a catalogue told it.
     #[serde(skip)]
     pub(super) manifest: Option<Vec<u8>>,
@@ -55,6 +60,12 @@ impl Known {
     /// Its row.
     pub(super) fn row(&self) -> PackRow {
         PackRow { hot: self.hot, cold: self.cold.clone(), ..PackRow::of(&self.packed) }
+    }
+
+    /// The study that its instances go with. Series are taken back out of a study before it is destroyed, and packs written
+    /// meanwhile keep its name.
+    fn received_in(&self) -> StudyKey {
+        self.home.as_ref().map_or_else(|| self.row().series.study, StudyKey::from)
     }
 
     /// How many instances it has.
@@ -112,8 +123,11 @@ fn number(of: &impl Hash) -> u64 {
 /// What an item about a pack begins with, which no JSON does: it has a manifest that a catalogue told; then come the pack's
 /// name and the manifest ...
 const LISTED: u8 = 1;
-/// ... or another one took its place; then comes its name. Every other item is a fact about it.
+/// ... or another one took its place; then comes its name ...
 const REPLACED: u8 = 2;
+/// ... or its instances were received in another study than it names; then come its name and that study as JSON. Every other
+/// item is a fact about it.
+const MOVED: u8 = 3;
 
 impl Survey {
     /// Looks through facts and journal. What was destroyed is told the index at once, so that nothing of it comes back; so
@@ -122,8 +136,8 @@ impl Survey {
         let spool = |name| Spool::new(&folder.join(name)).map_err(|error| sorting(&error));
         let (packs, studies, later) = (spool("packs")?, spool("studies")?, Later::new(&folder.join("later"))?);
         let (loose, buried, blobs) = (HashMap::new(), HashMap::new(), HashSet::new());
-        let moved = HashSet::new();
-        let mut survey = Self { packs, studies, later, loose, buried, moved, blobs, released: false };
+        let (moved, homes) = (HashSet::new(), HashMap::new());
+        let mut survey = Self { packs, studies, later, loose, buried, moved, homes, blobs, released: false };
         sources.facts.replay(&mut |lsn, fact| survey.fact(index, lsn, fact))?;
         sources.journal.replay(1, &mut |replayed: Replayed<'_>| -> Result<(), OpenError> {
             if is_instance(replayed.head) {
@@ -162,17 +176,20 @@ impl Survey {
                     }
                 }
                 self.released |= matches!(*fact, PackFact::Released { .. });
-                self.said(fact.pack(), json)
+                self.said(fact.pack(), json)?;
+                let home = if let PackFact::Packed(packed) = fact.as_ref() { self.home_of(packed) } else { None };
+                let Some(home) = home else { return Ok(()) };
+                let home = serde_json::to_vec(&home).map_err(|error| sorting(&error))?;
+                self.said(fact.pack(), [&[MOVED], fact.pack().as_bytes().as_slice(), &home].concat())
             }
             Fact::Retention(retention) => {
                 match retention.as_ref() {
                     RetentionFact::StudyDestroyed(tombstone) => {
                         let through = self.buried.entry(StudyKey::from(&tombstone.study)).or_insert(0);
-                        *through = tombstone.version.through.max(*through);
+                        *through = tombstone.through().max(*through);
                     }
                     RetentionFact::SeriesMoved(moved) => {
-                        let studies = moved.studies().into_iter();
-                        self.moved.extend(studies.map(|study| study_number(study.facility, &study.study)));
+                        self.moved(moved);
                         // A study that nobody sent is there before what came in under its UID.
                         if moved.made.is_none() {
                             return Ok(());
@@ -185,6 +202,24 @@ impl Survey {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Notes where series stand from now on.
+    fn moved(&mut self, moved: &Moved) {
+        let studies = moved.studies().into_iter();
+        self.moved.extend(studies.map(|study| study_number(study.facility, &study.study)));
+        for series in &moved.series {
+            let at = |study: &StudyRef| SeriesKey { study: StudyKey::from(study), series: series.clone() };
+            self.homes.remove(&at(&moved.from));
+            if moved.to != moved.study {
+                self.homes.insert(at(&moved.to), moved.study.clone());
+            }
+        }
+    }
+
+    /// The study that the instances of a pack were received in, where it names another one that they stand in.
+    fn home_of(&self, packed: &Packed) -> Option<StudyRef> {
+        self.homes.get(&PackRow::of(packed).series).cloned()
     }
 
     fn said(&mut self, pack: PackId, item: Vec<u8>) -> Result<(), OpenError> {
@@ -222,7 +257,7 @@ impl Survey {
         let (mut loose, buried) = (self.loose, self.buried);
         let mut counts = |known: Known| -> Result<(), OpenError> {
             let row = known.row();
-            if buried.get(&row.series.study).is_some_and(|through| row.last_seq <= *through) {
+            if buried.get(&known.received_in()).is_some_and(|through| row.last_seq <= *through) {
                 return Ok(index.doom(&row)?);
             }
             for seq in &known.packed.seqs {
@@ -242,6 +277,7 @@ impl Survey {
                 [REPLACED, name @ ..] => {
                     name.try_into().ok().and_then(|name| known.remove(&PackId::new(name)));
                 }
+                [MOVED, item @ ..] => put_home(&mut known, item)?,
                 json => {
                     if let Fact::Pack(fact) = parse(0, json)? {
                         note(&mut known, *fact);
@@ -266,11 +302,20 @@ fn list(known: &mut HashMap<PackId, Known>, listed: &[u8]) {
     }
 }
 
+/// The instances of a pack were received in another study than it names.
+fn put_home(known: &mut HashMap<PackId, Known>, item: &[u8]) -> Result<(), Drained> {
+    let (pack, home) = item.split_first_chunk::<16>().ok_or_else(|| sorting(&"an item about a pack is cut short"))?;
+    if let Some(known) = known.get_mut(&PackId::new(*pack)) {
+        known.home = Some(serde_json::from_slice(home).map_err(|error| sorting(&error))?);
+    }
+    Ok(())
+}
+
 /// A pack that was written counts; those it replaces do not any more.
 fn note(known: &mut HashMap<PackId, Known>, fact: PackFact) {
     match fact {
         PackFact::Packed(packed) => {
-            known.entry(packed.pack).or_insert(Known { packed, hot: true, cold: None, manifest: None });
+            known.entry(packed.pack).or_insert(Known { packed, hot: true, cold: None, home: None, manifest: None });
         }
         fact => {
             if let Some(known) = known.get_mut(&fact.pack()) {

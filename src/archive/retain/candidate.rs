@@ -7,8 +7,8 @@ use model::attribute::key;
 use model::date::Date;
 use model::retention::moved;
 use model::retention::{
-    Candidate, Decision, LinkedRecord, PatientRef, PlanEntry, PlanId, RetentionFact, RuleSet, StudyFacts, StudyNow,
-    StudyRef, StudyState, StudyVersion, TierBytes,
+    Candidate, Decision, LinkedRecord, PatientRef, PlanEntry, PlanId, RetentionFact, RuleSet, Standing, StudyFacts,
+    StudyNow, StudyRef, StudyState, StudyVersion, Taken, TierBytes,
 };
 use std::collections::BTreeSet;
 
@@ -19,16 +19,20 @@ pub(super) struct Study {
     pub(super) patients: Vec<PatientRef>,
     pub(super) version: StudyVersion,
     pub(super) bytes: TierBytes,
-    modalities: Vec<String>,
-    work_ended: Option<Date>,
-    received_first: Date,
+    pub(super) modalities: Vec<String>,
+    pub(super) work_ended: Option<Date>,
+    pub(super) received_first: Date,
     linked: Vec<LinkedRecord>,
     died: Option<Date>,
     destroyed_before: Option<Date>,
     recorded: Option<Decision>,
     earlier: Option<Decision>,
-    /// Whether a series of it stands in another study, or one of another study in it.
-    moved: bool,
+    /// Series of it that stand in other studies, and of others that stand in it.
+    pub(super) standing: Vec<Standing>,
+    /// Whether one of those keeps it.
+    pub(super) moved: bool,
+    /// Series that go with it out of other studies.
+    pub(super) taken: Vec<Taken>,
 }
 
 /// What is known of a study's records and decisions from the facts about it.
@@ -57,7 +61,9 @@ impl Study {
             destroyed_before: None,
             recorded: None,
             earlier: None,
+            standing: Vec::new(),
             moved: false,
+            taken: Vec::new(),
             patients,
             row,
         }
@@ -88,8 +94,9 @@ impl Study {
         study.modalities = inside.modalities.into_iter().chain(shown).collect::<BTreeSet<_>>().into_iter().collect();
         study.version = inside.version;
         study.destroyed_before = inside.buried.last().map(|buried| Date::of_ms(buried.at));
-        study.moved = !moved::standing(inside.facts.iter().map(|(_, fact)| fact)).is_empty();
-        let past = Past::of(inside.facts.into_iter().map(|(_, fact)| fact));
+        study.standing = moved::standing(&study.study, inside.facts.iter().map(|(_, fact)| fact));
+        study.moved = !study.standing.is_empty();
+        let past = Past::of(&study.study, inside.facts.into_iter().map(|(_, fact)| fact));
         study.earlier = past.recorded.clone();
         for (day, linked) in past.days_to_judge(&state.last_days(rules, as_of)) {
             if day < study.received_first {
@@ -122,7 +129,7 @@ impl Study {
         study: &StudyRef,
     ) -> Result<Option<Self>, IndexError> {
         let row = index.study(&StudyKey::from(study))?;
-        row.map(|row| Self::whole(index, state, judged, row)).transpose()
+        row.map(|row| Self::whole(index, state, judged, row)?.with_moved(index, state, judged)).transpose()
     }
 
     pub(super) fn facts(&self, as_of: Date) -> StudyFacts<'_> {
@@ -149,11 +156,17 @@ impl Study {
         self.recorded.as_ref()
     }
 
+    /// What a plan is of: images that come late to series of it elsewhere make it another version, too.
+    fn seen(&self) -> StudyVersion {
+        let through = self.taken.iter().map(|taken| taken.through).chain([self.version.through]).max();
+        StudyVersion { through: through.unwrap_or(self.version.through), ..self.version }
+    }
+
     pub(super) fn candidate(&self, as_of: Date) -> Candidate<'_> {
         Candidate {
             study: &self.study,
             patients: &self.patients,
-            version: self.version,
+            version: self.seen(),
             facts: self.facts(as_of),
             earlier: self.earlier.as_ref(),
             hidden: self.row.hidden_by.is_some(),
@@ -167,18 +180,18 @@ impl Study {
     pub(super) fn now(&self, state: &State, rules: &RuleSet, today: Date) -> StudyNow {
         let hidden_by = self.row.hidden_by.as_deref().and_then(PlanId::parse);
         let holds = state.holds.held_by(&self.study, &self.patients);
-        let now = StudyNow::new(self.version, &self.decide(rules, today), holds, hidden_by);
+        let now = StudyNow::new(self.seen(), &self.decide(rules, today), holds, hidden_by);
         StudyNow { moved: self.moved, ..now }
     }
 }
 
 impl Past {
-    fn of(facts: impl Iterator<Item = RetentionFact>) -> Self {
+    fn of(study: &StudyRef, facts: impl Iterator<Item = RetentionFact>) -> Self {
         let mut past = Self::default();
         for fact in facts {
             match fact {
                 // What was said of an earlier study under this name does not count for this one.
-                RetentionFact::StudyDestroyed(_) => past = Self::default(),
+                RetentionFact::StudyDestroyed(tombstone) if tombstone.study == *study => past = Self::default(),
                 RetentionFact::RecordLinked { record, at, .. } => {
                     past.evening(Date::of_ms(at).plus_days(-1));
                     past.linked.push(record);
@@ -219,7 +232,7 @@ pub(super) fn state_of(index: &dyn Index, plan: &PlanId, entry: &PlanEntry) -> R
             RetentionFact::StudyHidden { plan: by, at, .. } if by == *plan => state = StudyState::Hidden { since: at },
             RetentionFact::StudyRestored { plan: by, .. } if by == *plan => state = StudyState::Restored,
             RetentionFact::StudyTakenOut { plan: by, why, .. } if by == *plan => state = StudyState::TakenOut(why),
-            RetentionFact::StudyDestroyed(tombstone) if tombstone.plan == *plan => {
+            RetentionFact::StudyDestroyed(tombstone) if tombstone.plan == *plan && tombstone.study == entry.study => {
                 state = StudyState::Destroyed { at: tombstone.destroyed_at };
             }
             _ => {}

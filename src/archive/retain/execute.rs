@@ -15,6 +15,7 @@ use model::date::Date;
 use model::retention::{
     Person, PlanEntry, PlanId, PlanLine, PlanState, Refusal, RetentionFact, StudyRef, StudyState, Tombstone,
 };
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -191,11 +192,18 @@ impl Archive {
             StudyState::Restored | StudyState::TakenOut(_) => tally.spared += 1,
             StudyState::Planned | StudyState::Hidden { .. } => {
                 let Some(fact) = self.next_fact(known, entry, &state, tally)? else { return Ok(()) };
+                let left = match &fact {
+                    RetentionFact::StudyDestroyed(tombstone) => tombstone.taken.clone(),
+                    _ => Vec::new(),
+                };
                 let recorded = self.retain(fact);
                 tally.recorded += u64::from(recorded.is_ok());
                 drop(turn);
                 // What was found of it beside its order goes with it.
                 self.charts().note_study(&StudyKey::from(&entry.study));
+                left.iter().map(|taken| &taken.from).collect::<BTreeSet<_>>().into_iter().for_each(|study| {
+                    self.tell_moved(study);
+                });
                 if let Err(error) = recorded {
                     // Something came in at the last moment, say: the next look finds out.
                     tracing::info!(study = %entry.study, %error, "a study is not destroyed now");
@@ -215,13 +223,12 @@ impl Archive {
         state: &StudyState,
         tally: &mut Tally,
     ) -> Result<Option<RetentionFact>, RetainError> {
-        let (plan, at) = (known.record.head.plan.clone(), self.now_ms());
+        let (plan, study, at) = (known.record.head.plan.clone(), entry.study.clone(), self.now_ms());
         let today = Date::of_ms(at);
         let retention = self.retention().state.read();
         let rules = rules_of(&retention)?;
         let found = Study::named(self.index().as_ref(), &retention, (&rules, today), &entry.study)?;
         let now = found.as_ref().map(|found| found.now(&retention, &rules, today));
-        let study = entry.study.clone();
         let judged = match state {
             StudyState::Hidden { .. } => known.record.destroy(entry, state, now.as_ref(), at),
             _ => known.record.hide(entry, state, now.as_ref(), at),
@@ -251,6 +258,7 @@ impl Archive {
                     destroyed_at: at,
                     blind,
                     seals,
+                    taken: found.taken,
                 }))))
             }
             (Ok(_), _, _) => {

@@ -110,7 +110,7 @@ impl Archive {
         let mut known: Vec<LinkedRecord> = Vec::new();
         for (_, fact) in self.index().retention_of(&StudyKey::from(study))? {
             match fact {
-                RetentionFact::StudyDestroyed(_) => known.clear(),
+                RetentionFact::StudyDestroyed(tombstone) if tombstone.study == *study => known.clear(),
                 RetentionFact::RecordLinked { record, .. } => known.push(record),
                 _ => {}
             }

@@ -1,14 +1,14 @@
 //! Moving series of a study to another study, splitting them off into a new one, merging two studies, and taking it back.
 //!
 //! A move is a fact about series; stored bytes never change, and what goes out says where they stand ([`crate::correct`]).
-//! While a series stands elsewhere than it was received neither study is destroyed ([`model::retention::Refusal`]), so a
-//! move never shortens the time anything is kept.
+//! A series goes with the study it was received in, once the one it stands in may go, too ([`super::taking`]), so a move
+//! never shortens the time anything is kept.
 //! Deliberately not here: who may move.
 
 use super::candidate::patients;
 use super::{RetainError, invalid};
 use crate::open::Archive;
-use index::{Cursor, SeriesKey, SeriesRow, StudyKey, StudyRow};
+use index::{Cursor, IndexError, SeriesKey, SeriesRow, StudyKey, StudyRow};
 use model::attribute::key;
 use model::correction::{CORRECTABLE, Correction, Why};
 use model::retention::moved::{Made, MoveReason, Moved, Standing, standing};
@@ -108,7 +108,7 @@ impl Archive {
     }
 
     /// Whoever was told of a study hears that it is another one; of one without images that it is no order's any more.
-    fn tell_moved(&self, study: &StudyRef) {
+    pub(super) fn tell_moved(&self, study: &StudyRef) {
         let key = StudyKey::from(study);
         let told = match self.index().study(&key) {
             Ok(Some(row)) if row.instances > 0 => self.charts().note_moved(&key, self.now_ms()),
@@ -246,6 +246,63 @@ impl Archive {
         Err(invalid("the study was split too often; move its series into a study that is there"))
     }
 
+    /// Where a series stands now that a fact names in a study; none when it was never moved into it or out of it.
+    ///
+    /// # Errors
+    /// When the index does not answer.
+    pub(crate) fn stands_now(&self, named: &SeriesKey) -> Result<Option<StudyRef>, IndexError> {
+        let (study, series) = (StudyRef::from(&named.study), &named.series);
+        let facts = self.index().retention_of(&named.study)?;
+        let newest = facts.iter().rev().find_map(|(_, fact)| match fact {
+            RetentionFact::SeriesMoved(moved) if moved.series.contains(series) => Some(moved),
+            _ => None,
+        });
+        let Some(moved) = newest else { return Ok(None) };
+        // The study that it was received in knows of every move.
+        let home = &moved.study;
+        let all = if *home == study { facts.clone() } else { self.index().retention_of(&StudyKey::from(home))? };
+        let mut standing = standing(home, all.iter().map(|(_, fact)| fact)).into_iter();
+        let found = standing.find(|one| one.study == *home && one.series == *series);
+        Ok(Some(found.map_or_else(|| home.clone(), |one| one.to)))
+    }
+
+    /// The series that a fact names, wherever it stands now.
+    ///
+    /// # Errors
+    /// When the index does not answer.
+    pub(crate) fn series_now(&self, named: &SeriesKey) -> Result<Option<SeriesRow>, IndexError> {
+        let found = self.index().series(named)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        let Some(study) = self.stands_now(named)? else { return Ok(None) };
+        self.index().series(&SeriesKey { study: StudyKey::from(&study), series: named.series.clone() })
+    }
+
+    /// The series that left a study and stand in another one now, and in which.
+    ///
+    /// # Errors
+    /// When the index does not answer.
+    pub(crate) fn moved_out(&self, study: &StudyKey) -> Result<BTreeMap<Uid, StudyRef>, IndexError> {
+        let here = StudyRef::from(study);
+        let facts = self.index().retention_of(study)?;
+        let left: BTreeSet<&Uid> = facts
+            .iter()
+            .filter_map(|(_, fact)| match fact {
+                RetentionFact::SeriesMoved(moved) if moved.from == here => Some(&moved.series),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        let mut out = BTreeMap::new();
+        for series in left {
+            let named = SeriesKey { study: study.clone(), series: series.clone() };
+            let now = self.stands_now(&named)?.filter(|now| *now != here);
+            out.extend(now.map(|now| (series.clone(), now)));
+        }
+        Ok(out)
+    }
+
     /// Every move into and out of a study, and what stands elsewhere than it was received.
     ///
     /// # Errors
@@ -253,7 +310,7 @@ impl Archive {
     pub fn moves_of(&self, study: &StudyRef) -> Result<Moves, RetainError> {
         let facts: Vec<RetentionFact> =
             self.index().retention_of(&StudyKey::from(study))?.into_iter().map(|(_, fact)| fact).collect();
-        let standing = standing(&facts);
+        let standing = standing(study, &facts);
         let moves = facts.into_iter().filter_map(|fact| match fact {
             RetentionFact::SeriesMoved(moved) => Some(*moved),
             _ => None,

@@ -232,7 +232,8 @@ impl Archive {
         }
         let inside = look.inside(&study.row)?;
         let state = self.retention().state.read();
-        Ok(Some(Study::holding(&state, (rules, as_of), study.row, inside)))
+        let study = Study::holding(&state, (rules, as_of), study.row, inside);
+        study.with_moved(self.index().as_ref(), &state, (rules, as_of)).map(Some)
     }
 
     /// Puts the text in its place and records the plan.

@@ -3,7 +3,9 @@
 //! Deliberately not here: whole releases, which the tests of packs have.
 
 use super::*;
-use crate::tests::{Bench, Object, until};
+use crate::retain::{MoveTo, Moving};
+use crate::tests::{Bench, Object, uid, until};
+use model::retention::{MoveReason, Person, StudyRef};
 
 /// What waits is weighed with its heads: a segment of objects without much of a body is not the little that still lives.
 #[test]
@@ -82,4 +84,41 @@ fn a_look_at_a_segment_makes_room_for_a_destruction() {
     assert_eq!(waiting(), None);
     release_destroyed(&bench.archive).expect("had its turn");
     assert_eq!(waiting(), Some(1));
+}
+
+/// Otherwise a rebuilt index would wait for it once more, and everything would go to every destination again.
+#[test]
+fn that_a_series_is_quiet_counts_wherever_it_stands_by_now() {
+    let bench = Bench::with(|options| {
+        (options.quiet_after, options.packs.enabled) = (Duration::from_millis(1), false);
+    });
+    bench.store(&Object::new("1.2.1.1.1")).expect("stored");
+    bench.store(&Object { study: "1.2.2", series: "1.2.2.1", ..Object::new("1.2.2.1.1") }).expect("stored");
+    let is_quiet = || bench.archive.index().busy_series(u64::MAX, 10).expect("index").is_empty();
+    until("quiet", is_quiet);
+    let counting = || {
+        let mut said = Vec::new();
+        let walked = bench.archive.journal().replay(1, &mut |replayed: Replayed<'_>| {
+            let (lsn, fact) = parse(replayed.lsn, replayed.head)?.own(replayed.lsn);
+            if matches!(&fact, Fact::SeriesQuiet(quiet) if quiet.series == uid("1.2.1.1")) {
+                said.push((lsn, fact));
+            }
+            Ok::<_, OpenError>(())
+        });
+        walked.expect("a walk");
+        said.into_iter()
+            .filter(|(lsn, fact)| bench.archive.current(*lsn, fact.clone()).expect("asked").is_some())
+            .count()
+    };
+    let of = |study: &str| StudyRef { facility: FacilityCode::DEMO, study: uid(study), patient: 0 };
+    let (by, why) = (Person::parse("Lan").expect("a person"), MoveReason::WrongStudy);
+    assert_eq!(counting(), 1);
+    let there = Moving { study: of("1.2.1"), series: Vec::new(), to: MoveTo::Study(of("1.2.2")), why, by };
+    bench.archive.move_series(&there).expect("moved");
+    assert_eq!(counting(), 1, "what was said before the move");
+    bench.store(&Object { number: 2, ..Object::new("1.2.1.1.2") }).expect("stored");
+    until("quiet", is_quiet);
+    assert_eq!(counting(), 1, "what was said behind it");
+    bench.archive.move_series(&Moving { study: of("1.2.2"), to: MoveTo::Home, ..there }).expect("taken back");
+    assert_eq!(counting(), 1, "what was said there");
 }

@@ -14,6 +14,7 @@ mod forty_years;
 mod ingest;
 mod killed;
 mod kinds;
+mod moved;
 mod moving;
 mod older_ledger;
 mod order;

@@ -17,17 +17,17 @@ use serde_json::Value;
 use std::io::Read as _;
 use std::sync::atomic::AtomicBool;
 
-fn study(name: &str) -> StudyRef {
+pub(super) fn study(name: &str) -> StudyRef {
     StudyRef { facility: FacilityCode::DEMO, study: uid(name), patient: 0 }
 }
 
-fn moving(from: &str, series: &[&str], to: MoveTo) -> Moving {
+pub(super) fn moving(from: &str, series: &[&str], to: MoveTo) -> Moving {
     let series = series.iter().map(|series| uid(series)).collect();
     Moving { study: study(from), series, to, why: MoveReason::WrongPatient, by: person("lan") }
 }
 
 /// Two patients' studies of two series and one.
-fn two_studies() -> Bench {
+pub(super) fn two_studies() -> Bench {
     let bench = Bench::with(|options| {
         options.quiet_after = Duration::from_millis(100);
         (options.packs.after, options.packs.reserve) = (Duration::ZERO, 0);
@@ -83,7 +83,7 @@ fn answers(bench: &Bench, studies: &[&str]) -> (Vec<Vec<u8>>, Vec<Value>, Vec<Ve
     (objects, all, rows)
 }
 
-fn read(bytes: &[u8]) -> Value {
+pub(super) fn read(bytes: &[u8]) -> Value {
     let parts = Parts { before: bytes, pixel: None, after: &[] };
     let mut out = Vec::new();
     instance_json(&parts, &uid(EXPLICIT_LE), &JsonOptions::new("B"), &mut out).expect("readable");
@@ -147,7 +147,7 @@ fn is_moved(bench: &Bench, count: usize) {
     assert_eq!(report.damaged, 0, "{report:?}");
 }
 
-fn rebuilt(bench: Bench) -> Bench {
+pub(super) fn rebuilt(bench: Bench) -> Bench {
     let Bench { archive, options, folder } = bench;
     archive.close(Duration::from_secs(20)).expect("close");
     drop(archive);

@@ -87,7 +87,7 @@ pub(super) fn store(bench: &Bench, (object, bytes): &(Object, Vec<u8>)) {
 }
 
 pub(super) const GOES: (&str, &str) = ("XQZ77-GOES", "WEGZUBRINGEN^ZACHARIAS");
-const STAYS: (&str, &str) = ("XQZ88-STAYS", "BLEIBT^BENEDIKT");
+pub(super) const STAYS: (&str, &str) = ("XQZ88-STAYS", "BLEIBT^BENEDIKT");
 
 /// A study that will be due, and one beside it that came ten years later.
 pub(super) fn fill(bench: &Bench, hand: &Hand) -> Vec<(Object, Vec<u8>)> {

@@ -35,6 +35,11 @@ pub fn coerced_json(document: &mut Map<String, Value>, coercion: &Coercion) {
         let before = document.insert(name(*tag), member(*vr, text));
         previous.insert(name(*tag), before.unwrap_or_else(|| json!({ "vr": vr.as_str() })));
     }
+    for (tag, vr) in coercion.blanked.iter().filter(|(tag, _)| !coercion.values.contains_key(*tag)) {
+        if let Some(said) = document.get_mut(&name(*tag)) {
+            previous.insert(name(*tag), std::mem::replace(said, member(*vr, "")));
+        }
+    }
     let item = json!({
         "04000550": { "vr": "SQ", "Value": [previous] },
         "04000562": { "vr": "DT", "Value": [coercion.at] },

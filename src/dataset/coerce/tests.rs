@@ -14,7 +14,8 @@ fn coercion(text: &str) -> Coercion {
         (0x0008_0050, (Vr::SH, "A7".to_owned())),
         (0x0010_0030, (Vr::DA, String::new())),
     ]);
-    Coercion { values, at: "20260102030405.000000+0000".into(), reason: "CORRECT", hint: CharsetHint::Auto }
+    let (at, blanked) = ("20260102030405.000000+0000".into(), BTreeMap::new());
+    Coercion { values, blanked, at, reason: "CORRECT", hint: CharsetHint::Auto }
 }
 
 fn read(bytes: &[u8], syntax: &str) -> Value {
@@ -122,4 +123,33 @@ fn the_document_says_what_the_bytes_say() {
     of_bytes.as_object_mut().expect("an object").remove("00080005");
     document.remove("00080005");
     assert_eq!(Value::Object(document), of_bytes);
+}
+
+#[test]
+fn what_is_blanked_is_so_where_it_stands_and_comes_into_being_nowhere() {
+    let order = explicit(0x0040_0275, b"SQ", &item(&explicit(0x0040_1001, b"SH", b"P7")));
+    let elements = [
+        explicit(NAME, b"PN", b"OLD^NAME"),
+        explicit(0x0010_0030, b"DA", b"19800101"),
+        explicit(0x0010_1010, b"AS", b"034Y"),
+        order,
+    ];
+    let stored = elements.concat();
+    let blanked = BTreeMap::from([(0x0010_1010, Vr::AS), (0x0010_1040, Vr::LO), (0x0040_0275, Vr::SQ)]);
+    for name in ["NEW", "Nguyễn"] {
+        let coercion = Coercion { blanked: blanked.clone(), ..coercion(name) };
+        let of_bytes = read(&head(&stored, &uid(EXPLICIT_LE), &coercion).expect("spliced"), EXPLICIT_LE);
+        let Value::Object(mut document) = read(&stored, EXPLICIT_LE) else { panic!("an object") };
+        coerced_json(&mut document, &coercion);
+        let before = "/04000561/Value/0/04000550/Value/0";
+        for said in [of_bytes, Value::Object(document)] {
+            assert!(said.get("00101040").is_none(), "{said}");
+            assert!(said.pointer(&format!("{before}/00101040")).is_none(), "{said}");
+            for tag in ["00101010", "00400275"] {
+                assert!(said.get(tag).is_some_and(|one| one.get("Value").is_none()), "{tag} in {said}");
+            }
+            assert_eq!(at(&said, &format!("{before}/00101010/Value/0")), "034Y");
+            assert_eq!(at(&said, &format!("{before}/00400275/Value/0/00401001/Value/0")), "P7");
+        }
+    }
 }

@@ -146,7 +146,7 @@ fn spliced(row: &Row, name: &str) {
     let end = before.layout.pixel.map_or(data.len(), |pixel| usize::try_from(pixel.header).expect("in memory"));
     let values = BTreeMap::from([(0x0010_0010, (Vr::PN, name.to_owned()))]);
     let at = "20260102030405.000000+0000".into();
-    let coercion = Coercion { values, at, reason: "CORRECT", hint: CharsetHint::Auto };
+    let coercion = Coercion { values, blanked: BTreeMap::new(), at, reason: "CORRECT", hint: CharsetHint::Auto };
     let mut out =
         coerce::head(&data[..end], &syntax, &coercion).unwrap_or_else(|error| panic!("{}: {error}", row.file));
     out.extend_from_slice(&data[end..]);

@@ -7,7 +7,7 @@
 use super::{State, Stored};
 use crate::row::{SeriesKey, StudyKey, series_key, study_key};
 use model::Lsn;
-use model::retention::Moved;
+use model::retention::{Moved, Tombstone};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -16,6 +16,13 @@ impl State {
     pub(super) fn standing(&self, key: &SeriesKey) -> SeriesKey {
         let study = self.placed.get(key).unwrap_or(&key.study);
         SeriesKey { study: study.clone(), series: key.series.clone() }
+    }
+
+    /// The series of a UID that has any of some instances, whatever study it was in when a fact named it.
+    pub(super) fn holder(&self, named: &SeriesKey, seqs: &[u64]) -> Option<SeriesKey> {
+        let served = seqs.iter().filter_map(|seq| self.instances.get(seq)).filter(|known| known.head.outcome.copy == 0);
+        let mut rows = served.map(|known| &known.row.key);
+        rows.find(|key| key.series == named.series && key.study.facility == named.study.facility).cloned()
     }
 
     /// The ordinal of a study: the `seq` of the first instance received in it, or what it was made with.
@@ -60,6 +67,41 @@ impl State {
             let newest = self.series_facts.entry(now).or_default();
             *newest = lsn.max(*newest);
             touched.extend([before.study, to.clone()]);
+        }
+    }
+
+    /// The studies that series were taken out of are others than before, also where that is met again.
+    pub(super) fn note_taken(&mut self, lsn: Lsn, tombstone: &Tombstone, touched: &mut BTreeSet<StudyKey>) {
+        for from in tombstone.taken.iter().map(|taken| StudyKey::from(&taken.from)) {
+            if !self.is_buried(&from, |buried| lsn < buried.lsn) && self.first(&from).is_some() {
+                let newest = self.version_facts.entry(from.clone()).or_default();
+                *newest = lsn.max(*newest);
+                touched.insert(from);
+            }
+        }
+    }
+
+    /// Removes the series that go with the study they were received in, out of those they stand in.
+    pub(super) fn take(&mut self, home: &StudyKey, tombstone: &Tombstone) {
+        for taken in &tombstone.taken {
+            let received = SeriesKey { study: home.clone(), series: taken.series.clone() };
+            let stands = SeriesKey { study: StudyKey::from(&taken.from), series: taken.series.clone() };
+            if self.standing(&received) != stands {
+                continue;
+            }
+            self.placed.remove(&received);
+            self.instances.retain(|_, known| known.head.outcome.copy != 0 || known.row.key != stands);
+            let left = &self.instances;
+            self.of_study.entry(stands.study.clone()).or_default().retain(|seq| left.contains_key(seq));
+            self.received_in.entry(home.clone()).or_default().retain(|seq| left.contains_key(seq));
+            self.quiet.remove(&stands);
+            self.series_facts.remove(&stands);
+            self.prepared.retain(|(series, _), _| *series != stands);
+            let gone: Vec<_> = self.packs.extract_if(.., |_, row| row.series == stands).collect();
+            for (pack, row) in gone {
+                self.manifests.remove(&pack);
+                self.doomed.insert(pack, row);
+            }
         }
     }
 

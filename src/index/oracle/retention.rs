@@ -73,7 +73,8 @@ impl State {
     }
 
     fn destroy(&mut self, lsn: Lsn, key: StudyKey, tombstone: &Tombstone, touched: &mut BTreeSet<StudyKey>) {
-        let through = tombstone.version.through;
+        let through = tombstone.through();
+        self.note_taken(lsn, tombstone, touched);
         self.max_seq = self.max_seq.max(through);
         let list = self.buried.entry((key.facility, key.study.clone())).or_default();
         if list.iter().any(|buried| buried.lsn == lsn) {
@@ -84,6 +85,7 @@ impl State {
         let sealed = |fact: &RetentionFact| fact.seal().is_some_and(|seal| tombstone.seals.contains(&seal));
         self.retention.retain(|_, fact| !sealed(fact));
         self.doomed_seals.extend(&tombstone.seals);
+        self.take(&key, tombstone);
         self.instances.retain(|seq, known| *seq > through || known.row.key.study != key);
         for seqs in [&mut self.of_study, &mut self.received_in] {
             seqs.entry(key.clone()).or_default().retain(|seq| *seq > through);

@@ -328,9 +328,9 @@ impl Applier {
     }
 
     fn quiet(&mut self, db: &DB, key: &SeriesKey, through: u64) -> Result<(), IndexError> {
-        let list = self.series_lists.load(db, &uid_key(UidKind::Series, &key.series, key.study.facility))?;
-        let Some(entry) = list.iter().find(|entry| entry.is(key) && entry.series != 0) else { return Ok(()) };
-        let (study, series) = (entry.study, entry.series);
+        let named = self.named(db, key)?;
+        let found = if named.is_none() { self.holder(db, key, &[through])? } else { named };
+        let Some((study, series)) = found else { return Ok(()) };
         // An ordinal is the first seq: a fact of a time before the row was there means nothing to it.
         if series > through {
             return Ok(());

@@ -15,7 +15,7 @@ use crate::retention::begins_with;
 use crate::row::{InstanceRow, KnownPatient, PackRow, SeriesKey, SeriesRow, StudyKey};
 use crate::{IndexError, encode};
 use model::attribute::key::MODALITY;
-use model::retention::{Made, Moved};
+use model::retention::{Made, Moved, Tombstone};
 use model::{Lsn, Uid};
 use rocksdb::DB;
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,7 +48,66 @@ impl Applier {
                 touched.extend(self.move_one(db, lsn, &received, target.map(|ordinal| (&to, ordinal)))?);
             }
         }
-        touched.into_iter().try_for_each(|study| self.recount(db, study))
+        touched.into_iter().try_for_each(|study| self.recount(db, study, &BTreeSet::new()))
+    }
+
+    /// The studies that series were taken out of are others than before, also where that is met again.
+    pub(super) fn note_taken(&mut self, db: &DB, lsn: Lsn, tombstone: &Tombstone) -> Result<(), IndexError> {
+        for taken in &tombstone.taken {
+            let from = StudyKey::from(&taken.from);
+            if self.is_buried(db, &from, |buried| lsn < buried.lsn)? {
+                continue;
+            }
+            let Some(study) = self.ordinal(db, &from)? else { continue };
+            self.load_study(db, study)?;
+            if let Some(cell) = self.studies.get_mut(&study) {
+                cell.row.version_fact = cell.row.version_fact.max(lsn);
+                cell.dirty = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the series that go with the study they were received in, out of those they stand in.
+    pub(super) fn take(&mut self, db: &DB, lsn: Lsn, home: &StudyKey, tombstone: &Tombstone) -> Result<(), IndexError> {
+        let mut left: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+        for taken in &tombstone.taken {
+            let stands = SeriesKey { study: StudyKey::from(&taken.from), series: taken.series.clone() };
+            let received = SeriesKey { study: home.clone(), series: taken.series.clone() };
+            let list = self.series_lists.load(db, &uid_key(UidKind::Series, &taken.series, home.facility))?;
+            let entry = list.iter().find(|entry| entry.was_received(&received) && entry.stands(&stands));
+            let Some((study, series)) = entry.map(|entry| (entry.study, entry.series)).filter(|(_, at)| *at != 0)
+            else {
+                continue;
+            };
+            self.load_series(db, study, series)?;
+            let Some(cell) = self.series.remove(&series) else { continue };
+            self.note_gone(db, lsn, Table::Series, &pair(study, series))?;
+            self.remove_series(db, lsn, (study, series), cell.row)?;
+            left.entry(study).or_default().insert(series);
+        }
+        left.into_iter().try_for_each(|(study, gone)| self.recount(db, study, &gone))
+    }
+
+    /// The ordinals of the study and series that a fact names, as it was received or as it stands.
+    pub(super) fn named(&mut self, db: &DB, key: &SeriesKey) -> Result<Option<(u64, u64)>, IndexError> {
+        let list = self.series_lists.load(db, &uid_key(UidKind::Series, &key.series, key.study.facility))?;
+        let entry = list.iter().find(|entry| entry.is(key) && entry.series != 0);
+        Ok(entry.map(|entry| (entry.study, entry.series)))
+    }
+
+    /// Those of the series of a UID that has any of some instances, whatever study it was in when a fact named it.
+    pub(super) fn holder(&mut self, db: &DB, key: &SeriesKey, seqs: &[u64]) -> Result<Option<(u64, u64)>, IndexError> {
+        let list = self.series_lists.load(db, &uid_key(UidKind::Series, &key.series, key.study.facility))?;
+        let all: Vec<(u64, u64)> = list.iter().map(|entry| (entry.study, entry.series)).collect();
+        for (study, series) in all.into_iter().filter(|(_, series)| *series != 0) {
+            for seq in seqs {
+                if self.row_of(db, key, series, *seq)?.is_some() {
+                    return Ok(Some((study, series)));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// A study that begins with the series moved into it; gives its ordinal.
@@ -114,8 +173,8 @@ impl Applier {
         Ok(Some(left))
     }
 
-    /// Counts anew what stands in a study.
-    fn recount(&mut self, db: &DB, study: u64) -> Result<(), IndexError> {
+    /// Counts anew what stands in a study, without the series that go now.
+    fn recount(&mut self, db: &DB, study: u64, gone: &BTreeSet<u64>) -> Result<(), IndexError> {
         self.load_study(db, study)?;
         let Some(key) = self.studies.get(&study).map(|cell| cell.row.key.clone()) else { return Ok(()) };
         let reader = Reader::new(db);
@@ -124,7 +183,7 @@ impl Applier {
         })?;
         let mut rows: BTreeMap<u64, SeriesRow> = stored.into_iter().collect();
         // What this fact moves is not stored yet.
-        rows.retain(|series, _| !self.series.contains_key(series));
+        rows.retain(|series, _| !self.series.contains_key(series) && !gone.contains(series));
         let held = self.series.iter().filter(|(_, cell)| cell.study() == study);
         rows.extend(held.map(|(series, cell)| (*series, cell.row.clone())));
         let mut classes: BTreeSet<Uid> = BTreeSet::new();

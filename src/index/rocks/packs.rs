@@ -2,7 +2,7 @@
 
 use super::apply::{Applier, instance_row};
 use super::read::{Reader, get_now, handle};
-use super::tables::{Table, UidKind, bad_key, number, uid_key};
+use super::tables::{Table, bad_key, number};
 use crate::row::{InstanceRow, PackRow, SeriesKey, StudyKey};
 use crate::{IndexError, encode};
 use model::pack::{PackFact, Packed};
@@ -52,12 +52,11 @@ impl Applier {
         let study = StudyKey { facility: packed.facility, study: packed.study.clone(), patient: packed.patient };
         let key = SeriesKey { study, series: packed.series.clone() };
         let last_seq = packed.seqs.iter().copied().max().unwrap_or(0);
-        if self.is_buried(db, &key.study, |buried| last_seq <= buried.through)? {
-            return Ok(());
-        }
-        let list = self.series_lists.load(db, &uid_key(UidKind::Series, &key.series, key.study.facility))?;
-        let Some(entry) = list.iter().find(|entry| entry.is(&key) && entry.series != 0) else { return Ok(()) };
-        let (study, series) = (entry.study, entry.series);
+        let gone = self.is_buried(db, &key.study, |buried| last_seq <= buried.through)?;
+        let named = if gone { None } else { self.named(db, &key)? };
+        // It may have stood there when the pack was written, and stand elsewhere since.
+        let found = if named.is_none() { self.holder(db, &key, &packed.seqs)? } else { named };
+        let Some((study, series)) = found else { return Ok(()) };
         self.load_series(db, study, series)?;
         let mut moved = 0;
         for (slot, seq) in (0..).zip(&packed.seqs) {

@@ -13,7 +13,7 @@ use super::read::{Reader, conflict, get_now, handle};
 use super::tables::{Table, UidKind, engine, number, pair, uid_key, unlogged, unpair};
 use crate::codec::Encoder;
 use crate::retention::{Buried, Chosen, RetentionChange, is_general};
-use crate::row::{InstanceRow, PackRow, SeriesKey, StudyKey, StudyRow, modalities};
+use crate::row::{InstanceRow, PackRow, SeriesKey, SeriesRow, StudyKey, StudyRow, modalities};
 use crate::{IndexError, encode};
 use model::retention::record::RejectReason;
 use model::retention::{RetentionFact, StudyVersion, Tombstone};
@@ -131,7 +131,7 @@ impl Applier {
             return self.move_series(db, lsn, moved);
         }
         if let RetentionFact::StudyDestroyed(tombstone) = fact {
-            mark.max_seq = mark.max_seq.max(tombstone.version.through);
+            mark.max_seq = mark.max_seq.max(tombstone.through());
             return self.destroy(db, lsn, &key, tombstone);
         }
         let change = RetentionChange::of(fact);
@@ -285,7 +285,8 @@ impl Applier {
 
     /// Removes everything of a study. Rows are read as they are stored: the fact is a batch of its own.
     fn destroy(&mut self, db: &DB, lsn: Lsn, key: &StudyKey, tombstone: &Tombstone) -> Result<(), IndexError> {
-        let through = tombstone.version.through;
+        let through = tombstone.through();
+        self.note_taken(db, lsn, tombstone)?;
         let grave = grave_key(key.facility, &key.study);
         let mut list = get_now(db, Table::Tombstones, &grave, Buried::decode)?.unwrap_or_default();
         if list.iter().any(|buried| buried.lsn == lsn) {
@@ -295,6 +296,7 @@ impl Applier {
         self.batch.put_cf(handle(db, Table::Tombstones)?, grave, Buried::encode(&list));
         self.batch.put_cf(handle(db, Table::Meta)?, b"sweep", lsn.to_be_bytes());
         self.remove_sealed(db, lsn, &tombstone.seals)?;
+        self.take(db, lsn, key, tombstone)?;
         let patients = uid_key(UidKind::Study, &key.study, key.facility);
         let entry = self.patients.load(db, &patients)?.iter().find(|entry| entry.known.rank == key.patient).cloned();
         // An ordinal is the first seq: what came later is another study under the same UID.
@@ -317,25 +319,7 @@ impl Applier {
         let mut run = reader.prefix(Table::Series, &ordinal.to_be_bytes())?;
         while let Some((key, value)) = run.here()? {
             let (_, series) = unpair(Table::Series, key)?;
-            let cell = SeriesCell::stored(ordinal, encode::series(&row.key, value)?);
-            if let Some(waits) = cell.waits() {
-                self.batch.delete_cf(handle(db, Table::Pending)?, waits.key(series));
-            }
-            self.batch.delete_cf(handle(db, Table::Series)?, key);
-            for table in [Table::Instances, Table::Folds, Table::Prepared] {
-                self.note_gone(db, lsn, table, &series.to_be_bytes())?;
-            }
-            prepared::forget(db, series, &mut self.batch)?;
-            self.doom_packs(db, series)?;
-            let mut instances = reader.in_series(&cell.row.key, series, 0)?;
-            while let Some(row) = instances.row()? {
-                self.remove_instance(db, lsn, &row)?;
-                self.batch.delete_cf(handle(db, Table::Instances)?, pair(series, row.seq));
-            }
-            self.remove_folds(db, series)?;
-            self.forget_series(db, lsn, &cell.row.key)?;
-            let count = self.counts.facility(db, row.key.facility)?;
-            count.series = count.series.saturating_sub(1);
+            self.remove_series(db, lsn, (ordinal, series), encode::series(&row.key, value)?)?;
             run.step();
         }
         for (key, _) in keys::emit(row) {
@@ -347,6 +331,37 @@ impl Applier {
         self.batch.delete_cf(handle(db, Table::Studies)?, ordinal.to_be_bytes());
         let count = self.counts.facility(db, row.key.facility)?;
         count.studies = count.studies.saturating_sub(1);
+        Ok(())
+    }
+
+    /// Removes everything of a series that stands under a study.
+    pub(super) fn remove_series(
+        &mut self,
+        db: &DB,
+        lsn: Lsn,
+        (study, series): (u64, u64),
+        row: SeriesRow,
+    ) -> Result<(), IndexError> {
+        let cell = SeriesCell::stored(study, row);
+        if let Some(waits) = cell.waits() {
+            self.batch.delete_cf(handle(db, Table::Pending)?, waits.key(series));
+        }
+        self.batch.delete_cf(handle(db, Table::Series)?, pair(study, series));
+        for table in [Table::Instances, Table::Folds, Table::Prepared] {
+            self.note_gone(db, lsn, table, &series.to_be_bytes())?;
+        }
+        prepared::forget(db, series, &mut self.batch)?;
+        self.doom_packs(db, series)?;
+        let reader = Reader::new(db);
+        let mut instances = reader.in_series(&cell.row.key, series, 0)?;
+        while let Some(row) = instances.row()? {
+            self.remove_instance(db, lsn, &row)?;
+            self.batch.delete_cf(handle(db, Table::Instances)?, pair(series, row.seq));
+        }
+        self.remove_folds(db, series)?;
+        self.forget_series(db, lsn, &cell.row.key)?;
+        let count = self.counts.facility(db, cell.row.key.study.facility)?;
+        count.series = count.series.saturating_sub(1);
         Ok(())
     }
 

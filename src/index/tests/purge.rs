@@ -84,6 +84,7 @@ fn destroyed(study: u64, lsn: u64) -> Entry {
         destroyed_at: 2,
         blind: Digest([3; 32]),
         seals: Vec::new(),
+        taken: Vec::new(),
     }));
     Entry { lsn, fact: Fact::Retention(Box::new(fact)), home: None }
 }

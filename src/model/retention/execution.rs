@@ -84,7 +84,7 @@ pub struct StudyNow {
     pub due: Due,
     /// Whether that decision needs a person (see [`Decision::is_unclear`]).
     pub unclear: bool,
-    /// Whether a series of it stands in another study, or one of another study in it.
+    /// Whether a series of another study stands in it, or one of it in a study that must be kept.
     pub moved: bool,
     /// Standing holds.
     pub holds: Vec<HoldId>,

@@ -106,15 +106,21 @@ pub struct Standing {
     pub to: StudyRef,
 }
 
-/// The series that stand elsewhere than they were received, by the facts about a study in their order.
-pub fn standing<'a>(facts: impl IntoIterator<Item = &'a RetentionFact>) -> Vec<Standing> {
+/// The series of a study that stand elsewhere, and those of others that stand in it, by the facts about it in their order.
+/// What only stood in it for a while, wherever it is now, is none of its business any more.
+pub fn standing<'a>(of: &StudyRef, facts: impl IntoIterator<Item = &'a RetentionFact>) -> Vec<Standing> {
     let mut known: BTreeMap<(&StudyRef, &Uid), &StudyRef> = BTreeMap::new();
     for fact in facts {
-        if let RetentionFact::SeriesMoved(moved) = fact {
-            known.extend(moved.series.iter().map(|series| ((&moved.study, series), &moved.to)));
+        match fact {
+            RetentionFact::SeriesMoved(moved) => {
+                known.extend(moved.series.iter().map(|series| ((&moved.study, series), &moved.to)));
+            }
+            // With it went what was received in it, wherever it stood.
+            RetentionFact::StudyDestroyed(tombstone) => known.retain(|(study, _), _| **study != tombstone.study),
+            _ => {}
         }
     }
-    let moved = known.into_iter().filter(|((study, _), to)| study != to);
+    let moved = known.into_iter().filter(|((study, _), to)| study != to && (*study == of || *to == of));
     let standing = |((study, series), to): ((&StudyRef, &Uid), &StudyRef)| Standing {
         series: series.clone(),
         study: study.clone(),
@@ -157,9 +163,13 @@ mod tests {
         let first = fact(moved("1.2.1", "1.2.2", MoveReason::WrongStudy));
         let on = fact(moved("1.2.2", "1.2.3", MoveReason::WrongPatient));
         let back = fact(moved("1.2.3", "1.2.1", MoveReason::Undo));
-        let all = standing([&first, &on]);
+        let home = study("1.2.1");
+        let all = standing(&home, [&first, &on]);
         assert_eq!(all.iter().map(|one| &one.to).collect::<Vec<_>>(), [&study("1.2.3")]);
-        assert!(standing([&first, &on, &back]).is_empty());
+        assert!(standing(&home, [&first, &on, &back]).is_empty());
+        // The study between hears nothing of the way back, and need not.
+        assert_eq!(standing(&study("1.2.2"), [&first]).len(), 1);
+        assert!(standing(&study("1.2.2"), [&first, &on]).is_empty());
         assert_eq!(moved("1.2.1", "1.2.2", MoveReason::Merge).studies(), [&study("1.2.1"), &study("1.2.2")]);
     }
 

@@ -111,7 +111,7 @@ pub enum Withheld {
     Holds(Vec<HoldId>),
     /// A linked record has a class that is not defined: a person must look.
     Unclear,
-    /// A series stands in another study than it was received in.
+    /// A series of another study stands in it, or one of it in a study that must be kept.
     Moved,
 }
 
@@ -225,7 +225,7 @@ pub struct Candidate<'a> {
     pub earlier: Option<&'a Decision>,
     /// Whether another plan has hidden it already: it is then that plan's business.
     pub hidden: bool,
-    /// Whether a series of it stands in another study, or one of another study in it.
+    /// Whether a series of another study stands in it, or one of it in a study that must be kept.
     pub moved: bool,
     /// Instances.
     pub instances: u64,

@@ -76,9 +76,39 @@ pub struct Tombstone {
     /// Names of the keys that go with it: those of facts with its patient's data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seals: Vec<PackId>,
+    /// Series received in it that stood in other studies, and went with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<Taken>,
+}
+
+/// A series that goes with the study it was received in, out of the one it stood in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// Series Instance UID.
+    pub series: Uid,
+    /// The study it stood in, which stays.
+    pub from: StudyRef,
+    /// The newest `seq` of its instances.
+    pub through: u64,
 }
 
 impl Tombstone {
+    /// The newest `seq` of what goes.
+    pub fn through(&self) -> u64 {
+        self.taken.iter().map(|taken| taken.through).chain([self.version.through]).max().unwrap_or(0)
+    }
+
+    /// The study, and those that series of it stood in, each once.
+    pub fn studies(&self) -> Vec<&StudyRef> {
+        let mut studies = vec![&self.study];
+        for taken in &self.taken {
+            if !studies.contains(&&taken.from) {
+                studies.push(&taken.from);
+            }
+        }
+        studies
+    }
+
     /// A digest that proves this tombstone and tells nothing without it: SHA-256 over its JSON, `blind` included.
     pub fn seal(&self) -> Digest {
         let text = serde_json::to_string(self).expect("a tombstone is a struct with text keys");
@@ -370,6 +400,7 @@ impl RetentionFact {
     pub fn studies(&self) -> Vec<&StudyRef> {
         match self {
             Self::SeriesMoved(moved) => moved.studies(),
+            Self::StudyDestroyed(tombstone) => tombstone.studies(),
             other => other.study().into_iter().collect(),
         }
     }

@@ -88,7 +88,7 @@ pub enum Refusal {
     },
     /// A linked record has a class that is not defined.
     Unclear,
-    /// A series of the study stands in another study, or one of another study in it.
+    /// A series of another study stands in it, or one of it in a study that must be kept.
     SeriesMoved,
     /// The study is hidden by another plan.
     HiddenByOther {
@@ -148,7 +148,7 @@ impl Refusal {
             }
             Self::Unclear => "hồ sơ liên kết thuộc loại chưa được định nghĩa: cần người xem xét".into(),
             Self::SeriesMoved => {
-                "có loạt ảnh được chuyển vào hoặc ra khỏi ca chụp: cần hoàn tác việc chuyển trước".into()
+                "có loạt ảnh được chuyển đến từ ca chụp khác, hoặc chuyển sang ca chụp còn phải giữ: chúng được hủy cùng ca chụp gốc khi cả hai đều hết hạn".into()
             }
             Self::HiddenByOther { plan } => format!("ca chụp đã bị ẩn bởi kế hoạch {plan}"),
             Self::Gone => "ca chụp không còn trong kho".into(),
@@ -198,7 +198,7 @@ impl std::fmt::Display for Refusal {
             }
             Self::Unclear => f.write_str("a linked record has a class that is not defined: a person must look"),
             Self::SeriesMoved => {
-                f.write_str("series were moved into or out of the study: take the move back first (khoanh series undo)")
+                f.write_str("series of another study stand in it, or its own in one that is kept: they go with the study they were received in when both may go")
             }
             Self::HiddenByOther { plan } => write!(f, "the study is hidden by plan {plan}"),
             Self::Gone => f.write_str("the study is not in the archive any more"),

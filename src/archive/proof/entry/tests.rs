@@ -88,6 +88,7 @@ fn tombstone() -> Tombstone {
         destroyed_at: 6,
         blind: Digest([9; 32]),
         seals: Vec::new(),
+        taken: Vec::new(),
     }
 }
 

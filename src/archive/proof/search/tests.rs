@@ -57,6 +57,7 @@ fn tombstone(of: &str, version: StudyVersion) -> Tombstone {
         destroyed_at: 6,
         blind: Digest([9; 32]),
         seals: Vec::new(),
+        taken: Vec::new(),
     }
 }
 

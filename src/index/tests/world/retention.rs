@@ -7,7 +7,7 @@ use model::retention::decision::{Basis, CountedFrom};
 use model::retention::record::{Named, RejectReason, Tombstone};
 use model::retention::{
     ClassId, Made, MoveReason, Moved, Person, PlanId, Refusal, RetentionFact, RuleId, RuleVersion, StudyRef,
-    StudyVersion,
+    StudyVersion, Taken,
 };
 use model::{Attributes, Digest, Fact, Home, Uid};
 
@@ -129,10 +129,13 @@ impl World {
     }
 
     fn destroy(&mut self, key: &StudyKey, plan: PlanId, by: Person) -> Option<RetentionFact> {
-        // The archive keeps a study as long as a series stands elsewhere than it was received.
-        if self.placed.iter().any(|(moved, to)| moved.study == *key || to == key) {
+        // The archive keeps a study as long as a series of another one stands in it.
+        if self.placed.values().any(|to| to == key) {
             return None;
         }
+        let left = self.placed.extract_if(.., |moved, _| moved.study == *key);
+        let taken = left.map(|(moved, to)| Taken { series: moved.series, from: (&to).into(), through: self.seq });
+        let taken: Vec<Taken> = taken.collect();
         for copies in self.copies.values_mut() {
             copies.retain(|(_, _, of)| of.study != *key);
         }
@@ -156,6 +159,7 @@ impl World {
             destroyed_at: self.clock,
             blind: Digest([3; 32]),
             seals: Vec::new(),
+            taken,
         })))
     }
 }

@@ -103,6 +103,7 @@ fn tombstone() -> Tombstone {
         destroyed_at: 2,
         blind: Digest([3; 32]),
         seals: Vec::new(),
+        taken: Vec::new(),
     }
 }
 
