@@ -216,7 +216,7 @@ fn attribute(row: &Attribute) -> String {
     let always = if row.default { "yes" } else { "" };
     let kept = match row.kept {
         Kept::Extracted => "",
-        Kept::Derived => "computed",
+        Kept::Derived | Kept::Stated => "computed",
     };
     format!("| {} | {} | {} | {matching} | {always} | {kept} |", row.key, row.keyword, row.vr)
 }

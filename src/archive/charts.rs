@@ -36,7 +36,7 @@ mod worklist;
 mod writing;
 
 pub use asking::MessageFilter;
-pub use completeness::{Completeness, CompletenessPlace, Lack};
+pub use completeness::{Completeness, CompletenessPlace, Lack, Numbers, OfSeries};
 pub use index::charts::{Answer, ChartCursor, ChartDriver, ChartNames, ChartPage, ChartQuery, Hit, Why};
 pub use matching::ToDecide;
 pub(crate) use matching::start as start_matching;

@@ -5,6 +5,10 @@
 //! when it is reported: an object counts when it is found and every byte of it, read from where it lies, passes its
 //! checksums; one that lies in the cloud alone was read back and compared before its hot copy went.
 
+mod missing;
+
+pub(crate) use missing::Uncommitted;
+
 use crate::open::Archive;
 use index::InstanceRow;
 use model::{AeTitle, FacilityCode, Home, Source, Uid};
@@ -125,6 +129,8 @@ pub(crate) struct Commitments {
     open: Mutex<BTreeMap<String, Commitment>>,
     /// When those that wait for copies were looked at last.
     looked: Mutex<HashMap<String, u64>>,
+    /// What was asked for and is not here.
+    missing: missing::Missing,
 }
 
 impl Commitments {
@@ -143,22 +149,27 @@ impl Commitments {
                 Err(error) => tracing::warn!(path = %path.display(), %error, "a storage commitment cannot be read"),
             }
         }
-        Self { folder, open: Mutex::new(open), looked: Mutex::default() }
+        Self { folder, open: Mutex::new(open), looked: Mutex::default(), missing: missing::Missing::load(data) }
     }
 
     fn keep(&self, name: &str, commitment: &Commitment) -> io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        let path = self.folder.join(name);
-        let beside = path.with_extension("new");
-        let mut file = File::create(&beside)?;
-        file.write_all(&serde_json::to_vec(commitment)?)?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)?;
-        for folder in [Some(self.folder.as_path()), self.folder.parent()].into_iter().flatten() {
-            File::open(folder)?.sync_all()?;
-        }
-        Ok(())
+        write_synced(&self.folder, name, &serde_json::to_vec(commitment)?)
     }
+}
+
+/// Writes a file into a folder, and makes both durable.
+fn write_synced(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let path = folder.join(name);
+    let beside = path.with_extension("new");
+    let mut file = File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, &path)?;
+    for folder in [Some(folder), folder.parent()].into_iter().flatten() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// One file for each transaction of a facility; UIDs and codes are harmless as names.
@@ -291,6 +302,9 @@ impl Archive {
                 Some(lack) => verdict.failed.push((class.clone(), instance.clone(), lack)),
             }
         }
+        let unknown = verdict.failed.iter().filter(|(_, _, lack)| *lack == Lack::Unknown);
+        let unknown = unknown.map(|(class, instance, _)| (class.clone(), instance.clone())).collect();
+        self.note_uncommitted(commitment, unknown);
         verdict
     }
 

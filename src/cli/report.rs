@@ -2,7 +2,7 @@
 
 use super::{Exit, Failure, Place, show};
 use crate::control::{Door, ReportRequest, Request};
-use archive::charts::{Change, Completeness, Days, Lack, Measured, TurnaroundLine};
+use archive::charts::{Change, Completeness, Days, Lack, Measured, Numbers, TurnaroundLine};
 use clap::{Args, Subcommand};
 use indicatif::HumanCount;
 use model::{Date, FacilityCode};
@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 pub(super) const HELP: &str = "\
-completeness names orders whose time passed without an image, instances that modalities said they made (MPPS) and that
-are not stored, and steps that nobody has ended for hours (thiếu ảnh): 3 is answered when there is any.
+completeness names orders whose time passed without an image, instances that modalities said they made (MPPS) or asked
+storage commitment for and that are not stored, steps that nobody has ended for hours, and complete studies of which
+senders state other numbers than are stored (thiếu ảnh): 3 is answered when there is any.
   khoanh report completeness --day 2026-11-28
   khoanh report completeness --day 2026-11-28 --facility 56001 --json
 turnaround tells how long orders took from one stage to the next, by facility and modality: how many, the median, what
@@ -135,6 +136,14 @@ fn day(found: &Completeness) -> String {
         count(found.stored),
         count(found.missing),
     );
+    if found.studies_stated > 0 || found.uncommitted > 0 {
+        let (stated, differing, asked) =
+            (count(found.studies_stated), count(found.studies_differing), count(found.uncommitted));
+        let _ = writeln!(
+            out,
+            "  {stated} studies with stated numbers, {differing} differing; {asked} instances asked for and not stored"
+        );
+    }
     for lack in &found.lacks {
         let _ = match lack {
             Lack::Images { placer, accession, modality, .. } => {
@@ -145,6 +154,20 @@ fn day(found: &Completeness) -> String {
                 writeln!(out, "  instance {instance} of series {series} from {station}: not stored")
             }
             Lack::End { step, station, .. } => writeln!(out, "  step {step} of {station}: has begun, nobody ended it"),
+            Lack::Commitment { instance, station, .. } => {
+                writeln!(out, "  instance {instance}: {station} asked storage commitment for it, not stored")
+            }
+            Lack::Numbers { study, accession, instances, series, of_series } => {
+                let _ = write!(out, "  study {study} (accession {}):", tame(accession));
+                let mut numbers = |what: &str, Numbers { stated, stored }: Numbers| {
+                    let _ = write!(out, " {what} {} stated, {} stored;", count(stated), count(stored));
+                };
+                instances.iter().for_each(|found| numbers("instances", *found));
+                series.iter().for_each(|found| numbers("series", *found));
+                of_series.iter().for_each(|one| numbers(&format!("of series {}", one.uid), one.instances));
+                out.truncate(out.trim_end_matches(';').len());
+                writeln!(out)
+            }
         };
     }
     out

@@ -39,7 +39,7 @@ pub struct Scanned {
     pub loose_crc: u32,
     /// Bytes fed.
     pub stored_len: u64,
-    /// The extracted attributes of [`model::attribute::ATTRIBUTES`].
+    /// The extracted and stated attributes of [`model::attribute::ATTRIBUTES`].
     pub attributes: Attributes,
     /// Where the parts lie.
     pub layout: Layout,

@@ -69,7 +69,8 @@ impl Entry {
 /// [`Index::apply`] is for one thread at a time and in journal order.
 ///
 /// Rules that every engine keeps:
-/// - Where the instances of a study or series disagree about an attribute, the first non-empty value received stays.
+/// - Where the instances of a study or series disagree about an attribute, the first non-empty value received stays; of the
+///   numbers of series and instances that senders state, the greatest.
 /// - Copies in conflict (`outcome.copy > 0`) change no study or series row and no count; they are listed by
 ///   [`Index::conflicts`], [`Index::instance`] and [`Index::identity`].
 /// - A "quiet" or "complete" fact that covers no instance of its series or study changes nothing.

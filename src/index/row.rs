@@ -229,6 +229,11 @@ impl StudyRow {
         served(self.instances, self.rejected, self.unfit, unfit)
     }
 
+    /// The greatest number that senders state of its series or instances; none where nobody does.
+    pub fn stated(&self, wanted: AttrKey) -> Option<u64> {
+        crate::attributes::stated(self.attributes.get(&wanted)?)
+    }
+
     /// Whether it has series, and every one is quiet, but no "complete" fact covers the newest instance.
     pub fn is_incomplete(&self) -> bool {
         self.instances > 0
@@ -245,6 +250,11 @@ impl SeriesRow {
             key::NUMBER_OF_SERIES_RELATED_INSTANCES => Some(self.served().to_string().into()),
             other => self.attributes.get(&other).map(|value| value.as_str().into()),
         }
+    }
+
+    /// The greatest number that senders state of its instances; none where nobody does.
+    pub fn stated(&self) -> Option<u64> {
+        crate::attributes::stated(self.attributes.get(&key::NUMBER_OF_SERIES_RELATED_INSTANCES)?)
     }
 
     /// Number of instances that may be found.

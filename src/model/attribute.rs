@@ -2,8 +2,8 @@
 //!
 //! The scanner extracts exactly these, the index keeps and matches them, QIDO-RS and C-FIND answer
 //! from them, and the conformance statement is generated from them.
-//! Attributes that are counted or derived (numbers of related objects, modalities in study) are in the
-//! table with [`Kept::Derived`]: they are answered but never extracted.
+//! Attributes that are derived (modalities in study) are in the table with [`Kept::Derived`]: they are answered but never
+//! extracted. Numbers of related objects are counted, too; what a sender states of them is kept to be compared.
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -146,6 +146,8 @@ pub enum Kept {
     Extracted,
     /// Counted or derived by the archive.
     Derived,
+    /// Counted by the archive, which answers its own count; the number that senders state is kept beside it.
+    Stated,
 }
 
 /// One row of the table.
@@ -223,8 +225,8 @@ attributes! {
     PATIENT_COMMENTS 0 0x0010_4000 "PatientComments" "LT" Study ReturnOnly false Extracted;
     STUDY_INSTANCE_UID 0 0x0020_000D "StudyInstanceUID" "UI" Study Uid true Extracted;
     STUDY_ID 0 0x0020_0010 "StudyID" "SH" Study Code true Extracted;
-    NUMBER_OF_STUDY_RELATED_SERIES 0 0x0020_1206 "NumberOfStudyRelatedSeries" "IS" Study ReturnOnly true Derived;
-    NUMBER_OF_STUDY_RELATED_INSTANCES 0 0x0020_1208 "NumberOfStudyRelatedInstances" "IS" Study ReturnOnly true Derived;
+    NUMBER_OF_STUDY_RELATED_SERIES 0 0x0020_1206 "NumberOfStudyRelatedSeries" "IS" Study ReturnOnly true Stated;
+    NUMBER_OF_STUDY_RELATED_INSTANCES 0 0x0020_1208 "NumberOfStudyRelatedInstances" "IS" Study ReturnOnly true Stated;
     REQUESTING_PHYSICIAN 0 0x0032_1032 "RequestingPhysician" "PN" Study Name false Extracted;
     REQUESTING_SERVICE 0 0x0032_1033 "RequestingService" "LO" Study Text false Extracted;
 
@@ -244,7 +246,7 @@ attributes! {
     SERIES_NUMBER 0 0x0020_0011 "SeriesNumber" "IS" Series Number true Extracted;
     LATERALITY 0 0x0020_0060 "Laterality" "CS" Series Code false Extracted;
     FRAME_OF_REFERENCE_UID 0 0x0020_0052 "FrameOfReferenceUID" "UI" Series Uid false Extracted;
-    NUMBER_OF_SERIES_RELATED_INSTANCES 0 0x0020_1209 "NumberOfSeriesRelatedInstances" "IS" Series ReturnOnly true Derived;
+    NUMBER_OF_SERIES_RELATED_INSTANCES 0 0x0020_1209 "NumberOfSeriesRelatedInstances" "IS" Series ReturnOnly true Stated;
     PERFORMED_PROCEDURE_STEP_START_DATE 0 0x0040_0244 "PerformedProcedureStepStartDate" "DA" Series Date true Extracted;
     PERFORMED_PROCEDURE_STEP_START_TIME 0 0x0040_0245 "PerformedProcedureStepStartTime" "TM" Series Time true Extracted;
     PERFORMED_PROCEDURE_STEP_ID 0 0x0040_0253 "PerformedProcedureStepID" "SH" Series Code false Extracted;

@@ -377,7 +377,7 @@ table! {
     Post Plain "/api/persons/proposals/{id}/accept" AcceptProposal ADMIN, JSON, STEWARD, "A steward says that the two are one person; durable when answered.";
     Post Plain "/api/persons/proposals/{id}/refuse" RefuseProposal ADMIN, JSON, STEWARD, "A steward says that they are not; durable when answered.";
     Post Plain "/api/persons/proposals/{id}/undo" UndoProposal ADMIN, JSON, STEWARD, "Takes back what was last said of the two; durable when answered.";
-    Get Plain "/api/completeness" Completeness READER, JSON, CHART, "What orders and modalities announced for a day of a facility beside what is stored, with the name of everything that is not; parameters: facility, day, limit, cursor.";
+    Get Plain "/api/completeness" Completeness READER, JSON, CHART, "What orders and modalities announced for a day of a facility, what senders state of its studies and what storage commitment was asked for, beside what is stored, with the name of everything that is not; parameters: facility, day, limit, cursor.";
     Get Plain "/api/turnaround" Turnaround READER, JSON, CHART, "How long the orders of some days took from stage to stage, by facility and modality; parameters: facility, from, to, baseline, limit, cursor.";
     Get Plain "/viewer/iid" Launch Access::Public, &["text/html"], LAUNCH, "IHE Invoke Image Display: a signed link that opens once, and leads to the study, a list, or a page that waits.";
     Post Plain "/viewer/iid" LaunchForm Access::Public, &["text/html"], LAUNCH, "The same as a form, so that nothing of it is in an address.";

@@ -1,12 +1,18 @@
 //! What should be there of a facility and day, and is not: orders whose time passed without an image, instances that
-//! modalities say they made, and steps of which nobody said that they ended.
+//! modalities say they made, steps of which nobody said that they ended, studies of which senders state another number of
+//! instances than is stored, and instances that somebody asked storage commitment for in vain.
 //!
-//! On demand and in pages: it reads the orders and performed steps of one day and looks for each instance these name, so
-//! that it costs what is answered, however large the archive is. Days are those of the facilities' clock.
+//! On demand and in pages: it reads the orders, performed steps and studies of one day and looks for each instance these
+//! name, so that it costs what is answered, however large the archive is. Days are those of the facilities' clock.
 //! Deliberately not here: asking modalities to send again, and studies nobody announced.
 
+mod place;
+mod stated;
 mod watch;
 
+pub use place::CompletenessPlace;
+pub(in crate::charts) use stated::warn_of;
+pub use stated::{Numbers, OfSeries};
 pub(in crate::charts) use watch::{Due, Watch};
 
 use super::journal::unavailable;
@@ -18,6 +24,7 @@ use model::chart::{ChartBody, ChartKind, ChartRow, Order, OrderState, Performed,
 use model::date::{DAY_MS, Date};
 use model::{AeTitle, Caller, FacilityCode, Uid};
 use parking_lot::MutexGuard;
+use place::Phase;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -86,6 +93,36 @@ pub enum Lack {
         /// When it began, milliseconds since 1970 UTC.
         started: u64,
     },
+    /// A complete study of which its senders state other numbers than are stored, in the objects themselves. Each is
+    /// named where it differs.
+    Numbers {
+        /// Study Instance UID.
+        study: Uid,
+        /// Accession Number.
+        accession: String,
+        /// Instances of the study.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instances: Option<Numbers>,
+        /// Series of the study.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        series: Option<Numbers>,
+        /// Instances of single series.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        of_series: Vec<OfSeries>,
+    },
+    /// An instance that somebody asked storage commitment for on the day, and that is not stored for the facility.
+    Commitment {
+        /// SOP Class UID.
+        class: Uid,
+        /// SOP Instance UID.
+        instance: Uid,
+        /// Who asked.
+        station: AeTitle,
+        /// Transaction UID of the question.
+        transaction: Uid,
+        /// When, milliseconds since 1970 UTC.
+        asked: u64,
+    },
 }
 
 /// A part of what was expected of a facility and day, beside what is there. Counts are of this part alone.
@@ -109,6 +146,15 @@ pub struct Completeness {
     pub stored: u64,
     /// Of these, instances that are not.
     pub missing: u64,
+    /// Complete studies of the day of which senders state how much there is.
+    #[serde(default)]
+    pub studies_stated: u64,
+    /// Of these, studies of which something else is stored.
+    #[serde(default)]
+    pub studies_differing: u64,
+    /// Instances that somebody asked storage commitment for on the day and that are not stored.
+    #[serde(default)]
+    pub uncommitted: u64,
     /// Everything of this part that is not there, by name.
     pub lacks: Vec<Lack>,
     /// Where the next part begins; none: this was the last.
@@ -128,6 +174,9 @@ impl Completeness {
             expected: 0,
             stored: 0,
             missing: 0,
+            studies_stated: 0,
+            studies_differing: 0,
+            uncommitted: 0,
             lacks: Vec::new(),
             next: None,
         }
@@ -144,6 +193,9 @@ impl Completeness {
         self.expected = sum(self.expected, next.expected);
         self.stored = sum(self.stored, next.stored);
         self.missing = sum(self.missing, next.missing);
+        self.studies_stated = sum(self.studies_stated, next.studies_stated);
+        self.studies_differing = sum(self.studies_differing, next.studies_differing);
+        self.uncommitted = sum(self.uncommitted, next.uncommitted);
         self.lacks.extend(next.lacks);
         self.next = next.next;
         self
@@ -151,57 +203,8 @@ impl Completeness {
 
     /// Whether nothing was expected at all.
     pub fn is_empty(&self) -> bool {
-        self.orders == 0 && self.steps == 0 && self.steps_open == 0 && self.next.is_none()
-    }
-}
-
-/// A place within a facility's day: first its orders, then its steps, then the instances of a step. Its text form is
-/// opaque and stands in a URL as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct CompletenessPlace {
-    steps: bool,
-    after: Option<ChartCursor>,
-    /// Instances of the step behind `after` that were looked for.
-    skip: u64,
-}
-
-impl CompletenessPlace {
-    /// Reads the text form.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub fn parse(text: &str) -> Result<Self, index::CursorError> {
-        let wrong = || index::CursorError;
-        let (phase, rest) = text.split_once('.').ok_or_else(wrong)?;
-        let (skip, after) = rest.split_once('.').ok_or_else(wrong)?;
-        let steps = match phase {
-            "orders" => false,
-            "steps" => true,
-            _ => return Err(wrong()),
-        };
-        let after = if after.is_empty() { None } else { Some(ChartCursor::parse(after)?) };
-        Ok(Self { steps, after, skip: skip.parse().map_err(|_| wrong())? })
-    }
-}
-
-impl std::fmt::Display for CompletenessPlace {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let phase = if self.steps { "steps" } else { "orders" };
-        let after = self.after.map_or_else(String::new, |after| after.to_string());
-        write!(f, "{phase}.{}.{after}", self.skip)
-    }
-}
-
-impl Serialize for CompletenessPlace {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for CompletenessPlace {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
+        let counts = [self.orders, self.steps, self.steps_open, self.studies_stated, self.uncommitted];
+        counts.into_iter().all(|count| count == 0) && self.next.is_none()
     }
 }
 
@@ -249,7 +252,7 @@ impl Page<'_> {
                 let here = ChartCursor::of(&row);
                 self.order(&row);
                 if self.is_full() {
-                    return Ok(Some(CompletenessPlace { steps: false, after: Some(here), skip: 0 }));
+                    return Ok(Some(CompletenessPlace::of_charts(Phase::Orders, Some(here), 0)));
                 }
             }
             after = rows.cursor;
@@ -290,11 +293,11 @@ impl Page<'_> {
                 if let ChartBody::Performed(step) = &row.body
                     && let Some(skip) = self.step(step, skip)?
                 {
-                    return Ok(Some(CompletenessPlace { steps: true, after, skip }));
+                    return Ok(Some(CompletenessPlace::of_charts(Phase::Steps, after, skip)));
                 }
                 (after, skip) = (Some(here), 0);
                 if self.is_full() {
-                    return Ok(Some(CompletenessPlace { steps: true, after, skip }));
+                    return Ok(Some(CompletenessPlace::of_charts(Phase::Steps, after, skip)));
                 }
             }
             after = rows.cursor;
@@ -364,7 +367,7 @@ impl Charts {
         self.reporting.try_lock_for(TURN).ok_or_else(busy)
     }
 
-    /// A part of what was expected of a facility and day, beside what is there.
+    /// A part of what orders and steps have expected of a facility and day, beside what is there.
     ///
     /// # Errors
     /// As [`Archive::completeness`], and those of looking for an instance.
@@ -380,12 +383,12 @@ impl Charts {
         let (span, now, limit) = (self.span_of(day, day), self.now_ms(), limit.clamp(1, NAMED_MAX));
         let found = Completeness::begin(facility, day);
         let mut page = Page { charts: self, span, now, limit, looked: 0, is_stored, found };
-        let next = match place {
-            CompletenessPlace { steps: true, after, skip } => page.steps(after, skip)?,
-            CompletenessPlace { after, .. } => match page.orders(after)? {
+        let next = match place.phase {
+            Phase::Orders => match page.orders(place.after)? {
                 Some(next) => Some(next),
                 None => page.steps(None, 0)?,
             },
+            _ => page.steps(place.after, place.skip)?,
         };
         page.found.next = next;
         Ok(page.found)
@@ -410,7 +413,14 @@ impl Archive {
             return Err(ChartError::Unknown("facility"));
         }
         let is_stored = |facility: FacilityCode, instance: &Uid| self.is_stored(facility, instance);
-        self.charts().completeness(facility, day, place, limit, &is_stored)
+        let (found, place) = match place.phase {
+            Phase::Orders | Phase::Steps => {
+                let found = self.charts().completeness(facility, day, place, limit, &is_stored)?;
+                (found, CompletenessPlace::of_studies(None))
+            }
+            Phase::Studies | Phase::Commitments => (Completeness::begin(facility, day), place),
+        };
+        if found.next.is_some() { Ok(found) } else { self.stated(found, place, limit.clamp(1, NAMED_MAX)) }
     }
 
     /// Whether a facility has an instance, rejected ones and copies in conflict among them.

@@ -11,7 +11,7 @@ mod steward;
 
 pub use steward::ToDecide;
 
-use super::completeness::Watch;
+use super::completeness::{Watch, warn_of};
 use super::orders::preferred;
 use super::records;
 use super::writing::Writing;
@@ -262,7 +262,10 @@ impl Archive {
         let mut rows: BTreeMap<StudyKey, StudyRow> = BTreeMap::new();
         for key in studies {
             match self.index().study(key).map_err(unavailable)? {
-                Some(row) => drop(rows.insert(row.key.clone(), row)),
+                Some(row) => {
+                    warn_of(&row);
+                    rows.insert(row.key.clone(), row);
+                }
                 None => self.charts().forget_match(key)?,
             }
         }

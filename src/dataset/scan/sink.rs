@@ -31,7 +31,7 @@ struct Wanted {
 }
 
 static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
-    let extracted = || ATTRIBUTES.iter().filter(|row| row.kept == Origin::Extracted);
+    let extracted = || ATTRIBUTES.iter().filter(|row| row.kept != Origin::Derived);
     let vr = |text: &str| match text.as_bytes() {
         [first, second] => Vr::new([*first, *second]),
         _ => Vr::UN,

@@ -65,6 +65,19 @@ fn attributes_come_from_root_and_items() {
 }
 
 #[test]
+fn what_a_sender_states_of_how_much_there_is_is_kept() {
+    let mut elements = rich_elements();
+    // Behind the Series Instance UID.
+    elements.insert(10, explicit(0x0020_1208, b"IS", b"512 "));
+    elements.insert(11, explicit(0x0020_1209, b"IS", b"40"));
+    let scanned = scan(EXPLICIT_LE, &elements.concat()).expect("good");
+    let value = |key: AttrKey| scanned.attributes.get(&key).map(String::as_str);
+    assert_eq!(value(key::NUMBER_OF_STUDY_RELATED_INSTANCES), Some("512"));
+    assert_eq!(value(key::NUMBER_OF_SERIES_RELATED_INSTANCES), Some("40"));
+    assert_eq!((value(key::NUMBER_OF_STUDY_RELATED_SERIES), scanned.flags), (None, vec![]));
+}
+
+#[test]
 fn every_item_counts_and_deeper_ones_do_not() {
     let code = |text: &[u8; 2]| explicit(0x0008_0100, b"SH", text);
     let meaning = explicit(0x0008_0104, b"LO", b"Second");

@@ -19,6 +19,9 @@ const ROWS_3: &str = include_str!("../tests/fixtures/rows-3.txt");
 /// Rows of version 4, likewise: of studies alone.
 const ROWS_4: &str = include_str!("../tests/fixtures/rows-4.txt");
 
+/// A study and a series of which senders state numbers, likewise.
+const STATED_4: &str = include_str!("../tests/fixtures/stated-4.txt");
+
 /// Instances of version 4, likewise.
 const INSTANCES_4: &str = include_str!("../tests/fixtures/instances-4.txt");
 
@@ -205,6 +208,23 @@ fn a_corrected_study_is_written_in_version_4() {
     let mut plain = study_sample();
     plain.attributes.insert(key::ACCESSION_NUMBER, "A7".into());
     assert_eq!((row.attributes, row.corrected), (plain.attributes, Corrected::default()));
+}
+
+#[test]
+fn numbers_that_senders_state_stand_among_the_attributes() {
+    let mut row = study_sample();
+    row.absorb(&Attributes::from([(key::NUMBER_OF_STUDY_RELATED_INSTANCES, "513".into())]));
+    let mut of_series = series_sample();
+    of_series.attributes.insert(key::NUMBER_OF_SERIES_RELATED_INSTANCES, "501".into());
+    let (one, two) = (encoded(|out| put_study(out, &row)), encoded(|out| put_series(out, &of_series)));
+    let now = format!("study {}\nseries {}\n", hex(&one), hex(&two));
+    assert!(now == STATED_4, "the rows are now written as\n{now}");
+    assert_eq!(study(&fixture_of(STATED_4, "study")).expect("study"), row);
+    assert_eq!(series(&row.key, &fixture_of(STATED_4, "series")).expect("series"), of_series);
+    assert_eq!((row.stated(key::NUMBER_OF_STUDY_RELATED_INSTANCES), of_series.stated()), (Some(513), Some(501)));
+    // What is answered is what is there.
+    assert_eq!(row.value(key::NUMBER_OF_STUDY_RELATED_INSTANCES).as_deref(), Some("512"));
+    assert_eq!(study_sample().stated(key::NUMBER_OF_STUDY_RELATED_SERIES), None);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! and again while something of it is missing.
 //!
 //! It costs the instances that steps name, once each, and the missing ones again. What waits is in memory: a start looks
-//! at the steps of the last two days again.
+//! at the steps of the last two days again. What somebody asked storage commitment for in vain is looked for again at the
+//! same pace, for as many days.
 
 use super::{SETTLE_MS, only};
 use crate::charts::journal::unavailable;
@@ -74,13 +75,23 @@ pub(in crate::charts) struct Watch {
     back: Option<ChartCursor>,
     looked_back: bool,
     lacking: BTreeMap<(FacilityCode, String), Lacking>,
+    /// Instances that somebody asked commitment for in vain, and when they are looked for again.
+    asked: BTreeMap<FacilityCode, u64>,
+    ask_again: u64,
     /// Facilities that are told of by a gauge.
     told: BTreeSet<FacilityCode>,
 }
 
 impl Watch {
     pub(in crate::charts) const fn new() -> Self {
-        Self { back: None, looked_back: false, lacking: BTreeMap::new(), told: BTreeSet::new() }
+        Self {
+            back: None,
+            looked_back: false,
+            lacking: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            ask_again: 0,
+            told: BTreeSet::new(),
+        }
     }
 
     /// Instances that are missing at a facility, as far as is known.
@@ -90,7 +101,7 @@ impl Watch {
     }
 
     fn sums(&self) -> BTreeMap<FacilityCode, u64> {
-        let mut sums = BTreeMap::<FacilityCode, u64>::new();
+        let mut sums = self.asked.clone();
         for ((facility, _), lacking) in &self.lacking {
             let sum = sums.entry(*facility).or_default();
             *sum = sum.saturating_add(lacking.missing);
@@ -131,6 +142,11 @@ impl Archive {
     pub(in crate::charts) fn watch_round(&self, watch: &mut Watch) -> Result<(), ChartError> {
         let (charts, now) = (self.charts(), self.now_ms());
         charts.look_back(watch)?;
+        if now >= watch.ask_again {
+            watch.ask_again = now.saturating_add(AGAIN_MS);
+            watch.asked = self.missing_commitments((now.saturating_sub(GIVEN_UP_MS), now))?;
+            watch.tell();
+        }
         let taken = charts.ended.take(now);
         if taken.is_empty() {
             return Ok(());

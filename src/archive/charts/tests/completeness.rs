@@ -3,12 +3,14 @@
 use super::matching::Hospital;
 use super::orders::{asks_for, new};
 use super::*;
+use crate::Form;
 use crate::charts::completeness::Watch;
-use crate::charts::{Completeness, CompletenessPlace, Lack};
-use crate::tests::{Object, uid};
+use crate::charts::{Completeness, CompletenessPlace, Lack, Numbers};
+use crate::commitment::Commitment;
+use crate::tests::{CT, EXPLICIT_LE, Object, short, uid};
 use model::chart::{OrderUpdate, StepUpdate};
 use model::date::Date;
-use model::{AeTitle, Uid};
+use model::{AeTitle, Uid, Via};
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -271,4 +273,124 @@ fn what_is_missing_is_known_within_the_hour_also_after_a_restart_and_until_it_co
     assert_eq!(after(&mut again, 10), 1);
     store(&bench, "DEMO0", 3);
     assert_eq!(after(&mut again, 10), 0);
+}
+
+/// Stores an image of which the sender states how much there is, by elements of group 0020.
+fn stating(bench: &crate::tests::Bench, study: &str, number: u32, stated: &[(u16, &str)]) {
+    let (series, sop) = (format!("{study}.1"), format!("{study}.1.{number}"));
+    let mut out = Vec::new();
+    for (tag, vr, value) in [
+        ((8, 0x16), b"UI", CT),
+        ((8, 0x18), b"UI", sop.as_str()),
+        ((8, 0x20), b"DA", "20270115"),
+        ((8, 0x50), b"SH", "A1"),
+        ((0x10, 0x20), b"LO", "1"),
+        ((0x20, 0x0d), b"UI", study),
+        ((0x20, 0x0e), b"UI", series.as_str()),
+    ] {
+        short(tag, vr, value, &mut out);
+    }
+    stated.iter().for_each(|(element, value)| short((0x20, *element), b"IS", value, &mut out));
+    let form = Form::DataSet { sop_class: uid(CT), sop_instance: uid(&sop), transfer_syntax: uid(EXPLICIT_LE) };
+    let mut incoming = bench.archive.receive(&bench.source(), Via::CStore, form).expect("taken");
+    incoming.write(&out).expect("written");
+    incoming.finish().expect("stored");
+}
+
+/// Lets every series grow quiet.
+fn grows_quiet(bench: &crate::tests::Bench, hands: &Hands) {
+    hands.0.fetch_add(60 * MINUTE, Ordering::SeqCst);
+    crate::worker::quiet_round(&bench.archive).expect("a round");
+}
+
+#[test]
+fn a_complete_study_of_which_senders_state_another_number_than_is_stored_is_named() {
+    let (bench, hands) = hospital();
+    stating(&bench, "1.2.7", 1, &[(0x1206, "1"), (0x1208, "2")]);
+    stating(&bench, "1.2.7", 2, &[(0x1208, "3 ")]);
+    stating(&bench, "1.2.8", 1, &[(0x1209, "4")]);
+    stating(&bench, "1.2.9", 1, &[(0x1208, "1"), (0x1209, "1")]);
+    stating(&bench, "1.2.10", 1, &[(0x1208, "many")]);
+    let found = of(&bench, "2027-01-15");
+    assert!(found.is_empty() && found.lacks.is_empty(), "they are still coming: {found:?}");
+    grows_quiet(&bench, &hands);
+    let found = of(&bench, "2027-01-15");
+    assert_eq!((found.studies_stated, found.studies_differing, found.expected), (3, 2, 0), "{found:?}");
+    let text = serde_json::to_string(&found).expect("text");
+    assert_eq!(serde_json::from_str::<Completeness>(&text).expect("read"), found, "{text}");
+    let mut named = Vec::new();
+    for lack in &found.lacks {
+        let Lack::Numbers { study, accession, instances, series, of_series } = lack else { panic!("{lack:?}") };
+        assert_eq!((accession.as_str(), series), ("A1", &None));
+        let of_series: Vec<_> = of_series.iter().map(|one| (one.uid.as_str(), one.instances)).collect();
+        named.push((study.as_str(), *instances, of_series));
+    }
+    named.sort_by_key(|(study, ..)| *study);
+    let (of_study, of_series) = (Numbers { stated: 3, stored: 2 }, Numbers { stated: 4, stored: 1 });
+    let expected = [("1.2.7", Some(of_study), vec![]), ("1.2.8", None, vec![("1.2.8.1", of_series)])];
+    assert_eq!(named, expected);
+    // Page by page it is the same.
+    let (mut place, mut count, mut stated) = (Some(CompletenessPlace::default()), 0, 0);
+    while let Some(from) = place {
+        let page = bench.archive.completeness(&Caller::operator(), HOME, day("2027-01-15"), from, 1).expect("answers");
+        assert!(page.lacks.len() <= 1, "{page:?}");
+        (count, stated) = (count + page.lacks.len(), stated + page.studies_stated);
+        place = page.next.map(|next| CompletenessPlace::parse(&next.to_string()).expect("a place"));
+        assert_eq!(place, page.next);
+    }
+    assert_eq!((count, stated), (2, 3));
+    assert!(of(&bench, "2027-01-16").is_empty(), "another day's");
+    let bench = bench.reopen();
+    stating(&bench, "1.2.7", 3, &[]);
+    grows_quiet(&bench, &hands);
+    let found = of(&bench, "2027-01-15");
+    assert_eq!((found.studies_stated, found.studies_differing), (3, 1), "the third came: {found:?}");
+}
+
+#[test]
+fn what_somebody_asked_commitment_for_in_vain_is_named_until_it_comes_also_after_a_restart() {
+    let (bench, hands) = hospital();
+    store(&bench, "DEMO0", 1);
+    let title = |text: &str| AeTitle::parse(text).expect("a title");
+    let question = |transaction: &str| Commitment {
+        transaction: uid(transaction),
+        facility: HOME,
+        source: "demo-loopback".into(),
+        calling: title("CT1"),
+        called: title("KHOANH"),
+        objects: (1..=2).map(|number| (uid(CT), uid(&format!("1.2.1.1.{number}")))).collect(),
+        asked: 0,
+        web: false,
+        duplicate: false,
+    };
+    let missing = |bench: &crate::tests::Bench| {
+        let mut watch = Watch::new();
+        bench.archive.watch_round(&mut watch).expect("looked");
+        watch.missing(HOME)
+    };
+    assert_eq!(missing(&bench), 0);
+    for transaction in ["1.9.7", "1.9.8"] {
+        let asked = bench.archive.ask_commitment(question(transaction)).expect("taken");
+        assert_eq!(bench.archive.verdict(&asked).failed.len(), 1);
+        bench.archive.close_commitment(&asked);
+    }
+    let bench = bench.reopen();
+    let found = of(&bench, "2027-01-15");
+    let [Lack::Commitment { instance, station, asked, .. }] = found.lacks.as_slice() else { panic!("{found:?}") };
+    assert_eq!((instance.as_str(), station.as_str(), *asked), ("1.2.1.1.2", "CT1", NOW), "it is named once");
+    assert_eq!((found.uncommitted, found.missing), (1, 0), "{found:?}");
+    assert_eq!(missing(&bench), 1, "nobody has to ask");
+    assert!(of(&bench, "2027-01-14").is_empty() && of(&bench, "2027-01-16").is_empty());
+    store(&bench, "56001", 2);
+    assert_eq!(of(&bench, "2027-01-15").uncommitted, 1, "another hospital's copy");
+    store(&bench, "DEMO0", 2);
+    let found = of(&bench, "2027-01-15");
+    assert_eq!((found.uncommitted, found.lacks.len(), missing(&bench)), (0, 0, 0), "{found:?}");
+    // Everything is here: nothing is kept of a question.
+    let kept = || std::fs::read_dir(bench.options.data.join("uncommitted")).expect("a folder").count();
+    let before = kept();
+    hands.0.fetch_add(MINUTE, Ordering::SeqCst);
+    let asked = bench.archive.ask_commitment(question("1.9.7")).expect("taken");
+    assert!(bench.archive.verdict(&asked).failed.is_empty());
+    assert_eq!((before, kept()), (2, 1));
 }

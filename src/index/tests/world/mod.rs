@@ -360,6 +360,12 @@ impl World {
         if self.one_in(20) {
             attributes.insert(key::STUDY_DATE, self.pick(&["20240101", "gestern", "2023.05.06"]));
         }
+        // Few senders state how much there is, and not always the same.
+        if number.is_multiple_of(5) {
+            let stated = (self.seq % 7).to_string();
+            attributes.insert(key::NUMBER_OF_STUDY_RELATED_INSTANCES, stated.clone());
+            attributes.insert(key::NUMBER_OF_SERIES_RELATED_INSTANCES, if stated == "3" { "x".into() } else { stated });
+        }
         attributes.insert(key::STUDY_INSTANCE_UID, format!("1.2.{number}"));
         attributes.insert(key::MODALITY, self.pick(&MODALITIES));
         attributes.insert(key::SERIES_DESCRIPTION, self.pick(&DESCRIPTIONS));
