@@ -245,6 +245,12 @@ fn a_number_is_found_by_what_it_looks_like_within_one_run_of_keys() {
         let (answer, _) = index.ask(text, KEYS_MAX);
         assert_eq!((ids(&answer), answer.cut), (vec!["000001"], false), "{text}");
     }
+    // A scanned card whose new number, or old one, is known, of somebody who is called otherwise.
+    for numbers in ["056078000017|225000009", "056078000099|225000001", "056078000017|"] {
+        let (answer, _) = index.ask(&format!("{numbers}|Lê Văn Khác|05031978|Nam|Tổ 1|01012021"), KEYS_MAX);
+        let found: Vec<_> = answer.hits.iter().map(|hit| (hit.row.key.id.as_str(), hit.why)).collect();
+        assert_eq!(found, [("000001", Why::NumberOnly)], "{numbers}");
+    }
     // Digits that many have in common, before it in the text, take nothing from it; both as one number are five runs.
     let (answer, cost) = index.ask("0018 225000001", 7 * ROW_COST);
     assert_eq!(ids(&answer), ["000001"], "{cost} keys");
@@ -266,4 +272,31 @@ fn the_last_four_digits_and_the_name_find_one_of_three_hundred() {
     }
     let (answer, _) = index.ask("0017", KEYS_MAX);
     assert!(answer.cut && answer.hits.len() == 20, "more have the digits than are read");
+}
+
+#[test]
+fn a_typing_error_or_lost_letters_find_whoever_is_called_so() {
+    let folder = tempfile::tempdir().expect("folder");
+    let born = |year: &str| BirthDate::parse(year).ok();
+    let people = [("Nguyễn Văn An", born("1978")), ("Trần Thị Hoà", born("1980"))];
+    let people = people.map(|(name, birth)| Patient { name: name.into(), birth, ..Patient::default() });
+    let index = crowd(folder.path(), people.into_iter());
+    for (text, why) in [
+        ("NGUYEM VAN AN", Why::Near),
+        ("NGUYN VAN AN", Why::Near),
+        ("NGUYENN VAN AN", Why::Near),
+        ("NGYUEN VAN AN", Why::Near),
+        ("MGUYEN VAN AN", Why::Near),
+        ("GUYEN VAN AN", Why::Near),
+        ("ANGUYEN VAN AN", Why::Near),
+        ("NGUYEM VAN AN 1978", Why::Near),
+        ("NGUY?N V?N AN", Why::Near),
+        ("NGUYEN VAN XUAN AN", Why::Near),
+        ("NGUYEN VAN AN 1979", Why::Name),
+    ] {
+        let (answer, _) = index.ask(text, KEYS_MAX);
+        let found: Vec<_> = answer.hits.iter().map(|hit| (hit.row.key.id.as_str(), hit.why)).collect();
+        assert_eq!((found, answer.cut), (vec![("000001", why)], false), "{text}");
+    }
+    assert_eq!(index.ask("NGUYEM VAM AN", KEYS_MAX).0, Answer::default(), "two errors are another name");
 }
