@@ -429,6 +429,7 @@ async fn an_order_shows_what_was_performed_of_it_and_why_it_was_broken_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_results_counts_what_it_tells_and_ends_where_it_is_long() {
     let all = Hospitals::open().await;
+    all.put("/api/orders/O1", order("1", "A1")).await;
     let send = async |number: &str, at: u64, text: String, base64: String| {
         let contents = json!([
             {"as": "text", "heading": "", "text": text},
