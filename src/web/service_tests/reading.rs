@@ -77,7 +77,7 @@ async fn a_retrieve_is_recorded_with_its_token_and_told_to_stewards_of_the_facil
     // What was refused, or is not there, is no read, and neither is a search.
     assert_eq!(status(&all, "reader", "/facilities/56001/dicom-web/studies/1.2.4").await, 404);
     assert_eq!(status(&all, "reader", &format!("{STUDY}?accept=text/plain")).await, 406);
-    assert_eq!(status(&all, "other", STUDY).await, 403);
+    assert_eq!(status(&all, "local", STUDY).await, 403);
     assert_eq!(status(&all, "reader", "/facilities/56001/dicom-web/studies").await, 200);
     written(&all).await;
     let stewards = Stewards::of(&all);
