@@ -279,12 +279,14 @@ fn prepare(app: Arc<App>, route: &Route, parameters: &RawPathParams, request: Re
     Ok(Call { app, caller, session, scope, seen, parts, body: Mutex::new(body), parameters, query })
 }
 
-/// Whether the session of a patient's link still holds, and still reads what is asked: links are revoked, studies corrected.
+/// Whether the session of a link that opens again and again still holds, and still reads what is asked: links are revoked,
+/// studies corrected.
 async fn still(route: &Route, call: &Call) -> Result<(), Problem> {
-    match &call.session {
-        Some(session) if share::renewed(call, session).await? => session.permit(route.endpoint, &call.parameters),
-        _ => Ok(()),
+    let Some(session) = &call.session else { return Ok(()) };
+    if share::renewed(call, session).await? || launch::renewed(call, session).await? {
+        return session.permit(route.endpoint, &call.parameters);
     }
+    Ok(())
 }
 
 fn facility(code: &str, caller: &Caller) -> Result<FacilityCode, Problem> {

@@ -254,13 +254,27 @@ async fn look(call: &Call, session: &Arc<Session>) -> Result<Vec<Uid>, Problem> 
     Ok(rows(call, session).await?.into_iter().map(|row| row.study).collect())
 }
 
-async fn rows(call: &Call, session: &Arc<Session>) -> Result<Vec<FoundRow>, Problem> {
+/// Looks again what a link in a message shows, every few seconds: images may become another patient's; whether it looked.
+pub(crate) async fn renewed(call: &Call, session: &Arc<Session>) -> Result<bool, Problem> {
+    let now = call.app.launch.now();
+    if !session.is_of_message() || !session.is_due(now) {
+        return Ok(false);
+    }
+    session.set(found(call, session).await?.into_iter().map(|row| row.study), now);
+    Ok(true)
+}
+
+async fn found(call: &Call, session: &Arc<Session>) -> Result<Vec<FoundRow>, Problem> {
     let looking = Arc::clone(session);
     let looked = move |archive: &Arc<Archive>| match &looking.purpose {
         Purpose::Launch(asked) => find::studies(archive, &looking, asked),
         Purpose::Shared(_) => Err(Refusal::Ended.problem()),
     };
-    let rows = call.blocking(looked).await?;
+    call.blocking(looked).await
+}
+
+async fn rows(call: &Call, session: &Arc<Session>) -> Result<Vec<FoundRow>, Problem> {
+    let rows = found(call, session).await?;
     session.add(&rows.iter().map(|row| row.study.clone()).collect::<Vec<_>>());
     Ok(rows)
 }

@@ -53,6 +53,9 @@ pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Result<Response, P
     may_judge(&call, &study)?;
     let by = signer(&call)?;
     let bad = |what: &str| Problem::new(Kind::BadRequest, what.to_owned()).at("body");
+    if why == Some(MoveReason::Undo) {
+        return Err(bad("`why` says why series are moved; what is taken back goes to /api/series/undo"));
+    }
     let (to, why) = match endpoint {
         Endpoint::MoveSeries => {
             let to = to.ok_or_else(|| bad("`to` names the study to move to"))?;

@@ -106,7 +106,8 @@ fn reader(endpoint: Endpoint, call: &Call) -> Reader {
     Reader { address: address(call), ..Reader::new(&call.caller, way) }
 }
 
-fn is_pictures(endpoint: Endpoint) -> bool {
+/// Whether an endpoint answers with pictures.
+pub(crate) fn is_pictures(endpoint: Endpoint) -> bool {
     use Endpoint as E;
     matches!(
         endpoint,

@@ -183,6 +183,25 @@ fn multipart(files: &[&[u8]]) -> Vec<u8> {
     body
 }
 
+/// A study of 56001 is corrected to be another patient's.
+async fn belongs(archive: &Arc<Archive>, study: &str, number: &str) {
+    let correcting = archive::retain::Correcting {
+        study: model::retention::StudyRef {
+            facility: model::FacilityCode::parse("56001").expect("a code"),
+            study: model::Uid::parse(study).expect("a UID"),
+            patient: 0,
+        },
+        set: model::Attributes::from([(model::attribute::key::PATIENT_ID, number.into())]),
+        clear: Vec::new(),
+        why: model::correction::Why::Correct,
+        by: model::retention::Person::parse("Lan").expect("a person"),
+        reason: "another patient".into(),
+    };
+    let archive = Arc::clone(archive);
+    let corrected = tokio::task::spawn_blocking(move || archive.correct_study(&correcting)).await;
+    corrected.expect("no panic").expect("corrected");
+}
+
 fn corpus_folder() -> PathBuf {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/dicom");
     std::env::var_os("KHOANH_DICOM").map_or_else(|| PathBuf::from(default), PathBuf::from)

@@ -95,14 +95,18 @@ impl Archive {
         for one in &moves {
             groups.entry((one.study.clone(), one.to.clone())).or_default().push(one.series.clone());
         }
-        let mut touched = BTreeSet::from([wanted.study.clone()]);
+        let (mut touched, mut done) = (BTreeSet::from([wanted.study.clone()]), Ok(()));
         for ((study, to), series) in groups {
             touched.insert(to.clone());
-            self.moved(Moved { study, series, to, ..self.fact_of(wanted) })?;
+            done = self.moved(Moved { study, series, to, ..self.fact_of(wanted) });
+            if done.is_err() {
+                break;
+            }
         }
-        // Charts have locks of their own.
+        // Charts have locks of their own; what moved before a fault is told, too.
         drop(turn);
         touched.iter().for_each(|study| self.tell_moved(study));
+        done?;
         metrics::counter!("khoanh_moved_series_total").increment(u64::try_from(moves.len()).unwrap_or(0));
         Ok(moves)
     }

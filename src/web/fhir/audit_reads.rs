@@ -35,6 +35,7 @@ pub(super) fn of_read(read: &Read, base: Done) -> Done {
 
 /// Studies whose images name one of the numbers.
 pub(super) fn studies_of(desk: &Desk, numbers: &Numbers) -> Result<BTreeSet<(FacilityCode, Uid)>, Problem> {
+    pages::looked_up(desk, numbers.iter().filter(|(facility, _)| facility.is_none()).count())?;
     let mut studies = BTreeSet::new();
     for (facility, number) in numbers.iter().filter(|(_, number)| !number.contains('\\')) {
         let facilities = match facility {

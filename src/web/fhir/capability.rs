@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 /// What is not there, in words: a client must not have to find it out.
 const LIMITS: &str = "Each resource belongs to one facility: its id begins with the facility's code, and an answer holds \
 only what the caller's facilities have. Not served: persons across facilities, AuditEvents of \
-reading (who looked at images and lists is in the log alone), \
+searches and lists (who searched and saw lists is in the log alone), \
 Provenance, history, conditional create and update, batch and transaction, XML, \
 modifiers other than :exact on names, _sort, _elements, _revinclude. Pages are walked by their next link.";
 

@@ -43,7 +43,11 @@ pub(crate) fn told(parcel: &Parcel, systems: Arc<Systems>, base: &str, now: u64)
 fn is_asked_for(desk: &Desk, parcel: &Parcel, told: &Value) -> Result<bool, Problem> {
     let asked = parcel.subscription.hook().map(|hook| &hook.patients).filter(|asked| !asked.is_empty());
     let (Some(asked), false) = (asked, matches!(parcel.body, ChartBody::Merge(_))) else { return Ok(true) };
-    let Some(mrn) = told.pointer("/subject/identifier/value").and_then(Value::as_str) else { return Ok(false) };
+    let mrn = match &parcel.body {
+        ChartBody::Patient(patient) => Some(patient.mrn.as_str()),
+        _ => told.pointer("/subject/identifier/value").and_then(Value::as_str),
+    };
+    let Some(mrn) = mrn else { return Ok(false) };
     let numbers = desk.charts().numbers(&desk.caller, parcel.facility, mrn)?;
     Ok(numbers.iter().any(|number| asked.contains(number)))
 }

@@ -8,6 +8,7 @@ use super::claim::Refusal;
 use super::find::Asked;
 use super::roles::Rights;
 use crate::problem::{Kind, Problem};
+use crate::reads::is_pictures;
 use crate::routes::Endpoint;
 use model::attribute::key;
 use model::chart::ChartKey;
@@ -29,8 +30,8 @@ const SHARED_MAX: usize = 15_000;
 const OF_LINK_MAX: usize = 16;
 /// Most sessions of the links to one study in messages, which several people read; one more ends the oldest of them.
 const OF_MESSAGE_MAX: usize = 64;
-/// A session of a patient's link is looked at again after this long, in milliseconds: the link may be revoked, a study
-/// corrected.
+/// A session of a link that opens again and again is looked at again after this long, in milliseconds: the link may be
+/// revoked, a study corrected.
 const LOOK_AGAIN: u64 = 10_000;
 
 /// What a session is for.
@@ -95,6 +96,11 @@ impl Session {
     pub(super) fn of_message(mut self, name: Option<String>) -> Self {
         self.again = name.map(Again::Message).or(self.again);
         self
+    }
+
+    /// Whether it is of a link in messages.
+    pub(super) const fn is_of_message(&self) -> bool {
+        matches!(self.again, Some(Again::Message(_)))
     }
 
     /// The patient's link that it is of.
@@ -163,7 +169,7 @@ impl Session {
 /// What a viewer shows a study by.
 fn shows(endpoint: Endpoint) -> bool {
     use Endpoint as E;
-    matches!(
+    let told = matches!(
         endpoint,
         E::FindSeriesOfStudy
             | E::FindInstancesOfStudy
@@ -173,15 +179,8 @@ fn shows(endpoint: Endpoint) -> bool {
             | E::InstanceMetadata
             | E::Frames
             | E::BulkData
-            | E::RenderedStudy
-            | E::RenderedSeries
-            | E::RenderedInstance
-            | E::RenderedFrames
-            | E::ThumbnailOfStudy
-            | E::ThumbnailOfSeries
-            | E::ThumbnailOfInstance
-            | E::ThumbnailOfFrames
-    )
+    );
+    told || is_pictures(endpoint)
 }
 
 /// What gives objects whole, or all that is in them at once.

@@ -140,16 +140,19 @@ async fn a_subscriber_to_patients_is_told_of_new_and_changed_ones_and_the_feed_s
     };
     says("Trần Bình").await;
     let (address, took) = receiver(|_, _| 200);
-    let sent = wanted(&format!("http://{address}/emr"), "Patient?facility=56001");
-    let made = send(&all, "admin", Method::POST, "/fhir/Subscription", &sent).await;
-    assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
+    for criteria in ["", "&identifier=22000019", "&identifier=22000018"] {
+        let sent = wanted(&format!("http://{address}/emr"), &format!("Patient?facility=56001{criteria}"));
+        let made = send(&all, "admin", Method::POST, "/fhir/Subscription", &sent).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
+    }
     let office = office(&all);
     says("Trần Văn Bình").await;
-    until("the patient is told", || took.lock().len() == 1).await;
-    let told = took.lock()[0].clone();
-    assert!(told.0.starts_with("put /emr/patient/56001.22000019 http/1.1"), "{}", told.0);
-    let resource: Value = serde_json::from_str(&told.1).expect("JSON");
-    assert_eq!(resource["name"][0]["text"], json!("Trần Văn Bình"), "{resource}");
+    until("the patient is told to both who asked", || took.lock().len() == 2).await;
+    for told in took.lock().iter() {
+        assert!(told.0.starts_with("put /emr/patient/56001.22000019 http/1.1"), "{}", told.0);
+        let resource: Value = serde_json::from_str(&told.1).expect("JSON");
+        assert_eq!(resource["name"][0]["text"], json!("Trần Văn Bình"), "{resource}");
+    }
     let feed = all.does("admin", Method::GET, "/api/changes", Value::Null).await;
     assert_eq!(
         feed["changes"][0]["event"],

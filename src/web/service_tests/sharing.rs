@@ -283,22 +283,7 @@ async fn what_is_open_ends_when_the_link_is_taken_back_and_shows_no_study_that_i
     let cookie = desk.opened(&link).await;
     desk.reads(&cookie, &[("/dicom-web/studies/1.2.3/metadata", 200), ("/dicom-web/studies/1.2.4/metadata", 200)])
         .await;
-    let archive = Arc::clone(&desk.service.archive);
-    let correct = move || {
-        archive.correct_study(&archive::retain::Correcting {
-            study: model::retention::StudyRef {
-                facility: model::FacilityCode::parse("56001").expect("a code"),
-                study: model::Uid::parse("1.2.3").expect("a UID"),
-                patient: 0,
-            },
-            set: model::Attributes::from([(model::attribute::key::PATIENT_ID, "78".into())]),
-            clear: Vec::new(),
-            why: model::correction::Why::Correct,
-            by: model::retention::Person::parse("Lan").expect("a person"),
-            reason: "another patient".into(),
-        })
-    };
-    tokio::task::spawn_blocking(correct).await.expect("no panic").expect("corrected");
+    belongs(&desk.service.archive, "1.2.3", "78").await;
     desk.wait(10_000);
     desk.reads(&cookie, &[("/dicom-web/studies/1.2.3/metadata", 404), ("/dicom-web/studies/1.2.4/metadata", 200)])
         .await;

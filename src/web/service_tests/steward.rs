@@ -318,6 +318,11 @@ async fn series_are_moved_by_admins_of_the_facility_alone_and_come_back() {
     );
     does("undo", json!({"study": {"facility": "56001", "study": "1.2.4"}})).await;
     assert_eq!((request("1.2.3").await, request("1.2.4").await), before);
+    let with = |name: &str, value: Value| {
+        let mut body = wanted("56001", false);
+        body[name] = value;
+        body
+    };
     for (token, path, body, status) in [
         ("sender", "move", wanted("56001", false), 403),
         ("reader", "undo", json!({"study": {"facility": "56001", "study": "1.2.4"}}), 403),
@@ -325,6 +330,7 @@ async fn series_are_moved_by_admins_of_the_facility_alone_and_come_back() {
         ("admin", "move", json!({"study": {"facility": "56001", "study": "1.2.3"}}), 400),
         ("admin", "split", json!({"study": {"facility": "56001", "study": "1.2.3"}}), 400),
         ("admin", "move", wanted("56009", false), 400),
+        ("admin", "move", with("why", json!("undo")), 400),
         ("admin", "move", json!({}), 400),
     ] {
         let answer = all.ask(token, Method::POST, &format!("/api/series/{path}"), "", &body.to_string()).await;

@@ -130,4 +130,13 @@ async fn a_link_in_a_message_shows_images_of_the_patient_it_is_about_and_of_nobo
     for mrn in ["77", "78"] {
         assert_eq!(province.opens(&link(mrn)).await.location(), "/viewer/viewer?StudyInstanceUIDs=1.2.3", "{mrn}");
     }
+    // A browser that has it open sees no more of them, either, once they are another's.
+    let cookie = province.opens(&link("77")).await.cookie();
+    let metadata = "/dicom-web/studies/1.2.3/metadata";
+    assert_eq!(province.with_cookie(metadata, &cookie).await.status, StatusCode::OK);
+    belongs(&province.service.archive, "1.2.3", "79").await;
+    province.wait(10);
+    assert_eq!(province.with_cookie(metadata, &cookie).await.status, StatusCode::NOT_FOUND);
+    let found = province.with_cookie("/dicom-web/studies", &cookie).await;
+    assert!(!found.body.windows(5).any(|part| part == b"1.2.3"));
 }
