@@ -55,7 +55,8 @@ impl Archive {
     /// # Errors
     /// When the index does not answer.
     pub(crate) fn said_in(&self, study: &StudyRow) -> Result<Said, IndexError> {
-        if study.version_fact == 0 {
+        let plain = study.corrected.values.is_empty();
+        if study.version_fact == 0 || plain && self.retention().is_unmoved(study) {
             return Ok(Said::default());
         }
         let facts = self.index().retention_of(&study.key)?;
@@ -63,7 +64,7 @@ impl Archive {
             RetentionFact::StudyCorrected(correction) => Some((*lsn, (**correction).clone())),
             _ => None,
         });
-        let own = newest.filter(|(_, correction)| !correction.values.is_empty() && !study.corrected.values.is_empty());
+        let own = newest.filter(|(_, correction)| !correction.values.is_empty() && !plain);
         let mut moved = BTreeMap::new();
         let here = StudyRef::from(&study.key);
         for one in standing(&here, facts.iter().map(|(_, fact)| fact)).into_iter().filter(|one| one.to == here) {
@@ -84,11 +85,17 @@ impl Archive {
             };
             moved.insert(one.series, Arc::new((moved::number(lsn, &said.values), said)));
         }
+        if moved.is_empty() {
+            self.retention().note_unmoved(study);
+        }
         Ok(Said { own: own.map(Arc::new), moved })
     }
 
     /// Gives rows of one study the correction they go out with.
     pub(crate) fn corrected(&self, study: &StudyRow, rows: &mut [InstanceRow]) -> Result<(), IndexError> {
+        if !rows.iter().any(|row| row.key.study == study.key) {
+            return Ok(());
+        }
         let said = self.said_in(study)?;
         let of_study = rows.iter_mut().filter(|row| row.key.study == study.key);
         of_study.for_each(|row| row.correction = said.of(&row.key.series).cloned());

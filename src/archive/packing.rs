@@ -215,6 +215,7 @@ pub(crate) fn write_pack(
         // Whether the fact was recorded nobody knows when recording failed: only an unknown pack may go.
         if archive.health().reason().is_none() && matches!(archive.index().pack(pack), Ok(None)) {
             archive.packs().remove_hot(pack)?;
+            archive.index().forget_pack(pack)?;
         }
         return Err(error);
     }

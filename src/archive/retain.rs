@@ -25,10 +25,11 @@ mod taking;
 use crate::error::{IngestError, OpenError, RetrieveError};
 use crate::open::Archive;
 use crate::worker;
-use index::{Index, IndexError, StudyKey};
+use index::{Index, IndexError, StudyKey, StudyRow};
 pub(crate) use lock::Kept;
-use model::FacilityCode;
 use model::retention::{HoldError, HoldTarget, PatientRef, PlanId, Refusal, RetentionFact};
+use model::{FacilityCode, Lsn};
+use moka::sync::Cache;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -130,6 +131,9 @@ pub(crate) fn invalid(what: impl Into<String>) -> RetainError {
     RetainError::Invalid { what: what.into() }
 }
 
+/// Most studies of which it is remembered that no series was moved into them.
+const UNMOVED_MAX: u64 = 50_000;
+
 /// When an executing plan is to be looked at again.
 #[derive(Debug, Clone, Copy)]
 struct Turn {
@@ -155,6 +159,8 @@ pub(crate) struct Retention {
     turns: Mutex<HashMap<PlanId, Turn>>,
     /// Facts recorded by this process: whatever waits looks again.
     changes: AtomicU64,
+    /// Versions of studies that no series was moved into, so that nobody reads their facts for each frame.
+    unmoved: Cache<StudyKey, Lsn>,
     /// A test takes every step itself.
     #[cfg(test)]
     pub(crate) paused: AtomicBool,
@@ -172,9 +178,20 @@ impl Retention {
             sweep_now: AtomicBool::new(false),
             turns: Mutex::default(),
             changes: AtomicU64::new(0),
+            unmoved: Cache::new(UNMOVED_MAX),
             #[cfg(test)]
             paused: AtomicBool::new(false),
         })
+    }
+
+    /// Whether it is known that no series was moved into a study, as its row says it is.
+    pub(crate) fn is_unmoved(&self, study: &StudyRow) -> bool {
+        self.unmoved.get(&study.key) == Some(study.version_fact)
+    }
+
+    /// No series was moved into a study; a move makes another version of it.
+    pub(crate) fn note_unmoved(&self, study: &StudyRow) {
+        self.unmoved.insert(study.key.clone(), study.version_fact);
     }
 }
 

@@ -12,9 +12,9 @@ use crate::handoff::Front;
 use crate::incoming::StoredKind;
 use crate::pending::Pending;
 use crate::queue::{FairQueue, Weight};
-use index::{Entry, Identity, Index, IndexError, SeriesKey, StudyKey};
+use index::{Entry, Identity, Index, IndexError, PackRow, SeriesKey, StudyKey};
 use model::retention::{RetentionFact, StudyRef, Taken};
-use model::{Fact, Frames, Home, InstanceHead, Lsn, Sameness};
+use model::{Fact, Frames, Home, InstanceHead, Lsn, PackFact, Sameness};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -167,10 +167,22 @@ impl Sequencer {
                     }
                     self.record_alone(*fact, ticket);
                 }
+                // Destructions and moves are settled before anything that comes after them.
+                Work::Fact(fact, ticket) if self.is_of_no_series(&fact) => {
+                    let what = "the series of the pack is gone, or stands in another study by now".into();
+                    ticket.answer(Err(IngestError::Mismatch { what }));
+                }
                 work => group.push(work),
             }
         }
         self.take_on(group)
+    }
+
+    /// Whether a pack would be recorded of a series that is not known under that name any more.
+    fn is_of_no_series(&self, fact: &Fact) -> bool {
+        let Fact::Pack(fact) = fact else { return false };
+        let PackFact::Packed(packed) = fact.as_ref() else { return false };
+        matches!(self.index.series(&PackRow::of(packed).series), Ok(None))
     }
 
     /// Waits for senders that are about to come when that saves a sync. Large objects are written meanwhile, and the

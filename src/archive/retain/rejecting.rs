@@ -213,6 +213,8 @@ impl Archive {
         let Some(reason) = RejectReason::of_code(&note.title) else { return Ok(()) };
         let own = StudyRef::from(&row.key.study);
         let mut named: BTreeMap<StudyRef, BTreeSet<Named>> = BTreeMap::new();
+        // Nothing moves between the look where it stands and the record.
+        let _turn = self.retention().change.lock();
         for known in note.references {
             let uids = (Uid::parse(&known.study), Uid::parse(&known.series), Uid::parse(&known.sop_instance));
             let (Ok(study), Ok(series), Ok(sop_instance)) = uids else { continue };
@@ -225,7 +227,6 @@ impl Archive {
             let study = self.stands_in(StudyRef { facility: own.facility, study, patient }, &series)?;
             named.entry(study).or_default().insert(Named { series, sop_instance });
         }
-        let _turn = self.retention().change.lock();
         for (study, instances) in named {
             let facts = self.index().retention_of(&StudyKey::from(&study))?;
             let taken = |fact: &RetentionFact| matches!(fact, RetentionFact::InstancesRejected { note: Some(note), .. } if *note == row.sop_instance);

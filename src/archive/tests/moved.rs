@@ -101,6 +101,27 @@ fn a_series_does_not_move_where_one_of_its_name_came_in_at_the_last_moment() {
     bench.archive.record(fact("1.2.1", "1.2.1.1")).expect("taken back");
 }
 
+/// A pack takes a while to write; the series it was begun for may stand elsewhere by then.
+#[test]
+fn a_pack_of_a_series_that_moved_while_it_was_written_is_not_recorded() {
+    let bench = Bench::with(|options| options.packs.enabled = false);
+    bench.store(&Object::new("1.2.1.1.1")).expect("stored");
+    bench.store(&Object { study: "1.2.2", series: "1.2.2.1", ..Object::new("1.2.2.1.1") }).expect("stored");
+    let begun = rows(&bench, "1.2.1");
+    let pack = |rows: &[index::InstanceRow]| {
+        let series = rows.first().expect("a row").key.clone();
+        crate::packing::write_pack(&bench.archive, &series, 0, rows, Vec::new())
+    };
+    bench.archive.move_series(&moving("1.2.1", &[], MoveTo::Study(study("1.2.2")))).expect("moved");
+    let late = pack(&begun);
+    assert!(late.is_err(), "{late:?}");
+    assert!(bench.archive.index().packs_of(&begun[0].key).expect("index").is_empty());
+    whole(&bench, "1.2.2", 2);
+    let now: Vec<_> = rows(&bench, "1.2.2").into_iter().filter(|row| row.key.series == begun[0].key.series).collect();
+    pack(&now).expect("packed where it stands");
+    whole(&bench, "1.2.2", 2);
+}
+
 #[test]
 fn nothing_that_is_said_of_the_former_patient_beside_the_name_goes_out_with_a_moved_series() {
     let bench = two_studies();

@@ -281,6 +281,28 @@ fn merged_studies_are_one_and_another_facility_has_its_own() {
     drop(rebuilt(bench));
 }
 
+/// The facts of a study are not read again and again for its frames, and a move is seen all the same.
+#[test]
+fn that_nothing_was_moved_into_a_study_is_remembered_until_something_is() {
+    let bench = two_studies();
+    let there = moving("1.2.1", &["1.2.1.1"], MoveTo::Study(study("1.2.2")));
+    bench.archive.move_series(&there).expect("moved");
+    bench.archive.move_series(&moving("1.2.2", &[], MoveTo::Home)).expect("taken back");
+    let is_known = || {
+        let row = bench.archive.index().study(&index::StudyKey::from(&study("1.2.2"))).expect("index").expect("a row");
+        assert!(row.version_fact > 0);
+        bench.archive.retention().is_unmoved(&row)
+    };
+    let changed = || {
+        let found = select(&bench, Target::Study(uid("1.2.2"))).expect("there");
+        found.instances.iter().filter(|row| row.correction.is_some()).count()
+    };
+    assert!(!is_known());
+    assert_eq!((changed(), is_known()), (0, true));
+    bench.archive.move_series(&there).expect("moved again");
+    assert_eq!((is_known(), changed(), is_known()), (false, 1, false));
+}
+
 #[test]
 fn what_must_not_move_does_not_and_says_why() {
     let bench = two_studies();

@@ -12,9 +12,8 @@ use super::prepared;
 use super::read::{Reader, handle};
 use super::tables::{Table, UidKind, pair, uid_key, unpair};
 use crate::retention::begins_with;
-use crate::row::{InstanceRow, KnownPatient, PackRow, SeriesKey, SeriesRow, StudyKey};
+use crate::row::{InstanceRow, KnownPatient, PackRow, SeriesKey, SeriesRow, StudyKey, modalities};
 use crate::{IndexError, encode};
-use model::attribute::key::MODALITY;
 use model::retention::{Made, Moved, Tombstone};
 use model::{Lsn, Uid};
 use rocksdb::DB;
@@ -221,7 +220,8 @@ fn count<'a>(study: &mut crate::StudyRow, all: impl Iterator<Item = &'a SeriesRo
         study.empty_series += u64::from(row.served() == 0);
         study.last_seq = study.last_seq.max(row.last_seq);
         study.last_received = study.last_received.max(row.last_received);
-        let modality = row.attributes.get(&MODALITY).filter(|modality| !modality.is_empty());
-        study.modalities.extend(modality.filter(|_| row.served() > 0).cloned());
+        if let Some(modality) = modalities::shown(&row.attributes).filter(|_| row.served() > 0) {
+            modalities::take(&mut study.modalities, modality);
+        }
     }
 }

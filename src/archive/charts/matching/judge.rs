@@ -68,10 +68,10 @@ pub(super) fn judge(
     candidate: Option<&Candidate>,
 ) -> Result<(), ChartError> {
     let known = known(writing, row)?;
-    if let Some(decided) = known.as_ref().filter(|known| known.by.is_some()) {
+    // A study that every series was moved out of is no order's, whoever decided what.
+    if let Some(decided) = known.as_ref().filter(|known| known.by.is_some() && row.instances > 0) {
         return go_on(writing, row, decided);
     }
-    // A study that every series was moved out of is no order's.
     let earlier = known.as_ref().map(|known| known.placer.as_str()).filter(|_| row.instances > 0);
     let earlier = earlier.filter(|placer| !placer.is_empty());
     let placer = candidate.map(|candidate| candidate.placer.as_str()).or(earlier);

@@ -423,6 +423,22 @@ fn whoever_was_told_of_a_study_hears_that_its_series_stand_in_another_one_and_th
 }
 
 #[test]
+fn an_order_has_no_images_when_they_all_went_to_another_study_also_where_a_person_matched_them() {
+    let bench = hospital(with_accession("P1", "A1"));
+    bench.send(&Image { accession: "A1", ..Image::default() }).expect("stored");
+    bench.send(&Image { study: "1.2.4", sop: "1.2.4.1.1", ..Image::default() }).expect("stored");
+    let of = |name: &str| StudyRef { facility: HOME, study: crate::tests::uid(name), patient: 0 };
+    bench.until_judged("1.2.3", Verdict::Matched);
+    bench.archive.match_study(HOME, &of("1.2.3").study, "P1", "lan").expect("matched");
+    assert!(bench.order("P1").images.is_some());
+    let (by, why) = (Person::parse("Lân").expect("a person"), MoveReason::Merge);
+    let merge = Moving { study: of("1.2.3"), series: Vec::new(), to: MoveTo::Study(of("1.2.4")), why, by };
+    bench.archive.move_series(&merge).expect("merged");
+    until("the order has none", || bench.order("P1").images.is_none());
+    assert_eq!(bench.judged("1.2.3").map(|one| one.verdict), Some(Verdict::Unmatched));
+}
+
+#[test]
 fn a_facility_without_orders_is_told_of_studies_once_somebody_asks_to_be() {
     let bench = crate::tests::Bench::with(|options| options.quiet_after = Duration::from_millis(1));
     bench.archive.charts().subscribe(&Caller::operator(), HOME, wants("his", &[])).expect("subscribed");

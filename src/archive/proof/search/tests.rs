@@ -86,7 +86,7 @@ fn make_plan(bench: &Bench, name: &str) {
 
 fn pack(bench: &Bench, name: u8, of: &str) {
     let (pack, sha256) = (PackId::new([name; 16]), Digest([5; 32]));
-    let (study, series, seqs, replaces) = (uid(of), uid("1.2.9"), vec![1], Vec::new());
+    let (study, series, seqs, replaces) = (uid(of), uid(&format!("{of}.1")), vec![1], Vec::new());
     let facility = demo();
     let packed =
         Packed { pack, facility, study, patient: 0, series, part: 1, len: 9, sha256, raw: 9, seqs, replaces, at: 1 };
