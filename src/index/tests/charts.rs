@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 /// Batches, questions and looks of one world; with [`WORLDS`] some 24,000 in all.
-const OPERATIONS: usize = 3_000;
+const OPERATIONS: usize = 4_000;
 const WORLDS: u64 = 8;
 
 fn open(folder: &Path) -> RocksCharts {
@@ -94,7 +94,7 @@ fn conforms(seed: u64) {
             _ => {}
         }
     }
-    let told = found > 1_500 && entries > 1_000 && born > 100;
+    let told = found > 2_000 && entries > 1_000 && born > 100;
     assert!(told, "the world is too small to tell anything: {found} {entries} {born}");
     assert_eq!(engine.rows(None, usize::MAX).expect("rows").len(), world.rows.len());
     assert!(dump(&engine) == dump(&oracle), "the dumps differ, seed {seed}");
