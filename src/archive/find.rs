@@ -9,7 +9,9 @@ use model::query::Query;
 use model::{AttrKey, Attributes, Caller, FacilityCode, Level, Scope, Uid};
 use std::collections::{BTreeSet, HashMap};
 
-/// Rows asked of the index at once, beyond what the answer still needs.
+/// Rows asked of the index at first beyond what the answer needs: the one that tells that there are more.
+const BEYOND: usize = 1;
+/// The same where rows were left out that another facility answers.
 const SLACK: usize = 16;
 /// Index pages examined for one answer: a bound on the work of a question that filters nearly everything.
 const PAGES_MAX: usize = 1_000;
@@ -89,10 +91,11 @@ impl Archive {
         let mut chosen = Chosen::new();
         let mut counted = Counted::default();
         let (mut skip, mut cursor) = (offset, None::<Cursor>);
-        for _ in 0..PAGES_MAX {
+        for round in 0..PAGES_MAX {
+            let slack = if round == 0 { BEYOND } else { SLACK };
             let want =
                 limit.saturating_sub(found.rows.len()).saturating_add(usize::try_from(skip).unwrap_or(usize::MAX));
-            let page = self.index().find(&plan, cursor.as_ref(), want.saturating_add(SLACK).min(1_000))?;
+            let page = self.index().find(&plan, cursor.as_ref(), want.saturating_add(slack).min(1_000))?;
             for row in page.rows {
                 if !self.answers(caller, scope, &row, &mut chosen)? {
                     continue;
@@ -131,9 +134,14 @@ impl Archive {
         if let Some(chosen) = chosen.get(&key.study) {
             return Ok(*chosen == Some(key.facility));
         }
-        let mut rows = self.index().studies(&key.study)?;
-        rows.retain(|study| is_shown(caller, study));
-        let answering = preferred(caller, &rows);
+        // Mostly it is the only one, whose row is at hand.
+        let answering = if self.index().is_alone(&row.study)? {
+            is_shown(caller, &row.study).then_some(key.facility)
+        } else {
+            let mut rows = self.index().studies(&key.study)?;
+            rows.retain(|study| is_shown(caller, study));
+            preferred(caller, &rows)
+        };
         chosen.insert(key.study.clone(), answering);
         Ok(answering == Some(key.facility))
     }

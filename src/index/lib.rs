@@ -115,6 +115,12 @@ pub trait Index: Send + Sync {
     /// Every study under a Study Instance UID: all facilities and patients, in order of arrival.
     fn studies(&self, study: &Uid) -> Result<Vec<StudyRow>, IndexError>;
 
+    /// Whether no other study stands under the Study Instance UID of this one, of whatever facility or patient: what
+    /// [`Index::studies`] tells, without reading rows again.
+    fn is_alone(&self, study: &StudyRow) -> Result<bool, IndexError> {
+        Ok(self.studies(&study.key.study)?.iter().all(|row| row.key == study.key))
+    }
+
     /// One study.
     fn study(&self, key: &StudyKey) -> Result<Option<StudyRow>, IndexError>;
 

@@ -255,6 +255,12 @@ impl Index for Rocks {
         Ok(rows)
     }
 
+    fn is_alone(&self, study: &StudyRow) -> Result<bool, IndexError> {
+        let under = find::under_uid::<PatientEntry>(&self.reader(), UidKind::Study, &study.key.study, |_| true)?;
+        // Without an ordinal only copies in conflict were seen.
+        Ok(under.iter().all(|entry| entry.study == study.first_seq || entry.study == 0))
+    }
+
     fn study(&self, key: &StudyKey) -> Result<Option<StudyRow>, IndexError> {
         let reader = self.reader();
         match Self::ordinal(&reader, key)? {

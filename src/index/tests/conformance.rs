@@ -93,6 +93,7 @@ fn compare_rows(world: &mut World, oracle: &Oracle, engine: &impl Index) {
     assert_eq!(engine.studies(&study).expect("engine"), studies);
     for study in &studies {
         assert_eq!(engine.study(&study.key).expect("engine").as_ref(), Some(study));
+        assert_eq!(engine.is_alone(study).expect("engine"), oracle.is_alone(study).expect("oracle"));
         let expected = all(world, |cursor, limit| oracle.series_of(&study.key, cursor, limit).expect("oracle"));
         assert_eq!(all(world, |cursor, limit| engine.series_of(&study.key, cursor, limit).expect("e")), expected);
         for series in &expected {
