@@ -110,9 +110,12 @@ impl Rocks {
         let mut run = reader.run(Table::Pending, &key(start.second), Some(key(received_until / 1000 + 1)))?;
         let mut rows = Vec::new();
         let mut first = None;
-        while rows.len() < limit
-            && let Some((key, value)) = run.here()?
-        {
+        let mut ended = false;
+        while rows.len() < limit {
+            let Some((key, value)) = run.here()? else {
+                ended = true;
+                break;
+            };
             let (second, series) = unpair(Table::Pending, key.get(1..).unwrap_or_default())?;
             first.get_or_insert(second);
             let study = number(Table::Pending, value)?;
@@ -122,10 +125,11 @@ impl Rocks {
             }
             run.step();
         }
-        if let Some(first) = first {
+        // Where nothing waits, everything up to the end was passed: only what was deleted lies there.
+        if let Some(first) = first.or_else(|| ended.then_some(received_until / 1000 + 1)) {
             let mut from = from.lock();
             if *from == start {
-                from.second = first;
+                from.second = from.second.max(first);
             }
         }
         Ok(rows)

@@ -184,6 +184,9 @@ pub(crate) fn bad_key(table: Table) -> IndexError {
 /// After this long a file is rewritten without what was deleted since.
 const REWRITE_SECONDS: u64 = 60 * 86_400;
 
+/// A file of keys that are soon deleted is rewritten where so many keys in a row hold so many that are.
+const DELETED: (usize, usize) = (1024, 512);
+
 /// How much memory and how many threads RocksDB may use.
 #[derive(Debug, Clone, Copy)]
 pub struct RocksOptions {
@@ -261,6 +264,10 @@ fn table_options(table: Table, options: &RocksOptions, cache: &Cache) -> Options
     // What was deleted without a destruction, the words of a name that was corrected say, leaves the files in time.
     of_table.set_periodic_compaction_seconds(REWRITE_SECONDS);
     of_table.set_write_buffer_size(options.write_buffer_bytes);
+    if table == Table::Pending {
+        // Keys live for minutes here, and every walk begins where the oldest were.
+        of_table.add_compact_on_deletion_collector_factory(DELETED.0, DELETED.1, 0.0);
+    }
     if matches!(table, Table::Prepared | Table::Manifests) {
         of_table.set_enable_blob_files(true);
         of_table.set_min_blob_size(4 << 10);

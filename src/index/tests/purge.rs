@@ -1,4 +1,5 @@
-//! What a destruction leaves in the index's files, and how much of them is rewritten for it.
+//! What a destruction leaves in the index's files, how much of them is rewritten for it, and that what was deleted costs
+//! no walk anything.
 
 use index::{Entry, Index, PreparedKind, Rocks, RocksOptions, SeriesKey, StudyKey};
 use model::attribute::key;
@@ -7,8 +8,10 @@ use model::retention::decision::{Basis, CountedFrom};
 use model::retention::record::Tombstone;
 use model::retention::{ClassId, Person, PlanId, RetentionFact, RuleId, RuleVersion, StudyRef, StudyVersion};
 use model::{
-    Attributes, Digest, FacilityCode, Fact, Frames, Home, InstanceHead, Layout, Outcome, Place, Sameness, Uid, Via,
+    Attributes, Digest, FacilityCode, Fact, Frames, Home, InstanceHead, Layout, Outcome, Place, Sameness, SeriesQuiet,
+    Uid, Via,
 };
+use rocksdb::perf::{PerfContext, PerfMetric, PerfStatsLevel, set_perf_stats};
 use std::fs;
 use std::path::Path;
 
@@ -110,6 +113,23 @@ fn filled(folder: &Path, studies: u64) -> Rocks {
     index
 }
 
+fn quiet(study: u64, lsn: u64) -> Entry {
+    let SeriesKey { study: of, series } = series_key(study);
+    let through = study * INSTANCES + 1;
+    let fact =
+        SeriesQuiet { facility: of.facility, study: of.study, patient: 0, series, through, at: 1_790_000_100_000 };
+    Entry { lsn, fact: Fact::SeriesQuiet(fact), home: None }
+}
+
+/// Deleted keys that a question walks past, and how many series it finds.
+fn passed(index: &Rocks) -> (u64, usize) {
+    set_perf_stats(PerfStatsLevel::EnableCount);
+    let mut counts = PerfContext::default();
+    counts.reset();
+    let found = index.busy_series(1_790_000_200_000, 10).expect("asked").len();
+    (counts.metric(PerfMetric::InternalDeleteSkippedCount), found)
+}
+
 /// In how many files a text stands, and the length of those with rows.
 fn found(folder: &Path, text: &str) -> (usize, u64) {
     let (mut files, mut len) = (0, 0);
@@ -169,4 +189,26 @@ fn what_is_rewritten_for_a_destruction_grows_with_it_and_not_with_the_archive() 
     assert!(of_large > 4 * of_small, "{of_small} {of_large}");
     assert!(large < 2 * small, "{small} bytes of {of_small}, {large} of {of_large}");
     assert!(large * 5 < of_large, "{large} of {of_large}");
+}
+
+/// Whoever asks four times a second what waits does not walk past everything that ever did, also where nothing does now.
+#[test]
+fn what_waited_once_costs_nothing_when_it_is_asked_for_again() {
+    const STUDIES: u64 = 300;
+    let folder = tempfile::tempdir().expect("folder");
+    let index = Rocks::open(folder.path(), RocksOptions::default()).expect("open");
+    for study in 0..STUDIES {
+        index.apply(&[instance(study, 0)]).expect("apply");
+    }
+    for study in 0..STUDIES {
+        index.apply(&[quiet(study, STUDIES * INSTANCES + study)]).expect("apply");
+    }
+    let (first, _) = passed(&index);
+    assert!(first >= STUDIES, "nothing was deleted ({first}): the test tells nothing");
+    assert_eq!(passed(&index), (0, 0));
+    // What came in before all of them is found all the same.
+    let Entry { fact: Fact::Instance(mut head), home, .. } = instance(STUDIES, 0) else { unreachable!("an instance") };
+    head.received = 1_780_000_000_000;
+    index.apply(&[Entry { lsn: STUDIES * INSTANCES * 2, fact: Fact::Instance(head), home }]).expect("apply");
+    assert_eq!(passed(&index).1, 1);
 }
