@@ -31,6 +31,8 @@ const WAITING_MAX: usize = 16;
 const WAITING_INSTANCES_MAX: usize = 10_000;
 /// Bytes of bodies copied forward between two syncs.
 const MOVE_BYTES: u64 = 8 << 20;
+/// Instances that are asked after instead of a look at a segment of which too much waits.
+const ASKED_AFTER: usize = 32;
 /// Pauses after looks at a segment of which too much waits: the first, each twice the one before, and the longest.
 const RESTS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// Shortest time without a record after which the only segment is released, too.
@@ -40,17 +42,18 @@ const STEP: u64 = 1 << 20;
 /// Lane of the copies in the fair queue.
 const LANE: &str = "(segments)";
 
-/// An instance that still lives in the oldest segment: while it does, the segment need not be looked at again.
-struct Blocker {
+/// Instances of those that still live in a segment: while they all do, it need not be looked at again.
+struct Blockers {
     segment: SegmentInfo,
-    head: Box<InstanceHead>,
-    place: Place,
+    /// Whether the journal was crowded when it was looked at: otherwise one of them blocks, however little lives.
+    crowded: bool,
+    some: Vec<Recorded>,
 }
 
 /// What is known of the oldest segment from the last look at it.
 #[derive(Default)]
 struct Oldest {
-    blocker: Option<Blocker>,
+    blockers: Option<Blockers>,
     /// Too much of it waits: no look before this.
     rests_until: Option<Instant>,
     /// The segment that rests, and how long it did the last time.
@@ -59,6 +62,30 @@ struct Oldest {
     idle: Option<(Lsn, Instant)>,
     /// The newest record when the only segment was last looked at.
     rotated: Lsn,
+}
+
+impl Oldest {
+    /// Whether everything that is asked after still lives in a segment.
+    fn still_waits(&self, archive: &Archive, segment: &SegmentInfo, crowded: bool) -> Result<bool, OpenError> {
+        let Some(blockers) = &self.blockers else { return Ok(false) };
+        if blockers.segment != *segment || (crowded && !blockers.crowded) {
+            return Ok(false);
+        }
+        for (_, head, place) in &blockers.some {
+            if archive.lives_at(head, place)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Puts off the next look at a segment, each time for twice as long.
+    fn rest(&mut self, segment: &SegmentInfo) {
+        let before = self.rested.filter(|(rested, _)| rested == segment).map(|(_, rest)| rest);
+        let rest = before.map_or(RESTS.0, |rest| rest.saturating_mul(2).min(RESTS.1));
+        self.rested = Some((*segment, rest));
+        self.rests_until = Some(Instant::now() + rest);
+    }
 }
 
 /// Starts the thread that releases segments.
@@ -103,6 +130,8 @@ struct Contents {
     blobs: HashSet<String>,
     /// Instances that are read from elsewhere, or not at all.
     dead: u64,
+    /// Whether more waits than may be copied forward: the walk ended there.
+    much: bool,
 }
 
 /// What may still wait in a crowded journal's oldest segment for it to be copied forward.
@@ -156,28 +185,29 @@ fn release_oldest(archive: &Arc<Archive>, known: &mut Oldest) -> Result<bool, Op
     if oldest.active || level.saturating_add(1) < behind {
         return Ok(false);
     }
-    let crowded = segments.len() > WAITING_MAX;
-    if let Some(blocker) = &known.blocker
-        && blocker.segment == *oldest
-        && !crowded
-        && archive.lives_at(&blocker.head, &blocker.place)?.is_some()
-    {
-        return Ok(false);
-    }
     if known.rests_until.is_some_and(|until| until > Instant::now()) {
         return Ok(false);
     }
-    let rested = known.rested.filter(|(segment, _)| segment == oldest).map(|(_, rest)| rest);
-    *known = Oldest { rotated: known.rotated, ..Oldest::default() };
+    let crowded = segments.len() > WAITING_MAX;
+    if known.still_waits(archive, oldest, crowded)? {
+        if crowded {
+            known.rest(oldest);
+        }
+        return Ok(false);
+    }
+    *known = Oldest { rotated: known.rotated, rested: known.rested, ..Oldest::default() };
     let little = crowded.then(|| Little::of(archive.options().segment_bytes));
     let Some(contents) = look(archive, oldest, behind, little)? else {
-        let rest = rested.map_or(RESTS.0, |rest| rest.saturating_mul(2).min(RESTS.1));
-        known.rested = Some((*oldest, rest));
-        known.rests_until = Some(Instant::now() + rest);
+        known.rest(oldest);
         return Ok(false);
     };
-    if let Some((_, head, place)) = contents.waiting.first().filter(|_| !crowded) {
-        known.blocker = Some(Blocker { segment: *oldest, head: head.clone(), place: place.clone() });
+    if contents.much {
+        let every = contents.waiting.len().div_ceil(ASKED_AFTER).max(1);
+        let some = contents.waiting.into_iter().step_by(every).collect();
+        known.blockers = Some(Blockers { segment: *oldest, crowded, some });
+        if crowded {
+            known.rest(oldest);
+        }
         return Ok(false);
     }
     release(archive, (oldest, behind), contents, false)?;
@@ -283,8 +313,8 @@ fn release(
     Ok(())
 }
 
-/// Walks a segment; none when more than a little of it waits to be packed, or somebody with more haste does for the turn.
-/// Where nothing is to be copied forward, the walk ends with the first that waits.
+/// Walks a segment; none when somebody with more haste waits for the turn. The walk ends where more than a little waits to
+/// be packed, and where nothing is to be copied forward with the first that does.
 fn look(
     archive: &Arc<Archive>,
     segment: &SegmentInfo,
@@ -306,16 +336,15 @@ fn look(
             }
             (lsn, fact) => contents.facts.extend(archive.current(lsn, fact).map_err(Walk::Failed)?),
         }
-        let much = contents.waiting_bytes > most.bytes || contents.waiting.len() > most.instances;
-        if much { Err(Walk::Enough) } else { Ok(()) }
+        contents.much = contents.waiting_bytes > most.bytes || contents.waiting.len() > most.instances;
+        if contents.much { Err(Walk::Enough) } else { Ok(()) }
     });
     let Contents { facts, leftovers, waiting, dead, .. } = &contents;
     let (facts, leftovers, waiting) = (facts.len(), leftovers.len(), waiting.len());
     tracing::debug!(segment = segment.number, facts, leftovers, waiting, dead, "a segment was looked at");
     match walked {
         Ok(()) => Ok(Some(contents)),
-        Err(Walk::Enough) if little.is_some() || contents.waiting.is_empty() => Ok(None),
-        Err(Walk::Enough) => Ok(Some(contents)),
+        Err(Walk::Enough) => Ok(contents.much.then_some(contents)),
         Err(Walk::Failed(error)) => Err(error),
     }
 }

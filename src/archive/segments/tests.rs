@@ -43,14 +43,49 @@ fn no_more_than_a_little_is_copied_forward_in_number_as_in_bytes() {
     let segment = *bench.archive.journal().segments().first().expect("a segment");
     let waiting = |little| {
         let contents = look(&bench.archive, &segment, Lsn::MAX, little).expect("a walk");
-        contents.map(|contents| contents.waiting.len())
+        contents.filter(|contents| !contents.much).map(|contents| contents.waiting.len())
     };
     let many = Little { bytes: u64::MAX, instances: 20 };
     assert_eq!(waiting(Some(many)), Some(20));
     assert_eq!(waiting(Some(Little { instances: 19, ..many })), None, "one more than may wait");
     assert_eq!(waiting(Some(Little { bytes: 100, ..many })), None);
-    assert_eq!(waiting(None), Some(1), "the first one is all that must be known");
+    let first = look(&bench.archive, &segment, Lsn::MAX, None).expect("a walk").expect("what waits");
+    assert!(first.much && first.waiting.len() == 1, "the first one is all that must be known");
     assert_eq!(Little::of(1 << 20), Little { bytes: 256 << 10, instances: 10_000 });
+}
+
+/// A look at a crowded journal's segment asks the index for thousands of instances: while all of some of them still live
+/// there, it is not looked at again.
+#[test]
+fn a_segment_is_looked_at_again_when_something_of_it_left() {
+    let bench = Bench::with(|options| options.packs.enabled = false);
+    for number in 1..=3 {
+        let sop = format!("1.2.1.1.{number}");
+        bench.store(&Object { number, pixels: 2, ..Object::new(&sop) }).expect("stored");
+    }
+    let segment = *bench.archive.journal().segments().first().expect("a segment");
+    let held = look(&bench.archive, &segment, Lsn::MAX, Some(Little { bytes: u64::MAX, instances: 2 }));
+    let some = held.expect("a walk").expect("what waits").waiting;
+    assert_eq!(some.len(), 3);
+    let mut known = Oldest { blockers: Some(Blockers { segment, crowded: true, some }), ..Oldest::default() };
+    let still = |known: &Oldest, crowded| known.still_waits(&bench.archive, &segment, crowded).expect("asked");
+    assert!(still(&known, true) && still(&known, false));
+    let blockers = known.blockers.as_mut().expect("blockers");
+    blockers.crowded = false;
+    assert!(!still(&known, true), "one that blocks says nothing of how much waits");
+    let blockers = known.blockers.as_mut().expect("blockers");
+    blockers.crowded = true;
+    // As if it were read from elsewhere by now.
+    blockers.some.last_mut().expect("one").2.offset += 64;
+    assert!(!still(&known, true), "something of it left");
+    let other = SegmentInfo { number: segment.number + 1, ..segment };
+    assert!(!known.still_waits(&bench.archive, &other, true).expect("asked"), "another segment");
+    known.rest(&segment);
+    let first = known.rested.expect("rested").1;
+    known.rest(&segment);
+    assert_eq!((first, known.rested.expect("rested").1), (RESTS.0, RESTS.0 * 2));
+    known.rest(&other);
+    assert_eq!(known.rested.expect("rested").1, RESTS.0, "another segment rests anew");
 }
 
 /// Nobody waits for the end of a look at a segment: the thread that looks takes what the others leave.
