@@ -73,13 +73,13 @@ impl Pending {
             }
         }
         for patient in self.patients.get(&keyed(&head.study)) {
-            match known.patients.iter_mut().find(|have| have.rank == patient.rank) {
-                Some(have) => fill(have, patient),
-                None => known.patients.push(patient.clone()),
+            match known.patients.binary_search_by_key(&patient.rank, |have| have.rank) {
+                Ok(at) => known.patients.get_mut(at).into_iter().for_each(|have| fill(have, patient)),
+                Err(at) => known.patients.insert(at, patient.clone()),
             }
         }
         for study in self.studies.get(&keyed(&head.series)) {
-            if !known.studies.iter().any(|have| have.rank == study.rank) {
+            if !known.studies.iter().any(|have| have.study == study.study) {
                 known.studies.push(study.clone());
             }
         }
@@ -96,9 +96,13 @@ impl Pending {
             seq: head.seq,
         };
         self.copies.put(head.seq, keyed(&head.sop_instance), copy);
-        // Always, even for a known rank: it may bring the ID that an earlier instance lacked.
-        self.patients.put(head.seq, keyed(&head.study), KnownPatient::of(head));
-        if !known.studies.iter().any(|study| study.rank == head.outcome.study) {
+        // Always, even for a known rank: it may bring the ID that an earlier instance lacked. And with all that is known:
+        // whoever asks for another patient is not told of this one.
+        let have = known.patients.iter().find(|have| have.rank == head.outcome.patient);
+        let mut patient = have.cloned().unwrap_or_else(|| KnownPatient::of(head));
+        fill(&mut patient, &KnownPatient::of(head));
+        self.patients.put(head.seq, keyed(&head.study), patient);
+        if !known.studies.iter().any(|study| study.study == head.study) {
             let study = KnownStudy { rank: head.outcome.study, study: head.study.clone() };
             self.studies.put(head.seq, keyed(&head.series), study);
         }

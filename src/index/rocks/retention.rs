@@ -6,7 +6,8 @@
 use super::apply::{Applier, Mark};
 use super::cells::SeriesCell;
 use super::keys;
-use super::lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
+use super::beyond::patient_key;
+use super::lists::{CopyEntry, Listed};
 use super::packs::{doomed_key, value_of};
 use super::prepared;
 use super::read::{Reader, conflict, get_now, handle};
@@ -182,7 +183,7 @@ impl Applier {
     }
 
     pub(super) fn ordinal(&mut self, db: &DB, key: &StudyKey) -> Result<Option<u64>, IndexError> {
-        let list = self.patients.load(db, &uid_key(UidKind::Study, &key.study, key.facility))?;
+        let list = self.patients.load(db, &patient_key(&key.study, key.facility, key.patient))?;
         let found = list.iter().find(|entry| entry.known.rank == key.patient && entry.study != 0);
         Ok(found.map(|entry| entry.study))
     }
@@ -297,7 +298,7 @@ impl Applier {
         self.batch.put_cf(handle(db, Table::Meta)?, b"sweep", lsn.to_be_bytes());
         self.remove_sealed(db, lsn, &tombstone.seals)?;
         self.take(db, lsn, key, tombstone)?;
-        let patients = uid_key(UidKind::Study, &key.study, key.facility);
+        let patients = patient_key(&key.study, key.facility, key.patient);
         let entry = self.patients.load(db, &patients)?.iter().find(|entry| entry.known.rank == key.patient).cloned();
         // An ordinal is the first seq: what came later is another study under the same UID.
         let Some(entry) = entry.filter(|entry| entry.study <= through) else { return Ok(()) };
@@ -305,10 +306,7 @@ impl Applier {
             self.remove_study(db, lsn, entry.study, &row)?;
         }
         self.remove_conflicts(db, lsn, key)?;
-        self.patients.load(db, &patients)?.retain(|entry| entry.known.rank != key.patient);
-        self.note_gone(db, lsn, Table::Uids, &patients)?;
-        self.patients.touch(patients);
-        Ok(())
+        self.forget_patient(db, lsn, key)
     }
 
     fn remove_study(&mut self, db: &DB, lsn: Lsn, ordinal: u64, row: &StudyRow) -> Result<(), IndexError> {
@@ -410,15 +408,6 @@ impl Applier {
         self.batch.delete_cf(handle(db, Table::Layouts)?, row.seq.to_be_bytes());
         self.counts.take_off(db, row)
     }
-
-    fn forget_series(&mut self, db: &DB, lsn: Lsn, series: &SeriesKey) -> Result<(), IndexError> {
-        let key = uid_key(UidKind::Series, &series.series, series.study.facility);
-        self.note_gone(db, lsn, Table::Uids, &key)?;
-        let list: &mut Vec<SeriesEntry> = self.series_lists.load(db, &key)?;
-        list.retain(|entry| !entry.stands(series));
-        self.series_lists.touch(key);
-        Ok(())
-    }
 }
 
 impl Reader<'_> {
@@ -428,9 +417,9 @@ impl Reader<'_> {
 
     /// Newest instance, conflicts included, and newest fact of a study.
     pub(super) fn version(&self, key: &StudyKey) -> Result<Option<StudyVersion>, IndexError> {
-        let list = self.get(Table::Uids, &uid_key(UidKind::Study, &key.study, key.facility), PatientEntry::decode)?;
-        let entry = list.into_iter().flatten().find(|entry| entry.known.rank == key.patient && entry.study != 0);
-        let Some(row) = entry.map(|entry| self.study(entry.study)).transpose()?.flatten() else { return Ok(None) };
+        let Some(row) = self.ordinal(key)?.map(|study| self.study(study)).transpose()?.flatten() else {
+            return Ok(None);
+        };
         let run = self.prefix(Table::Uids, &study_prefix(UidKind::Conflict, key))?;
         let conflicts = run.collect(usize::MAX, |key, _| last_number(key))?;
         let through = conflicts.into_iter().chain([row.last_seq]).max().unwrap_or(row.last_seq);

@@ -4,11 +4,12 @@
 //! between it is done again. Deliberately not here: the layouts of rows, which are read in every version there was.
 
 use super::apply::{Applier, Mark};
+use super::beyond;
 use super::keys::{self, Pair};
 use super::purge;
 use super::read::{Reader, conflict, handle};
 use super::retention::conflict_key;
-use super::tables::{FORMAT, Table, engine, unlogged};
+use super::tables::{FORMAT, Table, UidKind, engine, unlogged};
 use crate::codec::Encoder;
 use crate::row::{PackRow, StudyRow, modalities};
 use crate::{IndexError, encode};
@@ -30,6 +31,9 @@ pub(super) fn upgrade(db: &DB, found: u64, mark: Mark) -> Result<(), IndexError>
     }
     if found < 5 {
         bounds(db, mark)?;
+    }
+    if found < 6 {
+        lists(db)?;
     }
     if mark.applied == 0 {
         purge::begin(db)?;
@@ -86,6 +90,19 @@ fn bound(db: &DB, mark: Mark, ordinal: &[u8], row: StudyRow, before: &[Pair]) ->
     encode::put_study(&mut out, &row);
     batch.put_cf(handle(db, Table::Studies)?, ordinal, &out.bytes);
     db.write_opt(batch, &unlogged()).map_err(engine("upgrade the index"))
+}
+
+/// What the fifth format did not bound: how many patients and studies stand in one list under their UID.
+fn lists(db: &DB) -> Result<(), IndexError> {
+    let reader = Reader::new(db);
+    let mut run = reader.once(Table::Uids, &[UidKind::Study.letter()])?;
+    while let Some((key, value)) = run.here()? {
+        if let Some(batch) = beyond::split(db, key, value)? {
+            db.write_opt(batch, &unlogged()).map_err(engine("upgrade the index"))?;
+        }
+        run.step();
+    }
+    Ok(())
 }
 
 /// What the second format lacks: folds of the instances that lie in packs.

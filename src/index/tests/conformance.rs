@@ -2,7 +2,7 @@
 
 mod world;
 
-use index::{Cursor, Entry, Found, Index, Oracle, Page, Rocks, RocksOptions, StudyRow, plan};
+use index::{Cursor, Entry, Found, Index, LISTED, Oracle, Page, Rocks, RocksOptions, StudyRow, Whose, plan};
 use model::attribute::key;
 use model::query::{Condition, Query, Test};
 use model::{AttrKey, Fact, InstanceHead, Level, Outcome, Uid};
@@ -80,10 +80,11 @@ fn compare_looks(world: &mut World, oracle: &Oracle, engine: &impl Index) {
 fn compare_rows(world: &mut World, oracle: &Oracle, engine: &impl Index) {
     let (study, series, instance) = (world.some_study(), world.some_series(), world.some_instance());
     let facility = world.facility();
-    assert_eq!(
-        engine.identity(facility, &study, &series, &instance).expect("engine"),
-        oracle.identity(facility, &study, &series, &instance).expect("oracle")
-    );
+    let (id, name) = world.somebody();
+    let whose = Whose::new(&id, &name);
+    let known = oracle.identity(facility, &study, &series, &instance, whose).expect("oracle");
+    assert_eq!(engine.identity(facility, &study, &series, &instance, whose).expect("engine"), known);
+    assert!(known.patients.len() <= usize::from(LISTED) + 1 && known.studies.len() <= usize::from(LISTED).pow(2) + 1);
     let instances = oracle.instance(&instance).expect("oracle");
     assert_eq!(engine.instance(&instance).expect("engine"), instances);
     for row in &instances {
@@ -171,6 +172,9 @@ fn conforms<E: Engine>(seed: u64) {
     let rebuilt = E::open(again.path());
     world.history.chunks(100).for_each(|batch| rebuilt.apply(batch).expect("apply"));
     assert!(world::dump(&rebuilt) == world::dump(&engine), "the rebuilt index differs, seed {seed}");
+    for _ in 0..20 {
+        compare_rows(&mut world, &oracle, &rebuilt);
+    }
 }
 
 #[test]
