@@ -155,6 +155,44 @@ mod tests {
         assert!(ledger.entries.is_empty() && ledger.order.is_empty());
     }
 
+    fn head() -> InstanceHead {
+        let uid = |text: &str| Uid::parse(text).expect("uid");
+        InstanceHead {
+            seq: 9,
+            facility: FacilityCode::DEMO,
+            source: "s".into(),
+            received: 0,
+            via: model::Via::CStore,
+            sop_class: uid("1.2.3"),
+            sop_instance: uid("1.1"),
+            study: uid("1.2"),
+            series: uid("1.3"),
+            transfer_syntax: uid("1.2"),
+            digest: model::Sameness::Blake3([1; 32]),
+            meta_digest: model::Digest([0; 32]),
+            loose_crc: 7,
+            meta_len: 0,
+            file_len: 0,
+            attributes: model::Attributes::from([(model::attribute::key::PATIENT_NAME, "N".to_owned())]),
+            layout: model::Layout::default(),
+            flags: Vec::new(),
+            outcome: model::Outcome { patient: 70, study: 16, ..model::Outcome::default() },
+        }
+    }
+
+    #[test]
+    fn who_is_on_the_way_is_known_whole_to_whoever_asks_for_another() {
+        let (head, mut pending) = (head(), Pending::default());
+        let patient = KnownPatient { patient_id: "P1".into(), ..KnownPatient::of(&head) };
+        let other = KnownStudy { rank: 16, study: Uid::parse("9.9").expect("uid") };
+        let known = Identity { patients: vec![patient.clone()], studies: vec![other.clone()], ..Identity::default() };
+        pending.remember(&head, &known);
+        let mut asked = Identity { studies: vec![other], ..Identity::default() };
+        pending.add_to(&mut asked, &head);
+        assert_eq!(asked.patients, [patient], "it says no ID, and its patient has one");
+        assert_eq!(asked.studies.len(), 2, "two studies may have one number");
+    }
+
     #[test]
     fn an_id_that_is_still_pending_counts() {
         let patient = |id: &str| KnownPatient {

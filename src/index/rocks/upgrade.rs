@@ -9,7 +9,8 @@ use super::keys::{self, Pair};
 use super::purge;
 use super::read::{Reader, conflict, handle};
 use super::retention::conflict_key;
-use super::tables::{FORMAT, Table, UidKind, engine, unlogged};
+use super::tables::{FORMAT, Table, UidKind, engine, unlogged, unpair};
+use crate::attributes::{self, ROW_MAX};
 use crate::codec::Encoder;
 use crate::row::{PackRow, StudyRow, modalities};
 use crate::{IndexError, encode};
@@ -34,6 +35,7 @@ pub(super) fn upgrade(db: &DB, found: u64, mark: Mark) -> Result<(), IndexError>
     }
     if found < 6 {
         lists(db)?;
+        values(db, mark)?;
     }
     if mark.applied == 0 {
         purge::begin(db)?;
@@ -73,6 +75,38 @@ fn bounds(db: &DB, mark: Mark) -> Result<(), IndexError> {
         let mut kept = row.modalities.clone();
         if modalities::trim(&mut kept) || !keys::is_within_bounds(&row) {
             bound(db, mark, ordinal, StudyRow { modalities: kept, ..row.clone() }, &keys::unbounded(&row))?;
+        }
+        run.step();
+    }
+    Ok(())
+}
+
+/// And how much of a value stands in the row of a study or series.
+fn values(db: &DB, mark: Mark) -> Result<(), IndexError> {
+    let reader = Reader::new(db);
+    let mut run = reader.once(Table::Studies, b"")?;
+    while let Some((ordinal, value)) = run.here()? {
+        if value.len() > ROW_MAX {
+            let row = encode::study(value)?;
+            let mut now = row.clone();
+            if now.cut() {
+                bound(db, mark, ordinal, now, &keys::emit(&row))?;
+            }
+        }
+        run.step();
+    }
+    let mut run = reader.once(Table::Series, b"")?;
+    while let Some((key, value)) = run.here()? {
+        if value.len() > ROW_MAX
+            && let Some(study) = reader.study(unpair(Table::Series, key)?.0)?
+        {
+            let mut row = encode::series(&study.key, value)?;
+            if attributes::cut(&mut row.attributes, |_| true) {
+                let mut out = Encoder::default();
+                encode::put_series(&mut out, &row);
+                let write = db.put_cf_opt(handle(db, Table::Series)?, key, &out.bytes, &unlogged());
+                write.map_err(engine("upgrade the index"))?;
+            }
         }
         run.step();
     }
