@@ -10,6 +10,7 @@ mod cells;
 mod dumped;
 mod find;
 mod folds;
+mod judged;
 mod keys;
 mod lists;
 mod load;

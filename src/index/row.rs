@@ -1,5 +1,6 @@
 //! The rows of an index and what identifies them.
 
+pub(crate) mod classes;
 mod corrected;
 mod identity;
 mod kept;
@@ -51,7 +52,7 @@ pub struct StudyRow {
     pub corrected: Corrected,
     /// Modality of every series that shows anything; of more than 64 the first ones in order.
     pub modalities: BTreeSet<String>,
-    /// SOP Class UID of every instance that was not rejected.
+    /// SOP Class UID of every instance that was not rejected; of more than 64 the first ones in order.
     pub sop_classes: BTreeSet<Uid>,
     /// Number of series.
     pub series: u64,

@@ -5,7 +5,7 @@ use super::lists::{CopyEntry, Held, Listed};
 use super::read::{get_now, handle};
 use super::tables::{Table, number, pair};
 use crate::codec::{Decoder, Encoder};
-use crate::row::{InstanceRow, SeriesKey, SeriesRow, StudyKey, StudyRow};
+use crate::row::{InstanceRow, SeriesKey, SeriesRow, StudyKey, StudyRow, classes};
 use crate::stats::Count;
 use crate::{IndexError, encode};
 use model::{Attributes, FacilityCode, InstanceHead, Lsn};
@@ -76,9 +76,7 @@ impl StudyCell {
         row.bytes += head.file_len;
         row.last_seq = row.last_seq.max(head.seq);
         row.last_received = row.last_received.max(head.received);
-        if !row.sop_classes.contains(&head.sop_class) {
-            row.sop_classes.insert(head.sop_class.clone());
-        }
+        classes::take(&mut row.sop_classes, &head.sop_class);
         self.dirty = true;
     }
 

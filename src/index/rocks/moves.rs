@@ -13,7 +13,7 @@ use super::prepared;
 use super::read::{Reader, handle};
 use super::tables::{Table, UidKind, pair, uid_key, unpair};
 use crate::retention::begins_with;
-use crate::row::{InstanceRow, KnownPatient, LISTED, PackRow, SeriesKey, SeriesRow, StudyKey, modalities};
+use crate::row::{InstanceRow, KnownPatient, LISTED, PackRow, SeriesKey, SeriesRow, StudyKey, classes, modalities};
 use crate::{IndexError, encode};
 use model::retention::{Made, Moved, Tombstone};
 use model::{Lsn, Uid};
@@ -194,18 +194,18 @@ impl Applier {
         rows.retain(|series, _| !self.series.contains_key(series) && !gone.contains(series));
         let held = self.series.iter().filter(|(_, cell)| cell.study() == study);
         rows.extend(held.map(|(series, cell)| (*series, cell.row.clone())));
-        let mut classes: BTreeSet<Uid> = BTreeSet::new();
+        let mut shown: BTreeSet<Uid> = BTreeSet::new();
         for (series, row) in rows.iter().filter(|(_, row)| row.instances > row.rejected) {
             let mut instances = reader.in_series(&row.key, *series, 0)?;
             while let Some(instance) = instances.row()? {
-                if instance.rejected.is_none() && !classes.contains(&instance.sop_class) {
-                    classes.insert(instance.sop_class);
+                if instance.rejected.is_none() {
+                    classes::take(&mut shown, &instance.sop_class);
                 }
             }
         }
         if let Some(cell) = self.studies.get_mut(&study) {
             cell.remember_keys();
-            cell.row.sop_classes = classes;
+            cell.row.sop_classes = shown;
             count(&mut cell.row, rows.values());
             cell.dirty = true;
         }

@@ -12,7 +12,7 @@ use super::retention::conflict_key;
 use super::tables::{FORMAT, Table, UidKind, engine, unlogged, unpair};
 use crate::attributes::{self, ROW_MAX};
 use crate::codec::Encoder;
-use crate::row::{PackRow, StudyRow, modalities};
+use crate::row::{PackRow, StudyRow, classes, modalities};
 use crate::{IndexError, encode};
 use rocksdb::{DB, WriteBatch};
 
@@ -81,17 +81,15 @@ fn bounds(db: &DB, mark: Mark) -> Result<(), IndexError> {
     Ok(())
 }
 
-/// And how much of a value stands in the row of a study or series.
+/// And how much of a value stands in the row of a study or series, and how many SOP classes.
 fn values(db: &DB, mark: Mark) -> Result<(), IndexError> {
     let reader = Reader::new(db);
     let mut run = reader.once(Table::Studies, b"")?;
     while let Some((ordinal, value)) = run.here()? {
-        if value.len() > ROW_MAX {
-            let row = encode::study(value)?;
-            let mut now = row.clone();
-            if now.cut() {
-                bound(db, mark, ordinal, now, &keys::emit(&row))?;
-            }
+        let row = encode::study(value)?;
+        let mut now = row.clone();
+        if now.cut() | classes::trim(&mut now.sop_classes) {
+            bound(db, mark, ordinal, now, &keys::emit(&row))?;
         }
         run.step();
     }
