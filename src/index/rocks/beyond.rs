@@ -103,10 +103,13 @@ impl Applier {
         self.note_gone(db, lsn, Table::Uids, &key)?;
         if study.patient >= LISTED {
             let listed = uid_key(UidKind::Study, &study.study, study.facility);
-            for term in gone.iter().flat_map(|entry| terms(&entry.known)) {
-                let named = person_key(&listed, &term, study.patient);
-                self.note_gone(db, lsn, Table::Uids, &named)?;
-                self.batch.delete_cf(handle(db, Table::Uids)?, named);
+            for PatientEntry { known, .. } in gone {
+                // The key of a time without an ID may lie in the files still.
+                for term in terms(&known).into_iter().chain([term(b'e', &fold(&known.name))]) {
+                    let named = person_key(&listed, &term, study.patient);
+                    self.note_gone(db, lsn, Table::Uids, &named)?;
+                    self.batch.delete_cf(handle(db, Table::Uids)?, named);
+                }
             }
             let empty = |key: &[u8]| self.patients.under(key).any(|(held, list)| held == key && list.is_empty());
             let more = has_others(db, &listed, empty)?;
