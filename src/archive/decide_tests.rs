@@ -128,9 +128,12 @@ fn studies_beyond_the_first_are_others_than_the_first() {
     let studies = |ranks: std::ops::Range<u16>| -> Vec<KnownStudy> {
         ranks.map(|rank| KnownStudy { rank, study: uid(&format!("9.9.{rank}")) }).collect()
     };
-    for (studies, studies_beyond, rank) in
-        [(studies(0..3), false, 3), (studies(0..0), true, 1), (studies(0..LISTED), false, LISTED), (studies(0..17), true, 16)]
-    {
+    for (studies, studies_beyond, rank) in [
+        (studies(0..3), false, 3),
+        (studies(0..0), true, 1),
+        (studies(0..LISTED), false, LISTED),
+        (studies(0..17), true, 16),
+    ] {
         let known = Identity { studies, studies_beyond, ..Identity::default() };
         let decision = decide(&head(1, ("A", ""), "1.2", 0), None, &known, 64);
         let Decision::Store(outcome) = decision else { panic!("{decision:?}") };

@@ -230,7 +230,8 @@ impl Sequencer {
             }
             RetentionFact::SeriesMoved(moved) if moved.to != moved.study => {
                 for series in &moved.series {
-                    let known = self.index.identity(moved.to.facility, &moved.to.study, series, series, Whose::default())?;
+                    let known =
+                        self.index.identity(moved.to.facility, &moved.to.study, series, series, Whose::default())?;
                     if known.studies.iter().any(|known| known.study == moved.to.study) {
                         return Ok(Some(
                             "a series of that UID came into the study while another was to be moved there",

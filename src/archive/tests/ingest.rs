@@ -77,7 +77,8 @@ fn a_hundred_patients_under_one_study_uid_stay_apart_whoever_is_on_the_way() {
     let object = |patient: usize, part: usize| {
         // Every other object says no ID, and every other patient has the series of all.
         let id: &'static str = if part == 0 { format!("P{patient:03}").leak() } else { "" };
-        let series: &'static str = if patient % 2 == 0 { "1.2.1.9" } else { format!("1.2.1.8.{patient}").leak() };
+        let series: &'static str =
+            if patient.is_multiple_of(2) { "1.2.1.9" } else { format!("1.2.1.8.{patient}").leak() };
         let name: &'static str = format!("NGUYEN^VAN A{patient}").leak();
         Object { series, patient: (id, name), ..Object::new(&format!("1.2.1.{patient}.{part}")) }
     };

@@ -3,9 +3,9 @@
 //! Rows and counters are computed here, read once and kept between batches, so that the instances of a series
 //! do not read and write their study again and again: each changed row is encoded once per batch.
 
+use super::beyond::patient_key;
 use super::cells::{CopyCells, CountCells, For, ListCells, SeriesCell, StudyCell};
 use super::folds::FoldCells;
-use super::beyond::patient_key;
 use super::lists::{CopyEntry, PatientEntry, SeriesEntry};
 use super::read::{get_now, handle};
 use super::retention::conflict_key;

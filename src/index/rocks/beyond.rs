@@ -168,7 +168,7 @@ impl Applier {
         db: &DB,
         at: &[u8],
         received: &SeriesKey,
-        (before, now): (Option<&(Uid, u16)>, Option<&(Uid, u16)>),
+        [before, now]: [Option<&(Uid, u16)>; 2],
     ) -> Result<(), IndexError> {
         let listed = uid_key(UidKind::Series, &received.series, received.study.facility);
         if at == listed {
@@ -197,7 +197,8 @@ impl Applier {
                     self.note_gone(db, lsn, Table::Uids, &moved)?;
                     self.batch.delete_cf(handle(db, Table::Uids)?, moved);
                 }
-                let empty = |key: &[u8]| self.series_lists.under(key).any(|(held, list)| held == key && list.is_empty());
+                let empty =
+                    |key: &[u8]| self.series_lists.under(key).any(|(held, list)| held == key && list.is_empty());
                 let more = has_others(db, &listed, empty)?;
                 self.series_lists.mark(db, &listed, more)?;
             }

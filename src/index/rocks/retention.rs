@@ -4,10 +4,10 @@
 //! where bytes may still lie, until the archive says that they are gone. The tombstone keeps facts that are applied again from bringing anything back.
 
 use super::apply::{Applier, Mark};
-use super::cells::SeriesCell;
-use super::keys;
 use super::beyond::patient_key;
+use super::cells::SeriesCell;
 use super::judged::Judged;
+use super::keys;
 use super::lists::{CopyEntry, Listed};
 use super::packs::{doomed_key, value_of};
 use super::prepared;

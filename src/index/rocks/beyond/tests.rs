@@ -83,7 +83,8 @@ fn open(folder: &tempfile::TempDir) -> Rocks {
 
 /// Tells an index of the patients, some at a time.
 fn tell(index: &dyn Index, patients: u16) {
-    let all: Vec<Entry> = (0..patients).flat_map(|patient| [instance(patient, false), instance(patient, true)]).collect();
+    let all: Vec<Entry> =
+        (0..patients).flat_map(|patient| [instance(patient, false), instance(patient, true)]).collect();
     all.chunks(7).for_each(|batch| index.apply(batch).expect("applied"));
 }
 
@@ -133,7 +134,8 @@ fn what_is_read_and_written_for_a_patient_does_not_grow_with_those_under_the_sam
     assert!(longest < VALUE_MAX, "a value of {longest} bytes is written again and again");
     agree(&index, &oracle, MANY);
     for patient in 0..MANY {
-        let found = known(&index, patient).patients.into_iter().find(|known| known.is(&id_of(patient), &folded(patient)));
+        let found =
+            known(&index, patient).patients.into_iter().find(|known| known.is(&id_of(patient), &folded(patient)));
         assert_eq!(found.map(|known| known.rank), Some(patient));
     }
     // Who comes without an ID is known by the name, and whoever has none by it, too.

@@ -260,8 +260,7 @@ impl World {
         let sop_instance = Self::uid(format!("1.4.{}", number * 30 - self.rng.u32(..30)));
         let patient_id = format!("P{}", number / 3 * 10 + u32::from(self.one_in(15)));
         let ordinary = (number, study, series, sop_instance, patient_id);
-        let (number, study, series, sop_instance, patient_id) =
-            if self.one_in(3) { self.crowded() } else { ordinary };
+        let (number, study, series, sop_instance, patient_id) = if self.one_in(3) { self.crowded() } else { ordinary };
         let byte = self.rng.u8(..3);
         let digest = Sameness::new(SamenessKind::ALL[usize::from(byte % 2)], [byte; 32]);
         let copies = self.copies.entry((facility, sop_instance.clone())).or_default();
