@@ -224,7 +224,7 @@ fn attribute(row: &Attribute) -> String {
 fn limits(out: &mut String) {
     let _ = writeln!(out, "| limit | default | unit or meaning |\n|---|---|---|");
     let scan = dataset::Limits::default();
-    let structure: [(&str, String, &str); 9] = [
+    let structure: [(&str, String, &str); 10] = [
         ("nesting", scan.nesting.to_string(), "sequences inside each other"),
         ("elements", scan.elements.to_string(), "elements in all, items and fragments included"),
         ("items", scan.items.to_string(), "items of one sequence"),
@@ -234,6 +234,7 @@ fn limits(out: &mut String) {
         ("fragments", scan.fragments.to_string(), "of encapsulated pixel data"),
         ("inflated", scan.inflated.to_string(), "bytes of a deflated data set"),
         ("file meta", dataset::part10::META_LIMIT.to_string(), "bytes"),
+        ("patients", (u32::from(u16::MAX) + 1).to_string(), "under one Study Instance UID, in each facility"),
     ];
     for (name, value, unit) in structure {
         let _ = writeln!(out, "| {name} | {value} | {unit} |");

@@ -2,9 +2,8 @@
 //!
 //! The decision is recorded in the object's fact and never recomputed (law 3).
 
-use index::{Identity, KnownCopy, KnownPatient, KnownStudy};
-use model::name::fold;
-use model::{AttrKey, Difference, Flag, InstanceHead, Outcome, Sameness, SamenessKind, attribute::key};
+use index::{Identity, KnownCopy, KnownPatient, KnownStudy, LISTED, Whose};
+use model::{Difference, Flag, InstanceHead, Outcome, Sameness, SamenessKind};
 
 /// The decision.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,7 +12,7 @@ pub(crate) enum Decision {
     Same,
     /// To be stored with this outcome.
     Store(Outcome),
-    /// More different objects under one UID than the named limit.
+    /// More different objects under one UID than the named limit, or more patients than there are numbers for.
     TooMany,
     /// A copy that may be the same has a digest of this kind, and the object's is not known.
     Unsure(SamenessKind),
@@ -34,16 +33,14 @@ pub(crate) fn decide(head: &InstanceHead, other: Option<Sameness>, known: &Ident
     if let Some(copy) = known.copies.iter().find(may_be_same) {
         return Decision::Unsure(copy.digest.kind());
     }
-    let copy = next(known.copies.iter().map(|copy| copy.copy));
-    if copy >= copies_max {
-        return Decision::TooMany;
-    }
+    let copy = next(known.copies.iter().map(|copy| copy.copy)).filter(|copy| *copy < copies_max);
+    let (Some(copy), Some(patient)) = (copy, rank_of_patient(head, known)) else { return Decision::TooMany };
     let first = known.copies.iter().find(|copy| copy.copy == 0);
     Decision::Store(Outcome {
         copy,
         difference: first.map(|first| difference(first, head)),
-        patient: rank_of_patient(head, &known.patients, &known.taken),
-        study: rank_of_study(head, &known.studies),
+        patient,
+        study: rank_of_study(head, known),
     })
 }
 
@@ -60,26 +57,30 @@ fn difference(first: &KnownCopy, head: &InstanceHead) -> Difference {
 /// Two objects of one study belong to the same patient when their Patient IDs are equal;
 /// where one has no ID, when their folded names are; of long values the beginnings count ([`index::known`]). Where a
 /// series of another study was moved into that patient's study under the same UID, what comes stands beside it as
-/// another patient's does.
-fn rank_of_patient(head: &InstanceHead, patients: &[KnownPatient], taken: &[u16]) -> u16 {
-    let value = |key: AttrKey| index::known(head.attribute(key)).trim();
-    let (id, name) = (value(key::PATIENT_ID), fold(value(key::PATIENT_NAME)));
-    let same = |patient: &&KnownPatient| {
-        let known = patient.patient_id.trim();
-        if id.is_empty() || known.is_empty() { fold(&patient.name) == name } else { known == id }
-    };
+/// another patient's does. None where there is no number left: two patients never have one.
+fn rank_of_patient(head: &InstanceHead, known: &Identity) -> Option<u16> {
+    let Identity { patients, patients_beyond, taken, .. } = known;
+    let whose = Whose::of(head);
+    let (id, name) = (whose.id(), whose.folded());
     let free = |patient: &&KnownPatient| !taken.contains(&patient.rank);
-    let all = || patients.iter().map(|patient| patient.rank).chain(taken.iter().copied());
-    patients.iter().filter(same).find(free).map_or_else(|| next(all()), |patient| patient.rank)
+    if let Some(patient) = patients.iter().filter(|patient| patient.is(id, &name)).find(free) {
+        return Some(patient.rank);
+    }
+    next(patients.iter().map(|patient| patient.rank).chain(taken.iter().copied()).chain(*patients_beyond))
 }
 
-fn rank_of_study(head: &InstanceHead, studies: &[KnownStudy]) -> u16 {
+/// Beyond the first [`LISTED`] studies under a UID they need not be told apart: each is another one than the first.
+fn rank_of_study(head: &InstanceHead, known: &Identity) -> u16 {
     let same = |study: &&KnownStudy| study.study == head.study;
-    studies.iter().find(same).map_or_else(|| next(studies.iter().map(|s| s.rank)), |study| study.rank)
+    if let Some(study) = known.studies.iter().find(same) {
+        return study.rank;
+    }
+    let others = known.studies.iter().map(|study| study.rank).chain(known.studies_beyond.then_some(0));
+    next(others).map_or(LISTED, |next| next.min(LISTED))
 }
 
-fn next(ranks: impl Iterator<Item = u16>) -> u16 {
-    ranks.max().map_or(0, |highest| highest.saturating_add(1))
+fn next(ranks: impl Iterator<Item = u16>) -> Option<u16> {
+    ranks.max().map_or(Some(0), |highest| highest.checked_add(1))
 }
 
 /// Flags that follow from the outcome.

@@ -1,6 +1,7 @@
 //! Tests of the decision: same, conflict by kind, other patient, other study, too many.
 
 use super::*;
+use model::attribute::key;
 use model::{Attributes, Digest, FacilityCode, Layout, Uid, Via};
 
 fn uid(text: &str) -> Uid {
@@ -102,6 +103,42 @@ fn a_second_patient_under_one_study_is_told_apart() {
     assert_eq!(rank("P2", "NGUYEN^VAN AN"), 1, "another ID is another patient");
     assert_eq!(rank("", "Nguyễn Văn An"), 0, "without an ID the folded name decides");
     assert_eq!(rank("", "LE VAN TAM"), 1);
+}
+
+#[test]
+fn of_patients_beyond_those_that_are_known_together_two_never_have_one_number() {
+    let decided = |patients_beyond, patients| {
+        let known = Identity { patients, patients_beyond, ..Identity::default() };
+        decide(&head(1, ("P9", ""), "1.2", 0), None, &known, 64)
+    };
+    let rank = |decision| match decision {
+        Decision::Store(outcome) => outcome.patient,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(rank(decided(Some(300), vec![patient(0, "P1", "A")])), 301, "the highest number counts");
+    assert_eq!(rank(decided(Some(300), vec![patient(0, "P1", "A"), patient(200, "P9", "A")])), 200);
+    // One is on its way that the index does not know yet.
+    assert_eq!(rank(decided(Some(300), vec![patient(301, "P8", "A")])), 302);
+    assert_eq!(decided(Some(u16::MAX), vec![patient(0, "P1", "A")]), Decision::TooMany);
+    assert_eq!(rank(decided(Some(u16::MAX), vec![patient(7, "P9", "A")])), 7, "a known one is stored");
+}
+
+#[test]
+fn studies_beyond_the_first_are_others_than_the_first() {
+    let studies = |ranks: std::ops::Range<u16>| -> Vec<KnownStudy> {
+        ranks.map(|rank| KnownStudy { rank, study: uid(&format!("9.9.{rank}")) }).collect()
+    };
+    for (studies, studies_beyond, rank) in [
+        (studies(0..3), false, 3),
+        (studies(0..0), true, 1),
+        (studies(0..LISTED), false, LISTED),
+        (studies(0..17), true, 16),
+    ] {
+        let known = Identity { studies, studies_beyond, ..Identity::default() };
+        let decision = decide(&head(1, ("A", ""), "1.2", 0), None, &known, 64);
+        let Decision::Store(outcome) = decision else { panic!("{decision:?}") };
+        assert_eq!(outcome.study, rank);
+    }
 }
 
 #[test]

@@ -73,13 +73,13 @@ impl Pending {
             }
         }
         for patient in self.patients.get(&keyed(&head.study)) {
-            match known.patients.iter_mut().find(|have| have.rank == patient.rank) {
-                Some(have) => fill(have, patient),
-                None => known.patients.push(patient.clone()),
+            match known.patients.binary_search_by_key(&patient.rank, |have| have.rank) {
+                Ok(at) => known.patients.get_mut(at).into_iter().for_each(|have| fill(have, patient)),
+                Err(at) => known.patients.insert(at, patient.clone()),
             }
         }
         for study in self.studies.get(&keyed(&head.series)) {
-            if !known.studies.iter().any(|have| have.rank == study.rank) {
+            if !known.studies.iter().any(|have| have.study == study.study) {
                 known.studies.push(study.clone());
             }
         }
@@ -96,9 +96,13 @@ impl Pending {
             seq: head.seq,
         };
         self.copies.put(head.seq, keyed(&head.sop_instance), copy);
-        // Always, even for a known rank: it may bring the ID that an earlier instance lacked.
-        self.patients.put(head.seq, keyed(&head.study), KnownPatient::of(head));
-        if !known.studies.iter().any(|study| study.rank == head.outcome.study) {
+        // Always, even for a known rank: it may bring the ID that an earlier instance lacked. And with all that is known:
+        // whoever asks for another patient is not told of this one.
+        let have = known.patients.iter().find(|have| have.rank == head.outcome.patient);
+        let mut patient = have.cloned().unwrap_or_else(|| KnownPatient::of(head));
+        fill(&mut patient, &KnownPatient::of(head));
+        self.patients.put(head.seq, keyed(&head.study), patient);
+        if !known.studies.iter().any(|study| study.study == head.study) {
             let study = KnownStudy { rank: head.outcome.study, study: head.study.clone() };
             self.studies.put(head.seq, keyed(&head.series), study);
         }
@@ -149,6 +153,44 @@ mod tests {
         ledger.drop_from(9);
         assert_eq!(ledger.get(&key).count(), 0);
         assert!(ledger.entries.is_empty() && ledger.order.is_empty());
+    }
+
+    fn head() -> InstanceHead {
+        let uid = |text: &str| Uid::parse(text).expect("uid");
+        InstanceHead {
+            seq: 9,
+            facility: FacilityCode::DEMO,
+            source: "s".into(),
+            received: 0,
+            via: model::Via::CStore,
+            sop_class: uid("1.2.3"),
+            sop_instance: uid("1.1"),
+            study: uid("1.2"),
+            series: uid("1.3"),
+            transfer_syntax: uid("1.2"),
+            digest: model::Sameness::Blake3([1; 32]),
+            meta_digest: model::Digest([0; 32]),
+            loose_crc: 7,
+            meta_len: 0,
+            file_len: 0,
+            attributes: model::Attributes::from([(model::attribute::key::PATIENT_NAME, "N".to_owned())]),
+            layout: model::Layout::default(),
+            flags: Vec::new(),
+            outcome: model::Outcome { patient: 70, study: 16, ..model::Outcome::default() },
+        }
+    }
+
+    #[test]
+    fn who_is_on_the_way_is_known_whole_to_whoever_asks_for_another() {
+        let (head, mut pending) = (head(), Pending::default());
+        let patient = KnownPatient { patient_id: "P1".into(), ..KnownPatient::of(&head) };
+        let other = KnownStudy { rank: 16, study: Uid::parse("9.9").expect("uid") };
+        let known = Identity { patients: vec![patient.clone()], studies: vec![other.clone()], ..Identity::default() };
+        pending.remember(&head, &known);
+        let mut asked = Identity { studies: vec![other], ..Identity::default() };
+        pending.add_to(&mut asked, &head);
+        assert_eq!(asked.patients, [patient], "it says no ID, and its patient has one");
+        assert_eq!(asked.studies.len(), 2, "two studies may have one number");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::handoff::Front;
 use crate::incoming::StoredKind;
 use crate::pending::Pending;
 use crate::queue::{FairQueue, Weight};
-use index::{Entry, Identity, Index, IndexError, PackRow, SeriesKey, StudyKey};
+use index::{Entry, Identity, Index, IndexError, PackRow, SeriesKey, StudyKey, Whose};
 use model::retention::{RetentionFact, StudyRef, Taken};
 use model::{Fact, Frames, Home, InstanceHead, Lsn, PackFact, Sameness};
 use parking_lot::Mutex;
@@ -230,7 +230,8 @@ impl Sequencer {
             }
             RetentionFact::SeriesMoved(moved) if moved.to != moved.study => {
                 for series in &moved.series {
-                    let known = self.index.identity(moved.to.facility, &moved.to.study, series, series)?;
+                    let known =
+                        self.index.identity(moved.to.facility, &moved.to.study, series, series, Whose::default())?;
                     if known.studies.iter().any(|known| known.study == moved.to.study) {
                         return Ok(Some(
                             "a series of that UID came into the study while another was to be moved there",
@@ -368,7 +369,7 @@ impl Sequencer {
     fn known(&self, head: &InstanceHead) -> Result<Identity, IngestError> {
         let mut known = self
             .index
-            .identity(head.facility, &head.study, &head.series, &head.sop_instance)
+            .identity(head.facility, &head.study, &head.series, &head.sop_instance, Whose::of(head))
             .map_err(|error| IngestError::Unavailable { what: error.to_string() })?;
         self.pending.add_to(&mut known, head);
         Ok(known)

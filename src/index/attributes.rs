@@ -57,6 +57,34 @@ fn replaces(key: AttrKey, value: &str, kept: &str) -> bool {
     if STATED.contains(&key) { stated(value) > stated(kept) } else { kept.is_empty() && !value.is_empty() }
 }
 
+/// So much of a value stands in the row of a study or series, in bytes: it is written again with each batch that adds to
+/// it, whatever its objects say. A name has at most 776, and 4 KiB are 60 values of 64 letters.
+pub(crate) const ROW_MAX: usize = 4 << 10;
+/// The same of a long text (LT), which may have 10,240 characters.
+const LONG_MAX: usize = 40 << 10;
+
+/// What of a value stands in the row of a study or series: of several values whole ones.
+fn in_row(key: AttrKey, value: &str) -> &str {
+    if value.len() <= ROW_MAX {
+        return value;
+    }
+    let long = attribute(key).is_some_and(|row| row.vr == "LT");
+    let cut = value.get(..value.floor_char_boundary(if long { LONG_MAX } else { ROW_MAX })).unwrap_or_default();
+    let whole = cut.rfind('\\').filter(|at| *at > 0 && !long);
+    whole.and_then(|at| cut.get(..at)).unwrap_or(cut)
+}
+
+/// Cuts the values of a row of an older program; tells whether any was too long.
+pub(crate) fn cut(row: &mut Attributes, mut wanted: impl FnMut(&AttrKey) -> bool) -> bool {
+    let mut changed = false;
+    for (key, value) in row.iter_mut().filter(|(key, _)| wanted(key)) {
+        let len = in_row(*key, value).len();
+        changed |= len < value.len();
+        value.truncate(len);
+    }
+    changed
+}
+
 /// Whether [`absorb`] would change anything.
 pub(crate) fn absorbs(row: &Attributes, instance: &Attributes, level: Level) -> bool {
     of_level(instance, level).any(|(key, value)| row.get(&key).is_none_or(|kept| replaces(key, value, kept)))
@@ -69,11 +97,11 @@ pub(crate) fn absorb(row: &mut Attributes, instance: &Attributes, level: Level) 
     for (key, value) in of_level(instance, level) {
         match row.get_mut(&key) {
             None => {
-                row.insert(key, value.to_owned());
+                row.insert(key, in_row(key, value).to_owned());
                 changed = true;
             }
             Some(kept) if replaces(key, value, kept) => {
-                value.clone_into(kept);
+                in_row(key, value).clone_into(kept);
                 changed = true;
             }
             Some(_) => {}
@@ -85,6 +113,28 @@ pub(crate) fn absorb(row: &mut Attributes, instance: &Attributes, level: Level) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_value_without_end_a_bounded_beginning_stands_in_the_row() {
+        let said = |key, value: &str| Attributes::from([(key, value.to_owned())]);
+        let stands = |key, value: &str| {
+            let (mut row, mut older) = (Attributes::new(), said(key, value));
+            assert!(absorb(&mut row, &said(key, value), Level::Study));
+            assert!(!absorbs(&row, &said(key, "another"), Level::Study), "the first one stays");
+            assert_eq!(cut(&mut older, |_| true), row != said(key, value));
+            assert_eq!(older, row, "a row of an older program is cut to the same");
+            row.remove(&key).expect("a value")
+        };
+        let name = "ê".repeat(64 * 3);
+        assert_eq!(stands(key::PATIENT_NAME, &name), name);
+        let comments = "ế".repeat(10_240);
+        assert_eq!(stands(key::PATIENT_COMMENTS, &comments), comments, "as long as it may be");
+        assert_eq!(stands(key::PATIENT_COMMENTS, &"\\a".repeat(40_000)).len(), 40 << 10);
+        assert_eq!(stands(key::PATIENT_NAME, &"ê".repeat(9_000)), "ê".repeat(2_048));
+        let ids: Vec<String> = (0..900).map(|number| format!("P{number:06}")).collect();
+        assert_eq!(stands(key::OTHER_PATIENT_IDS, &ids.join("\\")), ids[..512].join("\\"), "whole values");
+        assert_eq!(stands(key::OTHER_PATIENT_IDS, &format!("\\{}", "1".repeat(9_000))).len(), 4 << 10);
+    }
 
     #[test]
     fn of_stated_numbers_the_greatest_stays_and_what_is_no_number_is_not_kept() {

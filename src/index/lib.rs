@@ -29,8 +29,8 @@ pub use position::{Cursor, CursorError, Page};
 pub use retention::Buried;
 pub use rocks::{Rocks, RocksOptions};
 pub use row::{
-    Corrected, Found, FrameSummary, Identity, InstanceRow, KnownCopy, KnownPatient, KnownStudy, PackRow, Prepared,
-    PreparedKind, SeriesKey, SeriesRow, StudyKey, StudyRow, known,
+    Corrected, Found, FrameSummary, Identity, InstanceRow, KnownCopy, KnownPatient, KnownStudy, LISTED, PackRow,
+    Prepared, PreparedKind, SeriesKey, SeriesRow, StudyKey, StudyRow, Whose, known,
 };
 pub use stats::{Count, Stats};
 pub use walk::{Inside, Look};
@@ -99,13 +99,15 @@ pub trait Index: Send + Sync {
     /// Highest `seq` of any instance applied; 0 when there is none.
     fn max_seq(&self) -> u64;
 
-    /// What is known under the UIDs of an arriving instance.
+    /// What is known under the UIDs of an arriving instance, and of whoever it says it is of. What it costs does not grow
+    /// with the patients under a Study Instance UID nor with the studies under a Series Instance UID.
     fn identity(
         &self,
         facility: FacilityCode,
         study: &Uid,
         series: &Uid,
         sop_instance: &Uid,
+        whose: Whose<'_>,
     ) -> Result<Identity, IndexError>;
 
     /// One page of the plan's answer, after the cursor. A page may be short, even empty, and still carry a cursor:

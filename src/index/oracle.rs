@@ -12,7 +12,7 @@ use crate::position::Position;
 use crate::row::study_key;
 use crate::{
     Buried, Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, PackRow, Page, Plan, Prepared,
-    PreparedKind, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole, dump,
+    PreparedKind, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole, Whose, dump,
 };
 use model::forward::ForwardFact;
 use model::pack::PackFact;
@@ -267,8 +267,9 @@ impl Index for Oracle {
         study: &Uid,
         series: &Uid,
         sop_instance: &Uid,
+        whose: Whose<'_>,
     ) -> Result<Identity, IndexError> {
-        Ok(self.state.lock().identity(facility, study, series, sop_instance))
+        Ok(self.state.lock().identity(facility, [study, series, sop_instance], whose))
     }
 
     fn find(&self, plan: &Plan, after: Option<&Cursor>, limit: usize) -> Result<Page<Found>, IndexError> {

@@ -5,10 +5,12 @@
 //! Deliberately not here: when to flush (the caller counts journal bytes), merge operators, transactions.
 
 mod apply;
+mod beyond;
 mod cells;
 mod dumped;
 mod find;
 mod folds;
+mod judged;
 mod keys;
 mod lists;
 mod load;
@@ -25,14 +27,13 @@ mod walk;
 
 pub use tables::RocksOptions;
 
-use crate::row::{KnownCopy, KnownPatient, KnownStudy};
 use crate::{
     Buried, Cursor, Entry, Found, Identity, Index, IndexError, InstanceRow, Look, PackRow, Page, Plan, Prepared,
-    PreparedKind, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole, dump, encode,
+    PreparedKind, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole, Whose, dump, encode,
 };
 use apply::{Applier, Mark};
 use cells::{For, Waits};
-use lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
+use lists::{CopyEntry, PatientEntry};
 use model::forward::ForwardFact;
 use model::retention::{RetentionFact, StudyVersion};
 use model::{Destination, Facility, FacilityCode, Fact, Layout, Lsn, PackId, Source, Uid};
@@ -41,7 +42,7 @@ use read::{Reader, get_now, handle, number_after_kind};
 use rocksdb::DB;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tables::{FORMAT, Table, UidKind, engine, number, pair, uid_key, unlogged, unpair};
+use tables::{FORMAT, Table, UidKind, engine, number, pair, unlogged, unpair};
 use walk::Looks;
 
 /// The index on RocksDB.
@@ -96,10 +97,6 @@ impl Rocks {
         Reader::new(&self.db)
     }
 
-    fn list<T: Listed>(&self, kind: UidKind, uid: &Uid, facility: FacilityCode) -> Result<Vec<T>, IndexError> {
-        Ok(get_now(&self.db, Table::Uids, &uid_key(kind, uid, facility), T::decode)?.unwrap_or_default())
-    }
-
     /// Series that wait for something and were last received at or before a time, the longest waiting first.
     fn waiting(&self, wanted: For, received_until: u64, limit: usize) -> Result<Vec<SeriesRow>, IndexError> {
         let [for_quiet, for_pack] = &self.waiting_from;
@@ -149,12 +146,6 @@ impl Rocks {
         }
         self.max_seq.store(mark.max_seq, Ordering::Release);
         self.applied.store(mark.applied, Ordering::Release);
-    }
-
-    fn ordinal(reader: &Reader<'_>, key: &StudyKey) -> Result<Option<u64>, IndexError> {
-        let list = reader.get(Table::Uids, &uid_key(UidKind::Study, &key.study, key.facility), PatientEntry::decode)?;
-        let found = list.into_iter().flatten().find(|entry| entry.known.rank == key.patient && entry.study != 0);
-        Ok(found.map(|entry| entry.study))
     }
 }
 
@@ -230,19 +221,9 @@ impl Index for Rocks {
         study: &Uid,
         series: &Uid,
         sop_instance: &Uid,
+        whose: Whose<'_>,
     ) -> Result<Identity, IndexError> {
-        let copies: Vec<CopyEntry> = self.list(UidKind::Instance, sop_instance, facility)?;
-        let patients: Vec<PatientEntry> = self.list(UidKind::Study, study, facility)?;
-        let series: Vec<SeriesEntry> = self.list(UidKind::Series, series, facility)?;
-        let mut patients: Vec<KnownPatient> = patients.into_iter().map(|entry| entry.known).collect();
-        patients.sort_by_key(|patient| patient.rank);
-        let there = |(placed, rank): &(Uid, u16)| (placed == study).then_some(*rank);
-        let mut taken: Vec<u16> = series.iter().filter_map(|entry| there(entry.placed.as_ref()?)).collect();
-        taken.sort_unstable();
-        let mut studies: Vec<KnownStudy> = series.into_iter().map(|entry| entry.known).collect();
-        studies.sort_by(|a, b| (a.rank, &a.study).cmp(&(b.rank, &b.study)));
-        studies.dedup();
-        Ok(Identity { copies: copies.into_iter().map(KnownCopy::from).collect(), patients, studies, taken })
+        beyond::identity(&self.db, facility, [study, series, sop_instance], whose)
     }
 
     fn find(&self, plan: &Plan, after: Option<&Cursor>, limit: usize) -> Result<Page<Found>, IndexError> {
@@ -267,7 +248,7 @@ impl Index for Rocks {
 
     fn study(&self, key: &StudyKey) -> Result<Option<StudyRow>, IndexError> {
         let reader = self.reader();
-        match Self::ordinal(&reader, key)? {
+        match reader.ordinal(key)? {
             Some(ordinal) => reader.study(ordinal),
             None => Ok(None),
         }
@@ -283,7 +264,7 @@ impl Index for Rocks {
 
     fn series_of(&self, key: &StudyKey, after: Option<&Cursor>, limit: usize) -> Result<Page<SeriesRow>, IndexError> {
         let (reader, limit) = (self.reader(), limit.max(1));
-        let Some(study) = Self::ordinal(&reader, key)? else { return Ok(Page { rows: Vec::new(), cursor: None }) };
+        let Some(study) = reader.ordinal(key)? else { return Ok(Page { rows: Vec::new(), cursor: None }) };
         let run = reader.run(Table::Series, &pair(study, from(after)), end_of(study))?;
         let rows = run.collect(limit, |_, value| encode::series(key, value))?;
         Ok(page(rows, limit, |row| row.first_seq))

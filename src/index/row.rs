@@ -1,10 +1,13 @@
 //! The rows of an index and what identifies them.
 
+pub(crate) mod classes;
 mod corrected;
+mod identity;
 mod kept;
 pub(crate) mod modalities;
 
 pub use corrected::Corrected;
+pub use identity::{Identity, KnownCopy, KnownPatient, KnownStudy, LISTED, Whose, known};
 pub use kept::{PackRow, Prepared, PreparedKind};
 
 use model::attribute::key;
@@ -49,7 +52,7 @@ pub struct StudyRow {
     pub corrected: Corrected,
     /// Modality of every series that shows anything; of more than 64 the first ones in order.
     pub modalities: BTreeSet<String>,
-    /// SOP Class UID of every instance that was not rejected.
+    /// SOP Class UID of every instance that was not rejected; of more than 64 the first ones in order.
     pub sop_classes: BTreeSet<Uid>,
     /// Number of series.
     pub series: u64,
@@ -376,104 +379,5 @@ impl Found {
             Level::Series => self.series.as_ref()?.value(wanted),
             Level::Instance => self.instance.as_ref()?.value(wanted),
         }
-    }
-}
-
-/// What is known under the UIDs of an arriving instance, inside its facility.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Identity {
-    /// Copies under the SOP Instance UID, in order of arrival.
-    pub copies: Vec<KnownCopy>,
-    /// Patients seen under the Study Instance UID, by rank.
-    pub patients: Vec<KnownPatient>,
-    /// Studies seen under the Series Instance UID, by rank.
-    pub studies: Vec<KnownStudy>,
-    /// Numbers of the patients under the Study Instance UID in whose study a series of that UID stands that was received in
-    /// another study.
-    pub taken: Vec<u16>,
-}
-
-/// A copy under a SOP Instance UID.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownCopy {
-    /// Its number (see [`Outcome::copy`]).
-    pub copy: u16,
-    /// Digest of the data set.
-    pub digest: Sameness,
-    /// CRC-32C without group lengths.
-    pub loose_crc: u32,
-    /// Transfer syntax.
-    pub transfer_syntax: Uid,
-    /// Order of arrival.
-    pub seq: u64,
-}
-
-/// A patient seen under a Study Instance UID; of each value the beginning ([`known`]) of the first non-empty one received.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownPatient {
-    /// Its number (see [`Outcome::patient`]).
-    pub rank: u16,
-    /// Patient ID.
-    pub patient_id: String,
-    /// Issuer of Patient ID.
-    pub issuer: String,
-    /// Patient's Name.
-    pub name: String,
-    /// Patient's Birth Date.
-    pub birth_date: String,
-}
-
-/// A study seen under a Series Instance UID.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownStudy {
-    /// Its number (see [`Outcome::study`]).
-    pub rank: u16,
-    /// Study Instance UID.
-    pub study: Uid,
-}
-
-/// So much of each value is known of a patient, in bytes: the list of those under a UID is written again with every one
-/// that comes to it.
-const KNOWN_MAX: usize = 256;
-
-/// So much of a value as patients under one UID are told apart by.
-pub fn known(value: &str) -> &str {
-    value.get(..value.floor_char_boundary(KNOWN_MAX)).unwrap_or_default()
-}
-
-impl KnownPatient {
-    /// The patient of a study of which nothing was received.
-    pub(crate) fn nobody(rank: u16) -> Self {
-        let [patient_id, issuer, name, birth_date] = [const { String::new() }; 4];
-        Self { rank, patient_id, issuer, name, birth_date }
-    }
-
-    /// The patient as an instance names it.
-    pub fn of(head: &InstanceHead) -> Self {
-        let value = |wanted| known(head.attribute(wanted)).to_owned();
-        Self {
-            rank: head.outcome.patient,
-            patient_id: value(key::PATIENT_ID),
-            issuer: value(key::ISSUER_OF_PATIENT_ID),
-            name: value(key::PATIENT_NAME),
-            birth_date: value(key::PATIENT_BIRTH_DATE),
-        }
-    }
-
-    /// Fills what is empty from a later instance. Tells whether anything changed.
-    pub(crate) fn fill(&mut self, later: &InstanceHead) -> bool {
-        let mut changed = false;
-        let mut fill = |kept: &mut String, wanted: AttrKey| {
-            let value = if kept.is_empty() { later.attribute(wanted) } else { "" };
-            if !value.is_empty() {
-                known(value).clone_into(kept);
-                changed = true;
-            }
-        };
-        fill(&mut self.patient_id, key::PATIENT_ID);
-        fill(&mut self.issuer, key::ISSUER_OF_PATIENT_ID);
-        fill(&mut self.name, key::PATIENT_NAME);
-        fill(&mut self.birth_date, key::PATIENT_BIRTH_DATE);
-        changed
     }
 }

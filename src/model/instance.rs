@@ -208,7 +208,8 @@ pub struct Outcome {
     /// 0 for the first patient seen under this (facility, Study Instance UID), 1, 2, ... for others.
     #[serde(default)]
     pub patient: u16,
-    /// 0 for the first study seen under this (facility, Series Instance UID), 1, 2, ... for others.
+    /// 0 for the first study seen under this (facility, Series Instance UID), 1, 2, ... for others; beyond the first sixteen
+    /// several may have one number.
     #[serde(default)]
     pub study: u16,
 }

@@ -75,8 +75,7 @@ impl Archive {
         if wanted.annotation == Annotation::default() {
             return Ok(wanted);
         }
-        let studies = self.index().studies(&row.key.study.study).map_err(RetrieveError::from)?;
-        let study = studies.into_iter().find(|study| study.key == row.key.study);
+        let study = self.index().study(&row.key.study).map_err(RetrieveError::from)?;
         let of_study = |key: AttrKey| study.as_ref().and_then(|study| study.value(key)).map(Cow::into_owned);
         if let (true, Some(study)) = (wanted.annotation.patient, &study) {
             wanted.how.labels.left = patient(study);

@@ -8,7 +8,7 @@
 use super::candidate::patients;
 use super::{RetainError, invalid};
 use crate::open::Archive;
-use index::{Cursor, IndexError, SeriesKey, SeriesRow, StudyKey, StudyRow};
+use index::{Cursor, IndexError, SeriesKey, SeriesRow, StudyKey, StudyRow, Whose};
 use model::attribute::key;
 use model::correction::{CORRECTABLE, Correction, Why};
 use model::retention::moved::{Made, MoveReason, Moved, Standing, standing};
@@ -195,7 +195,7 @@ impl Archive {
         }
         let taken = || invalid(format!("study {to} has a series {series} of its own"));
         let there = SeriesKey { study: StudyKey::from(to), series: series.clone() };
-        let known = self.index().identity(to.facility, &to.study, series, series)?;
+        let known = self.index().identity(to.facility, &to.study, series, series, Whose::default())?;
         if self.index().series(&there)?.is_some() || known.studies.iter().any(|known| known.study == to.study) {
             return Err(taken());
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{StoredKind, Target};
+use model::attribute::key;
 use model::{Caller, Flag, Scope};
 
 fn instance(object: &Object) -> Target {
@@ -68,6 +69,57 @@ fn two_patients_under_one_study_uid_stay_apart() {
     assert_eq!(study.instances.len(), 1, "only the first patient's instance");
     assert!(!study.notes.is_empty(), "the asker is told");
     assert!(bench.archive.select(&Caller::demo(), Scope::Shared, &instance(&other)).is_ok(), "reached by its series");
+}
+
+#[test]
+fn a_hundred_patients_under_one_study_uid_stay_apart_whoever_is_on_the_way() {
+    let bench = Bench::new();
+    let object = |patient: usize, part: usize| {
+        // Every other object says no ID, and every other patient has the series of all.
+        let id: &'static str = if part == 0 { format!("P{patient:03}").leak() } else { "" };
+        let series: &'static str =
+            if patient.is_multiple_of(2) { "1.2.1.9" } else { format!("1.2.1.8.{patient}").leak() };
+        let name: &'static str = format!("NGUYEN^VAN A{patient}").leak();
+        Object { series, patient: (id, name), ..Object::new(&format!("1.2.1.{patient}.{part}")) }
+    };
+    std::thread::scope(|scope| {
+        for lane in 0..8 {
+            let (bench, object) = (&bench, &object);
+            scope.spawn(move || {
+                for number in (lane..200).step_by(8) {
+                    bench.store(&object(number / 2, number % 2)).expect("stored");
+                }
+            });
+        }
+    });
+    let apart = |bench: &Bench, instances: u64| {
+        let rows = bench.archive.index().studies(&uid("1.2.1")).expect("studies");
+        let ids: std::collections::BTreeSet<_> = rows.iter().map(|row| row.value(key::PATIENT_ID)).collect();
+        assert_eq!((rows.len(), ids.len()), (100, 100));
+        assert!(rows.iter().all(|row| row.instances == instances), "each has its own");
+    };
+    apart(&bench, 2);
+    let bench = bench.reopen();
+    for patient in 0..100 {
+        bench.store(&object(patient, 2)).expect("stored");
+    }
+    apart(&bench, 3);
+    // Other bytes under a UID are kept with whom they name, and listed page by page.
+    for patient in 0..100 {
+        bench.store(&Object { fill: 9, ..object(patient, 0) }).expect("kept");
+    }
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let page = bench.archive.conflicts(&Caller::demo(), after.as_ref(), 30).expect("list");
+        listed.extend(page.rows.iter().map(|row| row.key.study.patient));
+        after = page.cursor;
+        if after.is_none() {
+            break;
+        }
+    }
+    listed.sort_unstable();
+    assert_eq!(listed, (0..100).collect::<Vec<u16>>());
+    apart(&bench, 3);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! `cargo run --release -p khoanh-index --example measure -- [studies] [folder]`
 //! prints rates of apply and the time of identity checks and pages, as median and 99th percentile.
 
-use index::{Cursor, Entry, Index, Rocks, RocksOptions, plan};
+use index::{Cursor, Entry, Index, Rocks, RocksOptions, Whose, plan};
 use model::attribute::{attribute, key};
 use model::query::{Condition, Query, Test};
 use model::{
@@ -200,7 +200,7 @@ fn identities(index: &Rocks, province: &mut Province, studies: u64) -> Result<()
         let of_series = Uid::parse(&format!("1.2.840.113619.2.56.3.{number}.0"))?;
         let new = Uid::parse(&format!("{study}.9.{round}"))?;
         let begun = Instant::now();
-        index.identity(facility, &study, &of_series, &new)?;
+        index.identity(facility, &study, &of_series, &new, Whose::default())?;
         times.push(begun.elapsed());
     }
     report("identity of a new instance", times);

@@ -4,7 +4,7 @@
 
 use super::{State, Stored};
 use crate::attributes::absorb;
-use crate::row::{Corrected, modalities};
+use crate::row::{Corrected, classes, modalities};
 use crate::{Entry, IndexError, SeriesKey, SeriesRow, Stats, StudyKey, StudyRow, Whole};
 use model::retention::record::RejectReason;
 use model::{Fact, Home, InstanceHead, Level, Lsn};
@@ -108,6 +108,7 @@ impl State {
             study.modalities.extend(modality.map(str::to_owned));
         }
         modalities::trim(&mut study.modalities);
+        classes::trim(&mut study.sop_classes);
         self.studies.insert(key.clone(), Arc::new(study));
         let mut series: Vec<_> = series.into_values().map(Arc::new).collect();
         series.sort_by_key(|row| row.first_seq);

@@ -3,19 +3,20 @@
 //! Rows and counters are computed here, read once and kept between batches, so that the instances of a series
 //! do not read and write their study again and again: each changed row is encoded once per batch.
 
+use super::beyond::patient_key;
 use super::cells::{CopyCells, CountCells, For, ListCells, SeriesCell, StudyCell};
 use super::folds::FoldCells;
-use super::lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
+use super::lists::{CopyEntry, PatientEntry, SeriesEntry};
 use super::read::{get_now, handle};
 use super::retention::conflict_key;
 use super::tables::{Table, UidKind, engine, pair, uid_key, unlogged};
 use crate::attributes::absorb;
 use crate::codec::Encoder;
 use crate::row::{
-    FrameSummary, InstanceRow, KnownPatient, KnownStudy, SeriesKey, StudyKey, modalities, series_key, study_key,
+    FrameSummary, InstanceRow, KnownPatient, KnownStudy, LISTED, SeriesKey, StudyKey, modalities, series_key, study_key,
 };
 use crate::{Entry, IndexError, encode};
-use model::{FacilityCode, Fact, Home, InstanceHead, Level, Lsn, SeriesQuiet, StudyComplete, Uid};
+use model::{Fact, Home, InstanceHead, Level, Lsn, SeriesQuiet, StudyComplete};
 use rocksdb::{DB, WriteBatch};
 use std::collections::HashMap;
 
@@ -217,6 +218,7 @@ impl Applier {
         self.batch.put_cf(handle(db, Table::Uids)?, conflict_key(&study_key(head), head.seq), []);
         let key = uid_key(UidKind::Series, &head.series, head.facility);
         let wanted = series_key(head);
+        let key = self.series_place(db, key, &wanted, head.outcome.study)?;
         let list = self.series_lists.load(db, &key)?;
         if !list.iter().any(|entry| entry.was_received(&wanted)) {
             let known = KnownStudy { rank: head.outcome.study, study: head.study.clone() };
@@ -228,10 +230,13 @@ impl Applier {
 
     /// The study of an instance by its patient; whether it is new, and its ordinal.
     pub(super) fn patient(&mut self, db: &DB, head: &InstanceHead, serve: bool) -> Result<(bool, u64), IndexError> {
-        let key = uid_key(UidKind::Study, &head.study, head.facility);
+        let rank = head.outcome.patient;
+        let key = patient_key(&head.study, head.facility, rank);
         let list = self.patients.load(db, &key)?;
         let mut touched = false;
-        let at = list.iter().position(|entry| entry.known.rank == head.outcome.patient);
+        let at = list.iter().position(|entry| entry.known.rank == rank);
+        let beside = at.and_then(|at| list.get(at)).filter(|_| rank >= LISTED);
+        let before = beside.map(|entry| entry.known.clone());
         let entry = match at.and_then(|at| list.get_mut(at)) {
             Some(entry) => {
                 touched |= entry.known.fill(head);
@@ -248,8 +253,13 @@ impl Applier {
             entry.study = head.seq;
         }
         let study = entry.study;
+        let named = (touched && rank >= LISTED).then(|| entry.known.clone());
         if touched {
             self.patients.touch(key);
+        }
+        if let Some(now) = named {
+            let listed = uid_key(UidKind::Study, &head.study, head.facility);
+            self.name_patient(db, &listed, before.as_ref(), &now)?;
         }
         Ok((new, study))
     }
@@ -258,6 +268,12 @@ impl Applier {
     fn series_entry(&mut self, db: &DB, head: &InstanceHead, study: u64) -> Result<(bool, (u64, u64)), IndexError> {
         let key = uid_key(UidKind::Series, &head.series, head.facility);
         let wanted = series_key(head);
+        let list = self.series_lists.load(db, &key)?;
+        let known = list.iter().find(|entry| entry.was_received(&wanted) && entry.series != 0);
+        if let Some(at) = known.map(|entry| (entry.study, entry.series)) {
+            return Ok((false, at));
+        }
+        let key = self.series_place(db, key, &wanted, head.outcome.study)?;
         let list = self.series_lists.load(db, &key)?;
         let at = list.iter().position(|entry| entry.was_received(&wanted));
         let entry = match at.and_then(|at| list.get_mut(at)) {
@@ -321,7 +337,8 @@ impl Applier {
                 self.quiet(db, &SeriesKey { study, series: series.clone() }, *through)
             }
             Fact::StudyComplete(StudyComplete { facility, study, patient, through, .. }) => {
-                self.complete(db, *facility, study, *patient, *through)
+                let study = StudyKey { facility: *facility, study: study.clone(), patient: *patient };
+                self.complete(db, &study, *through)
             }
             _ => Ok(()),
         }
@@ -344,17 +361,8 @@ impl Applier {
         Ok(())
     }
 
-    fn complete(
-        &mut self,
-        db: &DB,
-        facility: FacilityCode,
-        study: &Uid,
-        patient: u16,
-        through: u64,
-    ) -> Result<(), IndexError> {
-        let list = self.patients.load(db, &uid_key(UidKind::Study, study, facility))?;
-        let entry = list.iter().find(|entry| entry.known.rank == patient && entry.study != 0);
-        let Some(study) = entry.map(|entry| entry.study) else { return Ok(()) };
+    fn complete(&mut self, db: &DB, study: &StudyKey, through: u64) -> Result<(), IndexError> {
+        let Some(study) = self.ordinal(db, study)? else { return Ok(()) };
         if study > through {
             return Ok(());
         }
@@ -383,10 +391,9 @@ impl Applier {
             Some(list) => batch.put_cf(uids, key, list),
             None => batch.delete_cf(uids, key),
         };
-        let listed = |empty: bool, list: Vec<u8>| (!empty).then_some(list);
-        self.patients.write(|key, list| put(key, listed(list.is_empty(), PatientEntry::encode(list))));
-        self.series_lists.write(|key, list| put(key, listed(list.is_empty(), SeriesEntry::encode(list))));
-        self.copies.write(|key, list| put(key, listed(list.is_empty(), CopyEntry::encode(list))));
+        self.patients.write(&mut put);
+        self.series_lists.write(&mut put);
+        self.copies.write(&mut put);
         self.folds.write(db, &mut batch)?;
         let meta = handle(db, Table::Meta)?;
         self.counts.write(|key, value| batch.put_cf(meta, key, value));

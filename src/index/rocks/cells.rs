@@ -1,11 +1,11 @@
 //! What the applier remembers of rows between reading and writing them.
 
 use super::keys::{self, Pair};
-use super::lists::{CopyEntry, Listed};
+use super::lists::{CopyEntry, Held, Listed};
 use super::read::{get_now, handle};
 use super::tables::{Table, number, pair};
 use crate::codec::{Decoder, Encoder};
-use crate::row::{InstanceRow, SeriesKey, SeriesRow, StudyKey, StudyRow};
+use crate::row::{InstanceRow, SeriesKey, SeriesRow, StudyKey, StudyRow, classes};
 use crate::stats::Count;
 use crate::{IndexError, encode};
 use model::{Attributes, FacilityCode, InstanceHead, Lsn};
@@ -76,9 +76,7 @@ impl StudyCell {
         row.bytes += head.file_len;
         row.last_seq = row.last_seq.max(head.seq);
         row.last_received = row.last_received.max(head.received);
-        if !row.sop_classes.contains(&head.sop_class) {
-            row.sop_classes.insert(head.sop_class.clone());
-        }
+        classes::take(&mut row.sop_classes, &head.sop_class);
         self.dirty = true;
     }
 
@@ -241,7 +239,7 @@ impl Waits {
 
 /// Lists of the table `uids` between reading and writing.
 pub(super) struct ListCells<T> {
-    lists: HashMap<Vec<u8>, Vec<T>>,
+    lists: HashMap<Vec<u8>, Held<T>>,
     dirty: Vec<Vec<u8>>,
 }
 
@@ -254,12 +252,37 @@ impl<T> Default for ListCells<T> {
 impl<T: Listed> ListCells<T> {
     /// The list under a key.
     pub(super) fn load(&mut self, db: &DB, key: &[u8]) -> Result<&mut Vec<T>, IndexError> {
+        self.held(db, key).map(|held| &mut held.entries)
+    }
+
+    fn held(&mut self, db: &DB, key: &[u8]) -> Result<&mut Held<T>, IndexError> {
         if !self.lists.contains_key(key) {
-            let list = get_now(db, Table::Uids, key, T::decode)?.unwrap_or_default();
+            let list = get_now(db, Table::Uids, key, T::held)?.unwrap_or_default();
             self.lists.insert(key.to_vec(), list);
         }
         let lost = || IndexError::Damaged { table: Table::Uids.name(), what: "a list is lost" };
         self.lists.get_mut(key).ok_or_else(lost)
+    }
+
+    /// Whether others stand beside a list under keys of their own.
+    pub(super) fn has_more(&mut self, db: &DB, key: &[u8]) -> Result<bool, IndexError> {
+        self.held(db, key).map(|held| held.more)
+    }
+
+    /// Others stand beside a list from now on, or none any more.
+    pub(super) fn mark(&mut self, db: &DB, key: &[u8], more: bool) -> Result<(), IndexError> {
+        let held = self.held(db, key)?;
+        if held.more != more {
+            held.more = more;
+            self.touch(key.to_vec());
+        }
+        Ok(())
+    }
+
+    /// The lists that are remembered under a beginning of keys, and their keys.
+    pub(super) fn under<'a>(&'a self, start: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [T])> {
+        let all = self.lists.iter().map(|(key, held)| (key.as_slice(), held.entries.as_slice()));
+        all.filter(move |(key, _)| key.starts_with(start))
     }
 
     /// Nothing is stored under a key.
@@ -272,13 +295,13 @@ impl<T: Listed> ListCells<T> {
         self.dirty.push(key);
     }
 
-    /// Writes every list that was touched.
-    pub(super) fn write(&mut self, mut put: impl FnMut(&[u8], &[T])) {
+    /// Writes every list that was touched: nothing where it is empty.
+    pub(super) fn write(&mut self, mut put: impl FnMut(&[u8], Option<Vec<u8>>)) {
         self.dirty.sort_unstable();
         self.dirty.dedup();
         for key in self.dirty.drain(..) {
             if let Some(list) = self.lists.get(&key) {
-                put(&key, list);
+                put(&key, list.value());
             }
         }
     }
@@ -300,7 +323,7 @@ impl CopyCells {
         let list = self.cells.load(db, key)?;
         list.retain(|copy| copy.seq != seq);
         self.cells.touch(key.to_vec());
-        Ok(self.cells.lists.get(key).map_or(&[], Vec::as_slice))
+        Ok(self.cells.lists.get(key).map_or(&[], |held| held.entries.as_slice()))
     }
 
     /// A copy stands in another study from now on.
@@ -322,12 +345,12 @@ impl CopyCells {
 
     /// Adds a copy under a UID of which nothing is stored.
     pub(super) fn insert_first(&mut self, key: Vec<u8>, entry: CopyEntry) {
-        self.cells.lists.entry(key.clone()).or_default().push(entry);
+        self.cells.lists.entry(key.clone()).or_default().entries.push(entry);
         self.cells.touch(key);
     }
 
     /// Writes what was added and forgets all: an instance seldom comes twice.
-    pub(super) fn write(&mut self, put: impl FnMut(&[u8], &[CopyEntry])) {
+    pub(super) fn write(&mut self, put: impl FnMut(&[u8], Option<Vec<u8>>)) {
         self.cells.write(put);
         self.cells.lists.clear();
     }

@@ -266,7 +266,9 @@ pub(super) fn under_uid<T: Listed>(
     let mut run = reader.prefix(Table::Uids, &prefix)?;
     let mut all = Vec::new();
     while let Some((key, value)) = run.here()? {
-        let code = key.get(prefix.len()..).and_then(|code| std::str::from_utf8(code).ok());
+        // What stands beside a list goes on behind the facility.
+        let code = key.get(prefix.len()..).and_then(|rest| rest.first_chunk::<5>());
+        let code = code.and_then(|code| std::str::from_utf8(code).ok());
         let facility = code.and_then(|code| FacilityCode::parse(code).ok());
         if facility.is_some_and(&wanted) {
             all.extend(T::decode(value)?);

@@ -1,8 +1,8 @@
 //! The values of the table `uids`: what is known under a UID in one facility. Mostly one entry.
 //!
-//! Each list begins with its version (2; 3 where a series stands elsewhere than it was received) and the number of
-//! entries. An ordinal of 0 means that only copies in
-//! conflict were seen: there is no row.
+//! Each list begins with its version (2; 3 where a series stands elsewhere than it was received; with the highest bit set
+//! where others stand under keys of their own, see [`super::beyond`]) and the number of entries. An ordinal of 0 means
+//! that only copies in conflict were seen: there is no row.
 
 use super::tables::Table;
 use crate::IndexError;
@@ -13,6 +13,36 @@ use model::{InstanceHead, Sameness, SamenessKind, Uid};
 
 /// 2: copies say the kind of their digest. 3: series say where they stand.
 const VERSION: u8 = 3;
+/// Set in the version of a list beside which others stand under keys of their own.
+const MORE: u8 = 0x80;
+
+/// A list as it is stored.
+#[derive(Debug)]
+pub(super) struct Held<T> {
+    pub(super) entries: Vec<T>,
+    /// Whether others under its UID stand under keys of their own.
+    pub(super) more: bool,
+}
+
+impl<T> Default for Held<T> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), more: false }
+    }
+}
+
+impl<T: Listed> Held<T> {
+    /// The value that is stored; none where nothing is.
+    pub(super) fn value(&self) -> Option<Vec<u8>> {
+        if self.entries.is_empty() && !self.more {
+            return None;
+        }
+        let mut bytes = T::encode(&self.entries);
+        if let Some(version) = bytes.first_mut().filter(|_| self.more) {
+            *version |= MORE;
+        }
+        Some(bytes)
+    }
+}
 
 /// A value that is a list of entries.
 pub(super) trait Listed: Sized {
@@ -34,11 +64,18 @@ pub(super) trait Listed: Sized {
     }
 
     fn decode(bytes: &[u8]) -> Result<Vec<Self>, IndexError> {
+        Self::held(bytes).map(|held| held.entries)
+    }
+
+    fn held(bytes: &[u8]) -> Result<Held<Self>, IndexError> {
         let row = &mut Decoder::new(Table::Uids.name(), bytes);
-        match row.byte()? {
-            version @ 1..=VERSION => (0..row.number()?).map(|_| Self::take(version, row)).collect(),
-            newer => Err(IndexError::Newer { found: u32::from(newer), known: u32::from(VERSION) }),
+        let first = row.byte()?;
+        let (version, more) = (first & !MORE, first & MORE != 0);
+        if !(1..=VERSION).contains(&version) {
+            return Err(IndexError::Newer { found: u32::from(version), known: u32::from(VERSION) });
         }
+        let entries: Result<Vec<Self>, IndexError> = (0..row.number()?).map(|_| Self::take(version, row)).collect();
+        Ok(Held { entries: entries?, more })
     }
 }
 
@@ -233,6 +270,19 @@ mod tests {
         let bytes = SeriesEntry::encode(&all);
         assert_eq!(bytes.first(), Some(&3));
         assert_eq!(SeriesEntry::decode(&bytes).expect("series"), all);
+    }
+
+    #[test]
+    fn a_list_says_whether_others_stand_beside_it_and_is_kept_for_that_alone() {
+        let mut held: Held<CopyEntry> = Held { entries: copies(), more: true };
+        assert_eq!(held.value().expect("a value").first(), Some(&0x82));
+        held.entries.clear();
+        let bytes = held.value().expect("a value");
+        assert_eq!(bytes, [0x82, 0]);
+        assert!(CopyEntry::held(&bytes).expect("a list").more);
+        assert!(!CopyEntry::held(&CopyEntry::encode(&copies())).expect("a list").more);
+        held.more = false;
+        assert_eq!(held.value(), None);
     }
 
     #[test]

@@ -19,7 +19,6 @@ use std::collections::BTreeMap;
 /// What is known of the series that the last instance belonged to: the next one mostly belongs to it, too.
 struct Last {
     key: SeriesKey,
-    rank: u16,
     at: (u64, u64),
 }
 
@@ -62,10 +61,7 @@ impl Applier {
             }
         }
         for row in &whole.packs {
-            let list =
-                self.series_lists.load(db, &uid_key(UidKind::Series, &row.series.series, row.series.study.facility))?;
-            let entry = list.iter().find(|entry| entry.is(&row.series) && entry.series != 0);
-            if let Some(ordinal) = entry.map(|entry| entry.series) {
+            if let Some((_, ordinal)) = self.named(db, &row.series)? {
                 self.put_pack(db, ordinal, row)?;
             }
         }
@@ -77,7 +73,7 @@ impl Applier {
         if let Some(known) = last
             && known.key.series == head.series
             && known.key.study.patient == head.outcome.patient
-            && known.rank == head.outcome.study
+            && known.key.study.study == head.study
             && !self.patient(db, head, true)?.0
         {
             self.add_to(db, head, known.at, false)?;
@@ -87,7 +83,7 @@ impl Applier {
             self.patients.begin(uid_key(UidKind::Study, &head.study, head.facility));
         }
         let at = self.serve(db, head)?;
-        *last = Some(Last { key: crate::row::series_key(head), rank: head.outcome.study, at });
+        *last = Some(Last { key: crate::row::series_key(head), at });
         Ok(at)
     }
 }

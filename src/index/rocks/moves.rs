@@ -6,13 +6,14 @@
 //! Deliberately not here: whether a move is allowed.
 
 use super::apply::Applier;
+use super::beyond::patient_key;
 use super::cells::{SeriesCell, StudyCell};
-use super::lists::PatientEntry;
+use super::lists::{PatientEntry, SeriesEntry};
 use super::prepared;
 use super::read::{Reader, handle};
 use super::tables::{Table, UidKind, pair, uid_key, unpair};
 use crate::retention::begins_with;
-use crate::row::{InstanceRow, KnownPatient, PackRow, SeriesKey, SeriesRow, StudyKey, modalities};
+use crate::row::{InstanceRow, KnownPatient, LISTED, PackRow, SeriesKey, SeriesRow, StudyKey, classes, modalities};
 use crate::{IndexError, encode};
 use model::retention::{Made, Moved, Tombstone};
 use model::{Lsn, Uid};
@@ -73,12 +74,12 @@ impl Applier {
         for taken in &tombstone.taken {
             let stands = SeriesKey { study: StudyKey::from(&taken.from), series: taken.series.clone() };
             let received = SeriesKey { study: home.clone(), series: taken.series.clone() };
-            let list = self.series_lists.load(db, &uid_key(UidKind::Series, &taken.series, home.facility))?;
-            let entry = list.iter().find(|entry| entry.was_received(&received) && entry.stands(&stands));
-            let Some((study, series)) = entry.map(|entry| (entry.study, entry.series)).filter(|(_, at)| *at != 0)
-            else {
+            let wanted = |entry: &SeriesEntry| entry.was_received(&received) && entry.stands(&stands);
+            let Some((_, entry)) = self.find_series(db, &received, wanted)? else { continue };
+            let (study, series) = (entry.study, entry.series);
+            if series == 0 {
                 continue;
-            };
+            }
             self.load_series(db, study, series)?;
             let Some(cell) = self.series.remove(&series) else { continue };
             self.note_gone(db, lsn, Table::Series, &pair(study, series))?;
@@ -90,15 +91,16 @@ impl Applier {
 
     /// The ordinals of the study and series that a fact names, as it was received or as it stands.
     pub(super) fn named(&mut self, db: &DB, key: &SeriesKey) -> Result<Option<(u64, u64)>, IndexError> {
-        let list = self.series_lists.load(db, &uid_key(UidKind::Series, &key.series, key.study.facility))?;
-        let entry = list.iter().find(|entry| entry.is(key) && entry.series != 0);
-        Ok(entry.map(|entry| (entry.study, entry.series)))
+        let entry = self.find_series(db, key, |entry| entry.is(key) && entry.series != 0)?;
+        Ok(entry.map(|(_, entry)| (entry.study, entry.series)))
     }
 
     /// Those of the series of a UID that has any of some instances, whatever study it was in when a fact named it.
     pub(super) fn holder(&mut self, db: &DB, key: &SeriesKey, seqs: &[u64]) -> Result<Option<(u64, u64)>, IndexError> {
-        let list = self.series_lists.load(db, &uid_key(UidKind::Series, &key.series, key.study.facility))?;
-        let all: Vec<(u64, u64)> = list.iter().map(|entry| (entry.study, entry.series)).collect();
+        let listed = uid_key(UidKind::Series, &key.series, key.study.facility);
+        let list = self.series_lists.load(db, &listed)?;
+        let mut all: Vec<(u64, u64)> = list.iter().map(|entry| (entry.study, entry.series)).collect();
+        all.extend(self.series_beside(db, &listed)?);
         for (study, series) in all.into_iter().filter(|(_, series)| *series != 0) {
             for seq in seqs {
                 if self.row_of(db, key, series, *seq)?.is_some() {
@@ -111,13 +113,20 @@ impl Applier {
 
     /// A study that begins with the series moved into it; gives its ordinal.
     fn make_study(&mut self, db: &DB, key: &StudyKey, made: &Made) -> Result<u64, IndexError> {
-        let listed = uid_key(UidKind::Study, &key.study, key.facility);
-        let list = self.patients.load(db, &listed)?;
+        let place = patient_key(&key.study, key.facility, key.patient);
+        let list = self.patients.load(db, &place)?;
         match list.iter_mut().find(|entry| entry.known.rank == key.patient) {
             Some(entry) => entry.study = made.seq,
-            None => list.push(PatientEntry { known: KnownPatient::nobody(key.patient), study: made.seq }),
+            None => {
+                let known = KnownPatient::nobody(key.patient);
+                list.push(PatientEntry { known: known.clone(), study: made.seq });
+                if key.patient >= LISTED {
+                    let listed = uid_key(UidKind::Study, &key.study, key.facility);
+                    self.name_patient(db, &listed, None, &known)?;
+                }
+            }
         }
-        self.patients.touch(listed);
+        self.patients.touch(place);
         let mut cell = StudyCell::new(key.clone(), made.seq);
         cell.row.attributes = begins_with(made);
         self.studies.insert(made.seq, cell);
@@ -133,16 +142,16 @@ impl Applier {
         received: &SeriesKey,
         to: Option<(&StudyKey, u64)>,
     ) -> Result<Option<u64>, IndexError> {
-        let listed = uid_key(UidKind::Series, &received.series, received.study.facility);
-        let list = self.series_lists.load(db, &listed)?;
-        let Some(entry) = list.iter_mut().find(|entry| entry.was_received(received) && entry.series != 0) else {
-            return Ok(None);
-        };
-        let (left, series) = (entry.study, entry.series);
+        let moves = |entry: &SeriesEntry| entry.was_received(received) && entry.series != 0;
+        let Some((place, before)) = self.find_series(db, received, moves)? else { return Ok(None) };
+        let (left, series) = (before.study, before.series);
         if let Some((study, ordinal)) = to {
-            entry.study = ordinal;
-            entry.placed = (*study != received.study).then(|| (study.study.clone(), study.patient));
-            self.series_lists.touch(listed);
+            let placed = (*study != received.study).then(|| (study.study.clone(), study.patient));
+            self.note_place(db, &place, received, [before.placed.as_ref(), placed.as_ref()])?;
+            if let Some(entry) = self.series_lists.load(db, &place)?.iter_mut().find(|entry| moves(entry)) {
+                (entry.study, entry.placed) = (ordinal, placed);
+            }
+            self.series_lists.touch(place);
         }
         self.load_series(db, left, series)?;
         let Some(cell) = self.series.remove(&series) else { return Ok(None) };
@@ -185,18 +194,18 @@ impl Applier {
         rows.retain(|series, _| !self.series.contains_key(series) && !gone.contains(series));
         let held = self.series.iter().filter(|(_, cell)| cell.study() == study);
         rows.extend(held.map(|(series, cell)| (*series, cell.row.clone())));
-        let mut classes: BTreeSet<Uid> = BTreeSet::new();
+        let mut shown: BTreeSet<Uid> = BTreeSet::new();
         for (series, row) in rows.iter().filter(|(_, row)| row.instances > row.rejected) {
             let mut instances = reader.in_series(&row.key, *series, 0)?;
             while let Some(instance) = instances.row()? {
-                if instance.rejected.is_none() && !classes.contains(&instance.sop_class) {
-                    classes.insert(instance.sop_class);
+                if instance.rejected.is_none() {
+                    classes::take(&mut shown, &instance.sop_class);
                 }
             }
         }
         if let Some(cell) = self.studies.get_mut(&study) {
             cell.remember_keys();
-            cell.row.sop_classes = classes;
+            cell.row.sop_classes = shown;
             count(&mut cell.row, rows.values());
             cell.dirty = true;
         }

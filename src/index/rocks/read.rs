@@ -1,11 +1,11 @@
 //! Reading tables at one moment.
 
-use super::lists::{CopyEntry, Listed, SeriesEntry};
-use super::tables::{Table, UidKind, bad_key, engine, number, pair, uid_key, unpair};
+use super::lists::{CopyEntry, SeriesEntry};
+use super::tables::{Table, bad_key, engine, number, pair, unpair};
 use crate::codec::Decoder;
 use crate::row::{InstanceRow, SeriesKey, SeriesRow, StudyKey, StudyRow};
 use crate::{IndexError, encode};
-use model::{FacilityCode, Layout, Uid};
+use model::Layout;
 use rocksdb::{ColumnFamily, DB, DBRawIterator, ReadOptions, Snapshot};
 
 /// The handle of a table.
@@ -79,18 +79,6 @@ impl<'a> Reader<'a> {
     /// A series by its ordinal.
     pub(super) fn series(&self, study: &StudyKey, at: (u64, u64)) -> Result<Option<SeriesRow>, IndexError> {
         self.get(Table::Series, &pair(at.0, at.1), |bytes| encode::series(study, bytes))
-    }
-
-    /// The ordinals of the series under a Series Instance UID.
-    pub(super) fn series_entries(&self, facility: FacilityCode, uid: &Uid) -> Result<Vec<SeriesEntry>, IndexError> {
-        let key = uid_key(UidKind::Series, uid, facility);
-        Ok(self.get(Table::Uids, &key, SeriesEntry::decode)?.unwrap_or_default())
-    }
-
-    /// The ordinals of a series and its study.
-    pub(super) fn locate(&self, key: &SeriesKey) -> Result<Option<(u64, u64)>, IndexError> {
-        let entries = self.series_entries(key.study.facility, &key.series)?;
-        Ok(entries.iter().find(|entry| entry.stands(key) && entry.series != 0).map(|entry| (entry.study, entry.series)))
     }
 
     /// The instance of a copy, conflict or not.

@@ -4,48 +4,24 @@
 //! where bytes may still lie, until the archive says that they are gone. The tombstone keeps facts that are applied again from bringing anything back.
 
 use super::apply::{Applier, Mark};
+use super::beyond::patient_key;
 use super::cells::SeriesCell;
+use super::judged::Judged;
 use super::keys;
-use super::lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
+use super::lists::{CopyEntry, Listed};
 use super::packs::{doomed_key, value_of};
 use super::prepared;
 use super::read::{Reader, conflict, get_now, handle};
 use super::tables::{Table, UidKind, engine, number, pair, uid_key, unlogged, unpair};
 use crate::codec::Encoder;
 use crate::retention::{Buried, Chosen, RetentionChange, is_general};
-use crate::row::{InstanceRow, PackRow, SeriesKey, SeriesRow, StudyKey, StudyRow, modalities};
+use crate::row::{InstanceRow, PackRow, SeriesKey, SeriesRow, StudyKey, StudyRow, classes, modalities};
 use crate::{IndexError, encode};
 use model::retention::record::RejectReason;
 use model::retention::{RetentionFact, StudyVersion, Tombstone};
 use model::{Attributes, FacilityCode, Lsn, PackId, Uid};
 use rocksdb::DB;
 use std::collections::BTreeSet;
-
-/// The served instances that one fact rejects or shows again.
-#[derive(Default)]
-struct Judged {
-    /// Whether they are shown from now on.
-    shown: bool,
-    /// Their series and numbers: what is stored of them is not what holds.
-    at: BTreeSet<(u64, u64)>,
-    /// Their SOP classes; of those rejected, in the end those that nothing shown has.
-    classes: BTreeSet<Uid>,
-}
-
-impl Judged {
-    /// Strikes the classes of what a series still shows; reads no further than it must.
-    fn keep_shown(&mut self, reader: &Reader<'_>, key: &SeriesKey, series: u64) -> Result<(), IndexError> {
-        let mut walk = reader.in_series(key, series, 0)?;
-        while !self.classes.is_empty()
-            && let Some(row) = walk.row()?
-        {
-            if row.rejected.is_none() && !self.at.contains(&(series, row.seq)) {
-                self.classes.remove(&row.sop_class);
-            }
-        }
-        Ok(())
-    }
-}
 
 /// The key of a copy in conflict under the study it names.
 pub(super) fn conflict_key(study: &StudyKey, seq: u64) -> Vec<u8> {
@@ -182,7 +158,7 @@ impl Applier {
     }
 
     pub(super) fn ordinal(&mut self, db: &DB, key: &StudyKey) -> Result<Option<u64>, IndexError> {
-        let list = self.patients.load(db, &uid_key(UidKind::Study, &key.study, key.facility))?;
+        let list = self.patients.load(db, &patient_key(&key.study, key.facility, key.patient))?;
         let found = list.iter().find(|entry| entry.known.rank == key.patient && entry.study != 0);
         Ok(found.map(|entry| entry.study))
     }
@@ -253,12 +229,14 @@ impl Applier {
     /// Counts anew which series of a study show nothing, and which modalities and SOP classes it shows.
     fn show_kinds(&mut self, db: &DB, study: u64, mut judged: Judged) -> Result<(), IndexError> {
         self.load_study(db, study)?;
-        let Some(key) = self.studies.get(&study).map(|cell| cell.row.key.clone()) else { return Ok(()) };
+        let Some(row) = self.studies.get(&study).map(|cell| &cell.row) else { return Ok(()) };
+        // Where it shows as many as it may, others come in the place of those that go.
+        let (key, full) = (row.key.clone(), row.sop_classes.len() >= classes::CLASSES_MAX);
         let reader = Reader::new(db);
         let stored = reader.prefix(Table::Series, &study.to_be_bytes())?.collect(usize::MAX, |stored, value| {
             Ok((unpair(Table::Series, stored)?.1, encode::series(&key, value)?))
         })?;
-        let (mut empty, mut shown) = (0, BTreeSet::new());
+        let (mut empty, mut shown, mut all) = (0, BTreeSet::new(), BTreeSet::new());
         for (ordinal, row) in &stored {
             let row = self.series.get(ordinal).map_or(row, |cell| &cell.row);
             if row.served() == 0 {
@@ -268,16 +246,19 @@ impl Applier {
             if let Some(modality) = modalities::shown(&row.attributes) {
                 modalities::take(&mut shown, modality);
             }
-            if !judged.shown {
-                judged.keep_shown(&reader, &row.key, *ordinal)?;
+            match (judged.shown, full) {
+                (true, _) => {}
+                (false, true) => judged.all_shown(&reader, (&row.key, *ordinal), &mut all)?,
+                (false, false) => judged.keep_shown(&reader, &row.key, *ordinal)?,
             }
         }
         if let Some(cell) = self.studies.get_mut(&study) {
             cell.remember_keys();
             (cell.row.empty_series, cell.row.modalities, cell.dirty) = (empty, shown, true);
-            match judged.shown {
-                true => cell.row.sop_classes.append(&mut judged.classes),
-                false => cell.row.sop_classes.retain(|class| !judged.classes.contains(class)),
+            match (judged.shown, full) {
+                (true, _) => judged.classes.iter().for_each(|class| classes::take(&mut cell.row.sop_classes, class)),
+                (false, true) => cell.row.sop_classes = all,
+                (false, false) => cell.row.sop_classes.retain(|class| !judged.classes.contains(class)),
             }
         }
         Ok(())
@@ -297,7 +278,7 @@ impl Applier {
         self.batch.put_cf(handle(db, Table::Meta)?, b"sweep", lsn.to_be_bytes());
         self.remove_sealed(db, lsn, &tombstone.seals)?;
         self.take(db, lsn, key, tombstone)?;
-        let patients = uid_key(UidKind::Study, &key.study, key.facility);
+        let patients = patient_key(&key.study, key.facility, key.patient);
         let entry = self.patients.load(db, &patients)?.iter().find(|entry| entry.known.rank == key.patient).cloned();
         // An ordinal is the first seq: what came later is another study under the same UID.
         let Some(entry) = entry.filter(|entry| entry.study <= through) else { return Ok(()) };
@@ -305,10 +286,7 @@ impl Applier {
             self.remove_study(db, lsn, entry.study, &row)?;
         }
         self.remove_conflicts(db, lsn, key)?;
-        self.patients.load(db, &patients)?.retain(|entry| entry.known.rank != key.patient);
-        self.note_gone(db, lsn, Table::Uids, &patients)?;
-        self.patients.touch(patients);
-        Ok(())
+        self.forget_patient(db, lsn, key)
     }
 
     fn remove_study(&mut self, db: &DB, lsn: Lsn, ordinal: u64, row: &StudyRow) -> Result<(), IndexError> {
@@ -410,15 +388,6 @@ impl Applier {
         self.batch.delete_cf(handle(db, Table::Layouts)?, row.seq.to_be_bytes());
         self.counts.take_off(db, row)
     }
-
-    fn forget_series(&mut self, db: &DB, lsn: Lsn, series: &SeriesKey) -> Result<(), IndexError> {
-        let key = uid_key(UidKind::Series, &series.series, series.study.facility);
-        self.note_gone(db, lsn, Table::Uids, &key)?;
-        let list: &mut Vec<SeriesEntry> = self.series_lists.load(db, &key)?;
-        list.retain(|entry| !entry.stands(series));
-        self.series_lists.touch(key);
-        Ok(())
-    }
 }
 
 impl Reader<'_> {
@@ -428,9 +397,9 @@ impl Reader<'_> {
 
     /// Newest instance, conflicts included, and newest fact of a study.
     pub(super) fn version(&self, key: &StudyKey) -> Result<Option<StudyVersion>, IndexError> {
-        let list = self.get(Table::Uids, &uid_key(UidKind::Study, &key.study, key.facility), PatientEntry::decode)?;
-        let entry = list.into_iter().flatten().find(|entry| entry.known.rank == key.patient && entry.study != 0);
-        let Some(row) = entry.map(|entry| self.study(entry.study)).transpose()?.flatten() else { return Ok(None) };
+        let Some(row) = self.ordinal(key)?.map(|study| self.study(study)).transpose()?.flatten() else {
+            return Ok(None);
+        };
         let run = self.prefix(Table::Uids, &study_prefix(UidKind::Conflict, key))?;
         let conflicts = run.collect(usize::MAX, |key, _| last_number(key))?;
         let through = conflicts.into_iter().chain([row.last_seq]).max().unwrap_or(row.last_seq);

@@ -13,7 +13,11 @@
 //! | `layouts` | `seq` (8) | layout, of encapsulated frames only |
 //! | `folds` | series (8), `seq` of the first (8) | instances that lie in packs, folded, and their layouts |
 //! | `uids` | `P`, packed Study Instance UID, facility | patients ([`super::lists`]) |
+//! | | the same, patient (2) | one of the others ([`super::beyond`]) |
+//! | | `N`, packed Study Instance UID, facility, ID or name, patient (2) | empty: one of the others is found by it |
 //! | | `S`, packed Series Instance UID, facility | series |
+//! | | the same, packed Study Instance UID, patient (2) | one of the others |
+//! | | `M`, packed Series Instance UID, facility, packed Study Instance UID, patient (2) | end of the key of one of the others, which stands in this study |
 //! | | `I`, packed SOP Instance UID, facility | copies |
 //! | | `C`, packed Study Instance UID, facility, patient (2), `seq` (8) | empty: a copy in conflict names this study |
 //! | `keys` | see [`super::keys`] | |
@@ -47,7 +51,7 @@ use rocksdb::{
 use std::path::Path;
 
 /// Newest format of keys and tables; rows have versions of their own.
-pub(super) const FORMAT: u32 = 5;
+pub(super) const FORMAT: u32 = 6;
 
 /// A table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,17 +132,30 @@ pub(super) enum UidKind {
     Instance,
     /// Copies in conflict, by the study they name.
     Conflict,
+    /// Patients beyond those in the list of a study, by ID and name.
+    Person,
+    /// Series beyond those in the list of a series, by the study they stand in.
+    Moved,
+}
+
+impl UidKind {
+    /// What its keys begin with.
+    pub(super) const fn letter(self) -> u8 {
+        match self {
+            Self::Study => b'P',
+            Self::Series => b'S',
+            Self::Instance => b'I',
+            Self::Conflict => b'C',
+            Self::Person => b'N',
+            Self::Moved => b'M',
+        }
+    }
 }
 
 /// The beginning of all keys of a UID, whatever the facility.
 pub(super) fn uid_prefix(kind: UidKind, uid: &Uid) -> Vec<u8> {
     let mut key = Encoder::with_capacity(40);
-    key.byte(match kind {
-        UidKind::Study => b'P',
-        UidKind::Series => b'S',
-        UidKind::Instance => b'I',
-        UidKind::Conflict => b'C',
-    });
+    key.byte(kind.letter());
     key.uid(uid);
     key.bytes
 }

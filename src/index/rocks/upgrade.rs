@@ -4,13 +4,15 @@
 //! between it is done again. Deliberately not here: the layouts of rows, which are read in every version there was.
 
 use super::apply::{Applier, Mark};
+use super::beyond;
 use super::keys::{self, Pair};
 use super::purge;
 use super::read::{Reader, conflict, handle};
 use super::retention::conflict_key;
-use super::tables::{FORMAT, Table, engine, unlogged};
+use super::tables::{FORMAT, Table, UidKind, engine, unlogged, unpair};
+use crate::attributes::{self, ROW_MAX};
 use crate::codec::Encoder;
-use crate::row::{PackRow, StudyRow, modalities};
+use crate::row::{PackRow, StudyRow, classes, modalities};
 use crate::{IndexError, encode};
 use rocksdb::{DB, WriteBatch};
 
@@ -30,6 +32,10 @@ pub(super) fn upgrade(db: &DB, found: u64, mark: Mark) -> Result<(), IndexError>
     }
     if found < 5 {
         bounds(db, mark)?;
+    }
+    if found < 6 {
+        lists(db)?;
+        values(db, mark)?;
     }
     if mark.applied == 0 {
         purge::begin(db)?;
@@ -75,6 +81,36 @@ fn bounds(db: &DB, mark: Mark) -> Result<(), IndexError> {
     Ok(())
 }
 
+/// And how much of a value stands in the row of a study or series, and how many SOP classes.
+fn values(db: &DB, mark: Mark) -> Result<(), IndexError> {
+    let reader = Reader::new(db);
+    let mut run = reader.once(Table::Studies, b"")?;
+    while let Some((ordinal, value)) = run.here()? {
+        let row = encode::study(value)?;
+        let mut now = row.clone();
+        if now.cut() | classes::trim(&mut now.sop_classes) {
+            bound(db, mark, ordinal, now, &keys::emit(&row))?;
+        }
+        run.step();
+    }
+    let mut run = reader.once(Table::Series, b"")?;
+    while let Some((key, value)) = run.here()? {
+        if value.len() > ROW_MAX
+            && let Some(study) = reader.study(unpair(Table::Series, key)?.0)?
+        {
+            let mut row = encode::series(&study.key, value)?;
+            if attributes::cut(&mut row.attributes, |_| true) {
+                let mut out = Encoder::default();
+                encode::put_series(&mut out, &row);
+                let write = db.put_cf_opt(handle(db, Table::Series)?, key, &out.bytes, &unlogged());
+                write.map_err(engine("upgrade the index"))?;
+            }
+        }
+        run.step();
+    }
+    Ok(())
+}
+
 fn bound(db: &DB, mark: Mark, ordinal: &[u8], row: StudyRow, before: &[Pair]) -> Result<(), IndexError> {
     let (table, mut batch, now) = (handle(db, Table::Keys)?, WriteBatch::default(), keys::emit(&row));
     for (key, _) in before.iter().filter(|pair| now.binary_search_by(|kept| kept.0.cmp(&pair.0)).is_err()) {
@@ -86,6 +122,19 @@ fn bound(db: &DB, mark: Mark, ordinal: &[u8], row: StudyRow, before: &[Pair]) ->
     encode::put_study(&mut out, &row);
     batch.put_cf(handle(db, Table::Studies)?, ordinal, &out.bytes);
     db.write_opt(batch, &unlogged()).map_err(engine("upgrade the index"))
+}
+
+/// What the fifth format did not bound: how many patients and studies stand in one list under their UID.
+fn lists(db: &DB) -> Result<(), IndexError> {
+    let reader = Reader::new(db);
+    let mut run = reader.once(Table::Uids, &[UidKind::Study.letter()])?;
+    while let Some((key, value)) = run.here()? {
+        if let Some(batch) = beyond::split(db, key, value)? {
+            db.write_opt(batch, &unlogged()).map_err(engine("upgrade the index"))?;
+        }
+        run.step();
+    }
+    Ok(())
 }
 
 /// What the second format lacks: folds of the instances that lie in packs.

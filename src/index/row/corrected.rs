@@ -30,6 +30,13 @@ impl StudyRow {
         self.overlay(self.as_received(), values.clone());
     }
 
+    /// Cuts what was received and is longer than rows hold now; tells whether anything was.
+    pub(crate) fn cut(&mut self) -> bool {
+        let Corrected { values, received } = &mut self.corrected;
+        let before = attributes::cut(received, |_| true);
+        attributes::cut(&mut self.attributes, |key| !values.contains_key(key)) || before
+    }
+
     fn overlay(&mut self, mut all: Attributes, values: Attributes) {
         let received = all.iter().filter(|(key, _)| values.contains_key(key));
         self.corrected.received = received.map(|(key, text)| (*key, text.clone())).collect();

@@ -2,10 +2,12 @@
 
 mod world;
 
-use index::{Cursor, Entry, Found, Index, Oracle, Page, Rocks, RocksOptions, StudyRow, plan};
+use index::{Cursor, Entry, Found, Index, LISTED, Oracle, Page, Rocks, RocksOptions, StudyRow, Whose, plan};
 use model::attribute::key;
 use model::query::{Condition, Query, Test};
-use model::{AttrKey, Fact, InstanceHead, Level, Outcome, Uid};
+use model::retention::record::{Named, RejectReason};
+use model::retention::{Person, RetentionFact, StudyRef};
+use model::{AttrKey, Fact, Home, InstanceHead, Level, Outcome, Uid};
 use std::path::Path;
 use world::World;
 
@@ -80,10 +82,11 @@ fn compare_looks(world: &mut World, oracle: &Oracle, engine: &impl Index) {
 fn compare_rows(world: &mut World, oracle: &Oracle, engine: &impl Index) {
     let (study, series, instance) = (world.some_study(), world.some_series(), world.some_instance());
     let facility = world.facility();
-    assert_eq!(
-        engine.identity(facility, &study, &series, &instance).expect("engine"),
-        oracle.identity(facility, &study, &series, &instance).expect("oracle")
-    );
+    let (id, name) = world.somebody();
+    let whose = Whose::new(&id, &name);
+    let known = oracle.identity(facility, &study, &series, &instance, whose).expect("oracle");
+    assert_eq!(engine.identity(facility, &study, &series, &instance, whose).expect("engine"), known);
+    assert!(known.patients.len() <= usize::from(LISTED) + 1 && known.studies.len() <= usize::from(LISTED).pow(2) + 1);
     let instances = oracle.instance(&instance).expect("oracle");
     assert_eq!(engine.instance(&instance).expect("engine"), instances);
     for row in &instances {
@@ -172,6 +175,9 @@ fn conforms<E: Engine>(seed: u64) {
     let rebuilt = E::open(again.path());
     world.history.chunks(100).for_each(|batch| rebuilt.apply(batch).expect("apply"));
     assert!(world::dump(&rebuilt) == world::dump(&engine), "the rebuilt index differs, seed {seed}");
+    for _ in 0..20 {
+        compare_rows(&mut world, &oracle, &rebuilt);
+    }
 }
 
 #[test]
@@ -198,18 +204,64 @@ fn of_series(template: &InstanceHead, number: u64, modality: String) -> Instance
     head
 }
 
-#[test]
-fn a_study_of_many_modalities_shows_a_bounded_number_of_them_and_is_found_by_these() {
+/// Some instance, and where it lies.
+fn template() -> (Box<InstanceHead>, Option<Home>) {
     let mut world = World::new(7, 60);
-    let (template, home) = loop {
+    loop {
         let found = world.batch(40).into_iter().find_map(|entry| match entry.fact {
             Fact::Instance(head) => Some((head, entry.home)),
             _ => None,
         });
         if let Some(found) = found {
-            break found;
+            return found;
+        }
+    }
+}
+
+#[test]
+fn a_study_of_many_sop_classes_shows_a_bounded_number_of_them_whatever_is_rejected() {
+    let (template, home) = template();
+    let folder = tempfile::tempdir().expect("folder");
+    let (oracle, engine) = (Oracle::new(), Rocks::open(folder.path(), RocksOptions::default()).expect("open"));
+    let uid = |text: String| Uid::parse(&text).expect("a UID");
+    let class = |number: u64| uid(format!("1.2.826.{}", 1_000 + number * 37 % 101));
+    let tell = |lsn: u64, fact: Fact, shown: std::ops::Range<u64>| {
+        let entry = Entry { lsn, fact, home: home.clone() };
+        oracle.apply(std::slice::from_ref(&entry)).expect("oracle");
+        engine.apply(&[entry]).expect("engine");
+        assert!(world::dump(&engine) == world::dump(&oracle), "the dumps differ");
+        let rows = engine.studies(&uid("1.2.9".into())).expect("engine");
+        let classes: Vec<Uid> = rows.iter().flat_map(|row| row.sop_classes.iter().cloned()).collect();
+        if !shown.is_empty() {
+            assert_eq!(classes, shown.map(|number| uid(format!("1.2.826.{}", 1_000 + number))).collect::<Vec<_>>());
         }
     };
+    for number in 1..=100 {
+        let head = InstanceHead { sop_class: class(number), ..of_series(&template, number, "CT".into()) };
+        tell(number, Fact::Instance(Box::new(head)), 0..0);
+    }
+    let study = StudyRef { facility: template.facility, study: uid("1.2.9".into()), patient: 0 };
+    let first = (1..=100).filter(|number| class(*number) < uid("1.2.826.1011".into()));
+    let named = |number| Named { series: uid(format!("1.3.9.{number}")), sop_instance: uid(format!("1.4.9.{number}")) };
+    let instances: Vec<Named> = first.map(named).collect();
+    assert_eq!(instances.len(), 10);
+    let (by, reason, at) = (Person::parse("lan").expect("a person"), RejectReason::ALL[0], 1);
+    let again = RetentionFact::InstancesRestored {
+        study: study.clone(),
+        instances: instances.clone(),
+        by: by.clone(),
+        reason: "asked".into(),
+        at,
+        seal: None,
+    };
+    let rejected = RetentionFact::InstancesRejected { study, instances, reason, by, note: None, at };
+    tell(201, Fact::Retention(Box::new(rejected)), 11..75);
+    tell(202, Fact::Retention(Box::new(again)), 1..65);
+}
+
+#[test]
+fn a_study_of_many_modalities_shows_a_bounded_number_of_them_and_is_found_by_these() {
+    let (template, home) = template();
     let folder = tempfile::tempdir().expect("folder");
     let (oracle, engine) = (Oracle::new(), Rocks::open(folder.path(), RocksOptions::default()).expect("open"));
     for number in 1..=150 {

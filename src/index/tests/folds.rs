@@ -1,6 +1,6 @@
 //! Long series whose instances lie in many packs: however they are folded, the answers are the oracle's.
 
-use index::{Entry, Index, InstanceRow, Oracle, PackRow, Rocks, RocksOptions, SeriesKey, StudyKey, Whole};
+use index::{Entry, Index, InstanceRow, Oracle, PackRow, Rocks, RocksOptions, SeriesKey, StudyKey, Whole, Whose};
 use model::attribute::key;
 use model::pack::{PackFact, Packed};
 use model::retention::record::RejectReason;
@@ -252,7 +252,9 @@ fn whole_studies_make_the_index_that_their_facts_make() {
         told.rocks.busy_series(u64::MAX, 9).expect("busy")
     );
     let (study, series) = (uid("1.2.1"), series_key(0).series);
-    let known = |both: &Both| both.rocks.identity(facility(), &study, &series, &uid("1.4.0.1")).expect("known");
+    let known = |both: &Both| {
+        both.rocks.identity(facility(), &study, &series, &uid("1.4.0.1"), Whose::default()).expect("known")
+    };
     assert_eq!(known(&loaded), known(&told));
 }
 

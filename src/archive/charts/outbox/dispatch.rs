@@ -11,6 +11,7 @@ use crate::charts::{ChartError, Charts};
 use crate::error::OpenError;
 use crate::open::{Archive, spawn};
 use crate::serving::{Serving, Work};
+use index::StudyKey;
 use metrics::{counter, describe_counter};
 use model::FacilityCode;
 use model::chart::{
@@ -289,10 +290,12 @@ impl Archive {
         let Some(study) = event.study.as_ref().filter(|_| event.kind.row() == ChartKind::Match) else {
             return Ok(None);
         };
-        let rows = self.index().studies(study).map_err(unavailable)?;
-        let row = rows.into_iter().find(|row| {
-            row.key.facility == facility && row.hidden_by.is_none() && Match::id(study, row.key.patient) == event.id
-        });
+        let patient = event.id.rsplit_once('#').map_or(Ok(0), |(_, patient)| patient.parse::<u16>());
+        let Some(patient) = patient.ok().filter(|patient| Match::id(study, *patient) == event.id) else {
+            return Ok(None);
+        };
+        let key = StudyKey { facility, study: study.clone(), patient };
+        let row = self.index().study(&key).map_err(unavailable)?.filter(|row| row.hidden_by.is_none());
         Ok(row.map(|row| (row.series, row.instances)))
     }
 }

@@ -115,6 +115,7 @@ fn what_lies_beyond_the_bounds_goes_when_an_older_index_is_opened() {
     let db = database(&folder);
     let mut hostile = cell(&letters()).row;
     hostile.modalities.extend((0..300).map(|number| format!("M{number:03}")));
+    hostile.sop_classes.extend((0..300).map(|number| Uid::parse(&format!("1.2.{number}")).expect("a UID")));
     let mut ordinary = StudyRow { first_seq: 8, ..cell("Nguyễn Văn An").row };
     ordinary.attributes.remove(&key::OTHER_PATIENT_IDS);
     for row in [&hostile, &ordinary] {
@@ -127,7 +128,10 @@ fn what_lies_beyond_the_bounds_goes_when_an_older_index_is_opened() {
     upgrade(&db, 4, Mark { applied: 5, max_seq: 8, waits: [u64::MAX; 2] }).expect("upgrades");
     let reader = Reader::new(&db);
     let stored = reader.study(7).expect("reads").expect("a row");
-    assert_eq!((stored.modalities.len(), &stored.attributes), (64, &hostile.attributes));
+    let mut cut = hostile.clone();
+    assert!(cut.cut(), "values of 16 KiB");
+    assert_eq!((stored.modalities.len(), stored.sop_classes.len()), (64, 64));
+    assert_eq!(stored.attributes, cut.attributes);
     let all = |table, begin: &[u8]| -> Vec<Pair> {
         let run = reader.prefix(table, begin).expect("a run");
         run.collect(usize::MAX, |key, value| Ok((key.to_vec(), value.to_vec()))).expect("reads")

@@ -14,7 +14,10 @@ use model::{
 };
 use std::collections::{BTreeMap, HashMap};
 
+mod drawn;
 mod retention;
+
+use drawn::CROWDED;
 
 /// More words than are searched.
 const WORDS: &str = "B0 B1 B2 B3 B4 B5 B6 B7 B8 B9 C0 C1 C2 C3 C4 C5 C6 C7 C8 C9 D0 D1 D2 D3 D4 D5 D6 D7 D8 D9 G0 G1 G2 \
@@ -98,30 +101,12 @@ impl World {
         }
     }
 
-    pub(crate) fn facility(&mut self) -> FacilityCode {
-        FacilityCode::parse(["56001", "56002", "79015"][self.rng.usize(..3)]).expect("code")
-    }
-
     fn one_in(&mut self, n: u32) -> bool {
         self.rng.u32(..n) == 0
     }
 
     fn uid(text: String) -> Uid {
         Uid::parse(&text).expect("uid")
-    }
-
-    pub(crate) fn some_study(&mut self) -> Uid {
-        Self::uid(format!("1.2.{}", self.rng.u32(1..=self.studies)))
-    }
-
-    pub(crate) fn some_series(&mut self) -> Uid {
-        // A few Series Instance UIDs are used by two studies.
-        let study = self.rng.u32(1..=self.studies);
-        Self::uid(format!("1.3.{}.{}", study / 2 * 2, self.rng.u32(1..=3)))
-    }
-
-    pub(crate) fn some_instance(&mut self) -> Uid {
-        Self::uid(format!("1.4.{}", self.rng.u32(1..=self.studies * 30)))
     }
 
     /// The next batch of facts, now and then with facts of the past at new places.
@@ -274,6 +259,8 @@ impl World {
         let series = Self::uid(format!("1.3.{}.{}", number / 2 * 2, self.rng.u32(1..=3)));
         let sop_instance = Self::uid(format!("1.4.{}", number * 30 - self.rng.u32(..30)));
         let patient_id = format!("P{}", number / 3 * 10 + u32::from(self.one_in(15)));
+        let ordinary = (number, study, series, sop_instance, patient_id);
+        let (number, study, series, sop_instance, patient_id) = if self.one_in(3) { self.crowded() } else { ordinary };
         let byte = self.rng.u8(..3);
         let digest = Sameness::new(SamenessKind::ALL[usize::from(byte % 2)], [byte; 32]);
         let copies = self.copies.entry((facility, sop_instance.clone())).or_default();
@@ -334,7 +321,8 @@ impl World {
     /// Instances of a study disagree now and then, and often leave something out.
     fn attributes(&mut self, number: u32, patient_id: &str) -> Attributes {
         let mut attributes = Attributes::new();
-        let mut of_study = fastrand::Rng::with_seed(u64::from(number));
+        let of_crowd = patient_id.strip_prefix('C').and_then(|who| who.parse().ok()).filter(|_| number == CROWDED);
+        let mut of_study = fastrand::Rng::with_seed(of_crowd.map_or(u64::from(number), |who: u64| who + 1_000));
         let day = of_study.u32(1..=28);
         let date = format!("2023{:02}{day:02}", of_study.u32(1..=12));
         let stable = [
