@@ -30,6 +30,7 @@ impl Config {
         self.check_prefetch()?;
         self.check_decode()?;
         self.check_forward()?;
+        self.check_calls()?;
         self.check_charts()?;
         self.check_edges()?;
         self.check_launch()?;
@@ -207,7 +208,10 @@ impl Config {
                 within: self.dicom.commitment_within.0,
             },
             forward: self.forward.options(),
-            charts: archive::charts::ChartOptions { verifier: self.verifier.options(), ..self.charts.options() },
+            charts: archive::charts::ChartOptions {
+                verifier: self.verifier.options(),
+                ..self.charts.options(self.reach())
+            },
             shares: self.share.options(),
             ae_titles: self.dicom.ae_titles.clone(),
             seed_demo: self.dicom.demo_facility,

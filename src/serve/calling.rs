@@ -85,7 +85,7 @@ fn tell(config: &Config, archive: &Arc<Archive>) -> Result<PostOffice, Failure> 
         }
         None => None,
     };
-    let http = Box::new(web::Hooks::new(Handle::current(), keys.hooks()).telling(&config.web()));
+    let http = Box::new(web::Hooks::new(Handle::current(), config.hooks()).telling(&config.web()));
     PostOffice::start(archive, Couriers { hl7, http }).map_err(|error| failed("outbox", &error))
 }
 

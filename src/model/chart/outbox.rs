@@ -66,6 +66,14 @@ impl Target {
             Self::RestHook { .. } => "rest-hook",
         }
     }
+
+    /// The address that it names itself; receivers of HL7 stand in a file of the operator's.
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            Self::Hl7 { .. } => None,
+            Self::Webhook { url, .. } | Self::RestHook { url, .. } => Some(url),
+        }
+    }
 }
 
 /// What somebody is told of.
