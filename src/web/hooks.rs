@@ -112,6 +112,10 @@ impl Hooks {
                 };
                 let mut request = request.header(DELIVERY, Delivery::id(parcel.delivery.seq));
                 for (name, value) in headers {
+                    // As one of before may have it.
+                    if !Target::may_set(name) {
+                        return Err(Outcome::Refused(format!("the header {name} is the archive's to set")));
+                    }
                     let value = HeaderValue::try_from(&value.0);
                     let mut value = value.map_err(|_| refused("a header of the subscription cannot be sent"))?;
                     value.set_sensitive(true);

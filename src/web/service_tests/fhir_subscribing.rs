@@ -258,6 +258,15 @@ async fn an_endpoint_that_may_not_be_called_is_refused_and_one_of_before_can_be_
     let made = send(&all, "admin", Method::POST, "/fhir/Subscription", &sent).await;
     assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
     let path = format!("/fhir/Subscription/{}", made.json()["id"].as_str().expect("an id"));
+    // Nor may a subscriber frame the calls.
+    for name in ["Host", "Transfer-Encoding", "connection"] {
+        let mut framed = sent.clone();
+        framed["channel"]["header"] = json!(["Authorization: Bearer x", format!("{name}: 5")]);
+        let answer = send(&all, "admin", Method::POST, "/fhir/Subscription", &framed).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}: {:?}", answer.body);
+        let said = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(said.contains(&format!("the header {name} is the archive's")), "{said}");
+    }
     let mut change = made.json();
     change["status"] = json!("off");
     assert_eq!(send(&all, "admin", Method::PUT, &path, &change).await.status, StatusCode::OK);
