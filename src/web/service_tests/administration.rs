@@ -220,6 +220,24 @@ async fn delete_takes_an_instance_a_series_and_a_study_out_of_every_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_judged_of_a_study_is_asked_for_in_one_way() {
+    let service = service().await;
+    for path in ["/api/rejections", "/api/corrections", "/api/series/moves"] {
+        for (query, token, status, place) in [
+            ("study=1.2", "admin", 400, "query parameter facility"),
+            ("facility=560&study=1.2", "admin", 400, "query parameter facility"),
+            ("facility=56001", "admin", 400, "query parameter study"),
+            ("facility=56001&study=1..2", "admin", 400, "query parameter study"),
+            ("facility=56001&study=1.2", "local", 403, ""),
+        ] {
+            let answer = call(&service, Method::GET, &format!("{path}?{query}"), token, "").await;
+            assert_eq!(answer.status.as_u16(), status, "{path}?{query}: {:?}", answer.body);
+            assert!(String::from_utf8_lossy(&answer.body).contains(place), "{path}?{query}: {:?}", answer.body);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_registry_is_changed_and_read_back() {
     let service = service().await;
     let source = r#"{"id":"ct-1","facility":"56001","called":null,"calling":"CT01","addresses":[{"address":"10.1.0.0","prefix":16}],
