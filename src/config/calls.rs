@@ -43,6 +43,7 @@ mod tests {
             config.check().expect("in order");
             let options = config.archive();
             assert_eq!(options.charts.outbox.reach, config.reach());
+            assert_eq!(options.forward.reach, config.reach());
             assert_eq!(config.hooks().reach, config.reach());
             config.reach().check_url(url).is_ok()
         };

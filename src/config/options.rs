@@ -207,7 +207,7 @@ impl Config {
                 copies: self.dicom.commitment_copies,
                 within: self.dicom.commitment_within.0,
             },
-            forward: self.forward.options(),
+            forward: self.forward.options(self.reach()),
             charts: archive::charts::ChartOptions {
                 verifier: self.verifier.options(),
                 ..self.charts.options(self.reach())

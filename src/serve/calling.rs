@@ -60,7 +60,8 @@ impl Calling {
 /// Begins to bring what waits to its destinations.
 fn forward(config: &Config, archive: &Arc<Archive>) -> Result<Dispatcher, Failure> {
     let dimse::Options { calls, client, .. } = config.dimse();
-    let limits = web::StowLimits { connect: calls.connect, answer: calls.answer, write: calls.write };
+    let (connect, answer, write, reach) = (calls.connect, calls.answer, calls.write, config.reach());
+    let limits = web::StowLimits { connect, answer, write, reach };
     // At least one is configured.
     let title = config.dicom.ae_titles.first().cloned().ok_or_else(|| Failure::new(Exit::Failed, "no AE title"))?;
     let ahead = config.forward.ahead_max.in_memory();

@@ -220,6 +220,26 @@ async fn delete_takes_an_instance_a_series_and_a_study_out_of_every_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hospitals_administrator_names_neither_files_nor_the_machine_of_the_archive() {
+    let service = service().await;
+    let root = |more: &str| format!(r#"{{"name":"province","facility":"56002",{more}}}"#);
+    let away = r#""url":"https://pacs.example/dicom-web""#;
+    for (more, token, status, said) in [
+        (away.to_owned(), "local", 200, ""),
+        (format!(r#"{away},"token_file":"/etc/khoanh/tokens.toml""#), "local", 400, "token_file"),
+        (format!(r#"{away},"authorities":"/etc/shadow""#), "local", 400, "authorities"),
+        (r#""url":"http://127.0.0.1:8080/dicom-web""#.to_owned(), "local", 400, "calls.allow"),
+        (r#""url":"http://169.254.169.254/""#.to_owned(), "admin", 400, "calls.allow"),
+        (format!(r#"{away},"token_file":"/etc/khoanh/province.token""#), "admin", 200, ""),
+        (format!(r#"{away},"token_file":"/etc/khoanh/province.token","removed":true"#), "local", 200, ""),
+    ] {
+        let answer = call(&service, Method::PUT, "/api/forward/roots", token, &root(&more)).await;
+        assert_eq!(answer.status.as_u16(), status, "{more}: {:?}", answer.body);
+        assert!(String::from_utf8_lossy(&answer.body).contains(said), "{more}: {:?}", answer.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_judged_of_a_study_is_asked_for_in_one_way() {
     let service = service().await;
     for path in ["/api/rejections", "/api/corrections", "/api/series/moves"] {
