@@ -237,6 +237,19 @@ async fn a_hospitals_administrator_names_neither_files_nor_the_machine_of_the_ar
         assert_eq!(answer.status.as_u16(), status, "{more}: {:?}", answer.body);
         assert!(String::from_utf8_lossy(&answer.body).contains(said), "{more}: {:?}", answer.body);
     }
+    // DICOM destinations, which are told of studies, too.
+    let peer = |host: &str| format!(r#"{{"title":"PACS1","host":"{host}","port":104,"facility":"56002"}}"#);
+    for (host, token, status) in [
+        ("127.0.0.1", "local", 400),
+        ("169.254.169.254", "local", 400),
+        ("::1", "local", 400),
+        ("10.56.1.2", "local", 200),
+        ("pacs.bv56002.example", "local", 200),
+        ("127.0.0.1", "admin", 200),
+    ] {
+        let answer = call(&service, Method::PUT, "/api/destinations", token, &peer(host)).await;
+        assert_eq!(answer.status.as_u16(), status, "{host} by {token}: {:?}", answer.body);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
