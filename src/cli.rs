@@ -36,6 +36,7 @@ mod usage;
 mod verify;
 
 use crate::config::Config;
+use crate::control::{Door, Request};
 use crate::{conformance, serve};
 pub(crate) use check_config::remarks;
 use clap::{Args, Parser, Subcommand};
@@ -47,6 +48,8 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Khoanh, the image archive of a province (kho ảnh y tế của tỉnh).
 ///
@@ -223,6 +226,21 @@ impl Place {
         }
         Ok(config)
     }
+
+    /// Asks the archive that lies here, whether it serves now or not, and waits for the answer.
+    fn ask(&self, request: &Request) -> Result<serde_json::Value, Failure> {
+        asked(Door::open(&self.config()?, request)?, request)
+    }
+
+    /// The same about what is there: a data directory that does not exist is not made.
+    fn ask_existing(&self, request: &Request) -> Result<serde_json::Value, Failure> {
+        asked(Door::open_existing(&self.config()?, request)?, request)
+    }
+}
+
+/// What a command that nobody needs to stop is answered.
+fn asked(door: Door, request: &Request) -> Result<serde_json::Value, Failure> {
+    door.ask(request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
 }
 
 /// Reads the command line, does it, and says how it ended.

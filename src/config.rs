@@ -4,6 +4,7 @@
 //! `config/khoanh.toml` their description; a test holds the three to each other.
 //! Hospitals, modalities and AE titles of peers are not here: they are registry data (`khoanh sources`).
 
+mod calls;
 mod charts;
 mod decode;
 mod forward;
@@ -24,6 +25,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use calls::Calls;
 pub(crate) use charts::Charts;
 pub(crate) use decode::Decode;
 pub(crate) use forward::Forward;
@@ -78,6 +80,8 @@ pub(crate) struct Config {
     pub(crate) forward: Forward,
     /// What information systems say.
     pub(crate) charts: Charts,
+    /// Where calls may lead.
+    pub(crate) calls: Calls,
     /// The DICOM port.
     pub(crate) dicom: Dicom,
     /// The HTTP port.
@@ -318,6 +322,7 @@ impl Default for Config {
             retention: Retention::default(),
             forward: Forward::default(),
             charts: Charts::default(),
+            calls: Calls::default(),
             dicom: Dicom::default(),
             http: Http::default(),
             hl7: Hl7::default(),

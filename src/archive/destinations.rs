@@ -41,6 +41,14 @@ impl Archive {
         if Destination::split_address(&destination.address()).is_none() {
             return invalid("a destination needs a host name or address and a port from 1 to 65535".into());
         }
+        // Who administers every facility decides for the machine, too.
+        let reach = &self.options().forward.reach;
+        if !destination.removed
+            && authorize(caller, None).is_err()
+            && let Err(why) = reach.check_host(&destination.host, destination.port)
+        {
+            return invalid(why.to_string());
+        }
         if let Some(pinned) = destination.tls.as_ref().and_then(|tls| tls.certificate.as_ref()) {
             let is_digest =
                 pinned.len() == 64 && pinned.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));

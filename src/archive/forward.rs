@@ -19,7 +19,7 @@ use crate::registry::authorize;
 use index::{InstanceRow, SeriesKey, SeriesRow, StudyKey, StudyRow};
 use model::attribute::key;
 use model::forward::{Arrival, ForwardFact, ForwardRule, ForwardTo, Payload, Priority, StowRoot, Trigger};
-use model::{AttrKey, Caller, Destination, FacilityCode, Fact, Uid};
+use model::{AttrKey, Caller, Destination, FacilityCode, Fact, Reach, Uid};
 use parking_lot::RwLock;
 use queue::{Patience, Queue, Taken};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +50,8 @@ pub struct ForwardOptions {
     pub tasks_max: usize,
     /// Hours between UTC and the local time that rules mean.
     pub utc_offset: i8,
+    /// Where DICOMweb services may be.
+    pub reach: Reach,
 }
 
 impl Default for ForwardOptions {
@@ -62,6 +64,7 @@ impl Default for ForwardOptions {
             give_up_after: Duration::from_secs(14 * 86_400),
             tasks_max: 1_000_000,
             utc_offset: 7,
+            reach: Reach::default(),
         }
     }
 }
@@ -198,6 +201,9 @@ impl Archive {
                     authorize(caller, before.facility)?;
                 }
                 root.check().map_err(invalid)?;
+                if !root.removed {
+                    self.check_root(caller, root)?;
+                }
                 match root.facility.filter(|facility| !self.registry().read().facilities.contains_key(facility)) {
                     Some(facility) => Err(invalid(format!("facility {facility} is not registered; add it first"))),
                     None => Ok(()),
@@ -209,6 +215,17 @@ impl Archive {
                 authorize(caller, facility)
             }
         }
+    }
+
+    /// Whether the archive may call a service, and the caller may name the files it is called with.
+    fn check_root(&self, caller: &Caller, root: &StowRoot) -> Result<(), RegistryError> {
+        let invalid = |what: String| RegistryError::Invalid { what };
+        if (root.token_file.is_some() || root.authorities.is_some()) && authorize(caller, None).is_err() {
+            let what =
+                "token_file and authorities are files of this machine: administrators of every facility name them";
+            return Err(invalid(what.into()));
+        }
+        self.options().forward.reach.check_url(&root.url).map_err(|why| invalid(why.to_string()))
     }
 
     /// Whether every destination of a rule is there and may take what the rule is about.

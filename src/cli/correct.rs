@@ -4,7 +4,7 @@
 
 use super::retention::parse_study;
 use super::{Exit, Failure, Place, show};
-use crate::control::{CorrectRequest, Door, Request};
+use crate::control::{CorrectRequest, Request};
 use archive::retain::Changed;
 use clap::{Args, ValueEnum};
 use model::attribute::attribute;
@@ -13,8 +13,6 @@ use model::retention::{Person, StudyRef};
 use model::{AttrKey, Attributes};
 use serde::Deserialize;
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub(super) const HELP: &str = "\
 Can be corrected: PatientName, PatientID, IssuerOfPatientID, PatientBirthDate, PatientSex, AccessionNumber, StudyID,
@@ -125,9 +123,7 @@ fn list(wanted: &Correct) -> Result<Exit, Failure> {
 }
 
 fn ask(place: &Place, request: CorrectRequest) -> Result<serde_json::Value, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let request = Request::Correct(Box::new(request));
-    Door::open_existing(&place.config()?, &request)?.ask(&request, &stop, &mut |_| {})
+    place.ask_existing(&Request::Correct(Box::new(request)))
 }
 
 fn understood<T: for<'de> Deserialize<'de>>(answer: &serde_json::Value, name: &str) -> Result<T, Failure> {

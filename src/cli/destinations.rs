@@ -3,13 +3,11 @@
 //! What a valid entry is says the model; what fits to the other entries says the archive.
 
 use super::{Exit, Failure, Place, show};
-use crate::control::{Door, Request};
+use crate::control::Request;
 use clap::{Args, Subcommand};
 use model::{AeTitle, Certificate, Destination, DestinationTls, FacilityCode};
 use serde::Deserialize;
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub(super) const HELP: &str = "\
 C-MOVE sends to destinations of this list only. One with a facility takes what that facility's sources ask for;
@@ -95,7 +93,7 @@ pub(super) fn run(wanted: &Destinations) -> Result<Exit, Failure> {
 }
 
 fn ask(place: &Place, request: &Request) -> Result<serde_json::Value, Failure> {
-    Door::open(&place.config()?, request)?.ask(request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
+    place.ask(request)
 }
 
 fn held(place: &Place) -> Result<(Vec<Destination>, serde_json::Value), Failure> {

@@ -3,7 +3,7 @@
 //! What a valid rule is says the model; what fits to the destinations says the archive.
 
 use super::{Exit, Failure, Place, show};
-use crate::control::{Door, ForwardRequest, Request};
+use crate::control::{ForwardRequest, Request};
 use archive::forward::Chosen;
 use clap::{Args, Subcommand, ValueEnum};
 use model::FacilityCode;
@@ -12,8 +12,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub(super) const HELP: &str = "\
 A rule says what goes where: to destinations of `khoanh destinations`, by AE title, or as stow:NAME to a DICOMweb
@@ -241,8 +239,7 @@ pub(super) fn run(wanted: &Forward) -> Result<Exit, Failure> {
 }
 
 fn ask(place: &Place, request: ForwardRequest) -> Result<Value, Failure> {
-    let request = Request::Forward(Box::new(request));
-    Door::open(&place.config()?, &request)?.ask(&request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
+    place.ask(&Request::Forward(Box::new(request)))
 }
 
 fn put(place: &Place, fact: ForwardFact) -> Result<(), Failure> {

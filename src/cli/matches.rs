@@ -4,14 +4,12 @@
 
 use super::page::{self, Paged};
 use super::{Exit, Failure, Place, show};
-use crate::control::{Door, MatchDecision, MatchesRequest, Request};
+use crate::control::{MatchDecision, MatchesRequest, Request};
 use archive::charts::ToDecide;
 use clap::{Args, Subcommand, ValueEnum};
 use model::{FacilityCode, Uid};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub(super) const HELP: &str = "\
 A study that contradicts its order (another patient, sex or year of birth) is set aside until a person decides
@@ -115,8 +113,7 @@ pub(super) fn run(wanted: &Matches) -> Result<Exit, Failure> {
 }
 
 fn ask(place: &Place, request: MatchesRequest) -> Result<Value, Failure> {
-    let request = Request::Matches(Box::new(request));
-    Door::open_existing(&place.config()?, &request)?.ask(&request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
+    place.ask_existing(&Request::Matches(Box::new(request)))
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {

@@ -4,14 +4,12 @@
 
 use super::page::{self, Paged};
 use super::{Exit, Failure, Place, show};
-use crate::control::{Door, MessageChoice, MessageState, MessagesRequest, Request};
+use crate::control::{MessageChoice, MessageState, MessagesRequest, Request};
 use clap::{Args, Subcommand, ValueEnum};
 use model::{Date, FacilityCode};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub(super) const HELP: &str = "\
 Messages are kept with what became of them: done; parked, waiting for the order or patient that they refer to; or
@@ -148,8 +146,7 @@ fn sources(place: &Place) -> Result<PathBuf, Failure> {
 }
 
 fn ask(place: &Place, request: MessagesRequest) -> Result<Value, Failure> {
-    let request = Request::Messages(Box::new(request));
-    Door::open_existing(&place.config()?, &request)?.ask(&request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
+    place.ask_existing(&Request::Messages(Box::new(request)))
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {

@@ -1,7 +1,7 @@
 //! `khoanh outbox`: who is told of what happens, and what waits to be told.
 
 use super::{Exit, Failure, Place, page, show};
-use crate::control::{Door, OutboxRequest, Request};
+use crate::control::{OutboxRequest, Request};
 use archive::charts::outbox::DeliveryFilter;
 use clap::{Args, Subcommand};
 use model::FacilityCode;
@@ -9,8 +9,6 @@ use model::chart::{DeliveryState, EventKind, Subscription, Target};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub(super) const HELP: &str = "\
 Receivers of HL7 stand in the file hl7.receivers; webhooks are added by REST, so that their secrets stand in no history
@@ -104,8 +102,7 @@ fn event(text: &str) -> Result<EventKind, String> {
 }
 
 fn ask(place: &Place, request: OutboxRequest) -> Result<Value, Failure> {
-    let request = Request::Outbox(Box::new(request));
-    Door::open(&place.config()?, &request)?.ask(&request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
+    place.ask(&Request::Outbox(Box::new(request)))
 }
 
 pub(super) fn run(wanted: &Outbox) -> Result<Exit, Failure> {

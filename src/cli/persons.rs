@@ -6,14 +6,12 @@ mod verify;
 
 use super::page::{self, Paged};
 use super::{Exit, Failure, Place, show};
-use crate::control::{Door, PersonJudged, PersonsRequest, Request};
+use crate::control::{PersonJudged, PersonsRequest, Request};
 use clap::{Args, Subcommand, ValueEnum};
 use model::FacilityCode;
 use model::chart::Local;
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub(super) const HELP: &str = "\
 Patients of several facilities are linked by themselves where a personal or insurance number, name and birth year say so
@@ -169,8 +167,7 @@ fn judge(proposal: &Local, judged: PersonJudged, said: &Said) -> Result<Exit, Fa
 }
 
 fn ask(place: &Place, request: PersonsRequest) -> Result<Value, Failure> {
-    let request = Request::Persons(Box::new(request));
-    Door::open_existing(&place.config()?, &request)?.ask(&request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
+    place.ask_existing(&Request::Persons(Box::new(request)))
 }
 
 /// A text of an answer; what a sender wrote must not steer the terminal.

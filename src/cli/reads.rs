@@ -1,14 +1,12 @@
 //! `khoanh reads`: who read which study, in which way, when and from where.
 
 use super::{Exit, Failure, Place, page, show};
-use crate::control::{Door, ReadsRequest, Request};
+use crate::control::{ReadsRequest, Request};
 use clap::Args;
 use model::chart::Way;
 use model::{Date, FacilityCode, Uid};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub(super) const HELP: &str = "\
 One line is an hour of one caller, one study and one way, with its number of requests and of instances given
@@ -65,8 +63,7 @@ pub(super) fn run(wanted: &Reads) -> Result<Exit, Failure> {
         after: wanted.after.clone(),
         limit: wanted.limit,
     }));
-    let door = Door::open_existing(&wanted.place.config()?, &request)?;
-    let answer = door.ask(&request, &Arc::new(AtomicBool::new(false)), &mut |_| {})?;
+    let answer = wanted.place.ask_existing(&request)?;
     if wanted.json { show(&format!("{answer}\n")) } else { show(&listed(&answer)) }
 }
 

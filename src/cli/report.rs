@@ -1,15 +1,13 @@
 //! `khoanh report`: what was expected of a day and what is there, and how long orders took.
 
 use super::{Exit, Failure, Place, show};
-use crate::control::{Door, ReportRequest, Request};
+use crate::control::{ReportRequest, Request};
 use archive::charts::{Change, Completeness, Days, Lack, Measured, Numbers, TurnaroundLine};
 use clap::{Args, Subcommand};
 use indicatif::HumanCount;
 use model::{Date, FacilityCode};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub(super) const HELP: &str = "\
 completeness names orders whose time passed without an image, instances that modalities said they made (MPPS) or asked
@@ -83,8 +81,7 @@ pub(super) fn run(wanted: &Report) -> Result<Exit, Failure> {
 }
 
 fn ask(place: &Place, request: ReportRequest) -> Result<Value, Failure> {
-    let request = Request::Report(request);
-    Door::open_existing(&place.config()?, &request)?.ask(&request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
+    place.ask_existing(&Request::Report(request))
 }
 
 fn read<T: serde::de::DeserializeOwned>(answer: &Value, name: &str) -> Result<Vec<T>, Failure> {

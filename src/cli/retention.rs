@@ -17,8 +17,6 @@ pub(super) use names::parse_study;
 use names::{Instance, parse_condition, parse_hold, parse_instance, parse_patient, parse_plan};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// Longest rule file in bytes: it travels in one request.
 const RULES_MAX: u64 = 1 << 20;
@@ -391,10 +389,7 @@ fn unreject(wanted: &Unreject) -> Result<Exit, Failure> {
 }
 
 fn ask(place: &Place, request: RetentionRequest) -> Result<Value, Failure> {
-    let config = place.config()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let request = Request::Retention(Box::new(request));
-    Door::open_existing(&config, &request)?.ask(&request, &stop, &mut |_| {})
+    place.ask_existing(&Request::Retention(Box::new(request)))
 }
 
 fn listed(wanted: &Shows, request: RetentionRequest, table: fn(&Value) -> String) -> Result<Exit, Failure> {

@@ -4,15 +4,13 @@
 
 use super::retention::parse_study;
 use super::{Exit, Failure, Place, show};
-use crate::control::{Door, Request, SeriesRequest};
+use crate::control::{Request, SeriesRequest};
 use archive::retain::{MoveTo, Moves, Moving, SeriesMove};
 use clap::{Args, Subcommand};
 use model::Uid;
 use model::retention::moved::MoveReason;
 use model::retention::{Person, StudyRef};
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub(super) const HELP: &str = "\
 Nothing stored changes: moved series are found and retrieved with the study they stand in, and their objects go out with
@@ -157,9 +155,7 @@ fn list(study: &StudyRef, json: bool, place: &Place) -> Result<Exit, Failure> {
 }
 
 fn ask(place: &Place, request: SeriesRequest) -> Result<serde_json::Value, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let request = Request::Series(Box::new(request));
-    Door::open_existing(&place.config()?, &request)?.ask(&request, &stop, &mut |_| {})
+    place.ask_existing(&Request::Series(Box::new(request)))
 }
 
 fn not_understood(error: &serde_json::Error) -> Failure {

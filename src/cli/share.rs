@@ -2,15 +2,13 @@
 
 use super::page::{self, Paged};
 use super::{Exit, Failure, Place, show};
-use crate::control::{Door, Request, ShareRequest};
+use crate::control::{Request, ShareRequest};
 use archive::charts::WantedShare;
 use clap::{Args, Subcommand};
 use model::{Date, FacilityCode, Uid};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub(super) const HELP: &str = "\
 A link is for one patient's studies. It opens with its QR code or address, the patient's birth date and a code of six
@@ -130,8 +128,7 @@ fn created(path: &Path) -> Result<(std::fs::File, &Path), Failure> {
 }
 
 fn ask(place: &Place, request: ShareRequest) -> Result<Value, Failure> {
-    let request = Request::Share(Box::new(request));
-    Door::open_existing(&place.config()?, &request)?.ask(&request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
+    place.ask_existing(&Request::Share(Box::new(request)))
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {

@@ -5,7 +5,7 @@
 mod table;
 
 use super::{Exit, Failure, Place, show};
-use crate::control::{Door, Request};
+use crate::control::Request;
 use clap::{Args, Subcommand};
 use model::facility::{AddressRange, CharsetHint, Letters, NameStyle, WorklistScope};
 use model::{AeTitle, Certificate, Facility, FacilityCode, Source};
@@ -14,8 +14,6 @@ use serde::de::DeserializeOwned;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub(super) const HELP: &str = "\
 A source is told by (called AE title, calling AE title, address or certificate): every hospital has a CT01.
@@ -172,7 +170,7 @@ pub(super) fn run(wanted: &Sources) -> Result<Exit, Failure> {
 }
 
 fn ask(place: &Place, request: &Request) -> Result<serde_json::Value, Failure> {
-    Door::open(&place.config()?, request)?.ask(request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
+    place.ask(request)
 }
 
 fn registry(place: &Place) -> Result<(Registry, serde_json::Value), Failure> {

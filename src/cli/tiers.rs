@@ -3,15 +3,13 @@
 //! Nothing is changed without `--yes`: the commands say first what they would do.
 
 use super::{Exit, Failure, Place, show};
-use crate::control::{Door, Request, TierRequest};
+use crate::control::{Request, TierRequest};
 use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, HumanCount};
 use model::Uid;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub(super) const HELP: &str = "\
 Packs lie hot (on a local volume), in the cloud, or in both (ổ lưu nóng, kho lạnh). What goes where says [tier] in the
@@ -107,8 +105,7 @@ pub(super) fn run(wanted: &Tiers) -> Result<Exit, Failure> {
 }
 
 fn ask(place: &Place, request: TierRequest) -> Result<Value, Failure> {
-    let request = Request::Tiers(request);
-    Door::open_existing(&place.config()?, &request)?.ask(&request, &Arc::new(AtomicBool::new(false)), &mut |_| {})
+    place.ask_existing(&Request::Tiers(request))
 }
 
 /// The server has another working directory.

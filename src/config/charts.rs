@@ -4,6 +4,7 @@ use super::options::{named, refuse};
 use super::{Config, ConfigError, Span};
 use archive::charts::ChartOptions;
 use archive::charts::outbox::OutboxOptions;
+use model::Reach;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -59,12 +60,6 @@ impl Outbox {
     pub(crate) fn sending(&self) -> his::SendLimits {
         his::SendLimits { connect: self.connect.0, answer: self.answer.0, write: self.answer.0 }
     }
-
-    /// Limits of webhooks.
-    pub(crate) fn hooks(&self) -> web::HookLimits {
-        let authorities = named(&self.authorities);
-        web::HookLimits { connect: self.connect.0, answer: self.answer.0, authorities }
-    }
 }
 
 impl Default for Charts {
@@ -84,7 +79,7 @@ impl Default for Charts {
 
 impl Charts {
     /// Options of the archive.
-    pub(super) fn options(&self) -> ChartOptions {
+    pub(super) fn options(&self, reach: Reach) -> ChartOptions {
         let days = |days: u16| DAY.saturating_mul(u32::from(days));
         ChartOptions {
             repeat: days(self.repeat_days),
@@ -99,6 +94,7 @@ impl Charts {
                 pause_max: self.outbox.pause_max.0,
                 waiting_max: self.outbox.waiting_max,
                 feed_patients: self.outbox.feed_patients,
+                reach,
             },
             // A section of its own says.
             verifier: None,
@@ -107,6 +103,13 @@ impl Charts {
 }
 
 impl Config {
+    /// Limits of webhooks and rest-hooks.
+    pub(crate) fn hooks(&self) -> web::HookLimits {
+        let outbox = &self.charts.outbox;
+        let (authorities, reach) = (named(&outbox.authorities), self.reach());
+        web::HookLimits { connect: outbox.connect.0, answer: outbox.answer.0, authorities, reach }
+    }
+
     pub(super) fn check_charts(&self) -> Result<(), ConfigError> {
         let charts = &self.charts;
         if charts.repeat_days == 0 {

@@ -3,6 +3,7 @@
 use super::options::refuse;
 use super::{Config, ConfigError, Size, Span};
 use archive::ForwardOptions;
+use model::Reach;
 use serde::{Deserialize, Serialize};
 
 /// `[forward]`
@@ -37,7 +38,7 @@ impl Default for Forward {
 
 impl Forward {
     /// Options of the archive.
-    pub(super) fn options(&self) -> ForwardOptions {
+    pub(super) fn options(&self, reach: Reach) -> ForwardOptions {
         ForwardOptions {
             deliveries: self.deliveries,
             attempts: self.attempts,
@@ -46,6 +47,7 @@ impl Forward {
             give_up_after: self.give_up_after.0,
             tasks_max: self.tasks_max,
             utc_offset: self.utc_offset,
+            reach,
         }
     }
 }

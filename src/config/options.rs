@@ -30,6 +30,7 @@ impl Config {
         self.check_prefetch()?;
         self.check_decode()?;
         self.check_forward()?;
+        self.check_calls()?;
         self.check_charts()?;
         self.check_edges()?;
         self.check_launch()?;
@@ -206,8 +207,11 @@ impl Config {
                 copies: self.dicom.commitment_copies,
                 within: self.dicom.commitment_within.0,
             },
-            forward: self.forward.options(),
-            charts: archive::charts::ChartOptions { verifier: self.verifier.options(), ..self.charts.options() },
+            forward: self.forward.options(self.reach()),
+            charts: archive::charts::ChartOptions {
+                verifier: self.verifier.options(),
+                ..self.charts.options(self.reach())
+            },
             shares: self.share.options(),
             ae_titles: self.dicom.ae_titles.clone(),
             seed_demo: self.dicom.demo_facility,

@@ -60,7 +60,8 @@ impl Calling {
 /// Begins to bring what waits to its destinations.
 fn forward(config: &Config, archive: &Arc<Archive>) -> Result<Dispatcher, Failure> {
     let dimse::Options { calls, client, .. } = config.dimse();
-    let limits = web::StowLimits { connect: calls.connect, answer: calls.answer, write: calls.write };
+    let (connect, answer, write, reach) = (calls.connect, calls.answer, calls.write, config.reach());
+    let limits = web::StowLimits { connect, answer, write, reach };
     // At least one is configured.
     let title = config.dicom.ae_titles.first().cloned().ok_or_else(|| Failure::new(Exit::Failed, "no AE title"))?;
     let ahead = config.forward.ahead_max.in_memory();
@@ -85,7 +86,7 @@ fn tell(config: &Config, archive: &Arc<Archive>) -> Result<PostOffice, Failure> 
         }
         None => None,
     };
-    let http = Box::new(web::Hooks::new(Handle::current(), keys.hooks()).telling(&config.web()));
+    let http = Box::new(web::Hooks::new(Handle::current(), config.hooks()).telling(&config.web()));
     PostOffice::start(archive, Couriers { hl7, http }).map_err(|error| failed("outbox", &error))
 }
 

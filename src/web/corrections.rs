@@ -4,16 +4,16 @@
 
 use crate::admin::{body, read};
 use crate::app::Call;
-use crate::judgement::{may_judge, problem, signer};
+use crate::judgement::{may_judge, problem, signer, study_named};
 use crate::problem::{Kind, Problem};
 use archive::Archive;
 use archive::retain::Correcting;
 use axum::response::Response;
 use http::StatusCode;
+use model::Attributes;
 use model::attribute::attribute;
 use model::correction::{self, CORRECTABLE, Why};
 use model::retention::StudyRef;
-use model::{Attributes, FacilityCode, Uid};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -42,12 +42,7 @@ struct Wanted {
 
 /// Corrections of a study.
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
-    let bad = |what: String, name: &str| Problem::new(Kind::BadRequest, what).at(format!("query parameter {name}"));
-    let value = |name: &str| call.query_value(name).ok_or_else(|| bad(format!("{name} is needed"), name));
-    let facility = FacilityCode::parse(value("facility")?).map_err(|error| bad(error.to_string(), "facility"))?;
-    let study = Uid::parse(value("study")?).map_err(|error| bad(error.to_string(), "study"))?;
-    let study = StudyRef { facility, study, patient: 0 };
-    may_judge(&call, &study)?;
+    let study = study_named(&call)?;
     let corrections = call.blocking(move |archive| archive.corrections_of(&study).map_err(problem)).await?;
     let shown: Vec<Value> = corrections
         .iter()

@@ -15,12 +15,14 @@ use archive::{DecodeError, InstanceRow};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http_body::Frame;
+use model::Reach;
 use model::forward::StowRoot;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -47,12 +49,15 @@ pub struct StowLimits {
     pub answer: Duration,
     /// Longest wait for the peer to take what is sent.
     pub write: Duration,
+    /// Where services may be.
+    pub reach: Reach,
 }
 
 /// Brings objects to DICOMweb services.
 pub struct StowForwarder {
     runtime: Handle,
     limits: StowLimits,
+    reach: Arc<Reach>,
     next: AtomicU64,
     under_way: Mutex<HashMap<u64, AbortHandle>>,
     stopped: AtomicBool,
@@ -90,13 +95,16 @@ impl StowForwarder {
     /// Calls from within a tokio runtime.
     pub fn new(runtime: Handle, limits: StowLimits) -> Self {
         let (next, under_way, stopped) = (AtomicU64::new(0), Mutex::default(), AtomicBool::new(false));
-        Self { runtime, limits, next, under_way, stopped }
+        let reach = Arc::new(limits.reach.clone());
+        Self { runtime, limits, reach, next, under_way, stopped }
     }
 
     fn request(&self, root: &StowRoot, boundary: &str) -> Result<reqwest::RequestBuilder, String> {
         let url = format!("{}/studies", root.url.trim_end_matches('/'));
         let kind = format!("multipart/related; type=\"application/dicom\"; boundary={boundary}");
-        let client = outgoing::client(root.authorities.as_deref().map(Path::new), self.limits.connect)?;
+        let (url, port) = outgoing::reachable(&self.reach, &url)?;
+        let authorities = root.authorities.as_deref().map(Path::new);
+        let client = outgoing::client_at(port, &self.reach, authorities, self.limits.connect)?;
         let request = client.post(url).header(CONTENT_TYPE, kind).header(ACCEPT, "application/dicom+json");
         let Some(path) = &root.token_file else { return Ok(request) };
         Ok(request.header(AUTHORIZATION, outgoing::bearer(Path::new(path))?))

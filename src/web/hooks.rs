@@ -9,12 +9,16 @@ use crate::options::Options;
 use crate::outgoing::{self, Called, Calls};
 use crate::problem::Kind;
 use archive::charts::outbox::dispatch::{Courier, Outcome, Parcel};
+use http::Method;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use model::Reach;
 use model::chart::{Delivery, EventKind, Target};
 use parking_lot::Mutex;
 use ring::hmac;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 
@@ -22,6 +26,8 @@ use tokio::runtime::Handle;
 const SIGNATURE: &str = "khoanh-signature";
 /// The header of the delivery's id.
 const DELIVERY: &str = "khoanh-delivery";
+/// Most ports of subscribers that clients are kept for.
+const PORTS_MAX: usize = 64;
 
 /// Limits of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,13 +38,17 @@ pub struct HookLimits {
     pub answer: Duration,
     /// Authorities whose certificates are good, PEM; none: those of the system.
     pub authorities: Option<PathBuf>,
+    /// Where subscribers may be.
+    pub reach: Reach,
 }
 
 /// Calls subscribers.
 pub struct Hooks {
     calls: Calls,
     limits: HookLimits,
-    client: Mutex<Option<reqwest::Client>>,
+    reach: Arc<Reach>,
+    /// By the port they call.
+    clients: Mutex<HashMap<u16, reqwest::Client>>,
     /// URL of the service, for what is told in resources.
     base: String,
     /// Identifier systems of FHIR.
@@ -49,7 +59,8 @@ impl Hooks {
     /// Calls from within a tokio runtime.
     pub fn new(runtime: Handle, limits: HookLimits) -> Self {
         let (base, systems) = (String::new(), fhir::Map::default());
-        Self { calls: Calls::new(runtime), limits, client: Mutex::new(None), base, systems }
+        let reach = Arc::new(limits.reach.clone());
+        Self { calls: Calls::new(runtime), limits, reach, clients: Mutex::default(), base, systems }
     }
 
     /// Tells resources as the service does: with its URL and its identifier systems.
@@ -60,17 +71,26 @@ impl Hooks {
         self
     }
 
-    fn client(&self) -> Result<reqwest::Client, String> {
-        let mut client = self.client.lock();
-        if let Some(client) = client.as_ref() {
+    fn client(&self, port: u16) -> Result<reqwest::Client, String> {
+        let mut clients = self.clients.lock();
+        if let Some(client) = clients.get(&port) {
             return Ok(client.clone());
         }
-        let made = outgoing::client(self.limits.authorities.as_deref(), self.limits.connect)?;
-        Ok(client.insert(made).clone())
+        let made = outgoing::client_at(port, &self.reach, self.limits.authorities.as_deref(), self.limits.connect)?;
+        if clients.len() >= PORTS_MAX {
+            clients.clear();
+        }
+        clients.insert(port, made.clone());
+        Ok(made)
+    }
+
+    /// A request to a subscriber, where it may be called.
+    fn call(&self, method: Method, url: &str) -> Result<reqwest::RequestBuilder, Outcome> {
+        let (url, port) = outgoing::reachable(&self.reach, url).map_err(Outcome::Failed)?;
+        Ok(self.client(port).map_err(Outcome::Down)?.request(method, url))
     }
 
     fn request(&self, parcel: &Parcel) -> Result<reqwest::RequestBuilder, Outcome> {
-        let client = self.client().map_err(Outcome::Down)?;
         let refused = |what: &str| Outcome::Refused(what.to_owned());
         match &parcel.subscription.target {
             Target::Hl7 { .. } => Err(refused("this is no subscriber of HTTP")),
@@ -79,18 +99,23 @@ impl Hooks {
                 let signature = signature(&secret.0, seconds(), &body);
                 let signature = HeaderValue::try_from(signature).map_err(|_| refused("it cannot be signed"))?;
                 let id = Delivery::id(parcel.delivery.seq);
-                let request = client.post(url).header(CONTENT_TYPE, "application/json").header(DELIVERY, id);
+                let request =
+                    self.call(Method::POST, url)?.header(CONTENT_TYPE, "application/json").header(DELIVERY, id);
                 Ok(request.header(SIGNATURE, signature).body(body))
             }
             Target::RestHook { url, headers, hook } => {
                 let full = hook.as_deref().is_some_and(|hook| hook.full);
                 let request = match full {
-                    true => self.put(&client, url, parcel)?,
+                    true => self.put(url, parcel)?,
                     // Some servers want to be told that there is no body.
-                    false => client.post(url).header(CONTENT_LENGTH, 0),
+                    false => self.call(Method::POST, url)?.header(CONTENT_LENGTH, 0),
                 };
                 let mut request = request.header(DELIVERY, Delivery::id(parcel.delivery.seq));
                 for (name, value) in headers {
+                    // As one of before may have it.
+                    if !Target::may_set(name) {
+                        return Err(Outcome::Refused(format!("the header {name} is the archive's to set")));
+                    }
                     let value = HeaderValue::try_from(&value.0);
                     let mut value = value.map_err(|_| refused("a header of the subscription cannot be sent"))?;
                     value.set_sensitive(true);
@@ -104,7 +129,7 @@ impl Hooks {
 
 impl Hooks {
     /// The resource, put below the URL of the subscriber.
-    fn put(&self, client: &reqwest::Client, url: &str, parcel: &Parcel) -> Result<reqwest::RequestBuilder, Outcome> {
+    fn put(&self, url: &str, parcel: &Parcel) -> Result<reqwest::RequestBuilder, Outcome> {
         let told = fhir::told(parcel, self.systems.now(), &self.base, seconds().saturating_mul(1_000));
         let told = told.map_err(|problem| match problem.kind {
             Kind::Unavailable | Kind::Busy => Outcome::Failed("the archive could not read what it is about".into()),
@@ -117,7 +142,7 @@ impl Hooks {
         let told = told.ok_or_else(gone)?;
         let part = |name: &str| told.get(name).and_then(Value::as_str).unwrap_or_default();
         let url = format!("{}/{}/{}", url.trim_end_matches('/'), part("resourceType"), part("id"));
-        Ok(client.put(url).header(CONTENT_TYPE, fhir::outcome::MEDIA).body(told.to_string()))
+        Ok(self.call(Method::PUT, &url)?.header(CONTENT_TYPE, fhir::outcome::MEDIA).body(told.to_string()))
     }
 }
 
@@ -220,7 +245,10 @@ impl Courier for Hooks {
         let asking = async move { request.send().await.map(|answer| answer.status().as_u16()) };
         match self.calls.within(self.limits.answer, asking) {
             Called::Answered(Ok(status)) => verdict(status),
-            Called::Answered(Err(error)) => Outcome::Down(outgoing::said(&error)),
+            Called::Answered(Err(error)) => match outgoing::out_of_reach(&error) {
+                Some(why) => Outcome::Failed(why),
+                None => Outcome::Down(outgoing::said(&error)),
+            },
             Called::Late => Outcome::Down("the subscriber does not answer in time".into()),
             Called::Interrupted => Outcome::Interrupted,
         }

@@ -29,12 +29,7 @@ struct Restoration {
 
 /// What is rejected in a study.
 pub(crate) async fn rejections(call: Call) -> Result<Response, Problem> {
-    let bad = |what: String, name: &str| Problem::new(Kind::BadRequest, what).at(format!("query parameter {name}"));
-    let value = |name: &str| call.query_value(name).ok_or_else(|| bad(format!("{name} is needed"), name));
-    let facility = FacilityCode::parse(value("facility")?).map_err(|error| bad(error.to_string(), "facility"))?;
-    let study = Uid::parse(value("study")?).map_err(|error| bad(error.to_string(), "study"))?;
-    let study = StudyRef { facility, study, patient: 0 };
-    may_judge(&call, &study)?;
+    let study = study_named(&call)?;
     let rejected = call.blocking(move |archive| archive.rejected_of(&study).map_err(problem)).await?;
     body(StatusCode::OK, &json!({ "rejected": rejected }))
 }
@@ -49,6 +44,17 @@ pub(crate) async fn restore(call: Call) -> Result<Response, Problem> {
         move |archive: &Arc<Archive>| archive.restore_instances(&study, &instances, by, reason).map_err(problem);
     let restored = call.blocking(restore).await?;
     body(StatusCode::OK, &json!({ "restored": restored }))
+}
+
+/// The study that a request names by its parameters `facility` and `study`, where the caller may judge it.
+pub(crate) fn study_named(call: &Call) -> Result<StudyRef, Problem> {
+    let bad = |what: String, name: &str| Problem::new(Kind::BadRequest, what).at(format!("query parameter {name}"));
+    let value = |name: &str| call.query_value(name).ok_or_else(|| bad(format!("{name} is needed"), name));
+    let facility = FacilityCode::parse(value("facility")?).map_err(|error| bad(error.to_string(), "facility"))?;
+    let study = Uid::parse(value("study")?).map_err(|error| bad(error.to_string(), "study"))?;
+    let study = StudyRef { facility, study, patient: 0 };
+    may_judge(call, &study)?;
+    Ok(study)
 }
 
 /// The person a change is signed by.

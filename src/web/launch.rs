@@ -29,7 +29,7 @@ use crate::{app, reads, session};
 use archive::{Archive, FoundRow, StudyKey};
 use axum::response::{IntoResponse, Response};
 use claim::{Claim, Refusal};
-use find::Asked;
+use find::{Asked, Led};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use keys::Keys;
 use model::chart::Order;
@@ -251,20 +251,21 @@ fn bad(what: &str, place: &str) -> Problem {
 
 /// Looks for the studies of a session, which may read them from then on.
 async fn look(call: &Call, session: &Arc<Session>) -> Result<Vec<Uid>, Problem> {
-    Ok(rows(call, session).await?.into_iter().map(|row| row.study).collect())
+    Ok(led(call, session).await?.rows.into_iter().map(|row| row.study).collect())
 }
 
-/// Looks again what a link in a message shows, every few seconds: images may become another patient's; whether it looked.
+/// Looks again what a link in a message, or one that names a patient, shows, every few seconds: images may become another
+/// patient's; whether it looked.
 pub(crate) async fn renewed(call: &Call, session: &Arc<Session>) -> Result<bool, Problem> {
     let now = call.app.launch.now();
-    if !session.is_of_message() || !session.is_due(now) {
+    if !session.follows_a_patient() || !session.is_due(now) {
         return Ok(false);
     }
-    session.set(found(call, session).await?.into_iter().map(|row| row.study), now);
+    session.set(found(call, session).await?.rows.into_iter().map(|row| row.study), now);
     Ok(true)
 }
 
-async fn found(call: &Call, session: &Arc<Session>) -> Result<Vec<FoundRow>, Problem> {
+async fn found(call: &Call, session: &Arc<Session>) -> Result<Led, Problem> {
     let looking = Arc::clone(session);
     let looked = move |archive: &Arc<Archive>| match &looking.purpose {
         Purpose::Launch(asked) => find::studies(archive, &looking, asked),
@@ -273,10 +274,10 @@ async fn found(call: &Call, session: &Arc<Session>) -> Result<Vec<FoundRow>, Pro
     call.blocking(looked).await
 }
 
-async fn rows(call: &Call, session: &Arc<Session>) -> Result<Vec<FoundRow>, Problem> {
-    let rows = found(call, session).await?;
-    session.add(&rows.iter().map(|row| row.study.clone()).collect::<Vec<_>>());
-    Ok(rows)
+async fn led(call: &Call, session: &Arc<Session>) -> Result<Led, Problem> {
+    let led = found(call, session).await?;
+    session.add(&led.rows.iter().map(|row| row.study.clone()).collect::<Vec<_>>());
+    Ok(led)
 }
 
 fn own(call: &Call) -> Result<Arc<Session>, Problem> {
@@ -287,13 +288,13 @@ fn own(call: &Call) -> Result<Arc<Session>, Problem> {
 /// The page of a session: its studies, or that they are still to come.
 async fn list(call: &Call) -> Result<Response, Problem> {
     let session = own(call)?;
-    let rows = rows(call, &session).await?;
+    let Led { rows, withheld } = led(call, &session).await?;
     let mut listed: Vec<(FoundRow, Vec<Order>)> = rows.into_iter().map(|row| (row, Vec::new())).collect();
     if session.rights.orders {
         let looking = Arc::clone(&session);
         listed = call.blocking(move |archive| Ok(find::with_orders(archive, &looking, listed))).await?;
     }
-    Ok(page::studies(call, &listed, session.rights))
+    Ok(page::studies(call, &listed, withheld, session.rights))
 }
 
 /// How many studies there are by now, and where to go when it is one.

@@ -4,16 +4,16 @@
 
 use crate::admin::{body, read};
 use crate::app::Call;
-use crate::judgement::{may_judge, problem, signer};
+use crate::judgement::{may_judge, problem, signer, study_named};
 use crate::problem::{Kind, Problem};
 use crate::routes::Endpoint;
 use archive::Archive;
 use archive::retain::{MoveTo, Moving};
 use axum::response::Response;
 use http::StatusCode;
+use model::Uid;
 use model::retention::StudyRef;
 use model::retention::moved::MoveReason;
-use model::{FacilityCode, Uid};
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -74,12 +74,7 @@ pub(crate) async fn answer(endpoint: Endpoint, call: Call) -> Result<Response, P
 }
 
 async fn list(call: Call) -> Result<Response, Problem> {
-    let bad = |what: String, name: &str| Problem::new(Kind::BadRequest, what).at(format!("query parameter {name}"));
-    let value = |name: &str| call.query_value(name).ok_or_else(|| bad(format!("{name} is needed"), name));
-    let facility = FacilityCode::parse(value("facility")?).map_err(|error| bad(error.to_string(), "facility"))?;
-    let study = Uid::parse(value("study")?).map_err(|error| bad(error.to_string(), "study"))?;
-    let study = StudyRef { facility, study, patient: 0 };
-    may_judge(&call, &study)?;
+    let study = study_named(&call)?;
     let moves = call.blocking(move |archive| archive.moves_of(&study).map_err(problem)).await?;
     body(StatusCode::OK, &json!(moves))
 }

@@ -315,7 +315,7 @@ table! {
     Get Plain "/api/forward/rules" ForwardRules ADMIN, JSON, &[200], "Rules of forwarding.";
     Put Plain "/api/forward/rules" PutForwardRule ADMIN, JSON, &[200, 400, 413, 503], "Adds or changes a rule of forwarding, or removes it with `removed`; durable when answered.";
     Get Plain "/api/forward/roots" ForwardRoots ADMIN, JSON, &[200], "DICOMweb services that objects are forwarded to.";
-    Put Plain "/api/forward/roots" PutForwardRoot ADMIN, JSON, &[200, 400, 413, 503], "Adds or changes such a service, or removes it with `removed`; durable when answered.";
+    Put Plain "/api/forward/roots" PutForwardRoot ADMIN, JSON, &[200, 400, 413, 503], "Adds or changes such a service, at an address that may be called (`calls.allow`), or removes it with `removed`; its files are named by administrators of every facility; durable when answered.";
     Get Plain "/api/forward/status" ForwardStatus ADMIN, JSON, &[200], "What waits for each destination of forwarding, for callers who see every facility.";
     Get Plain "/api/forward/tasks" ForwardTasks ADMIN, JSON, &[200, 400], "Tasks of forwarding in order; parameters: to, dead, after, limit.";
     Get Plain "/api/forward/notices" Notices ADMIN, JSON, &[200, 400], "Instance Availability Notifications of other systems, newest first; parameter: limit.";
@@ -354,7 +354,7 @@ table! {
     Get Plain "/api/messages" Messages ADMIN, JSON, CHART, "What other systems sent about charts, and what became of it, the newest first.";
     Get Plain "/api/changes" Changes READER, JSON, &[200, 400, 409, 503], "What changed in the caller's facilities, the oldest first; parameters: after, limit, wait.";
     Get Plain "/api/subscriptions" Subscriptions ADMIN, JSON, CHART, "Who is told of what, and how much waits there; parameters: limit, cursor.";
-    Post Plain "/api/subscriptions" Subscribe ADMIN, JSON, &[200, 400, 413, 422, 503], "Somebody is told from now on, by HL7 or by a webhook; durable when answered.";
+    Post Plain "/api/subscriptions" Subscribe ADMIN, JSON, &[200, 400, 413, 422, 503], "Somebody is told from now on, by HL7 or by a webhook at an address that may be called (`calls.allow`); durable when answered.";
     Delete Plain "/api/subscriptions/{id}" Unsubscribe ADMIN, JSON, CHART, "Nobody is told any more; what waits goes to the dead deliveries. Parameter: facility.";
     Post Plain "/api/subscriptions/{id}/pause" PauseSubscription ADMIN, JSON, CHART, "Sends nothing for now; what happens meanwhile waits. Parameter: facility.";
     Post Plain "/api/subscriptions/{id}/resume" ResumeSubscription ADMIN, JSON, CHART, "Sends again, beginning with the oldest. Parameter: facility.";

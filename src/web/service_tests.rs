@@ -56,6 +56,11 @@ struct Answer {
     body: Bytes,
 }
 
+/// Where the receivers of tests are.
+fn here() -> model::Reach {
+    model::Reach::default().with_own()
+}
+
 fn open_archive() -> (Arc<Archive>, tempfile::TempDir) {
     open_archive_with(|_| {})
 }
@@ -65,6 +70,7 @@ fn open_archive_with(change: impl FnOnce(&mut archive::Options)) -> (Arc<Archive
     let mut options = archive::Options::new(folder.path().join("data"));
     options.segment_bytes = 16 << 20;
     options.reserve_bytes = 1 << 20;
+    options.charts.outbox.reach = here();
     change(&mut options);
     (Archive::open(options).expect("the archive opens"), folder)
 }

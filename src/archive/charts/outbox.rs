@@ -18,8 +18,8 @@ pub(super) use lanes::Outbox;
 use super::writing::{Whose, Writing};
 use super::{ChartError, Charts, orders};
 use dispatch::Outcome;
-use model::FacilityCode;
-use model::chart::{ChartBody, ChartKind, Delivery, DeliveryState, EventKind, ReportStatus};
+use model::chart::{ChartBody, ChartKind, Delivery, DeliveryState, EventKind, ReportStatus, Subscription};
+use model::{FacilityCode, Reach};
 use std::time::Duration;
 
 /// How what waits to be told is tried.
@@ -37,6 +37,8 @@ pub struct OutboxOptions {
     pub waiting_max: usize,
     /// Whether changes of patients stand in the feed also where nobody is told of them.
     pub feed_patients: bool,
+    /// Where subscribers may be.
+    pub reach: Reach,
 }
 
 impl Default for OutboxOptions {
@@ -48,6 +50,7 @@ impl Default for OutboxOptions {
             pause_max: Duration::from_secs(300),
             waiting_max: 200_000,
             feed_patients: false,
+            reach: Reach::default(),
         }
     }
 }
@@ -62,6 +65,13 @@ impl OutboxOptions {
 }
 
 impl Charts {
+    /// Whether a subscription can be served, and its subscriber may be where it says.
+    fn check_subscription(&self, one: &Subscription) -> Result<(), ChartError> {
+        one.check().map_err(ChartError::Invalid)?;
+        let Some(url) = one.target.url() else { return Ok(()) };
+        self.options.outbox.reach.check_url(url).map_err(|error| ChartError::Invalid(error.to_string()))
+    }
+
     /// Records what became of a delivery.
     fn settle_delivery(&self, facility: FacilityCode, seq: u64, outcome: &Outcome) -> Result<(), ChartError> {
         let id = Delivery::id(seq);

@@ -17,6 +17,27 @@ const HEADERS_MAX: usize = 16;
 /// Shortest secret of a webhook in bytes.
 const SECRET_MIN: usize = 16;
 
+/// Headers of a request that frame it or are about one connection alone (RFC 9110 section 7.6.1), or that say whom it is for
+/// and by whom: nobody but the archive sets them.
+const OURS: &[&str] = &[
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+/// What names of the archive's own headers begin with.
+const OUR_PREFIX: &str = "khoanh-";
+
 /// A text that is shown to nobody.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -64,6 +85,20 @@ impl Target {
             Self::Hl7 { .. } => "hl7",
             Self::Webhook { .. } => "webhook",
             Self::RestHook { .. } => "rest-hook",
+        }
+    }
+
+    /// Whether a subscriber may say what a header of calls to it holds.
+    pub fn may_set(header: &str) -> bool {
+        let header = header.to_ascii_lowercase();
+        !OURS.contains(&header.as_str()) && !header.starts_with(OUR_PREFIX)
+    }
+
+    /// The address that it names itself; receivers of HL7 stand in a file of the operator's.
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            Self::Hl7 { .. } => None,
+            Self::Webhook { url, .. } | Self::RestHook { url, .. } => Some(url),
         }
     }
 }
@@ -229,6 +264,9 @@ impl Subscription {
             }
             Target::RestHook { url, headers, hook } if is_url(url) && fits(url) => {
                 hook.as_deref().map_or(Ok(()), Hook::check)?;
+                if let Some((name, _)) = headers.iter().find(|(name, _)| is_token(name) && !Target::may_set(name)) {
+                    return Err(format!("the header {name} is the archive's to set: leave it out"));
+                }
                 let good = |(name, value): &(String, Secret)| is_token(name) && fits(&value.0);
                 if headers.len() > HEADERS_MAX || !headers.iter().all(good) {
                     return Err(format!("at most {HEADERS_MAX} headers, each a name and a value"));
@@ -364,6 +402,24 @@ mod tests {
         let headers = vec![("Authorization".to_owned(), Secret("Bearer hidden-token".into()))];
         let one = subscription(Target::RestHook { url: "https://emr.example/fhir".into(), headers, hook: None });
         assert!(one.check().is_ok() && !format!("{one:?}").contains("hidden-token"));
+    }
+
+    #[test]
+    fn what_frames_a_call_is_no_header_of_a_subscribers() {
+        let with = |name: &str| {
+            let headers = vec![(name.to_owned(), Secret("x-y-z".into()))];
+            subscription(Target::RestHook { url: "https://emr.example/fhir".into(), headers, hook: None }).check()
+        };
+        for name in
+            ["Host", "content-length", "Transfer-Encoding", "Connection", "TE", "Upgrade", "Proxy-Authorization"]
+        {
+            let error = with(name).expect_err(name);
+            assert!(error.contains(name) && !error.contains("x-y-z"), "{error}");
+        }
+        assert!(with("Khoanh-Delivery").is_err() && with("Content-Type").is_err() && with("keep-alive").is_err());
+        for name in ["Authorization", "X-Api-Key", "Accept", "Hostname", "Cookie"] {
+            assert_eq!(with(name), Ok(()), "{name}");
+        }
     }
 
     #[test]

@@ -4,9 +4,9 @@ use super::claim::{Claim, Refusal};
 use super::message::Whose;
 use super::parameter;
 use super::sessions::Session;
-use crate::charts::studies::{self, by_text, by_uids, moment, value};
+use crate::charts::studies::{self, STUDIES_MAX, by_text, by_uids, moment, value};
 use crate::problem::{Kind, Problem};
-use archive::{Archive, FoundRow};
+use archive::{Archive, Found, FoundRow};
 use model::attribute::key;
 use model::chart::{Order, Term};
 use model::query::{Condition, Query};
@@ -38,6 +38,14 @@ pub(crate) struct Asked {
     /// Earliest and latest moment of a study.
     lower: Option<Bound>,
     upper: Option<Bound>,
+}
+
+/// What a link leads to now.
+pub(super) struct Led {
+    /// Studies, the newest first.
+    pub(super) rows: Vec<FoundRow>,
+    /// How many studies of the patient it names are not among them: another patient has images under their UIDs, too.
+    pub(super) withheld: usize,
 }
 
 /// A moment that an address names, `YYYYMMDDHHMMSS`, and its minutes east of UTC, where it says them.
@@ -100,6 +108,11 @@ impl Asked {
             lower: text("lowerDateTime").map(|text| bound("lowerDateTime", text, '0')).transpose()?,
             upper: text("upperDateTime").map(|text| bound("upperDateTime", text, '9')).transpose()?,
         })
+    }
+
+    /// Whether it is about one patient.
+    pub(super) const fn names_patient(&self) -> bool {
+        self.patient.is_some()
     }
 
     /// Whether the patient's number is one of this facility: its code, or what one of its sources says for it.
@@ -183,7 +196,7 @@ fn local((moment, zone): &Bound, utc_offset: i8) -> String {
 }
 
 /// The studies of a session as of now, newest first.
-pub(super) fn studies(archive: &Arc<Archive>, session: &Session, asked: &Asked) -> Result<Vec<FoundRow>, Problem> {
+pub(super) fn studies(archive: &Arc<Archive>, session: &Session, asked: &Asked) -> Result<Led, Problem> {
     let (caller, facility) = (&session.caller, session.facility);
     let charts = archive.charts();
     // Images are shown also while charts answer nothing: what an order would add is missing then.
@@ -218,7 +231,6 @@ pub(super) fn studies(archive: &Arc<Archive>, session: &Session, asked: &Asked) 
             && asked.only_accession.as_ref().is_none_or(|signed| {
                 number == signed || only.as_ref().is_some_and(|ordered| ordered.contains(&row.study))
             })
-            && numbers.as_ref().is_none_or(|all| all.iter().any(|one| one == value(row, key::PATIENT_ID)))
             && (asked.modalities.is_empty()
                 || value(row, key::MODALITIES_IN_STUDY)
                     .split('\\')
@@ -226,6 +238,10 @@ pub(super) fn studies(archive: &Arc<Archive>, session: &Session, asked: &Asked) 
             && lower.as_ref().is_none_or(|lower| at >= *lower)
             && upper.as_ref().is_none_or(|upper| !at.is_empty() && at <= *upper)
     });
+    let mut withheld = 0;
+    if let Some(numbers) = &numbers {
+        (rows, withheld) = of_one(archive, session, rows, numbers)?;
+    }
     if let Some(whose) = &asked.whose {
         let mut theirs = Vec::new();
         for row in rows {
@@ -236,16 +252,46 @@ pub(super) fn studies(archive: &Arc<Archive>, session: &Session, asked: &Asked) 
         rows = theirs;
     }
     rows.truncate(asked.most_recent.unwrap_or(usize::MAX));
-    Ok(rows)
+    Ok(Led { rows, withheld })
+}
+
+/// Studies under these UIDs, of every patient who has images there.
+fn under(archive: &Archive, session: &Session, uids: impl IntoIterator<Item = Uid>) -> Result<Found, Problem> {
+    let query = Query { level: Level::Study, conditions: by_uids(uids).into_iter().collect(), fuzzy: false };
+    Ok(archive.find(&session.caller, Scope::Facility(session.facility), &query, 0, STUDIES_MAX)?)
+}
+
+/// The studies of the patient with these numbers under whose UIDs nobody else has images, and how many are the patient's
+/// and somebody else's: a viewer asks by the UID, and whoever sees it may see the other.
+fn of_one(
+    archive: &Archive,
+    session: &Session,
+    mut rows: Vec<FoundRow>,
+    numbers: &[String],
+) -> Result<(Vec<FoundRow>, usize), Problem> {
+    let (mut theirs, mut others) = (BTreeSet::new(), BTreeSet::new());
+    for some in rows.chunks(LIST_MAX) {
+        let found = under(archive, session, some.iter().map(|row| row.study.clone()))?;
+        for row in found.rows {
+            let number = value(&row, key::PATIENT_ID).trim();
+            let is_theirs = numbers.iter().any(|one| one == number);
+            let side = if is_theirs { &mut theirs } else { &mut others };
+            side.insert(row.study);
+        }
+        if found.more {
+            // Of these nobody knows.
+            others.extend(some.iter().map(|row| row.study.clone()));
+        }
+    }
+    rows.retain(|row| theirs.contains(&row.study) && !others.contains(&row.study));
+    Ok((rows, theirs.intersection(&others).count()))
 }
 
 /// Whether all images under a UID are of the patient that a link is for, under any number of theirs: two patients may have
 /// images under one UID, and whoever sees it sees both.
 fn is_of(archive: &Archive, session: &Session, whose: &Whose, study: &Uid) -> Result<bool, Problem> {
     let (caller, facility) = (&session.caller, session.facility);
-    let conditions = by_uids([study.clone()]).into_iter().collect();
-    let query = Query { level: Level::Study, conditions, fuzzy: false };
-    let found = archive.find(caller, Scope::Facility(facility), &query, 0, LIST_MAX)?.rows;
+    let found = under(archive, session, [study.clone()])?.rows;
     let theirs = |row: &FoundRow| match value(row, key::PATIENT_ID).trim() {
         "" => whose.is(""),
         number => {

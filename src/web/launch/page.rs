@@ -15,15 +15,27 @@ use model::attribute::key;
 use model::chart::{Order, OrderState};
 use std::fmt::Write as _;
 
-/// The studies of a session, or that none has come yet.
-pub(super) fn studies(call: &Call, rows: &[(FoundRow, Vec<Order>)], rights: Rights) -> Response {
+/// The studies of a session, or that none has come yet; and how many are not shown because another patient has images under
+/// their UIDs.
+pub(super) fn studies(call: &Call, rows: &[(FoundRow, Vec<Order>)], withheld: usize, rights: Rights) -> Response {
     let base = call.base_path();
+    let not_shown = match withheld {
+        0 => String::new(),
+        count => format!(
+            "<p>{count} ca chụp không hiển thị: dưới mã (UID) của ca có ảnh của nhiều người bệnh. \
+             Hãy báo người quản lý kho ảnh.</p><p class=\"soft\" lang=\"en\">{count} of the studies are not shown: \
+             images of more than one patient lie under their UIDs. Tell the archive's steward.</p>"
+        ),
+    };
+    if rows.is_empty() && withheld > 0 {
+        return page(call, StatusCode::OK, format!("<h1>Không mở được ảnh</h1>{not_shown}"), false);
+    }
     if rows.is_empty() {
         return page(call, StatusCode::OK, waiting(&base), true);
     }
     let list: String = rows.iter().map(|(row, orders)| line(&base, row, orders, rights)).collect();
     let head = "<h1>Ca chụp</h1><p class=\"soft\" lang=\"en\">Studies</p>";
-    page(call, StatusCode::OK, format!("{head}<ol class=\"found\">{list}</ol>"), false)
+    page(call, StatusCode::OK, format!("{head}<ol class=\"found\">{list}</ol>{not_shown}"), false)
 }
 
 /// A study of the list: a link where its images may be seen, with its orders where those may be.

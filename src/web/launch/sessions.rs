@@ -30,8 +30,8 @@ const SHARED_MAX: usize = 15_000;
 const OF_LINK_MAX: usize = 16;
 /// Most sessions of the links to one study in messages, which several people read; one more ends the oldest of them.
 const OF_MESSAGE_MAX: usize = 64;
-/// A session of a link that opens again and again is looked at again after this long, in milliseconds: the link may be
-/// revoked, a study corrected.
+/// A session of a link that opens again and again, or that names a patient, is looked at again after this long, in
+/// milliseconds: the link may be revoked, a study corrected.
 const LOOK_AGAIN: u64 = 10_000;
 
 /// What a session is for.
@@ -98,9 +98,11 @@ impl Session {
         self
     }
 
-    /// Whether it is of a link in messages.
-    pub(super) const fn is_of_message(&self) -> bool {
-        matches!(self.again, Some(Again::Message(_)))
+    /// Whether what it may read is looked at again while it lasts: images may become another patient's, and another patient
+    /// may get images under a UID.
+    pub(super) fn follows_a_patient(&self) -> bool {
+        let names = |purpose: &Purpose| matches!(purpose, Purpose::Launch(asked) if asked.names_patient());
+        matches!(self.again, Some(Again::Message(_))) || names(&self.purpose)
     }
 
     /// The patient's link that it is of.

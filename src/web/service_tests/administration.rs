@@ -220,6 +220,57 @@ async fn delete_takes_an_instance_a_series_and_a_study_out_of_every_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hospitals_administrator_names_neither_files_nor_the_machine_of_the_archive() {
+    let service = service().await;
+    let root = |more: &str| format!(r#"{{"name":"province","facility":"56002",{more}}}"#);
+    let away = r#""url":"https://pacs.example/dicom-web""#;
+    for (more, token, status, said) in [
+        (away.to_owned(), "local", 200, ""),
+        (format!(r#"{away},"token_file":"/etc/khoanh/tokens.toml""#), "local", 400, "token_file"),
+        (format!(r#"{away},"authorities":"/etc/shadow""#), "local", 400, "authorities"),
+        (r#""url":"http://127.0.0.1:8080/dicom-web""#.to_owned(), "local", 400, "calls.allow"),
+        (r#""url":"http://169.254.169.254/""#.to_owned(), "admin", 400, "calls.allow"),
+        (format!(r#"{away},"token_file":"/etc/khoanh/province.token""#), "admin", 200, ""),
+        (format!(r#"{away},"token_file":"/etc/khoanh/province.token","removed":true"#), "local", 200, ""),
+    ] {
+        let answer = call(&service, Method::PUT, "/api/forward/roots", token, &root(&more)).await;
+        assert_eq!(answer.status.as_u16(), status, "{more}: {:?}", answer.body);
+        assert!(String::from_utf8_lossy(&answer.body).contains(said), "{more}: {:?}", answer.body);
+    }
+    // DICOM destinations, which are told of studies, too.
+    let peer = |host: &str| format!(r#"{{"title":"PACS1","host":"{host}","port":104,"facility":"56002"}}"#);
+    for (host, token, status) in [
+        ("127.0.0.1", "local", 400),
+        ("169.254.169.254", "local", 400),
+        ("::1", "local", 400),
+        ("10.56.1.2", "local", 200),
+        ("pacs.bv56002.example", "local", 200),
+        ("127.0.0.1", "admin", 200),
+    ] {
+        let answer = call(&service, Method::PUT, "/api/destinations", token, &peer(host)).await;
+        assert_eq!(answer.status.as_u16(), status, "{host} by {token}: {:?}", answer.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_judged_of_a_study_is_asked_for_in_one_way() {
+    let service = service().await;
+    for path in ["/api/rejections", "/api/corrections", "/api/series/moves"] {
+        for (query, token, status, place) in [
+            ("study=1.2", "admin", 400, "query parameter facility"),
+            ("facility=560&study=1.2", "admin", 400, "query parameter facility"),
+            ("facility=56001", "admin", 400, "query parameter study"),
+            ("facility=56001&study=1..2", "admin", 400, "query parameter study"),
+            ("facility=56001&study=1.2", "local", 403, ""),
+        ] {
+            let answer = call(&service, Method::GET, &format!("{path}?{query}"), token, "").await;
+            assert_eq!(answer.status.as_u16(), status, "{path}?{query}: {:?}", answer.body);
+            assert!(String::from_utf8_lossy(&answer.body).contains(place), "{path}?{query}: {:?}", answer.body);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_registry_is_changed_and_read_back() {
     let service = service().await;
     let source = r#"{"id":"ct-1","facility":"56001","called":null,"calling":"CT01","addresses":[{"address":"10.1.0.0","prefix":16}],

@@ -44,7 +44,7 @@ async fn places(all: &Hospitals, placer: &str, status: &str) {
 }
 
 fn office(all: &Hospitals) -> PostOffice {
-    let limits = HookLimits { connect: PATIENCE, answer: PATIENCE, authorities: None };
+    let limits = HookLimits { connect: PATIENCE, answer: PATIENCE, authorities: None, reach: here() };
     let http = Box::new(Hooks::new(Handle::current(), limits));
     PostOffice::start(&all.0.archive, Couriers { hl7: None, http }).expect("started")
 }
@@ -240,4 +240,38 @@ async fn whoever_asks_for_one_patient_is_never_sent_another_ones_resource() {
     assert!(took.iter().all(|(_, body)| !body.contains("22000018")), "{took:?}");
     let paths: Vec<&str> = took.iter().map(|(head, _)| head.lines().next().unwrap_or_default()).collect();
     assert_eq!((paths, lane().dead), (vec!["put /emr/servicerequest/56001.cd-9 http/1.1"], 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_that_may_not_be_called_is_refused_and_one_of_before_can_be_put_off() {
+    let all = Hospitals::open_with(|options| {
+        options.charts.outbox.reach = model::Reach::parse(&["10.56.0.0/16:8080"]).expect("a list");
+    })
+    .await;
+    let criteria = "ServiceRequest?facility=56001";
+    for endpoint in ["http://127.0.0.1:8080/emr", "http://10.56.1.2:8081/emr", "https://emr.example/emr"] {
+        let answer = send(&all, "admin", Method::POST, "/fhir/Subscription", &wanted(endpoint, criteria)).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{endpoint}: {:?}", answer.body);
+        assert!(String::from_utf8_lossy(&answer.body).contains("calls.allow"), "{:?}", answer.body);
+    }
+    let sent = wanted("http://10.56.1.2:8080/emr", criteria);
+    let made = send(&all, "admin", Method::POST, "/fhir/Subscription", &sent).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
+    let path = format!("/fhir/Subscription/{}", made.json()["id"].as_str().expect("an id"));
+    // Nor may a subscriber frame the calls.
+    for name in ["Host", "Transfer-Encoding", "connection"] {
+        let mut framed = sent.clone();
+        framed["channel"]["header"] = json!(["Authorization: Bearer x", format!("{name}: 5")]);
+        let answer = send(&all, "admin", Method::POST, "/fhir/Subscription", &framed).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}: {:?}", answer.body);
+        let said = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(said.contains(&format!("the header {name} is the archive's")), "{said}");
+    }
+    let mut change = made.json();
+    change["status"] = json!("off");
+    assert_eq!(send(&all, "admin", Method::PUT, &path, &change).await.status, StatusCode::OK);
+    change["channel"]["endpoint"] = json!("http://10.56.1.2:22/emr");
+    change["channel"].as_object_mut().expect("a channel").remove("header");
+    let refused = send(&all, "admin", Method::PUT, &path, &change).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{:?}", refused.body);
 }

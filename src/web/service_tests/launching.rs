@@ -2,6 +2,7 @@
 
 mod messages;
 mod roles;
+mod shared_uid;
 
 use super::*;
 use crate::options::LaunchOptions;

@@ -111,7 +111,7 @@ async fn a_webhook_is_signed_tried_again_and_dead_when_it_is_refused() {
     for placer in ["P1", "P2", "P3"] {
         service.orders(placer).await;
     }
-    let limits = HookLimits { connect: PATIENCE, answer: PATIENCE, authorities: None };
+    let limits = HookLimits { connect: PATIENCE, answer: PATIENCE, authorities: None, reach: here() };
     let http = Box::new(Hooks::new(Handle::current(), limits));
     let office = PostOffice::start(&service.archive, Couriers { hl7: None, http }).expect("started");
     until("all is told", || took.lock().len() >= 4).await;
@@ -163,4 +163,37 @@ async fn the_feed_goes_on_from_its_cursor_and_waits_for_what_happens_next() {
     assert_eq!(gone.status, StatusCode::CONFLICT);
     let bad = service.post("/api/subscriptions", "application/json", r#"{"name":"x","url":"https://a"}"#).await;
     assert_eq!(bad.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_may_not_be_called_is_refused_when_it_is_named_and_when_it_is_called() {
+    let (archive, folder) = open_archive_with(|options| {
+        options.charts.outbox.reach = model::Reach::default();
+        options.charts.outbox.attempts = 2;
+        options.charts.outbox.pause = Duration::from_millis(1);
+    });
+    let router = router(App::new(Arc::clone(&archive), Options::default(), Tokens::open()));
+    let strict = Service { router, archive, _folder: folder };
+    let wanted = |url: &str| json!({"name": "HIS", "url": url, "secret": SECRET, "events": ["order"]});
+    for url in ["http://127.0.0.1:8080/api/orders", "http://localhost:1/", "http://169.254.169.254/", "http://[::]:80/"]
+    {
+        let answer = strict.post("/api/subscriptions", "application/json", wanted(url).to_string()).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{url}: {:?}", answer.body);
+        assert!(String::from_utf8_lossy(&answer.body).contains("calls.allow"), "{:?}", answer.body);
+    }
+    strict.says("/api/subscriptions", wanted("http://10.56.1.2:8080/hook")).await;
+    // What was allowed when it was named, and is not any more.
+    let service = service();
+    let (address, took) = receiver(|_, _| 204);
+    service.says("/api/subscriptions", wanted(&format!("http://{address}/hook"))).await;
+    service.orders("P1").await;
+    let limits = HookLimits { connect: PATIENCE, answer: PATIENCE, authorities: None, reach: model::Reach::default() };
+    let http = Box::new(Hooks::new(Handle::current(), limits));
+    let office = PostOffice::start(&service.archive, Couriers { hl7: None, http }).expect("started");
+    until("it is dead", || service.archive.charts().outbox(&model::Caller::operator())[0].dead == 1).await;
+    let ended = tokio::task::spawn_blocking(move || office.shutdown(PATIENCE)).await;
+    assert!(ended.expect("no panic") && took.lock().is_empty());
+    let dead = service.asks("/api/deliveries?state=dead").await;
+    let said = dead["deliveries"][0]["error"].as_str().expect("a reason").to_owned();
+    assert!(said.contains("calls.allow"), "{said}");
 }
