@@ -7,6 +7,7 @@
 mod apply;
 mod cells;
 mod dumped;
+mod facts;
 mod find;
 mod folds;
 mod keys;
@@ -435,6 +436,10 @@ impl Index for Rocks {
 
     fn retention_facts(&self, after: Lsn, limit: usize) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
         self.reader().general(after, limit)
+    }
+
+    fn retention_behind(&self, after: Lsn, limit: usize) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
+        self.reader().behind(after, limit)
     }
 
     fn retention_of(&self, study: &StudyKey) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {

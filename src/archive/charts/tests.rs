@@ -13,6 +13,7 @@ mod random;
 mod reads;
 mod results;
 mod sequence;
+mod told;
 mod turnaround;
 
 use super::inquiries::VerifierOptions;
