@@ -134,9 +134,15 @@ fn go_on(writing: &mut Writing<'_>, row: &StudyRow, decided: &Match, moved: u64)
     put(writing, Some(decided), Match { of_study, accession, complete, modalities, moved, ..decided.clone() })
 }
 
+/// The patient's number that a study says.
+pub(super) fn number(row: &StudyRow) -> String {
+    super::value(row.value(key::PATIENT_ID).as_deref())
+}
+
 /// What people decided of a study, with one more decision at the end.
 pub(super) fn decided(
     writing: &Writing<'_>,
+    row: &StudyRow,
     known: Option<&Match>,
     act: Decision,
     by: &str,
@@ -149,7 +155,7 @@ pub(super) fn decided(
     if acts.len() >= ACTS_MAX {
         acts.remove(0);
     }
-    acts.push(Act { act, by: by.to_owned(), at: writing.now(), former });
+    acts.push(Act { act, by: by.to_owned(), at: writing.now(), former, number: Some(number(row)) });
     Ok(acts)
 }
 
@@ -218,7 +224,7 @@ fn bring_back(order: &mut Order, held: &Before) {
 
 /// A study that has no order.
 pub(super) fn unmatched(row: &StudyRow, at: u64) -> Match {
-    let mrn = super::value(row.value(key::PATIENT_ID).as_deref());
+    let mrn = number(row);
     Match {
         study: row.key.study.clone(),
         patient: row.key.patient,
@@ -248,7 +254,7 @@ fn accession(row: &StudyRow) -> Option<String> {
 /// What a study says of its patient.
 pub(super) fn side_of_study(writing: &Writing<'_>, row: &StudyRow) -> Result<Side, ChartError> {
     let of = |wanted| super::value(row.value(wanted).as_deref());
-    let number = of(key::PATIENT_ID);
+    let number = number(row);
     Ok(Side {
         mrn: orders::holder(writing, &number)?.map_or(number, |patient| patient.mrn),
         name: of(key::PATIENT_NAME),
