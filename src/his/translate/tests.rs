@@ -384,6 +384,34 @@ fn merges_moves_and_renumberings_name_both_numbers() {
 }
 
 #[test]
+fn an_account_that_is_closed_and_opened_by_a06_and_a07_merges_nobody() {
+    let told = |trigger: &str, mrg: &str, map: &str| {
+        let text = adt(trigger, "").replace("\rPV1|", &format!("\rMRG|{mrg}\rPV1|"));
+        let told = asked_by(&text, Map::parse(map).expect("a map"));
+        match told.changes.expect("understood").as_slice() {
+            [Change::Patient(patient), Change::Visit(visit)] if patient.mrn == "22" && visit.number == "V1" => {
+                (visit.formerly.clone(), told.remarks.len())
+            }
+            other => panic!("{trigger} {mrg}: {other:?}"),
+        }
+    };
+    for trigger in ["A06", "A07"] {
+        for (mrg, formerly, remarks) in [
+            ("22^^^BV^MR||A0", None, 0),
+            ("22^^^BV^MR||||V0", some("V0"), 0),
+            ("22^^^BV^MR||||V1", None, 0),
+            ("||||V0", some("V0"), 0),
+            ("23^^^BV^MR", None, 1),
+            ("23^^^BV^MR||||V0", some("V0"), 1),
+        ] {
+            assert_eq!(told(trigger, mrg, ""), (formerly, remarks), "{trigger} {mrg}");
+        }
+    }
+    // Elsewhere MRG says nothing of the visit.
+    assert_eq!(told("A08", "23^^^BV^MR||||V0", ""), (None, 0));
+}
+
+#[test]
 fn a_patient_without_a_number_and_odd_dates_are_told_by_their_place() {
     let patient = |pid: &str| asked(&format!("MSH|^~\\&|HIS|BV|||||ADT^A28|1|P|2.5\r{pid}"));
     let told = |pid: &str| patient(pid).changes.expect_err(pid).to_string();

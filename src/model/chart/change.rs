@@ -117,6 +117,10 @@ pub struct VisitUpdate {
     /// End; the inner none: taken back (A13).
     #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
     pub end: Option<Option<u64>>,
+    /// The visit of the same patient that this one goes on from, under another number (A06, A07): it ends where this one
+    /// begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub formerly: Option<String>,
 }
 
 /// What happens to an order (ORC-1).

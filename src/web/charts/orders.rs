@@ -216,6 +216,7 @@ fn visit(mut said: Said, mrn: Option<&str>) -> Result<VisitUpdate, Problem> {
         pregnant: said.flag("pregnant")?,
         begin: said.number("begin")?,
         end: said.number("end")?.map(Some),
+        formerly: None,
     };
     said.end()?;
     Ok(update)
