@@ -106,6 +106,7 @@ fn an_orm_of_2_3_1_fills_every_row_of_the_worklist() {
         performing: some("Phạm Dũng"),
         description: some("Ngực không cản quang"),
         protocol: Some(vec![code("P5-09", "Ngực không cản quang", "99BV")]),
+        appointment: None,
     };
     let expected = OrderUpdate {
         filler: some("AC2001"),
@@ -151,6 +152,7 @@ fn an_omi_of_2_5_1_fills_every_row_of_the_worklist() {
         performing: some("Võ Lan"),
         description: some(words),
         protocol: Some(vec![code(protocol, words, "99BV")]),
+        appointment: None,
     };
     let expected = OrderUpdate {
         filler: some("AC2002"),
@@ -194,6 +196,7 @@ fn an_omi_of_2_7_fills_every_row_of_the_worklist_by_the_map_of_its_site() {
         performing: some("Bùi Sơn"),
         description: some("Ngực thẳng tại giường"),
         protocol: Some(vec![code("P2-1", "Ngực thẳng tại giường", "99BV")]),
+        appointment: None,
     };
     let expected = OrderUpdate {
         filler: some("AC2003"),

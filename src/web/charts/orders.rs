@@ -171,6 +171,7 @@ fn step(mut said: Said) -> Result<StepUpdate, Problem> {
         performing: said.text("performing")?,
         description: said.text("description")?,
         protocol: protocol.map(|list| list.into_iter().map(said::code).collect::<Result<_, _>>()).transpose()?,
+        appointment: None,
     };
     said.end()?;
     Ok(update)
