@@ -71,11 +71,9 @@ impl Archive {
     pub(super) fn recorded_round(&self, walk: &mut Walk) -> Result<(), ChartError> {
         // What the round before noted was taken by now.
         walk.save();
-        // A move may be several facts: they are looked at together.
+        // A move may be several facts: they are looked at together, and nobody is waited for.
         let through = self.retention().between(|| self.index().applied());
-        if through <= walk.lsn {
-            return Ok(());
-        }
+        let Some(through) = through.filter(|through| *through > walk.lsn) else { return Ok(()) };
         let facts = self.index().retention_behind(walk.lsn, ROUND).map_err(unavailable)?;
         let last = facts.last().map(|(lsn, _)| *lsn).filter(|_| facts.len() >= ROUND);
         let facts = facts.iter().take_while(|(lsn, _)| *lsn <= through);
