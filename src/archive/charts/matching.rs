@@ -132,7 +132,7 @@ impl Charts {
     }
 
     /// Notes every study that was judged beside an order of a patient.
-    fn note_patient(&self, facility: FacilityCode, mrn: &str) -> Result<(), ChartError> {
+    pub(super) fn note_patient(&self, facility: FacilityCode, mrn: &str) -> Result<(), ChartError> {
         self.note_matches(&query_of(ChartKind::Match, Some(facility), Term::Mrn, &term::value(mrn)))
     }
 

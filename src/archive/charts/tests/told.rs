@@ -1,14 +1,15 @@
 //! What was recorded of studies is told of once, whenever the process was killed.
 
 use super::matching::{Hospital, Image, hospital, with_accession};
+use super::orders::asks_for;
 use super::outbox::{all, wants, what};
-use super::{HOME, other};
+use super::{HOME, other, patient, visit};
 use crate::Archive;
 use crate::charts::outbox::DeliveryFilter;
 use crate::retain::{Correcting, MoveTo, Moving};
 use crate::tests::{Bench, uid, until};
 use model::attribute::key;
-use model::chart::EventKind;
+use model::chart::{Change, EventKind, OrderUpdate, Verdict};
 use model::correction::Why;
 use model::retention::moved::MoveReason;
 use model::retention::{Person, StudyRef};
@@ -103,4 +104,19 @@ fn a_move_and_a_correction_that_nobody_looked_at_before_a_kill_are_told_of_once_
     assert_eq!(all.pop().as_deref(), Some("study-changed 1.2.5 unmatched"));
     all.sort();
     assert_eq!(all, expected);
+}
+
+#[test]
+fn images_of_a_visit_that_went_to_another_patient_are_looked_at_also_after_a_kill() {
+    let bench = hospital(with_accession("P0", "A0"));
+    let order = OrderUpdate { visit: Some("V".into()), ..with_accession("P1", "A1") };
+    bench.says("v", vec![patient("1", "Lê An"), visit("V", "1", None)]);
+    bench.says("o1", asks_for(order));
+    bench.send(&Image { accession: "A1", ..Image::default() }).expect("stored");
+    bench.until_judged("1.2.3", Verdict::Matched);
+    let bench = killed(bench, false);
+    bench.says("m", vec![Change::MoveVisit { visit: "V".into(), mrn: "2".into() }]);
+    assert_eq!(bench.judged("1.2.3").map(|one| one.verdict), Some(Verdict::Matched), "nobody looked at it");
+    let bench = killed(bench, true);
+    bench.until_judged("1.2.3", Verdict::Mismatch);
 }
