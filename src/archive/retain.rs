@@ -184,6 +184,12 @@ impl Retention {
         })
     }
 
+    /// Asks something while no change is recorded in part; none while one is.
+    pub(crate) fn between<T>(&self, ask: impl FnOnce() -> T) -> Option<T> {
+        let _turn = self.change.try_lock()?;
+        Some(ask())
+    }
+
     /// Whether it is known that no series was moved into a study, as its row says it is.
     pub(crate) fn is_unmoved(&self, study: &StudyRow) -> bool {
         self.unmoved.get(&study.key) == Some(study.version_fact)

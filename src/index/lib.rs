@@ -217,6 +217,9 @@ pub trait Index: Send + Sync {
     /// Retention facts that are about no one study, and late instances, after a record number, in order.
     fn retention_facts(&self, after: Lsn, limit: usize) -> Result<Vec<(Lsn, RetentionFact)>, IndexError>;
 
+    /// Every retention fact that is kept after a record number, in order.
+    fn retention_behind(&self, after: Lsn, limit: usize) -> Result<Vec<(Lsn, RetentionFact)>, IndexError>;
+
     /// Every retention fact about one study, in order; also when it was destroyed.
     fn retention_of(&self, study: &StudyKey) -> Result<Vec<(Lsn, RetentionFact)>, IndexError>;
 

@@ -443,6 +443,10 @@ impl Index for Oracle {
         Ok(self.state.lock().general(after, limit))
     }
 
+    fn retention_behind(&self, after: Lsn, limit: usize) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
+        Ok(self.state.lock().behind(after, limit))
+    }
+
     fn retention_of(&self, study: &StudyKey) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
         Ok(self.state.lock().of_one(study))
     }

@@ -8,6 +8,7 @@ mod apply;
 mod beyond;
 mod cells;
 mod dumped;
+mod facts;
 mod find;
 mod folds;
 mod judged;
@@ -426,6 +427,10 @@ impl Index for Rocks {
 
     fn retention_facts(&self, after: Lsn, limit: usize) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
         self.reader().general(after, limit)
+    }
+
+    fn retention_behind(&self, after: Lsn, limit: usize) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
+        self.reader().behind(after, limit)
     }
 
     fn retention_of(&self, study: &StudyKey) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {

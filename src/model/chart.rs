@@ -34,7 +34,7 @@ pub use hook::{Happened, Hook};
 pub use inquiry::{Answer, Inquiry, Question};
 pub use link::{Decision, How, Link};
 pub use matched::{Match, Side, Verdict};
-pub use order::{Code, Order, OrderState, Priority, Step};
+pub use order::{Appointment, Code, Order, OrderState, Priority, Step};
 pub use outbox::{Delivery, DeliveryState, Event, EventKind, Secret, Subscription, Target};
 pub use patient::{Identifiers, Merge, OtherId, Patient, Sex};
 pub use performed::{Performed, PerformedSeries, PerformedState};

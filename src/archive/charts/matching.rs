@@ -7,6 +7,7 @@
 //! Deliberately not here: moving images from one study to another, and who may decide.
 
 mod judge;
+mod recorded;
 mod steward;
 
 pub use steward::ToDecide;
@@ -93,16 +94,11 @@ impl Charts {
         note(&self.due.recorded, study.clone());
     }
 
-    /// Series were moved into a study or out of it: whoever was told of it hears that.
-    pub(crate) fn note_moved(&self, study: &StudyKey, at: u64) -> Result<(), ChartError> {
+    /// Whether a study was ever judged, and so somebody may have been told of it.
+    fn is_judged(&self, study: &StudyKey) -> Result<bool, ChartError> {
         let id = Match::id(&study.study, study.patient);
-        self.write(study.facility, |writing| match writing.row(ChartKind::Match, &id)? {
-            Some(ChartBody::Match(known)) => {
-                let one = Match { moved: at.max(known.moved.saturating_add(1)), ..(*known).clone() };
-                judge::put(writing, Some(&known), one)
-            }
-            _ => Ok(()),
-        })
+        let Ok(key) = ChartKey::new(ChartKind::Match, study.facility, &id) else { return Ok(false) };
+        Ok(self.newest(&key)?.is_some())
     }
 
     /// A study was destroyed: what it said of its patient goes, too.
@@ -136,7 +132,7 @@ impl Charts {
     }
 
     /// Notes every study that was judged beside an order of a patient.
-    fn note_patient(&self, facility: FacilityCode, mrn: &str) -> Result<(), ChartError> {
+    pub(super) fn note_patient(&self, facility: FacilityCode, mrn: &str) -> Result<(), ChartError> {
         self.note_matches(&query_of(ChartKind::Match, Some(facility), Term::Mrn, &term::value(mrn)))
     }
 
@@ -210,12 +206,16 @@ impl Walk {
 /// Starts the thread that matches studies with orders.
 pub(crate) fn start(archive: &Arc<Archive>) -> Result<JoinHandle<()>, OpenError> {
     let (mut walk, mut records, mut watch) = (Walk::open(archive), records::Walk::open(archive), Watch::new());
+    let mut recorded = recorded::Walk::open(archive);
     every(archive, "matching", move |archive| {
         if archive.health().reason().is_some() || archive.charts().broken().is_some() {
             return;
         }
         if let Err(error) = archive.match_round(&mut walk) {
             tracing::warn!(%error, "studies could not be matched with orders; trying again");
+        }
+        if let Err(error) = archive.recorded_round(&mut recorded) {
+            tracing::warn!(%error, "what was recorded of studies could not be told; trying again");
         }
         if let Err(error) = archive.record_round(&mut records) {
             tracing::warn!(%error, "studies could not be linked to the records of their visits; trying again");
@@ -304,15 +304,22 @@ impl Archive {
             if !self.charts().has_orders(facility)? {
                 // Without orders only whoever is told of studies needs them, and only those from then on.
                 let Some(since) = self.charts().outbox.studies_since(facility) else { continue };
-                rows.retain(|row| row.last_received >= since);
+                // Whoever was told of one before hears what becomes of it.
+                let mut told = Vec::with_capacity(rows.len());
+                for row in rows {
+                    if row.last_received >= since || self.charts().is_judged(&row.key)? {
+                        told.push(row);
+                    }
+                }
+                rows = told;
             }
             let mut looked = Vec::with_capacity(rows.len());
             for row in rows {
-                let candidate = self.candidate(&row)?;
-                looked.push((row, candidate));
+                let (candidate, moved) = (self.candidate(&row)?, self.moved_at(&row)?);
+                looked.push((row, candidate, moved));
             }
             self.charts().write(facility, |writing| {
-                looked.iter().try_for_each(|(row, candidate)| passing(writing, row, candidate.as_ref()))
+                looked.iter().try_for_each(|(row, candidate, moved)| passing(writing, row, candidate.as_ref(), *moved))
             })?;
         }
         Ok(())
@@ -376,8 +383,13 @@ impl Archive {
 }
 
 /// Judges a study; one that cannot be keeps no other waiting.
-fn passing(writing: &mut Writing<'_>, row: &StudyRow, candidate: Option<&Candidate>) -> Result<(), ChartError> {
-    match judge::judge(writing, row, candidate) {
+fn passing(
+    writing: &mut Writing<'_>,
+    row: &StudyRow,
+    candidate: Option<&Candidate>,
+    moved: u64,
+) -> Result<(), ChartError> {
+    match judge::judge(writing, row, candidate, moved) {
         Err(error) if !matches!(error, ChartError::Unavailable(_)) => {
             tracing::warn!(study = %row.key.study, %error, "a study could not be matched with an order");
             Ok(())

@@ -40,10 +40,13 @@ pub(super) fn apply(writing: &mut Writing<'_>, update: &OrderUpdate) -> Result<(
             states::end(&mut order, state);
             put(writing, order)
         }
-        (Effect::Unbook, Some(mut order)) => match states::unbook(&mut order) {
-            true => put(writing, order),
-            false => Ok(()),
-        },
+        (Effect::Unbook, Some(mut order)) => {
+            let (is_new, is_other) = states::unbook(&mut order, update.steps.first(), writing.utc_offset());
+            if is_other {
+                writing.remark("the appointment that is taken back is not the one of the order: that stays");
+            }
+            if is_new { put(writing, order) } else { Ok(()) }
+        }
         (Effect::Nothing, Some(_)) => Ok(()),
         (Effect::Keep, Some(order)) => {
             writing.remark(format!("order {placer} is {} and stays so", order.state.name()));

@@ -41,6 +41,8 @@ pub(super) struct Walk {
     file: PathBuf,
     seq: u64,
     lsn: Lsn,
+    /// The newest record of charts at the start: what is followed up to it may not have been looked at before the end.
+    began: Lsn,
     saved: Instant,
     is_new: bool,
 }
@@ -55,7 +57,7 @@ impl Walk {
         // Without a place every row of charts is followed, and with it the studies it is about. A place ahead of what is
         // there is that of another data directory.
         let (seq, lsn) = kept.filter(|(seq, lsn)| *seq <= max && *lsn <= last).unwrap_or((max, 0));
-        Self { file, seq, lsn, saved: Instant::now(), is_new: true }
+        Self { file, seq, lsn, began: last, saved: Instant::now(), is_new: true }
     }
 
     fn save(&mut self) {
@@ -254,6 +256,7 @@ impl Archive {
     pub(super) fn record_round(&self, walk: &mut Walk) -> Result<(), ChartError> {
         let charts = self.charts();
         let (touched, lsn) = charts.follow(walk.lsn)?;
+        let again = walk.lsn < walk.began;
         let mut studies = touched.studies;
         for (facility, placer) in touched.orders {
             let query = query_of(ChartKind::Match, Some(facility), Term::Placer, &term::value(&placer));
@@ -261,6 +264,13 @@ impl Archive {
         }
         for (facility, mrn) in touched.patients {
             self.take_records_of_patient(facility, &mrn)?;
+            if again {
+                charts.note_patient(facility, &mrn)?;
+            }
+        }
+        if again {
+            // A visit may be another patient's since, with its orders.
+            studies.iter().for_each(|study| charts.note_study(study));
         }
         studies.into_iter().try_for_each(|study| self.take_records_at(&study))?;
         walk.is_new |= walk.lsn != lsn;

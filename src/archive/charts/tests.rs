@@ -13,6 +13,7 @@ mod random;
 mod reads;
 mod results;
 mod sequence;
+mod told;
 mod turnaround;
 
 use super::inquiries::VerifierOptions;
@@ -391,6 +392,32 @@ fn a_number_is_written_otherwise_and_back() {
     bench.charts().unmerge(&Caller::operator(), HOME, &merges[0].0, "Lân").expect("undone");
     assert_eq!((bench.own("OLD"), bench.own("NEW")), (before, None));
     assert!(matches!(bench.receive(asks("5", vec![renumber("NONE", "X")])).handled, Handled::Parked { .. }));
+}
+
+#[test]
+fn a_visit_that_goes_on_under_another_number_ends_there_and_no_other_patients_does() {
+    let bench = Bench::new();
+    let told = vec![patient("1", "Lê An"), patient("2", "Lê Bình"), visit("V", "1", None), visit("W", "2", None)];
+    bench.done("1", told);
+    let goes_on = |number: &str, formerly: &str| {
+        let (number, formerly, mrn) = (number.to_owned(), Some(formerly.to_owned()), "1".to_owned());
+        let state = Some(VisitState::Admitted);
+        vec![Change::Visit(VisitUpdate { number, mrn, state, formerly, ..VisitUpdate::default() })]
+    };
+    bench.turn(DAY);
+    bench.done("2", goes_on("V2", "V"));
+    let states = |number: &str| bench.visit(number).map(|visit| (visit.mrn, visit.state, visit.end));
+    let (before, now) = (bench.visit("V").expect("a visit"), bench.visit("V2").expect("a visit"));
+    assert_eq!((before.state, before.end), (VisitState::Discharged, Some(now.begin)));
+    assert_eq!((now.mrn.as_str(), now.state, now.end), ("1", VisitState::Admitted, None));
+    // Again, from one that nobody knows, and from another patient's.
+    bench.done("3", goes_on("V2", "V"));
+    bench.done("4", goes_on("V2", "NONE"));
+    bench.done("5", goes_on("V2", "W"));
+    assert_eq!(bench.visit("V"), Some(before));
+    assert_eq!((bench.visit("V2"), bench.visit("NONE")), (Some(now), None));
+    assert_eq!(states("W"), Some(("2".into(), VisitState::Registered, None)));
+    assert!(bench.merges().is_empty());
 }
 
 #[test]

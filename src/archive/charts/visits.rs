@@ -39,10 +39,31 @@ pub(super) fn apply(writing: &mut Writing<'_>, update: &VisitUpdate) -> Result<(
         }
     }
     take(&mut visit, update);
+    if let Some(former) = update.formerly.as_deref().map(str::trim).filter(|former| !former.is_empty()) {
+        close(writing, former, &visit)?;
+    }
     if before.as_ref() == Some(&visit) {
         return Ok(());
     }
     writing.put(number, ChartBody::Visit(Box::new(visit)))
+}
+
+/// A visit goes on as another one of the same patient: it ends where that begins. Orders and results stay with the visit
+/// they were made in. Nothing is done about one that is not known, is over, or is another patient's.
+fn close(writing: &mut Writing<'_>, former: &str, next: &Visit) -> Result<(), ChartError> {
+    let Some(mut visit) = find(writing, former)?.filter(|visit| visit.number != next.number) else { return Ok(()) };
+    if patients::root(writing, &visit.mrn)? != patients::root(writing, &next.mrn)? {
+        writing.remark("the visit before is another patient's: it stays as it is");
+        return Ok(());
+    }
+    if !matches!(visit.state, VisitState::Registered | VisitState::Admitted) {
+        return Ok(());
+    }
+    visit.state = VisitState::Discharged;
+    let ends = if next.begin > visit.begin { next.begin } else { writing.now().max(visit.begin) };
+    visit.end.get_or_insert(ends);
+    let number = visit.number.clone();
+    writing.put(&number, ChartBody::Visit(Box::new(visit)))
 }
 
 fn take(visit: &mut Visit, update: &VisitUpdate) {

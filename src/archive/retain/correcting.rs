@@ -64,8 +64,6 @@ impl Archive {
         let at = self.now_ms();
         let correction = Correction { study, values, why, by, reason, at, seal: None };
         self.retain(RetentionFact::StudyCorrected(Box::new(correction)))?;
-        // Another number or sex may be what its order says.
-        self.charts().note_study(&StudyKey::from(&wanted.study));
         metrics::counter!("khoanh_corrections_total").increment(1);
         Ok(changes)
     }

@@ -15,7 +15,6 @@ use model::date::Date;
 use model::retention::{
     Person, PlanEntry, PlanId, PlanLine, PlanState, Refusal, RetentionFact, StudyRef, StudyState, Tombstone,
 };
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -192,18 +191,11 @@ impl Archive {
             StudyState::Restored | StudyState::TakenOut(_) => tally.spared += 1,
             StudyState::Planned | StudyState::Hidden { .. } => {
                 let Some(fact) = self.next_fact(known, entry, &state, tally)? else { return Ok(()) };
-                let left = match &fact {
-                    RetentionFact::StudyDestroyed(tombstone) => tombstone.taken.clone(),
-                    _ => Vec::new(),
-                };
                 let recorded = self.retain(fact);
                 tally.recorded += u64::from(recorded.is_ok());
                 drop(turn);
                 // What was found of it beside its order goes with it.
                 self.charts().note_study(&StudyKey::from(&entry.study));
-                left.iter().map(|taken| &taken.from).collect::<BTreeSet<_>>().into_iter().for_each(|study| {
-                    self.tell_moved(study);
-                });
                 if let Err(error) = recorded {
                     // Something came in at the last moment, say: the next look finds out.
                     tracing::info!(study = %entry.study, %error, "a study is not destroyed now");

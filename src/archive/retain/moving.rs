@@ -86,7 +86,7 @@ impl Archive {
     /// # Errors
     /// As [`Archive::would_move`].
     pub fn move_series(&self, wanted: &Moving) -> Result<Vec<SeriesMove>, RetainError> {
-        let turn = self.retention().change.lock();
+        let _turn = self.retention().change.lock();
         let (source, moves) = self.moving(wanted)?;
         if let (MoveTo::New(_), Some(first)) = (&wanted.to, moves.first()) {
             self.make_study(&source, &first.to, wanted)?;
@@ -95,34 +95,12 @@ impl Archive {
         for one in &moves {
             groups.entry((one.study.clone(), one.to.clone())).or_default().push(one.series.clone());
         }
-        let (mut touched, mut done) = (BTreeSet::from([wanted.study.clone()]), Ok(()));
+        // Whoever was told of these studies hears of it from the facts.
         for ((study, to), series) in groups {
-            touched.insert(to.clone());
-            done = self.moved(Moved { study, series, to, ..self.fact_of(wanted) });
-            if done.is_err() {
-                break;
-            }
+            self.moved(Moved { study, series, to, ..self.fact_of(wanted) })?;
         }
-        // Charts have locks of their own; what moved before a fault is told, too.
-        drop(turn);
-        touched.iter().for_each(|study| self.tell_moved(study));
-        done?;
         metrics::counter!("khoanh_moved_series_total").increment(u64::try_from(moves.len()).unwrap_or(0));
         Ok(moves)
-    }
-
-    /// Whoever was told of a study hears that it is another one; of one without images that it is no order's any more.
-    pub(super) fn tell_moved(&self, study: &StudyRef) {
-        let key = StudyKey::from(study);
-        let told = match self.index().study(&key) {
-            Ok(Some(row)) if row.instances > 0 => self.charts().note_moved(&key, self.now_ms()),
-            _ => Ok(()),
-        };
-        if let Err(error) = told {
-            // What is judged anew is told all the same.
-            tracing::warn!(%study, %error, "that series were moved could not be told");
-        }
-        self.charts().note_study(&key);
     }
 
     fn fact_of(&self, wanted: &Moving) -> Moved {

@@ -7,12 +7,9 @@ use super::receivers::{OrderMessage, Receiver};
 use super::write::{Field, Out};
 use crate::hl7::values::Moment;
 use archive::charts::outbox::dispatch::Parcel;
+use model::Uid;
 use model::chart::outbox::WITHDRAWN;
-use model::chart::{
-    ChartBody, ChartKey, ChartKind, Content, EventKind, Match, Merge, Order, Patient, Report, ReportStatus, Side,
-    Verdict,
-};
-use model::{Caller, Uid};
+use model::chart::{ChartBody, Content, EventKind, Match, Merge, Order, Patient, Report, ReportStatus, Side, Verdict};
 
 /// OBX-3 of a link to the viewer.
 const VIEWER: [&str; 3] = ["VIEWER", "Images", "99KHOANH"];
@@ -196,7 +193,9 @@ impl Making<'_> {
         }
         // Of what is another order's by now, which is told behind this, nobody needs the images here.
         if let Some(base) = self.receiver.viewer.as_ref().filter(|_| !matches!(standing, Standing::Lost)) {
-            let url = self.signed(&one.study, &one.of_study.mrn);
+            // What the images say may be corrected; whom the message is about is whose they are to be.
+            let mrn = order.map_or(&one.of_study.mrn, |order| &order.mrn);
+            let url = self.signed(&one.study, mrn);
             let url = url.unwrap_or_else(|| format!("{base}/viewer/iid?requestType=STUDY&studyUID={uid}"));
             obx("RP", VIEWER, Field::parts(&[&url, "KHOANH", "text", "html"]));
         }
@@ -209,20 +208,6 @@ impl Making<'_> {
         let (base, days) = self.receiver.viewer.as_ref().zip(self.receiver.link_days)?;
         let ends = (self.parcel.delivery.at / 1_000).saturating_add(days.saturating_mul(DAY_SECONDS));
         Some(format!("{base}/viewer/iid?{}", (self.sign)(study, mrn, ends)?))
-    }
-
-    /// The number of the patient of a result as the images of its study have it: a person may have said of them that they are
-    /// this patient's. Of images that are not known, or are another's, the patient's own.
-    fn whose(&self, study: &Uid, report: &Report) -> String {
-        let charts = self.parcel.archive.charts();
-        let key = ChartKey::new(ChartKind::Match, self.parcel.facility, &Match::id(study, 0)).ok();
-        let row = key.and_then(|key| charts.get(&Caller::operator(), &key).ok().flatten());
-        match row.map(|row| row.body) {
-            Some(ChartBody::Match(one)) if one.verdict == Verdict::Matched && one.placer == report.placer => {
-                one.of_study.mrn
-            }
-            _ => report.mrn.clone(),
-        }
     }
 
     fn result(&self, report: &Report) -> Out {
@@ -254,7 +239,7 @@ impl Making<'_> {
         };
         if let Some(study) = &report.study {
             obx("HD", Field::parts(&["113014", "DICOM Study", "DCM"]), study.as_str().into());
-            let url = self.signed(study, &self.whose(study, report));
+            let url = self.signed(study, &report.mrn);
             if let Some(url) = url.filter(|_| report.status != ReportStatus::Canceled) {
                 obx("RP", Field::parts(&VIEWER), Field::parts(&[&url, "KHOANH", "text", "html"]));
             }

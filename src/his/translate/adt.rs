@@ -35,6 +35,9 @@ fn admission(context: &Context<'_>, trigger: &str) -> Result<Vec<Change>, Fault>
     match patient::visit(context, &mrn, scope) {
         Some(mut visit) => {
             event(context, trigger, &mut visit);
+            if ["A06", "A07"].contains(&trigger) {
+                formerly(context, scope, &mut visit);
+            }
             changes.push(Change::Visit(visit));
         }
         // They are about a visit and nothing else.
@@ -76,6 +79,16 @@ fn event(context: &Context<'_>, trigger: &str, visit: &mut VisitUpdate) {
         }
         _ => {}
     }
+}
+
+/// A06 and A07 may close an account and open another: MRG then names the one before, and never a merge (HL7 2.x, 3.3.6).
+fn formerly(context: &Context<'_>, scope: Scope<'_, '_>, visit: &mut VisitUpdate) {
+    let Some(mrg) = context.message.first("MRG") else { return };
+    if number_in(context, mrg.field(1)).is_some_and(|former| former != visit.mrn) {
+        context.remark("MRG-1 names another number than PID-3: by A06 and A07 nothing is merged, a merge is A40");
+    }
+    let former = patient::former_visit(context, scope).map(|field| mrg.field(field).component(1).text());
+    visit.formerly = former.filter(|former| !former.is_empty() && *former != visit.number);
 }
 
 /// A40: each PID with the MRG behind it; the number in MRG is given up.

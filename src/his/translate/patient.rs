@@ -204,6 +204,7 @@ pub(super) fn visit(context: &Context<'_>, mrn: &str, scope: Scope<'_, '_>) -> O
         pregnant: pregnant(scope),
         begin: field(44).and_then(|piece| context.ms(piece.component(1), "PV1-44")),
         end: field(45).and_then(|piece| context.ms(piece.component(1), "PV1-45")).map(Some),
+        formerly: None,
     })
 }
 
@@ -211,6 +212,18 @@ pub(super) fn visit(context: &Context<'_>, mrn: &str, scope: Scope<'_, '_>) -> O
 pub(super) fn visit_number(context: &Context<'_>, scope: Scope<'_, '_>) -> Option<String> {
     let places = &context.map.visit.number;
     places.iter().find_map(|place| find(scope, &place.segment).and_then(|one| place.values(&one).into_iter().next()))
+}
+
+/// The field of MRG with the former number of the visit, by where its number stands: the visit's, or the account's where that
+/// stands for it.
+pub(super) fn former_visit(context: &Context<'_>, scope: Scope<'_, '_>) -> Option<usize> {
+    let said = |place: &&Place| find(scope, &place.segment).is_some_and(|one| !place.values(&one).is_empty());
+    let place = context.map.visit.number.iter().find(said)?;
+    match (place.segment.as_str(), place.field) {
+        ("PV1", 19) => Some(5),
+        ("PID", 18) => Some(3),
+        _ => None,
+    }
 }
 
 /// Referring physician, PV1-8.

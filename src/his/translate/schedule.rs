@@ -5,7 +5,7 @@ use super::order::{about, start};
 use super::{Context, Scope};
 use crate::hl7::values::{location, physician, words};
 use crate::hl7::{Fault, Place, Segment};
-use model::chart::{Change, OrderAction, OrderUpdate, StepUpdate};
+use model::chart::{Appointment, Change, OrderAction, OrderUpdate, StepUpdate};
 
 /// Where the start of an appointment stands, by version.
 const STARTS: [&str; 4] = ["TQ1-7", "SCH-11.4", "AIS-4", "AIG-8"];
@@ -26,13 +26,17 @@ pub(super) fn changes(context: &Context<'_>, trigger: &str) -> Result<Vec<Change
     let mut update = OrderUpdate::new(action, placer);
     update.filler = Some(filler).filter(|filler| !filler.is_empty());
     update.mrn = mrn;
+    let number = |field: usize| sch.field(field).component(1).text();
+    let appointment = Some(Appointment { placer: number(1), filler: number(2) }).filter(|one| !one.is_unknown());
+    let places = STARTS.iter().filter_map(|place| place.parse::<Place>().ok()).collect::<Vec<_>>();
+    let mut step = StepUpdate { start: start(context, scope.value(&places)), appointment, ..StepUpdate::default() };
     if action == OrderAction::Unbook {
+        // Which one: it may come before its order, and that with another.
+        update.steps.extend(Some(step).filter(|step| step.start.is_some() || step.appointment.is_some()));
         context.remark("the appointment was taken back, its order stays: cancel it by an order message");
         changes.push(Change::Order(Box::new(update)));
         return Ok(changes);
     }
-    let places = STARTS.iter().filter_map(|place| place.parse::<Place>().ok()).collect::<Vec<_>>();
-    let mut step = StepUpdate { start: start(context, scope.value(&places)), ..StepUpdate::default() };
     resources(context, scope, &mut step);
     if step.start.is_none() {
         return Err(Fault::missing("TQ1", 7, "the start is needed: TQ1-7, SCH-11.4 or AIS-4"));

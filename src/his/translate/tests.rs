@@ -106,6 +106,7 @@ fn an_orm_of_2_3_1_fills_every_row_of_the_worklist() {
         performing: some("Phạm Dũng"),
         description: some("Ngực không cản quang"),
         protocol: Some(vec![code("P5-09", "Ngực không cản quang", "99BV")]),
+        appointment: None,
     };
     let expected = OrderUpdate {
         filler: some("AC2001"),
@@ -151,6 +152,7 @@ fn an_omi_of_2_5_1_fills_every_row_of_the_worklist() {
         performing: some("Võ Lan"),
         description: some(words),
         protocol: Some(vec![code(protocol, words, "99BV")]),
+        appointment: None,
     };
     let expected = OrderUpdate {
         filler: some("AC2002"),
@@ -194,6 +196,7 @@ fn an_omi_of_2_7_fills_every_row_of_the_worklist_by_the_map_of_its_site() {
         performing: some("Bùi Sơn"),
         description: some("Ngực thẳng tại giường"),
         protocol: Some(vec![code("P2-1", "Ngực thẳng tại giường", "99BV")]),
+        appointment: None,
     };
     let expected = OrderUpdate {
         filler: some("AC2003"),
@@ -381,6 +384,34 @@ fn merges_moves_and_renumberings_name_both_numbers() {
     let renumbered = changes(&(head("A47") + &pid("1") + "MRG|2"));
     let expected = Change::Renumber { former: "2".into(), number: "1".into() };
     assert!(matches!(renumbered.as_slice(), [first, Change::Patient(_)] if *first == expected), "{renumbered:?}");
+}
+
+#[test]
+fn an_account_that_is_closed_and_opened_by_a06_and_a07_merges_nobody() {
+    let told = |trigger: &str, mrg: &str, map: &str| {
+        let text = adt(trigger, "").replace("\rPV1|", &format!("\rMRG|{mrg}\rPV1|"));
+        let told = asked_by(&text, Map::parse(map).expect("a map"));
+        match told.changes.expect("understood").as_slice() {
+            [Change::Patient(patient), Change::Visit(visit)] if patient.mrn == "22" && visit.number == "V1" => {
+                (visit.formerly.clone(), told.remarks.len())
+            }
+            other => panic!("{trigger} {mrg}: {other:?}"),
+        }
+    };
+    for trigger in ["A06", "A07"] {
+        for (mrg, formerly, remarks) in [
+            ("22^^^BV^MR||A0", None, 0),
+            ("22^^^BV^MR||||V0", some("V0"), 0),
+            ("22^^^BV^MR||||V1", None, 0),
+            ("||||V0", some("V0"), 0),
+            ("23^^^BV^MR", None, 1),
+            ("23^^^BV^MR||||V0", some("V0"), 1),
+        ] {
+            assert_eq!(told(trigger, mrg, ""), (formerly, remarks), "{trigger} {mrg}");
+        }
+    }
+    // Elsewhere MRG says nothing of the visit.
+    assert_eq!(told("A08", "23^^^BV^MR||||V0", ""), (None, 0));
 }
 
 #[test]

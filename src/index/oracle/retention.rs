@@ -126,6 +126,11 @@ impl State {
         general.take(limit).map(|(lsn, fact)| (*lsn, fact.clone())).collect()
     }
 
+    pub(super) fn behind(&self, after: Lsn, limit: usize) -> Vec<(Lsn, RetentionFact)> {
+        let behind = self.retention.range(after.saturating_add(1)..).take(limit);
+        behind.map(|(lsn, fact)| (*lsn, fact.clone())).collect()
+    }
+
     pub(super) fn of_one(&self, key: &StudyKey) -> Vec<(Lsn, RetentionFact)> {
         let is_of = |fact: &RetentionFact| fact.studies().into_iter().any(|study| StudyKey::from(study) == *key);
         let of_study = self.retention.iter().filter(|(_, fact)| is_of(fact));

@@ -32,7 +32,7 @@ pub(super) fn study_prefix(kind: UidKind, key: &StudyKey) -> Vec<u8> {
     [uid_key(kind, &key.study, key.facility).as_slice(), &key.patient.to_be_bytes()].concat()
 }
 
-fn fact_key(lsn: Lsn) -> Vec<u8> {
+pub(super) fn fact_key(lsn: Lsn) -> Vec<u8> {
     [b"L".as_slice(), &lsn.to_be_bytes()].concat()
 }
 
@@ -45,7 +45,7 @@ fn doomed_seal_key(seal: PackId) -> Vec<u8> {
     [b"D".as_slice(), seal.as_bytes()].concat()
 }
 
-fn general_key(lsn: Lsn) -> Vec<u8> {
+pub(super) fn general_key(lsn: Lsn) -> Vec<u8> {
     [b"G".as_slice(), &lsn.to_be_bytes()].concat()
 }
 
@@ -61,7 +61,7 @@ fn grave_key(facility: FacilityCode, study: &Uid) -> Vec<u8> {
     key.bytes
 }
 
-fn fact(bytes: &[u8]) -> Result<RetentionFact, IndexError> {
+pub(super) fn fact(bytes: &[u8]) -> Result<RetentionFact, IndexError> {
     let table = Table::Retention.name();
     serde_json::from_slice(bytes).map_err(|_| IndexError::Damaged { table, what: "a retention fact is malformed" })
 }
@@ -406,42 +406,10 @@ impl Reader<'_> {
         Ok(Some(StudyVersion { through, fact: row.version_fact }))
     }
 
-    pub(super) fn general(&self, after: Lsn, limit: usize) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
-        let from = general_key(after.saturating_add(1));
-        let run = self.run(Table::Retention, &from, Some(b"H".to_vec()))?;
-        self.facts(run.collect(limit, |key, _| last_number(key))?)
-    }
-
     pub(super) fn doomed_seals(&self, limit: usize) -> Result<Vec<PackId>, IndexError> {
         let damaged = || IndexError::Damaged { table: Table::Retention.name(), what: "the name of a key is cut short" };
         let run = self.prefix(Table::Retention, b"D")?;
         run.collect(limit, |key, _| key.last_chunk::<16>().map(|name| PackId::new(*name)).ok_or_else(damaged))
-    }
-
-    pub(super) fn of_one(&self, key: &StudyKey) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
-        let run = self.prefix(Table::Retention, &facts_of(key))?;
-        self.facts(run.collect(usize::MAX, |key, _| last_number(key))?)
-    }
-
-    fn facts(&self, numbers: Vec<Lsn>) -> Result<Vec<(Lsn, RetentionFact)>, IndexError> {
-        let mut facts = Vec::with_capacity(numbers.len());
-        for lsn in numbers {
-            facts.extend(self.get(Table::Retention, &fact_key(lsn), fact)?.map(|fact| (lsn, fact)));
-        }
-        Ok(facts)
-    }
-
-    /// Every fact in order.
-    pub(super) fn each_retention(
-        &self,
-        each: &mut dyn FnMut(Lsn, &RetentionFact) -> Result<(), IndexError>,
-    ) -> Result<(), IndexError> {
-        let mut run = self.prefix(Table::Retention, b"L")?;
-        while let Some((key, value)) = run.here()? {
-            each(last_number(key)?, &fact(value)?)?;
-            run.step();
-        }
-        Ok(())
     }
 }
 

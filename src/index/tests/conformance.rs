@@ -125,6 +125,11 @@ fn compare_lists(world: &mut World, oracle: &Oracle, engine: &impl Index) {
         assert_eq!(engine.packs(after, limit).expect("e"), oracle.packs(after, limit).expect("o"));
     }
     assert_eq!(engine.incomplete_studies(limit).expect("e"), oracle.incomplete_studies(limit).expect("o"));
+    let all_facts = oracle.retention_behind(0, usize::MAX).expect("o");
+    for after in [0, all_facts.get(all_facts.len() / 2).map_or(0, |(lsn, _)| *lsn), oracle.applied()] {
+        let expected = oracle.retention_behind(after, limit).expect("o");
+        assert_eq!(engine.retention_behind(after, limit).expect("e"), expected, "behind {after}");
+    }
     assert_eq!(engine.registry().expect("e"), oracle.registry().expect("o"));
     assert_eq!(engine.destinations().expect("e"), oracle.destinations().expect("o"));
     assert_eq!(engine.forwarding().expect("e"), oracle.forwarding().expect("o"));

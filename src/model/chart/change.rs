@@ -6,7 +6,7 @@
 //! Deliberately not here: who may change what, and what a change means for the rest.
 
 use super::birth::BirthDate;
-use super::order::{Code, OrderState, Priority};
+use super::order::{Appointment, Code, OrderState, Priority};
 use super::patient::{OtherId, Sex};
 use super::report::Report;
 use super::visit::VisitState;
@@ -117,6 +117,10 @@ pub struct VisitUpdate {
     /// End; the inner none: taken back (A13).
     #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
     pub end: Option<Option<u64>>,
+    /// The visit of the same patient that this one goes on from, under another number (A06, A07): it ends where this one
+    /// begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub formerly: Option<String>,
 }
 
 /// What happens to an order (ORC-1).
@@ -133,7 +137,7 @@ pub enum OrderAction {
     Discontinue,
     /// SC: its state is.
     Status(OrderState),
-    /// S15: its appointment is taken back; the order stays.
+    /// S15: its appointment is taken back, the one that the step says where it says any; the order stays.
     Unbook,
 }
 
@@ -236,6 +240,9 @@ pub struct StepUpdate {
     pub description: Option<String>,
     /// Protocol codes.
     pub protocol: Option<Vec<Code>>,
+    /// Numbers of its appointment; of one that is taken back, which one that is, as `start` is when it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub appointment: Option<Appointment>,
 }
 
 /// What is there was said, be it that it is unknown.

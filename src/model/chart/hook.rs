@@ -60,6 +60,10 @@ impl<'a> Happened<'a> {
                 patients.insert(merge.former.trim().to_owned());
             }
         }
+        // Images may be kept with another patient's order than they say; what is sent of them is looked at when it goes out.
+        if let ChartBody::Match(one) = now {
+            patients.extend(Some(one.of_study.mrn.trim()).filter(|mrn| !mrn.is_empty()).map(str::to_owned));
+        }
         let (modalities, discipline) = match now {
             ChartBody::Match(one) => (&one.modalities, ""),
             ChartBody::Report(report) => (&NONE, report.discipline.as_str()),

@@ -112,6 +112,9 @@ pub struct Act {
     /// What held before; none: nothing was known of the study.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub former: Option<Former>,
+    /// The patient's number that the images said when it was decided, whose they are; none: it was not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
 }
 
 /// What held of a study before a decision. What both sides say of the patient is not in it: it is told anew.

@@ -206,4 +206,33 @@ pub struct Step {
     /// Whether its appointment was taken back and no other was given since: it stays to be done, and nobody is expected.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unbooked: bool,
+    /// Numbers of its appointment, where one was told.
+    #[serde(skip_serializing_if = "Appointment::is_unknown")]
+    pub appointment: Appointment,
+}
+
+/// Numbers of an appointment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Appointment {
+    /// Of whoever asks for it (SCH-1).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub placer: String,
+    /// Of whoever gives it (SCH-2).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub filler: String,
+}
+
+impl Appointment {
+    /// Whether it has no number.
+    pub fn is_unknown(&self) -> bool {
+        self.placer.is_empty() && self.filler.is_empty()
+    }
+
+    /// Whether two are one; none where no number is known of both.
+    pub fn is(&self, other: &Self) -> Option<bool> {
+        let numbers = [(&self.filler, &other.filler), (&self.placer, &other.placer)];
+        let known = numbers.into_iter().find(|(one, two)| !one.is_empty() && !two.is_empty());
+        known.map(|(one, two)| one == two)
+    }
 }

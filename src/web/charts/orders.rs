@@ -171,6 +171,7 @@ fn step(mut said: Said) -> Result<StepUpdate, Problem> {
         performing: said.text("performing")?,
         description: said.text("description")?,
         protocol: protocol.map(|list| list.into_iter().map(said::code).collect::<Result<_, _>>()).transpose()?,
+        appointment: None,
     };
     said.end()?;
     Ok(update)
@@ -216,6 +217,7 @@ fn visit(mut said: Said, mrn: Option<&str>) -> Result<VisitUpdate, Problem> {
         pregnant: said.flag("pregnant")?,
         begin: said.number("begin")?,
         end: said.number("end")?.map(Some),
+        formerly: None,
     };
     said.end()?;
     Ok(update)

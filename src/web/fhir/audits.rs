@@ -415,7 +415,7 @@ mod tests {
     #[test]
     fn a_decision_about_a_study_has_an_id_however_long_its_uid_is() {
         let study = Uid::parse(&format!("1.2.{}", "9".repeat(60))).expect("a UID");
-        let act = |act, by: &str, at| Act { act, by: by.into(), at, former: None };
+        let act = |act, by: &str, at| Act { act, by: by.into(), at, former: None, number: None };
         let one = Match {
             study: study.clone(),
             patient: 0,

@@ -35,19 +35,31 @@ pub(crate) fn told(parcel: &Parcel, systems: Arc<Systems>, base: &str, now: u64)
     let Some(told) = id.map(|id| bundle::resource(&desk, resource, &id)).transpose()?.flatten() else {
         return Ok(None);
     };
-    Ok(is_asked_for(&desk, parcel, &told)?.then_some(told))
+    asked_for(&desk, parcel, told)
 }
 
-/// Whether a resource is, as it stands, of one of the patients who were asked for, by any number of theirs: when it happened
-/// it may have been another's, and images may contradict the order they came for. Of a merge both are told.
-fn is_asked_for(desk: &Desk, parcel: &Parcel, told: &Value) -> Result<bool, Problem> {
+/// A resource if it is, as it stands, of one of the patients who were asked for, by any number of theirs: when it happened
+/// it may have been another's, and images may contradict the order they came for. Images are whose a person said last, and
+/// are told as such. Of a merge both are told.
+fn asked_for(desk: &Desk, parcel: &Parcel, mut told: Value) -> Result<Option<Value>, Problem> {
     let asked = parcel.subscription.hook().map(|hook| &hook.patients).filter(|asked| !asked.is_empty());
-    let (Some(asked), false) = (asked, matches!(parcel.body, ChartBody::Merge(_))) else { return Ok(true) };
+    let (Some(asked), false) = (asked, matches!(parcel.body, ChartBody::Merge(_))) else { return Ok(Some(told)) };
+    let said = told.pointer("/subject/identifier/value").and_then(Value::as_str).map(str::to_owned);
     let mrn = match &parcel.body {
-        ChartBody::Patient(patient) => Some(patient.mrn.as_str()),
-        _ => told.pointer("/subject/identifier/value").and_then(Value::as_str),
+        ChartBody::Patient(patient) => Some(patient.mrn.clone()),
+        ChartBody::Match(one) => {
+            let said = said.unwrap_or_default();
+            let assigned = desk.charts().assigned(parcel.facility, &one.study, &said)?;
+            if let Some(mrn) = assigned.as_deref().filter(|mrn| *mrn != said)
+                && let Some(subject) = told.get_mut("subject")
+            {
+                *subject = desk.patient(parcel.facility, mrn, "")?;
+            }
+            assigned.or(Some(said)).filter(|mrn| !mrn.is_empty())
+        }
+        _ => said,
     };
-    let Some(mrn) = mrn else { return Ok(false) };
-    let numbers = desk.charts().numbers(&desk.caller, parcel.facility, mrn)?;
-    Ok(numbers.iter().any(|number| asked.contains(number)))
+    let Some(mrn) = mrn else { return Ok(None) };
+    let numbers = desk.charts().numbers(&desk.caller, parcel.facility, &mrn)?;
+    Ok(numbers.iter().any(|number| asked.contains(number)).then_some(told))
 }

@@ -287,19 +287,35 @@ fn of_one(
     Ok((rows, theirs.intersection(&others).count()))
 }
 
-/// Whether all images under a UID are of the patient that a link is for, under any number of theirs: two patients may have
-/// images under one UID, and whoever sees it sees both.
+/// Whether all images under a UID are of the patient that a link is for, under any number of theirs, by what they say or by
+/// what a person said of them: two patients may have images under one UID, and whoever sees it sees both.
 fn is_of(archive: &Archive, session: &Session, whose: &Whose, study: &Uid) -> Result<bool, Problem> {
     let (caller, facility) = (&session.caller, session.facility);
-    let found = under(archive, session, [study.clone()])?.rows;
-    let theirs = |row: &FoundRow| match value(row, key::PATIENT_ID).trim() {
+    let found = under(archive, session, [study.clone()])?;
+    if found.more {
+        // Of those behind nobody knows.
+        return Ok(false);
+    }
+    let (found, charts) = (found.rows, archive.charts());
+    let is = |number: &str| match number {
         "" => whose.is(""),
         number => {
-            let numbers = crate::charts::numbers(archive.charts(), caller, facility, number);
+            let numbers = crate::charts::numbers(charts, caller, facility, number);
             numbers.unwrap_or_else(|_| vec![number.to_owned()]).iter().any(|one| whose.is(one))
         }
     };
-    Ok(found.iter().all(theirs))
+    let said = |row: &FoundRow| value(row, key::PATIENT_ID).trim().to_owned();
+    let assigned = match found.as_slice() {
+        [one] => charts.assigned(facility, study, &said(one)),
+        _ => Ok(None),
+    };
+    Ok(match assigned {
+        // A person said whose they are, whatever they say themselves.
+        Ok(Some(mrn)) => is(mrn.trim()),
+        Ok(None) => found.iter().all(|row| is(&said(row))),
+        // Nobody knows what was said of them.
+        Err(_) => false,
+    })
 }
 
 /// The same with the orders of each study, as far as charts answer.

@@ -275,3 +275,49 @@ async fn an_endpoint_that_may_not_be_called_is_refused_and_one_of_before_can_be_
     let refused = send(&all, "admin", Method::PUT, &path, &change).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{:?}", refused.body);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn images_are_told_to_whoever_asks_for_the_patient_they_are_said_to_be_of_by_their_number_or_by_a_person() {
+    let all = Hospitals::open_with(|options| options.quiet_after = std::time::Duration::from_millis(1)).await;
+    let patient = |mrn: &str| Change::Patient(PatientUpdate { mrn: mrn.into(), ..PatientUpdate::default() });
+    let mut order = OrderUpdate::new(OrderAction::New, "CD-1");
+    order.mrn = Some("22000017".into());
+    let asked = vec![patient("22000017"), patient("22000018"), patient("77"), Change::Order(Box::new(order))];
+    says(&all, "1", asked).await;
+    let (address, took) = receiver(|_, _| 200);
+    for mrn in ["22000017", "22000018", "77"] {
+        let criteria = format!("ImagingStudy?facility=56001&patient.identifier={mrn}");
+        let sent = wanted(&format!("http://{address}/{mrn}"), &criteria);
+        let made = send(&all, "admin", Method::POST, "/fhir/Subscription", &sent).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
+    }
+    let office = office(&all);
+    // To whom the study was told, and whose it was told to be.
+    let told = || {
+        let took = took.lock().clone();
+        let one = |(head, body): &(String, String)| {
+            let whom = head.split('/').nth(1).unwrap_or_default().to_owned();
+            let resource: Value = serde_json::from_str(body).expect("JSON");
+            let whose = resource.pointer("/subject/identifier/value").and_then(Value::as_str).unwrap_or_default();
+            (whom, whose.to_owned())
+        };
+        took.iter().map(one).collect::<Vec<_>>()
+    };
+    let of = |mrns: &[&str]| mrns.iter().map(|mrn| ((*mrn).to_owned(), (*mrn).to_owned())).collect::<Vec<_>>();
+    all.store("56001", "1.2.3", "", "77").await;
+    until("whoever asks for the number in the images is told", || told() == of(&["77"])).await;
+    let archive = Arc::clone(&all.0.archive);
+    let matched = tokio::task::spawn_blocking(move || {
+        let study = model::Uid::parse("1.2.3").expect("a UID");
+        archive.match_study(FacilityCode::parse("56001").expect("a code"), &study, "CD-1", "Lân")
+    });
+    matched.await.expect("no panic").expect("matched");
+    until("a person said whose they are", || told() == of(&["77", "22000017"])).await;
+    // Then somebody finds out that they are neither's.
+    belongs(&all.0.archive, "1.2.3", "22000018").await;
+    until("they were corrected", || told() == of(&["77", "22000017", "22000018"])).await;
+    let waits = || all.0.archive.charts().outbox(&Caller::operator()).iter().map(|lane| lane.waiting).sum::<u64>();
+    until("nothing waits", || waits() == 0).await;
+    ends(office).await;
+    assert_eq!(told(), of(&["77", "22000017", "22000018"]), "nobody is sent what is another patient's");
+}

@@ -51,9 +51,11 @@ pub(super) fn known(writing: &Writing<'_>, row: &StudyRow) -> Result<Option<Matc
     })
 }
 
-/// Records what is so, unless it was recorded before. That somebody looked at the study stays so.
+/// Records what is so, unless it was recorded before. That somebody looked at the study, and that of its moves was told,
+/// stays so.
 pub(super) fn put(writing: &mut Writing<'_>, known: Option<&Match>, one: Match) -> Result<(), ChartError> {
-    let one = Match { opened: one.opened.or_else(|| opened(known)), ..one };
+    let moved = known.map_or(0, |known| known.moved).max(one.moved);
+    let one = Match { opened: one.opened.or_else(|| opened(known)), moved, ..one };
     if known.is_some_and(|known| *known == (Match { at: known.at, ..one.clone() })) {
         return Ok(());
     }
@@ -61,16 +63,17 @@ pub(super) fn put(writing: &mut Writing<'_>, known: Option<&Match>, one: Match) 
     writing.put(&id, ChartBody::Match(Box::new(one)))
 }
 
-/// Judges a study and its candidate.
+/// Judges a study and its candidate; `moved` is when series were last moved into it or out of it.
 pub(super) fn judge(
     writing: &mut Writing<'_>,
     row: &StudyRow,
     candidate: Option<&Candidate>,
+    moved: u64,
 ) -> Result<(), ChartError> {
     let known = known(writing, row)?;
     // A study that every series was moved out of is no order's, whoever decided what.
     if let Some(decided) = known.as_ref().filter(|known| known.by.is_some() && row.instances > 0) {
-        return go_on(writing, row, decided);
+        return go_on(writing, row, decided, moved);
     }
     let earlier = known.as_ref().map(|known| known.placer.as_str()).filter(|_| row.instances > 0);
     let earlier = earlier.filter(|placer| !placer.is_empty());
@@ -81,7 +84,6 @@ pub(super) fn judge(
     };
     let of_study = side_of_study(writing, row)?;
     let acts = known.as_ref().map_or_else(Vec::new, |known| known.acts.clone());
-    let moved = known.as_ref().map_or(0, |known| known.moved);
     let mut one = Match { of_study, acts, moved, ..unmatched(row, writing.now()) };
     if let Some(order) = order {
         let of_order = side_of_order(writing, &order)?;
@@ -121,7 +123,7 @@ pub(super) fn conclude(
 }
 
 /// A person decided: only what has come since is taken over, and what the study says now.
-fn go_on(writing: &mut Writing<'_>, row: &StudyRow, decided: &Match) -> Result<(), ChartError> {
+fn go_on(writing: &mut Writing<'_>, row: &StudyRow, decided: &Match, moved: u64) -> Result<(), ChartError> {
     if decided.verdict == Verdict::Matched
         && let Some(order) = orders::order(writing, &decided.placer)?
     {
@@ -129,12 +131,18 @@ fn go_on(writing: &mut Writing<'_>, row: &StudyRow, decided: &Match) -> Result<(
     }
     let (complete, modalities) = (is_complete(row), row.modalities.clone());
     let (of_study, accession) = (side_of_study(writing, row)?, accession(row));
-    put(writing, Some(decided), Match { of_study, accession, complete, modalities, ..decided.clone() })
+    put(writing, Some(decided), Match { of_study, accession, complete, modalities, moved, ..decided.clone() })
+}
+
+/// The patient's number that a study says.
+pub(super) fn number(row: &StudyRow) -> String {
+    super::value(row.value(key::PATIENT_ID).as_deref())
 }
 
 /// What people decided of a study, with one more decision at the end.
 pub(super) fn decided(
     writing: &Writing<'_>,
+    row: &StudyRow,
     known: Option<&Match>,
     act: Decision,
     by: &str,
@@ -147,7 +155,7 @@ pub(super) fn decided(
     if acts.len() >= ACTS_MAX {
         acts.remove(0);
     }
-    acts.push(Act { act, by: by.to_owned(), at: writing.now(), former });
+    acts.push(Act { act, by: by.to_owned(), at: writing.now(), former, number: Some(number(row)) });
     Ok(acts)
 }
 
@@ -216,7 +224,7 @@ fn bring_back(order: &mut Order, held: &Before) {
 
 /// A study that has no order.
 pub(super) fn unmatched(row: &StudyRow, at: u64) -> Match {
-    let mrn = super::value(row.value(key::PATIENT_ID).as_deref());
+    let mrn = number(row);
     Match {
         study: row.key.study.clone(),
         patient: row.key.patient,
@@ -246,7 +254,7 @@ fn accession(row: &StudyRow) -> Option<String> {
 /// What a study says of its patient.
 pub(super) fn side_of_study(writing: &Writing<'_>, row: &StudyRow) -> Result<Side, ChartError> {
     let of = |wanted| super::value(row.value(wanted).as_deref());
-    let number = of(key::PATIENT_ID);
+    let number = number(row);
     Ok(Side {
         mrn: orders::holder(writing, &number)?.map_or(number, |patient| patient.mrn),
         name: of(key::PATIENT_NAME),

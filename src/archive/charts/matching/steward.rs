@@ -1,12 +1,12 @@
 //! What people see of studies and orders without each other, and what they decide; every decision can be taken back.
 
 use super::judge::{self, conclude, side_of_order, side_of_study, unmatched};
-use super::query_of;
+use super::{query_of, value};
 use crate::charts::{ChartError, Charts, orders};
 use crate::open::Archive;
 use index::charts::{ChartCursor, ChartPage, ChartQuery};
 use model::chart::matched::{Act, Decision};
-use model::chart::{ChartKind, Match, Term, Verdict, term};
+use model::chart::{ChartBody, ChartKey, ChartKind, Match, Term, Verdict, term};
 use model::{Caller, FacilityCode, Uid};
 
 /// A list that a steward works through.
@@ -93,6 +93,29 @@ impl Charts {
         self.matches(caller, Verdict::Unmatched, after, limit)
     }
 
+    /// The number of the patient whose images a person said a study holds, whatever number these say: that of the order it
+    /// was matched with. It holds while they say the same number as then; corrected to another one since, they are whose
+    /// they say. None where nobody said so.
+    ///
+    /// # Errors
+    /// When charts cannot be read.
+    pub fn assigned(&self, facility: FacilityCode, study: &Uid, said: &str) -> Result<Option<String>, ChartError> {
+        let body = |kind, id: &str| match ChartKey::new(kind, facility, id) {
+            Ok(key) => Ok(self.newest(&key)?.map(|row| row.body.clone())),
+            Err(_) => Ok::<_, ChartError>(None),
+        };
+        let Some(ChartBody::Match(one)) = body(ChartKind::Match, study.as_str())? else { return Ok(None) };
+        let newest = one.acts.last().filter(|act| act.act == Decision::Match && one.by.is_some());
+        let said = value(Some(said));
+        if one.verdict != Verdict::Matched || newest.and_then(|act| act.number.as_ref()) != Some(&said) {
+            return Ok(None);
+        }
+        Ok(match body(ChartKind::Order, &one.placer)? {
+            Some(ChartBody::Order(order)) => Some(order.mrn),
+            _ => None,
+        })
+    }
+
     /// Orders that were not taken back, of which no image came, and that were to begin at a moment or before; the latest
     /// first.
     ///
@@ -130,7 +153,7 @@ impl Archive {
             let order = orders::order(writing, placer)?.ok_or(ChartError::Unknown("order"))?;
             let (of_study, of_order) = (side_of_study(writing, &row)?, side_of_order(writing, &order)?);
             let known = judge::known(writing, &row)?;
-            let acts = judge::decided(writing, known.as_ref(), Decision::Match, &by)?;
+            let acts = judge::decided(writing, &row, known.as_ref(), Decision::Match, &by)?;
             let one = Match {
                 acts,
                 mrn: Some(order.mrn.clone()),
@@ -156,7 +179,7 @@ impl Archive {
         self.charts().write(facility, |writing| {
             let known = judge::known(writing, &row)?.ok_or(ChartError::Unknown("match"))?;
             let of_study = side_of_study(writing, &row)?;
-            let acts = judge::decided(writing, Some(&known), Decision::Unmatch, &by)?;
+            let acts = judge::decided(writing, &row, Some(&known), Decision::Unmatch, &by)?;
             let one = Match { of_study, acts, by: Some(by), ..unmatched(&row, writing.now()) };
             conclude(writing, &row, Some(known), one)
         })
@@ -170,7 +193,7 @@ impl Archive {
         let (row, by) = (self.study_of(facility, study)?, person(by)?);
         self.charts().write(facility, |writing| {
             let known = judge::known(writing, &row)?.ok_or(ChartError::Unknown("match"))?;
-            let acts = judge::decided(writing, Some(&known), Decision::Leave, &by)?;
+            let acts = judge::decided(writing, &row, Some(&known), Decision::Leave, &by)?;
             judge::put(writing, Some(&known), Match { by: None, acts, at: writing.now(), ..known.clone() })
         })?;
         self.charts().note_study(&row.key);

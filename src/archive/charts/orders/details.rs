@@ -135,6 +135,9 @@ fn take(step: &mut Step, said: &StepUpdate, utc_offset: i8) -> Option<&'static s
     if let Some(protocol) = &said.protocol {
         step.protocol.clone_from(protocol);
     }
+    if let Some(appointment) = &said.appointment {
+        step.appointment.clone_from(appointment);
+    }
     let (date, time) = said.start.as_ref()?;
     match times::moment(date, time, utc_offset) {
         Some(told) => {

@@ -1,6 +1,10 @@
 //! States of an order and its steps: what happens to them, and in which direction they go.
 
-use model::chart::{Order, OrderAction, OrderState};
+use crate::charts::times;
+use model::chart::{Order, OrderAction, OrderState, StepUpdate};
+
+/// Milliseconds of a minute.
+const MINUTE_MS: u64 = 60_000;
 
 /// What a message's action does to an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,12 +77,25 @@ pub(in crate::charts) fn begin(order: &mut Order) {
     }
 }
 
-/// Nobody is expected for what of an order is open; whether that is new.
-pub(in crate::charts) fn unbook(order: &mut Order) -> bool {
-    let mut booked = order.steps.iter_mut().filter(|step| step.state.is_open() && !step.unbooked).peekable();
-    let is_new = booked.peek().is_some();
-    booked.for_each(|step| step.unbooked = true);
-    is_new
+/// Nobody is expected for what of an order is open, where it has the appointment that is said, by a number that is known of
+/// both, else by the minute it begins; one that says neither is any. Whether that is new, and whether anything open has
+/// another appointment.
+pub(in crate::charts) fn unbook(order: &mut Order, said: Option<&StepUpdate>, utc_offset: i8) -> (bool, bool) {
+    let start = said.and_then(|said| said.start.as_ref());
+    let start = start.and_then(|(date, time)| times::moment(date, time, utc_offset)).map(|(.., start)| start);
+    let numbers = said.and_then(|said| said.appointment.as_ref());
+    let (mut is_new, mut is_other) = (false, false);
+    for step in order.steps.iter_mut().filter(|step| step.state.is_open()) {
+        let by_number = numbers.and_then(|numbers| numbers.is(&step.appointment));
+        let by_start = start.map(|start| start / MINUTE_MS == step.start / MINUTE_MS);
+        if by_number.or(by_start).unwrap_or(true) {
+            is_new |= !step.unbooked;
+            step.unbooked = true;
+        } else {
+            is_other = true;
+        }
+    }
+    (is_new, is_other)
 }
 
 /// Brings an order to where its steps are; never back.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::charts::WorklistQuery;
-use model::chart::{Order, OrderAction, OrderState, OrderUpdate, StepUpdate};
+use model::chart::{Appointment, Order, OrderAction, OrderState, OrderUpdate, StepUpdate};
 use model::{AeTitle, Uid};
 
 pub(super) fn update(action: OrderAction, placer: &str) -> OrderUpdate {
@@ -311,6 +311,46 @@ fn an_appointment_that_is_taken_back_leaves_the_order_in_the_worklist_until_it_g
     bench.says(update(OrderAction::Status(OrderState::Completed), "P1"));
     assert_eq!(bench.says(update(OrderAction::Unbook, "P1")).handled, Handled::Done);
     assert_eq!(unbooked(&bench), (OrderState::Completed, false));
+}
+
+#[test]
+fn an_appointment_that_is_taken_back_is_the_one_that_is_said_and_no_later_one() {
+    let bench = Bench::new();
+    bench.done("p", vec![patient("1", "Lê An")]);
+    let booked = |time: &str, filler: &str| {
+        let appointment = Appointment { placer: String::new(), filler: filler.into() };
+        let appointment = Some(appointment).filter(|one| !one.is_unknown());
+        let start = Some(time).filter(|time| !time.is_empty()).map(|time| ("20270116".to_owned(), time.to_owned()));
+        vec![StepUpdate { start, appointment, modality: Some("CT".into()), ..StepUpdate::default() }]
+    };
+    let asks = |action: OrderAction, placer: &str, (time, filler): (&str, &str)| {
+        bench.says(OrderUpdate { steps: booked(time, filler), ..update(action, placer) })
+    };
+    for (number, (taken_back, ordered, unbooked)) in [
+        (("0830", "B1"), ("0830", ""), true),
+        (("083000", ""), ("0830", "B1"), true),
+        // It came before its order, which has another one by then.
+        (("0830", "B1"), ("1000", ""), false),
+        (("0830", "B1"), ("0830", "B2"), false),
+        (("0830", "B1"), ("1000", "B1"), true),
+        (("", ""), ("1000", "B2"), true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let placer = format!("P{number}");
+        let waits = asks(OrderAction::Unbook, &placer, taken_back);
+        assert!(matches!(waits.handled, Handled::Parked { .. }), "{waits:?}");
+        asks(OrderAction::New, &placer, ordered);
+        assert!(bench.messages(Some("parked")).is_empty(), "it is done, or has nothing to do");
+        let is = || bench.order(&placer).expect("an order").steps.iter().all(|step| step.unbooked);
+        assert_eq!(is(), unbooked, "{taken_back:?} of {ordered:?}");
+        // As it comes after its order.
+        asks(OrderAction::Change, &placer, ordered);
+        assert!(!is());
+        asks(OrderAction::Unbook, &placer, taken_back);
+        assert_eq!(is(), unbooked, "{taken_back:?} of {ordered:?}");
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-fn wants(name: &str, events: &[EventKind]) -> Subscription {
+pub(super) fn wants(name: &str, events: &[EventKind]) -> Subscription {
     Subscription {
         name: name.into(),
         target: Target::Webhook {
@@ -37,7 +37,7 @@ fn wants(name: &str, events: &[EventKind]) -> Subscription {
     }
 }
 
-fn all(charts: &Charts, filter: &DeliveryFilter) -> Vec<Delivery> {
+pub(super) fn all(charts: &Charts, filter: &DeliveryFilter) -> Vec<Delivery> {
     let page = charts.deliveries(&Caller::operator(), filter, None, 500).expect("answers");
     assert_eq!(page.cursor, None);
     let of = |body| match body {
@@ -47,7 +47,7 @@ fn all(charts: &Charts, filter: &DeliveryFilter) -> Vec<Delivery> {
     page.rows.into_iter().map(|row| of(row.body)).collect()
 }
 
-fn what(deliveries: &[Delivery]) -> Vec<String> {
+pub(super) fn what(deliveries: &[Delivery]) -> Vec<String> {
     deliveries.iter().map(|one| format!("{} {} {}", one.event.kind.name(), one.event.id, one.event.state)).collect()
 }
 

@@ -110,6 +110,10 @@ fn an_appointment_moves_the_step_of_its_order() {
     assert_eq!(cancelled.remarks.len(), 1);
     let taken_back = order("S15", &numbered("DC1", ""));
     assert_eq!((taken_back.action, taken_back.placer.as_str()), (OrderAction::Unbook, "DC1"));
-    assert!(taken_back.steps.is_empty() && taken_back.mrn.as_deref() == Some("22"));
+    let [step] = taken_back.steps.as_slice() else { panic!("which one") };
+    let appointment = model::chart::Appointment { placer: "A1".into(), filler: "B1".into() };
+    assert_eq!((step.start.clone(), &step.appointment), (started("20261129", "073000"), &Some(appointment.clone())));
+    assert_eq!(taken_back.mrn.as_deref(), Some("22"));
+    assert_eq!(order("S12", &numbered("DC1", "")).steps[0].appointment, Some(appointment));
     assert!(siu("S12", "SCH|A1|B1").changes.expect_err("no order").to_string().starts_with("SCH-26:"));
 }

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::launch::MessageLinks;
-use model::chart::{Change, Handled, Inbound, Origin, PatientUpdate};
+use archive::Archive;
+use archive::charts::ChartError;
+use model::chart::{Change, Handled, Inbound, OrderAction, OrderUpdate, Origin, PatientUpdate};
 use model::{Digest, FacilityCode, Uid};
 
 const DAY: u64 = 86_400;
@@ -24,6 +26,10 @@ async fn hospital() -> Province {
     province
 }
 
+fn patient(mrn: &str) -> Change {
+    Change::Patient(PatientUpdate { mrn: mrn.into(), ..PatientUpdate::default() })
+}
+
 impl Province {
     async fn opens(&self, query: &str) -> Answer {
         self.ask(Method::GET, &format!("/viewer/iid?{query}"), &[], "").await
@@ -31,11 +37,25 @@ impl Province {
 
     /// The number of a patient is given up for another one.
     async fn merges(&self, former: &str, survivor: &str) {
-        let patient = |mrn: &str| Change::Patient(PatientUpdate { mrn: mrn.into(), ..PatientUpdate::default() });
         let merge = Change::Merge { survivor: survivor.into(), former: former.into() };
-        let origin =
-            Origin { source: "test".into(), sender: String::new(), control: "m".into(), digest: Digest([7; 32]) };
-        let changes = Ok(vec![patient(former), patient(survivor), merge]);
+        self.hears("m", vec![patient(former), patient(survivor), merge]).await;
+    }
+
+    /// A person decides of a study and an order.
+    async fn decides(
+        &self,
+        decide: impl FnOnce(&Archive, FacilityCode, &Uid) -> Result<(), ChartError> + Send + 'static,
+    ) {
+        let archive = Arc::clone(&self.service.archive);
+        let (facility, study) = (FacilityCode::parse("56001").expect("a code"), Uid::parse("1.2.3").expect("a UID"));
+        let decided = tokio::task::spawn_blocking(move || decide(&archive, facility, &study)).await;
+        decided.expect("no panic").expect("decided");
+    }
+
+    async fn hears(&self, control: &str, changes: Vec<Change>) {
+        let digest = Digest([u8::try_from(control.len()).expect("short"); 32]);
+        let origin = Origin { source: "test".into(), sender: String::new(), control: control.into(), digest };
+        let changes = Ok(changes);
         let (kind, text) = ("TEST".to_owned(), String::new());
         let message = Inbound { origin, kind, mrn: None, text, changes, remarks: Vec::new() };
         let (archive, facility) = (Arc::clone(&self.service.archive), FacilityCode::parse("56001").expect("a code"));
@@ -139,4 +159,39 @@ async fn a_link_in_a_message_shows_images_of_the_patient_it_is_about_and_of_nobo
     assert_eq!(province.with_cookie(metadata, &cookie).await.status, StatusCode::NOT_FOUND);
     let found = province.with_cookie("/dicom-web/studies", &cookie).await;
     assert!(!found.body.windows(5).any(|part| part == b"1.2.3"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_shows_images_that_a_person_said_are_its_patients_until_they_are_said_to_be_anothers() {
+    let province = hospital().await;
+    let ends = province.now() + 7 * DAY;
+    // A result of patient 22 named the study, whose images say 77; the message is with the hospital's system.
+    let link = |mrn: &str| query_of(&province, "56001", mrn, ends).expect("a key that signs");
+    let (told, other) = (link("22"), link("77"));
+    let shows = async |link: &str| {
+        let opened = province.opens(link).await;
+        let metadata = province.with_cookie("/dicom-web/studies/1.2.3/metadata", &opened.cookie()).await;
+        let shows = opened.location() == "/viewer/viewer?StudyInstanceUIDs=1.2.3";
+        assert_eq!(metadata.status == StatusCode::OK, shows, "{}", opened.location());
+        shows
+    };
+    let mut order = OrderUpdate::new(OrderAction::New, "P1");
+    order.mrn = Some("22".into());
+    province.hears("o", vec![patient("22"), patient("77"), Change::Order(Box::new(order))]).await;
+    assert_eq!((shows(&told).await, shows(&other).await), (false, true), "nobody said anything yet");
+    province.decides(|archive, facility, study| archive.match_study(facility, study, "P1", "Lân")).await;
+    assert_eq!((shows(&told).await, shows(&other).await), (true, false), "they are patient 22's");
+    province.decides(|archive, facility, study| archive.unmatch_study(facility, study, "Lân")).await;
+    assert_eq!((shows(&told).await, shows(&other).await), (false, true), "they are not");
+    province.decides(|archive, facility, study| archive.match_study(facility, study, "P1", "Lân")).await;
+    // The images get the number that was meant: the link that was sent before opens as before.
+    belongs(&province.service.archive, "1.2.3", "22").await;
+    assert_eq!((shows(&told).await, shows(&other).await), (true, false), "corrected to what was said");
+    // Whoever corrects them to somebody else after that says that they are not patient 22's.
+    let cookie = province.opens(&told).await.cookie();
+    belongs(&province.service.archive, "1.2.3", "79").await;
+    province.wait(10);
+    let metadata = province.with_cookie("/dicom-web/studies/1.2.3/metadata", &cookie).await;
+    assert_eq!(metadata.status, StatusCode::NOT_FOUND, "where it is open");
+    assert_eq!((shows(&told).await, shows(&other).await), (false, false), "they are another patient's");
 }
