@@ -34,7 +34,7 @@ use crate::{
 };
 use apply::{Applier, Mark};
 use cells::{For, Waits};
-use lists::{CopyEntry, PatientEntry};
+use lists::{CopyEntry, Listed, PatientEntry};
 use model::forward::ForwardFact;
 use model::retention::{RetentionFact, StudyVersion};
 use model::{Destination, Facility, FacilityCode, Fact, Layout, Lsn, PackId, Source, Uid};
@@ -43,7 +43,7 @@ use read::{Reader, get_now, handle, number_after_kind};
 use rocksdb::DB;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tables::{FORMAT, Table, UidKind, engine, number, pair, unlogged, unpair};
+use tables::{FORMAT, Table, UidKind, engine, number, pair, uid_prefix, unlogged, unpair};
 use walk::Looks;
 
 /// The index on RocksDB.
@@ -242,9 +242,18 @@ impl Index for Rocks {
     }
 
     fn is_alone(&self, study: &StudyRow) -> Result<bool, IndexError> {
-        let under = find::under_uid::<PatientEntry>(&self.reader(), UidKind::Study, &study.key.study, |_| true)?;
+        let reader = self.reader();
+        let mut run = reader.prefix(Table::Uids, &uid_prefix(UidKind::Study, &study.key.study))?;
         // Without an ordinal only copies in conflict were seen.
-        Ok(under.iter().all(|entry| entry.study == study.first_seq || entry.study == 0))
+        let is_other = |entry: &PatientEntry| entry.study != study.first_seq && entry.study != 0;
+        // It ends with the first other one: there may be thousands.
+        while let Some((_, value)) = run.here()? {
+            if PatientEntry::decode(value)?.iter().any(is_other) {
+                return Ok(false);
+            }
+            run.step();
+        }
+        Ok(true)
     }
 
     fn study(&self, key: &StudyKey) -> Result<Option<StudyRow>, IndexError> {
