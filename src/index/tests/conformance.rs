@@ -98,7 +98,9 @@ fn compare_rows(world: &mut World, oracle: &Oracle, engine: &impl Index) {
     }
     let studies = oracle.studies(&study).expect("oracle");
     assert_eq!(engine.studies(&study).expect("engine"), studies);
-    for study in &studies {
+    // Of the many that a crowd has some are looked into.
+    let first = world.rng.usize(..studies.len().max(1)).min(studies.len().saturating_sub(15));
+    for study in studies.iter().skip(first).take(15) {
         assert_eq!(engine.study(&study.key).expect("engine").as_ref(), Some(study));
         let expected = all(world, |cursor, limit| oracle.series_of(&study.key, cursor, limit).expect("oracle"));
         assert_eq!(all(world, |cursor, limit| engine.series_of(&study.key, cursor, limit).expect("e")), expected);
