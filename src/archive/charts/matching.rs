@@ -95,7 +95,7 @@ impl Charts {
     }
 
     /// Whether a study was ever judged, and so somebody may have been told of it.
-    fn is_judged(&self, study: &StudyKey) -> Result<bool, ChartError> {
+    fn was_judged(&self, study: &StudyKey) -> Result<bool, ChartError> {
         let id = Match::id(&study.study, study.patient);
         let Ok(key) = ChartKey::new(ChartKind::Match, study.facility, &id) else { return Ok(false) };
         Ok(self.newest(&key)?.is_some())
@@ -307,7 +307,7 @@ impl Archive {
                 // Whoever was told of one before hears what becomes of it.
                 let mut told = Vec::with_capacity(rows.len());
                 for row in rows {
-                    if row.last_received >= since || self.charts().is_judged(&row.key)? {
+                    if row.last_received >= since || self.charts().was_judged(&row.key)? {
                         told.push(row);
                     }
                 }

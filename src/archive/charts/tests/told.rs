@@ -42,6 +42,12 @@ fn killed(bench: Bench, background: bool) -> Bench {
     Bench { archive: opened.expect("open"), options, folder }
 }
 
+/// As after some seconds: what came in is not looked at by arrival again.
+fn arrivals_are_done(bench: &Bench) {
+    let place = bench.archive.index().max_seq().to_string();
+    std::fs::write(bench.options.data.join("charts-matched"), place).expect("written");
+}
+
 fn accession(bench: &Bench, study: &str, number: &str) {
     let wanted = Correcting {
         study: of(study),
@@ -67,6 +73,7 @@ fn a_move_and_a_correction_that_nobody_looked_at_before_a_kill_are_told_of_once_
     until("three studies are told of", || told(&bench).len() == 3);
 
     let bench = killed(bench, false);
+    arrivals_are_done(&bench);
     let merge = Moving {
         study: of("1.2.3"),
         series: Vec::new(),
@@ -113,8 +120,11 @@ fn images_of_a_visit_that_went_to_another_patient_are_looked_at_also_after_a_kil
     bench.says("v", vec![patient("1", "Lê An"), visit("V", "1", None)]);
     bench.says("o1", asks_for(order));
     bench.send(&Image { accession: "A1", ..Image::default() }).expect("stored");
-    bench.until_judged("1.2.3", Verdict::Matched);
+    let bench = bench.reopen_with(|options| options.quiet_after = Duration::from_millis(1));
+    until("it is complete", || bench.judged("1.2.3").is_some_and(|one| one.complete));
+    assert_eq!(bench.judged("1.2.3").map(|one| one.verdict), Some(Verdict::Matched));
     let bench = killed(bench, false);
+    arrivals_are_done(&bench);
     bench.says("m", vec![Change::MoveVisit { visit: "V".into(), mrn: "2".into() }]);
     assert_eq!(bench.judged("1.2.3").map(|one| one.verdict), Some(Verdict::Matched), "nobody looked at it");
     let bench = killed(bench, true);
