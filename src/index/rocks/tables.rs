@@ -13,11 +13,11 @@
 //! | `layouts` | `seq` (8) | layout, of encapsulated frames only |
 //! | `folds` | series (8), `seq` of the first (8) | instances that lie in packs, folded, and their layouts |
 //! | `uids` | `P`, packed Study Instance UID, facility | patients ([`super::lists`]) |
-//! | | the same, patient (2) | one of the others ([`super::beyond`]) |
-//! | | `N`, packed Study Instance UID, facility, ID or name, patient (2) | empty: one of the others is found by it |
+//! | | the same, patient (2) | list of the one patient of this number, from 16 on |
+//! | | `N`, packed Study Instance UID, facility, `i` with a Patient ID, `e` with the folded name of a patient without one, or `n` with the folded name (length, text), patient (2) | empty: a patient with a number from 16 on is found by it |
 //! | | `S`, packed Series Instance UID, facility | series |
-//! | | the same, packed Study Instance UID, patient (2) | one of the others |
-//! | | `M`, packed Series Instance UID, facility, packed Study Instance UID, patient (2) | end of the key of one of the others, which stands in this study |
+//! | | the same, packed Study Instance UID, patient (2) | list of the one series of this study and patient, one of which has a number from 16 on |
+//! | | `M`, packed Series Instance UID, facility, packed Study Instance UID and patient (2) of the study it stands in | end of the key of such a series that stands elsewhere than it was received in: packed Study Instance UID, patient (2) |
 //! | | `I`, packed SOP Instance UID, facility | copies |
 //! | | `C`, packed Study Instance UID, facility, patient (2), `seq` (8) | empty: a copy in conflict names this study |
 //! | `keys` | see [`super::keys`] | |

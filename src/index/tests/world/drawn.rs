@@ -40,9 +40,21 @@ impl World {
         Self::uid(format!("1.4.{}", self.rng.u32(1..=self.studies * 30)))
     }
 
+    /// Number of a study, UIDs of study, series and instance, and the Patient ID.
+    pub(super) fn names(&mut self) -> (u32, Uid, Uid, Uid, String) {
+        if self.one_in(3) {
+            return self.crowded();
+        }
+        let number = self.rng.u32(1..=self.studies);
+        let series = format!("1.3.{}.{}", number / 2 * 2, self.rng.u32(1..=3));
+        let instance = format!("1.4.{}", number * 30 - self.rng.u32(..30));
+        let patient = format!("P{}", number / 3 * 10 + u32::from(self.one_in(15)));
+        (number, Self::uid(format!("1.2.{number}")), Self::uid(series), Self::uid(instance), patient)
+    }
+
     /// Of a device that gives one Study Instance UID to everybody, and mostly one Series Instance UID; or of one that gives
     /// that Series Instance UID to every study.
-    pub(super) fn crowded(&mut self) -> (u32, Uid, Uid, Uid, String) {
+    fn crowded(&mut self) -> (u32, Uid, Uid, Uid, String) {
         let who = self.rng.u32(..CROWD);
         let number = if self.one_in(6) { self.rng.u32(1..=self.studies) } else { CROWDED };
         let series = if self.one_in(3) { format!("1.3.0.{who}") } else { "1.3.0".into() };

@@ -253,14 +253,8 @@ impl World {
 
     fn instance(&mut self) -> Option<(Fact, Option<Home>)> {
         self.clock += self.rng.u64(..1500);
-        let number = self.rng.u32(1..=self.studies);
         let facility = self.facility();
-        let study = Self::uid(format!("1.2.{number}"));
-        let series = Self::uid(format!("1.3.{}.{}", number / 2 * 2, self.rng.u32(1..=3)));
-        let sop_instance = Self::uid(format!("1.4.{}", number * 30 - self.rng.u32(..30)));
-        let patient_id = format!("P{}", number / 3 * 10 + u32::from(self.one_in(15)));
-        let ordinary = (number, study, series, sop_instance, patient_id);
-        let (number, study, series, sop_instance, patient_id) = if self.one_in(3) { self.crowded() } else { ordinary };
+        let (number, study, series, sop_instance, patient_id) = self.names();
         let byte = self.rng.u8(..3);
         let digest = Sameness::new(SamenessKind::ALL[usize::from(byte % 2)], [byte; 32]);
         let copies = self.copies.entry((facility, sop_instance.clone())).or_default();
