@@ -34,14 +34,14 @@ async fn a_link_that_names_a_patient_shows_no_uid_that_another_patient_shares() 
     // Also in a browser that has it open.
     province.wait(10);
     let reads = [METADATA, "/dicom-web/studies/1.2.3/series", "/dicom-web/studies/1.2.3/series/1.2.3.2/metadata"];
-    let shut = async |what: &str, cookie: &str| {
+    let shut = async |what: &str, cookie: &str, others: usize| {
         for path in reads {
             assert_eq!(province.with_cookie(path, cookie).await.status, StatusCode::NOT_FOUND, "{what} {path}");
         }
         let found = province.with_cookie("/dicom-web/series", cookie).await.json();
-        assert_eq!(found.as_array().map(Vec::len), Some(0), "{what}");
+        assert_eq!(found.as_array().map(Vec::len), Some(others), "{what}");
     };
-    shut("before", &before).await;
+    shut("before", &before, 0).await;
     for (id, claims) in [
         ("2", json!({"study": "1.2.3", "patient": "77"})),
         ("3", json!({"study": "1.2.3", "patient": "78"})),
@@ -55,7 +55,7 @@ async fn a_link_that_names_a_patient_shows_no_uid_that_another_patient_shares() 
         let text = String::from_utf8_lossy(&page.body).into_owned();
         assert!(text.contains("more than one patient") && !text.contains("StudyInstanceUIDs="), "{claims}: {text}");
         assert!(!text.contains("Cúc") && !text.contains("CUC") && !text.contains("data-state"), "{claims}: {text}");
-        shut(&claims.to_string(), &cookie).await;
+        shut(&claims.to_string(), &cookie, 0).await;
     }
     // Somebody who has nothing there learns nothing of it.
     let (to, cookie) = opens("7", json!({"study": "1.2.3", "patient": "79"})).await;
@@ -67,5 +67,5 @@ async fn a_link_that_names_a_patient_shows_no_uid_that_another_patient_shares() 
     assert_eq!(to, "/viewer/viewer?StudyInstanceUIDs=1.2.4");
     let page = String::from_utf8_lossy(&province.with_cookie("/viewer/iid/studies", &cookie).await.body).into_owned();
     assert!(page.contains("StudyInstanceUIDs=1.2.4") && page.contains("more than one patient"), "{page}");
-    shut("beside another", &cookie).await;
+    shut("beside another", &cookie, 1).await;
 }
