@@ -318,6 +318,12 @@ impl CopyCells {
         self.cells.load(db, key).map(|list| list.as_slice())
     }
 
+    /// Whether an instance of a series is among those of this batch.
+    pub(super) fn has(&self, series: u64, seq: u64) -> bool {
+        let mut all = self.cells.lists.values().flat_map(|held| &held.entries);
+        all.any(|copy| copy.series == series && copy.seq == seq)
+    }
+
     /// Takes an instance off the copies under its UID; gives what is left.
     pub(super) fn remove(&mut self, db: &DB, key: &[u8], seq: u64) -> Result<&[CopyEntry], IndexError> {
         let list = self.cells.load(db, key)?;

@@ -103,7 +103,8 @@ impl Applier {
         all.extend(self.series_beside(db, &listed)?);
         for (study, series) in all.into_iter().filter(|(_, series)| *series != 0) {
             for seq in seqs {
-                if self.row_of(db, key, series, *seq)?.is_some() {
+                // What came in this very batch is not stored yet.
+                if self.copies.has(series, *seq) || self.row_of(db, key, series, *seq)?.is_some() {
                     return Ok(Some((study, series)));
                 }
             }
