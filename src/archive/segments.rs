@@ -65,15 +65,17 @@ struct Oldest {
 }
 
 impl Oldest {
-    /// Whether everything that is asked after still lives in a segment.
+    /// Whether everything that is asked after still waits in a segment.
     fn still_waits(&self, archive: &Archive, segment: &SegmentInfo, crowded: bool) -> Result<bool, OpenError> {
         let Some(blockers) = &self.blockers else { return Ok(false) };
         if blockers.segment != *segment || (crowded && !blockers.crowded) {
             return Ok(false);
         }
         for (_, head, place) in &blockers.some {
-            if archive.lives_at(head, place)?.is_none() {
-                return Ok(false);
+            // What cannot be packed any more waits for nothing: it is copied forward.
+            match archive.lives_at(head, place)? {
+                Some(row) if !archive.failing().is_failing(&row.key) => {}
+                _ => return Ok(false),
             }
         }
         Ok(true)

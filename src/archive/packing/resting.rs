@@ -29,14 +29,14 @@ impl Failing {
         self.series.lock().get(key).is_some_and(|(_, until)| *until > Instant::now())
     }
 
-    pub(super) fn failed(&self, key: &SeriesKey) {
+    pub(crate) fn failed(&self, key: &SeriesKey) {
         let mut failing = self.series.lock();
         let (times, until) = failing.entry(key.clone()).or_insert((0, Instant::now()));
         let pause = 1u64.checked_shl(*times).unwrap_or(PAUSE_MAX).min(PAUSE_MAX);
         (*times, *until) = (times.saturating_add(1), Instant::now() + Duration::from_secs(pause));
     }
 
-    pub(super) fn done(&self, key: &SeriesKey) {
+    pub(crate) fn done(&self, key: &SeriesKey) {
         self.series.lock().remove(key);
     }
 

@@ -75,6 +75,14 @@ fn a_segment_is_looked_at_again_when_something_of_it_left() {
     assert!(!still(&known, true), "one that blocks says nothing of how much waits");
     let blockers = known.blockers.as_mut().expect("blockers");
     blockers.crowded = true;
+    // What cannot be packed waits for nothing: it can be copied forward.
+    let (_, head, place) = blockers.some.first().expect("one").clone();
+    let row = bench.archive.lives_at(&head, &place).expect("asked").expect("it lives");
+    assert!(still(&known, true));
+    bench.archive.failing().failed(&row.key);
+    assert!(!still(&known, true), "the segment would never go");
+    bench.archive.failing().done(&row.key);
+    let blockers = known.blockers.as_mut().expect("blockers");
     // As if it were read from elsewhere by now.
     blockers.some.last_mut().expect("one").2.offset += 64;
     assert!(!still(&known, true), "something of it left");

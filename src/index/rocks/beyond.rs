@@ -8,6 +8,7 @@
 
 use super::apply::Applier;
 use super::lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
+use super::purge;
 use super::read::{Reader, get_now, handle};
 use super::tables::{Table, UidKind, bad_key, uid_key};
 use crate::IndexError;
@@ -103,12 +104,11 @@ impl Applier {
         self.note_gone(db, lsn, Table::Uids, &key)?;
         if study.patient >= LISTED {
             let listed = uid_key(UidKind::Study, &study.study, study.facility);
+            // Keys of a time without an ID or a name may lie in the files still, wherever they stood.
+            self.note_gone(db, lsn, Table::Uids, &of_kind(UidKind::Person, &listed))?;
             for PatientEntry { known, .. } in gone {
-                // The key of a time without an ID may lie in the files still.
-                for term in terms(&known).into_iter().chain([term(b'e', &fold(&known.name))]) {
-                    let named = person_key(&listed, &term, study.patient);
-                    self.note_gone(db, lsn, Table::Uids, &named)?;
-                    self.batch.delete_cf(handle(db, Table::Uids)?, named);
+                for term in &terms(&known) {
+                    self.batch.delete_cf(handle(db, Table::Uids)?, person_key(&listed, term, study.patient));
                 }
             }
             let empty = |key: &[u8]| self.patients.under(key).any(|(held, list)| held == key && list.is_empty());
@@ -166,6 +166,7 @@ impl Applier {
     pub(super) fn note_place(
         &mut self,
         db: &DB,
+        lsn: Lsn,
         at: &[u8],
         received: &SeriesKey,
         [before, now]: [Option<&(Uid, u16)>; 2],
@@ -176,7 +177,10 @@ impl Applier {
         }
         let table = handle(db, Table::Uids)?;
         if let Some((study, patient)) = before {
-            self.batch.delete_cf(table, moved_key(&listed, study, *patient));
+            let left = moved_key(&listed, study, *patient);
+            // The study it came from is named there, which may be destroyed before the file is written anew.
+            self.note_gone(db, lsn, Table::Uids, &left)?;
+            self.batch.delete_cf(table, left);
         }
         if let Some((study, patient)) = now {
             let end = study_end(&received.study.study, received.study.patient);
@@ -363,7 +367,7 @@ impl Reader<'_> {
 }
 
 /// What of a list that an older program wrote stands beside it by now; nothing where all of it stays.
-pub(super) fn split(db: &DB, key: &[u8], value: &[u8]) -> Result<Option<WriteBatch>, IndexError> {
+pub(super) fn split(db: &DB, lsn: Lsn, key: &[u8], value: &[u8]) -> Result<Option<WriteBatch>, IndexError> {
     let (Some((kind, rest)), table) = (key.split_first(), handle(db, Table::Uids)?) else { return Ok(None) };
     let mut uid = Decoder::new(Table::Uids.name(), rest);
     uid.pass_uid()?;
@@ -380,8 +384,10 @@ pub(super) fn split(db: &DB, key: &[u8], value: &[u8]) -> Result<Option<WriteBat
             terms(&entry.known).iter().for_each(|term| batch.put_cf(table, person_key(key, term, rank), []));
             beside += 1;
         }
-        list.more |= beside > 0;
-        list.value().into_iter().for_each(|value| batch.put_cf(table, key, value));
+        if beside > 0 {
+            list.more = true;
+            list.value().into_iter().for_each(|value| batch.put_cf(table, key, value));
+        }
     } else if *kind == UidKind::Series.letter() {
         let mut list = SeriesEntry::held(value)?;
         for entry in list.entries.extract_if(.., |entry| entry.known.rank >= LISTED || entry.patient >= LISTED) {
@@ -392,10 +398,17 @@ pub(super) fn split(db: &DB, key: &[u8], value: &[u8]) -> Result<Option<WriteBat
             }
             beside += 1;
         }
-        list.more |= beside > 0;
-        list.value().into_iter().for_each(|value| batch.put_cf(table, key, value));
+        if beside > 0 {
+            list.more = true;
+            list.value().into_iter().for_each(|value| batch.put_cf(table, key, value));
+        }
     }
-    Ok((beside > 0).then_some(batch))
+    if beside == 0 {
+        return Ok(None);
+    }
+    // Whoever stands beside it by now was named in it: who is destroyed shall not stay there.
+    purge::note(db, &mut batch, lsn, Table::Uids, key)?;
+    Ok(Some(batch))
 }
 
 #[cfg(test)]

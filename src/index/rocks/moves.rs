@@ -148,7 +148,7 @@ impl Applier {
         let (left, series) = (before.study, before.series);
         if let Some((study, ordinal)) = to {
             let placed = (*study != received.study).then(|| (study.study.clone(), study.patient));
-            self.note_place(db, &place, received, [before.placed.as_ref(), placed.as_ref()])?;
+            self.note_place(db, lsn, &place, received, [before.placed.as_ref(), placed.as_ref()])?;
             if let Some(entry) = self.series_lists.load(db, &place)?.iter_mut().find(|entry| moves(entry)) {
                 (entry.study, entry.placed) = (ordinal, placed);
             }

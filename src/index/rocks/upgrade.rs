@@ -34,7 +34,7 @@ pub(super) fn upgrade(db: &DB, found: u64, mark: Mark) -> Result<(), IndexError>
         bounds(db, mark)?;
     }
     if found < 6 {
-        lists(db)?;
+        lists(db, mark)?;
         values(db, mark)?;
     }
     if mark.applied == 0 {
@@ -87,6 +87,11 @@ fn values(db: &DB, mark: Mark) -> Result<(), IndexError> {
     let mut run = reader.once(Table::Studies, b"")?;
     while let Some((ordinal, value)) = run.here()? {
         let row = encode::study(value)?;
+        // Nearly every row is short.
+        if value.len() <= ROW_MAX && row.sop_classes.len() <= classes::CLASSES_MAX {
+            run.step();
+            continue;
+        }
         let mut now = row.clone();
         if now.cut() | classes::trim(&mut now.sop_classes) {
             bound(db, mark, ordinal, now, &keys::emit(&row))?;
@@ -125,11 +130,11 @@ fn bound(db: &DB, mark: Mark, ordinal: &[u8], row: StudyRow, before: &[Pair]) ->
 }
 
 /// What the fifth format did not bound: how many patients and studies stand in one list under their UID.
-fn lists(db: &DB) -> Result<(), IndexError> {
+fn lists(db: &DB, mark: Mark) -> Result<(), IndexError> {
     let reader = Reader::new(db);
     let mut run = reader.once(Table::Uids, &[UidKind::Study.letter()])?;
     while let Some((key, value)) = run.here()? {
-        if let Some(batch) = beyond::split(db, key, value)? {
+        if let Some(batch) = beyond::split(db, mark.applied, key, value)? {
             db.write_opt(batch, &unlogged()).map_err(engine("upgrade the index"))?;
         }
         run.step();

@@ -340,6 +340,13 @@ fn lists_of_the_fifth_format_are_divided_once() {
     assert!(rows(&index) == now, "it is not what is written now");
     agree(&index, &oracle, MANY);
     let listed = uid_key(UidKind::Study, &uid("1.2.1"), FacilityCode::DEMO);
+    let reader = Reader::new(&index.db);
+    let notes = reader.prefix(Table::Meta, b"Z").expect("notes").collect(usize::MAX, |key, _| Ok(key.to_vec()));
+    assert!(
+        notes.expect("notes").iter().any(|note| note.ends_with(&listed)),
+        "whoever stood in the list may stay there"
+    );
+    drop(reader);
     let value = PatientEntry::encode(&[]);
-    assert!(split(&index.db, &listed, &value).expect("a list").is_none(), "there is nothing to divide");
+    assert!(split(&index.db, 9, &listed, &value).expect("a list").is_none(), "there is nothing to divide");
 }
