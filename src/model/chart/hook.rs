@@ -59,8 +59,8 @@ impl<'a> Happened<'a> {
             if let ChartBody::Merge(merge) = body {
                 patients.insert(merge.former.trim().to_owned());
             }
-            // Images may be kept with another patient's order than they say. Whose they are is looked at when it goes out, and
-            // whose they are not, or not any more, is told that alone, also where nothing was told before.
+            // Images may be kept with another patient's order than they say. Whose they are is looked at when it goes
+            // out; whoever asks for others is told that they are not theirs, also where nothing was told before.
             if let ChartBody::Match(one) = body {
                 patients.extend(Some(one.of_study.mrn.trim()).filter(|mrn| !mrn.is_empty()).map(str::to_owned));
             }
