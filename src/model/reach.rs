@@ -13,6 +13,8 @@ const MAPPED: u8 = 96;
 const NAME_MAX: usize = 253;
 /// What its own addresses are to the archive.
 const OWN: &str = "the archive's own machine";
+/// What clouds tell their machines, secrets among it, stands behind.
+const CLOUD: &str = "a cloud's service for its machines";
 
 /// Why an address is not called: a sentence for whoever named it, without the address itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,13 +33,15 @@ const SPECIAL: &[(Net, &str)] = &[
     (Net::v4([0, 0, 0, 0], 8), "no address of anybody"),
     (Net::v4([127, 0, 0, 0], 8), OWN),
     (Net::v4([169, 254, 0, 0], 16), "link-local"),
-    (Net::v4([100, 100, 100, 200], 32), "a cloud's service for its machines"),
+    (Net::v4([100, 100, 100, 200], 32), CLOUD),
+    (Net::v4([168, 63, 129, 16], 32), CLOUD),
     (Net::v4([224, 0, 0, 0], 4), "multicast"),
     (Net::v4([240, 0, 0, 0], 4), "reserved"),
     (Net { first: 0, bits: 128 }, "no address of anybody"),
     (Net { first: 1, bits: 128 }, OWN),
     (Net { first: 0xfe80 << 112, bits: 10 }, "link-local"),
-    (Net { first: (0xfd00_0ec2 << 96) | 0x254, bits: 128 }, "a cloud's service for its machines"),
+    (Net { first: (0xfd00_0ec2 << 96) | 0x254, bits: 128 }, CLOUD),
+    (Net { first: (0xfd20_00ce << 96) | 0x254, bits: 128 }, CLOUD),
     (Net { first: 0xff00 << 112, bits: 8 }, "multicast"),
 ];
 
@@ -82,23 +86,28 @@ impl Net {
 }
 
 /// An address as it is called in the end: IPv4 in whatever form of IPv6 it hides is itself.
-fn plain(address: IpAddr) -> u128 {
-    let six = match address {
-        IpAddr::V4(four) => return four.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(six) => six,
-    };
+pub fn plain(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(six) = address else { return address };
     let four = match six.segments() {
-        // Mapped; translated by a network's NAT64.
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some((high, low)),
+        // Mapped; translated by a host; by a network's NAT64, of everybody's prefix and of its own.
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => Some((high, low)),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 1, _, _, _, high, low] => Some((high, low)),
         // Compatible, of old; the loopback address and that of nobody are none.
         [0, 0, 0, 0, 0, 0, high, low] if high > 0 => Some((high, low)),
         // 6to4.
         [0x2002, high, low, ..] => Some((high, low)),
         _ => None,
     };
-    let mapped =
-        |(high, low): (u16, u16)| Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low)).to_ipv6_mapped();
-    four.map_or(six, mapped).to_bits()
+    let itself = |(high, low): (u16, u16)| Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low));
+    four.map_or(address, |four| IpAddr::V4(itself(four)))
+}
+
+/// An address as networks are compared with it.
+fn bits(address: IpAddr) -> u128 {
+    match plain(address) {
+        IpAddr::V4(four) => four.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(six) => six.to_bits(),
+    }
 }
 
 /// Whom an entry means.
@@ -258,8 +267,11 @@ impl Reach {
     /// # Errors
     /// Why not.
     pub fn check_host(&self, host: &str, port: u16) -> Result<(), OutOfReach> {
-        let form = "a host is a name, or an address as four numbers or in brackets";
-        match Host::parse(host).ok_or_else(|| OutOfReach(form.into()))? {
+        let form = || match host.is_ascii() {
+            true => OutOfReach("a host is a name, or an address as four numbers or in brackets".into()),
+            false => OutOfReach("a host with letters beyond ASCII is written as xn--...".into()),
+        };
+        match Host::parse(host).ok_or_else(form)? {
             Host::Address(address) => self.check(host, address, port, false),
             Host::Name(name) if name == "localhost" || name.ends_with(".localhost") => {
                 let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
@@ -281,7 +293,7 @@ impl Reach {
     /// # Errors
     /// Why not.
     pub fn check(&self, host: &str, address: IpAddr, port: u16, own: bool) -> Result<(), OutOfReach> {
-        let address = plain(address);
+        let address = bits(address);
         let special = SPECIAL.iter().find(|(net, _)| net.has(address));
         let own = own || special.is_some_and(|(_, what)| *what == OWN);
         if self.own && own {

@@ -11,12 +11,12 @@ use crate::problem::Kind;
 use archive::charts::outbox::dispatch::{Courier, Outcome, Parcel};
 use http::Method;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use model::Reach;
 use model::chart::{Delivery, EventKind, Target};
+use model::{FacilityCode, Reach};
 use parking_lot::Mutex;
 use ring::hmac;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -28,6 +28,8 @@ const SIGNATURE: &str = "khoanh-signature";
 const DELIVERY: &str = "khoanh-delivery";
 /// Most ports of subscribers that clients are kept for.
 const PORTS_MAX: usize = 64;
+/// Most headers of subscriptions of which it is kept that it was said that they are not sent.
+const LEFT_OUT_MAX: usize = 1_024;
 
 /// Limits of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub struct Hooks {
     reach: Arc<Reach>,
     /// By the port they call.
     clients: Mutex<HashMap<u16, reqwest::Client>>,
+    /// Headers that were said not to be sent, with their subscriptions.
+    left_out: Mutex<BTreeSet<(FacilityCode, String, String)>>,
     /// URL of the service, for what is told in resources.
     base: String,
     /// Identifier systems of FHIR.
@@ -60,7 +64,8 @@ impl Hooks {
     pub fn new(runtime: Handle, limits: HookLimits) -> Self {
         let (base, systems) = (String::new(), fhir::Map::default());
         let reach = Arc::new(limits.reach.clone());
-        Self { calls: Calls::new(runtime), limits, reach, clients: Mutex::default(), base, systems }
+        let (calls, clients, left_out) = (Calls::new(runtime), Mutex::default(), Mutex::default());
+        Self { calls, limits, reach, clients, left_out, base, systems }
     }
 
     /// Tells resources as the service does: with its URL and its identifier systems.
@@ -114,7 +119,8 @@ impl Hooks {
                 for (name, value) in headers {
                     // As one of before may have it.
                     if !Target::may_set(name) {
-                        return Err(Outcome::Refused(format!("the header {name} is the archive's to set")));
+                        self.leaves_out(parcel, name);
+                        continue;
                     }
                     let value = HeaderValue::try_from(&value.0);
                     let mut value = value.map_err(|_| refused("a header of the subscription cannot be sent"))?;
@@ -128,6 +134,18 @@ impl Hooks {
 }
 
 impl Hooks {
+    /// Says once of a subscription that a header of it is not sent.
+    fn leaves_out(&self, parcel: &Parcel, name: &str) {
+        let (facility, subscription) = (parcel.facility, parcel.delivery.subscription.as_str());
+        let mut left_out = self.left_out.lock();
+        if left_out.len() >= LEFT_OUT_MAX {
+            left_out.clear();
+        }
+        if left_out.insert((facility, subscription.to_owned(), name.to_ascii_lowercase())) {
+            tracing::warn!(%facility, subscription, name, "a header of a subscription is the archive's to set: it is not sent");
+        }
+    }
+
     /// The resource, put below the URL of the subscriber.
     fn put(&self, url: &str, parcel: &Parcel) -> Result<reqwest::RequestBuilder, Outcome> {
         let told = fhir::told(parcel, self.systems.now(), &self.base, seconds().saturating_mul(1_000));

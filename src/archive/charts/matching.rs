@@ -71,6 +71,11 @@ pub(super) fn take<T: Ord>(due: &Mutex<BTreeSet<T>>) -> Vec<T> {
 }
 
 impl Due {
+    /// Whether every study that was noted has been looked at: only then may places be kept that lie behind it.
+    pub(super) fn is_worked_off(&self) -> bool {
+        self.patients.lock().is_empty() && self.studies.lock().is_empty() && self.recorded.lock().is_empty()
+    }
+
     /// A row became true: an order of which no image came is looked at, and what was judged of patients who are merged.
     pub(super) fn row(&self, row: &ChartRow) {
         let facility = row.key.facility;

@@ -18,7 +18,7 @@ pub(super) use lanes::Outbox;
 use super::writing::{Whose, Writing};
 use super::{ChartError, Charts, orders};
 use dispatch::Outcome;
-use model::chart::{ChartBody, ChartKind, Delivery, DeliveryState, EventKind, ReportStatus, Subscription};
+use model::chart::{ChartBody, ChartKind, Delivery, DeliveryState, EventKind, ReportStatus, Subscription, Target};
 use model::{FacilityCode, Reach};
 use std::time::Duration;
 
@@ -65,9 +65,9 @@ impl OutboxOptions {
 }
 
 impl Charts {
-    /// Whether a subscription can be served, and its subscriber may be where it says.
-    fn check_subscription(&self, one: &Subscription) -> Result<(), ChartError> {
-        one.check().map_err(ChartError::Invalid)?;
+    /// Whether a subscription can be served, after what it was before, and its subscriber may be where it says.
+    fn check_subscription(&self, one: &Subscription, before: Option<&Target>) -> Result<(), ChartError> {
+        one.check_after(before).map_err(ChartError::Invalid)?;
         let Some(url) = one.target.url() else { return Ok(()) };
         self.options.outbox.reach.check_url(url).map_err(|error| ChartError::Invalid(error.to_string()))
     }

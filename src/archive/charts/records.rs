@@ -255,6 +255,10 @@ impl Archive {
     /// Looks at what is new.
     pub(super) fn record_round(&self, walk: &mut Walk) -> Result<(), ChartError> {
         let charts = self.charts();
+        // What earlier rounds noted is kept nowhere else.
+        if charts.due.is_worked_off() {
+            walk.save();
+        }
         let (touched, lsn) = charts.follow(walk.lsn)?;
         let again = walk.lsn < walk.began;
         let mut studies = touched.studies;
@@ -286,7 +290,6 @@ impl Archive {
         if done.is_err() {
             charts.due.recorded.lock().extend(due);
         }
-        walk.save();
         done
     }
 

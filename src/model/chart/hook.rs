@@ -59,10 +59,11 @@ impl<'a> Happened<'a> {
             if let ChartBody::Merge(merge) = body {
                 patients.insert(merge.former.trim().to_owned());
             }
-        }
-        // Images may be kept with another patient's order than they say; what is sent of them is looked at when it goes out.
-        if let ChartBody::Match(one) = now {
-            patients.extend(Some(one.of_study.mrn.trim()).filter(|mrn| !mrn.is_empty()).map(str::to_owned));
+            // Images may be kept with another patient's order than they say. Whose they are is looked at when it goes
+            // out; whoever asks for others is told that they are not theirs, also where nothing was told before.
+            if let ChartBody::Match(one) = body {
+                patients.extend(Some(one.of_study.mrn.trim()).filter(|mrn| !mrn.is_empty()).map(str::to_owned));
+            }
         }
         let (modalities, discipline) = match now {
             ChartBody::Match(one) => (&one.modalities, ""),

@@ -94,6 +94,22 @@ impl Target {
         !OURS.contains(&header.as_str()) && !header.starts_with(OUR_PREFIX)
     }
 
+    /// Headers with their values; those of before may have names that the archive sets ([`Target::may_set`]).
+    fn headers(&self) -> &[(String, Secret)] {
+        match self {
+            Self::RestHook { headers, .. } => headers,
+            Self::Hl7 { .. } | Self::Webhook { .. } => &[],
+        }
+    }
+
+    /// The first header that is the archive's to set and was not named before.
+    fn newly_ours(&self, before: Option<&Self>) -> Option<&str> {
+        let known = before.map(Self::headers).unwrap_or_default();
+        let is_new = |name: &str| !known.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+        let mut names = self.headers().iter().map(|(name, _)| name.as_str());
+        names.find(|name| is_token(name) && !Self::may_set(name) && is_new(name))
+    }
+
     /// The address that it names itself; receivers of HL7 stand in a file of the operator's.
     pub fn url(&self) -> Option<&str> {
         match self {
@@ -244,6 +260,14 @@ impl Subscription {
     /// # Errors
     /// What is wrong and what is expected.
     pub fn check(&self) -> Result<(), String> {
+        self.check_after(None)
+    }
+
+    /// The same of one that was changed: a header that is the archive's to set, and is not sent, may stay from before.
+    ///
+    /// # Errors
+    /// What is wrong and what is expected.
+    pub fn check_after(&self, before: Option<&Target>) -> Result<(), String> {
         let fits = |text: &str| text.len() <= TEXT_MAX && !text.chars().any(char::is_control);
         if self.name.trim().is_empty() || ![&self.name, &self.by, &self.criteria].iter().all(|text| fits(text)) {
             return Err(format!("a subscription has a name; its texts have at most {TEXT_MAX} bytes"));
@@ -264,7 +288,7 @@ impl Subscription {
             }
             Target::RestHook { url, headers, hook } if is_url(url) && fits(url) => {
                 hook.as_deref().map_or(Ok(()), Hook::check)?;
-                if let Some((name, _)) = headers.iter().find(|(name, _)| is_token(name) && !Target::may_set(name)) {
+                if let Some(name) = self.target.newly_ours(before) {
                     return Err(format!("the header {name} is the archive's to set: leave it out"));
                 }
                 let good = |(name, value): &(String, Secret)| is_token(name) && fits(&value.0);
@@ -420,6 +444,15 @@ mod tests {
         for name in ["Authorization", "X-Api-Key", "Accept", "Hostname", "Cookie"] {
             assert_eq!(with(name), Ok(()), "{name}");
         }
+        // What was kept before stays, and nothing else comes beside it.
+        let of = |names: &[&str]| {
+            let headers = names.iter().map(|name| ((*name).to_owned(), Secret("x-y-z".into()))).collect();
+            Target::RestHook { url: "https://emr.example/fhir".into(), headers, hook: None }
+        };
+        let before = of(&["Host", "Authorization"]);
+        assert_eq!(subscription(of(&["host", "Accept"])).check_after(Some(&before)), Ok(()));
+        assert!(subscription(of(&["Host", "TE"])).check_after(Some(&before)).is_err());
+        assert!(subscription(before).check().is_err());
     }
 
     #[test]

@@ -38,6 +38,8 @@ fn without_a_word_hospitals_networks_are_called_and_the_machine_and_its_link_are
         "http://[fe80::1]",
         "http://[fd00:ec2::254]/",
         "http://100.100.100.200",
+        "http://168.63.129.16",
+        "http://[fd20:ce::254]/",
         "http://224.0.0.1",
         "http://[ff02::1]",
         "http://255.255.255.255",
@@ -45,6 +47,9 @@ fn without_a_word_hospitals_networks_are_called_and_the_machine_and_its_link_are
         "http://[::ffff:127.0.0.1]",
         "http://[::127.0.0.1]",
         "http://[64:ff9b::a9fe:a9fe]",
+        "http://[64:ff9b:1::a9fe:a9fe]",
+        "http://[64:ff9b:1:2:3:4:7f00:1]",
+        "http://[::ffff:0:127.0.0.1]",
         "http://[2002:7f00:1::]",
         // What some read as an address and others as a name.
         "http://127.1",
@@ -143,4 +148,6 @@ fn what_is_no_entry_is_told_by_its_text() {
     }
     let said = Reach::default().check_url("http://127.0.0.1/").expect_err("the machine").to_string();
     assert!(said.contains("calls.allow") && !said.contains("127"), "{said}");
+    let said = Reach::default().check_url("https://bệnhviện.example/").expect_err("no ASCII").to_string();
+    assert!(said.contains("xn--"), "{said}");
 }

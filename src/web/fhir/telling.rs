@@ -1,14 +1,15 @@
 //! What a subscriber is sent of an event: the resource as a reader of the facility sees it when it goes out.
 
 use super::bundle;
-use super::desk::Desk;
+use super::desk::{Desk, add};
 use super::systems::Systems;
 use super::tables::Resource;
 use super::{ids, studies};
 use crate::problem::Problem;
 use archive::charts::outbox::dispatch::Parcel;
 use model::chart::{ChartBody, EventKind};
-use serde_json::Value;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The resource that an event is about; none of one that cannot be told, or that is not of one patient, or of the patients
@@ -40,7 +41,8 @@ pub(crate) fn told(parcel: &Parcel, systems: Arc<Systems>, base: &str, now: u64)
 
 /// A resource if it is, as it stands, of one of the patients who were asked for, by any number of theirs: when it happened
 /// it may have been another's, and images may contradict the order they came for. Images are whose a person said last, and
-/// are told as such. Of a merge both are told.
+/// are told as such; whoever may have been told of them as another patient's is told that this was an error. Of a merge both
+/// are told.
 fn asked_for(desk: &Desk, parcel: &Parcel, mut told: Value) -> Result<Option<Value>, Problem> {
     let asked = parcel.subscription.hook().map(|hook| &hook.patients).filter(|asked| !asked.is_empty());
     let (Some(asked), false) = (asked, matches!(parcel.body, ChartBody::Merge(_))) else { return Ok(Some(told)) };
@@ -59,7 +61,35 @@ fn asked_for(desk: &Desk, parcel: &Parcel, mut told: Value) -> Result<Option<Val
         }
         _ => said,
     };
-    let Some(mrn) = mrn else { return Ok(None) };
-    let numbers = desk.charts().numbers(&desk.caller, parcel.facility, &mrn)?;
-    Ok(numbers.iter().any(|number| asked.contains(number)).then_some(told))
+    let numbers = match &mrn {
+        Some(mrn) => desk.charts().numbers(&desk.caller, parcel.facility, mrn)?,
+        None => Vec::new(),
+    };
+    if numbers.iter().any(|number| asked.contains(number)) {
+        return Ok(Some(told));
+    }
+    match &parcel.body {
+        ChartBody::Match(_) => taken_back(desk, parcel, asked, &told).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// A study as it is told to whoever asked for patients none of whom it is of any more: under its id, and with nothing of the
+/// patient whose it is.
+fn taken_back(desk: &Desk, parcel: &Parcel, asked: &BTreeSet<String>, told: &Value) -> Result<Value, Problem> {
+    let mut numbers = asked.iter();
+    // As which of several patients' it was told is not kept.
+    let whose = match (numbers.next(), numbers.next()) {
+        (Some(only), None) => only.as_str(),
+        _ => "",
+    };
+    let mut shell = Map::new();
+    for name in ["resourceType", "id", "meta"] {
+        if let Some(value) = told.get(name) {
+            add(&mut shell, name, value.clone());
+        }
+    }
+    add(&mut shell, "status", "entered-in-error");
+    add(&mut shell, "subject", desk.patient(parcel.facility, whose, "")?);
+    Ok(Value::Object(shell))
 }

@@ -292,32 +292,45 @@ async fn images_are_told_to_whoever_asks_for_the_patient_they_are_said_to_be_of_
         assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
     }
     let office = office(&all);
-    // To whom the study was told, and whose it was told to be.
-    let told = || {
+    // As what the study was told to whoever asks for a number.
+    let told = |mrn: &str| {
         let took = took.lock().clone();
-        let one = |(head, body): &(String, String)| {
-            let whom = head.split('/').nth(1).unwrap_or_default().to_owned();
-            let resource: Value = serde_json::from_str(body).expect("JSON");
-            let whose = resource.pointer("/subject/identifier/value").and_then(Value::as_str).unwrap_or_default();
-            (whom, whose.to_owned())
-        };
-        took.iter().map(one).collect::<Vec<_>>()
+        let to = took.iter().filter(|(head, _)| head.split('/').nth(1) == Some(mrn));
+        let all = to.map(|(_, body)| serde_json::from_str::<Value>(body).expect("JSON"));
+        all.collect::<Vec<Value>>()
     };
-    let of = |mrns: &[&str]| mrns.iter().map(|mrn| ((*mrn).to_owned(), (*mrn).to_owned())).collect::<Vec<_>>();
+    let states = |mrn: &str| {
+        let state = |one: &Value| one["status"].as_str().expect("a status").to_owned();
+        told(mrn).iter().map(state).collect::<Vec<String>>()
+    };
+    let ends_as = |mrn: &str, state: &str| states(mrn).last().is_some_and(|last| last == state);
     all.store("56001", "1.2.3", "", "77").await;
-    until("whoever asks for the number in the images is told", || told() == of(&["77"])).await;
+    until("whoever asks for the number in the images is told", || states("77") == ["available"]).await;
     let archive = Arc::clone(&all.0.archive);
     let matched = tokio::task::spawn_blocking(move || {
         let study = model::Uid::parse("1.2.3").expect("a UID");
         archive.match_study(FacilityCode::parse("56001").expect("a code"), &study, "CD-1", "Lân")
     });
     matched.await.expect("no panic").expect("matched");
-    until("a person said whose they are", || told() == of(&["77", "22000017"])).await;
+    until("a person said whose they are", || states("22000017") == ["available"]).await;
+    until("and whose they are not", || ends_as("77", "entered-in-error")).await;
     // Then somebody finds out that they are neither's.
     belongs(&all.0.archive, "1.2.3", "22000018").await;
-    until("they were corrected", || told() == of(&["77", "22000017", "22000018"])).await;
+    until("they were corrected", || states("22000018") == ["available"]).await;
+    until("which is taken back where it was told before", || ends_as("22000017", "entered-in-error")).await;
     let waits = || all.0.archive.charts().outbox(&Caller::operator()).iter().map(|lane| lane.waiting).sum::<u64>();
     until("nothing waits", || waits() == 0).await;
     ends(office).await;
-    assert_eq!(told(), of(&["77", "22000017", "22000018"]), "nobody is sent what is another patient's");
+    assert_eq!(states("22000018"), ["available"]);
+    for mrn in ["22000017", "22000018", "77"] {
+        for one in told(mrn) {
+            assert_eq!(one["subject"]["identifier"]["value"], json!(mrn), "{one}");
+            assert_eq!((&one["resourceType"], &one["id"]), (&json!("ImagingStudy"), &json!("56001.1.2.3")));
+            let names: Vec<&str> = one.as_object().expect("an object").keys().map(String::as_str).collect();
+            let is_shell = names.iter().all(|name| ["resourceType", "id", "meta", "status", "subject"].contains(name));
+            assert_eq!(is_shell, one["status"] == json!("entered-in-error"), "{one}");
+            assert!(mrn == "22000018" || !one.to_string().contains("22000018"), "another patient's: {one}");
+        }
+    }
+    assert!(all.0.archive.charts().outbox(&Caller::operator()).iter().all(|lane| lane.dead == 0));
 }

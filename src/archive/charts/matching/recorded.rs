@@ -12,6 +12,8 @@ use index::{StudyKey, StudyRow};
 use model::Lsn;
 use model::retention::{RetentionFact, StudyRef};
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -30,12 +32,23 @@ pub(super) struct Walk {
 impl Walk {
     pub(super) fn open(archive: &Archive) -> Self {
         let file = archive.options().data.join(PLACE);
-        let kept = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse::<Lsn>().ok());
-        // Without a place, or with that of another data directory, what comes from now on is followed: studies are looked
-        // at by arrival then, each with what was recorded of it.
         let applied = archive.index().applied();
-        let kept = kept.filter(|lsn| *lsn <= applied);
-        let mut walk = Self { file, lsn: kept.unwrap_or(applied), saved: kept.map(|lsn| (lsn, Instant::now())) };
+        let kept = match std::fs::read_to_string(&file) {
+            Ok(text) => text.trim().parse::<Lsn>().map_err(|error| error.to_string()),
+            // Without a place what comes from now on is followed: studies are looked at by arrival then, each with what was
+            // recorded of it. So it is with a place ahead of what is there: that of another data directory.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Lsn::MAX),
+            Err(error) => Err(error.to_string()),
+        };
+        let (lsn, is_kept) = match kept {
+            Ok(lsn) if lsn <= applied => (lsn, true),
+            Ok(_) => (applied, false),
+            Err(error) => {
+                tracing::warn!(%error, "how far what was recorded of studies was told cannot be read; all is looked at again");
+                (0, false)
+            }
+        };
+        let mut walk = Self { file, lsn, saved: is_kept.then(|| (lsn, Instant::now())) };
         walk.save();
         walk
     }
@@ -45,12 +58,23 @@ impl Walk {
         if self.saved.is_some_and(|(lsn, at)| lsn == self.lsn || at.elapsed() < SAVE_EVERY) {
             return;
         }
-        let beside = self.file.with_extension("new");
-        let written = std::fs::write(&beside, self.lsn.to_string()).and_then(|()| std::fs::rename(&beside, &self.file));
-        if let Err(error) = written {
+        if let Err(error) = self.write() {
             tracing::warn!(%error, "how far what was recorded of studies was told could not be written");
         }
         self.saved = Some((self.lsn, Instant::now()));
+    }
+
+    /// Durable on return.
+    fn write(&self) -> io::Result<()> {
+        let beside = self.file.with_extension("new");
+        let mut file = File::create(&beside)?;
+        file.write_all(self.lsn.to_string().as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&beside, &self.file)?;
+        match self.file.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
     }
 }
 
@@ -69,8 +93,10 @@ fn changed(fact: &RetentionFact) -> Vec<StudyKey> {
 impl Archive {
     /// Looks at studies of which something was recorded.
     pub(super) fn recorded_round(&self, walk: &mut Walk) -> Result<(), ChartError> {
-        // What the round before noted was taken by now.
-        walk.save();
+        // What earlier rounds noted is kept nowhere else.
+        if self.charts().due.is_worked_off() {
+            walk.save();
+        }
         // A move may be several facts: they are looked at together, and nobody is waited for.
         let through = self.retention().between(|| self.index().applied());
         let Some(through) = through.filter(|through| *through > walk.lsn) else { return Ok(()) };

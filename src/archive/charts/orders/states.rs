@@ -78,24 +78,24 @@ pub(in crate::charts) fn begin(order: &mut Order) {
 }
 
 /// Nobody is expected for what of an order is open, where it has the appointment that is said, by a number that is known of
-/// both, else by the minute it begins; one that says neither is any. Whether that is new, and whether anything open has
+/// both, else by the minute it begins; one that says neither is any. Whether that is new, and whether all that is open has
 /// another appointment.
 pub(in crate::charts) fn unbook(order: &mut Order, said: Option<&StepUpdate>, utc_offset: i8) -> (bool, bool) {
     let start = said.and_then(|said| said.start.as_ref());
     let start = start.and_then(|(date, time)| times::moment(date, time, utc_offset)).map(|(.., start)| start);
     let numbers = said.and_then(|said| said.appointment.as_ref());
-    let (mut is_new, mut is_other) = (false, false);
+    let (mut is_new, mut is_one, mut is_other) = (false, false, false);
     for step in order.steps.iter_mut().filter(|step| step.state.is_open()) {
         let by_number = numbers.and_then(|numbers| numbers.is(&step.appointment));
         let by_start = start.map(|start| start / MINUTE_MS == step.start / MINUTE_MS);
         if by_number.or(by_start).unwrap_or(true) {
             is_new |= !step.unbooked;
-            step.unbooked = true;
+            (step.unbooked, is_one) = (true, true);
         } else {
             is_other = true;
         }
     }
-    (is_new, is_other)
+    (is_new, is_other && !is_one)
 }
 
 /// Brings an order to where its steps are; never back.

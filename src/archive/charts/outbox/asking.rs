@@ -88,7 +88,7 @@ impl Charts {
         if !caller.may_see(facility) {
             return Err(ChartError::Unknown("facility"));
         }
-        self.check_subscription(&subscription)?;
+        self.check_subscription(&subscription, None)?;
         self.write(facility, |writing| {
             if writing.find(ChartKind::Subscription, Term::Any, "", SUBSCRIPTIONS_MAX)?.len() >= SUBSCRIPTIONS_MAX {
                 return Err(ChartError::Limit(format!("a facility has at most {SUBSCRIPTIONS_MAX} subscriptions")));
@@ -179,13 +179,13 @@ impl Charts {
         }
         self.write(facility, |writing| match writing.row(ChartKind::Subscription, id)? {
             Some(ChartBody::Subscription(mut one)) => {
-                let before = one.target.url().map(str::to_owned);
+                let before = one.target.clone();
                 change(&mut one)?;
                 // One that may not be told any more can still be held back.
-                if one.paused && before.as_deref() == one.target.url() {
-                    one.check().map_err(ChartError::Invalid)?;
+                if one.paused && before.url() == one.target.url() {
+                    one.check_after(Some(&before)).map_err(ChartError::Invalid)?;
                 } else {
-                    self.check_subscription(&one)?;
+                    self.check_subscription(&one, Some(&before))?;
                 }
                 writing.put(id, ChartBody::Subscription(one))
             }

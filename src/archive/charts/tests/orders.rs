@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::charts::WorklistQuery;
-use model::chart::{Appointment, Order, OrderAction, OrderState, OrderUpdate, StepUpdate};
+use model::chart::{Appointment, Order, OrderAction, OrderState, OrderUpdate, Step, StepUpdate};
 use model::{AeTitle, Uid};
 
 pub(super) fn update(action: OrderAction, placer: &str) -> OrderUpdate {
@@ -350,6 +350,23 @@ fn an_appointment_that_is_taken_back_is_the_one_that_is_said_and_no_later_one() 
         assert!(!is());
         asks(OrderAction::Unbook, &placer, taken_back);
         assert_eq!(is(), unbooked, "{taken_back:?} of {ordered:?}");
+    }
+}
+
+#[test]
+fn of_several_appointments_the_others_are_not_worth_a_word_where_one_is_meant() {
+    let bench = Bench::new();
+    bench.done("p", vec![patient("1", "Lê An")]);
+    bench.says(new("P1"));
+    let of = |filler: &str| Appointment { placer: String::new(), filler: filler.into() };
+    let mut order = bench.order("P1").expect("an order");
+    let step = order.steps.pop().expect("a step");
+    order.steps = ["B1", "B2"].map(|filler| Step { appointment: of(filler), ..step.clone() }).to_vec();
+    for (said, expected) in
+        [("B1", (true, false)), ("B1", (false, false)), ("B7", (false, true)), ("B2", (true, false))]
+    {
+        let said = StepUpdate { appointment: Some(of(said)), ..StepUpdate::default() };
+        assert_eq!(crate::charts::orders::states::unbook(&mut order, Some(&said), 7), expected, "{said:?}");
     }
 }
 

@@ -111,6 +111,16 @@ fn a_move_and_a_correction_that_nobody_looked_at_before_a_kill_are_told_of_once_
     assert_eq!(all.pop().as_deref(), Some("study-changed 1.2.5 unmatched"));
     all.sort();
     assert_eq!(all, expected);
+    // A place that cannot be read loses nothing, and tells nothing twice.
+    let off = killed(bench, false);
+    arrivals_are_done(&off);
+    accession(&off, "1.2.5", "A7");
+    std::fs::write(off.options.data.join("charts-told"), "").expect("written");
+    let bench = killed(off, true);
+    until("what nobody looked at is told", || told(&bench).len() == 9);
+    accession(&bench, "1.2.5", "A8");
+    until("what comes later is told", || told(&bench).len() == 10);
+    assert!(told(&bench).split_off(8).iter().all(|one| one == "study-changed 1.2.5 unmatched"));
 }
 
 #[test]
