@@ -311,13 +311,13 @@ async fn list(call: &Call) -> Result<Response, Problem> {
     Ok(page::studies(call, &listed, withheld, session.rights))
 }
 
-/// How many studies there are by now, and where to go when it is one.
+/// How many studies there are by now, how many are withheld, and where to go when it is one.
 async fn state(call: &Call) -> Result<Response, Problem> {
     let session = own(call)?;
-    let found = look(call, &session).await?;
-    let open = match found.as_slice() {
-        [study] if session.rights.images => Some(format!("{}{}", call.base_path(), viewer_path(study))),
+    let Led { rows, withheld } = led(call, &session).await?;
+    let open = match rows.as_slice() {
+        [row] if session.rights.images => Some(format!("{}{}", call.base_path(), viewer_path(&row.study))),
         _ => None,
     };
-    Ok(app::json(StatusCode::OK, json!({"studies": found.len(), "open": open}).to_string()))
+    Ok(app::json(StatusCode::OK, json!({"studies": rows.len(), "withheld": withheld, "open": open}).to_string()))
 }
