@@ -244,9 +244,12 @@ fn questions(
         uids.extend(ordered(archive, session, number));
     }
     if questions.is_empty() && uids.is_empty() {
-        let numbers = numbers.into_iter().flatten();
-        questions.extend(numbers.filter_map(|number| by_text(key::PATIENT_ID, number)));
-        return Ok(questions);
+        for number in numbers.into_iter().flatten() {
+            questions.extend(by_text(key::PATIENT_ID, number));
+            // Without charts it is missing what a person said is the patient's.
+            let matched = studies::matched(archive.charts(), &session.caller, session.facility, number);
+            uids.extend(matched.unwrap_or_default());
+        }
     }
     if numbers.is_none() && asked.whose.is_none() {
         questions.extend(by_uids(uids));
