@@ -58,7 +58,8 @@ pub struct FoundRow {
 pub struct Under {
     /// The studies that the caller is shown; none where there are more than may be read.
     pub rows: Vec<FoundRow>,
-    /// How many studies there are, hidden ones too; one more than may be read where there are more.
+    /// How many studies with images there are, hidden ones too, without those whose every series was moved away; one more
+    /// than may be read where there are more.
     pub studies: usize,
 }
 
@@ -147,10 +148,11 @@ impl Archive {
             return Ok(under);
         }
         let rows = self.index().some_studies(facility, study, most.saturating_add(1))?;
-        under.studies = rows.len();
         if rows.len() > most {
+            under.studies = rows.len();
             return Ok(under);
         }
+        under.studies = rows.iter().filter(|row| row.instances > 0).count();
         let mut counted = Counted::default();
         for row in rows.into_iter().filter(|row| is_shown(caller, row)) {
             let found = index::Found { study: Arc::new(row), series: None, instance: None };
