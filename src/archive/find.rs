@@ -8,6 +8,7 @@ use model::attribute::{ATTRIBUTES, key};
 use model::query::Query;
 use model::{AttrKey, Attributes, Caller, FacilityCode, Level, Scope, Uid};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// Rows asked of the index at first beyond what the answer needs: the one that tells that there are more.
 const BEYOND: usize = 1;
@@ -50,6 +51,16 @@ pub struct FoundRow {
     pub instance: Option<Uid>,
     /// Every kept and derived attribute of this level and the levels above.
     pub attributes: Attributes,
+}
+
+/// What is under a Study Instance UID in a facility.
+#[derive(Debug, Clone, Default)]
+pub struct Under {
+    /// The studies that the caller is shown; none where there are more than may be read.
+    pub rows: Vec<FoundRow>,
+    /// How many studies with images there are, hidden ones too, without those whose every series was moved away; one more
+    /// than may be read where there are more.
+    pub studies: usize,
 }
 
 /// Which facility answers for each Study Instance UID met: a cache.
@@ -117,6 +128,37 @@ impl Archive {
         found.more = true;
         found.notes.push("the search stopped at its limit of examined rows; narrow the question".into());
         Ok(found)
+    }
+
+    /// The studies under a UID in a facility, at most so many, with the attributes that are wanted. What it costs does not
+    /// grow with the patients who have images there.
+    ///
+    /// # Errors
+    /// [`FindError::Unavailable`] when the index does not answer.
+    pub fn under(
+        &self,
+        caller: &Caller,
+        facility: FacilityCode,
+        study: &Uid,
+        most: usize,
+        wanted: &[AttrKey],
+    ) -> Result<Under, FindError> {
+        let mut under = Under::default();
+        if !caller.may_see(facility) {
+            return Ok(under);
+        }
+        let rows = self.index().some_studies(facility, study, most.saturating_add(1))?;
+        if rows.len() > most {
+            under.studies = rows.len();
+            return Ok(under);
+        }
+        under.studies = rows.iter().filter(|row| row.instances > 0).count();
+        let mut counted = Counted::default();
+        for row in rows.into_iter().filter(|row| is_shown(caller, row)) {
+            let found = index::Found { study: Arc::new(row), series: None, instance: None };
+            under.rows.push(self.complete(caller, Level::Study, &found, Some(wanted), &mut counted)?);
+        }
+        Ok(under)
     }
 
     /// Whether this row is the copy that answers on this root.

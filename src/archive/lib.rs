@@ -67,7 +67,7 @@ pub use codec::CodecError;
 pub use codestreams::Compression;
 pub use decode::Image;
 pub use error::{DecodeError, FindError, IngestError, OpenError, RegistryError, RetrieveError, TierError};
-pub use find::{Found, FoundRow};
+pub use find::{Found, FoundRow, Under};
 pub use forward::ForwardOptions;
 pub use incoming::{Form, Incoming, Stored, StoredKind};
 pub use index::charts::{ChartCursor, ChartDriver, ChartPage, ChartQuery};

@@ -123,6 +123,13 @@ pub trait Index: Send + Sync {
         Ok(self.studies(&study.key.study)?.iter().all(|row| row.key == study.key))
     }
 
+    /// So many of the studies under a Study Instance UID in a facility, hidden ones too, in order of arrival; all of them
+    /// where there are fewer. What it costs does not grow with those beyond.
+    fn some_studies(&self, facility: FacilityCode, study: &Uid, limit: usize) -> Result<Vec<StudyRow>, IndexError> {
+        let rows = self.studies(study)?.into_iter().filter(|row| row.key.facility == facility);
+        Ok(rows.take(limit).collect())
+    }
+
     /// One study.
     fn study(&self, key: &StudyKey) -> Result<Option<StudyRow>, IndexError>;
 

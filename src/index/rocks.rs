@@ -256,6 +256,10 @@ impl Index for Rocks {
         Ok(true)
     }
 
+    fn some_studies(&self, facility: FacilityCode, study: &Uid, limit: usize) -> Result<Vec<StudyRow>, IndexError> {
+        find::some_studies(&self.reader(), facility, study, limit)
+    }
+
     fn study(&self, key: &StudyKey) -> Result<Option<StudyRow>, IndexError> {
         let reader = self.reader();
         match reader.ordinal(key)? {

@@ -283,7 +283,7 @@ fn prepare(app: Arc<App>, route: &Route, parameters: &RawPathParams, request: Re
 /// studies corrected.
 async fn still(route: &Route, call: &Call) -> Result<(), Problem> {
     let Some(session) = &call.session else { return Ok(()) };
-    if share::renewed(call, session).await? || launch::renewed(call, session).await? {
+    if share::renewed(call, session).await? || launch::renewed(call, session).await {
         return session.permit(route.endpoint, &call.parameters);
     }
     Ok(())

@@ -254,15 +254,29 @@ async fn look(call: &Call, session: &Arc<Session>) -> Result<Vec<Uid>, Problem> 
     Ok(led(call, session).await?.rows.into_iter().map(|row| row.study).collect())
 }
 
-/// Looks again what a link in a message, or one that names a patient, shows, every few seconds: images may become another
-/// patient's; whether it looked.
-pub(crate) async fn renewed(call: &Call, session: &Arc<Session>) -> Result<bool, Problem> {
+/// Looks again, every few seconds, whether what a link in a message, or one that names a patient, has open is still its
+/// patient's alone, and what came; whether it looked. Where the index or charts do not answer, all stays as it was.
+pub(crate) async fn renewed(call: &Call, session: &Arc<Session>) -> bool {
     let now = call.app.launch.now();
     if !session.follows_a_patient() || !session.is_due(now) {
-        return Ok(false);
+        return false;
     }
-    session.set(found(call, session).await?.rows.into_iter().map(|row| row.study), now);
-    Ok(true)
+    let looking = Arc::clone(session);
+    let looked = move |archive: &Arc<Archive>| -> Result<(), Problem> {
+        if let Purpose::Launch(asked) = &looking.purpose {
+            looking.close(&find::gone(archive, &looking, asked, looking.open())?);
+        }
+        Ok(())
+    };
+    let done = match call.blocking(looked).await {
+        Ok(()) => led(call, session).await.map(drop),
+        Err(problem) => Err(problem),
+    };
+    if let Err(problem) = done {
+        tracing::debug!(why = %problem.detail, "what a launch link has open cannot be looked at again now");
+    }
+    session.looked(now);
+    true
 }
 
 async fn found(call: &Call, session: &Arc<Session>) -> Result<Led, Problem> {
@@ -297,13 +311,13 @@ async fn list(call: &Call) -> Result<Response, Problem> {
     Ok(page::studies(call, &listed, withheld, session.rights))
 }
 
-/// How many studies there are by now, and where to go when it is one.
+/// How many studies there are by now, how many are withheld, and where to go when it is one.
 async fn state(call: &Call) -> Result<Response, Problem> {
     let session = own(call)?;
-    let found = look(call, &session).await?;
-    let open = match found.as_slice() {
-        [study] if session.rights.images => Some(format!("{}{}", call.base_path(), viewer_path(study))),
+    let Led { rows, withheld } = led(call, &session).await?;
+    let open = match rows.as_slice() {
+        [row] if session.rights.images => Some(format!("{}{}", call.base_path(), viewer_path(&row.study))),
         _ => None,
     };
-    Ok(app::json(StatusCode::OK, json!({"studies": found.len(), "open": open}).to_string()))
+    Ok(app::json(StatusCode::OK, json!({"studies": rows.len(), "withheld": withheld, "open": open}).to_string()))
 }

@@ -3,7 +3,7 @@
 use super::lists::{CopyEntry, Listed, PatientEntry, SeriesEntry};
 use super::read::{Reader, second};
 use super::streams::{Candidate, candidates};
-use super::tables::{Table, UidKind, pair, uid_prefix};
+use super::tables::{Table, UidKind, pair, uid_key, uid_prefix};
 use crate::plan::Plan;
 use crate::position::Position;
 use crate::row::{SeriesRow, StudyRow};
@@ -276,4 +276,32 @@ pub(super) fn under_uid<T: Listed>(
         run.step();
     }
     Ok(all)
+}
+
+/// So many of the studies under a UID in a facility; no entry is read beyond them.
+pub(super) fn some_studies(
+    reader: &Reader<'_>,
+    facility: FacilityCode,
+    study: &Uid,
+    limit: usize,
+) -> Result<Vec<StudyRow>, IndexError> {
+    let mut run = reader.prefix(Table::Uids, &uid_key(UidKind::Study, study, facility))?;
+    let mut rows: Vec<StudyRow> = Vec::new();
+    while let Some((_, value)) = run.here()? {
+        for entry in PatientEntry::decode(value)? {
+            if rows.len() >= limit {
+                break;
+            }
+            // Copies in conflict have no study.
+            if entry.study != 0 {
+                rows.extend(reader.study(entry.study)?);
+            }
+        }
+        if rows.len() >= limit {
+            break;
+        }
+        run.step();
+    }
+    rows.sort_by_key(|row| row.first_seq);
+    Ok(rows)
 }

@@ -7,7 +7,7 @@ use model::attribute::key;
 use model::query::{Condition, Query, Test};
 use model::retention::record::{Named, RejectReason};
 use model::retention::{Person, RetentionFact, StudyRef};
-use model::{AttrKey, Fact, Home, InstanceHead, Level, Outcome, Uid};
+use model::{AttrKey, FacilityCode, Fact, Home, InstanceHead, Level, Outcome, Uid};
 use std::path::Path;
 use world::World;
 
@@ -89,6 +89,17 @@ fn compare_identities(world: &mut World, oracle: &Oracle, engine: &impl Index) {
     assert!(known.patients.len() <= usize::from(LISTED) + 1 && known.studies.len() <= usize::from(LISTED).pow(2) + 1);
 }
 
+/// Some of the studies of a facility under a UID are among all of them, and are all where there are no more.
+fn compare_some(facility: FacilityCode, study: &Uid, all: &[StudyRow], engine: &impl Index) {
+    let here: Vec<&StudyRow> = all.iter().filter(|row| row.key.facility == facility).collect();
+    for limit in [1, 2, 20] {
+        let some = engine.some_studies(facility, study, limit).expect("engine");
+        assert_eq!(some.len(), limit.min(here.len()));
+        let mut rest = here.iter();
+        assert!(some.iter().all(|row| rest.any(|one| *one == row)), "in order of arrival");
+    }
+}
+
 fn compare_rows(world: &mut World, oracle: &Oracle, engine: &impl Index) {
     let (study, instance) = (world.some_study(), world.some_instance());
     let instances = oracle.instance(&instance).expect("oracle");
@@ -98,6 +109,9 @@ fn compare_rows(world: &mut World, oracle: &Oracle, engine: &impl Index) {
     }
     let studies = oracle.studies(&study).expect("oracle");
     assert_eq!(engine.studies(&study).expect("engine"), studies);
+    if let Some(row) = studies.last() {
+        compare_some(row.key.facility, &study, &studies, engine);
+    }
     // Of the many that a crowd has some are looked into.
     let first = world.rng.usize(..studies.len().max(1)).min(studies.len().saturating_sub(15));
     for study in studies.iter().skip(first).take(15) {

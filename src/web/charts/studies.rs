@@ -5,7 +5,7 @@ use crate::problem::Problem;
 use archive::charts::{ChartError, Charts};
 use archive::{Archive, FoundRow};
 use model::attribute::key;
-use model::chart::{ChartBody, ChartKind, Order, Term};
+use model::chart::{ChartBody, ChartKind, Order, Term, Verdict};
 use model::query::{Condition, Query, Test};
 use model::{AttrKey, Caller, FacilityCode, Level, Scope, Uid};
 use serde_json::{Value, json};
@@ -82,6 +82,22 @@ pub(crate) fn orders(
         _ => None,
     });
     Ok(orders.collect())
+}
+
+/// Studies that a person matched with an order of the patient with this number.
+pub(crate) fn matched(
+    charts: &Charts,
+    caller: &Caller,
+    facility: FacilityCode,
+    number: &str,
+) -> Result<Vec<Uid>, ChartError> {
+    let query = find::equal(ChartKind::Match, facility, Term::Mrn, number);
+    let rows = charts.find(caller, &query, None, ORDERS_MAX)?.rows;
+    let studies = rows.into_iter().filter_map(|row| match row.body {
+        ChartBody::Match(one) if one.verdict == Verdict::Matched && one.by.is_some() => Some(one.study),
+        _ => None,
+    });
+    Ok(studies.collect())
 }
 
 /// A study as it is answered; `base` is the URL of the service, `viewer` whether it has a viewer.

@@ -4,17 +4,18 @@ use super::claim::{Claim, Refusal};
 use super::message::Whose;
 use super::parameter;
 use super::sessions::Session;
-use crate::charts::studies::{self, STUDIES_MAX, by_text, by_uids, moment, value};
+use crate::charts::studies::{self, by_text, by_uids, moment, value};
 use crate::problem::{Kind, Problem};
-use archive::{Archive, Found, FoundRow};
+use archive::charts::{ChartError, Charts};
+use archive::{Archive, FoundRow, Under};
 use model::attribute::key;
 use model::chart::{Order, Term};
-use model::query::{Condition, Query};
-use model::{Date, FacilityCode, Level, Scope, Uid};
+use model::query::Condition;
+use model::{Date, FacilityCode, Uid};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Most studies or accession numbers of one address.
+/// Most studies or accession numbers of one address, and most studies looked at under one UID.
 const LIST_MAX: usize = 50;
 const MINUTES_OF_DAY: i64 = 1_440;
 
@@ -195,30 +196,79 @@ fn local((moment, zone): &Bound, utc_offset: i8) -> String {
     format!("{date}{:02}{:02}{:02}", minute / 60, minute % 60, number(12, 14))
 }
 
+/// Studies that orders with an accession number name. Images are shown also while charts answer nothing: what an order
+/// would add is missing then.
+fn ordered(archive: &Archive, session: &Session, number: &str) -> Vec<Uid> {
+    let orders = studies::orders(archive.charts(), &session.caller, session.facility, Term::Accession, number);
+    orders.unwrap_or_default().into_iter().map(|order| order.study).collect()
+}
+
 /// The studies of a session as of now, newest first.
 pub(super) fn studies(archive: &Arc<Archive>, session: &Session, asked: &Asked) -> Result<Led, Problem> {
     let (caller, facility) = (&session.caller, session.facility);
-    let charts = archive.charts();
-    // Images are shown also while charts answer nothing: what an order would add is missing then.
-    let ordered = |number: &String| -> Vec<Uid> {
-        let orders = studies::orders(charts, caller, facility, Term::Accession, number).unwrap_or_default();
-        orders.into_iter().map(|order| order.study).collect()
-    };
-    let numbers = asked
-        .patient
-        .as_ref()
-        .map(|mrn| crate::charts::numbers(charts, caller, facility, mrn).unwrap_or_else(|_| vec![mrn.clone()]));
-    let mut questions: Vec<Condition> = by_uids(asked.studies.iter().cloned()).into_iter().collect();
+    let numbers = asked.patient.as_ref().map(|mrn| {
+        crate::charts::numbers(archive.charts(), caller, facility, mrn).unwrap_or_else(|_| vec![mrn.clone()])
+    });
+    let mut withheld = BTreeSet::new();
+    let questions = questions(archive, session, asked, numbers.as_deref(), &mut withheld)?;
+    let (mut rows, _) = studies::any(archive, caller, facility, questions)?;
+    narrow(archive, session, asked, &mut rows);
+    if let Some(numbers) = &numbers {
+        rows = of_one(archive, session, rows, numbers, &mut withheld)?;
+    }
+    if let Some(whose) = &asked.whose {
+        let mut theirs = Vec::new();
+        for row in rows {
+            if of_whose(archive, session, whose, &row.study)? == Standing::Theirs {
+                theirs.push(row);
+            }
+        }
+        rows = theirs;
+    }
+    rows.truncate(asked.most_recent.unwrap_or(usize::MAX));
+    Ok(Led { rows, withheld: withheld.len() })
+}
+
+/// What is looked for. Of a link that is for one patient a UID that a crowd has is never read: it is withheld.
+fn questions(
+    archive: &Archive,
+    session: &Session,
+    asked: &Asked,
+    numbers: Option<&[String]>,
+    withheld: &mut BTreeSet<Uid>,
+) -> Result<Vec<Condition>, Problem> {
+    let mut questions = Vec::new();
+    let mut uids: BTreeSet<Uid> = asked.studies.iter().cloned().collect();
     for number in &asked.accessions {
         questions.extend(by_text(key::ACCESSION_NUMBER, number));
-        questions.extend(by_uids(ordered(number)));
+        uids.extend(ordered(archive, session, number));
     }
-    if questions.is_empty() {
-        let numbers = numbers.iter().flatten();
-        questions.extend(numbers.filter_map(|number| by_text(key::PATIENT_ID, number)));
+    if questions.is_empty() && uids.is_empty() {
+        for number in numbers.into_iter().flatten() {
+            questions.extend(by_text(key::PATIENT_ID, number));
+            // Without charts it is missing what a person said is the patient's.
+            let matched = studies::matched(archive.charts(), &session.caller, session.facility, number);
+            uids.extend(matched.unwrap_or_default());
+        }
     }
-    let (mut rows, _) = studies::any(archive, caller, facility, questions)?;
-    let only: Option<BTreeSet<Uid>> = asked.only_accession.as_ref().map(|number| ordered(number).into_iter().collect());
+    if numbers.is_none() && asked.whose.is_none() {
+        questions.extend(by_uids(uids));
+        return Ok(questions);
+    }
+    for uid in uids {
+        let under = archive.under(&session.caller, session.facility, &uid, LIST_MAX, &[])?;
+        if under.studies <= LIST_MAX {
+            questions.extend(by_uids([uid]));
+        } else if numbers.is_some() && asked.studies.contains(&uid) {
+            withheld.insert(uid);
+        }
+    }
+    Ok(questions)
+}
+
+/// Leaves of the studies what the address asks for and the token was signed for.
+fn narrow(archive: &Archive, session: &Session, asked: &Asked, rows: &mut Vec<FoundRow>) {
+    let only = asked.only_accession.as_ref().map(|number| ordered(archive, session, number));
     let utc_offset = archive.options().forward.utc_offset;
     let (lower, upper) = (
         asked.lower.as_ref().map(|bound| local(bound, utc_offset)),
@@ -238,84 +288,145 @@ pub(super) fn studies(archive: &Arc<Archive>, session: &Session, asked: &Asked) 
             && lower.as_ref().is_none_or(|lower| at >= *lower)
             && upper.as_ref().is_none_or(|upper| !at.is_empty() && at <= *upper)
     });
-    let mut withheld = 0;
-    if let Some(numbers) = &numbers {
-        (rows, withheld) = of_one(archive, session, rows, numbers)?;
+}
+
+/// Whose the images under a UID are, for a link that is for one patient: a viewer asks by the UID, and whoever sees it
+/// may see all that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// The patient's alone.
+    Theirs,
+    /// The patient's and somebody else's.
+    Shared,
+    /// Of so many that nobody looks at all of them.
+    Crowd,
+    /// Somebody else's, or there are none.
+    Others,
+    /// Charts do not answer what was said of them.
+    Unknown,
+}
+
+/// Whether a number is one of the patient whom a link is for.
+type Is<'a> = &'a dyn Fn(&str) -> Result<bool, ChartError>;
+
+fn said(row: &FoundRow) -> &str {
+    value(row, key::PATIENT_ID).trim()
+}
+
+fn standing(archive: &Archive, session: &Session, study: &Uid, is: Is<'_>) -> Result<Standing, Problem> {
+    let under = archive.under(&session.caller, session.facility, study, LIST_MAX, &[key::PATIENT_ID])?;
+    if under.studies > LIST_MAX {
+        return Ok(Standing::Crowd);
     }
-    if let Some(whose) = &asked.whose {
-        let mut theirs = Vec::new();
-        for row in rows {
-            if is_of(archive, session, whose, &row.study)? {
-                theirs.push(row);
-            }
+    let decided = decided(archive.charts(), session.facility, study, &under, is);
+    Ok(decided.unwrap_or(Standing::Unknown))
+}
+
+/// Whose they are by what a person said of them, or else by what they say.
+fn decided(
+    charts: &Charts,
+    facility: FacilityCode,
+    study: &Uid,
+    under: &Under,
+    is: Is<'_>,
+) -> Result<Standing, ChartError> {
+    if let [one] = under.rows.as_slice()
+        && let Some(mrn) = charts.assigned(facility, study, said(one))?
+    {
+        let is_theirs = is(mrn.trim())?;
+        if is_theirs && under.studies == 1 {
+            return Ok(Standing::Theirs);
         }
-        rows = theirs;
+        // Of several it was perhaps said of one that is hidden.
+        let perhaps = under.studies > 1 && (is_theirs || is(said(one))?);
+        return Ok(if perhaps { Standing::Shared } else { Standing::Others });
     }
-    rows.truncate(asked.most_recent.unwrap_or(usize::MAX));
-    Ok(Led { rows, withheld })
+    let (mut theirs, mut others) = (false, false);
+    for row in &under.rows {
+        if is(said(row))? {
+            theirs = true;
+        } else {
+            others = true;
+        }
+    }
+    Ok(match (theirs, others) {
+        (true, false) => Standing::Theirs,
+        (true, true) => Standing::Shared,
+        (false, _) => Standing::Others,
+    })
 }
 
-/// Studies under these UIDs, of every patient who has images there.
-fn under(archive: &Archive, session: &Session, uids: impl IntoIterator<Item = Uid>) -> Result<Found, Problem> {
-    let query = Query { level: Level::Study, conditions: by_uids(uids).into_iter().collect(), fuzzy: false };
-    Ok(archive.find(&session.caller, Scope::Facility(session.facility), &query, 0, STUDIES_MAX)?)
+fn of_numbers(archive: &Archive, session: &Session, numbers: &[String], study: &Uid) -> Result<Standing, Problem> {
+    let is = |number: &str| -> Result<bool, ChartError> { Ok(numbers.iter().any(|one| one == number)) };
+    standing(archive, session, study, &is)
 }
 
-/// The studies of the patient with these numbers under whose UIDs nobody else has images, and how many are the patient's
-/// and somebody else's: a viewer asks by the UID, and whoever sees it may see the other.
+/// The same for a link in a message, which is for a patient under any of their numbers.
+fn of_whose(archive: &Archive, session: &Session, whose: &Whose, study: &Uid) -> Result<Standing, Problem> {
+    let is = |number: &str| -> Result<bool, ChartError> {
+        if number.is_empty() {
+            return Ok(whose.is(""));
+        }
+        let numbers = crate::charts::numbers(archive.charts(), &session.caller, session.facility, number)?;
+        Ok(numbers.iter().any(|one| whose.is(one)))
+    };
+    standing(archive, session, study, &is)
+}
+
+/// The studies of the patient with these numbers under whose UIDs nobody else has images. Withheld are the patient's that
+/// are somebody else's, too, and those of which nobody knows.
 fn of_one(
     archive: &Archive,
     session: &Session,
-    mut rows: Vec<FoundRow>,
+    rows: Vec<FoundRow>,
     numbers: &[String],
-) -> Result<(Vec<FoundRow>, usize), Problem> {
-    let (mut theirs, mut others) = (BTreeSet::new(), BTreeSet::new());
-    for some in rows.chunks(LIST_MAX) {
-        let found = under(archive, session, some.iter().map(|row| row.study.clone()))?;
-        for row in found.rows {
-            let number = value(&row, key::PATIENT_ID).trim();
-            let is_theirs = numbers.iter().any(|one| one == number);
-            let side = if is_theirs { &mut theirs } else { &mut others };
-            side.insert(row.study);
-        }
-        if found.more {
-            // Of these nobody knows.
-            others.extend(some.iter().map(|row| row.study.clone()));
+    withheld: &mut BTreeSet<Uid>,
+) -> Result<Vec<FoundRow>, Problem> {
+    let mut theirs = Vec::new();
+    for row in rows {
+        let standing = of_numbers(archive, session, numbers, &row.study)?;
+        let is_withheld = match standing {
+            Standing::Theirs | Standing::Others => false,
+            Standing::Shared | Standing::Unknown => true,
+            Standing::Crowd => numbers.iter().any(|one| one == said(&row)),
+        };
+        if is_withheld {
+            withheld.insert(row.study);
+        } else if standing == Standing::Theirs {
+            theirs.push(row);
         }
     }
-    rows.retain(|row| theirs.contains(&row.study) && !others.contains(&row.study));
-    Ok((rows, theirs.intersection(&others).count()))
+    Ok(theirs)
 }
 
-/// Whether all images under a UID are of the patient that a link is for, under any number of theirs, by what they say or by
-/// what a person said of them: two patients may have images under one UID, and whoever sees it sees both.
-fn is_of(archive: &Archive, session: &Session, whose: &Whose, study: &Uid) -> Result<bool, Problem> {
-    let (caller, facility) = (&session.caller, session.facility);
-    let found = under(archive, session, [study.clone()])?;
-    if found.more {
-        // Of those behind nobody knows.
-        return Ok(false);
-    }
-    let (found, charts) = (found.rows, archive.charts());
-    let is = |number: &str| match number {
-        "" => whose.is(""),
-        number => {
-            let numbers = crate::charts::numbers(charts, caller, facility, number);
-            numbers.unwrap_or_else(|_| vec![number.to_owned()]).iter().any(|one| whose.is(one))
+/// Which of the studies that a session has open are no longer those of its patient alone; what nobody can tell now stays
+/// open. What the address narrows besides is no reason to close what somebody is looking at.
+pub(super) fn gone(
+    archive: &Archive,
+    session: &Session,
+    asked: &Asked,
+    open: BTreeSet<Uid>,
+) -> Result<BTreeSet<Uid>, Problem> {
+    let is_over = |standing: Standing| !matches!(standing, Standing::Theirs | Standing::Unknown);
+    let numbers = asked
+        .patient
+        .as_ref()
+        .map(|mrn| crate::charts::numbers(archive.charts(), &session.caller, session.facility, mrn))
+        .transpose()?;
+    let mut gone = BTreeSet::new();
+    for study in open {
+        let mut over = false;
+        if let Some(numbers) = &numbers {
+            over = is_over(of_numbers(archive, session, numbers, &study)?);
         }
-    };
-    let said = |row: &FoundRow| value(row, key::PATIENT_ID).trim().to_owned();
-    let assigned = match found.as_slice() {
-        [one] => charts.assigned(facility, study, &said(one)),
-        _ => Ok(None),
-    };
-    Ok(match assigned {
-        // A person said whose they are, whatever they say themselves.
-        Ok(Some(mrn)) => is(mrn.trim()),
-        Ok(None) => found.iter().all(|row| is(&said(row))),
-        // Nobody knows what was said of them.
-        Err(_) => false,
-    })
+        if let Some(whose) = &asked.whose {
+            over = over || is_over(of_whose(archive, session, whose, &study)?);
+        }
+        if over {
+            gone.insert(study);
+        }
+    }
+    Ok(gone)
 }
 
 /// The same with the orders of each study, as far as charts answer.

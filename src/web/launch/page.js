@@ -10,9 +10,9 @@ async function ask() {
     const answer = await fetch(wait.dataset.state, { headers: { Accept: 'application/json' }, cache: 'no-store' });
     if (answer.status === 403) return location.reload();
     if (answer.ok) {
-      const { studies, open } = await answer.json();
+      const { studies, withheld, open } = await answer.json();
       if (open) return location.replace(open);
-      if (studies > 0) return location.reload();
+      if (studies > 0 || withheld > 0) return location.reload();
     }
   } catch { /* the network is away for a moment */ }
   setTimeout(ask, EVERY);

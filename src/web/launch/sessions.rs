@@ -120,10 +120,27 @@ impl Session {
         }
     }
 
+    /// The studies that may be read now.
+    pub(super) fn open(&self) -> BTreeSet<Uid> {
+        self.studies.read().clone()
+    }
+
+    /// Lets studies be read no more.
+    pub(super) fn close(&self, studies: &BTreeSet<Uid>) {
+        if !studies.is_empty() {
+            self.studies.write().retain(|study| !studies.contains(study));
+        }
+    }
+
+    /// It was looked whether it still holds.
+    pub(super) fn looked(&self, now: u64) {
+        self.looked.store(now, Ordering::Relaxed);
+    }
+
     /// Lets these studies be read, and no others.
     pub(crate) fn set(&self, studies: impl Iterator<Item = Uid>, now: u64) {
         *self.studies.write() = studies.collect();
-        self.looked.store(now, Ordering::Relaxed);
+        self.looked(now);
     }
 
     /// Whether it is time to look again.

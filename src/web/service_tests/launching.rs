@@ -443,12 +443,12 @@ async fn what_has_not_come_yet_is_waited_for() {
     assert!(text.contains("Chưa nhận được ảnh") && text.contains("Not yet received"), "{text}");
     assert!(!text.contains("A1") && !text.contains("77"), "it tells nothing of what is waited for");
     let state = province.with_cookie("/viewer/iid/state", &cookie).await.json();
-    assert_eq!(state, json!({"studies": 0, "open": null}));
+    assert_eq!(state, json!({"studies": 0, "withheld": 0, "open": null}));
     let early = province.with_cookie("/dicom-web/studies", &cookie).await.json();
     assert_eq!(early.as_array().map(Vec::len), Some(0), "no study is every study");
     province.store("56001", object("1.2.3", "A1", "77", "20261101")).await;
     let state = province.with_cookie("/viewer/iid/state", &cookie).await.json();
-    assert_eq!(state, json!({"studies": 1, "open": "/viewer/viewer?StudyInstanceUIDs=1.2.3"}));
+    assert_eq!(state, json!({"studies": 1, "withheld": 0, "open": "/viewer/viewer?StudyInstanceUIDs=1.2.3"}));
     let read = province.with_cookie("/dicom-web/studies/1.2.3/metadata", &cookie).await;
     assert_eq!(read.status, StatusCode::OK);
     for file in ["/page/launch.js", "/page/launch.css"] {

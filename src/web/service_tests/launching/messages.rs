@@ -26,7 +26,7 @@ async fn hospital() -> Province {
     province
 }
 
-fn patient(mrn: &str) -> Change {
+pub(super) fn patient(mrn: &str) -> Change {
     Change::Patient(PatientUpdate { mrn: mrn.into(), ..PatientUpdate::default() })
 }
 
@@ -42,7 +42,7 @@ impl Province {
     }
 
     /// A person decides of a study and an order.
-    async fn decides(
+    pub(super) async fn decides(
         &self,
         decide: impl FnOnce(&Archive, FacilityCode, &Uid) -> Result<(), ChartError> + Send + 'static,
     ) {
@@ -52,7 +52,7 @@ impl Province {
         decided.expect("no panic").expect("decided");
     }
 
-    async fn hears(&self, control: &str, changes: Vec<Change>) {
+    pub(super) async fn hears(&self, control: &str, changes: Vec<Change>) {
         let digest = Digest([u8::try_from(control.len()).expect("short"); 32]);
         let origin = Origin { source: "test".into(), sender: String::new(), control: control.into(), digest };
         let changes = Ok(changes);
