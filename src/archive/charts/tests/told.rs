@@ -60,6 +60,12 @@ fn accession(bench: &Bench, study: &str, number: &str) {
     bench.archive.correct_study(&wanted).expect("corrected");
 }
 
+fn merge(bench: &Bench, from: &str, into: &str) {
+    let (study, to) = (of(from), MoveTo::Study(of(into)));
+    let merge = Moving { study, series: Vec::new(), to, why: MoveReason::Merge, by: lan() };
+    bench.archive.move_series(&merge).expect("moved");
+}
+
 #[test]
 fn a_move_and_a_correction_that_nobody_looked_at_before_a_kill_are_told_of_once_after_it() {
     let bench = hospital(with_accession("P1", "A1"));
@@ -74,14 +80,7 @@ fn a_move_and_a_correction_that_nobody_looked_at_before_a_kill_are_told_of_once_
 
     let bench = killed(bench, false);
     arrivals_are_done(&bench);
-    let merge = Moving {
-        study: of("1.2.3"),
-        series: Vec::new(),
-        to: MoveTo::Study(of("1.2.4")),
-        why: MoveReason::Merge,
-        by: lan(),
-    };
-    bench.archive.move_series(&merge).expect("moved");
+    merge(&bench, "1.2.3", "1.2.4");
     accession(&bench, "1.2.5", "A5");
     assert_eq!(told(&bench).len(), 3, "nobody looked at it");
 
